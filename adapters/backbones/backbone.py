@@ -1,0 +1,243 @@
+"""The one interface behind which every backbone stands: images in, a pyramid of patch tokens out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import PreTrainedModel
+
+from adapters.backbones.options import ROLES
+from domains.errors import InputError, suggest
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+EMBEDDING_STD = 0.02  # of random weights, as ViT, DINOv2 and SAM were trained from
+Layers = str | Sequence[int]
+
+
+class Backbone(nn.Module):
+    """A vision transformer of `transformers`, run block by block.
+
+    forward: images (B, 3, H, W) RGB in [0, 1], H and W multiples of `stride`
+    -> one (B, D, h, w) per tap: the patch tokens after that block, h = H // stride. A tap at the last block has the
+    model's final layer norm, so that it equals transformers' own `last_hidden_state`; the others are raw.
+
+    Attributes: `name`, `model` (what peft adapts and loads), `dim` D, `depth` in blocks, `stride` in pixels, `taps`.
+    Only the blocks up to the last tap are run; only those can be adapted.
+    """
+
+    family: ClassVar[str]
+    roles: ClassVar[Mapping[str, tuple[str, ...]]]
+    """Role -> names inside a block; a block has some of them."""
+    default_roles: ClassVar[tuple[str, ...]]
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        *,
+        name: str,
+        revision: str | None = None,
+        taps: Sequence[int] | None = None,
+        mean: Sequence[float] = IMAGENET_MEAN,
+        std: Sequence[float] = IMAGENET_STD,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.revision = revision
+        self.gradient_checkpointing = gradient_checkpointing
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        self.taps = checked_taps(taps or self.default_taps(), self.depth)
+        parts = (*self.stem, self.blocks_path, self.tail)
+        self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, parts)))
+        self.originals: dict[str, Tensor] = {}  # base tensors that a method trains, as they were before it
+
+    # what a family says about its model
+
+    @classmethod
+    def architecture(cls, config: Any) -> type[PreTrainedModel]:
+        """The transformers class of a configuration of this family."""
+        raise NotImplementedError
+
+    @classmethod
+    def randomised(cls, config: Any) -> PreTrainedModel:
+        """A model with random weights that carry signal, drawn from torch's generator."""
+        raise NotImplementedError
+
+    @property
+    def vision_config(self) -> Any:
+        return self.model.config
+
+    @property
+    def stem(self) -> tuple[str, ...]:
+        """Names inside `model` that make tokens of an image."""
+        raise NotImplementedError
+
+    @property
+    def blocks_path(self) -> str:
+        raise NotImplementedError
+
+    @property
+    def tail(self) -> str:
+        """Name of what follows the last block."""
+        raise NotImplementedError
+
+    def embed(self, pixels: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """Normalised pixels to the first block's tokens, and the keyword arguments that every block takes."""
+        raise NotImplementedError
+
+    def finish(self, tokens: Tensor) -> Tensor:
+        """What the model does to the last block's tokens."""
+        raise NotImplementedError
+
+    def spatial(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """Tokens to patch tokens (B, D, h, w)."""
+        raise NotImplementedError
+
+    @property
+    def finish_path(self) -> str | None:
+        """Name of the module behind `finish`, when it has one."""
+        return self.tail
+
+    def default_taps(self) -> tuple[int, ...]:
+        count = 4 if self.depth >= 8 else 3
+        return tuple(sorted({round(self.depth * k / count) for k in range(1, count + 1)} - {0}))
+
+    # what every family shares
+
+    @property
+    def dim(self) -> int:
+        return self.vision_config.hidden_size
+
+    @property
+    def depth(self) -> int:
+        return self.vision_config.num_hidden_layers
+
+    @property
+    def stride(self) -> int:
+        return self.vision_config.patch_size
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return self.model.get_submodule(self.blocks_path)  # type: ignore[return-value]
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        height, width = self.grid(images)
+        tokens, context = self.embed((images - self.mean) / self.std)
+        features = []
+        for number, block in enumerate(self.blocks[: self.taps[-1]], start=1):
+            if self.gradient_checkpointing and torch.is_grad_enabled():
+                tokens = checkpoint(block, tokens, use_reentrant=False, **context)
+            else:
+                tokens = block(tokens, **context)
+            if number in self.taps:
+                tapped = self.finish(tokens) if number == self.depth else tokens  # type: ignore[arg-type]
+                features.append(self.spatial(tapped, height, width))  # (B, D, h, w)
+        return features
+
+    def grid(self, images: Tensor) -> tuple[int, int]:
+        """Patches down and across; raises InputError for a size that the stride doesn't divide."""
+        height, width = images.shape[-2:]
+        if height % self.stride or width % self.stride or not height or not width:
+            below = [max(side // self.stride, 1) * self.stride for side in (height, width)]
+            above = [-(-side // self.stride) * self.stride or self.stride for side in (height, width)]
+            raise InputError(
+                f"{self.name} has patches of {self.stride} px and wants image sides that are multiples of it; "
+                f"got {height} x {width}: nearest are {below[0]} x {below[1]} and {above[0]} x {above[1]}"
+            )
+        return height // self.stride, width // self.stride
+
+    def targets(self, roles: Sequence[str], layers: Layers = "all") -> list[str]:
+        """Full names inside `model` of the linear layers with these roles, block by block.
+
+        layers: "all" the blocks that are run, "last:N" the last N of them, or their numbers, counted from 1 as taps
+        are. A fused `qkv` answers to q, k and v; separate ones answer to qkv. Raises InputError for an unknown role
+        and for a block that does not exist or is not run.
+        """
+        for role in roles:
+            if role not in ROLES:
+                raise InputError(f"method.roles has {role!r}; {suggest(str(role), ROLES)}")
+        wanted = dict.fromkeys(suffix for role in roles for suffix in self.roles[role])
+        names = []
+        for number in self.numbers(layers):
+            present = {name for name, _ in self.blocks[number - 1].named_modules()}
+            names += [f"{self.blocks_path}.{number - 1}.{suffix}" for suffix in wanted if suffix in present]
+        if not names:
+            raise InputError(f"method.roles is {tuple(roles)!r}, which names no layer; known: {', '.join(ROLES)}")
+        return names
+
+    def numbers(self, layers: Layers) -> list[int]:
+        """Block numbers, from 1, of a `layers` option."""
+        run = list(range(1, self.taps[-1] + 1))
+        if layers == "all":
+            return run
+        if isinstance(layers, str):
+            count = layers.removeprefix("last:")
+            if layers.startswith("last:") and count.isdecimal() and 1 <= int(count) <= len(run):
+                return run[-int(count) :]
+        elif layers and all(isinstance(number, int) and number in run for number in layers):
+            return sorted(set(layers))
+        raise InputError(
+            f"method.layers is {layers!r}; {self.name} runs {len(run)} of its {self.depth} blocks: "
+            f"write 'all', 'last:N' with N from 1 to {len(run)}, or a list of numbers from 1 to {len(run)}"
+        )
+
+    def base_parameters(self) -> dict[str, nn.Parameter]:
+        """The base's own parameters by their plain names, whatever adapter is attached."""
+        present = {name.replace(".base_layer", ""): p for name, p in self.model.named_parameters()}
+        return {name: present[name] for name in self.base_names}
+
+    def used_parameters(self) -> dict[str, nn.Parameter]:
+        """Those of the base that `forward` passes through: what a control may train."""
+        run = [f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1)]
+        finish = [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
+        parts = (*self.stem, *run, *finish)
+        return {name: p for name, p in self.base_parameters().items() if inside(name, parts)}
+
+    def fingerprint(self) -> str:
+        """SHA-256 over the sorted names, shapes and values of the base, as it was before any adapter.
+
+        Values are hashed as little-endian float16, so that a base stored in half precision and its float32 original
+        agree; differences below half precision are left to the adapter folder's probe.
+        """
+        digest = hashlib.sha256()
+        for name, parameter in self.base_parameters().items():
+            tensor = self.originals.get(name, parameter).detach()
+            digest.update(f"{name} {tuple(tensor.shape)}\n".encode())
+            digest.update(tensor.to("cpu", torch.float16).contiguous().numpy().astype("<f2", copy=False).tobytes())
+        return digest.hexdigest()
+
+    def config(self) -> dict[str, Any]:
+        """What an adapter writes down about its base; JSON types only."""
+        return {
+            "name": self.name,
+            "revision": self.revision,
+            "family": self.family,
+            "model_type": self.model.config.model_type,
+            "dim": self.dim,
+            "depth": self.depth,
+            "stride": self.stride,
+            "taps": list(self.taps),
+            "mean": [round(value, 6) for value in self.mean.flatten().tolist()],
+            "std": [round(value, 6) for value in self.std.flatten().tolist()],
+        }
+
+
+def inside(name: str, parts: Sequence[str]) -> bool:
+    """Whether a parameter is one of `parts`, or lies in one that is a module."""
+    return any(name == part or name.startswith(f"{part}.") for part in parts)
+
+
+def checked_taps(taps: Sequence[int], depth: int) -> tuple[int, ...]:
+    if not all(isinstance(tap, int) and 1 <= tap <= depth for tap in taps) or len(set(taps)) < len(taps):
+        raise InputError(f"backbone.taps is {list(taps)!r}; wanted different block numbers from 1 to {depth}")
+    return tuple(sorted(taps))

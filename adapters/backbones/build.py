@@ -1,0 +1,96 @@
+"""From the recipe's `backbone` section to a backbone with its weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import PreTrainedConfig, PreTrainedModel
+
+from adapters.backbones import checkpoints, folders
+from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from adapters.backbones.dinov2 import Dinov2Backbone
+from adapters.backbones.entity_tiny import entity_tiny_config
+from adapters.backbones.options import ENTITY_TINY, BackboneOptions
+from adapters.backbones.sam import SamBackbone
+from adapters.backbones.sources import CHECKPOINT_SUFFIXES, locate
+from domains.errors import InputError, suggest
+
+BACKBONES: dict[str, type[Backbone]] = {
+    "dinov2": Dinov2Backbone,
+    "sam": SamBackbone,
+}
+
+FAMILIES = {  # `model_type` of config.json -> family
+    "dinov2": "dinov2",
+    "dinov2_with_registers": "dinov2",
+    "dinov3_vit": "dinov2",
+    "vit": "dinov2",
+    "sam": "sam",
+}
+
+# What transformers does at random while it trains. A frozen base must give in training what it gives in evaluation;
+# DINOv3's `pos_embed_rescale`, on by default, would stretch its positions at every step.
+RANDOMNESS = {
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "attention_dropout": 0.0,
+    "drop_path_rate": 0.0,
+    "pos_embed_shift": None,
+    "pos_embed_jitter": None,
+    "pos_embed_rescale": None,
+}
+
+
+def build_backbone(options: BackboneOptions) -> Backbone:
+    """The backbone that the options name, in float32, complete, and in evaluation mode.
+
+    Raises InputError, one line that says what was tried, when it cannot be found, recognised, or loaded completely.
+    """
+    if options.random and options.name == ENTITY_TINY:
+        return assembled(options, Dinov2Backbone.randomised(entity_tiny_config()))
+    path, revision = locate(options.name, options.revision)
+    if path.suffix in CHECKPOINT_SUFFIXES:
+        config, state = checkpoints.read(path)
+        family = family_of(config, path)
+        model = family.randomised(config) if options.random else checkpoints.load(path, family, config, state)
+        return assembled(options, model)
+    config = folders.read_config(path)
+    family = family_of(config, path)
+    mean, std = folders.read_normalisation(path)
+    if options.random:
+        return assembled(options, family.randomised(config), revision, mean, std)
+    model, report = folders.load(path, family.architecture(config), config)
+    backbone = assembled(options, model, revision, mean, std)
+    folders.check_complete(path, backbone, report)
+    return backbone
+
+
+def family_of(config: PreTrainedConfig, path: Path) -> type[Backbone]:
+    """The class for a configuration, whose randomness in training it switches off."""
+    if config.model_type not in FAMILIES:
+        raise InputError(f"{path}: model_type is {config.model_type!r}; {suggest(str(config.model_type), FAMILIES)}")
+    for part in (config, getattr(config, "vision_config", None)):
+        for name, value in RANDOMNESS.items():
+            if hasattr(part, name):
+                setattr(part, name, value)
+    return BACKBONES[FAMILIES[config.model_type]]
+
+
+def assembled(
+    options: BackboneOptions,
+    model: PreTrainedModel,
+    revision: str | None = None,
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+) -> Backbone:
+    family = BACKBONES[FAMILIES[model.config.model_type]]
+    backbone = family(
+        model,
+        name=options.name,
+        revision=revision,
+        taps=options.taps,
+        mean=mean,
+        std=std,
+        gradient_checkpointing=options.gradient_checkpointing,
+    )
+    return backbone.eval()

@@ -1,0 +1,26 @@
+"""The embedded base: a small DINOv2 that ships with the repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from transformers import Dinov2Config
+
+from adapters.backbones.options import ENTITY_TINY
+
+FOLDER = Path(__file__).parent / ENTITY_TINY
+
+
+def entity_tiny_config() -> Dinov2Config:
+    """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels."""
+    return Dinov2Config(
+        hidden_size=192,
+        num_hidden_layers=6,
+        num_attention_heads=3,
+        mlp_ratio=4,
+        patch_size=8,
+        image_size=128,
+        layerscale_value=1.0,
+        drop_path_rate=0.0,
+        use_mask_token=False,
+    )

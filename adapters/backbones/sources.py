@@ -1,0 +1,73 @@
+"""Where a backbone's files are: shipped with the code, in a folder, in one `.pth` file, or on the Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+from adapters.backbones import entity_tiny
+from adapters.backbones.options import ENTITY_TINY
+from domains.errors import InputError, suggest
+
+CHECKPOINT_SUFFIXES = (".pth", ".pt")
+EXAMPLES = (
+    ENTITY_TINY,
+    "facebook/dinov2-small",
+    "facebook/dinov2-base",
+    "facebook/dinov2-with-registers-base",
+    "facebook/dinov3-vits16-pretrain-lvd1689m",
+    "facebook/sam-vit-base",
+    "facebook/sam-vit-large",
+    "owkin/phikon-v2",
+)
+HUB_FILES = ["config.json", "preprocessor_config.json", "model.safetensors", "model.safetensors.index.json"]
+HUB_SHARDS = "model-*.safetensors"
+
+
+def locate(name: str, revision: str | None = None) -> tuple[Path, str | None]:
+    """The folder or checkpoint file behind a name, and the commit where it is a Hub id."""
+    if name == ENTITY_TINY:
+        if not (entity_tiny.FOLDER / "config.json").is_file():
+            raise InputError(f"the embedded base is missing from {entity_tiny.FOLDER}: check out the whole repository")
+        return entity_tiny.FOLDER, None
+    path = Path(name).expanduser()
+    if path.is_dir() or (path.is_file() and path.suffix in CHECKPOINT_SUFFIXES):
+        return path, None
+    if path.is_file():
+        raise InputError(f"backbone.name is {name!r}, a file; wanted a folder in the Hub's layout or a .pth checkpoint")
+    if path.suffix in CHECKPOINT_SUFFIXES or path.is_absolute() or name.startswith((".", "~")):
+        raise InputError(f"backbone.name is {name!r}, and there is no such file or folder")
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise InputError(f"backbone.name is {name!r}, which is no folder and no Hub id; {suggest(name, EXAMPLES)}")
+    folder = from_hub(name, revision)
+    return folder, folder.name  # a snapshot's folder is named after its commit
+
+
+def from_hub(name: str, revision: str | None) -> Path:
+    """The snapshot folder of a Hub id: from the cache when it is there, else downloaded (safetensors only)."""
+    patterns = [*HUB_FILES, HUB_SHARDS]
+    try:
+        folder = Path(snapshot_download(name, revision=revision, allow_patterns=patterns, local_files_only=True))
+        if any(folder.glob("*.safetensors")):
+            return folder
+    except LocalEntryNotFoundError:
+        pass
+    try:
+        HfApi().model_info(name, revision=revision, timeout=10)  # one request; a download retries for a minute
+        return Path(snapshot_download(name, revision=revision, allow_patterns=patterns))
+    except GatedRepoError as error:
+        raise InputError(
+            f"{name!r} is gated: accept its licence on the Hub, then log in with `hf auth login`"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise InputError(
+            f"backbone.name is {name!r}, which is no local folder and not on the Hub; {suggest(name, EXAMPLES)}"
+        ) from error
+    except Exception as error:  # whatever the network stack says, the answer is the same
+        raise InputError(
+            f"backbone.name is {name!r}: no local folder, not in the Hub cache, and the Hub did not answer "
+            f"({type(error).__name__}); download config.json and model.safetensors elsewhere and give their folder"
+        ) from error

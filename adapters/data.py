@@ -1,0 +1,78 @@
+"""A domain's samples as training and validation batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import lightning as L
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from domains.augment import TrainCrops
+from domains.entities import EntityBatch, EntitySample, collate
+
+
+
+class EntityDataModule(L.LightningDataModule):
+    """Augmented crops for training and fixed, unaugmented ones for validation.
+
+    train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
+    crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
+    Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
+    """
+
+    def __init__(
+        self,
+        train: Dataset[EntitySample],
+        val: Dataset[EntitySample] | None,
+        augmentation: Any = None,
+        crop_px: int = 128,
+        batch_size: int = 8,
+        round_steps: int = 50,
+        seed: int = 0,
+        scale: float = 1.0,
+        workers: int = 0,
+        val_crops: int = 64,
+    ) -> None:
+        super().__init__()
+        self.batch_size = batch_size
+        self.workers = workers
+        self.train = TrainCrops(
+            train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size
+        )
+        self.val = None
+        if val is not None and len(val):  # type: ignore[arg-type]
+            length = min(val_crops, 4 * len(val))  # type: ignore[arg-type]
+            self.val = TrainCrops(val, crop_px, None, seed=seed, scale=scale, scale_range=(1, 1), length=length)
+
+    def train_dataloader(self) -> DataLoader[EntityBatch]:
+        return self._loader(self.train)
+
+    def val_dataloader(self) -> DataLoader[EntityBatch] | list[Any]:
+        return self._loader(self.val, rounds=False) if self.val is not None else []
+
+    def _loader(self, crops: TrainCrops, rounds: bool = True) -> DataLoader[EntityBatch]:
+        return DataLoader(
+            crops,
+            self.batch_size,
+            sampler=RoundSampler(crops) if rounds else None,
+            num_workers=self.workers,
+            persistent_workers=self.workers > 0,
+            collate_fn=collate,
+        )
+
+
+class RoundSampler(Sampler[int]):
+    """Every crop of the round in order: the crops shuffle themselves. Lightning tells it the round by `set_epoch`."""
+
+    def __init__(self, crops: TrainCrops) -> None:
+        self.crops = crops
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self.crops)))
+
+    def __len__(self) -> int:
+        return len(self.crops)
+
+    def set_epoch(self, epoch: int) -> None:
+        self.crops.set_epoch(epoch)

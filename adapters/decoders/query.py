@@ -1,0 +1,257 @@
+"""The query decoder: a set of queries, each of which becomes one entity or none, by masked attention.
+
+After Mask2Former (Cheng et al., CVPR 2022, https://arxiv.org/abs/2112.01527): in each layer a query attends to the
+features only where its own last mask lies, then to the other queries. The pyramid is several blocks of one frozen
+ViT, as in PMT: layer after layer, from the deepest tap to the shallowest, and again.
+
+Departures: a query starts from the features at an anchor point (as in Anchor DETR, https://arxiv.org/abs/2109.07107)
+instead of from a learned vector alone, since learned slots have to find their places first; mask features see
+positions, so that two entities that look alike can be told apart; tokens meet a light stem on the image, so
+that masks are finer than a patch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from domains.entities import EntityMap
+from domains.errors import InputError
+
+
+@dataclass(frozen=True)
+class Query:
+    """Options of the query decoder; the fields are what a recipe's `decoder:` section may set."""
+
+    name: str = "query"
+    queries: int = 100
+    """Most entities that one image or tile can have."""
+    dim: int = 128
+    """Width of queries and keys; a multiple of `heads` and of 4."""
+    layers: int = 3
+    """Decoder layers; the prediction after each is supervised."""
+    heads: int = 4
+    """Attention heads."""
+    mask_stride: int = 4
+    """Masks are predicted at 1 / mask_stride of the input: 2, 4 or 8."""
+    detail_channels: int = 32
+    """Channels of the stem on the image; 0 leaves the image out, so boundaries are as fine as the patch."""
+    score_threshold: float = 0.5
+    """Queries below it are no entity; the score is objectness x predicted IoU x mean mask score."""
+    mask_threshold: float = 0.5
+    """Pixels whose mask score is above it belong to the entity."""
+    min_area_px: int = 8
+    """Smaller entities are dropped."""
+
+    def __post_init__(self) -> None:
+        if self.mask_stride not in (2, 4, 8):
+            raise InputError(f"decoder.mask_stride is {self.mask_stride!r}; choose 2, 4 or 8")
+        if self.heads < 1 or self.dim < 8 or self.dim % self.heads or self.dim % 4:
+            raise InputError(f"decoder.dim is {self.dim!r}; it must be a multiple of 4 and of heads, {self.heads!r}")
+        if self.queries < 1 or self.layers < 1:
+            raise InputError(f"a query decoder wants at least 1 query, 1 layer; got {self.queries!r}, {self.layers!r}")
+
+    def build(self, backbone_dim: int, taps: int, stride: int) -> QueryDecoder:
+        return QueryDecoder(self, backbone_dim, taps)
+
+
+class QueryDecoder(nn.Module):
+    """Masks, objectness and predicted IoU of Q queries.
+
+    forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of `mask_stride`
+    -> {"mask_logits": (B, Q, H/s, W/s), "object_logits": (B, Q), "iou_logits": (B, Q),
+        "auxiliary": one such mapping per earlier prediction, `layers` of them}.
+    """
+
+    def __init__(self, options: Query, backbone_dim: int, taps: int) -> None:
+        super().__init__()
+        self.options = options
+        dim = options.dim
+        self.projections = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(backbone_dim), nn.Linear(backbone_dim, dim)) for _ in range(taps)
+        )
+        self.mask_features = MaskFeatures(dim, options.mask_stride, options.detail_channels)
+        self.content = nn.Parameter(torch.randn(options.queries, dim) * 0.02)
+        self.start = nn.Linear(dim, dim)
+        self.place = nn.Linear(dim, dim)
+        self.layers = nn.ModuleList(QueryLayer(dim, options.heads) for _ in range(options.layers))
+        self.norm = nn.LayerNorm(dim)
+        self.to_mask = mlp(dim, dim, self.mask_features.channels)
+        self.to_object = nn.Linear(dim, 1)
+        self.to_iou = mlp(dim, dim, 1)
+        nn.init.constant_(self.to_object.bias, -2.0)  # most queries are no entity: sigmoid(-2) = 0.12
+
+    def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Any]:
+        grid = features[0].shape[-2:]
+        taps = zip(self.projections, features, strict=True)
+        levels = [project(x.flatten(2).mT) for project, x in taps]  # (B, T, dim)
+        cells = sine_positions(grid_points(grid, images.device), self.options.dim)  # (T, dim)
+        anchors = spread_points(self.options.queries, images.device)  # (Q, 2)
+        places = self.place(sine_positions(anchors, self.options.dim))  # (Q, dim)
+        joined = torch.stack(levels).mean(0)  # (B, T, dim)
+        queries = self.content + self.start(at_points(joined, grid, anchors))  # (B, Q, dim)
+        maps = self.mask_features(joined + cells, grid, images)  # (B, C, H/s, W/s)
+
+        predictions = [self._predict(queries, maps)]
+        for i, layer in enumerate(self.layers):
+            tokens = levels[-1 - i % len(levels)]
+            allowed = where_masked(predictions[-1]["mask_logits"], grid)  # (B, 1, Q, T)
+            queries = layer(queries, places, tokens, cells, allowed)
+            predictions.append(self._predict(queries, maps))
+        return {**predictions[-1], "auxiliary": predictions[:-1]}
+
+    def _predict(self, queries: Tensor, maps: Tensor) -> dict[str, Tensor]:
+        queries = self.norm(queries)
+        return {
+            "mask_logits": torch.einsum("bqc,bchw->bqhw", self.to_mask(queries), maps),
+            "object_logits": self.to_object(queries)[..., 0],
+            "iou_logits": self.to_iou(queries)[..., 0],
+        }
+
+    @torch.no_grad()
+    def entities(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> EntityMap:
+        """The entities of one image of a batch, cropped to `size` (H, W) where the network's input was padded."""
+        logits, objects, ious = (outputs[key][index].float() for key in ("mask_logits", "object_logits", "iou_logits"))
+        quality = objects.sigmoid() * ious.sigmoid()
+        if not (logits.isfinite().all() and quality.isfinite().all()):
+            raise InputError("the query decoder gave NaN; look for NaN in the image, or train again at a lower lr")
+        return paint(logits, quality, size, self.options)
+
+
+class MaskFeatures(nn.Module):
+    """Tokens (B, T, dim) of a grid and images (B, 3, H, W) -> (B, dim / 2, H / stride, W / stride)."""
+
+    def __init__(self, dim: int, stride: int, detail_channels: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.channels = dim // 2
+        self.tokens = nn.Linear(dim, self.channels)
+        stages: list[nn.Module] = []
+        # kernel 4, stride 2, padding 1: each output pixel is centred on the four that it stands for
+        for stage in range(int(math.log2(stride)) if detail_channels else 0):
+            stages += [nn.Conv2d(detail_channels if stage else 3, detail_channels, 4, 2, padding=1), nn.GELU()]
+        self.stem = nn.Sequential(*stages) if stages else None
+        self.join = nn.Sequential(
+            nn.Conv2d(self.channels + detail_channels, self.channels, 3, padding=1),
+            nn.GELU(),
+            nn.Conv2d(self.channels, self.channels, 1),
+        )
+
+    def forward(self, tokens: Tensor, grid: Sequence[int], images: Tensor) -> Tensor:
+        size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
+        x = self.tokens(tokens).mT.unflatten(2, tuple(grid))  # (B, C, h, w)
+        x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        if self.stem is not None:
+            x = torch.cat([x, self.stem((images - 0.5) / 0.25).to(x.dtype)], 1)
+        return self.join(x)
+
+
+class QueryLayer(nn.Module):
+    """Attention to the features under the query's mask, attention among queries, feed-forward; norms after each."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.to_features = Attention(dim, heads)
+        self.to_queries = Attention(dim, heads)
+        self.feed_forward = mlp(dim, 2 * dim, dim)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in range(3))
+
+    def forward(self, queries: Tensor, places: Tensor, tokens: Tensor, cells: Tensor, allowed: Tensor) -> Tensor:
+        """queries (B, Q, dim) at places (Q, dim); tokens (B, T, dim) at cells (T, dim); allowed (B, 1, Q, T) bool."""
+        first, second, third = self.norms
+        queries = first(queries + self.to_features(queries + places, tokens + cells, tokens, allowed))
+        queries = second(queries + self.to_queries(queries + places, queries + places, queries))
+        return third(queries + self.feed_forward(queries))
+
+
+class Attention(nn.Module):
+    """Multi-head attention of (B, Q, dim) on keys and values (B, T, dim)."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q, self.k, self.v, self.out = (nn.Linear(dim, dim) for _ in range(4))
+
+    def forward(self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None) -> Tensor:
+        q, k, v = (
+            project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, Q or T, dim / heads)
+            for project, x in ((self.q, queries), (self.k, keys), (self.v, values))
+        )
+        x = F.scaled_dot_product_attention(q, k, v, attn_mask=allowed)
+        return self.out(x.transpose(1, 2).flatten(2))  # (B, Q, dim)
+
+
+def mlp(fan_in: int, hidden: int, fan_out: int) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(fan_in, hidden), nn.GELU(), nn.Linear(hidden, fan_out))
+
+
+def where_masked(mask_logits: Tensor, grid: Sequence[int]) -> Tensor:
+    """(B, 1, Q, T) bool: the cells that a query may attend to: those under its mask, or all if there are none.
+
+    The rule for empty masks is Mask2Former's: a softmax over no key at all is NaN.
+    """
+    logits = F.interpolate(mask_logits.detach(), size=tuple(grid), mode="bilinear", align_corners=False)
+    under = logits.flatten(2) > 0  # (B, Q, T)
+    return (under | ~under.any(-1, keepdim=True)).unsqueeze(1)
+
+
+def sine_positions(points: Tensor, dim: int) -> Tensor:
+    """(N, dim) sine encoding of points (N, 2), y and x in [0, 1] of the image; DETR's, temperature 10,000."""
+    frequencies = 10_000 ** (-torch.arange(dim // 4, device=points.device) / (dim // 4))  # (dim / 4,)
+    angles = (points * 2 * math.pi)[..., None] * frequencies  # (N, 2, dim / 4)
+    return torch.cat([angles.sin(), angles.cos()], -1).flatten(1)
+
+
+def grid_points(grid: Sequence[int], device: torch.device) -> Tensor:
+    """(T, 2) centres of a grid's cells, y and x in [0, 1] of the image, row by row."""
+    y, x = ((torch.arange(cells, device=device) + 0.5) / cells for cells in grid)
+    return torch.cartesian_prod(y, x)
+
+
+def spread_points(count: int, device: torch.device) -> Tensor:
+    """(count, 2) points spread evenly over the unit square, for any count: the R2 sequence.
+
+    Its steps are 1/p and 1/p^2, p = 1.3247... the root of p^3 = p + 1 (Roberts, 2018).
+    """
+    steps = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64, device=device)
+    return (0.5 + torch.arange(1, count + 1, device=device)[:, None] * steps).frac().float()
+
+
+def at_points(tokens: Tensor, grid: Sequence[int], points: Tensor) -> Tensor:
+    """(B, N, dim): tokens (B, T, dim) of a grid, interpolated at points (N, 2), y and x in [0, 1]."""
+    maps = tokens.float().mT.unflatten(2, tuple(grid))  # (B, dim, h, w); grid_sample wants the points' float32
+    where = (points.flip(-1) * 2 - 1).expand(len(maps), 1, -1, -1)  # (B, 1, N, 2), x before y in [-1, 1]
+    return F.grid_sample(maps, where, padding_mode="border", align_corners=False)[:, :, 0].mT
+
+
+def paint(logits: Tensor, quality: Tensor, size: tuple[int, int], options: Query) -> EntityMap:
+    """Mask logits (Q, h, w) and quality (Q,) in [0, 1] to one map: each pixel goes to its strongest query.
+
+    A query is kept when quality x mean mask score reaches `score_threshold`; strength is that score x mask score.
+    One full-size mask is held at a time, so memory does not grow with the number of queries.
+    """
+    strongest = torch.zeros(size, device=logits.device)
+    ids = torch.zeros(size, dtype=torch.int32, device=logits.device)
+    scores = np.zeros(len(logits), np.float32)
+    candidates = (quality >= options.score_threshold).nonzero()[:, 0].tolist()  # a mean mask score only lowers it
+    for q in candidates:
+        mask = F.interpolate(logits[None, q : q + 1], scale_factor=options.mask_stride, mode="bilinear")[0, 0]
+        mask = mask[: size[0], : size[1]].sigmoid()
+        inside = mask > options.mask_threshold
+        score = quality[q] * mask[inside].mean()  # NaN, so not kept, where the mask is empty
+        if score >= options.score_threshold:
+            wins = inside & (score * mask > strongest)
+            strongest[wins] = score * mask[wins]
+            ids[wins] = q + 1
+            scores[q] = float(score)
+    painted = ids.cpu().numpy()
+    areas = np.bincount(painted.ravel(), minlength=len(logits) + 1)
+    painted[(areas < options.min_area_px)[painted]] = 0
+    return EntityMap.from_ids(painted, scores)

@@ -1,0 +1,323 @@
+"""The adapter folder: the few megabytes that people share.
+
+    README.md                    card with the Hub's front matter
+    adapter_config.json          for plain peft (methods that peft has)
+    adapter_model.safetensors    what learnt inside the backbone
+    entity_decoder.safetensors   the decoder
+    entity.json                  base and its fingerprint, options, input contract, metrics, probe
+    recipe.yaml                  the resolved recipe
+
+Loading is strict. A wrong base, a missing or additional weight, an output that differs from the one at saving, a newer
+schema: each is an error in one line. Nothing is ever unpickled, and shapes are compared before memory is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from adapters.backbones import Backbone, BackboneOptions, build_backbone
+from adapters.card import card_text
+from adapters.decoders import DECODERS
+from adapters.inference import InputContract
+from adapters.methods import METHODS, Method, adapter_state, detach, load_adapter_state, peft_config
+from adapters.probe import probe, probe_differs
+from adapters.segmenter import EntitySegmenter
+from domains.errors import InputError, suggest
+
+SCHEMA = 1
+INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
+BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
+FILES = (INFO, CARD, RECIPE, PEFT, BACKBONE_WEIGHTS, DECODER_WEIGHTS)
+MAX_INFO_BYTES = 2**20
+MAX_PACKED_BYTES = 8 * 2**30
+
+
+class AdapterInfo(BaseModel):
+    """`entity.json`: what an adapter is, short of its weights."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = SCHEMA
+    backbone: dict[str, Any]
+    fingerprint: str
+    method: dict[str, Any]
+    decoder: dict[str, Any]
+    input: dict[str, Any]
+    domain: str
+    data: str
+    card_digest: str | None = None
+    metrics: dict[str, dict[str, float | None]] = {}
+    """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    probe: list[float]
+
+    @property
+    def contract(self) -> InputContract:
+        return from_options(InputContract, self.input, "input")
+
+
+def describe(
+    segmenter: EntitySegmenter,
+    method: Method,
+    contract: InputContract,
+    domain: str,
+    data: str,
+    card_digest: str | None = None,
+    metrics: Mapping[str, Mapping[str, float | None]] | None = None,
+) -> AdapterInfo:
+    """The info of a segmenter as it stands, its probe included."""
+    return AdapterInfo(
+        backbone=segmenter.backbone.config(),
+        fingerprint=segmenter.backbone.fingerprint(),
+        method=as_json(asdict(method)),
+        decoder=as_json(asdict(segmenter.decoder.options)),  # type: ignore[call-overload]
+        input=asdict(contract),
+        domain=domain,
+        data=data,
+        card_digest=card_digest,
+        metrics={state: dict(values) for state, values in (metrics or {}).items()},
+        probe=probe(segmenter),
+    )
+
+
+def save_adapter(
+    folder: Path, segmenter: EntitySegmenter, method: Method, info: AdapterInfo, recipe_yaml: str, overwrite: bool = False
+) -> None:
+    """Write the folder beside its place, then move it there: it is whole or absent."""
+    if folder.exists() and not overwrite:
+        raise InputError(f"{str(folder)!r} exists; name another folder")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    backbone = segmenter.backbone
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".adapter-") as parent:
+        temporary = Path(parent) / "adapter"
+        temporary.mkdir()
+        save_file(adapter_state(backbone, method), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
+        save_file(plain_state(segmenter.decoder), temporary / DECODER_WEIGHTS)
+        config = peft_config(backbone, method, backbone.name)
+        if config is not None:
+            config.save_pretrained(str(temporary))
+        (temporary / INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        (temporary / RECIPE).write_text(recipe_yaml, encoding="utf-8")
+        (temporary / CARD).write_text(card_text(info, peft=config is not None), encoding="utf-8")  # last: peft rewrites it
+        for file in temporary.iterdir():
+            file.chmod(0o644)
+        old = Path(parent) / "old"
+        if folder.exists():
+            os.rename(folder, old)
+        os.rename(temporary, folder)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The folder of an adapter that is a folder or a packed file, which is unpacked for the while."""
+    path = Path(path)
+    if path.is_dir():
+        yield path
+    elif path.is_file():
+        with tempfile.TemporaryDirectory() as parent:
+            unpack(path, Path(parent) / "adapter")
+            yield Path(parent) / "adapter"
+    else:
+        raise InputError(f"adapter {str(path)!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), or its packed file")
+
+
+def read_info(folder: Path) -> AdapterInfo:
+    """`entity.json`, checked. Raises InputError: not there, not JSON, of a newer schema, or not as it should be."""
+    path = folder / INFO
+    if not path.is_file():
+        raise InputError(f"{str(folder)!r} is no adapter: it has no {INFO}; wanted a folder that `fit` wrote (RUN/adapter)")
+    if path.stat().st_size > MAX_INFO_BYTES:
+        raise InputError(f"{str(path)!r} has {path.stat().st_size} bytes; wanted at most {MAX_INFO_BYTES}")
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+        version = raw["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{str(path)!r} is damaged ({type(error).__name__}: {error}); get the adapter again") from error
+    if version != SCHEMA:
+        raise InputError(f"{str(path)!r} has schema {version!r}, this version reads {SCHEMA}; update entity-adapters")
+    try:
+        return AdapterInfo.model_validate(raw)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        raise InputError(f"{str(path)!r}: {place}: {fault['msg']}; get the adapter again") from error
+
+
+def load_adapter(
+    folder: Path, backbone: Backbone | None = None, backbone_name: str | None = None
+) -> tuple[EntitySegmenter, AdapterInfo]:
+    """A segmenter with the adapter's weights, checked against its probe.
+
+    backbone: one that is loaded already, whose adapter is swapped for this one; else it is loaded by the name in the
+    adapter, or by `backbone_name` where the base lies elsewhere on this machine.
+    """
+    info = read_info(folder)
+    method = from_options(named(METHODS, info.method, "method"), info.method, "method")
+    options = from_options(named(DECODERS, info.decoder, "decoder"), info.decoder, "decoder")
+    if backbone is None:
+        name = backbone_name or info.backbone["name"]
+        backbone = build_backbone(BackboneOptions(name, info.backbone.get("revision"), tuple(info.backbone["taps"])))
+    detach(backbone)
+    if backbone.fingerprint() != info.fingerprint:
+        raise InputError(
+            f"{str(folder)!r} was made for the base {info.backbone['name']!r} with fingerprint {info.fingerprint[:12]}; "
+            f"{backbone.name!r} has {backbone.fingerprint()[:12]}: give the right base by backbone.name=..."
+        )
+    check_rank(folder / BACKBONE_WEIGHTS, method)
+    with torch.device("meta"):
+        plan = options.build(backbone.dim, len(backbone.taps), backbone.stride)
+    check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in plan.state_dict().items()})
+    decoder = options.build(backbone.dim, len(backbone.taps), backbone.stride)
+    decoder.load_state_dict(load_file(folder / DECODER_WEIGHTS))
+    method.attach(backbone)
+    check_shapes(folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()})
+    load_adapter_state(backbone, method, load_file(folder / BACKBONE_WEIGHTS))
+    segmenter = EntitySegmenter(backbone, decoder).eval()
+    if difference := probe_differs(probe(segmenter), info.probe):
+        raise InputError(
+            f"{str(folder)!r} does not give the output it was saved with ({difference}): its weights or options were "
+            "changed; get the adapter again"
+        )
+    return segmenter, info
+
+
+def check_shapes(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+    """Names and shapes in a safetensors file, from its header alone."""
+    found = header(path)
+    for fault, names in {
+        "missing": wanted.keys() - found.keys(),
+        "unexpected": found.keys() - wanted.keys(),
+        "of another shape": {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]},
+    }.items():
+        if names:
+            some = ", ".join(sorted(names)[:3])
+            raise InputError(f"{str(path)!r}: {len(names)} of {len(wanted)} tensors {fault}, such as {some}; get the adapter again")
+
+
+def check_rank(path: Path, method: Method) -> None:
+    """The rank that the options claim is the file's, before layers of that rank are made."""
+    rank = getattr(method, "rank", None)
+    ranks = {shape[0] for name, shape in header(path).items() if ".lora_A." in name}
+    if rank is not None and ranks != {rank}:
+        raise InputError(f"{str(path)!r} has ranks {sorted(ranks)}, {INFO} says {rank}; get the adapter again")
+
+
+def header(path: Path) -> dict[str, tuple[int, ...]]:
+    if not path.is_file():
+        raise InputError(f"{str(path)!r} is missing; get the adapter again")
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise InputError(f"{str(path)!r} is damaged ({error}); get the adapter again") from error
+
+
+def show(path: Path) -> str:
+    """A few lines for the terminal."""
+    with opened(path) as folder:
+        info = read_info(folder)
+        sizes = {name: (folder / name).stat().st_size for name in FILES if (folder / name).is_file()}
+    options = ", ".join(f"{k} {v}" for k, v in info.method.items() if k != "name" and v is not None)
+    contract = info.contract
+    lines = [
+        f"backbone  {info.backbone['name']} (fingerprint {info.fingerprint[:12]})",
+        f"method    {info.method['name']}" + (f" ({options})" if options else ""),
+        f"decoder   {info.decoder['name']}",
+        f"domain    {info.domain}, fitted on {info.data}",
+        f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
+        f"size      {sum(sizes.values()) / 1e6:.2f} MB",
+    ]
+    for state, values in info.metrics.items():
+        lines.append(f"{state:<9} " + "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None))
+    return "\n".join(lines)
+
+
+def verify(path: Path, backbone_name: str | None = None) -> str:
+    """Load everything as prediction would; InputError where anything is wrong."""
+    with opened(path) as folder:
+        _, info = load_adapter(folder, backbone_name=backbone_name)
+    return f"{path}: whole, fits {info.backbone['name']}, and gives the output it was saved with"
+
+
+def pack(folder: Path, file: Path) -> None:
+    """The folder's known files in one zip; nothing else that lies there goes with it."""
+    read_info(folder)
+    if file.exists():
+        raise InputError(f"{str(file)!r} exists; name another file")
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in FILES:
+                if (folder / name).is_file():
+                    archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """A packed adapter to a folder. Only the files of an adapter are accepted, so none can leave the folder."""
+    if folder.exists():
+        raise InputError(f"{str(folder)!r} exists; name another folder")
+    if not file.is_file():
+        raise InputError(f"packed adapter {str(file)!r} does not exist")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".adapter-") as parent:
+        temporary = Path(parent) / "adapter"
+        temporary.mkdir()
+        try:
+            with zipfile.ZipFile(file) as archive:
+                check_members(file, archive.infolist())
+                for member in archive.infolist():
+                    with archive.open(member) as source, (temporary / member.filename).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+        except zipfile.BadZipFile as error:
+            raise InputError(f"{str(file)!r} is no packed adapter, or is damaged ({error}); get it again") from error
+        read_info(temporary)
+        os.rename(temporary, folder)
+
+
+def check_members(file: Path, members: list[zipfile.ZipInfo]) -> None:
+    strange = [member.filename for member in members if member.filename not in FILES]
+    if strange or len({member.filename for member in members}) < len(members):
+        raise InputError(f"{str(file)!r} is no packed adapter: it holds {strange[0] if strange else 'a file twice'!r}")
+    if sum(member.file_size for member in members) > MAX_PACKED_BYTES:
+        raise InputError(f"{str(file)!r} unpacks to more than {MAX_PACKED_BYTES / 2**30:.0f} GiB; it is no adapter")
+
+
+def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
+
+
+def as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(options))
+
+
+def named(table: Mapping[str, Any], options: Mapping[str, Any], part: str) -> Any:
+    name = options.get("name")
+    if name not in table:
+        raise InputError(f"the adapter's {part} is {name!r}; {suggest(str(name), table)}")
+    return table[name]
+
+
+def from_options(kind: type, options: Mapping[str, Any], part: str) -> Any:
+    """A frozen dataclass from its JSON: lists are tuples again, unknown options refused."""
+    known = {field.name for field in fields(kind)}
+    for key in options:
+        if key not in known:
+            raise InputError(f"the adapter's {part} has {key!r}; {suggest(key, known)}; it needs a newer version of entity-adapters")
+    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})

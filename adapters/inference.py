@@ -1,0 +1,68 @@
+"""From a scene to its entities, and from a data set to its metrics: the same path for both."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.segmenter import EntitySegmenter
+from domains.entities import EntityMap
+from domains.metrics import MetricSet
+from domains.resize import resize_image, resize_map
+from domains.scene import Photograph, Scene
+from domains.tiling import predict_tiled
+
+TILES_AT_ONCE = 8
+
+
+@dataclass(frozen=True)
+class InputContract:
+    """How the network wants to see a scene; stored with an adapter, since its weights depend on it."""
+
+    scale: float = 1.0
+    """Images are resized by this before the network, and entities mapped back."""
+    tile_px: int = 256
+    """Side of a tile, after scaling."""
+    overlap_px: int = 64
+    """Overlap of neighbouring tiles, after scaling."""
+    pixel_size_m: float | None = None
+    """Size of a pixel in the training images, in metres."""
+    channels: int = 3
+
+
+def segment(segmenter: EntitySegmenter, scene: Scene, contract: InputContract) -> EntityMap:
+    """The entities of a scene, at the scene's own size."""
+    segmenter.eval()
+    height, width = scene.shape
+    if contract.scale == 1:
+        scaled, shape = scene, (height, width)
+    else:
+        shape = (max(1, round(height * contract.scale)), max(1, round(width * contract.scale)))
+        scaled = Photograph(resize_image(scene.read(0, 0, height, width), shape))
+
+    def read(window: tuple[int, int, int, int]) -> np.ndarray:
+        return scaled.read(*window)
+
+    tiles = (contract.tile_px, contract.overlap_px, TILES_AT_ONCE)
+    return resize_map(predict_tiled(read, shape, segmenter.entities, *tiles), (height, width))
+
+
+def measure(
+    segmenter: EntitySegmenter,
+    samples: Iterable,
+    metrics: Iterable[str] | MetricSet,
+    contract: InputContract,
+    on_image: Callable[[], None] = lambda: None,
+) -> MetricSet:
+    """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own."""
+    found = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
+    records = getattr(samples, "records", None)
+    for i, sample in enumerate(samples):
+        record = records[i] if records else None
+        prediction = segment(segmenter, Photograph(sample.image), contract)
+        group = record.group if record else sample.place.scene
+        found.update(prediction, sample.truths, group, record.stratum if record else "")
+        on_image()
+    return found

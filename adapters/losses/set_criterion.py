@@ -1,0 +1,155 @@
+"""The set loss: queries and entities are paired one to one, each pair is compared, other queries are no entity.
+
+Pairing by Hungarian matching and the comparison by objectness, mask cross-entropy and Dice after Mask2Former (Cheng
+et al., CVPR 2022, https://arxiv.org/abs/2112.01527), points by uncertainty after PointRend, predicted IoU after SAM.
+
+Departures: pairing compares masks on their own coarse grid with the share of each cell that an entity covers, which
+has no sampling noise and makes a pairing stable; half of the points are drawn around the entity (see `draw_points`);
+a query is excused from being "no entity" by the share of its mask that lies where nothing is labelled; every
+prediction, final and auxiliary, counts the same, so that weights do not depend on the number of layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from adapters.losses.primitives import (
+    FlatEntities,
+    dice_loss,
+    draw_points,
+    logits_at,
+    mask_bce,
+    most_uncertain,
+    places_of,
+    share_of_cells,
+)
+from domains.entities import EntityBatch
+
+
+@dataclass(frozen=True)
+class SetCriterion:
+    """Weighted sum of objectness, mask cross-entropy, Dice and predicted IoU over all predictions of a query decoder.
+
+    Wants `mask_logits` (B, Q, H/s, W/s), `object_logits` and `iou_logits` (B, Q), and a list `auxiliary` of the same.
+    """
+
+    weight: float = 1.0
+    objectness: float = 2.0
+    """Weight of the entity-or-not cross-entropy, in the loss and in pairing."""
+    bce: float = 5.0
+    """Weight of the masks' cross-entropy, in the loss and in pairing."""
+    dice: float = 5.0
+    """Weight of the masks' Dice loss, in the loss and in pairing."""
+    iou: float = 5.0
+    """Weight of half the squared error of the predicted IoU."""
+    no_object: float = 0.1
+    """Weight of a query without entity against one with, in the objectness."""
+    points: int = 512
+    """Points per mask at which it is compared."""
+    oversample: float = 3.0
+    """Candidates per point, of which the most uncertain are taken."""
+    importance: float = 0.75
+    """Share of the points taken for their uncertainty; the others are random."""
+
+    def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor:
+        parts = self.parts(outputs, batch)
+        return sum((getattr(self, name) * value for name, value in parts.items()), torch.zeros_like(parts["bce"]))
+
+    def parts(self, outputs: Mapping[str, Any], batch: EntityBatch) -> dict[str, Tensor]:
+        """The four losses before their weights, named as the fields that weigh them."""
+        layers = [outputs, *outputs["auxiliary"]]
+        masks, objects, ious = (
+            torch.stack([layer[key].float() for layer in layers])  # (L, B, Q, h, w), (L, B, Q), (L, B, Q)
+            for key in ("mask_logits", "object_logits", "iou_logits")
+        )
+        # zero, unless an output is not finite: then every part is NaN, though no pair may hold the broken query
+        healthy = 0 * (masks.detach().mean() + objects.detach().mean() + ious.detach().mean())
+        stride = batch.ids.shape[-1] // masks.shape[-1]
+        entities = FlatEntities.of(batch.ids)
+        coverage = entities.coverage(stride, (masks.shape[-2], masks.shape[-1]))  # (E, h * w)
+        labelled = share_of_cells(batch.labelled, stride)  # (B, h * w)
+
+        layer, query, entity = self.pair(masks.detach(), objects.detach(), entities, coverage, labelled)
+        image = entities.image[entity]
+        chosen = masks[layer, image, query]  # (M, h, w)
+        logits, truth = self.compare_at(chosen, batch.ids, entity, entities, stride)
+        pairs = max(len(entity), 1)
+        achieved = soft_iou(chosen.detach().flatten(1).sigmoid() * labelled[image], coverage[entity])
+        error = (ious[layer, image, query].sigmoid() - achieved).square() / 2
+        is_entity = torch.zeros_like(objects).index_put((layer, image, query), objects.new_ones(()))
+        return {
+            "objectness": self.entity_or_not(objects, is_entity, masks.detach(), labelled) + healthy,
+            "bce": mask_bce(logits, truth).sum() / pairs + healthy,
+            "dice": dice_loss(logits, truth).sum() / pairs + healthy,
+            "iou": error.sum() / pairs + healthy,
+        }
+
+    def pair(
+        self, masks: Tensor, objects: Tensor, entities: FlatEntities, coverage: Tensor, labelled: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """(layer, query, entity), (M,) each: the cheapest one-to-one pairing in each prediction of each image."""
+        found: list[np.ndarray] = []
+        starts = entities.starts.tolist()
+        for b in range(len(labelled)):
+            first, last = starts[b], starts[b + 1]
+            if first == last:
+                continue
+            costs = self.costs(masks[:, b].flatten(2), objects[:, b], coverage[first:last], labelled[b])  # (L, N, Q)
+            # a broken query is the dearest; the loss itself stays NaN
+            costs = costs.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu().numpy()
+            for layer, cost in enumerate(costs):
+                entity, query = linear_sum_assignment(cost)
+                found.append(np.stack([np.full_like(query, layer), query, entity + first]))
+        pairs = np.concatenate(found, 1) if found else np.zeros((3, 0), np.int64)
+        layer, query, entity = torch.from_numpy(pairs).to(masks.device)
+        return layer, query, entity
+
+    def costs(self, logits: Tensor, objects: Tensor, coverage: Tensor, labelled: Tensor) -> Tensor:
+        """(L, N, Q) cost of each pair: logits (L, Q, C), objects (L, Q), coverage (N, C), labelled (C,)."""
+        # cross-entropy of logit x and soft target t, over labelled l: softplus(x) l - x t
+        bce = (F.softplus(logits) @ labelled)[:, None] - coverage @ logits.mT
+        scores = logits.sigmoid()
+        overlap = coverage @ scores.mT
+        dice = 1 - (2 * overlap + 1) / ((scores @ labelled)[:, None] + coverage.sum(1)[:, None] + 1)
+        return self.bce * bce / labelled.sum() + self.dice * dice - self.objectness * objects.sigmoid()[:, None]
+
+    def compare_at(
+        self, chosen: Tensor, ids: Tensor, entity: Tensor, entities: FlatEntities, stride: int
+    ) -> tuple[Tensor, Tensor]:
+        """(logits, truth), both (M, points): masks (M, h, w) and their entities where the masks are least certain."""
+        if not len(entity):
+            empty = chosen.flatten(1)[:, :1]
+            return empty, empty.detach()
+        with torch.no_grad():
+            candidates = draw_points(ids, entities.image, entities.boxes(), round(self.points * self.oversample))
+            places = places_of(candidates, ids.shape[-1], stride, chosen.shape)  # (E, C, 2)
+            number = torch.arange(len(entities), device=ids.device) - entities.starts[entities.image] + 1  # as in ids
+            truth = ids.flatten(1)[entities.image[:, None], candidates] == number[:, None]  # (E, C)
+            uncertain = most_uncertain(logits_at(chosen, places[entity]), round(self.points * self.importance))
+            random = (len(entity), self.points - uncertain.shape[1])
+            others = torch.randint(candidates.shape[1], random, device=ids.device)
+            picked = torch.cat([uncertain, others], 1)  # (M, points)
+        return logits_at(chosen, places[entity[:, None], picked]), truth[entity[:, None], picked].float()
+
+    def entity_or_not(self, objects: Tensor, is_entity: Tensor, masks: Tensor, labelled: Tensor) -> Tensor:
+        """Weighted mean cross-entropy over all queries; objects and is_entity (L, B, Q)."""
+        known: Tensor | float = 1.0
+        if not bool((labelled == 1).all()):
+            scores = masks.flatten(3).sigmoid()  # (L, B, Q, C)
+            known = torch.einsum("lbqc,bc->lbq", scores, labelled) / scores.sum(-1).clamp(min=1e-6)
+        weights = torch.where(is_entity > 0, 1.0, self.no_object * known)
+        errors = F.binary_cross_entropy_with_logits(objects, is_entity, reduction="none")
+        return (weights * errors).sum() / weights.sum().clamp(min=1e-6)
+
+
+def soft_iou(scores: Tensor, coverage: Tensor) -> Tensor:
+    """(M,) sum of minima over sum of maxima of (M, C), both in [0, 1]: IoU for masks that cover cells in part."""
+    return torch.minimum(scores, coverage).sum(1) / torch.maximum(scores, coverage).sum(1).clamp(min=1e-6)

@@ -1,0 +1,76 @@
+"""Controls: nothing, the norms, the biases, or all of the base learns. They store whole base tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from adapters.backbones import Backbone
+from adapters.methods.method import Method, detach
+
+
+@dataclass(frozen=True)
+class Selection(Method):
+    """A method that trains some of the base's own tensors, of those that the forward pass uses."""
+
+    def selects(self, backbone: Backbone, name: str) -> bool:
+        raise NotImplementedError
+
+    def attach(self, backbone: Backbone) -> None:
+        detach(backbone)
+        for name, parameter in backbone.used_parameters().items():
+            if self.selects(backbone, name):
+                backbone.originals[name] = parameter.detach().to("cpu", copy=True)
+                parameter.requires_grad_(True)
+
+    def state(self, backbone: Backbone) -> dict[str, Tensor]:
+        parameters = backbone.base_parameters()
+        return {name: parameters[name] for name in backbone.originals}
+
+    def restore(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
+        parameters = backbone.base_parameters()
+        with torch.no_grad():
+            for name, tensor in state.items():
+                parameters[name].copy_(tensor)
+
+
+@dataclass(frozen=True)
+class DecoderOnly(Selection):
+    """The backbone stays as it is."""
+
+    name: str = "decoder_only"
+
+    def selects(self, backbone: Backbone, name: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Norms(Selection):
+    """Scale and shift of every layer norm."""
+
+    name: str = "norms"
+
+    def selects(self, backbone: Backbone, name: str) -> bool:
+        return isinstance(backbone.model.get_submodule(name.rpartition(".")[0]), nn.LayerNorm)
+
+
+@dataclass(frozen=True)
+class Biases(Selection):
+    """Every bias, those of the norms too (BitFit: Ben Zaken et al., https://arxiv.org/abs/2106.10199)."""
+
+    name: str = "biases"
+
+    def selects(self, backbone: Backbone, name: str) -> bool:
+        return name.endswith(".bias")
+
+
+@dataclass(frozen=True)
+class Full(Selection):
+    """Every tensor of the base that the forward pass uses."""
+
+    name: str = "full"
+
+    def selects(self, backbone: Backbone, name: str) -> bool:
+        return True

@@ -1,0 +1,80 @@
+"""What every method can do, and how its weights are taken out of a backbone, put back, and removed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from peft import PeftConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import Tensor
+
+from adapters.backbones import Backbone
+from domains.errors import InputError
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method's options; its fields are what a recipe's `method` section may set."""
+
+    name: str
+
+    def attach(self, backbone: Backbone) -> None:
+        """Make this method's weights, and no others, trainable. Whatever was attached before is detached."""
+        raise NotImplementedError
+
+    def state(self, backbone: Backbone) -> dict[str, Tensor]:
+        """The attached weights, as they are in memory, by the names they have in a file."""
+        raise NotImplementedError
+
+    def restore(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
+        """Put a complete state, its names and shapes already checked, into the attached weights."""
+        raise NotImplementedError
+
+    def peft_config(self, backbone: Backbone, base_name: str) -> PeftConfig | None:
+        """What plain peft needs beside the state; None where it knows no such method."""
+        return None
+
+
+def adapter_state(backbone: Backbone, method: Method) -> dict[str, Tensor]:
+    """The backbone's trainable weights, copied to the CPU; for peft's methods under the names that peft loads."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in method.state(backbone).items()}
+
+
+def load_adapter_state(backbone: Backbone, method: Method, state: Mapping[str, Tensor]) -> None:
+    """Put saved weights into an attached method. Raises InputError, and changes nothing, unless all fit exactly."""
+    wanted = method.state(backbone)
+    faults = {
+        "missing": wanted.keys() - state.keys(),
+        "unexpected": state.keys() - wanted.keys(),
+        "of another shape": {name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape},
+    }
+    for fault, names in faults.items():
+        if names:
+            some = ", ".join(sorted(names)[:3])
+            raise InputError(
+                f"the adapter's weights do not fit {method.name} on {backbone.name}: {len(names)} of "
+                f"{len(wanted)} tensors {fault}, such as {some}; is it for another base, or are its options others?"
+            )
+    method.restore(backbone, dict(state))
+
+
+def peft_config(backbone: Backbone, method: Method, base_name: str) -> PeftConfig | None:
+    """For `adapter_config.json`: `.save_pretrained(folder)` writes it; None for the controls."""
+    return method.peft_config(backbone, base_name)
+
+
+def detach(backbone: Backbone) -> None:
+    """Back to the bare, frozen base: injected layers out, trained base tensors as they were before."""
+    for name, module in list(backbone.model.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            backbone.model.set_submodule(name, module.get_base_layer())
+    if hasattr(backbone.model, "peft_config"):
+        del backbone.model.peft_config
+    parameters = backbone.base_parameters()
+    with torch.no_grad():
+        for name, original in backbone.originals.items():
+            parameters[name].copy_(original)
+    backbone.originals = {}
+    backbone.requires_grad_(False)

@@ -1,0 +1,317 @@
+"""entity-adapters: every distinct region of an image with its own id, by a small adapter on a frozen vision model.
+
+The command line and nothing else: arguments in, one function of `recipes` called, an exit code out. Each verb imports
+its work when it is called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from domains.errors import InputError
+
+DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
+
+
+class Split(StrEnum):
+    train = "train"
+    val = "val"
+    test = "test"
+    all = "all"
+
+
+class Format(StrEnum):
+    labels = "labels"
+    coco = "coco"
+    geojson = "geojson"
+    overlay = "overlay"
+    csv = "csv"
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+adapters_app = typer.Typer(no_args_is_help=True, help="Show, verify, pack and unpack adapters.")
+recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
+domains_app = typer.Typer(no_args_is_help=True, help="List domains, and check a folder of labelled images.")
+app.add_typer(adapters_app, name="adapters")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(domains_app, name="domains")
+
+Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="A shipped recipe or a .yaml file.")]
+MaybeRecipe = Annotated[
+    str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="In place of the recipe in the adapter.")
+]
+Adapter = Annotated[str, typer.Option("--adapter", "-a", help="An adapter's folder or file, or `base` for none.")]
+Data = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of labelled images; else the recipe's.")]
+Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go; by default below runs/.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
+]
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error; anywhere on the line.")] = False,
+) -> None:
+    """Every distinct region of an image with its own id, by a small adapter on a frozen vision model."""
+
+
+@app.command()
+def fit(
+    recipe: Recipe,
+    data: Data = None,
+    out: Run = None,
+    resume: Resume = False,
+    strict: Strict = False,
+    overrides: Overrides = None,
+) -> None:
+    """Fit an adapter to labelled images."""
+    from recipes.compose import load_recipe
+
+    checked = load_recipe(recipe, changes(overrides, data, strict))  # before anything heavy is imported
+    from recipes.fit import fit as run
+
+    run(checked, out, resume)
+
+
+@app.command()
+def evaluate(
+    adapter: Adapter,
+    data: Data = None,
+    split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
+    recipe: MaybeRecipe = None,
+    strict: Strict = False,
+    overrides: Overrides = None,
+) -> None:
+    """Measure an adapter, or the bare base, on labelled images."""
+    from recipes.evaluate import evaluate as run
+
+    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict))
+
+
+@app.command()
+def predict(
+    adapter: Adapter,
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
+    format: Annotated[list[Format] | None, typer.Option(help="May be given several times; by default all.")] = None,
+    recipe: MaybeRecipe = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+) -> None:
+    """Find the entities of images and write them to files."""
+    from recipes.predict import predict as run
+
+    run(adapter, inputs, out, [one.value for one in format or Format], recipe, overwrite)
+
+
+@app.command()
+def transfer(
+    adapter: Annotated[list[str], typer.Option("--adapter", "-a", help="Several times: adapters, `base` is added.")],
+    data: Annotated[list[str], typer.Option(metavar="NAME=DIR", help="Several times: a domain and its images.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the tables and the heat maps go.")],
+    split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
+) -> None:
+    """Measure every adapter on every data set."""
+    from recipes.transfer import transfer as run
+
+    run(adapter, named(data), out, split.value)
+
+
+@app.command()
+def pretrain(
+    recipe: Recipe = "pretrain",
+    out: Run = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+) -> None:
+    """Train the embedded base from nothing, on generated scenes."""
+    from recipes.compose import load_pretrain_recipe
+
+    checked = load_pretrain_recipe(recipe, overrides or ())
+    from recipes.pretrain import pretrain as run
+
+    run(checked, out, resume)
+
+
+@adapters_app.command("show")
+def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
+    """What an adapter is: base, method, decoder, domain, metrics."""
+    from adapters.folder import show
+
+    typer.echo(show(adapter))
+
+
+@adapters_app.command("verify")
+def adapters_verify(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
+    """Check that an adapter is whole, fits its base and gives the output it was saved with."""
+    from adapters.folder import verify
+
+    typer.echo(verify(adapter))
+
+
+@adapters_app.command("pack")
+def adapters_pack(
+    folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+) -> None:
+    """Put an adapter's folder into one file."""
+    from adapters.folder import pack
+
+    pack(folder, out)
+    typer.echo(f"{out}\nnext: python cli.py adapters unpack {out} FOLDER")
+
+
+@adapters_app.command("unpack")
+def adapters_unpack(
+    file: Annotated[Path, typer.Argument(help="A packed adapter.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+) -> None:
+    """Get an adapter's folder back from one file."""
+    from adapters.folder import unpack
+
+    unpack(file, out)
+    typer.echo(f"{out}\nnext: python cli.py adapters verify {out}")
+
+
+@recipes_app.command("list")
+def recipes_list() -> None:
+    """The recipes that are shipped."""
+    from recipes.listing import recipes_text
+
+    typer.echo(recipes_text())
+
+
+@recipes_app.command("show")
+def recipes_show(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
+    """A recipe with everything that it inherits, as YAML."""
+    from recipes.compose import load_any, resolved_yaml
+
+    typer.echo(resolved_yaml(load_any(recipe, overrides or ())), nl=False)
+
+
+@recipes_app.command("check")
+def recipes_check(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
+    """Whether a recipe is right; if not, what is wrong with it."""
+    from recipes.listing import checked_text
+
+    typer.echo(checked_text(recipe, overrides or ()))
+
+
+@domains_app.command("list")
+def domains_list() -> None:
+    """The domains that there are, installed ones included."""
+    from recipes.listing import domains_text
+
+    typer.echo(domains_text())
+
+
+@domains_app.command("check")
+def domains_check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of labelled images.")],
+    groups: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")] = None,
+    strict: Strict = False,
+) -> None:
+    """What a folder holds: its layout, images, entities and their sizes, splits, and every file that is at fault."""
+    from recipes.listing import check_data
+
+    typer.echo(check_data(folder, groups, strict))
+
+
+def changes(overrides: Sequence[str] | None, data: str | None = None, strict: bool = False) -> list[str]:
+    """Overrides of the recipe, those that have an option of their own included."""
+    import json
+
+    own = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    return [*(overrides or ()), *own, *(["domain.strict=true"] if strict else [])]
+
+
+def named(pairs: Sequence[str]) -> dict[str, str]:
+    """`["pathology=DIR", ...]` as a mapping."""
+    folders: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, folder = pair.partition("=")
+        if not equals or not name or not folder or name in folders:
+            raise InputError(f"--data is {pair!r}; wanted NAME=DIR, each name once, such as pathology=data/dsb2018_he")
+        folders[name] = folder
+    return folders
+
+
+# Exit codes
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code: 0 done, 1 failed, 2 wrong input, 130 stopped by Ctrl-C.
+
+    Whatever goes wrong is one line on standard error; `--debug`, anywhere on the line, lets the trace through.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    try:
+        result = app([word for word in words if word != "--debug"], prog_name="cli.py", standalone_mode=False)
+        code = result if isinstance(result, int) else DONE  # typer gives the code of an Exit, 130 for Ctrl-C
+    except BrokenPipeError:  # the reader has left, as in `cli.py recipes list | head -1`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = DONE
+    except (KeyboardInterrupt, typer.Abort):
+        code = STOPPED
+    except Exception as error:
+        if debug:
+            raise
+        code, line = verdict(error)
+        print(line, file=sys.stderr)
+    if code == STOPPED:
+        print("stopped by Ctrl-C", file=sys.stderr)
+    return code
+
+
+def verdict(error: Exception) -> tuple[int, str]:
+    """Exit code and line for an error that ended a command."""
+    if isinstance(error, UsageError):
+        return WRONG_INPUT, usage_text(error)
+    if isinstance(error, InputError):
+        return WRONG_INPUT, f"error: {one_line(error)}"
+    if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
+        place = getattr(error, "filename", None)
+        where = f" to write {place!r}" if place else ""
+        return FAILED, f"error: no space is left{where}; free some, or choose another --out"
+    if isinstance(error, OSError) and error.filename:
+        return FAILED, f"error: {error.filename!r}: {error.strerror}"
+    return FAILED, f"error: {type(error).__name__}: {one_line(error)} (--debug shows where)"
+
+
+def one_line(error: Exception) -> str:
+    """The message; of an error that a worker process sent with its trace, the last line, which is the reason."""
+    lines = str(error).strip().splitlines() or ["no reason given"]
+    if any(line.startswith("Original Traceback") for line in lines):
+        return lines[-1].partition(": ")[2] or lines[-1]
+    return " ".join(line.strip() for line in lines)
+
+
+def usage_text(error: Any) -> str:
+    """One line, but the whole help where a group of commands was called without any."""
+    message = error.format_message()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return message
+    command = error.ctx.command_path if error.ctx else "cli.py"
+    return f"error: {message} ({command} --help shows what is possible)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,314 @@
+"""Training crops, augmented and safe for entities. The only module that imports albumentations.
+
+Ids survive every step: crops, scale jitter and turns read ids at the nearest pixel by numpy indexing (exact for any
+int32; albumentations' own warps go through float32 and keep ids to 2^24), and a pixel without truth, such as a corner
+rotated in or the margin around a small image, is unlabelled, never background.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Protocol
+
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for its newest version on import
+
+import albumentations as A  # noqa: E402
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from scipy.ndimage import find_objects  # noqa: E402
+from torch.utils.data import Dataset  # noqa: E402
+
+from domains.entities import UNLABELLED, EntityMap, EntitySample, Place, renumber  # noqa: E402
+from domains.resize import resize_ids, resize_image, resize_sample  # noqa: E402
+
+CACHE_BYTES = 512 * 2**20
+
+
+class Samples(Protocol):
+    """Anything indexable that gives samples: an `EntityDataset`, `ProceduralScenes`, a list."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> EntitySample: ...
+
+
+class TrainCrops(Dataset[EntitySample]):
+    """Augmented crops of exactly `crop_px` x `crop_px`, each a function of (seed, epoch, index) alone.
+
+    So worker processes, their number, and a resumed run give the same crops. Crop `index` shows image
+    `order[index % len(dataset)]`, in an order drawn anew for every pass: batches need no shuffling sampler.
+
+    scale: constant resizing of the images before anything else (2.0 enlarges small nuclei).
+    scale_range: the crop's own zoom, drawn log-uniformly; above 1 entities look larger.
+    entity_share: share of crops placed to hold at least one pixel of an entity drawn at random (of an image that
+        has any); the rest lie anywhere.
+    length: crops per epoch; by default one per image.
+    cache_bytes: decoded images kept; every worker process has its own.
+    Of several annotators one is drawn per crop. Where the crop leaves the image, the image is mirrored and unlabelled.
+    """
+
+    def __init__(
+        self,
+        dataset: Samples,
+        crop_px: int = 128,
+        augmentation: A.Compose | None = None,
+        seed: int = 0,
+        *,
+        epoch: int = 0,
+        length: int | None = None,
+        scale: float = 1.0,
+        scale_range: tuple[float, float] = (0.7, 1.4),
+        entity_share: float = 0.8,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.crop_px, self.augmentation, self.seed = crop_px, augmentation, seed
+        self.scale_range, self.entity_share = scale_range, entity_share
+        self.length = len(dataset) if length is None else length
+        self._decoded = DecodedCache(dataset, scale, cache_bytes)
+        self._epoch = torch.tensor(epoch).share_memory_()  # shared, so that workers that outlive an epoch see the next
+
+    @property
+    def epoch(self) -> int:
+        return int(self._epoch)
+
+    def set_epoch(self, epoch: int) -> None:
+        """New crops: call it before the epoch's first batch is asked for."""
+        self._epoch.fill_(epoch)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> EntitySample:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        images, epoch = len(self._decoded), self.epoch
+        decoded = self._decoded[int(pass_order(images, self.seed, epoch, index // images)[index % images])]
+        rng = np.random.default_rng((self.seed, epoch, index))
+        sample = self._crop(decoded, rng)
+        return sample if self.augmentation is None else augment(sample, self.augmentation, int(rng.integers(2**31)))
+
+    def _crop(self, decoded: Decoded, rng: np.random.Generator) -> EntitySample:
+        annotator = int(rng.integers(len(decoded.ids)))
+        ids = decoded.ids[annotator]
+        low, high = np.log(self.scale_range)
+        window_px = max(1, round(self.crop_px / float(np.exp(rng.uniform(low, high)))))
+        anchor = None
+        if len(decoded.boxes[annotator]) and rng.random() < self.entity_share:
+            anchor = random_entity_pixel(ids, decoded.boxes[annotator], rng)
+        y, x = (
+            random_start(size, window_px, None if anchor is None else anchor[axis], rng)
+            for axis, size in enumerate(ids.shape)
+        )
+        image, truth = cut_window(decoded.image, ids, y, x, window_px)
+        shape = (self.crop_px, self.crop_px)
+        place = crop_place(decoded.place, y, x, decoded.scale, window_px / self.crop_px)
+        return EntitySample(resize_image(image, shape), (EntityMap(resize_ids(truth, shape)),), place)
+
+
+def augment(sample: EntitySample, augmentation: A.Compose, seed: int) -> EntitySample:
+    """The sample through the transforms, as a function of `seed`; of several annotators the first is kept."""
+    reseed(augmentation, np.random.SeedSequence(seed))
+    result = augmentation(image=sample.image, mask=sample.truth.ids)
+    return EntitySample(result["image"], (EntityMap(result["mask"]),), sample.place)
+
+
+def reseed(transform: Any, seeds: np.random.SeedSequence) -> None:
+    """Every transform, however deep, gets a seed of its own.
+
+    `Compose.set_random_seed` gives one and the same to all of them, which then act together: one that comes in 20 %
+    of cases would only come where one with 50 % does.
+    """
+    transform.set_random_seed(int(seeds.generate_state(1)[0]))
+    parts = getattr(transform, "transforms", ())
+    for part, seed in zip(parts, seeds.spawn(len(parts)), strict=True):
+        reseed(part, seed)
+
+
+# Where a crop lies
+
+
+@lru_cache(maxsize=64)
+def pass_order(images: int, seed: int, epoch: int, repeat: int) -> np.ndarray:
+    """(images,) a permutation, drawn for every pass over the images."""
+    return np.random.default_rng((seed, epoch, repeat, images)).permutation(images)
+
+
+def random_entity_pixel(ids: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """A pixel of an entity, each entity being as likely; boxes: (N, 5) of id, y0, y1, x0, x1."""
+    entity, y0, y1, x0, x1 = boxes[rng.integers(len(boxes))]
+    inside = np.flatnonzero(ids[y0:y1, x0:x1] == entity)
+    y, x = divmod(int(inside[rng.integers(len(inside))]), int(x1 - x0))
+    return int(y0) + y, int(x0) + x
+
+
+def random_start(size: int, window: int, anchor: int | None, rng: np.random.Generator) -> int:
+    """First pixel of a window along one axis, holding `anchor`; inside the image, or around one that is smaller."""
+    first, last = min(0, size - window), max(0, size - window)
+    if anchor is not None:
+        first, last = max(first, anchor - window + 1), min(last, anchor)
+    return int(rng.integers(first, last + 1))
+
+
+def cut_window(image: np.ndarray, ids: np.ndarray, y: int, x: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of a square window that may leave the image: there the image is mirrored and the ids are unlabelled."""
+    height, width = ids.shape
+    if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
+        return image[y : y + size, x : x + size].copy(), ids[y : y + size, x : x + size].copy()
+    rows, columns = np.arange(y, y + size), np.arange(x, x + size)
+    known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    at = np.ix_(mirrored(rows, height), mirrored(columns, width))
+    return image[at], np.where(known, ids[at], UNLABELLED)
+
+
+def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
+    """Positions outside 0..size-1 folded back at the edges, as often as it takes; the edge itself is not repeated."""
+    folded = np.abs(positions) % max(1, 2 * (size - 1))
+    return np.minimum(folded, 2 * (size - 1) - folded)
+
+
+def crop_place(place: Place, y: int, x: int, scale: float, pixels_each: float) -> Place:
+    """Where the crop was cut, before the flips: `pixels_each` pixels of the scaled image became one."""
+    size_m = None if place.pixel_size_m is None else place.pixel_size_m * pixels_each
+    return replace(place, y=place.y + round(y / scale), x=place.x + round(x / scale), pixel_size_m=size_m)
+
+
+# Images, decoded once
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image at the training scale. ids: per annotator (H, W) int32; boxes: per annotator (N, 5) id, y0, y1, x0, x1."""
+
+    image: np.ndarray
+    ids: tuple[np.ndarray, ...]
+    boxes: tuple[np.ndarray, ...]
+    place: Place
+    scale: float
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in (self.image, *self.ids, *self.boxes))
+
+
+class DecodedCache:
+    """The images of a dataset, decoded and scaled once, and kept, first come first kept, until `limit` bytes are full.
+
+    Every pass visits all images in another order: dropping the least recently used would drop what comes next.
+    """
+
+    def __init__(self, dataset: Samples, scale: float, limit: int) -> None:
+        self.dataset, self.scale, self.limit = dataset, scale, limit
+        self._kept: dict[int, Decoded] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Decoded:
+        if index in self._kept:
+            return self._kept[index]
+        decoded = self._decode(index)
+        if self._bytes + decoded.nbytes <= self.limit:
+            self._kept[index] = decoded
+            self._bytes += decoded.nbytes
+        return decoded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the decoded images: a worker process fills its own."""
+        return {**self.__dict__, "_kept": {}, "_bytes": 0}
+
+    def _decode(self, index: int) -> Decoded:
+        sample = resize_sample(self.dataset[index], self.scale)
+        ids = tuple(truth.ids for truth in sample.truths)
+        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, self.scale)
+
+
+def entity_boxes(ids: np.ndarray) -> np.ndarray:
+    """(N, 5) int64: id, y0, y1, x0, x1 of every entity, ends exclusive."""
+    dense, kept = renumber(ids)
+    found = find_objects(np.maximum(dense, 0))
+    rows = [(entity, y.start, y.stop, x.start, x.stop) for entity, (y, x) in zip(kept, found, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+# Transforms that the domains compose
+
+
+def compose(*transforms: A.BasicTransform) -> A.Compose:
+    return A.Compose(list(transforms))
+
+
+def eight_symmetries() -> A.BasicTransform:
+    """Flips and quarter turns: for whatever has no up and no left."""
+    return A.D4(p=1.0)
+
+
+def left_right(p: float = 0.5) -> A.BasicTransform:
+    return A.HorizontalFlip(p=p)
+
+
+def defocus(p: float, sigma_px: tuple[float, float] = (0.3, 1.2)) -> A.BasicTransform:
+    return A.GaussianBlur(sigma_limit=sigma_px, blur_limit=0, p=p)
+
+
+def motion(p: float, length_px: int = 5) -> A.BasicTransform:
+    return A.MotionBlur(blur_limit=(3, length_px), p=p)
+
+
+def sensor_noise(p: float, std: tuple[float, float] = (0.01, 0.03)) -> A.BasicTransform:
+    """Gaussian noise; its standard deviation is a share of the full range."""
+    return A.GaussNoise(std_range=std, p=p)
+
+
+class Photometric(A.ImageOnlyTransform):
+    """A change of colour or light as an albumentations transform: `change(image, rng) -> image`, both uint8.
+
+    The physics files of the domains hold such changes as plain frozen dataclasses.
+    """
+
+    def __init__(self, change: Callable[[np.ndarray, np.random.Generator], np.ndarray], p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.change = change
+
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        return self.change(img, self.random_generator)
+
+
+class Turn(A.DualTransform):
+    """Rotation about the centre by up to `limit_deg`: the image is mirrored into the corners, ids there unlabelled."""
+
+    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+
+    def __init__(self, limit_deg: float, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.limit_deg = limit_deg
+
+    def get_params(self) -> dict[str, Any]:
+        return {"angle_deg": self.py_random.uniform(-self.limit_deg, self.limit_deg)}
+
+    def apply(self, img: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        height, width = img.shape[:2]
+        matrix = rotation(angle_deg, (height, width))
+        return cv2.warpAffine(img, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+
+    def apply_to_mask(self, mask: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
+        height, width = mask.shape
+        matrix = rotation(angle_deg, (height, width))
+        y, x = np.mgrid[:height, :width]
+        source = np.rint(np.tensordot(matrix, np.stack([x, y, np.ones_like(x)]), axes=1)).astype(np.intp)  # (2, H, W)
+        columns, rows = source
+        known = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+        ids = mask[rows.clip(0, height - 1), columns.clip(0, width - 1)]
+        return np.where(known, ids, UNLABELLED)
+
+
+def rotation(angle_deg: float, shape: Sequence[int]) -> np.ndarray:
+    """(2, 3) float64: from a pixel (x, y, 1) of the result to (x, y) of the source, about the centre."""
+    cosine, sine = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    turn = np.array([[cosine, sine], [-sine, cosine]])
+    centre = (np.array([shape[1], shape[0]]) - 1) / 2
+    return np.column_stack([turn, centre - turn @ centre])

@@ -1,0 +1,142 @@
+"""What a folder of labelled images holds, for `domains check DIR`: counts, sizes, groups, splits and every fault."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domains.dataset import examine_all, grouped
+from domains.layouts import recognise
+from domains.layouts.layout import Fault, Split
+from domains.splits import FRACTIONS, assign
+
+QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
+
+
+@dataclass(frozen=True)
+class Count:
+    images: int = 0
+    entities: int = 0
+    groups: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """entities: over all annotators. areas_px: `QUANTILES` of the entities' areas. sizes: (H, W) and how many images.
+
+    annotators: truths per image and how many images. without_entity: images whose truths hold none.
+    unlabelled: share of pixels that are -1. strata: images per class or kind. splits: usable images only.
+    """
+
+    root: Path
+    layout: str
+    entity: str
+    total: Count
+    splits: dict[Split, Count]
+    areas_px: tuple[float, ...]
+    per_image: tuple[float, ...]
+    sizes: Counter[tuple[int, int]]
+    annotators: Counter[int]
+    pixel_sizes_m: Counter[float | None]
+    without_entity: int
+    unlabelled: float
+    strata: Counter[str] = field(default_factory=Counter)
+    faults: list[Fault] = field(default_factory=list)
+
+    def text(self) -> str:
+        """For a terminal: one fact per line, then the faults, one per line."""
+        rows = [
+            ("folder", str(self.root)),
+            ("layout", self.layout),
+            ("an entity is", self.entity),
+            ("images", f"{self.total.images} in {self.total.groups} groups; {self.without_entity} without any entity"),
+            ("entities", f"{self.total.entities} in {sum(n * c for n, c in self.annotators.items())} truths"),
+            ("area, px", _quantiles(self.areas_px)),
+            ("per truth", _quantiles(self.per_image)),
+            ("image sizes", _sizes(self.sizes)),
+            ("pixel size", _counts(self.pixel_sizes_m, lambda size: "unknown" if size is None else f"{size:.4g} m")),
+            ("annotators", _counts(self.annotators, str)),
+            ("unlabelled", f"{self.unlabelled:.2%} of the pixels"),
+        ]
+        if set(self.strata) != {""}:
+            rows.append(("strata", _counts(self.strata, str)))
+        for split, count in self.splits.items():
+            rows.append((split, f"{count.images} images, {count.entities} entities, {count.groups} groups"))
+        rows.append(("faults", str(len(self.faults)) if self.faults else "none"))
+        lines = [f"{name:<13} {value}" for name, value in rows]
+        return "\n".join(lines + [f"  {fault}".replace(f"{self.root}/", "") for fault in self.faults])
+
+
+def check_folder(root: Path, groups: Path | None = None, fractions: Sequence[float] = FRACTIONS) -> Report:
+    """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
+    root = Path(root)
+    layout = recognise(root)
+    listing = grouped(root, layout.listing(root), groups)
+    faults = list(listing.faults)
+    usable, entities = [], {}
+    areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
+    without_entity = unlabelled = pixels = 0
+    for record, sample, found in examine_all(layout, listing.records):
+        faults += found
+        if sample is None:
+            continue
+        counts = [truth.count for truth in sample.truths]
+        usable.append(record)
+        entities[record.name] = sum(counts)
+        per_truth += counts
+        areas += [truth.areas for truth in sample.truths]
+        sizes[sample.truth.shape] += 1
+        annotators[len(counts)] += 1
+        without_entity += not any(counts)
+        unlabelled += sum(int((~truth.labelled).sum()) for truth in sample.truths)
+        pixels += sum(truth.ids.size for truth in sample.truths)
+
+    def count(records: Sequence) -> Count:
+        found = sum(entities[record.name] for record in records)
+        return Count(len(records), found, len({record.group for record in records}))
+
+    return Report(
+        root=root,
+        layout=layout.name,
+        entity=layout.entities,
+        total=count(usable),
+        splits={split: count(records) for split, records in assign(usable, fractions=fractions).items()},
+        areas_px=_five(np.concatenate(areas)),
+        per_image=_five(np.array(per_truth)),
+        sizes=sizes,
+        annotators=annotators,
+        pixel_sizes_m=Counter(record.pixel_size_m for record in usable),
+        without_entity=without_entity,
+        unlabelled=unlabelled / max(pixels, 1),
+        strata=Counter(record.stratum for record in usable),
+        faults=faults,
+    )
+
+
+def _five(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES)) if values.size else ()
+
+
+def _quantiles(values: Sequence[float]) -> str:
+    if not values:
+        return "none"
+    return ", ".join(f"{value:.0f} ({quantile:.0%})" for value, quantile in zip(values, QUANTILES, strict=True))
+
+
+def _counts(counter: Counter, show: Callable[[Any], str]) -> str:
+    return ", ".join(f"{show(value)} ({count}x)" for value, count in counter.most_common()) or "none"
+
+
+def _sizes(sizes: Counter[tuple[int, int]]) -> str:
+    """Widths and heights, and the commonest size where it says something."""
+    if not sizes:
+        return "none"
+    heights, widths = zip(*sizes, strict=True)
+    (height, width), count = sizes.most_common(1)[0]
+    spread = f"width {min(widths)}-{max(widths)}, height {min(heights)}-{max(heights)}"
+    return f"{spread}; {len(sizes)} different, most often {width} x {height} ({count}x)"

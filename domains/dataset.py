@@ -1,0 +1,127 @@
+"""A folder of labelled images as a torch `Dataset`, and the reading that finds what in it can be used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from torch.utils.data import Dataset
+
+from domains.entities import EntitySample
+from domains.errors import InputError
+from domains.layouts import recognise
+from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
+from domains.splits import FRACTIONS, assign, find_groups, read_groups, unused_rows, with_groups
+
+
+class SampleCache:
+    """Decoded samples by image, first come first kept, until they fill `limit_mb`: a picture with 100 mask files
+    costs more to read than to train on. Several data sets may share one. It does not travel: pickled, it is empty."""
+
+    def __init__(self, limit_mb: int = 512):
+        self.limit_mb = limit_mb
+        self.samples: dict[Path, EntitySample] = {}
+        self.bytes = 0
+
+    def keep(self, record: Record, sample: EntitySample) -> EntitySample:
+        size = sample.image.nbytes + sum(truth.ids.nbytes for truth in sample.truths)
+        if record.image not in self.samples and self.bytes + size <= self.limit_mb * 2**20:
+            self.samples[record.image] = sample
+            self.bytes += size
+        return sample
+
+    def __reduce__(self) -> tuple:
+        return SampleCache, (self.limit_mb,)
+
+
+class EntityDataset(Dataset[EntitySample]):
+    """Samples of records. Indexable, picklable. Samples may be kept and shared: nobody may write into their arrays.
+
+    An index raises InputError when its file is broken.
+    """
+
+    def __init__(self, records: Sequence[Record], layout: Layout, cache: SampleCache | None = None):
+        self.records = list(records)
+        self.layout = layout
+        self.cache = cache or SampleCache()
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, index: int) -> EntitySample:
+        record = self.records[index]
+        kept = self.cache.samples.get(record.image)
+        return kept if kept is not None else self.cache.keep(record, self.layout.read(record))
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of labelled images, recognised, grouped, and read once. records: the usable ones."""
+
+    root: Path
+    layout: Layout
+    records: list[Record]
+    faults: list[Fault]
+    cache: SampleCache
+
+    def dataset(self, split: Split | Literal["all"], fractions: Sequence[float] = FRACTIONS) -> EntityDataset:
+        """The images of one split, or all; empty where there are too few groups to fill it (see `splits.assign`)."""
+        records = self.records if split == "all" else assign(self.records, fractions=fractions)[split]
+        return EntityDataset(records, self.layout, self.cache)
+
+
+def open_folder(root: Path, groups: Path | None = None, strict: bool = False, cache_mb: int = 512) -> Folder:
+    """What `fit` and `evaluate` start from.
+
+    groups: a table of groups, else `groups.csv` of the folder. Reads every sample once and keeps what `cache_mb`
+    holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and anything had to be skipped.
+    """
+    root = Path(root)
+    layout, cache = recognise(root), SampleCache(cache_mb)
+    records, faults = verify(layout, grouped(root, layout.scan(root, strict), groups), strict, cache)
+    if not records:
+        cause = f"({count_faults(faults)})" if faults else "(there are none)"
+        raise InputError(
+            f"{str(root)!r}: wanted labelled images as {layout.name} ({layout.expects}), none is usable {cause}; "
+            f"see data_cards/{layout.name}.md"
+        )
+    return Folder(root, layout, records, faults, cache)
+
+
+def grouped(root: Path, listing: Listing, groups: Path | None = None) -> Listing:
+    """The listing in the groups of `groups` or of the folder's `groups.csv`; as it is without a table."""
+    table = find_groups(root, groups)
+    if table is None or not listing.records:
+        return listing
+    records, unused = with_groups(listing.records, read_groups(table))
+    return Listing(records, listing.faults + unused_rows(table, unused))
+
+
+def verify(layout: Layout, listing: Listing, strict: bool = False, cache: SampleCache | None = None) -> Listing:
+    """(records that can be read, all faults): every sample is read once, as that alone finds broken files.
+
+    cache: where the samples read are kept. Raises SkippedFilesError under `strict`.
+    """
+    records, faults = [], list(listing.faults)
+    for record, sample, found in examine_all(layout, listing.records):
+        faults += found
+        if sample is not None:
+            records.append(record)
+            if cache is not None:
+                cache.keep(record, sample)
+    if strict:
+        insist(faults)
+    return Listing(records, faults)
+
+
+def examine_all(layout: Layout, records: Sequence[Record]) -> Iterator[tuple[Record, EntitySample | None, list[Fault]]]:
+    """Each record with its sample, None where it is broken, and its faults."""
+    for record in records:
+        try:
+            sample, faults = layout.examine(record)
+        except InputError as error:
+            yield record, None, [Fault(record.image, str(error).removeprefix(f"{str(record.image)!r}: "))]
+        else:
+            yield record, sample, faults

@@ -1,0 +1,232 @@
+"""A domain: which images, which augmentation, which metrics. One class serves all; their differences are values.
+
+A domain is an entry `name -> "module:attribute"`, ours in `DOMAINS`, those of installed packages under the entry point
+group `entity_adapters.domains`. The attribute is called with the data and the options, and returns a `Domain`; a
+`DomainSpec` is such a callable, and writing one is all that most domains need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property
+from hashlib import blake2b
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+from torch.utils.data import Dataset
+
+from domains.cards import Card, find_card
+from domains.dataset import EntityDataset, Folder, grouped, open_folder, verify
+from domains.entities import EntitySample
+from domains.errors import InputError, suggest
+from domains.layouts import LAYOUTS
+from domains.layouts.layout import SPLITS, Record, Split, count_faults
+from domains.metrics import EntityMetric, build_metrics
+from domains.sample import SampleScenes, sample_records
+from domains.splits import FRACTIONS, assign
+
+if TYPE_CHECKING:  # a second of import that evaluation does not need
+    import albumentations as A
+
+DOMAINS: dict[str, str] = {
+    "pathology": "domains.pathology.domain:DOMAIN",
+    "industrial": "domains.industrial.domain:DOMAIN",
+    "remote_sensing": "domains.remote_sensing.domain:DOMAIN",
+    "natural": "domains.natural.domain:DOMAIN",
+}
+GROUP = "entity_adapters.domains"
+SAMPLE = "sample"
+
+
+class Domain(Protocol):
+    """What the rest of the house knows of a domain. `domains.contract.CHECKS` tests one."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def headline(self) -> str:
+        """Key of the metric that is shown first; one of `metrics()`."""
+        ...
+
+    def dataset(self, split: Split | Literal["all"]) -> Dataset[EntitySample]:
+        """Indexable and picklable, with a length; where it has `records`, they name each sample's group."""
+        ...
+
+    def augmentation(self) -> A.Compose:
+        """For training only."""
+        ...
+
+    def metrics(self) -> Mapping[str, EntityMetric]:
+        """Fresh metrics by key, always with ap, ap50 and pq."""
+        ...
+
+    def card(self) -> Card | None:
+        """The data card of the data at hand, where there is one."""
+        ...
+
+
+@dataclass(frozen=True)
+class DomainSpec:
+    """What makes a domain this one. Called with data and options, it is that domain on those data."""
+
+    name: str
+    headline: str
+    """Key of the metric that is shown first."""
+    metric_keys: tuple[str, ...]
+    families: tuple[str, ...]
+    """Families of generated scenes that `data=sample` draws from."""
+    augmentation: Callable[[], A.Compose]
+    """Builds the training transforms; imports albumentations when called, not before."""
+    cards: tuple[str, ...] = ()
+    """Data cards of sets that fit this domain, to point at."""
+
+    def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
+        known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]
+        for option in options:
+            if option not in known:
+                raise InputError(f"domain.{option} is no option of {self.name!r}; {suggest(option, known)}")
+        return DataDomain(self, str(data), **options)
+
+
+@dataclass(frozen=True)
+class DataDomain:
+    """A spec on data: `sample`, or a folder in any layout of `LAYOUTS`. Nothing is read before a split is asked for.
+
+    Raises InputError from `dataset`: no such folder, unknown layout, no usable image, an empty split.
+    """
+
+    spec: DomainSpec
+    data: str = SAMPLE
+    layout: str | None = None
+    """Name of the layout; None recognises it."""
+    groups: str | Path | None = None
+    """CSV of files and groups; None takes the layout's groups, or `groups.csv` in the folder."""
+    fractions: tuple[float, float, float] = FRACTIONS
+    """Shares of train, val and test, for data without a split of their own."""
+    max_images: int | None = None
+    """Train on this many images only: one of every group before a second of any, see `first_images`."""
+    sample_count: int = 64
+    """Generated scenes in all, when data is `sample`."""
+    seed: int = 0
+    """Of the generated scenes."""
+    strict: bool = False
+    """A file that cannot be used is an error, rather than left out."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def headline(self) -> str:
+        return self.spec.headline
+
+    def dataset(self, split: Split | Literal["all"]) -> EntityDataset | SampleScenes:
+        if split != "all" and split not in SPLITS:
+            raise InputError(f"split is {split!r}; {suggest(split, [*SPLITS, 'all'])}")
+        records = [record for name in SPLITS for record in self.splits[name] if split in (name, "all")]
+        if not records:
+            raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
+        if split == "train" and self.max_images is not None:
+            records = first_images(records, self.max_images)
+        if self.data == SAMPLE:
+            return SampleScenes(self.spec.families, records)
+        return EntityDataset(records, self.folder.layout)
+
+    def augmentation(self) -> A.Compose:
+        return self.spec.augmentation()
+
+    def metrics(self) -> dict[str, EntityMetric]:
+        return build_metrics(self.spec.metric_keys)
+
+    def card(self) -> Card | None:
+        name = f"sample_{self.name}" if self.data == SAMPLE else Path(self.data).resolve().name
+        return find_card(name)
+
+    @cached_property
+    def splits(self) -> dict[Split, list[Record]]:
+        """Every usable record by its split."""
+        if self.data == SAMPLE:
+            return sample_records(self.sample_count, self.fractions, self.seed)
+        return assign(self.folder.records, fractions=self.fractions)
+
+    @cached_property
+    def folder(self) -> Folder:
+        """The data folder, recognised and read once."""
+        root = Path(self.data).expanduser()
+        if not root.is_dir():
+            cards = ", ".join(f"data_cards/{card}.md" for card in self.spec.cards)
+            raise InputError(
+                f"domain.data is {self.data!r}: wanted 'sample' or a folder of labelled images, got "
+                f"{'a file' if root.exists() else f'nothing at {str(root.absolute())!r}'}; "
+                f"layouts: {', '.join(LAYOUTS)}" + (f"; see {cards}" if cards else "")
+            )
+        groups = None if self.groups is None else Path(self.groups).expanduser()
+        return open_folder(root, groups, self.strict) if self.layout is None else self._as_layout(root, groups)
+
+    def _as_layout(self, root: Path, groups: Path | None) -> Folder:
+        if self.layout not in LAYOUTS:
+            raise InputError(f"domain.layout is {self.layout!r}; {suggest(str(self.layout), LAYOUTS)}")
+        layout = LAYOUTS[self.layout]
+        records, faults = verify(layout, grouped(root, layout.scan(root, self.strict), groups), self.strict)
+        if not records:
+            cause = count_faults(faults) if faults else "there are none"
+            raise InputError(f"{str(root)!r}: wanted images as {layout.name} ({layout.expects}), none is usable ({cause})")
+        return Folder(root, layout, records, faults)
+
+
+def first_images(records: Sequence[Record], count: int) -> list[Record]:
+    """`count` records, spread over groups: the first of every group comes before the second of any.
+
+    Groups, and images within a group, stand in the order of their names' hashes: 10 images hold the 5, on any machine.
+    """
+    by_hash = sorted(records, key=lambda record: name_hash(record.name))
+    rank: dict[str, int] = {}
+    turns = []
+    for record in by_hash:
+        turns.append(rank.get(record.group, 0))
+        rank[record.group] = turns[-1] + 1
+    order = sorted(range(len(turns)), key=lambda i: (turns[i], name_hash(by_hash[i].group)))
+    return [by_hash[i] for i in order[:count]]
+
+
+def name_hash(name: str) -> bytes:
+    return blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+
+
+def build_domain(name: str, data: str | Path = SAMPLE, **options: Any) -> Domain:
+    """The domain of that name on those data; options are the fields of `DataDomain` (third parties may have others).
+
+    Raises InputError for an unknown name, and for an entry that cannot be loaded.
+    """
+    return load_domain(name)(data, **options)
+
+
+def load_domain(name: str) -> Callable[..., Domain]:
+    """The entry of that name: a `DomainSpec`, or whatever a third party registered to be called in its place."""
+    entries = domain_entries()
+    if name not in entries:
+        raise InputError(f"domain.name is {name!r}; {suggest(name, entries)}")
+    entry = entries[name]
+    try:
+        loaded = entry.load()
+    except Exception as error:  # a stranger's package: whatever its import raises, the user gets one line
+        raise InputError(
+            f"domain {name!r} of {origin(entry)} cannot be loaded from {entry.value!r}: "
+            f"{type(error).__name__}: {error}; repair or uninstall that package"
+        ) from error
+    if not callable(loaded):
+        raise InputError(f"domain {name!r} of {origin(entry)}: wanted a DomainSpec or a function, got {loaded!r}")
+    return loaded
+
+
+def domain_entries() -> dict[str, EntryPoint]:
+    """Every known domain. Ours cannot be replaced by a package that takes their names."""
+    ours = {name: EntryPoint(name, value, GROUP) for name, value in DOMAINS.items()}
+    return {entry.name: entry for entry in entry_points(group=GROUP)} | ours
+
+
+def origin(entry: EntryPoint) -> str:
+    return f"the package {entry.dist.name!r}" if entry.dist else "this repository"

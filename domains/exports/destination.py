@@ -1,0 +1,85 @@
+"""Where results go, and what they are called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from domains.errors import InputError
+
+LONGEST_NAME = 200  # bytes; file systems end at 255, and suffixes follow
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A folder of results. overwrite: replace what is there. flavour: whose GeoJSON properties to write."""
+
+    folder: Path
+    overwrite: bool = False
+    flavour: Literal["plain", "qupath"] = "plain"
+
+    def path(self, filename: str) -> Path:
+        """Where a result goes; InputError where one lies already."""
+        path = Path(self.folder) / filename
+        if path.parent != Path(self.folder) or filename in ("", ".", ".."):
+            raise ValueError(f"a result wants a plain file name; got {filename!r}")
+        if path.exists() and not self.overwrite:
+            raise InputError(f"{str(path)!r} exists; name another folder, or replace it with --overwrite")
+        return path
+
+
+def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
+    """One name per input, distinct without regard to case: the stem; where two are the same, more of the path.
+
+    `a/x.png` and `b/x.png` become `a_x` and `b_x`; `x.png` and `x.jpg` of one folder `x_png` and `x_jpg`. A name holds
+    no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
+    """
+    inputs = list(dict.fromkeys(Path(path) for path in inputs))
+    whole = {path: Path(os.path.abspath(path)) for path in inputs}
+    siblings = Counter(str(path.with_suffix("")).casefold() for path in whole.values())
+    parts = {
+        path: [*full.parts[1:-1], full.stem if siblings[str(full.with_suffix("")).casefold()] == 1 else _flat(full)]
+        for path, full in whole.items()
+    }
+    depth = dict.fromkeys(inputs, 1)
+    while True:
+        names = {path: _clean("_".join(parts[path][-depth[path] :])) for path in inputs}
+        clashing = [path for path in _clashing(names) if depth[path] < len(parts[path])]
+        if not clashing:
+            return _numbered(names)
+        for path in clashing:
+            depth[path] += 1
+
+
+def _flat(path: Path) -> str:
+    return path.stem + path.suffix.replace(".", "_")
+
+
+def _clean(name: str) -> str:
+    """No separators or signs that some file system refuses, no leading dots; of a long name the end."""
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).lstrip(".") or "_"
+    return os.fsdecode(os.fsencode(name)[-LONGEST_NAME:])
+
+
+def _clashing(names: dict[Path, str]) -> list[Path]:
+    counts = Counter(name.casefold() for name in names.values())
+    return [path for path, name in names.items() if counts[name.casefold()] > 1]
+
+
+def _numbered(names: dict[Path, str]) -> dict[Path, str]:
+    """The last resort, for paths that differ in nothing that a name can show: x, x-2, x-3."""
+    taken: set[str] = set()
+    result = {}
+    for path, name in names.items():
+        number, candidate = 1, name
+        while candidate.casefold() in taken:
+            number += 1
+            candidate = f"{name}-{number}"
+        taken.add(candidate.casefold())
+        result[path] = candidate
+    return result

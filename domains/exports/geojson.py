@@ -1,0 +1,73 @@
+"""GeoJSON (RFC 7946) in pixel coordinates.
+
+Coordinates are (x, y) with 0, 0 at the outer corner of the image's first pixel and y downward: QuPath's own frame
+(https://qupath.readthedocs.io, Exporting annotations), where RFC 7946 would have longitude and latitude.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap, Place
+from domains.exports.destination import Destination
+from domains.exports.measures import Measure, measure
+from domains.exports.outlines import Polygon, outlines
+
+
+@dataclass(frozen=True)
+class GeoJson:
+    """`<name>.geojson`: one Feature per entity, outlines exact to the pixel edge, holes kept."""
+
+    destination: Destination
+
+    def file(self, name: str) -> str:
+        return f"{name}.geojson"
+
+    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        properties = {"plain": _plain, "qupath": _qupath}[self.destination.flavour]
+        with atomic_path(self.destination.path(self.file(name))) as path, path.open("w", encoding="utf-8") as file:
+            file.write('{"type": "FeatureCollection", "features": [')
+            separator = "\n"
+            for entity, polygons in _entities(prediction):
+                feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": properties(entity)}
+                file.write(separator + json.dumps(feature))
+                separator = ",\n"
+            file.write("\n]}\n")
+
+    def close(self) -> None:
+        """All is written."""
+
+
+def _entities(prediction: EntityMap) -> Iterator[tuple[Measure, list[Polygon]]]:
+    """Both are by id."""
+    for entity, (_, polygons) in zip(measure(prediction), outlines(prediction.ids), strict=True):
+        yield entity, polygons
+
+
+def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _plain(entity: Measure) -> dict[str, Any]:
+    """id and area_px; score and label where known."""
+    values = {"id": entity.id, "score": entity.score, "area_px": entity.area_px, "label": entity.label}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _qupath(entity: Measure) -> dict[str, Any]:
+    """The same as QuPath reads it (QuPathTypeAdapters.java, since 0.4); it passes over keys that it doesn't know."""
+    measurements: dict[str, float] = {"Area px^2": entity.area_px}
+    if entity.score is not None:
+        measurements["Score"] = entity.score
+    properties = {**_plain(entity), "objectType": "detection", "measurements": measurements}
+    if entity.label is not None:
+        properties["classification"] = {"name": entity.label}
+    return properties

@@ -1,0 +1,94 @@
+"""Pixel-exact outlines: polygons along pixel edges, with holes, that rasterise to the very same map.
+
+    0   1   2   3
+  0 +---+---+---+     A corner of an outline is a grid point where the outline turns. Around a grid point, seen from
+    | a   a   a |     one of its four pixels, the outline of this pixel's component turns
+  1 +   +---+   +       outward, where neither neighbour (across, along) is of the component, and
+    | a | b | a |       inward, where both are and the pixel opposite is not.
+  2 +---+   +---+     Corners of a component that follow each other on a line are, two by two, ends of one edge. So two
+        | b |         sorts, by row and by column, link all corners of all entities at once, and a walk over the links
+  3     +---+         gives the rings.
+
+Coordinates are (x, y) with the grid point 0, 0 at the outer corner of the first pixel. The component is on the left of
+its rings when y is drawn upward: exteriors have positive area (RFC 7946, 3.1.6), holes negative. Components are
+4-connected, so pixels that touch by a corner lie in two polygons that touch by a point, and every ring is simple.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from skimage.measure import label
+
+Ring = list[list[int]]  # closed: [[x, y], ..., the first again]
+Polygon = list[Ring]  # the exterior, then the holes
+
+
+def outlines(ids: np.ndarray) -> Iterator[tuple[int, list[Polygon]]]:
+    """(id, polygons) of every entity that has pixels, by id; several polygons where it is disconnected.
+
+    ids: (H, W) integers; below 1 is outside.
+    """
+    components = np.asarray(label(np.maximum(ids, 0), background=0, connectivity=1), np.int32)
+    entity = np.zeros(components.max(initial=0) + 1, np.int64)
+    entity[components] = np.maximum(ids, 0)
+    polygons: dict[int, list[Polygon]] = {int(i): [] for i in np.unique(entity[1:])}
+    previous = 0
+    for component, ring in _rings(*_corners(np.pad(components, 1))):
+        of_entity = polygons[int(entity[component])]
+        if component != previous:  # rings come by component, and its topmost corner is on the exterior
+            of_entity.append([])
+            previous = component
+        of_entity[-1].append(ring)
+    yield from polygons.items()
+
+
+def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
+    """(component, x, y, right, lower, tail), each (C,), sorted by component, y and x.
+
+    right, lower: on which side of the grid point its horizontal and its vertical edge lie.
+    tail: does the horizontal edge start here, when walked with the component on the left?
+    padded: (H + 2, W + 2), 0 outside of components.
+    """
+    side = (slice(None, -1), slice(1, None))  # of the grid points: upper or left, lower or right
+    found = []
+    for lower in (0, 1):
+        for right in (0, 1):
+            own = padded[side[lower], side[right]]  # (H + 1, W + 1)
+            across = padded[side[lower], side[1 - right]] == own
+            along = padded[side[1 - lower], side[right]] == own
+            opposite = padded[side[1 - lower], side[1 - right]] == own
+            inward = across & along & ~opposite
+            outward = ~across & ~along
+            y, x = np.nonzero((own > 0) & (outward | inward))
+            touching = opposite[y, x]  # itself, by a corner: exchange the edges so that two rings part here
+            tail = inward[y, x] ^ (lower == right)
+            found.append((own[y, x], x, y, np.full(len(x), right), touching ^ bool(lower), tail))
+    component, x, y, right, lower, tail = (np.concatenate(values) for values in zip(*found, strict=True))
+    order = np.lexsort((right, x, y, component))
+    return tuple(values[order] for values in (component, x, y, right, lower, tail))
+
+
+def _rings(
+    component: np.ndarray, x: np.ndarray, y: np.ndarray, right: np.ndarray, lower: np.ndarray, tail: np.ndarray
+) -> Iterator[tuple[int, Ring]]:
+    """(component, closed ring) in the order of each ring's first corner."""
+    count = len(component)
+    along_row = np.arange(count) ^ 1  # sorted by row: 0 and 1, 2 and 3, ... end one edge
+    by_column = np.lexsort((lower, y, x, component))
+    along_column = np.empty(count, np.int64)
+    along_column[by_column] = by_column[np.arange(count) ^ 1]
+    following = np.where(tail, along_row, along_column).tolist()
+    points = np.stack([x, y], axis=1).tolist()
+    components = component.tolist()
+    seen = bytearray(count)
+    for start in range(count):
+        if seen[start]:
+            continue
+        ring, corner = [], start
+        while not seen[corner]:
+            seen[corner] = 1
+            ring.append(points[corner])
+            corner = following[corner]
+        yield components[start], [*ring, ring[0]]

@@ -1,0 +1,34 @@
+"""Defects of inspected surfaces: few, of any size, often faint; the light is the line's, not nature's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from domains.domain import DomainSpec
+
+if TYPE_CHECKING:
+    import albumentations as A
+
+
+def augmentation() -> A.Compose:
+    from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries, motion, sensor_noise
+    from domains.industrial.light import UnevenLight
+
+    return compose(
+        eight_symmetries(),
+        Turn(limit_deg=10, p=0.3),
+        Photometric(UnevenLight(), p=0.8),
+        defocus(p=0.15),
+        motion(p=0.1),
+        sensor_noise(p=0.2),
+    )
+
+
+DOMAIN = DomainSpec(
+    name="industrial",
+    headline="iou",
+    metric_keys=("ap", "ap50", "f1", "pq", "iou", "dice", "boundary_f"),
+    families=("surfaces",),
+    augmentation=augmentation,
+    cards=("magnetic_tile", "crackforest"),
+)

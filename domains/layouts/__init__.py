@@ -1,0 +1,38 @@
+"""How labelled images lie in a folder: one file per layout, one table of all, and how a folder is recognised."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from domains.errors import InputError
+from domains.layouts.bsds500 import Bsds500
+from domains.layouts.coco import Coco
+from domains.layouts.crackforest import CrackForest
+from domains.layouts.dsb2018 import Dsb2018
+from domains.layouts.label_maps import LabelMaps
+from domains.layouts.layout import Layout, visible
+from domains.layouts.magnetic_tile import MagneticTile
+
+LAYOUTS: dict[str, Layout] = {
+    "dsb2018": Dsb2018(),
+    "magnetic_tile": MagneticTile(),
+    "crackforest": CrackForest(),
+    "bsds500": Bsds500(),
+    "coco": Coco(),
+    "label_maps": LabelMaps(),  # the least particular one comes last
+}
+
+
+def recognise(root: Path) -> Layout:
+    """The first layout that `root` looks like. Raises InputError that lists what was expected."""
+    expected = "; ".join(f"{name} ({layout.expects})" for name, layout in LAYOUTS.items())
+    advice = f"expected one of: {expected}; data_cards/<name>.md describes each"
+    if not root.is_dir():
+        came = "a file" if root.exists() else "nothing at that path"
+        raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")
+    if not visible(root):
+        raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got an empty one; {advice}")
+    for layout in LAYOUTS.values():
+        if layout.matches(root):
+            return layout
+    raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")

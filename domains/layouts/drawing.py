@@ -1,0 +1,46 @@
+"""Entity maps from what annotators left: overlapping regions, binary masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from domains.errors import InputError
+
+def components(mask: np.ndarray, smallest_px: int = 1) -> np.ndarray:
+    """(H, W) int32 ids of the 8-connected components of a boolean mask that have at least `smallest_px` pixels."""
+    ids, _ = ndimage.label(mask, np.ones((3, 3), bool))
+    areas = np.bincount(ids.ravel())
+    return _numbered(areas >= smallest_px)[ids]
+
+
+def paint(regions: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, kept): regions, flat pixel indices, become one map, numbered 1..N; kept (N,) says which regions they are.
+
+    The rule of `EntityMap.from_masks` without N x H x W bytes: the smaller of two that overlap lies on top, what is
+    hidden whole is dropped.
+    """
+    ids = np.zeros(shape, np.int32)
+    for i in sorted(range(len(regions)), key=lambda i: -len(regions[i])):
+        ids.flat[regions[i]] = i + 1
+    seen = np.bincount(ids.ravel(), minlength=len(regions) + 1) > 0
+    return _numbered(seen)[ids], np.flatnonzero(seen[1:])
+
+
+def _numbered(chosen: np.ndarray) -> np.ndarray:
+    """The new id of each old one, int32: 1..N for the chosen ones, 0 for the rest and for 0."""
+    chosen = chosen & (np.arange(len(chosen)) > 0)
+    return np.where(chosen, np.cumsum(chosen), 0).astype(np.int32)
+
+
+def same_size(image: Path, shape: tuple[int, int], truth: Path, truth_shape: tuple[int, ...]) -> None:
+    """Raises InputError naming both files and sizes, as width x height."""
+    if tuple(shape) != tuple(truth_shape):
+        turned = "; one of the two is turned by 90 degrees" if tuple(shape) == tuple(truth_shape)[::-1] else ""
+        raise InputError(
+            f"{str(truth)!r}: wanted the size of its image {str(image)!r}, {shape[1]} x {shape[0]}, "
+            f"got {truth_shape[1]} x {truth_shape[0]}{turned}; export the pair again"
+        )

@@ -1,0 +1,93 @@
+"""What lies in a folder: visible files in a stable order, images paired with their truths, names made printable."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from domains.errors import InputError
+from domains.images import IMAGE_SUFFIXES
+from domains.layouts.layout import Fault, Split
+
+_SPLIT_WORDS: dict[str, Split] = {
+    "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
+    "testing": "test",
+}  # fmt: skip
+
+
+def visible(root: Path) -> list[Path]:
+    """What a folder shows, nothing where there is no such folder. Raises InputError where it may not be read."""
+    try:
+        return [path for path in root.iterdir() if not path.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise InputError(
+            f"{str(root)!r}: wanted a folder to read, got {error.strerror}; check its permissions"
+        ) from error
+
+
+def folders(root: Path) -> list[Path]:
+    """Direct subfolders in a stable order, hidden ones (and macOS's archive leftovers) left out."""
+    return sorted(path for path in visible(root) if path.is_dir() and path.name != "__MACOSX")
+
+
+def files(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
+    """Direct, visible files of these (lower-case) suffixes in a stable order; none where there is no such folder."""
+    return sorted(path for path in visible(root) if path.suffix.lower() in suffixes and path.is_file())
+
+
+def walk(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, depth: int = 8) -> list[Path]:
+    """`files` of `root` and of its subfolders down to `depth` levels."""
+    found = files(root, suffixes)
+    for folder in folders(root) if depth else ():
+        found += walk(folder, suffixes, depth - 1)
+    return found
+
+
+Key = Callable[[Path], str]
+
+
+def stem(path: Path) -> str:
+    return path.stem
+
+
+def composed(path: Path) -> str:
+    """The stem with its accents composed (NFC), as one of a pair may have passed through a Mac."""
+    return unicodedata.normalize("NFC", path.stem)
+
+
+def pair(
+    images: Sequence[Path],
+    truths: Sequence[Path],
+    kind: str,
+    rounds: Sequence[tuple[Key, Key]] = ((stem, stem), (composed, composed)),
+) -> tuple[list[tuple[Path, Path]], list[Fault]]:
+    """Images with the truth file of the same key; an image or a truth alone is a fault. `kind` says what a truth is.
+
+    rounds: (image key, truth key), tried one after the other on what is still alone.
+    """
+    found: dict[Path, Path] = {}
+    for image_key, truth_key in rounds:
+        taken = set(found.values())
+        by_key = {truth_key(path): path for path in reversed(truths) if path not in taken}
+        for image in images:
+            if image not in found and image_key(image) in by_key:
+                found[image] = by_key.pop(image_key(image))
+    taken = set(found.values())
+    faults = [Fault(image, f"has no {kind}") for image in images if image not in found]
+    faults += [Fault(path, f"is a {kind} without image") for path in truths if path not in taken]
+    return [(image, found[image]) for image in images if image in found], faults
+
+
+def own_split(path: Path) -> Split | None:
+    """The split that a relative path names as a word (`images/train`, `instances_val2017`), the last one if several."""
+    words = re.findall("[a-z]+", path.as_posix().lower())
+    return next((_SPLIT_WORDS[word] for word in reversed(words) if word in _SPLIT_WORDS), None)
+
+
+def printable(name: str) -> str:
+    r"""A file name as text that any terminal, CSV or JSON can hold: tabs become `\t`, bytes that are no UTF-8 `\udce9`."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)

@@ -1,0 +1,79 @@
+"""What a metric is: a row of numbers per image, added up over images, and one ratio of the sums.
+
+Kept in this form a metric can be computed for any weighting of the images: all once, one stratum, a single image,
+or a bootstrap resample. A mean over images is the special case of the rows (value, 1), left out as (0, 0) where the
+value is undefined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from domains.entities import EntityMap
+from domains.metrics.matching import Comparison, compare_all
+
+
+class EntityMetric(Protocol):
+    """A number in [0, 1], 1 for a perfect prediction, over the images seen so far; nan where it is undefined."""
+
+    def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Take one image with its annotators' truths."""
+        ...
+
+    def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """The same with the overlaps counted already, one per annotator, so that metrics can share them."""
+        ...
+
+    def compute(self) -> float:
+        """The metric over all images, each once."""
+        ...
+
+    def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) the metric over the images seen, image i counted weights[r, i] times; weights (R, images)."""
+        ...
+
+
+class ImageMetric:
+    """Base of the metrics that are a ratio of sums: give `measure` and `ratio`, and the rest follows."""
+
+    def __init__(self) -> None:
+        self._rows: list[np.ndarray] = []
+
+    def measure(self, comparison: Comparison) -> Sequence[float]:
+        """The image's row (S,) against one annotator."""
+        raise NotImplementedError
+
+    def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """Summed rows (S, R) to the metric (R,). Here that of a mean over images: rows (value, 1)."""
+        return divide(sums[0], sums[1])
+
+    def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
+        """The image's row (S,): the mean over its annotators."""
+        return np.mean([self.measure(comparison) for comparison in comparisons], axis=0)
+
+    def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        self.observe(compare_all(prediction, truths))
+
+    def observe(self, comparisons: Sequence[Comparison]) -> None:
+        self._rows.append(self.row(comparisons))
+
+    def compute(self) -> float:
+        return float(self.resample(np.ones((1, len(self._rows))))[0])
+
+    def resample(self, weights: np.ndarray) -> np.ndarray:
+        if not self._rows:
+            return np.full(len(weights), np.nan)
+        return self.ratio((weights @ np.stack(self._rows)).T)
+
+
+def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """part / whole, nan where whole is 0."""
+    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+
+
+def mean_row(part: float, whole: float) -> tuple[float, float]:
+    """The row of a mean over images: (part / whole, 1), or (0, 0) where whole is 0 and the image says nothing."""
+    return (part / whole, 1.0) if whole > 0 else (0.0, 0.0)

@@ -1,0 +1,73 @@
+"""Several metrics over one set of images: overlaps are counted once per image, intervals come from groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from domains.entities import EntityMap
+from domains.metrics.bootstrap import group_weights, percentile_interval
+from domains.metrics.matching import compare_all
+from domains.metrics.metric import EntityMetric
+from domains.metrics.table import METRICS, build_metrics
+
+
+class MetricSet:
+    """`update` once per image, then ask: `compute`, `interval`, `by_stratum`, `per_image`.
+
+    metrics: short keys of `METRICS`, or metrics of one's own by key. Raises InputError for an unknown key.
+    """
+
+    def __init__(self, metrics: Iterable[str] | Mapping[str, EntityMetric] = tuple(METRICS)) -> None:
+        self.metrics = dict(metrics) if isinstance(metrics, Mapping) else build_metrics(metrics)
+        self.groups: list[str] = []
+        self.strata: list[str] = []
+
+    def __len__(self) -> int:
+        """Images seen."""
+        return len(self.groups)
+
+    def update(self, prediction: EntityMap, truths: Sequence[EntityMap], group: str, stratum: str = "") -> None:
+        """One image. group: images of one group are drawn together; stratum: a kind of image to report apart."""
+        comparisons = compare_all(prediction, truths)
+        for metric in self.metrics.values():
+            metric.observe(comparisons)
+        self.groups.append(group)
+        self.strata.append(stratum)
+
+    def compute(self) -> dict[str, float]:
+        """Each metric over all images; nan where it is undefined."""
+        return {key: metric.compute() for key, metric in self.metrics.items()}
+
+    def per_image(self) -> dict[str, np.ndarray]:
+        """Each metric of each image alone (images,), nan where undefined. For pooled metrics their mean is not
+        `compute`.
+        """
+        return self._resample(np.eye(len(self)))
+
+    def by_stratum(self) -> dict[str, dict[str, float]]:
+        """{stratum: {key: value}}: each metric over the images of one stratum; their plain mean gives rare kinds of
+        defect the weight of frequent ones.
+        """
+        strata = np.asarray(self.strata, dtype=str)
+        names = np.unique(strata)
+        values = self._resample((strata == names[:, None]).astype(float))
+        return {str(name): {key: float(column[i]) for key, column in values.items()} for i, name in enumerate(names)}
+
+    def resample(self, resamples: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
+        """Each metric (resamples,) over resampled groups. Two sets that saw the same images in the same order are
+        resampled alike, so the difference of their values is a paired comparison.
+        """
+        return self._resample(group_weights(self.groups, resamples, seed))
+
+    def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
+        """Each metric's percentile interval (low, high) by group bootstrap; (nan, nan) with fewer than two groups, as
+        one tells nothing about others.
+        """
+        if len(set(self.groups)) < 2:
+            return dict.fromkeys(self.metrics, (float("nan"), float("nan")))
+        return {key: percentile_interval(values, level) for key, values in self.resample(resamples, seed).items()}
+
+    def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        return {key: metric.resample(weights) for key, metric in self.metrics.items()}

@@ -1,0 +1,78 @@
+"""Pictures for people: entities in colour over their image, and sheets of such pictures."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from domains.entities import EntityMap
+
+GOLDEN = 0.618034  # of the hue circle, from one id to the next: neighbours in number are far apart in hue
+OPACITY = 0.4
+MARGIN_PX = 6
+LINE_PX = 18
+PAPER = (255, 255, 255)
+INK = (20, 20, 20)
+
+
+def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
+    """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened."""
+    ids = entities.ids
+    tint = palette(entities.count)[np.maximum(ids, 0)]  # (H, W, 3)
+    share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
+    share[_outermost(ids)] = 1.0
+    share[ids < 0] = 0.5  # towards palette[0], black
+    return np.round(image + share[..., None] * (tint.astype(np.float32) - image)).astype(np.uint8)
+
+
+def palette(count: int) -> np.ndarray:
+    """(count + 1, 3) uint8: black, then a colour per id, the same for an id in every picture."""
+    colours = [
+        colorsys.hsv_to_rgb(i * GOLDEN % 1.0, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2]) for i in range(count)
+    ]
+    return np.round(255 * np.array([(0.0, 0.0, 0.0), *colours])).astype(np.uint8)
+
+
+def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: int = 256) -> Image.Image:
+    """Rows of (caption, (H, W, 3) uint8) in one picture, each fitted into panel_px squared under its caption."""
+    columns = max(len(row) for row in rows)
+    cell = panel_px + MARGIN_PX
+    sheet = Image.new("RGB", (columns * cell + MARGIN_PX, len(rows) * (cell + LINE_PX) + MARGIN_PX), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(LINE_PX - 6)
+    for i, row in enumerate(rows):
+        for j, (caption, image) in enumerate(row):
+            x, y = MARGIN_PX + j * cell, MARGIN_PX + i * (cell + LINE_PX)
+            draw.text((x, y), _shortened(caption, font, panel_px), INK, font)
+            sheet.paste(_fitted(image, panel_px), (x, y + LINE_PX))
+    return sheet
+
+
+def _outermost(ids: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of an entity with a 4-neighbour that is not of it."""
+    edge = np.zeros(ids.shape, bool)
+    down, across = ids[1:] != ids[:-1], ids[:, 1:] != ids[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    return edge & (ids > 0)
+
+
+def _fitted(image: np.ndarray, panel_px: int) -> Image.Image:
+    """Small images grow with sharp pixels, large ones shrink smoothly."""
+    height, width = image.shape[:2]
+    scale = panel_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Image.fromarray(image).resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS)
+
+
+def _shortened(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+    if font.getlength(caption) <= width_px:
+        return caption
+    while caption and font.getlength(caption + "...") > width_px:
+        caption = caption[:-1]
+    return caption + "..."

@@ -1,0 +1,201 @@
+"""Inspected surfaces: brushed metal, castings, tiles and asphalt; their defects are the entities.
+
+Grain, shading, reflections, soft stains, joints and borders are there to be ignored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+
+from domains.procedural.camera import Camera
+from domains.procedural.paint import smooth_field
+from domains.procedural.shapes import fill, radial_outlines
+from domains.procedural.textures import crop_kind, crop_texture
+from domains.procedural.truth import visible_truth
+
+CAMERA = Camera(blur_px=1.0, noise=7, light=0.3, gamma=0.2, cast=0.03, grey=0.45)
+SPOTLESS = 0.12
+
+
+def surfaces(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image (H, W, 3) uint8 and ids (H, W) int32, 0 where the surface is sound."""
+    plate = PLATES[rng.integers(len(PLATES))](rng, height, width)
+    level = rng.uniform(60, 190)
+    grey = level + plate + distract(rng, height, width)
+    ids = np.zeros((height, width), np.int32)
+    if rng.random() >= SPOTLESS:
+        for number in range(1, int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.4, 0.25, 0.15, 0.1, 0.06, 0.04])) + 1):
+            defect = DEFECTS[rng.choice(len(DEFECTS), p=[0.34, 0.22, 0.12, 0.1, 0.15, 0.07])]
+            mask, grey = defect(rng, grey)
+            ids[mask & (ids == 0)] = number
+    tint = 1 + rng.normal(0, 0.05, 3).clip(-0.12, 0.12)
+    image = (grey[..., None] * tint).astype(np.float32)
+    return CAMERA.photograph(rng, image), visible_truth(ids)
+
+
+def brushed_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    turn = rng.choice([0, 0, 0, np.pi / 2, rng.uniform(0, np.pi)])
+    grain = crop_kind("brushed", rng, height, width, rng.uniform(0.7, 1.5), turn)
+    columns = rng.standard_normal((1, width), dtype=np.float32) * rng.uniform(0, 8)
+    fine = crop_kind("grain", rng, height, width, 1.0)
+    return grain * rng.uniform(4, 22) + columns * (turn == 0) + fine * rng.uniform(2, 10)
+
+
+def cast_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    rough, cloudy = (crop_kind(kind, rng, height, width) for kind in ("grain", "clouds"))
+    return rough * rng.uniform(4, 20) + cloudy * rng.uniform(2, 14)
+
+
+def asphalt(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    stones = crop_kind("speckle", rng, height, width, rng.uniform(0.4, 0.9))
+    grain = rng.standard_normal((height, width), dtype=np.float32)
+    return stones * rng.uniform(6, 24) + cv2.GaussianBlur(grain, (0, 0), 0.7) * rng.uniform(8, 28)
+
+
+def tiled_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    plate = crop_texture(rng, height, width) * rng.uniform(2, 12)
+    pitch, wide, depth = rng.integers(40, 100), rng.integers(1, 4), rng.uniform(-50, 40)
+    y, x = rng.integers(0, pitch, 2)
+    joints = ((np.arange(height) + y) % pitch < wide)[:, None] | ((np.arange(width) + x) % pitch < wide)[None]
+    return plate + depth * joints
+
+
+def fabric(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    kind = str(rng.choice(["weave", "fibres", "wood", "marble"]))
+    turn = rng.uniform(-0.2, 0.2)
+    return crop_kind(kind, rng, height, width, rng.uniform(0.4, 1.2), turn) * rng.uniform(6, 24)
+
+
+PLATES: tuple[Callable[[np.random.Generator, int, int], np.ndarray], ...] = (
+    brushed_plate, brushed_plate, cast_plate, asphalt, asphalt, tiled_plate, fabric,
+)  # fmt: skip
+
+
+def distract(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) light and dirt that is no defect: gloss bands, shadowed sides, soft stains, marks of chalk."""
+    extra = np.zeros((height, width), np.float32)
+    if rng.random() < 0.5:  # a cylinder's gloss: bright bands along one axis
+        band = smooth_field(rng, 1, width, int(rng.integers(3, 6))) if rng.random() < 0.7 else None
+        extra += rng.uniform(5, 35) * (smooth_field(rng, height, 1, 4) if band is None else band)
+    if rng.random() < 0.4:
+        extra += rng.uniform(4, 20) * smooth_field(rng, height, width, int(rng.integers(2, 5)))
+    if rng.random() < 0.25:  # the plate ends: a dark margin
+        margin, side = int(rng.integers(3, 18)), rng.integers(4)
+        extra[[np.s_[:margin], np.s_[-margin:], np.s_[:, :margin], np.s_[:, -margin:]][side]] -= rng.uniform(20, 90)
+    if rng.random() < 0.15:  # soft stain
+        spot = np.zeros((height, width), np.float32)
+        x, y = rng.integers(0, [width, height])
+        cv2.circle(spot, (int(x), int(y)), int(rng.integers(5, 25)), float(rng.uniform(-30, 20)), -1)
+        extra += cv2.GaussianBlur(spot, (0, 0), rng.uniform(7, 14))
+    return extra
+
+
+def crack(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Random walks one to four pixels wide; branches start on what is there and belong to the same crack."""
+    height, width = grey.shape
+    wide = rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])
+    layer = np.zeros((height, width), np.uint8)
+    start, heading = rng.uniform(0, 1, 2) * [width, height], rng.uniform(0, 2 * np.pi)
+    path = walk(rng, start, heading, rng.uniform(0.2, 1.2) * max(height, width))
+    paths = [path]
+    for _ in range(rng.choice([0, 0, 1, 2, 4])):
+        parent = paths[rng.integers(len(paths))]
+        turn = rng.choice([-1, 1]) * rng.uniform(0.4, 1.4)
+        paths.append(walk(rng, parent[rng.integers(len(parent))], heading + turn, rng.uniform(15, 80)))
+    for path in paths:
+        for first, last in zip(path[:-1], path[1:], strict=True):
+            thick = max(1, int(wide + rng.choice([-1, 0, 0, 1])))
+            cv2.line(layer, first.round().astype(int).tolist(), last.round().astype(int).tolist(), 255, thick)
+    soft = cv2.GaussianBlur(layer.astype(np.float32) / 255, (0, 0), 0.6)
+    fade = np.clip(1 + 0.4 * smooth_field(rng, height, width, 8), 0.45, 1.4)
+    sign = -1 if rng.random() < 0.93 else 1
+    return layer > 0, grey + sign * visible(rng, grey, 24, 85) * soft * fade
+
+
+def visible(rng: np.random.Generator, grey: np.ndarray, weak: float, strong: float) -> float:
+    """A contrast between two bounds, in grey levels, that the grain of the surface does not drown."""
+    grain = float(np.abs(np.diff(grey, axis=1)).mean())
+    return max(rng.uniform(weak, strong), 1.8 * grain)
+
+
+def walk(rng: np.random.Generator, start: np.ndarray, heading: float, length: float) -> np.ndarray:
+    """(P, 2) of x, y: steps of three to seven pixels whose heading drifts and jitters."""
+    count = max(3, int(length / 5))
+    headings = heading + np.cumsum(rng.normal(0, 0.18, count)) + rng.normal(0, 0.45, count)
+    steps = np.stack([np.cos(headings), np.sin(headings)], 1) * rng.uniform(3, 7, (count, 1))
+    return start + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, 0)])
+
+
+def blob_mask(rng: np.random.Generator, shape: tuple[int, int], radius: float, stretch: float = 2.0) -> np.ndarray:
+    """(H, W) uint8, 1 inside one rough blob somewhere in the picture."""
+    layer = np.zeros(shape, np.uint8)
+    centre = rng.uniform(0.03, 0.97, (1, 2)) * [shape[1], shape[0]]
+    aspect, turn = rng.uniform(1, stretch, 1), rng.uniform(0, np.pi, 1)
+    fill(layer, radial_outlines(rng, centre, np.array([radius]), aspect, turn, rng.uniform(0.05, 0.3), 40)[0], 1)
+    return layer
+
+
+def blowhole(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    layer = blob_mask(rng, grey.shape, np.exp(rng.uniform(np.log(1.8), np.log(9))), 1.6)
+    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.6, 1.3))
+    lit = np.roll(soft, 1, 0) - np.roll(soft, -1, 0)  # the lower edge catches light
+    return layer > 0, grey - visible(rng, grey, 25, 90) * soft - rng.uniform(-20, 30) * lit
+
+
+def scratch(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """One or a few parallel straight lines, bright or dark."""
+    height, width = grey.shape
+    layer = np.zeros((height, width), np.uint8)
+    start, turn = rng.uniform(0, 1, 2) * [width, height], rng.uniform(0, np.pi)
+    along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
+    length = rng.uniform(12, 110)
+    for line in range(rng.choice([1, 1, 1, 2, 3])):
+        first = start + across * line * 2 + along * rng.uniform(-4, 4)
+        last = first + along * length + across * rng.normal(0, 2)
+        thick = int(rng.choice([1, 1, 2]))
+        cv2.line(layer, first.round().astype(int).tolist(), last.round().astype(int).tolist(), 1, thick)
+    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), 0.5)
+    return layer > 0, grey + rng.choice([-1, 1]) * visible(rng, grey, 25, 80) * soft
+
+
+def dent(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A hollow: one side dark, the other bright, the grain goes on through it."""
+    layer = blob_mask(rng, grey.shape, rng.uniform(5, 22))
+    height_map = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(1.5, 3))
+    step = rng.integers(1, 4)
+    slope = np.roll(height_map, step, int(rng.integers(2))) - np.roll(height_map, -step, int(rng.integers(2)))
+    return layer > 0, grey + rng.choice([-1, 1]) * rng.uniform(50, 140) * slope - rng.uniform(0, 15) * height_map
+
+
+def fray(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A large area where texture or brightness is another."""
+    height, width = grey.shape
+    layer = blob_mask(rng, grey.shape, rng.uniform(0.1, 0.38) * min(height, width), 2.5)
+    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.8, 4))
+    other = crop_texture(rng, height, width) * rng.uniform(0, 30)
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 3)
+    inside = np.where(rng.random() < 0.6, grey, smooth) + other + rng.choice([-1, 1]) * rng.uniform(14, 50)
+    return layer > 0, grey + (inside - grey) * soft
+
+
+def broken_edge(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A piece gone from the border: ragged, flat, dark or bright."""
+    height, width = grey.shape
+    x = np.linspace(-5, width + 5, 40)
+    reach = rng.uniform(6, 30) * np.exp(-(((x - rng.uniform(0, width)) / rng.uniform(10, 45)) ** 2))
+    ragged = np.maximum(reach * (1 + rng.normal(0, 0.18, 40)) - 1.5, -2)
+    layer = np.zeros((height, width), np.uint8)
+    fill(layer, np.concatenate([np.stack([x, ragged], 1), [[width + 5, -6], [-5, -6]]]), 1)
+    turns = int(rng.integers(4)) if height == width else 2 * int(rng.integers(2))
+    layer = np.ascontiguousarray(np.rot90(layer, turns))
+    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), 0.7)
+    inside = rng.choice([rng.uniform(0, 40), rng.uniform(140, 230)]) + crop_texture(rng, height, width) * 10
+    return layer > 0, grey + (inside - grey) * soft
+
+
+DEFECTS: tuple[Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]], ...] = (
+    crack, blowhole, scratch, dent, fray, broken_edge,
+)  # fmt: skip

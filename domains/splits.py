@@ -1,0 +1,178 @@
+"""Train, validation and test without leaks: whole groups of images are split, by a hash of the group's name.
+
+A group is what shows one thing: a slide, a scene, a patient, a tile of origin. Adding files moves no other file.
+"""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from hashlib import blake2b
+from pathlib import Path, PurePosixPath
+
+from domains.errors import InputError
+from domains.images import IMAGE_SUFFIXES
+from domains.layouts.layout import SPLITS, Fault, Record, Split, printable
+
+FRACTIONS: tuple[float, float, float] = (
+    0.64,
+    0.16,
+    0.20,
+)  # of train, val, test: a fifth for test, a fifth of the rest for val
+GROUPS_FILE = "groups.csv"
+_FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_id", "id", "name")
+_FOLDER_COLUMNS = ("class", "folder")
+
+
+def split_of(group: str, fractions: Sequence[float] = FRACTIONS) -> Split:
+    """The split of a group, from its name alone. fractions: weights of train, val, test."""
+    position, end = _position(group), 0.0
+    for split, fraction in zip(SPLITS, fractions, strict=True):
+        end += fraction / sum(fractions)
+        if position < end:
+            return split
+    return next(split for split, fraction in reversed(list(zip(SPLITS, fractions, strict=True))) if fraction > 0)
+
+
+def assign(
+    records: Sequence[Record],
+    groups: Mapping[str, str] | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+) -> dict[Split, list[Record]]:
+    """Records of each split, in their order; every record is in exactly one, every group too.
+
+    The data set's own split holds where every record has one, at least two are named, train among them, and none
+    cuts a group; a split that it lacks is taken out of its train by hash. Otherwise all groups are split by hash.
+
+    With few groups a hash can leave a split empty. Then, in the order train, test, val, the group whose hash lies
+    nearest to the empty split's range moves there from a split that has two or more (for train: from any). So one
+    group is all train, three groups fill three splits, and only such a moved group can change its split when files
+    are added.
+    """
+    records = with_groups(records, groups)[0] if groups is not None else list(records)
+    named = {record.split for record in records} if _own_split_holds(records) else set()
+    weights = [0.0 if split in named - {"train"} else share for split, share in zip(SPLITS, fractions, strict=True)]
+    hashed = {
+        record.group: split_of(record.group, weights) for record in records if record.split not in named - {"train"}
+    }
+    _fill_empty(hashed, weights)
+    return {
+        split: [record for record in records if hashed.get(record.group, record.split) == split] for split in SPLITS
+    }
+
+
+def find_groups(root: Path, table: Path | None = None) -> Path | None:
+    """The table of groups to use: the one named, else `groups.csv` in the folder, else None."""
+    if table is None and (root / GROUPS_FILE).is_file():
+        return root / GROUPS_FILE
+    return table
+
+
+def read_groups(table: Path) -> dict[str, str]:
+    """Group of each file, from a CSV with a header: a column of files and one of groups (`group`, `tile_group`, ...).
+
+    Columns of files: file, image, image_id, id, name; where a `class` or `folder` column stands beside it, the key is
+    `class/file`. Comma, semicolon or tab. Raises InputError.
+    """
+    try:
+        text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names may be bytes that are no UTF-8
+    except OSError as error:
+        raise InputError(f"{str(table)!r}: wanted a table of groups, {error.strerror}; check domain.groups") from error
+    lines = text.splitlines()
+    head = lines[0] if lines else ""
+    reader = csv.DictReader(lines, delimiter=max(",;\t", key=head.count))
+    columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    file = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
+    group = next((columns[name] for name in columns if name == "group" or name.endswith("_group")), None)
+    if file is None or group is None:
+        raise InputError(
+            f"{str(table)!r}: wanted a header with a column of files ({', '.join(_FILE_COLUMNS)}) "
+            f"and a column `group`, got {head[:80]!r}"
+        )
+    folder = next((columns[name] for name in _FOLDER_COLUMNS if name in columns), None)
+    groups: dict[str, str] = {}
+    for row in reader:
+        name, value = (row[file] or "").strip(), (row[group] or "").strip()
+        key = f"{row[folder]}/{name}" if folder else name
+        if not name or not value or groups.get(key, value) != value:
+            came = f"the groups {groups[key]!r} and {value!r}" if name and value else f"{name!r}, {value!r}"
+            raise InputError(f"{str(table)!r}: line {reader.line_num}: wanted a file and one group, got {came}")
+        groups[key] = value
+    if not groups:
+        raise InputError(f"{str(table)!r}: wanted a row per image, got none; fill it in or remove it")
+    return groups
+
+
+def with_groups(records: Sequence[Record], groups: Mapping[str, str]) -> tuple[list[Record], list[str]]:
+    """(records in the groups of the table, keys of the table that name no record).
+
+    A key names a record by its name, with or without suffix, or by its file name alone where that is unique.
+    Raises InputError where the table leaves records out: an image of unknown group could leak.
+    """
+    by_key: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        name = _key(record.name)
+        for key in {name, PurePosixPath(name).name, _key(record.image.stem)}:
+            by_key[key].append(record)
+    found: dict[str, str] = {}
+    unused = []
+    for key, group in groups.items():
+        stripped = _key(PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key)
+        candidates = by_key.get(stripped) or by_key.get(PurePosixPath(stripped).name, [])
+        if len(candidates) == 1:
+            found[candidates[0].name] = group
+        else:
+            unused.append(key)
+    missing = [record.name for record in records if record.name not in found]
+    if missing:
+        raise InputError(
+            f"{str(records[0].image.parent)!r}: {len(missing)} of {len(records)} images have no group in the table "
+            f"(first: {missing[0]!r}); give each image a row, or use no table"
+        )
+    return [replace(record, group=found[record.name]) for record in records], unused
+
+
+def unused_rows(table: Path, unused: Sequence[str]) -> list[Fault]:
+    """One fault for all the rows of a table that name no image of the folder."""
+    if not unused:
+        return []
+    return [Fault(table, f"{len(unused)} rows name no image of the folder (first: {unused[0]!r})")]
+
+
+def _own_split_holds(records: Sequence[Record]) -> bool:
+    named = {record.split for record in records}
+    splits_of: dict[str, set] = defaultdict(set)
+    for record in records:
+        splits_of[record.group].add(record.split)
+    complete = None not in named and "train" in named and len(named) > 1
+    return complete and all(len(own) == 1 for own in splits_of.values())
+
+
+def _fill_empty(chosen: dict[str, Split], weights: Sequence[float]) -> None:
+    """In place: gives each empty split of a weight above 0 its nearest group, where another split can spare one."""
+    ends = [sum(weights[: i + 1]) / sum(weights) for i in range(3)]
+    for split in ("train", "test", "val"):
+        index = SPLITS.index(split)
+        counts = Counter(chosen.values())
+        spare = [group for group, own in chosen.items() if counts[own] > 1 or split == "train"]
+        if spare and weights[index] and not counts[split]:
+            start, end = [0.0, *ends][index], ends[index]
+            away = {group: max(start - _position(group), _position(group) - end) for group in spare}
+            chosen[min(spare, key=lambda group: (away[group], group))] = split
+
+
+def _position(group: str) -> float:
+    """[0, 1), even over names, the same on every machine."""
+    digest = blake2b(group.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFC", printable(name))
+
+
+def _has_suffix(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES

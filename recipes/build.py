@@ -1,0 +1,82 @@
+"""From the words of a recipe to the parts they name."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from adapters.backbones import ENTITY_TINY, Backbone, BackboneOptions, build_backbone
+from adapters.backbones.entity_tiny import FOLDER as EMBEDDED
+from adapters.decoders import DECODERS
+from adapters.embedded import warm_start
+from adapters.inference import InputContract
+from adapters.losses import build_loss
+from adapters.methods import METHODS, Method
+from adapters.module import EntityModule, TrainOptions
+from adapters.segmenter import EntitySegmenter
+from domains.domain import DataDomain, Domain, build_domain
+from domains.errors import InputError
+from recipes.schema import Recipe
+
+
+def domain_of(recipe: Recipe) -> Domain:
+    """The domain on the recipe's data, with those of the section's options that it takes."""
+    known = {field.name for field in fields(DataDomain)}
+    options = {key: value for key, value in recipe.domain.options().items() if key in known and key != "data"}
+    return build_domain(recipe.domain.name, recipe.domain.data, seed=recipe.train.seed, **options)
+
+
+def backbone_of(recipe: Recipe) -> Backbone:
+    return build_backbone(BackboneOptions(name=recipe.backbone.name, **recipe.backbone.options()))
+
+
+def method_of(recipe: Recipe) -> Method:
+    return METHODS[recipe.method.name](name=recipe.method.name, **recipe.method.options())
+
+
+def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
+    """The network, method attached. On the embedded base a decoder of the pretrained one's shape starts from it."""
+    check_sides(recipe, backbone)
+    method.attach(backbone)
+    decoder = decoder_of(recipe.decoder, backbone)
+    if recipe.backbone.name == ENTITY_TINY and not recipe.backbone.random:
+        warm_start(decoder, EMBEDDED)
+    return EntitySegmenter(backbone, decoder)
+
+
+def decoder_of(section: Any, backbone: Backbone) -> Any:
+    options = DECODERS[section.name](**section.options())
+    return options.build(backbone.dim, len(backbone.taps), backbone.stride)
+
+
+def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
+    wanted = {field.name for field in fields(TrainOptions)}
+    options = {key: value for key, value in recipe.train.options().items() if key in wanted}
+    return EntityModule(segmenter, build_loss(recipe.losses.options()), TrainOptions(**options))
+
+
+def contract_of(recipe: Recipe, pixel_size_m: float | None = None) -> InputContract:
+    domain = recipe.domain
+    return InputContract(domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m)
+
+
+def check_sides(recipe: Recipe, backbone: Backbone) -> None:
+    """Crops must be whole patches, and whole cells of the decoder's coarsest grid, 8 pixels."""
+    for side in {8, backbone.stride}:
+        if recipe.domain.crop_px % side:
+            below = recipe.domain.crop_px // side * side
+            raise InputError(
+                f"domain.crop_px is {recipe.domain.crop_px}; {backbone.name} wants a multiple of {side}: "
+                f"set it to {max(below, side)} or {below + side}"
+            )
+
+
+def run_folder(kind: str, name: str, out: Path | None) -> Path:
+    """OUT, or the first free runs/KIND-NAME-N."""
+    if out is not None:
+        return out
+    number = 1
+    while Path(f"runs/{kind}-{name}-{number}").exists():
+        number += 1
+    return Path(f"runs/{kind}-{name}-{number}")

@@ -1,0 +1,152 @@
+"""One line for a recipe that is wrong: the option, what came, and what was wanted.
+
+What was wanted is read from the JSON Schema of the recipe, so it cannot disagree with what is checked.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+
+from domains.errors import suggest
+
+Node = Mapping[str, Any]
+
+NOUNS = {
+    "integer": "an integer",
+    "number": "a number",
+    "string": "a text",
+    "boolean": "true or false",
+    "null": "null",
+    "object": "a section of options",
+}
+LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
+
+
+def explain(error: ValidationError, schema: Node) -> str:
+    """`method.rank is 0; wanted an integer from 1 to 256`, and how many other options are wrong."""
+    lines: dict[str, str] = {}
+    for detail in error.errors(include_url=False):
+        path, node = locate(detail["loc"], schema)
+        lines.setdefault(path, line(path, node, detail, schema))
+    first, *others = lines.values()
+    return first + (f" (and {len(others)} more)" if others else "")
+
+
+def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
+    """What is wrong with one option. detail: an item of `ValidationError.errors()`; node: the schema at `path`."""
+    came, kind = detail["input"], detail["type"]
+    if kind == "extra_forbidden":
+        known = section(node, schema).get("properties", {})
+        return f"{path} is no option; {suggest(str(detail['loc'][-1]), known)}"
+    if kind == "missing":
+        return f"{path} is missing; wanted {wanted(node, schema)}"
+    if kind == "union_tag_invalid":
+        name = came["name"]
+        return f"{path}.name is {short(name)}; {suggest(str(name), node['discriminator']['mapping'])}"
+    if kind == "value_error":
+        reason = str(detail["ctx"]["error"])
+        if isinstance(came, Mapping):  # a whole section, or the whole recipe: the reason names the options
+            return f"{path}: {reason}" if path else reason
+        return f"{path} is {short(came)}; {reason}"
+    choices = section(node, schema).get("enum")
+    if choices and isinstance(came, str):
+        return f"{path} is {short(came)}; {suggest(came, choices)}"
+    return f"{path} is {short(came)}; wanted {wanted(node, schema)}"
+
+
+def short(value: object) -> str:
+    """The value as a recipe writes it, cut where it is long."""
+    words = {None: "null", True: "true", False: "false"}
+    return words[value] if value is None or isinstance(value, bool) else _SHORT.repr(value)
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 80
+
+
+def locate(loc: Sequence[str | int], schema: Node) -> tuple[str, Node]:
+    """The dotted path of an option and its schema; an unknown option has that of the section it stands in.
+
+    pydantic's location also names the member of a union that it tried: those words are no part of the path.
+    """
+    path, node = "", schema
+    for step in loc:
+        inner = section(node, schema)
+        if step in inner.get("discriminator", {}).get("mapping", {}):
+            node = {"$ref": inner["discriminator"]["mapping"][step]}
+        elif isinstance(step, int):
+            path, node = f"{path}[{step}]", item(inner, step)
+        elif step in inner.get("properties", {}):
+            path, node = joined(path, step), inner["properties"][step]
+        elif "properties" in inner:
+            return joined(path, step), inner
+        elif isinstance(inner.get("additionalProperties"), Mapping):
+            path, node = joined(path, step), inner["additionalProperties"]
+        else:
+            break  # a member of a plain union: what is wanted is said for the union
+    return path, node
+
+
+def joined(path: str, step: str) -> str:
+    return f"{path}.{step}" if path else step
+
+
+def item(array: Node, index: int) -> Node:
+    """The schema of an array's item, be it a list or a tuple of fixed length."""
+    fixed = array.get("prefixItems", ())
+    return fixed[index] if index < len(fixed) else array.get("items", {})
+
+
+def section(node: Node, schema: Node) -> Node:
+    """What may stand under the node: its reference followed, and of what may be null, the other choice."""
+    while True:
+        choices = [choice for choice in node.get("anyOf", ()) if choice.get("type") != "null"]
+        if len(choices) == 1:
+            node = choices[0]
+        if "$ref" not in node:
+            return node
+        node = referred(node, schema)
+
+
+def referred(node: Node, schema: Node) -> Node:
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
+
+
+def wanted(node: Node, schema: Node) -> str:
+    """In words: `an integer from 1 to 256`, `'all' or 'last:N' or a list, each an integer of at least 0`."""
+    node = referred(node, schema)
+    if "wanted" in node:
+        return node["wanted"]
+    if "anyOf" in node:
+        return " or ".join(wanted(member, schema) for member in node["anyOf"])
+    if "const" in node or "enum" in node:
+        choices = [repr(choice) for choice in node.get("enum") or [node["const"]]]
+        return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
+    kind = node.get("type", "object")
+    if kind == "array":
+        return wanted_list(node, schema)
+    return NOUNS[kind] + bounds(node)
+
+
+def wanted_list(node: Node, schema: Node) -> str:
+    fixed = node.get("prefixItems")
+    if fixed:
+        return f"a list of {len(fixed)}, each {wanted(fixed[0], schema)}"
+    filled = " that is not empty" if node.get("minItems") else ""
+    return f"a list{filled}, each {wanted(node['items'], schema)}"
+
+
+def bounds(node: Node) -> str:
+    """` from 1 to 256`, ` above 0 and below 1`, ` that is a multiple of 8`, or nothing."""
+    low, high = node.get("minimum"), node.get("maximum")
+    if low is not None and high is not None:
+        parts = [f"from {low} to {high}"]
+    else:
+        parts = [f"{word} {node[key]}" for key, word in LIMITS.items() if key in node]
+    if "multipleOf" in node:
+        parts.append(f"a multiple of {node['multipleOf']}")
+    return " " + " and ".join(parts) if parts else ""

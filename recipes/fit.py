@@ -1,0 +1,208 @@
+"""`cli.py fit`: labelled images in, an adapter and its numbers out.
+
+RUN/ holds recipe.yaml, checkpoints/, history.csv, and at the end adapter/, metrics.json and preview.png. A killed run
+goes on with --resume from its last round, to the same losses.
+"""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+
+from adapters.data import EntityDataModule
+from adapters.folder import describe, save_adapter
+from adapters.inference import InputContract, measure, segment
+from adapters.module import EntityModule, best_precision
+from adapters.segmenter import EntitySegmenter
+from adapters.trainer import StopOnInterrupt, keep_best, make_trainer
+from domains.atomic import atomic_path
+from domains.cards import digest
+from domains.domain import Domain
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from domains.overlay import contact_sheet, overlay
+from domains.scene import Photograph
+from recipes import quiet
+from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
+from recipes.compose import resolved_yaml
+from recipes.progress import Progress
+from recipes.schema import Recipe
+from recipes.tables import before_after
+from recipes.training_progress import TrainingProgress
+
+PREVIEWS = 6
+
+
+def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
+    """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do."""
+    quiet()
+    run = run_folder("fit", recipe.domain.name, out)
+    checkpoint = open_run(run, recipe, resume)
+    L.seed_everything(recipe.train.seed, verbose=False)
+
+    domain = domain_of(recipe)
+    train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
+    print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
+    method = method_of(recipe)
+    segmenter = segmenter_of(recipe, backbone_of(recipe), method)
+    print(learning_line(segmenter, method.name))
+    contract = contract_of(recipe, pixel_size(train))
+
+    before = measured("before", segmenter, test, domain, contract)
+    shown = [segment(segmenter, Photograph(sample.image), contract) for sample in islice(test, PREVIEWS)]
+
+    module = module_of(recipe, segmenter)
+    data = data_of(recipe, domain, train, val)
+    finished = train_module(run, recipe, module, data, checkpoint)
+    states: dict[str, MetricSet] = {"before": before}
+    if finished:
+        states["after"] = measured("after", segmenter, test, domain, contract)
+
+    values = {state: found.compute() for state, found in states.items()}
+    card = domain.card()
+    name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
+    info = describe(segmenter, method, contract, domain.name, name, card and digest(card), plain(values))
+    save_adapter(run / "adapter", segmenter, method, info, resolved_yaml(recipe), overwrite=True)
+    preview(run / "preview.png", segmenter, test, shown, contract)
+    write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
+    if not finished:
+        print(f"stopped after {module.steps_done} steps; what was learnt is in {run / 'adapter'}")
+        print(f"next: python cli.py fit --recipe {run / 'recipe.yaml'} --out {run} --resume")
+        return run
+    print(before_after(states["before"], states["after"], domain.headline))
+    size = sum(file.stat().st_size for file in (run / "adapter").iterdir())
+    print(f"adapter: {run / 'adapter'} ({size / 1e6:.2f} MB)   pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}")
+    print(f"next: python cli.py predict --adapter {run / 'adapter'} IMAGE --out {run / 'predictions'}")
+    return run
+
+
+def open_run(run: Path, recipe: Recipe, resume: bool) -> Path | None:
+    """Make RUN, or go on with it; returns the checkpoint to go on from. An existing run is never overwritten."""
+    described, checkpoint = run / "recipe.yaml", run / "checkpoints" / "last.ckpt"
+    text = resolved_yaml(recipe)
+    if described.exists():
+        if not resume:
+            raise InputError(f"{str(run)!r} holds a run already; go on with it by --resume, or name another --out")
+        if described.read_text(encoding="utf-8") != text:
+            raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {str(run)!r}: {error.strerror}; name another --out") from error
+    with atomic_path(described) as path:
+        path.write_text(text, encoding="utf-8")
+    return checkpoint if checkpoint.exists() else None
+
+
+def data_of(recipe: Recipe, domain: Domain, train: Any, val: Any) -> EntityDataModule:
+    options = recipe.train
+    return EntityDataModule(
+        train,
+        val,
+        domain.augmentation(),
+        recipe.domain.crop_px,
+        options.batch_size,
+        min(options.validate_every, options.steps),
+        options.seed,
+        recipe.domain.scale,
+        options.workers,
+    )
+
+
+def train_module(run: Path, recipe: Recipe, module: EntityModule, data: EntityDataModule, checkpoint: Path | None) -> bool:
+    """Train from the checkpoint or from the start, best weights kept; False when Ctrl-C ended it."""
+    options = recipe.train
+    trainer = make_trainer(
+        run,
+        options.steps,
+        min(options.validate_every, options.steps),
+        best_precision(options.precision, options.device),
+        options.device,
+        options.clip,
+        [TrainingProgress("fit", options.steps, options.seconds)],
+        tensorboard(run),
+    )
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+    interrupted = any(isinstance(one, StopOnInterrupt) and one.interrupted for one in trainer.callbacks)  # type: ignore[attr-defined]
+    keep_best(trainer, module, data)
+    return not interrupted
+
+
+def tensorboard(run: Path) -> list[Any]:
+    """A TensorBoard log where tensorboard is installed."""
+    try:
+        import tensorboard as _  # type: ignore[import-not-found]  # noqa: F401
+    except ImportError:
+        return []
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return [TensorBoardLogger(str(run), name="tensorboard", version="")]
+
+
+def measured(state: str, segmenter: EntitySegmenter, samples: Any, domain: Domain, contract: InputContract) -> MetricSet:
+    with Progress(f"measure {state}", len(samples), unit="images") as progress:
+        return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)
+
+
+def learning_line(segmenter: EntitySegmenter, method: str) -> str:
+    counts = [sum(p.numel() for p in part.parameters() if p.requires_grad) for part in (segmenter.backbone, segmenter.decoder)]
+    total = sum(p.numel() for p in segmenter.parameters())
+    return (
+        f"{method} on {segmenter.backbone.name}: {counts[0] / 1e3:.0f} k weights learn in the backbone, "
+        f"{counts[1] / 1e3:.0f} k in the decoder, of {total / 1e6:.2f} M"
+    )
+
+
+def pixel_size(dataset: Any) -> float | None:
+    """Median of the training images' pixel sizes, None where they have none."""
+    known = [record.pixel_size_m for record in getattr(dataset, "records", ()) if record.pixel_size_m]
+    return float(np.median(known)) if known else None
+
+
+def preview(path: Path, segmenter: EntitySegmenter, test: Any, before: list[EntityMap], contract: InputContract) -> None:
+    """A row per image: as it is, truth, before, after."""
+    rows = []
+    for sample, then in zip(islice(test, len(before)), before, strict=True):
+        now = segment(segmenter, Photograph(sample.image), contract)
+        shown = [("truth", sample.truth), ("before", then), ("after", now)]
+        pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in shown]
+        rows.append([(sample.place.scene, sample.image), *pictures])
+    with atomic_path(path) as temporary:
+        contact_sheet(rows).save(temporary)
+
+
+def report(states: dict[str, MetricSet], module: EntityModule, run: Path, images: int) -> dict[str, Any]:
+    """What metrics.json says."""
+    intervals = {state: found.interval() for state, found in states.items()}
+    return {
+        "metrics": plain({state: found.compute() for state, found in states.items()}),
+        "intervals_95": {state: plain(value) for state, value in intervals.items()},
+        "images": images,
+        "split": "test",
+        "steps": module.steps_done,
+        "seconds": round(module.seconds, 1),
+        "adapter": str(run / "adapter"),
+    }
+
+
+def plain(value: Any) -> Any:
+    """For JSON: numpy numbers to Python's, nan to null."""
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(one) for one in value]
+    if isinstance(value, (float, np.floating)):
+        return None if not np.isfinite(value) else float(value)
+    return value
+
+
+def write_json(path: Path, content: Any) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+

@@ -1,0 +1,85 @@
+"""`cli.py pretrain`: a base from nothing, on generated scenes with exact entities.
+
+The ViT and a dense decoder learn together; the result is a transformers folder (config.json, model.safetensors in
+half precision) with the decoder beside it, which is what `adapters/backbones/entity-tiny` holds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from transformers import Dinov2Config
+
+from adapters.backbones.dinov2 import Dinov2Backbone
+from adapters.backbones.folders import save_base
+from adapters.data import EntityDataModule
+from adapters.decoders import DECODERS
+from adapters.embedded import save_pretrained_decoder
+from adapters.losses import build_loss
+from adapters.module import EntityModule, TrainOptions, best_precision
+from adapters.segmenter import EntitySegmenter
+from adapters.trainer import keep_best, make_trainer
+from domains.augment import compose, eight_symmetries
+from domains.errors import InputError
+from domains.procedural.dataset import ProceduralScenes
+from recipes.compose import resolved_yaml
+from recipes.schema import PretrainRecipe
+
+VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
+
+
+def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = False, bars: list[Callback] | None = None) -> Path:
+    """Train, keep the round of lowest validation loss, and write OUT/base; returns that folder."""
+    run = Path(out or "runs/pretrain")
+    last = run / "checkpoints" / "last.ckpt"
+    if last.exists() and not resume:
+        raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "recipe.yaml").write_text(resolved_yaml(recipe), encoding="utf-8")
+    train = recipe.train
+    L.seed_everything(train.seed, verbose=False)
+    segmenter = build(recipe)
+    options = TrainOptions(
+        train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
+    )
+    module = EntityModule(segmenter, build_loss(recipe.losses.options()), options)
+    scenes = recipe.scenes
+    data = EntityDataModule(
+        ProceduralScenes(scenes.families, scenes.count, train.seed, scenes.size_px),
+        ProceduralScenes(scenes.families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
+        compose(eight_symmetries()),
+        scenes.crop_px,
+        train.batch_size,
+        train.validate_every,
+        train.seed,
+        workers=train.workers,
+        val_crops=scenes.val_count,
+    )
+    trainer = make_trainer(
+        run, train.steps, train.validate_every, best_precision(train.precision), train.device, train.clip, bars or ()
+    )
+    trainer.fit(module, data, ckpt_path=str(last) if resume and last.exists() else None)
+    keep_best(trainer, module, data)
+    base = run / "base"
+    save_base(segmenter.backbone, base)  # type: ignore[arg-type]
+    save_pretrained_decoder(base, segmenter.decoder)
+    return base
+
+
+def build(recipe: PretrainRecipe) -> EntitySegmenter:
+    vit = recipe.vit
+    config = Dinov2Config(
+        hidden_size=vit.width,
+        num_hidden_layers=vit.layers,
+        num_attention_heads=vit.heads,
+        mlp_ratio=4,
+        patch_size=vit.patch_px,
+        image_size=recipe.scenes.crop_px,
+        drop_path_rate=0.0,
+        use_mask_token=False,
+    )
+    backbone = Dinov2Backbone(Dinov2Backbone.randomised(config), name="pretraining", taps=vit.taps)
+    decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    return EntitySegmenter(backbone, decoder.build(backbone.dim, len(backbone.taps), backbone.stride))

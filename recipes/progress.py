@@ -1,0 +1,124 @@
+"""How far a long job is: a bar with the loss, the rate and the time left; without a terminal, now and then a line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Self, TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as RichProgress
+
+SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_REDRAWS = 0.1
+
+
+class Progress:
+    """A context manager around a loop of `steps` rounds of `unit`s.
+
+    seconds: a time budget that may end the loop earlier; the bar follows whichever is further.
+    stream: where to write, standard error by default, so that standard output stays clean for results.
+
+        with Progress("fit", steps=400) as progress:
+            for step in range(400):
+                progress.advance({"loss": loss})
+    """
+
+    def __init__(
+        self,
+        title: str,
+        steps: int,
+        seconds: float | None = None,
+        unit: str = "steps",
+        stream: TextIO | None = None,
+    ) -> None:
+        self.title, self.steps, self.seconds, self.unit = title, steps, seconds, unit
+        self.stream = stream or sys.stderr
+        self.done = self.done_before = 0
+        self.seconds_before = 0.0
+        self.values: dict[str, float] = {}
+        self._bar: RichProgress | None = None
+        self._started = self._shown = time.monotonic()
+
+    def __enter__(self) -> Self:
+        self._started = time.monotonic()
+        console = Console(file=self.stream)
+        if console.is_terminal:
+            columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))
+            bar = self._bar = RichProgress(*columns, console=console)
+            bar.add_task(self.title, total=1.0, text="")
+            bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._show()
+        if self._bar is not None:
+            self._bar.stop()
+
+    def begin_at(self, done: int, seconds: float = 0.0) -> None:
+        """A resumed job: so many rounds were done before, in so many seconds; they do not count for the rate."""
+        self.done = self.done_before = done
+        self.seconds_before = seconds
+
+    def advance(self, values: Mapping[str, float] | None = None, count: int = 1) -> None:
+        """`count` more rounds are done; values, such as the loss, are shown until the next ones."""
+        self.done += count
+        self.values.update(values or {})
+        pause = SECONDS_BETWEEN_LINES if self._bar is None else SECONDS_BETWEEN_REDRAWS
+        if time.monotonic() - self._shown >= pause:
+            self._show()
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    @property
+    def rate(self) -> float:
+        """Rounds per second."""
+        return (self.done - self.done_before) / max(self.elapsed, 1e-9)
+
+    @property
+    def share(self) -> float:
+        """Of the whole job, in [0, 1]: of the rounds or of the seconds, whichever is further."""
+        share = self.done / max(1, self.steps)
+        if self.seconds:
+            share = max(share, (self.seconds_before + self.elapsed) / self.seconds)
+        return min(share, 1.0)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """None before anything is done."""
+        left = []
+        if self.rate:
+            left.append((self.steps - self.done) / self.rate)
+        if self.seconds:
+            left.append(self.seconds - self.seconds_before - self.elapsed)
+        return max(0.0, min(left)) if left else None
+
+    @property
+    def text(self) -> str:
+        """`120/400  loss 0.812  6.3 steps/s  ETA 0:44`"""
+        values = [f"{name} {value:.4g}" for name, value in self.values.items()]
+        rate = f"{self.rate:.3g} {self.unit}/s"
+        return "  ".join([f"{self.done}/{self.steps}", *values, rate, f"ETA {clock(self.seconds_left)}"])
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self.share, text=self.text)
+        else:
+            print(f"{self.title}: {self.text}", file=self.stream, flush=True)
+
+
+def clock(seconds: float | None) -> str:
+    """`0:44`, `1:02:03`, or `?`."""
+    if seconds is None:
+        return "?"
+    hours, rest = divmod(round(seconds), 3600)
+    minutes, rest = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,323 @@
+"""What a recipe may say: its sections, their options, defaults and ranges, and the JSON Schema for editors.
+
+Light on purpose: neither torch nor transformers is imported here, so a wrong recipe is refused at once.
+`python -m recipes.schema` writes the JSON Schema files beside the recipes.
+"""
+
+from __future__ import annotations
+
+import json
+import os.path
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, Strict, ValidationError, field_validator, model_validator
+
+from domains.errors import InputError, suggest
+from recipes.explain import explain
+from recipes.options import (
+    OWN_TERMS,
+    POSSIBLE_TERMS,
+    Count,
+    Decoder,
+    Dense,
+    Lora,
+    Losses,
+    Method,
+    Natural,
+    NotNegative,
+    Options,
+    Positive,
+    Query,
+    Share,
+)
+
+BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
+SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects")
+EMBEDDED_BACKBONES = ("entity-tiny",)
+DOMAINS_GROUP = "entity_adapters.domains"
+
+Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
+
+
+class DomainSection(Options):
+    """What to see: the domain, where its images lie, and how they are cut."""
+
+    name: str
+    """pathology, industrial, remote_sensing, natural, or a domain that an installed package registers."""
+    data: str = "sample"
+    """A folder of labelled images; `sample` for scenes generated on the spot."""
+    layout: str | None = None
+    """How the folder is laid out; null to recognise it."""
+    groups: str | None = None
+    """CSV of file,group: images of a group stay in one split; null for the layout's own, or DATA/groups.csv."""
+    fractions: Annotated[tuple[Share, Share, Share], Strict(False)] = (0.64, 0.16, 0.2)
+    """Shares of train, val and test for data without a split of their own."""
+    max_images: Count | None = None
+    """Train on this many images only; null for all."""
+    sample_count: Count = 64
+    """Number of generated scenes when data is `sample`."""
+    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
+    """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger."""
+    crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
+    """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""
+    tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
+    """Side of the tiles in evaluation and prediction after scaling."""
+    overlap_px: Natural = 64
+    """Overlap of neighbouring tiles; about the diameter of a typical entity."""
+    strict: bool = False
+    """A file that cannot be used is an error rather than skipped with a counted warning."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = {*BUILT_IN_DOMAINS, *(point.name for point in entry_points(group=DOMAINS_GROUP))}
+        if name not in known:
+            raise ValueError(suggest(name, known))
+        return name
+
+    @field_validator("data", "groups")
+    @classmethod
+    def _home(cls, path: str | None) -> str | None:
+        return path and os.path.expanduser(path)
+
+    @field_validator("fractions")
+    @classmethod
+    def _whole(cls, shares: tuple[float, float, float]) -> tuple[float, float, float]:
+        if abs(sum(shares) - 1) > 1e-6:
+            raise ValueError(f"wanted shares of train, val and test that sum to 1; these sum to {sum(shares):g}")
+        return shares
+
+    @field_validator("overlap_px")
+    @classmethod
+    def _smaller_than_tile(cls, overlap_px: int, info: Any) -> int:
+        tile_px = info.data.get("tile_px", overlap_px + 1)
+        if overlap_px >= tile_px:
+            raise ValueError(f"wanted less than domain.tile_px, which is {tile_px}")
+        return overlap_px
+
+
+class BackboneSection(Options):
+    """The frozen model."""
+
+    name: str = "entity-tiny"
+    """The embedded base `entity-tiny`, a Hub id such as facebook/dinov2-small, a local folder, or a .pth checkpoint."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub id."""
+    taps: Taps | None = None
+    """Blocks whose tokens are features, counted from 1; null: four evenly spaced ones, three below 8 blocks."""
+    gradient_checkpointing: bool = False
+    """Recompute blocks in the backward pass: less memory for about a third more time."""
+    random: bool = False
+    """Random weights of the same architecture: the control for pretraining."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        path = os.path.expanduser(name)
+        if name in EMBEDDED_BACKBONES or "/" in name or os.sep in name or "." in name or os.path.exists(path):
+            return path
+        known = suggest(name, EMBEDDED_BACKBONES)
+        raise ValueError(f"{known}, a Hub id such as facebook/dinov2-small, a folder or a .pth checkpoint")
+
+
+class TrainSection(Options):
+    """How the weights that learn move."""
+
+    steps: Count = 400
+    """Optimiser steps."""
+    seconds: Positive | None = None
+    """Stop after this long if `steps` have not ended it; the learning rate follows whichever is nearer its end."""
+    batch_size: Count = 8
+    lr: Positive = 1.0e-3
+    """Peak learning rate of the decoder."""
+    backbone_lr: Positive = 1.0e-3
+    """Peak learning rate of what learns inside the backbone."""
+    weight_decay: NotNegative = 0.05
+    betas: Annotated[tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]], Strict(False)] = (
+        0.9,
+        0.98,
+    )
+    """Momentum terms of AdamW."""
+    warmup_steps: Natural = 20
+    """Steps of linear warm-up; a cosine follows."""
+    clip: Positive = 1.0
+    """Gradients are clipped to this norm."""
+    validate_every: Count = 50
+    """Steps between two looks at the validation split; checkpoints are written then."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast where the machine is faster with it."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes that load and augment; 0 does it in the main one."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+
+class Recipe(Options):
+    """Everything that decides a run: what to see, what is adapted, how few weights learn, and how they are trained."""
+
+    domain: DomainSection
+    backbone: BackboneSection = BackboneSection()
+    method: Method = Lora()
+    decoder: Decoder = Dense()
+    losses: Losses = Losses()
+    train: TrainSection = TrainSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, sections: Any) -> Any:
+        return fill_losses(fill_names(sections, {"method": "lora", "decoder": "dense"}))
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check_terms(self.decoder, self.losses)
+        return self
+
+
+class ScenesSection(Options):
+    """The generated scenes that a base is pretrained on."""
+
+    families: Annotated[dict[str, NotNegative], Field(min_length=1)]
+    """Weight of each family of scenes."""
+    size_px: Annotated[int, Field(ge=32, le=4096)] = 160
+    """Side of a scene."""
+    crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
+    """Side of the training crops."""
+    count: Count = 9000
+    """Scenes to train on."""
+    val_count: Count = 256
+    """Scenes to validate on, of other seeds."""
+
+    @field_validator("families")
+    @classmethod
+    def _known(cls, families: dict[str, float]) -> dict[str, float]:
+        for family in families:
+            if family not in SCENE_FAMILIES:
+                raise ValueError(f"no family is called {family!r}; {suggest(family, SCENE_FAMILIES)}")
+        if not any(families.values()):
+            raise ValueError("every family has weight 0; wanted one above 0")
+        return families
+
+
+class VitSection(Options):
+    """The architecture of the base: a ViT in DINOv2's form."""
+
+    width: Annotated[int, Field(ge=16, le=2048)] = 192
+    """Channels of a token; a multiple of `heads`."""
+    layers: Annotated[int, Field(ge=1, le=48)] = 6
+    """Blocks."""
+    heads: Annotated[int, Field(ge=1, le=64)] = 3
+    """Attention heads."""
+    patch_px: Annotated[int, Field(ge=2, le=64)] = 8
+    """Side of the patch behind a token."""
+    taps: Taps = (2, 4, 6)
+    """After which blocks the decoder reads, counted from 1."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width is {self.width}; wanted a multiple of heads, which is {self.heads}")
+        if max(self.taps) > self.layers:
+            raise ValueError(f"taps end at {max(self.taps)}; wanted at most layers, which is {self.layers}")
+        return self
+
+
+class PretrainRecipe(Options):
+    """Everything that decides how a base is trained from nothing."""
+
+    scenes: ScenesSection
+    vit: VitSection = VitSection()
+    decoder: Decoder = Dense()
+    losses: Losses = Losses()
+    train: TrainSection = TrainSection()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill(cls, sections: Any) -> Any:
+        return fill_losses(fill_names(sections, {"decoder": "dense"}))
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        check_terms(self.decoder, self.losses)
+        return self
+
+
+def fill_names(sections: Any, names: Mapping[str, str]) -> Any:
+    """The sections, with a `name` where a mapping lacks it: `method: {rank: 4}` means LoRA."""
+    if not isinstance(sections, Mapping):
+        return sections
+    named = {
+        key: {"name": name, **sections[key]} for key, name in names.items() if isinstance(sections.get(key), Mapping)
+    }
+    return {**sections, **named}
+
+
+def fill_losses(sections: Any) -> Any:
+    """The sections, with the decoder's own terms among the losses; a term that is null is as if it were not there."""
+    losses = sections.get("losses", {}) if isinstance(sections, Mapping) else None
+    decoder = sections.get("decoder", {"name": "dense"}) if isinstance(sections, Mapping) else None
+    name = decoder.get("name") if isinstance(decoder, Mapping) else getattr(decoder, "name", None)
+    if not isinstance(losses, Mapping) or name not in OWN_TERMS:
+        return sections
+    said = {term: options for term, options in losses.items() if options is not None}
+    return {**sections, "losses": {**dict.fromkeys(OWN_TERMS[name], {}), **said}}
+
+
+def check_terms(decoder: Dense | Query, losses: Losses) -> None:
+    terms = losses.options()
+    for term in terms:
+        if term not in POSSIBLE_TERMS[decoder.name]:
+            fitting = next(name for name, possible in POSSIBLE_TERMS.items() if term in possible)
+            raise ValueError(f"losses.{term} wants decoder.name={fitting}; decoder.name is {decoder.name!r}")
+    if "embedding" in terms and isinstance(decoder, Dense) and not decoder.embedding_dim:
+        raise ValueError("losses.embedding wants decoder.embedding_dim above 0, for instance 8")
+    if not any(options["weight"] for options in terms.values()):
+        raise ValueError("every term of losses has weight 0; wanted one above 0")
+
+
+AnyRecipe = TypeVar("AnyRecipe", bound=Options)
+
+
+def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any]) -> AnyRecipe:
+    """The recipe that the sections spell; InputError in one line: the option, what came, what was wanted."""
+    try:
+        return kind.model_validate(dict(sections))
+    except ValidationError as error:
+        raise InputError(explain(error, kind.model_json_schema())) from error
+
+
+# JSON Schema for editors
+
+
+SCHEMAS: dict[str, type[Options]] = {"recipe.schema.json": Recipe, "pretrain.schema.json": PretrainRecipe}
+
+
+def editor_schema(kind: type[Options]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a recipe as it is written: nothing is required, since a parent may say it."""
+    schema = kind.model_json_schema()
+    schema["properties"] = {
+        "extends": {"type": "string", "description": "A shipped recipe, or a .yaml in this folder or below it."},
+        **schema["properties"],
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_optional(schema)}
+
+
+def _optional(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_optional(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    rename = {"oneOf": "anyOf"}  # without a name, a section may fit several parts
+    dropped = {"required", "discriminator", "wanted", "title"}
+    return {rename.get(key, key): _optional(value) for key, value in node.items() if key not in dropped}
+
+
+def write_schemas(folder: Path) -> None:
+    for file, kind in SCHEMAS.items():
+        (folder / file).write_text(json.dumps(editor_schema(kind), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas(Path(__file__).parent)

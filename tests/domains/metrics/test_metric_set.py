@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import pickle
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.metrics import METRICS, ImageMetric, MetricSet
+
+EMPTY = EntityMap(np.zeros((8, 8)))
+small_maps = arrays(np.int32, (7, 7), elements=st.integers(-1, 4))
+
+
+def filled(draw, images: int = 6) -> MetricSet:
+    metrics = MetricSet()
+    for seed in range(images):
+        prediction, truth = draw(seed, unlabelled=seed % 2 == 0)
+        metrics.update(prediction, [truth], group=f"slide {seed // 2}", stratum="even" if seed % 2 == 0 else "odd")
+    return metrics
+
+
+def one(prediction: EntityMap, *truths: EntityMap) -> dict[str, float]:
+    metrics = MetricSet()
+    metrics.update(prediction, truths, group="a")
+    return metrics.compute()
+
+
+def test_a_perfect_prediction_scores_one_on_every_metric(draw) -> None:
+    metrics = MetricSet()
+    for seed in range(4):
+        truth = draw(seed, unlabelled=True)[1]
+        metrics.update(EntityMap(np.maximum(truth.ids, 0)), [truth], group="a")
+    assert metrics.compute() == pytest.approx(dict.fromkeys(METRICS, 1.0))
+
+
+def test_values_lie_between_zero_and_one_and_equal_their_own_resampling(draw) -> None:
+    metrics = filled(draw)
+    values = metrics.compute()
+    assert all(0 <= value <= 1 for value in values.values())
+    for key, metric in metrics.metrics.items():
+        assert metric.resample(np.ones((1, len(metrics))))[0] == pytest.approx(values[key], abs=1e-12)
+
+
+@given(small_maps, small_maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
+@settings(max_examples=40, deadline=None)
+def test_the_numbering_of_entities_changes_nothing(
+    predicted: np.ndarray, true: np.ndarray, first: list[int], second: list[int]
+) -> None:
+    scores = np.array([0.2, 0.4, 0.6, 0.8])
+    renumbering = np.array([0, *first, -1]), np.array([0, *second, -1])
+    rescored = np.zeros(4)
+    rescored[np.array(first) - 1] = scores
+    plain = one(EntityMap.from_ids(predicted, scores), EntityMap.from_ids(true))
+    other = one(EntityMap.from_ids(renumbering[0][predicted], rescored), EntityMap.from_ids(renumbering[1][true]))
+    assert plain == pytest.approx(other, nan_ok=True)
+
+
+@given(small_maps, small_maps, st.integers(0, 4))
+@settings(max_examples=40, deadline=None)
+def test_what_is_predicted_wholly_on_unlabelled_pixels_changes_nothing(
+    predicted: np.ndarray, true: np.ndarray, paint: int
+) -> None:
+    known = np.where(true == -1, 0, np.maximum(predicted, 0))
+    painted = np.where((true == -1) & (paint > 0), paint + 4, known)
+    assert one(EntityMap.from_ids(known), EntityMap.from_ids(true)) == pytest.approx(
+        one(EntityMap.from_ids(painted), EntityMap.from_ids(true)), nan_ok=True
+    )
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_empty_maps_are_zero_when_something_was_missed_and_undefined_when_there_was_nothing(key: str) -> None:
+    full = EntityMap(np.kron([[1, 0], [0, 2]], np.ones((4, 4), int)))
+    assert one(EMPTY, full)[key] == 0
+    assert np.isnan(one(EMPTY, EMPTY)[key])
+    nothing_true = one(full, EMPTY)[key]
+    assert np.isnan(nothing_true) if key in ("ap", "ap50", "ar100", "covering") else nothing_true == 0
+
+
+@pytest.mark.parametrize("key", METRICS)
+def test_an_image_without_anything_leaves_the_others_value(draw, key: str) -> None:
+    prediction, truth = draw(0)
+    metrics = MetricSet([key])
+    metrics.update(prediction, [truth], group="a")
+    before = metrics.compute()
+    metrics.update(EMPTY, [EMPTY], group="b")
+    assert metrics.compute() == pytest.approx(before)
+
+
+def test_no_image_at_all_is_undefined() -> None:
+    metrics = MetricSet()
+    assert np.isnan(list(metrics.compute().values())).all()
+    assert np.isnan(list(metrics.interval().values())).all()
+
+
+def test_intervals_repeat_with_the_seed_and_hold_the_value(draw) -> None:
+    metrics = filled(draw, images=12)
+    intervals = metrics.interval(resamples=200, seed=3)
+    assert intervals == metrics.interval(resamples=200, seed=3) != metrics.interval(resamples=200, seed=4)
+    for key, value in metrics.compute().items():
+        assert intervals[key][0] <= value <= intervals[key][1]
+        assert intervals[key][0] < intervals[key][1]
+
+
+def test_one_group_has_no_interval(draw) -> None:
+    metrics = MetricSet(["pq"])
+    for seed in range(3):
+        prediction, truth = draw(seed)
+        metrics.update(prediction, [truth], group="the only slide")
+    assert np.isnan(metrics.interval()["pq"]).all()
+
+
+def test_a_stratum_and_an_image_equal_a_set_of_their_own(draw) -> None:
+    metrics, odd, last = filled(draw), MetricSet(), MetricSet()
+    for seed in (1, 3, 5):
+        prediction, truth = draw(seed)
+        odd.update(prediction, [truth], group="a")
+        if seed == 5:
+            last.update(prediction, [truth], group="a")
+    assert metrics.by_stratum()["odd"] == pytest.approx(odd.compute())
+    assert {key: values[-1] for key, values in metrics.per_image().items()} == pytest.approx(last.compute())
+
+
+def test_metrics_survive_pickling(draw) -> None:
+    metrics = filled(draw)
+    assert pickle.loads(pickle.dumps(metrics)).compute() == metrics.compute()
+
+
+def test_a_metric_of_one_s_own_joins_by_measure_and_ratio(draw) -> None:
+    class Found(ImageMetric):
+        def measure(self, comparison):
+            return len(comparison.matches), len(comparison.true_areas)
+
+    metrics = MetricSet({"found": Found()})
+    prediction, truth = draw(0)
+    metrics.update(truth, [truth], group="a")
+    assert metrics.compute() == {"found": 1.0}
+
+
+def test_an_unknown_metric_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(InputError, match=r"'ap5'.*did you mean 'ap50'"):
+        MetricSet(["ap5"])
+
+
+def test_all_metrics_of_a_crowded_tile_take_a_fraction_of_a_second(draw) -> None:
+    prediction, truth = draw(0, entities=500, side=512)
+    assert truth.count > 300
+    metrics = MetricSet()
+    start = time.process_time()
+    metrics.update(prediction, [truth], group="a")
+    assert time.process_time() - start < 1.0  # 0.03 s measured

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from domains.errors import InputError
+from domains.scene import Photograph, Scene
+from domains.tiling import windows
+
+
+def test_a_photograph_is_a_scene_of_one_level(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    scene: Scene = Photograph.open(tmp_path / "a.png")
+    assert scene.shape == (13, 17) and scene.levels == ((13, 17),) and scene.dtype == np.uint8
+    assert scene.pixel_size_m is None and scene.georeference is None
+    assert np.array_equal(scene.read(0, 0, 13, 17), image)
+
+
+def test_windows_of_a_photograph_are_its_pixels():
+    image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
+    scene = Photograph(image, pixel_size_m=2.5e-7)
+    for window in windows(*scene.shape, 8, 3):
+        assert np.array_equal(scene.read(*window), image[window.slices])
+    assert scene.pixel_size_m == 2.5e-7
+
+
+@pytest.mark.parametrize("window", [(-1, 0, 4, 4), (0, 14, 4, 4), (10, 0, 4, 4)])
+def test_a_window_outside_is_an_error_and_not_a_smaller_image(window):
+    with pytest.raises(ValueError, match="leaves the photograph"):
+        Photograph(np.zeros((13, 17, 3), np.uint8)).read(*window)
+
+
+def test_a_photograph_knows_no_second_level_and_no_other_type():
+    with pytest.raises(ValueError, match="level 0 only"):
+        Photograph(np.zeros((4, 4, 3), np.uint8)).read(0, 0, 2, 2, level=1)
+    with pytest.raises(ValueError, match="uint8"):
+        Photograph(np.zeros((4, 4), np.uint8))
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"")
+    with pytest.raises(InputError, match="a.png"):
+        Photograph.open(tmp_path / "a.png")
