@@ -7,7 +7,6 @@ its work when it is called, so that `--help` answers at once.
 from __future__ import annotations
 
 import errno
-import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -31,10 +30,10 @@ class Split(StrEnum):
 
 class Format(StrEnum):
     labels = "labels"
-    coco = "coco"
     geojson = "geojson"
-    overlay = "overlay"
+    coco = "coco"
     csv = "csv"
+    overlay = "overlay"
 
 
 app = typer.Typer(
@@ -129,9 +128,10 @@ def transfer(
     split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
 ) -> None:
     """Measure every adapter on every data set."""
+    folders = named(data)
     from recipes.transfer import transfer as run
 
-    run(adapter, named(data), out, split.value)
+    run(adapter, folders, out, split.value)
 
 
 @app.command()
@@ -159,11 +159,16 @@ def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's fol
 
 
 @adapters_app.command("verify")
-def adapters_verify(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
-    """Check that an adapter is whole, fits its base and gives the output it was saved with."""
+def adapters_verify(
+    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    backbone: Annotated[
+        str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")
+    ] = None,
+) -> None:
+    """Check that an adapter is whole and gives the output it was saved with."""
     from adapters.folder import verify
 
-    typer.echo(verify(adapter))
+    typer.echo(verify(adapter, backbone))
 
 
 @adapters_app.command("pack")
@@ -228,7 +233,7 @@ def domains_check(
     groups: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")] = None,
     strict: Strict = False,
 ) -> None:
-    """What a folder holds: its layout, images, entities and their sizes, splits, and every file that is at fault."""
+    """What a folder of labelled images holds, and every file at fault in it."""
     from recipes.listing import check_data
 
     typer.echo(check_data(folder, groups, strict))
@@ -266,9 +271,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         result = app([word for word in words if word != "--debug"], prog_name="cli.py", standalone_mode=False)
         code = result if isinstance(result, int) else DONE  # typer gives the code of an Exit, 130 for Ctrl-C
-    except BrokenPipeError:  # the reader has left, as in `cli.py recipes list | head -1`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = DONE
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
     except Exception as error:

@@ -12,7 +12,6 @@ from domains.augment import TrainCrops
 from domains.entities import EntityBatch, EntitySample, collate
 
 
-
 class EntityDataModule(L.LightningDataModule):
     """Augmented crops for training and fixed, unaugmented ones for validation.
 
@@ -37,9 +36,7 @@ class EntityDataModule(L.LightningDataModule):
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
-        self.train = TrainCrops(
-            train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size
-        )
+        self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size)
         self.val = None
         if val is not None and len(val):  # type: ignore[arg-type]
             length = min(val_crops, 4 * len(val))  # type: ignore[arg-type]

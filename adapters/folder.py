@@ -95,7 +95,12 @@ def describe(
 
 
 def save_adapter(
-    folder: Path, segmenter: EntitySegmenter, method: Method, info: AdapterInfo, recipe_yaml: str, overwrite: bool = False
+    folder: Path,
+    segmenter: EntitySegmenter,
+    method: Method,
+    info: AdapterInfo,
+    recipe_yaml: str,
+    overwrite: bool = False,
 ) -> None:
     """Write the folder beside its place, then move it there: it is whole or absent."""
     if folder.exists() and not overwrite:
@@ -112,7 +117,9 @@ def save_adapter(
             config.save_pretrained(str(temporary))
         (temporary / INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (temporary / RECIPE).write_text(recipe_yaml, encoding="utf-8")
-        (temporary / CARD).write_text(card_text(info, peft=config is not None), encoding="utf-8")  # last: peft rewrites it
+        (temporary / CARD).write_text(
+            card_text(info, peft=config is not None), encoding="utf-8"
+        )  # last: peft rewrites it
         for file in temporary.iterdir():
             file.chmod(0o644)
         old = Path(parent) / "old"
@@ -132,21 +139,27 @@ def opened(path: Path) -> Iterator[Path]:
             unpack(path, Path(parent) / "adapter")
             yield Path(parent) / "adapter"
     else:
-        raise InputError(f"adapter {str(path)!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), or its packed file")
+        raise InputError(
+            f"adapter {str(path)!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), or its packed file"
+        )
 
 
 def read_info(folder: Path) -> AdapterInfo:
     """`entity.json`, checked. Raises InputError: not there, not JSON, of a newer schema, or not as it should be."""
     path = folder / INFO
     if not path.is_file():
-        raise InputError(f"{str(folder)!r} is no adapter: it has no {INFO}; wanted a folder that `fit` wrote (RUN/adapter)")
+        raise InputError(
+            f"{str(folder)!r} is no adapter: it has no {INFO}; wanted a folder that `fit` wrote (RUN/adapter)"
+        )
     if path.stat().st_size > MAX_INFO_BYTES:
         raise InputError(f"{str(path)!r} has {path.stat().st_size} bytes; wanted at most {MAX_INFO_BYTES}")
     try:
         raw = json.loads(path.read_text(encoding="utf-8"))
         version = raw["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{str(path)!r} is damaged ({type(error).__name__}: {error}); get the adapter again") from error
+        raise InputError(
+            f"{str(path)!r} is damaged ({type(error).__name__}: {error}); get the adapter again"
+        ) from error
     if version != SCHEMA:
         raise InputError(f"{str(path)!r} has schema {version!r}, this version reads {SCHEMA}; update entity-adapters")
     try:
@@ -174,7 +187,7 @@ def load_adapter(
     detach(backbone)
     if backbone.fingerprint() != info.fingerprint:
         raise InputError(
-            f"{str(folder)!r} was made for the base {info.backbone['name']!r} with fingerprint {info.fingerprint[:12]}; "
+            f"{str(folder)!r} was made for the base {info.backbone['name']!r}, fingerprint {info.fingerprint[:12]}; "
             f"{backbone.name!r} has {backbone.fingerprint()[:12]}: give the right base by backbone.name=..."
         )
     check_rank(folder / BACKBONE_WEIGHTS, method)
@@ -184,7 +197,9 @@ def load_adapter(
     decoder = options.build(backbone.dim, len(backbone.taps), backbone.stride)
     decoder.load_state_dict(load_file(folder / DECODER_WEIGHTS))
     method.attach(backbone)
-    check_shapes(folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()})
+    check_shapes(
+        folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()}
+    )
     load_adapter_state(backbone, method, load_file(folder / BACKBONE_WEIGHTS))
     segmenter = EntitySegmenter(backbone, decoder).eval()
     if difference := probe_differs(probe(segmenter), info.probe):
@@ -205,7 +220,9 @@ def check_shapes(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
     }.items():
         if names:
             some = ", ".join(sorted(names)[:3])
-            raise InputError(f"{str(path)!r}: {len(names)} of {len(wanted)} tensors {fault}, such as {some}; get the adapter again")
+            raise InputError(
+                f"{str(path)!r}: {len(names)} of {len(wanted)} tensors {fault}, such as {some}; get the adapter again"
+            )
 
 
 def check_rank(path: Path, method: Method) -> None:
@@ -319,5 +336,7 @@ def from_options(kind: type, options: Mapping[str, Any], part: str) -> Any:
     known = {field.name for field in fields(kind)}
     for key in options:
         if key not in known:
-            raise InputError(f"the adapter's {part} has {key!r}; {suggest(key, known)}; it needs a newer version of entity-adapters")
+            raise InputError(
+                f"the adapter's {part} has {key!r}; {suggest(key, known)}; it needs a newer version of entity-adapters"
+            )
     return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})

@@ -47,7 +47,7 @@ class EntitySegmenter(nn.Module):
 
 def to_tensor(image: np.ndarray) -> Tensor:
     """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1).float().div_(255.0)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255.0)
 
 
 def pad_to(image: Tensor, multiple: int) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import math
 import signal
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from adapters.module import EntityModule
+from domains.atomic import atomic_path
 from domains.errors import InputError
 
 
@@ -39,6 +40,7 @@ def make_trainer(
         filename="best",
         monitor="val/loss",
         save_last=True,
+        save_on_train_epoch_end=True,  # at the end of validation a round still counts as begun, and is begun again
         enable_version_counter=False,
     )
     return L.Trainer(
@@ -46,7 +48,7 @@ def make_trainer(
         accelerator=device,
         devices=1,
         precision=precision,  # type: ignore[arg-type]
-        max_steps=steps,
+        max_epochs=math.ceil(steps / round_steps),  # the module ends at its steps; with max_steps a resume is inexact
         limit_train_batches=round_steps,
         num_sanity_val_steps=0,
         gradient_clip_val=clip,
@@ -89,12 +91,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(path) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 class History(Callback):
@@ -119,12 +118,11 @@ class History(Callback):
 
     def write(self) -> None:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
-        temporary = self.path.with_name(f".{self.path.name}")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(self.path) as path, path.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.write()

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # else it asks the network for its newest version on import
 
@@ -19,20 +18,22 @@ import albumentations as A  # noqa: E402
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
-from scipy.ndimage import find_objects  # noqa: E402
+from albumentations.core.type_definitions import Targets  # noqa: E402
 from torch.utils.data import Dataset  # noqa: E402
 
-from domains.entities import UNLABELLED, EntityMap, EntitySample, Place, renumber  # noqa: E402
-from domains.resize import resize_ids, resize_image, resize_sample  # noqa: E402
+from domains.crops import (  # noqa: E402
+    Decoded,
+    DecodedCache,
+    Samples,
+    crop_place,
+    cut_window,
+    random_entity_pixel,
+    random_start,
+)
+from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
+from domains.resize import resize_ids, resize_image  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
-
-
-class Samples(Protocol):
-    """Anything indexable that gives samples: an `EntityDataset`, `ProceduralScenes`, a list."""
-
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> EntitySample: ...
 
 
 class TrainCrops(Dataset[EntitySample]):
@@ -127,111 +128,10 @@ def reseed(transform: Any, seeds: np.random.SeedSequence) -> None:
         reseed(part, seed)
 
 
-# Where a crop lies
-
-
 @lru_cache(maxsize=64)
 def pass_order(images: int, seed: int, epoch: int, repeat: int) -> np.ndarray:
     """(images,) a permutation, drawn for every pass over the images."""
     return np.random.default_rng((seed, epoch, repeat, images)).permutation(images)
-
-
-def random_entity_pixel(ids: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
-    """A pixel of an entity, each entity being as likely; boxes: (N, 5) of id, y0, y1, x0, x1."""
-    entity, y0, y1, x0, x1 = boxes[rng.integers(len(boxes))]
-    inside = np.flatnonzero(ids[y0:y1, x0:x1] == entity)
-    y, x = divmod(int(inside[rng.integers(len(inside))]), int(x1 - x0))
-    return int(y0) + y, int(x0) + x
-
-
-def random_start(size: int, window: int, anchor: int | None, rng: np.random.Generator) -> int:
-    """First pixel of a window along one axis, holding `anchor`; inside the image, or around one that is smaller."""
-    first, last = min(0, size - window), max(0, size - window)
-    if anchor is not None:
-        first, last = max(first, anchor - window + 1), min(last, anchor)
-    return int(rng.integers(first, last + 1))
-
-
-def cut_window(image: np.ndarray, ids: np.ndarray, y: int, x: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of a square window that may leave the image: there the image is mirrored and the ids are unlabelled."""
-    height, width = ids.shape
-    if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
-        return image[y : y + size, x : x + size].copy(), ids[y : y + size, x : x + size].copy()
-    rows, columns = np.arange(y, y + size), np.arange(x, x + size)
-    known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
-    at = np.ix_(mirrored(rows, height), mirrored(columns, width))
-    return image[at], np.where(known, ids[at], UNLABELLED)
-
-
-def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
-    """Positions outside 0..size-1 folded back at the edges, as often as it takes; the edge itself is not repeated."""
-    folded = np.abs(positions) % max(1, 2 * (size - 1))
-    return np.minimum(folded, 2 * (size - 1) - folded)
-
-
-def crop_place(place: Place, y: int, x: int, scale: float, pixels_each: float) -> Place:
-    """Where the crop was cut, before the flips: `pixels_each` pixels of the scaled image became one."""
-    size_m = None if place.pixel_size_m is None else place.pixel_size_m * pixels_each
-    return replace(place, y=place.y + round(y / scale), x=place.x + round(x / scale), pixel_size_m=size_m)
-
-
-# Images, decoded once
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """An image at the training scale. ids: per annotator (H, W) int32; boxes: per annotator (N, 5) id, y0, y1, x0, x1."""
-
-    image: np.ndarray
-    ids: tuple[np.ndarray, ...]
-    boxes: tuple[np.ndarray, ...]
-    place: Place
-    scale: float
-
-    @property
-    def nbytes(self) -> int:
-        return sum(array.nbytes for array in (self.image, *self.ids, *self.boxes))
-
-
-class DecodedCache:
-    """The images of a dataset, decoded and scaled once, and kept, first come first kept, until `limit` bytes are full.
-
-    Every pass visits all images in another order: dropping the least recently used would drop what comes next.
-    """
-
-    def __init__(self, dataset: Samples, scale: float, limit: int) -> None:
-        self.dataset, self.scale, self.limit = dataset, scale, limit
-        self._kept: dict[int, Decoded] = {}
-        self._bytes = 0
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Decoded:
-        if index in self._kept:
-            return self._kept[index]
-        decoded = self._decode(index)
-        if self._bytes + decoded.nbytes <= self.limit:
-            self._kept[index] = decoded
-            self._bytes += decoded.nbytes
-        return decoded
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the decoded images: a worker process fills its own."""
-        return {**self.__dict__, "_kept": {}, "_bytes": 0}
-
-    def _decode(self, index: int) -> Decoded:
-        sample = resize_sample(self.dataset[index], self.scale)
-        ids = tuple(truth.ids for truth in sample.truths)
-        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, self.scale)
-
-
-def entity_boxes(ids: np.ndarray) -> np.ndarray:
-    """(N, 5) int64: id, y0, y1, x0, x1 of every entity, ends exclusive."""
-    dense, kept = renumber(ids)
-    found = find_objects(np.maximum(dense, 0))
-    rows = [(entity, y.start, y.stop, x.start, x.stop) for entity, (y, x) in zip(kept, found, strict=True)]
-    return np.array(rows, np.int64).reshape(-1, 5)
 
 
 # Transforms that the domains compose
@@ -280,7 +180,7 @@ class Photometric(A.ImageOnlyTransform):
 class Turn(A.DualTransform):
     """Rotation about the centre by up to `limit_deg`: the image is mirrored into the corners, ids there unlabelled."""
 
-    _targets = (A.core.type_definitions.Targets.IMAGE, A.core.type_definitions.Targets.MASK)
+    _targets = (Targets.IMAGE, Targets.MASK)
 
     def __init__(self, limit_deg: float, p: float = 0.5) -> None:
         super().__init__(p=p)

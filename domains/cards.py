@@ -67,7 +67,9 @@ def front_matter(text: str, path: Path) -> dict[str, Any]:
     try:
         front = yaml.safe_load(found[1]) if found else None
     except yaml.YAMLError as error:
-        raise InputError(f"data card {str(path)!r}: its front matter is not YAML: {' '.join(str(error).split())}") from error
+        raise InputError(
+            f"data card {str(path)!r}: its front matter is not YAML: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(front, dict):
         raise InputError(f"data card {str(path)!r} wants YAML front matter between two lines '---' at its start")
     return front

@@ -20,7 +20,7 @@ class SampleCache:
     """Decoded samples by image, first come first kept, until they fill `limit_mb`: a picture with 100 mask files
     costs more to read than to train on. Several data sets may share one. It does not travel: pickled, it is empty."""
 
-    def __init__(self, limit_mb: int = 512):
+    def __init__(self, limit_mb: float = 512):
         self.limit_mb = limit_mb
         self.samples: dict[Path, EntitySample] = {}
         self.bytes = 0
@@ -72,14 +72,21 @@ class Folder:
         return EntityDataset(records, self.layout, self.cache)
 
 
-def open_folder(root: Path, groups: Path | None = None, strict: bool = False, cache_mb: int = 512) -> Folder:
+def open_folder(
+    root: Path,
+    groups: Path | None = None,
+    strict: bool = False,
+    layout: Layout | None = None,
+    cache_mb: int = 512,
+) -> Folder:
     """What `fit` and `evaluate` start from.
 
-    groups: a table of groups, else `groups.csv` of the folder. Reads every sample once and keeps what `cache_mb`
-    holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and anything had to be skipped.
+    groups: a table of groups, else `groups.csv` of the folder. layout: else it is recognised. Reads every sample once
+    and keeps what `cache_mb` holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and
+    anything had to be skipped.
     """
-    root = Path(root)
-    layout, cache = recognise(root), SampleCache(cache_mb)
+    root, cache = Path(root), SampleCache(cache_mb)
+    layout = layout or recognise(root)
     records, faults = verify(layout, grouped(root, layout.scan(root, strict), groups), strict, cache)
     if not records:
         cause = f"({count_faults(faults)})" if faults else "(there are none)"

@@ -13,16 +13,16 @@ from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 from torch.utils.data import Dataset
 
 from domains.cards import Card, find_card
-from domains.dataset import EntityDataset, Folder, grouped, open_folder, verify
+from domains.dataset import EntityDataset, Folder, open_folder
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.layouts import LAYOUTS
-from domains.layouts.layout import SPLITS, Record, Split, count_faults
+from domains.layouts.layout import SPLITS, Record, Split
 from domains.metrics import EntityMetric, build_metrics
 from domains.sample import SampleScenes, sample_records
 from domains.splits import FRACTIONS, assign
@@ -133,7 +133,7 @@ class DataDomain:
             records = first_images(records, self.max_images)
         if self.data == SAMPLE:
             return SampleScenes(self.spec.families, records)
-        return EntityDataset(records, self.folder.layout)
+        return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
         return self.spec.augmentation()
@@ -163,18 +163,10 @@ class DataDomain:
                 f"{'a file' if root.exists() else f'nothing at {str(root.absolute())!r}'}; "
                 f"layouts: {', '.join(LAYOUTS)}" + (f"; see {cards}" if cards else "")
             )
+        if self.layout is not None and self.layout not in LAYOUTS:
+            raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, LAYOUTS)}")
         groups = None if self.groups is None else Path(self.groups).expanduser()
-        return open_folder(root, groups, self.strict) if self.layout is None else self._as_layout(root, groups)
-
-    def _as_layout(self, root: Path, groups: Path | None) -> Folder:
-        if self.layout not in LAYOUTS:
-            raise InputError(f"domain.layout is {self.layout!r}; {suggest(str(self.layout), LAYOUTS)}")
-        layout = LAYOUTS[self.layout]
-        records, faults = verify(layout, grouped(root, layout.scan(root, self.strict), groups), self.strict)
-        if not records:
-            cause = count_faults(faults) if faults else "there are none"
-            raise InputError(f"{str(root)!r}: wanted images as {layout.name} ({layout.expects}), none is usable ({cause})")
-        return Folder(root, layout, records, faults)
+        return open_folder(root, groups, self.strict, layout=LAYOUTS.get(self.layout or ""))
 
 
 def first_images(records: Sequence[Record], count: int) -> list[Record]:
@@ -219,7 +211,7 @@ def load_domain(name: str) -> Callable[..., Domain]:
         ) from error
     if not callable(loaded):
         raise InputError(f"domain {name!r} of {origin(entry)}: wanted a DomainSpec or a function, got {loaded!r}")
-    return loaded
+    return cast(Callable[..., Domain], loaded)
 
 
 def domain_entries() -> dict[str, EntryPoint]:

@@ -98,9 +98,16 @@ class EntityMap:
 
 def renumber(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(dense, kept): ids renumbered 1..N in their order with 0 and -1 as they were; kept (N,) are the old ids."""
-    present = np.unique(ids)
-    kept = present[present > 0]
-    dense = np.searchsorted(kept, ids).astype(np.int32) + 1
+    positive = np.maximum(ids, 0)
+    if positive.max(initial=0) > 2 * positive.size + 2**16:  # sparse numbers: a table of them would be the larger
+        kept = np.unique(positive[positive > 0])
+        dense = np.searchsorted(kept, ids) + 1
+    else:
+        present = np.bincount(positive.ravel(), minlength=1) > 0
+        kept = np.flatnonzero(present[1:]) + 1
+        table = np.zeros(len(present), np.int32)
+        table[kept] = np.arange(1, len(kept) + 1)
+        dense = table[positive]
     return np.where(ids > 0, dense, np.minimum(ids, 0)).astype(np.int32), kept
 
 

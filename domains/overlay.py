@@ -10,7 +10,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from domains.entities import EntityMap
 
-GOLDEN = 0.618034  # of the hue circle, from one id to the next: neighbours in number are far apart in hue
+GOLDEN = 0.618034  # of the hues, from one id to the next: neighbours in number look different
+FIRST_HUE, HUES = 0.9, 0.75  # from pink round to blue; violet drowns in haematoxylin
 OPACITY = 0.4
 MARGIN_PX = 6
 LINE_PX = 18
@@ -31,23 +32,27 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
 def palette(count: int) -> np.ndarray:
     """(count + 1, 3) uint8: black, then a colour per id, the same for an id in every picture."""
     colours = [
-        colorsys.hsv_to_rgb(i * GOLDEN % 1.0, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2]) for i in range(count)
+        colorsys.hsv_to_rgb((FIRST_HUE + HUES * (i * GOLDEN % 1.0)) % 1.0, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2])
+        for i in range(count)
     ]
     return np.round(255 * np.array([(0.0, 0.0, 0.0), *colours])).astype(np.uint8)
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: int = 256) -> Image.Image:
     """Rows of (caption, (H, W, 3) uint8) in one picture, each fitted into panel_px squared under its caption."""
-    columns = max(len(row) for row in rows)
+    panels = [[(caption, _fitted(image, panel_px)) for caption, image in row] for row in rows]
+    heights = [LINE_PX + max(panel.height for _, panel in row) + MARGIN_PX for row in panels]
     cell = panel_px + MARGIN_PX
-    sheet = Image.new("RGB", (columns * cell + MARGIN_PX, len(rows) * (cell + LINE_PX) + MARGIN_PX), PAPER)
+    width = max(len(row) for row in panels) * cell + MARGIN_PX
+    sheet = Image.new("RGB", (width, sum(heights) + MARGIN_PX), PAPER)
     draw = ImageDraw.Draw(sheet)
     font = ImageFont.load_default(LINE_PX - 6)
-    for i, row in enumerate(rows):
-        for j, (caption, image) in enumerate(row):
-            x, y = MARGIN_PX + j * cell, MARGIN_PX + i * (cell + LINE_PX)
+    for i, row in enumerate(panels):
+        y = MARGIN_PX + sum(heights[:i])
+        for j, (caption, panel) in enumerate(row):
+            x = MARGIN_PX + j * cell
             draw.text((x, y), _shortened(caption, font, panel_px), INK, font)
-            sheet.paste(_fitted(image, panel_px), (x, y + LINE_PX))
+            sheet.paste(panel, (x, y + LINE_PX))
     return sheet
 
 

@@ -6,22 +6,20 @@ A group is what shows one thing: a slide, a scene, a patient, a tile of origin. 
 from __future__ import annotations
 
 import csv
+import io
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
-from domains.layouts.layout import SPLITS, Fault, Record, Split, printable
+from domains.layouts.finding import printable
+from domains.layouts.layout import SPLITS, Fault, Record, Split
 
-FRACTIONS: tuple[float, float, float] = (
-    0.64,
-    0.16,
-    0.20,
-)  # of train, val, test: a fifth for test, a fifth of the rest for val
+FRACTIONS = (0.64, 0.16, 0.20)  # of train, val, test: a fifth for test, of the rest a fifth for val
 GROUPS_FILE = "groups.csv"
 _FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_id", "id", "name")
 _FOLDER_COLUMNS = ("class", "folder")
@@ -29,12 +27,15 @@ _FOLDER_COLUMNS = ("class", "folder")
 
 def split_of(group: str, fractions: Sequence[float] = FRACTIONS) -> Split:
     """The split of a group, from its name alone. fractions: weights of train, val, test."""
-    position, end = _position(group), 0.0
-    for split, fraction in zip(SPLITS, fractions, strict=True):
-        end += fraction / sum(fractions)
+    shares: list[tuple[Split, float]] = [
+        (split, share) for split, share in zip(SPLITS, fractions, strict=True) if share > 0
+    ]
+    position, end = _position(group) * sum(fractions), 0.0
+    for split, share in shares:
+        end += share
         if position < end:
             return split
-    return next(split for split, fraction in reversed(list(zip(SPLITS, fractions, strict=True))) if fraction > 0)
+    return shares[-1][0]  # the sum's rounding
 
 
 def assign(
@@ -53,15 +54,16 @@ def assign(
     are added.
     """
     records = with_groups(records, groups)[0] if groups is not None else list(records)
-    named = {record.split for record in records} if _own_split_holds(records) else set()
-    weights = [0.0 if split in named - {"train"} else share for split, share in zip(SPLITS, fractions, strict=True)]
-    hashed = {
-        record.group: split_of(record.group, weights) for record in records if record.split not in named - {"train"}
+    fixed = {record.split for record in records if record.split != "train"} if _own_split_holds(records) else set()
+    weights = [0.0 if split in fixed else share for split, share in zip(SPLITS, fractions, strict=True)]
+    hashed: dict[str, Split] = {
+        record.group: split_of(record.group, weights) for record in records if record.split not in fixed
     }
     _fill_empty(hashed, weights)
-    return {
-        split: [record for record in records if hashed.get(record.group, record.split) == split] for split in SPLITS
-    }
+    parts: dict[Split, list[Record]] = {split: [] for split in SPLITS}
+    for record in records:
+        parts[hashed.get(record.group) or record.split or "train"].append(record)
+    return parts
 
 
 def find_groups(root: Path, table: Path | None = None) -> Path | None:
@@ -81,9 +83,8 @@ def read_groups(table: Path) -> dict[str, str]:
         text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names may be bytes that are no UTF-8
     except OSError as error:
         raise InputError(f"{str(table)!r}: wanted a table of groups, {error.strerror}; check domain.groups") from error
-    lines = text.splitlines()
-    head = lines[0] if lines else ""
-    reader = csv.DictReader(lines, delimiter=max(",;\t", key=head.count))
+    head = text.partition("\n")[0].strip()
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
     file = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
     group = next((columns[name] for name in columns if name == "group" or name.endswith("_group")), None)
@@ -96,7 +97,7 @@ def read_groups(table: Path) -> dict[str, str]:
     groups: dict[str, str] = {}
     for row in reader:
         name, value = (row[file] or "").strip(), (row[group] or "").strip()
-        key = f"{row[folder]}/{name}" if folder else name
+        key = f"{row[folder] or ''}/{name}" if folder else name
         if not name or not value or groups.get(key, value) != value:
             came = f"the groups {groups[key]!r} and {value!r}" if name and value else f"{name!r}, {value!r}"
             raise InputError(f"{str(table)!r}: line {reader.line_num}: wanted a file and one group, got {came}")
@@ -112,20 +113,22 @@ def with_groups(records: Sequence[Record], groups: Mapping[str, str]) -> tuple[l
     A key names a record by its name, with or without suffix, or by its file name alone where that is unique.
     Raises InputError where the table leaves records out: an image of unknown group could leak.
     """
-    by_key: dict[str, list[Record]] = defaultdict(list)
-    for record in records:
-        name = _key(record.name)
-        for key in {name, PurePosixPath(name).name, _key(record.image.stem)}:
-            by_key[key].append(record)
+    spellings = (printable, _composed)  # as it is, then with accents composed: the table may come from a Mac
+    indices = [_by_name(records, spelling) for spelling in spellings]
     found: dict[str, str] = {}
     unused = []
     for key, group in groups.items():
-        stripped = _key(PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key)
-        candidates = by_key.get(stripped) or by_key.get(PurePosixPath(stripped).name, [])
-        if len(candidates) == 1:
-            found[candidates[0].name] = group
-        else:
+        name = PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key
+        keys = [(index, spelling(name)) for index, spelling in zip(indices, spellings, strict=True)]
+        tried = [index.get(form, []) for index, full in keys for form in (full, PurePosixPath(full).name)]
+        candidates = next((records for records in tried if len(records) == 1), [])
+        if not candidates:
             unused.append(key)
+        elif found.setdefault(candidates[0].name, group) != group:
+            raise InputError(
+                f"{str(candidates[0].image)!r}: wanted one group, the table gives "
+                f"{found[candidates[0].name]!r} and {group!r}; keep one of the two rows"
+            )
     missing = [record.name for record in records if record.name not in found]
     if missing:
         raise InputError(
@@ -170,7 +173,16 @@ def _position(group: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
-def _key(name: str) -> str:
+def _by_name(records: Sequence[Record], spelling: Callable[[str], str]) -> dict[str, list[Record]]:
+    """Records by their name, by its last part, and by the name of their file."""
+    index: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        for name in {spelling(name) for name in (record.name, PurePosixPath(record.name).name, record.image.stem)}:
+            index[name].append(record)
+    return index
+
+
+def _composed(name: str) -> str:
     return unicodedata.normalize("NFC", printable(name))
 
 

@@ -181,16 +181,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 def parse_yaml(text: str, source: str) -> Any:
     """The value of a YAML text; InputError that opens with `source` and the line."""
-    loader = _Loader(text)
     try:
-        return loader.get_single_data()
+        return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise InputError(f"{source}{line}: {error.problem}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from error
-    finally:
-        loader.dispose()
 
 
 class _Loader(yaml.SafeLoader):

@@ -27,9 +27,12 @@ LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of 
 
 
 def explain(error: ValidationError, schema: Node) -> str:
-    """`method.rank is 0; wanted an integer from 1 to 256`, and how many other options are wrong."""
+    """`method.rank is 0; wanted an integer from 1 to 256`, and how many other options are wrong.
+
+    Unknown options come first: what is missing may be what they mean.
+    """
     lines: dict[str, str] = {}
-    for detail in error.errors(include_url=False):
+    for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
         path, node = locate(detail["loc"], schema)
         lines.setdefault(path, line(path, node, detail, schema))
     first, *others = lines.values()

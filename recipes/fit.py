@@ -76,9 +76,11 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: python cli.py fit --recipe {run / 'recipe.yaml'} --out {run} --resume")
         return run
     print(before_after(states["before"], states["after"], domain.headline))
-    size = sum(file.stat().st_size for file in (run / "adapter").iterdir())
-    print(f"adapter: {run / 'adapter'} ({size / 1e6:.2f} MB)   pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}")
-    print(f"next: python cli.py predict --adapter {run / 'adapter'} IMAGE --out {run / 'predictions'}")
+    adapter = run / "adapter"
+    size = sum(file.stat().st_size for file in adapter.iterdir())
+    print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")
+    print(f"pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}")
+    print(f"next: python cli.py predict --adapter {adapter} IMAGE --out {run / 'predictions'}")
     return run
 
 
@@ -115,7 +117,9 @@ def data_of(recipe: Recipe, domain: Domain, train: Any, val: Any) -> EntityDataM
     )
 
 
-def train_module(run: Path, recipe: Recipe, module: EntityModule, data: EntityDataModule, checkpoint: Path | None) -> bool:
+def train_module(
+    run: Path, recipe: Recipe, module: EntityModule, data: EntityDataModule, checkpoint: Path | None
+) -> bool:
     """Train from the checkpoint or from the start, best weights kept; False when Ctrl-C ended it."""
     options = recipe.train
     trainer = make_trainer(
@@ -145,13 +149,17 @@ def tensorboard(run: Path) -> list[Any]:
     return [TensorBoardLogger(str(run), name="tensorboard", version="")]
 
 
-def measured(state: str, segmenter: EntitySegmenter, samples: Any, domain: Domain, contract: InputContract) -> MetricSet:
+def measured(
+    state: str, segmenter: EntitySegmenter, samples: Any, domain: Domain, contract: InputContract
+) -> MetricSet:
     with Progress(f"measure {state}", len(samples), unit="images") as progress:
         return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)
 
 
 def learning_line(segmenter: EntitySegmenter, method: str) -> str:
-    counts = [sum(p.numel() for p in part.parameters() if p.requires_grad) for part in (segmenter.backbone, segmenter.decoder)]
+    counts = [
+        sum(p.numel() for p in part.parameters() if p.requires_grad) for part in (segmenter.backbone, segmenter.decoder)
+    ]
     total = sum(p.numel() for p in segmenter.parameters())
     return (
         f"{method} on {segmenter.backbone.name}: {counts[0] / 1e3:.0f} k weights learn in the backbone, "
@@ -165,7 +173,9 @@ def pixel_size(dataset: Any) -> float | None:
     return float(np.median(known)) if known else None
 
 
-def preview(path: Path, segmenter: EntitySegmenter, test: Any, before: list[EntityMap], contract: InputContract) -> None:
+def preview(
+    path: Path, segmenter: EntitySegmenter, test: Any, before: list[EntityMap], contract: InputContract
+) -> None:
     """A row per image: as it is, truth, before, after."""
     rows = []
     for sample, then in zip(islice(test, len(before)), before, strict=True):
@@ -205,4 +215,3 @@ def plain(value: Any) -> Any:
 def write_json(path: Path, content: Any) -> None:
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-

@@ -25,9 +25,9 @@ def checked_text(recipe: str, overrides: Iterable[str] = ()) -> str:
 
 def domains_text() -> str:
     """A line per domain: its name and who brings it."""
-    origins = dict.fromkeys(BUILT_IN_DOMAINS, "built in")
-    origins |= {point.name: point.value for point in entry_points(group=DOMAINS_GROUP)}
-    lines = [f"{name:<16} {origin}" for name, origin in origins.items()]
+    ours = dict.fromkeys(BUILT_IN_DOMAINS, "built in")
+    installed = {point.name: point.value for point in entry_points(group=DOMAINS_GROUP)}
+    lines = [f"{name:<16} {origin}" for name, origin in {**ours, **installed, **ours}.items()]
     return "\n".join([*lines, "next: python cli.py domains check DIR"])
 
 
@@ -38,4 +38,4 @@ def check_data(folder: Path, groups: Path | None = None, strict: bool = False) -
     report = check_folder(folder, groups)
     if strict and report.faults:
         raise InputError(f"{str(folder)!r}: {len(report.faults)} faults, the first is {report.faults[0]}")
-    return report.text()
+    return f"{report.text()}\nnext: python cli.py fit --recipe {'|'.join(BUILT_IN_DOMAINS)} --data {folder}"

@@ -30,7 +30,9 @@ from recipes.schema import PretrainRecipe
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 
 
-def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = False, bars: list[Callback] | None = None) -> Path:
+def pretrain(
+    recipe: PretrainRecipe, out: Path | None = None, resume: bool = False, bars: list[Callback] | None = None
+) -> Path:
     """Train, keep the round of lowest validation loss, and write OUT/base; returns that folder."""
     run = Path(out or "runs/pretrain")
     last = run / "checkpoints" / "last.ckpt"

@@ -15,7 +15,10 @@ def text_table(rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = []
     for row in rows:
-        cells = [cell.ljust(width) if not i else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        cells = [
+            cell.ljust(width) if not i else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
         lines.append("  ".join(cells).rstrip())
     return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
 
@@ -27,7 +30,9 @@ def before_after(before: MetricSet, after: MetricSet, headline: str) -> str:
     paired = {key: after.resample()[key] - values for key, values in before.resample().items()}
     rows = [["metric", "before", "after", "change"]]
     for key in [headline, *(key for key in was if key != headline)]:
-        low, high = np.nanpercentile(paired[key], [2.5, 97.5]) if np.isfinite(paired[key]).any() else (math.nan, math.nan)
+        low, high = (
+            np.nanpercentile(paired[key], [2.5, 97.5]) if np.isfinite(paired[key]).any() else (math.nan, math.nan)
+        )
         change = "" if math.isnan(now[key] - was[key]) else f"{now[key] - was[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
         rows.append([key, with_span(was[key], spans_was[key]), with_span(now[key], spans_now[key]), change])
     note = f"test split, {len(before)} images in {len(set(before.groups))} groups; [95 % interval, groups resampled]"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
-from skimage.morphology import h_maxima
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 from torch import Tensor, nn
 
@@ -82,7 +83,11 @@ class DenseDecoder(nn.Module):
         tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, features, strict=True)], 1)
         x = resize(self.tokens(tokens), grid)  # (B, width, H/8, W/8)
         details = self._details(pixels)
-        for join, detail, scale in ((self.join8, details[2], 1), (self.join4, details[1], 2), (self.join2, details[0], 2)):
+        for join, detail, scale in (
+            (self.join8, details[2], 1),
+            (self.join4, details[1], 2),
+            (self.join2, details[0], 2),
+        ):
             x = resize(x, (x.shape[-2] * scale, x.shape[-1] * scale))
             x = join(x if detail is None else torch.cat([x, detail], 1))
         x = F.pixel_shuffle(self.to_full(x), 2)  # (B, 12, H, W)
@@ -103,14 +108,16 @@ class DenseDecoder(nn.Module):
 
     def entities(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> EntityMap:
         """The entities of one image of a batch, cropped to `size` (H, W) where the network's input was padded."""
-        fields = {name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS}
+        fields = {
+            name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
+        }
         return decode(fields, self.options)
 
 
 def block(fan_in: int, fan_out: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
     return (
         nn.Conv2d(fan_in, fan_out, kernel, stride, padding=1, bias=False),
-        nn.GroupNorm(8, fan_out),
+        nn.GroupNorm(gcd(8, fan_out), fan_out),
         nn.GELU(),
     )
 
@@ -132,9 +139,11 @@ def decode(fields: Mapping[str, np.ndarray], options: Dense) -> EntityMap:
         return EntityMap(np.zeros(foreground.shape, np.int32), scores=np.zeros(0, np.float32))
     core = (fields["boundary_distance"] + 1 - fields["boundary"]) / 2
     core = ndimage.gaussian_filter(core, options.smoothing_px) if options.smoothing_px else core
-    # 16-bit levels: exact plateaus, and a reconstruction four times as fast as in float
+    # whole levels: exact plateaus, and a reconstruction four times as fast as in float
     level = np.round(np.where(foreground, core, 0) * 1000).astype(np.int32)
-    seeds, _ = ndimage.label(h_maxima(level, max(1, round(options.seed_height * 1000))) & foreground, np.ones((3, 3)))
+    # not skimage's h_maxima: of two peaks of equal height it keeps both, however shallow the saddle between them
+    cut = reconstruction(level - max(1, round(options.seed_height * 1000)), level)
+    seeds, _ = ndimage.label(local_maxima(cut) & foreground, np.ones((3, 3)))
     ids = watershed(-level, seeds, mask=foreground).astype(np.int32)
     count = int(ids.max())
     index = np.arange(1, count + 1)

@@ -96,7 +96,7 @@ class QueryDecoder(nn.Module):
         anchors = spread_points(self.options.queries, images.device)  # (Q, 2)
         places = self.place(sine_positions(anchors, self.options.dim))  # (Q, dim)
         joined = torch.stack(levels).mean(0)  # (B, T, dim)
-        queries = self.content + self.start(at_points(joined, grid, anchors))  # (B, Q, dim)
+        queries = self.content + self.start(at_points(joined + cells, grid, anchors))  # (B, Q, dim)
         maps = self.mask_features(joined + cells, grid, images)  # (B, C, H/s, W/s)
 
         predictions = [self._predict(queries, maps)]

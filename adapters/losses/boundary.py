@@ -25,7 +25,7 @@ class Boundary:
         truth, valid = boundary_target(batch.ids)
         errors = F.binary_cross_entropy_with_logits(outputs["boundary"].float()[:, 0], truth, reduction="none")
         rim, others = truth * valid, (1 - truth) * valid
-        return sum((errors * side).sum() / side.sum().clamp(min=1) for side in (rim, others)) / 2
+        return torch.stack([(errors * side).sum() / side.sum().clamp(min=1) for side in (rim, others)]).mean()
 
 
 def boundary_target(ids: Tensor) -> tuple[Tensor, Tensor]:

@@ -76,6 +76,7 @@ def run_lengths(crop: np.ndarray, y: int, x: int, shape: tuple[int, ...]) -> dic
     position = (column + x) * height + row + y
     gap = np.flatnonzero(np.diff(position) > 1)
     starts, ends = position[np.r_[0, gap + 1]], position[np.r_[gap, -1]] + 1
-    counts = np.diff(np.r_[0, np.stack([starts, ends], axis=1).ravel(), height * width])
+    edges = np.r_[0, np.stack([starts, ends], axis=1).ravel()]
+    counts = np.diff(edges if edges[-1] == height * width else np.r_[edges, height * width])
     runs = rle.frPyObjects({"counts": counts.tolist(), "size": [height, width]}, height, width)
     return {"size": [height, width], "counts": runs["counts"].decode("ascii")}  # type: ignore[union-attr]

@@ -41,9 +41,9 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
     """
     inputs = list(dict.fromkeys(Path(path) for path in inputs))
     whole = {path: Path(os.path.abspath(path)) for path in inputs}
-    siblings = Counter(str(path.with_suffix("")).casefold() for path in whole.values())
+    same_stem = Counter(_without_suffix(full) for full in whole.values())
     parts = {
-        path: [*full.parts[1:-1], full.stem if siblings[str(full.with_suffix("")).casefold()] == 1 else _flat(full)]
+        path: [*full.parts[1:-1], full.stem if same_stem[_without_suffix(full)] == 1 else full.name.replace(".", "_")]
         for path, full in whole.items()
     }
     depth = dict.fromkeys(inputs, 1)
@@ -56,14 +56,15 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
             depth[path] += 1
 
 
-def _flat(path: Path) -> str:
-    return path.stem + path.suffix.replace(".", "_")
+def _without_suffix(path: Path) -> str:
+    return f"{path.parent}/{path.stem}".casefold()
 
 
 def _clean(name: str) -> str:
-    """No separators or signs that some file system refuses, no leading dots; of a long name the end."""
-    name = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name).lstrip(".") or "_"
-    return os.fsdecode(os.fsencode(name)[-LONGEST_NAME:])
+    """Valid text without separators, leading dots and signs that some file system refuses; of a long name the end."""
+    name = re.sub(r'[\\/:*?"<>|\x00-\x1f]', "_", name)
+    end = name.encode("utf-8", "surrogateescape")[-LONGEST_NAME:].decode("utf-8", "ignore")
+    return end.lstrip(".") or "_"
 
 
 def _clashing(names: dict[Path, str]) -> list[Path]:

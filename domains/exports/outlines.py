@@ -17,6 +17,8 @@ its rings when y is drawn upward: exteriors have positive area (RFC 7946, 3.1.6)
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
+from operator import itemgetter
 
 import numpy as np
 from skimage.measure import label
@@ -30,18 +32,16 @@ def outlines(ids: np.ndarray) -> Iterator[tuple[int, list[Polygon]]]:
 
     ids: (H, W) integers; below 1 is outside.
     """
-    components = np.asarray(label(np.maximum(ids, 0), background=0, connectivity=1), np.int32)
+    components = np.asarray(label(np.maximum(ids, 0), background=0, connectivity=1))
     entity = np.zeros(components.max(initial=0) + 1, np.int64)
     entity[components] = np.maximum(ids, 0)
-    polygons: dict[int, list[Polygon]] = {int(i): [] for i in np.unique(entity[1:])}
-    previous = 0
-    for component, ring in _rings(*_corners(np.pad(components, 1))):
-        of_entity = polygons[int(entity[component])]
-        if component != previous:  # rings come by component, and its topmost corner is on the exterior
-            of_entity.append([])
-            previous = component
-        of_entity[-1].append(ring)
-    yield from polygons.items()
+    by_entity = np.argsort(entity, kind="stable")
+    renumbered = np.empty(len(entity), np.int32)
+    renumbered[by_entity] = np.arange(len(entity))
+    entity = entity[by_entity]
+    rings = _rings(*_corners(np.pad(renumbered[components], 1)))  # by entity, then by component
+    for i, of_entity in groupby(rings, key=lambda found: int(entity[found[0]])):
+        yield i, [[ring for _, ring in of_component] for _, of_component in groupby(of_entity, key=itemgetter(0))]
 
 
 def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -73,15 +73,14 @@ def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
 def _rings(
     component: np.ndarray, x: np.ndarray, y: np.ndarray, right: np.ndarray, lower: np.ndarray, tail: np.ndarray
 ) -> Iterator[tuple[int, Ring]]:
-    """(component, closed ring) in the order of each ring's first corner."""
+    """(component, closed ring) by component; its topmost corner comes first, and that is on the exterior."""
     count = len(component)
     along_row = np.arange(count) ^ 1  # sorted by row: 0 and 1, 2 and 3, ... end one edge
     by_column = np.lexsort((lower, y, x, component))
     along_column = np.empty(count, np.int64)
     along_column[by_column] = by_column[np.arange(count) ^ 1]
     following = np.where(tail, along_row, along_column).tolist()
-    points = np.stack([x, y], axis=1).tolist()
-    components = component.tolist()
+    points = np.stack([x, y], axis=1)
     seen = bytearray(count)
     for start in range(count):
         if seen[start]:
@@ -89,6 +88,6 @@ def _rings(
         ring, corner = [], start
         while not seen[corner]:
             seen[corner] = 1
-            ring.append(points[corner])
+            ring.append(corner)
             corner = following[corner]
-        yield components[start], [*ring, ring[0]]
+        yield int(component[start]), points[[*ring, start]].tolist()

@@ -1,7 +1,8 @@
 """Light on an inspected surface: a lamp to one side, an exposure that was set by another hand.
 
 Reflected light is illumination times reflectance (the Lambertian model behind Land and McCann's Retinex, Journal of
-the Optical Society of America 61, 1-11 (1971)); illumination is smooth, so it is drawn as a coarse grid of log gains.
+the Optical Society of America 61, 1-11 (1971)); illumination is smooth, so log gains are drawn at the corners of the
+picture and interpolated.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-GRID = 3
+CORNERS = 2  # one lamp to a side: more support points make blotches on a small crop
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class UnevenLight:
 
 
 def light_field(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """(H, W) float32, smooth, of mean 0 and largest absolute value about 1."""
-    grid = rng.uniform(-1, 1, (GRID, GRID)).astype(np.float32)
+    """(H, W) float32, smooth, of mean 0 and largest absolute value 1."""
+    grid = rng.uniform(-1, 1, (CORNERS, CORNERS)).astype(np.float32)
     grid -= grid.mean()
     grid /= max(float(np.abs(grid).max()), 1e-6)
-    return cv2.resize(grid, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC)
+    return cv2.resize(grid, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)

@@ -9,8 +9,9 @@ from domains.layouts.bsds500 import Bsds500
 from domains.layouts.coco import Coco
 from domains.layouts.crackforest import CrackForest
 from domains.layouts.dsb2018 import Dsb2018
+from domains.layouts.finding import visible
 from domains.layouts.label_maps import LabelMaps
-from domains.layouts.layout import Layout, visible
+from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
 
 LAYOUTS: dict[str, Layout] = {

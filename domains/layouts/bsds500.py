@@ -12,19 +12,10 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.layout import (
-    Fault,
-    Layout,
-    Listing,
-    Record,
-    files,
-    folders,
-    own_split,
-    pair,
-    printable,
-    read_mat,
-    same_size,
-)  # fmt: skip
+from domains.layouts.drawing import same_size
+from domains.layouts.finding import files, folders, own_split, pair, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.matlab import read_mat
 
 
 class Bsds500(Layout):

@@ -21,7 +21,9 @@ from domains.entities import UNLABELLED, EntityMap
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
 from domains.layouts.coco_regions import FlawedRegion, region
-from domains.layouts.layout import Fault, Layout, Listing, Record, own_split, paint, printable, same_size, walk
+from domains.layouts.drawing import paint, same_size
+from domains.layouts.finding import own_split, printable, walk
+from domains.layouts.layout import Fault, Layout, Listing, Record
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 

@@ -10,18 +10,10 @@ from pathlib import Path
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.layout import (
-    Fault,
-    Layout,
-    Listing,
-    Record,
-    components,
-    files,
-    pair,
-    printable,
-    read_mat,
-    same_size,
-)  # fmt: skip
+from domains.layouts.drawing import components, same_size
+from domains.layouts.finding import files, pair, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.matlab import read_mat
 
 CRACK = 2
 

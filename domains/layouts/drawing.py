@@ -10,9 +10,11 @@ from scipy import ndimage
 
 from domains.errors import InputError
 
+
 def components(mask: np.ndarray, smallest_px: int = 1) -> np.ndarray:
     """(H, W) int32 ids of the 8-connected components of a boolean mask that have at least `smallest_px` pixels."""
-    ids, _ = ndimage.label(mask, np.ones((3, 3), bool))
+    ids = np.empty(mask.shape, np.int32)
+    ndimage.label(mask, np.ones((3, 3), bool), output=ids)
     areas = np.bincount(ids.ravel())
     return _numbered(areas >= smallest_px)[ids]
 

@@ -12,7 +12,9 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.images import read_mask
-from domains.layouts.layout import Fault, Layout, Listing, Record, files, folders, paint, printable, same_size
+from domains.layouts.drawing import paint, same_size
+from domains.layouts.finding import files, folders, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
 
 
 class Dsb2018(Layout):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -40,10 +41,11 @@ def files(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
 
 
 def walk(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, depth: int = 8) -> list[Path]:
-    """`files` of `root` and of its subfolders down to `depth` levels."""
+    """`files` of `root` and of its subfolders down to `depth` levels; a link back to a folder above is not followed."""
     found = files(root, suffixes)
     for folder in folders(root) if depth else ():
-        found += walk(folder, suffixes, depth - 1)
+        if not (folder.is_symlink() and root.resolve().is_relative_to(folder.resolve())):
+            found += walk(folder, suffixes, depth - 1)
     return found
 
 
@@ -65,21 +67,27 @@ def pair(
     kind: str,
     rounds: Sequence[tuple[Key, Key]] = ((stem, stem), (composed, composed)),
 ) -> tuple[list[tuple[Path, Path]], list[Fault]]:
-    """Images with the truth file of the same key; an image or a truth alone is a fault. `kind` says what a truth is.
+    """Images with the truth file of the same key; what has no or several counterparts is a fault.
 
-    rounds: (image key, truth key), tried one after the other on what is still alone.
+    kind: what a truth is called. rounds: (image key, truth key), tried one after the other on what is still alone.
     """
     found: dict[Path, Path] = {}
     for image_key, truth_key in rounds:
         taken = set(found.values())
-        by_key = {truth_key(path): path for path in reversed(truths) if path not in taken}
-        for image in images:
-            if image not in found and image_key(image) in by_key:
-                found[image] = by_key.pop(image_key(image))
+        by_key = _unambiguous((path for path in truths if path not in taken), truth_key)
+        for key, image in _unambiguous((path for path in images if path not in found), image_key).items():
+            if key in by_key:
+                found[image] = by_key[key]
     taken = set(found.values())
-    faults = [Fault(image, f"has no {kind}") for image in images if image not in found]
-    faults += [Fault(path, f"is a {kind} without image") for path in truths if path not in taken]
+    faults = [Fault(image, f"has no {kind}, or several") for image in images if image not in found]
+    faults += [Fault(path, f"is a {kind} without image, or with several") for path in truths if path not in taken]
     return [(image, found[image]) for image in images if image in found], faults
+
+
+def _unambiguous(paths: Iterable[Path], key: Key) -> dict[str, Path]:
+    keys = [(key(path), path) for path in paths]
+    counts = Counter(name for name, _ in keys)
+    return {name: path for name, path in keys if counts[name] == 1}
 
 
 def own_split(path: Path) -> Split | None:
@@ -89,5 +97,5 @@ def own_split(path: Path) -> Split | None:
 
 
 def printable(name: str) -> str:
-    r"""A file name as text that any terminal, CSV or JSON can hold: tabs become `\t`, bytes that are no UTF-8 `\udce9`."""
+    r"""A file name as text for any terminal, CSV or JSON: a tab becomes `\t`, a byte that is no UTF-8 `\udce9`."""
     return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)

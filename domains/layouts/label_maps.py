@@ -13,21 +13,9 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.images import read_ids, read_mask
-from domains.layouts.layout import (
-    Fault,
-    Key,
-    Layout,
-    Listing,
-    Record,
-    components,
-    files,
-    folders,
-    own_split,
-    pair,
-    printable,
-    same_size,
-    walk,
-)  # fmt: skip
+from domains.layouts.drawing import components, same_size
+from domains.layouts.finding import Key, files, folders, own_split, pair, printable, walk
+from domains.layouts.layout import Fault, Layout, Listing, Record
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "instances", "groundtruth", "ground_truth", "gt", "annotations")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from domains.entities import EntityMap, EntitySample, Place
-from domains.errors import InputError, SkippedFilesError
+from domains.errors import SkippedFilesError
 from domains.images import read_image
 
 Split = Literal["train", "val", "test"]

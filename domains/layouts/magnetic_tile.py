@@ -16,18 +16,9 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.images import read_mask
-from domains.layouts.layout import (
-    Fault,
-    Layout,
-    Listing,
-    Record,
-    components,
-    files,
-    folders,
-    pair,
-    printable,
-    same_size,
-)
+from domains.layouts.drawing import components, same_size
+from domains.layouts.finding import files, folders, pair, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
 
 DEFECTS = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 SMALLEST_PX = 5

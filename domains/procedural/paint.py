@@ -26,7 +26,7 @@ def palette(rng: np.random.Generator, count: int, temper: str | None = None) -> 
     elif temper == "one hue":
         hue, saturation = rng.normal(rng.uniform(0, 360), 12, count) % 360, saturation * 0.8
     hsv = np.stack([hue, saturation, 0.06 + 0.92 * value], 1).astype(np.float32)[None]
-    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0] * 255.0
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0] * 255.0 if count else np.zeros((0, 3), np.float32)
 
 
 def paint_regions(

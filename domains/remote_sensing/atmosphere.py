@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-GRID = 3
+CORNERS = 2  # haze is smooth over a crop
 AIRLIGHT = np.array([225.0, 232.0, 240.0], np.float32)
 """RGB of the veil that haze adds: a bluish white."""
 
@@ -25,7 +25,7 @@ class Haze:
     """Largest share of the light that comes from the air instead of the ground."""
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        veil = cv2.resize(rng.uniform(0.5, 1, (GRID, GRID)).astype(np.float32), image.shape[1::-1])
+        veil = cv2.resize(rng.uniform(0.5, 1, (CORNERS, CORNERS)).astype(np.float32), image.shape[1::-1])
         veil = (veil * np.float32(rng.uniform(0, self.thickest)))[..., None]
         return np.clip(image * (1 - veil) + AIRLIGHT * veil + 0.5, 0, 255).astype(np.uint8)
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 import pytest
 
@@ -35,10 +37,11 @@ def test_otsu_and_watershed_part_two_touching_disks(channel: str, background: in
     assert measure(OtsuWatershed(channel=channel), [sample], "aji") > 0.9
 
 
-def test_a_blob_shallower_than_the_depth_remains_one_nucleus() -> None:
-    ids = np.zeros((HEIGHT, WIDTH), np.int32)
-    ids[20:26, 20:40] = 1
-    assert OtsuWatershed(depth_px=20.0)(painted(ids, 200, 60).image).count == 1
+def test_a_small_nucleus_beside_a_large_one_is_kept() -> None:
+    ids = two_touching_disks()
+    ids[ids == 2] = 0
+    ids[28:36, 44:52] = 2
+    assert OtsuWatershed(sigma_px=0.5, spacing_px=25)(painted(ids, 200, 60).image).count == 2
 
 
 @pytest.mark.parametrize(("polarity", "entity"), [("dark", 60), ("bright", 220), ("both", 60), ("both", 220)])
@@ -53,7 +56,7 @@ def test_felzenszwalb_gives_every_pixel_an_entity() -> None:
     sample = painted(two_touching_disks() > 0, 200, 60)
     prediction = Felzenszwalb(min_area_px=50)(sample.image)
     assert prediction.foreground.all()
-    assert prediction.count == 2
+    assert prediction.ids[32, 28] == prediction.ids[32, 50] != prediction.ids[2, 2]
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -72,13 +75,23 @@ def test_a_crisp_entity_outranks_a_faint_one() -> None:
     assert scores is not None and scores[1] > scores[0]
 
 
+class FewSettings(OtsuWatershed):
+    grid = {"channel": ("bright", "saturation", "dark"), "sigma_px": (1.0, 9.0)}
+
+
 def test_tuning_finds_a_setting_better_than_the_defaults_and_repeats() -> None:
     samples = [painted(two_touching_disks(), 20, 120)]  # bright, and the default looks for dark ones
-    tuned = tune(OtsuWatershed, samples, "aji", seconds_limit=60)
-    assert tuned.tried == tuned.settings == 1 + 4 * 4 * 3 * 3
-    assert isinstance(tuned.method, OtsuWatershed) and tuned.method.channel == "bright"
+    tuned = tune(FewSettings, samples, "aji", seconds_limit=inf)
+    assert (tuned.tried, tuned.settings) == (7, 7)
+    assert tuned.method == FewSettings(channel="bright", sigma_px=1.0)
     assert tuned.value == measure(tuned.method, samples, "aji") > 0.9 > measure(OtsuWatershed(), samples, "aji")
-    assert tuned == tune(OtsuWatershed, samples, "aji", seconds_limit=60)
+    assert tuned == tune(FewSettings, samples, "aji", seconds_limit=inf)
+
+
+def test_the_value_of_a_tuned_method_is_that_on_all_samples() -> None:
+    samples = [painted(np.roll(two_touching_disks(), shift, axis=1), 20, 120 - shift) for shift in range(24)]
+    tuned = tune(FewSettings, samples, "aji", seconds_limit=inf)
+    assert tuned.value == pytest.approx(measure(tuned.method, samples, "aji"))
 
 
 def test_tuning_stops_at_its_time_with_at_least_one_setting() -> None:

@@ -9,7 +9,8 @@ from domains.domain import DOMAINS, load_domain
 from domains.errors import InputError
 
 CARDS = sorted(FOLDER.glob("*.md"))
-COMPLETE = "---\nlicense: mit\ntask_categories: [image-segmentation]\npretty_name: A\nsize_categories: [n<1K]\ntags: [a]\n---\n"
+COMPLETE = "---\nlicense: mit\ntask_categories: [image-segmentation]\npretty_name: A\nsize_categories: [n<1K]\n"
+COMPLETE += "tags: [a]\n---\n"
 COMPLETE += "".join(f"## {title}\nSomething.\n\n" for title in SECTIONS)
 
 
@@ -41,7 +42,9 @@ def test_a_card_without_a_required_field_is_refused_by_name(tmp_path, line):
         read_card(tmp_path / "card.md")
 
 
-@pytest.mark.parametrize("text", ["", "# No front matter\n", "---\n- a list\n---\n", "---\na: [\n---\n", "---\nlicense: mit\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# No front matter\n", "---\n- a list\n---\n", "---\na: [\n---\n", "---\nlicense: mit\n"]
+)
 def test_a_card_without_front_matter_is_refused_in_one_line(tmp_path, text):
     (tmp_path / "card.md").write_text(text)
     with pytest.raises(InputError, match="front matter") as error:

@@ -20,10 +20,8 @@ from domains.pathology.domain import DOMAIN as PATHOLOGY
 from domains.sample import sample_seed
 
 REAL = {
-    "dsb2018_he": "pathology",
     "dsb2018_fluo": "pathology",
     "magnetic_tile": "industrial",
-    "crackforest": "industrial",
     "nwpu_vhr10": "remote_sensing",
     "bsds500": "natural",
 }

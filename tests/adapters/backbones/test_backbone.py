@@ -9,7 +9,7 @@ from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_images
 
 @pytest.mark.parametrize("model_type", ALL)
 def test_gradient_checkpointing_changes_no_feature_and_no_gradient(model_type):
-    backbone = tiny_backbone(model_type).train()
+    backbone = tiny_backbone(model_type)
     images = tiny_images(backbone)
     gradients = []
     for backbone.gradient_checkpointing in (False, True):
@@ -61,7 +61,11 @@ def test_layers_that_are_not_run_are_refused(layers):
 
 def test_layers_count_from_one_up_to_the_last_tap():
     backbone = tiny_backbone("dinov2", taps=(1, 3))
-    assert (backbone.numbers("all"), backbone.numbers("last:2"), backbone.numbers([3, 1])) == ([1, 2, 3], [2, 3], [1, 3])
+    assert (backbone.numbers("all"), backbone.numbers("last:2"), backbone.numbers([3, 1])) == (
+        [1, 2, 3],
+        [2, 3],
+        [1, 3],
+    )
 
 
 def test_an_unknown_role_is_refused_with_a_suggestion():
@@ -88,3 +92,14 @@ def test_an_unused_tensor_has_no_part_in_the_fingerprint():
     with torch.no_grad():
         backbone.model.embeddings.mask_token += 1
     assert backbone.fingerprint() == fingerprint
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("model_type", ALL)
+def test_features_under_bfloat16_autocast_stay_close(model_type):
+    backbone = tiny_backbone(model_type)
+    images = tiny_images(backbone)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = backbone(images)
+    for feature, expected in zip(features, backbone(images), strict=True):
+        assert (feature.float() - expected).abs().mean() < 0.05 * expected.abs().mean()

@@ -124,7 +124,10 @@ def without(prefix):
             "the weights cannot be read",
         ),
         (lambda f: change_weights(f, without("encoder.layer.3.norm1")), "2 tensors missing, such as encoder.layer.3.n"),
-        (lambda f: change_config(f, num_hidden_layers=3), "tensors not in the model, such as encoder.layer.3."),
+        (
+            lambda f: change_weights(f, lambda state: state.update({"encoder.layer.4.norm1.bias": torch.zeros(32)})),
+            "1 tensors not in the model, such as encoder.layer.4.norm1.bias",
+        ),
         (lambda f: change_config(f, hidden_size=64), "tensors of another shape, such as"),
     ],
 )

@@ -198,7 +198,9 @@ def test_a_sam_checkpoint_puts_every_tensor_where_it_belongs(tmp_path):
     positions = state["prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"]
     assert torch.equal(model.shared_image_embedding.positional_embedding, positions)
     values = sorted(tensor.sum().item() for tensor in state.values())
-    loaded = sorted({name: t.sum().item() for name, t in model.state_dict().items() if "shared_image" not in name}.values())
+    loaded = sorted(
+        {name: t.sum().item() for name, t in model.state_dict().items() if "shared_image" not in name}.values()
+    )
     assert values == loaded  # every tensor once
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.optimize import linear_sum_assignment
@@ -11,6 +11,7 @@ from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics.matching import compare, compare_all
 
+unhurried = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 small_maps = arrays(np.int32, (6, 6), elements=st.integers(-1, 5))
 
 
@@ -29,7 +30,7 @@ def labels(ids: np.ndarray) -> range:
 
 
 @given(small_maps, small_maps)
-@settings(max_examples=60, deadline=None)
+@unhurried
 def test_sparse_iou_equals_masks_compared_one_by_one(predicted: np.ndarray, true: np.ndarray) -> None:
     comparison = compare(EntityMap.from_ids(predicted), EntityMap.from_ids(true))
     dense = np.zeros((len(comparison.predicted_areas), len(comparison.true_areas)))
@@ -38,7 +39,7 @@ def test_sparse_iou_equals_masks_compared_one_by_one(predicted: np.ndarray, true
 
 
 @given(small_maps, small_maps, st.sampled_from([0.5, 0.55, 0.75]))
-@settings(max_examples=60, deadline=None)
+@unhurried
 def test_matching_finds_as_many_pairs_as_an_optimal_assignment(
     predicted: np.ndarray, true: np.ndarray, threshold: float
 ) -> None:

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,6 +14,7 @@ from domains.errors import InputError
 from domains.metrics import METRICS, ImageMetric, MetricSet
 
 EMPTY = EntityMap(np.zeros((8, 8)))
+unhurried = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 small_maps = arrays(np.int32, (7, 7), elements=st.integers(-1, 4))
 
 
@@ -48,7 +49,7 @@ def test_values_lie_between_zero_and_one_and_equal_their_own_resampling(draw) ->
 
 
 @given(small_maps, small_maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
-@settings(max_examples=40, deadline=None)
+@unhurried
 def test_the_numbering_of_entities_changes_nothing(
     predicted: np.ndarray, true: np.ndarray, first: list[int], second: list[int]
 ) -> None:
@@ -62,7 +63,7 @@ def test_the_numbering_of_entities_changes_nothing(
 
 
 @given(small_maps, small_maps, st.integers(0, 4))
-@settings(max_examples=40, deadline=None)
+@unhurried
 def test_what_is_predicted_wholly_on_unlabelled_pixels_changes_nothing(
     predicted: np.ndarray, true: np.ndarray, paint: int
 ) -> None:

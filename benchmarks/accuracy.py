@@ -1,0 +1,169 @@
+"""How good the adapters are on real images, beside what a user would do instead.
+
+    python benchmarks/accuracy.py --data DIR                      every job that has no result yet
+    python benchmarks/accuracy.py --data DIR --shard 0/2          half of them, for two processes side by side
+    python benchmarks/accuracy.py --table                         results -> benchmarks/accuracy.md
+
+DIR holds a folder per set and, in `index/<set>.csv`, the group of every image. Every job is one thread, and its result
+one JSON file: what exists is skipped, so a run that was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread per process, whatever else runs
+sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolve().parents[1])]
+
+import typer  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Set:
+    """A data set: the recipe that it is fitted with, the classical method for it, and its budgets."""
+
+    recipe: str
+    classical: str
+    """Key of `benchmarks.classical.METHODS`."""
+    columns: tuple[str, ...]
+    """Metrics of the table."""
+    seeds: tuple[int, ...] = (0,)
+    seconds: float = 40
+    """CPU-seconds of fitting, at the same time for every method."""
+    steps: int = 40
+    """Optimiser steps, at the same number for every method."""
+
+
+NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
+DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f")
+SETS: dict[str, Set] = {
+    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, seeds=(0, 1, 2), seconds=60, steps=60),
+    "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, seeds=(0, 1, 2), seconds=60, steps=60),
+    "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
+    "crackforest": Set("industrial", "black_tophat", DEFECTS),
+    "nwpu_vhr10": Set("remote_sensing", "black_tophat", ("ap50", "ap", "ar100", "pq")),
+    "bsds500": Set("natural", "felzenszwalb", ("covering", "boundary_f")),
+}
+
+METHODS: dict[str, tuple[str, ...]] = {
+    "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
+    "decoder_only": ("method.name=decoder_only",),
+    "lora": ("method.name=lora",),
+    "full": ("method.name=full",),
+    "scratch": ("method.name=full", "backbone.random=true"),
+    "random_lora": ("method.name=lora", "backbone.random=true"),
+    "unet": ("backbone.random=true",),
+    "classical": (),
+}
+"""Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One method on one set within one budget: `time`, `steps`, or `none` where nothing is fitted."""
+
+    set: str
+    method: str
+    budget: str
+    seed: int
+    seconds: float
+    steps: int
+
+    @property
+    def name(self) -> str:
+        return f"{self.set}-{self.method}-{self.budget}-{self.seed}"
+
+
+def jobs(
+    sets: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int] | None = None,
+    budgets: Sequence[str] = ("time", "steps"),
+    seconds: float | None = None,
+    steps: int | None = None,
+) -> Iterator[Job]:
+    """Those that give a table early first: seed 0 of everything, then the others."""
+    for seed in seeds or range(max(len(SETS[name].seeds) for name in sets)):
+        for budget in budgets:
+            for name in sets:
+                if seeds is None and seed not in SETS[name].seeds:
+                    continue
+                for method in methods:
+                    own = budget_of(method, budget)
+                    if own is None or (own == "none" and seed):
+                        continue
+                    yield Job(name, method, own, seed, seconds or SETS[name].seconds, steps or SETS[name].steps)
+
+
+def budget_of(method: str, budget: str) -> str | None:
+    """The base has no budget and classical methods no steps: they have one job, that of the time budget."""
+    if method in ("base", "classical") and budget == "steps":
+        return None
+    return "none" if method == "base" else budget
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="folder of the data sets and their index/")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help=f"of {', '.join(SETS)}; all by default")] = None,
+    method: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(METHODS)}; all by default")] = None,
+    seed: Annotated[list[int] | None, typer.Option(help="those of the set by default")] = None,
+    budget: Annotated[str, typer.Option(help="time, steps or both")] = "both",
+    seconds: Annotated[float | None, typer.Option(help="CPU-seconds of fitting, instead of the set's")] = None,
+    steps: Annotated[int | None, typer.Option(help="optimiser steps, instead of the set's")] = None,
+    out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "results",
+    shard: Annotated[str, typer.Option(help="i/n: every n-th job, from the i-th")] = "0/1",
+    table: Annotated[bool, typer.Option("--table", help="write the table of the results, and run nothing")] = False,
+) -> None:
+    """Fit and measure every method on every set; one JSON file each."""
+    if table:
+        from benchmarks.accuracy_table import write_table
+
+        write_table(out, out.parent / "accuracy.md")
+        return
+    known = {"--set": (set_, SETS), "--method": (method, METHODS)}
+    for option, (values, table_) in known.items():
+        for value in values or ():
+            if value not in table_:
+                raise typer.BadParameter(f"{value!r}; known: {', '.join(table_)}", param_hint=option)
+    if data is None or not data.is_dir():
+        raise typer.BadParameter(f"wanted the folder that holds {', '.join(SETS)}, got {data}", param_hint="--data")
+    if budget not in ("time", "steps", "both"):
+        raise typer.BadParameter(f"{budget!r}; known: time, steps, both", param_hint="--budget")
+    budgets = ("time", "steps") if budget == "both" else (budget,)
+    every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps))
+    first, count = map(int, shard.split("/"))
+    sys.exit(run_all(every[first::count], data, out))
+
+
+def run_all(chosen: Sequence[Job], data: Path, out: Path) -> int:
+    """Run the jobs that have no result yet; returns how many failed."""
+    from benchmarks.accuracy_job import run_job
+
+    out.mkdir(parents=True, exist_ok=True)
+    failed = 0
+    for number, job in enumerate(chosen, 1):
+        path = out / f"{job.name}.json"
+        if path.exists():
+            continue
+        print(f"[{number}/{len(chosen)}] {job.name}", flush=True)
+        try:
+            result = run_job(job, data, path)
+        except Exception:  # a job that fails must not take the night's others with it
+            traceback.print_exc()
+            failed += 1
+        else:
+            shown = ", ".join(f"{key} {result['metrics'].get(key)}" for key in SETS[job.set].columns)
+            print(f"    {result['steps']} steps, {result['fit_cpu_s']} CPU-s; {shown}", flush=True)
+    return failed
+
+
+if __name__ == "__main__":
+    typer.run(main)

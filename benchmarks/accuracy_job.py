@@ -1,0 +1,213 @@
+"""One job of the accuracy benchmark: fit within the budget, measure on the test split, write the result."""
+
+from __future__ import annotations
+
+import platform
+import resource
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightning as L
+import torch
+
+from adapters.data import EntityDataModule
+from adapters.folder import plain_state
+from adapters.inference import measure
+from adapters.methods import Method, adapter_state
+from adapters.module import EntityModule, best_precision
+from adapters.segmenter import EntitySegmenter
+from adapters.trainer import keep_best, make_trainer
+from benchmarks import classical
+from benchmarks.unet import UNetSegmenter
+from domains.domain import Domain
+from domains.metrics import MetricSet
+from recipes import quiet
+from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
+from recipes.compose import load_recipe
+from recipes.fit import pixel_size, plain, write_json
+from recipes.schema import Recipe
+
+if TYPE_CHECKING:
+    from benchmarks.accuracy import Job
+
+VALIDATIONS = 3
+VAL_CROPS = 24
+ENOUGH_STEPS = 10**6  # under a budget of time
+WARMUP_STEPS = 8  # the recipes' 20 would be half of what some methods do in these budgets
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What fitting cost and gave."""
+
+    steps: int = 0
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    val_loss: float | None = None
+
+
+def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
+    """The result, also written to `path`. Raises InputError for data that are not there."""
+    quiet()
+    torch.set_num_threads(1)
+    recipe = recipe_of(job, data)
+    L.seed_everything(job.seed, verbose=False)
+    domain = domain_of(recipe)
+    test = domain.dataset("test")
+    entities = entities_by_stratum(test)
+    result = classical_result(job, domain) if job.method == "classical" else network_result(job, recipe, domain)
+    result = {
+        "set": job.set,
+        "method": job.method,
+        "budget": job.budget,
+        "seed": job.seed,
+        "seconds_limit": job.seconds if job.budget == "time" else None,
+        "steps_limit": job.steps if job.budget == "steps" else None,
+        **result,
+        "images": len(test),  # type: ignore[arg-type]
+        "groups": len({record.group for record in test.records}),  # type: ignore[attr-defined]
+        "split": name_digest(record.name for record in test.records),  # type: ignore[attr-defined]
+        "entities": sum(entities.values()),
+        "stratum_entities": entities,
+        "train_images": len(domain.dataset("train")),  # type: ignore[arg-type]
+        "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),  # of the process so far
+        "threads": torch.get_num_threads(),
+        "recipe": recipe.model_dump(mode="json", exclude={"domain": {"data", "groups"}}),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()},
+    }
+    write_json(path, plain(result))
+    return plain(result)
+
+
+def entities_by_stratum(test: Any) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for record, sample in zip(test.records, test, strict=True):
+        counts[record.stratum] = counts.get(record.stratum, 0) + sample.truth.count
+    return counts
+
+
+def name_digest(names: Iterable[str]) -> str:
+    """Results are comparable only where they saw the same test images."""
+    return blake2b("\n".join(names).encode(), digest_size=4).hexdigest()
+
+
+def recipe_of(job: Job, data: Path) -> Recipe:
+    from benchmarks.accuracy import METHODS, SETS
+
+    overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
+    overrides += METHODS[job.method]
+    groups = data / "index" / f"{job.set}.csv"
+    if groups.is_file():
+        overrides.append(f"domain.groups={groups}")
+    if job.budget == "time":
+        overrides += [f"train.steps={ENOUGH_STEPS}", f"train.seconds={job.seconds}"]
+    else:
+        overrides += [f"train.steps={job.steps}", "train.seconds=null"]
+    return load_recipe(SETS[job.set].recipe, overrides)
+
+
+def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
+    """Fit unless it is the base as it comes, and measure."""
+    method = None if job.method == "unet" else method_of(recipe)
+    segmenter = UNetSegmenter() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
+    train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
+    fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val)
+    start = time.process_time()
+    found = measure(segmenter, test, MetricSet(domain.metrics()), contract_of(recipe, pixel_size(train)))  # type: ignore[arg-type]
+    return {
+        **numbers(found),
+        "eval_cpu_s": round(time.process_time() - start, 1),
+        **costs(fitted),
+        "bytes": 0 if job.method == "base" else saved_bytes(segmenter, method),
+        "trainable": sum(p.numel() for p in segmenter.parameters() if p.requires_grad),
+    }
+
+
+def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, val: Any) -> Fitted:
+    """Train as `cli.py fit` does, by the process's own clock; the best of about `VALIDATIONS` states is kept."""
+    options = recipe.train
+    module = module_of(recipe, segmenter)
+    module.clock = time.process_time
+
+    def data(round_steps: int) -> EntityDataModule:
+        domain_options = (domain.augmentation(), recipe.domain.crop_px, options.batch_size, round_steps, options.seed)
+        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, val_crops=VAL_CROPS)
+
+    whole = options.steps if options.seconds is None else options.seconds / seconds_per_step(module, data(3))
+    round_steps = max(1, round(whole / VALIDATIONS))
+    start_cpu, start_wall = time.process_time(), time.monotonic()
+    with tempfile.TemporaryDirectory() as run:
+        precision = best_precision(options.precision, "cpu")
+        trainer = make_trainer(Path(run), options.steps, round_steps, precision, "cpu", options.clip)
+        fitting = data(round_steps)
+        trainer.fit(module, fitting)
+        best = keep_best(trainer, module, fitting)
+    return Fitted(module.steps_done, time.process_time() - start_cpu, time.monotonic() - start_wall, best)
+
+
+def seconds_per_step(module: EntityModule, data: EntityDataModule) -> float:
+    """Of CPU, without a change to any weight: how far apart validations lie under a budget of time needs a guess."""
+    took = []
+    module.train()
+    start = time.process_time()
+    for batch in data.train_dataloader():
+        terms = module.loss(module(batch.images), batch)
+        torch.stack(list(terms.values())).sum().backward()
+        took.append(time.process_time() - start)
+        start = time.process_time()
+    module.zero_grad()
+    return min(took)
+
+
+def classical_result(job: Job, domain: Domain) -> dict[str, Any]:
+    """Tune on the training images, and measure."""
+    from benchmarks.accuracy import SETS
+
+    samples = list(domain.dataset("train"))  # type: ignore[call-overload]
+    start_cpu, start_wall = time.process_time(), time.monotonic()
+    kind = classical.METHODS[SETS[job.set].classical]
+    tuned = classical.tune(kind, samples, domain.headline, job.seconds, job.seed)
+    fitted = Fitted(0, time.process_time() - start_cpu, time.monotonic() - start_wall)
+    start = time.process_time()
+    found = MetricSet(domain.metrics())
+    test = domain.dataset("test")
+    for record, sample in zip(test.records, test, strict=True):  # type: ignore[attr-defined]
+        found.update(tuned.method(sample.image), sample.truths, record.group, record.stratum)
+    parameters = asdict(tuned.method)  # type: ignore[call-overload]
+    return {
+        **numbers(found),
+        "eval_cpu_s": round(time.process_time() - start, 1),
+        **costs(fitted),
+        "bytes": len(repr(parameters)),
+        "trainable": 0,
+        "parameters": parameters,
+        "settings_tried": tuned.tried,
+        "settings": tuned.settings,
+    }
+
+
+def numbers(found: MetricSet) -> dict[str, Any]:
+    """Metrics, their intervals, and per stratum."""
+    return {"metrics": found.compute(), "intervals_95": found.interval(), "by_stratum": found.by_stratum()}
+
+
+def costs(fitted: Fitted) -> dict[str, Any]:
+    return {
+        "steps": fitted.steps,
+        "fit_cpu_s": round(fitted.cpu_s, 1),
+        "fit_wall_s": round(fitted.wall_s, 1),
+        "val_loss": fitted.val_loss,
+    }
+
+
+def saved_bytes(segmenter: EntitySegmenter, method: Method | None) -> int:
+    """Of the tensors that an adapter folder would hold."""
+    states = [plain_state(segmenter.decoder)]
+    if method is not None:
+        states.append(adapter_state(segmenter.backbone, method))  # type: ignore[arg-type]
+    return sum(tensor.nbytes for state in states for tensor in state.values())

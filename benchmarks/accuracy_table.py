@@ -1,0 +1,127 @@
+"""The results of the accuracy benchmark as one Markdown file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any
+
+from benchmarks.accuracy import METHODS, SETS
+from domains.errors import InputError
+
+NAMES = {
+    "base": "base as it comes",
+    "decoder_only": "decoder only",
+    "lora": "LoRA",
+    "full": "full fine-tuning",
+    "scratch": "same network from scratch",
+    "random_lora": "LoRA on a random frozen backbone",
+    "unet": "MONAI U-Net from scratch",
+    "classical": "classical, tuned",
+}
+BUDGETS = {"time": "the same CPU-seconds", "steps": "the same number of steps"}
+
+HEAD = """# Accuracy
+
+Written by `python benchmarks/accuracy.py --table` from the files of `benchmarks/results/`.
+
+Read with care:
+
+- The data are subsets of the public sets, so the numbers compare the methods here, not with the literature.
+- Train, val and test are split by group (pictures of one thing stay together), fixed by a hash. The test sets are
+  small: look at the interval before the mean.
+- mean ± standard deviation over the seeds (initial weights and crops) [95 % interval of seed 0, drawing test groups].
+  The interval does not hold the spread of the seeds, and the other way round.
+- Bold is the best mean of a column; it need not differ from the second beyond chance.
+- Seconds are CPU-seconds of one thread, validation included, data reading excluded. Other load on the machine slows
+  memory, so the same seconds may buy a few steps more or less. The budgets are short: methods that learn from nothing
+  would go on improving.
+- All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set. Classical
+  methods are tuned on up to 16 training images.
+- bytes: the tensors of what learnt (float32), decoder included.
+"""
+
+
+def write_table(results: Path, path: Path) -> None:
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(results.glob("*.json"))]
+    path.write_text(render(found), encoding="utf-8")
+    print(f"{len(found)} results -> {path}")
+
+
+def render(results: Sequence[dict[str, Any]]) -> str:
+    """Markdown: per set a paragraph, and a table per budget."""
+    parts = [HEAD]
+    for name in SETS:
+        own = [result for result in results if result["set"] == name]
+        if not own:
+            continue
+        one = own[0]
+        if len({result["split"] for result in own}) > 1:
+            raise InputError(f"results of {name} saw different test images; remove the older ones and run them again")
+        parts.append(
+            f"## {name}\n\n{one['train_images']} training images; tested on {one['images']} images in "
+            f"{one['groups']} groups with {one['entities']} entities.\n"
+        )
+        for budget, words in BUDGETS.items():
+            rows = [result for result in own if result["budget"] in (budget, "none") or result["method"] == "classical"]
+            fitted = [result for result in rows if result["budget"] == budget and result["method"] != "classical"]
+            if not fitted:
+                continue
+            limit = f"{fitted[0]['seconds_limit']:g} s" if budget == "time" else f"{fitted[0]['steps_limit']} steps"
+            parts.append(f"At {words} ({limit}):\n\n{budget_table(rows, SETS[name].columns)}\n")
+    return "\n".join(parts)
+
+
+def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
+    """Rows methods, columns metrics and costs; the best mean of each metric bold."""
+    by_method = {method: [one for one in results if one["method"] == method] for method in METHODS}
+    by_method = {method: sorted(own, key=lambda one: one["seed"]) for method, own in by_method.items() if own}
+    columns = [key for key in columns if any(value(own[0], key) is not None for own in by_method.values())]
+    means = {(m, key): mean(value(one, key) for one in own) for m, own in by_method.items() for key in columns}
+    best = {key: max(means[method, key] for method in by_method) for key in columns}
+    lines = [
+        ["method", *columns, "steps", "CPU-s", "bytes", "seeds"],
+        ["---"] * (len(columns) + 5),
+    ]
+    for method, own in by_method.items():
+        cells = [cell(own, key, bold=means[method, key] == best[key]) for key in columns]
+        steps = f"{fmean(one['steps'] for one in own):.0f}"
+        seconds = f"{fmean(one['fit_cpu_s'] for one in own):.0f}"
+        lines.append([NAMES[method], *cells, steps, seconds, size(own[0]["bytes"]), str(len(own))])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cell(results: Sequence[dict[str, Any]], key: str, bold: bool) -> str:
+    """`.512 ± .010 [.470, .551]`, of the first result the interval."""
+    values = [one for result in results if (one := value(result, key)) is not None]
+    if not values:
+        return "-"
+    text = short(fmean(values))
+    text = f"**{text}**" if bold else text
+    if len(values) > 1:
+        text += f" ± {short(stdev(values))}"
+    low, high = results[0]["intervals_95"].get(key, (None, None))
+    return text if low is None else f"{text} [{short(low)}, {short(high)}]"
+
+
+def value(result: dict[str, Any], key: str) -> float | None:
+    """A metric; `class_iou` is the plain mean of iou over the strata that hold entities, where there are several."""
+    if key != "class_iou":
+        return result["metrics"].get(key)
+    ious = [result["by_stratum"][stratum]["iou"] for stratum, count in result["stratum_entities"].items() if count]
+    return fmean(iou or 0.0 for iou in ious) if len(ious) > 1 else None
+
+
+def mean(values: Iterable[float | None]) -> float:
+    known = [one for one in values if one is not None]
+    return fmean(known) if known else float("-inf")
+
+
+def short(number: float) -> str:
+    return f"{number:.3f}".removeprefix("0")
+
+
+def size(count: int) -> str:
+    return f"{count / 1e6:.2f} M" if count >= 10_000 else str(count)

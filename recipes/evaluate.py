@@ -1,0 +1,76 @@
+"""`cli.py evaluate`: the metrics of an adapter, or of the bare base, on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.inference import measure
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from recipes import quiet
+from recipes.build import domain_of
+from recipes.fit import plain, write_json
+from recipes.load import loaded
+from recipes.progress import Progress
+from recipes.schema import Recipe
+from recipes.tables import text_table, with_span
+
+
+def evaluate(
+    adapter: str,
+    data: str | None = None,
+    split: str = "test",
+    json_path: Path | None = None,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Measure, print a table, write `json_path` if given; returns what it writes."""
+    quiet()
+    if json_path is not None and not json_path.parent.is_dir():
+        raise InputError(
+            f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
+        )
+    with loaded(adapter, recipe, overrides) as network:
+        parts = network.recipe if data is None else with_data(network.recipe, data)
+        domain = domain_of(parts)
+        samples = domain.dataset(split)  # type: ignore[arg-type]
+        with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
+            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), network.contract, progress.advance)  # type: ignore[arg-type]
+        entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
+    result = {
+        "metrics": plain(found.compute()),
+        "intervals_95": plain(found.interval()),
+        "by_stratum": plain(found.by_stratum()),
+        "images": len(found),
+        "groups": len(set(found.groups)),
+        "entities": entities,
+        "adapter": adapter,
+        "data": parts.domain.data,
+        "split": split,
+    }
+    if json_path is not None:
+        write_json(json_path, result)
+    values, spans = found.compute(), found.interval()
+    print(
+        text_table(
+            [["metric", "value [95 % interval]"], *([key, with_span(values[key], spans[key])] for key in values)]
+        )
+    )
+    print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
+    if json_path is not None:
+        print(f"numbers: {json_path}")
+    print(f"next: python cli.py predict --adapter {adapter} IMAGE --out predictions")
+    return result
+
+
+def with_data(recipe: Recipe, data: str) -> Recipe:
+    """The recipe on other data; layout and groups of the old folder do not go with it."""
+    return recipe.model_copy(
+        update={
+            "domain": recipe.domain.model_copy(
+                update={"data": data, "layout": None, "groups": None, "max_images": None}
+            )
+        }
+    )

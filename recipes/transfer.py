@@ -1,0 +1,136 @@
+"""`cli.py transfer`: N adapters and the bare base on M data sets.
+
+All adapters of one base share it: it is loaded once and the next adapter is swapped in.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.backbones import Backbone
+from adapters.folder import opened, read_info
+from adapters.inference import measure
+from domains.atomic import atomic_path
+from domains.domain import Domain
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from recipes import quiet
+from recipes.build import backbone_of, domain_of
+from recipes.compose import load_recipe
+from recipes.evaluate import with_data
+from recipes.fit import plain, write_json
+from recipes.heatmap import heat_maps
+from recipes.load import BASE, loaded
+from recipes.progress import Progress
+from recipes.tables import text_table
+
+Table = dict[str, dict[str, dict[str, float | None]]]
+"""Metric -> adapter -> data set -> value."""
+
+
+def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split: str = "test") -> Table:
+    """Measure every adapter on every data set; writes transfer.csv, .json, .md and .png into `out`.
+
+    data: a label to a folder; the label is a domain's name, or `domain:anything` for several sets of one domain.
+    """
+    quiet()
+    if not data:
+        raise InputError("transfer wants at least one --data NAME=DIR, such as --data pathology=DIR")
+    if (out / "transfer.json").exists():
+        raise InputError(f"{str(out / 'transfer.json')!r} exists; name another --out")
+    rows = labels([BASE, *(adapter for adapter in adapters if adapter != BASE)])
+    sets = {label: domain_for(label, folder) for label, folder in data.items()}
+    samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
+    table: Table = {}
+    bases: dict[str, Backbone] = {}
+    with Progress("transfer", len(rows) * sum(len(one) for one in samples.values()), unit="images") as progress:  # type: ignore[arg-type]
+        for adapter, row in rows.items():
+            for label, domain in sets.items():
+                with loaded(
+                    adapter, label.partition(":")[0] if adapter == BASE else None, (), base_of(adapter, bases)
+                ) as network:
+                    metrics = MetricSet(domain.metrics())
+                    found = measure(network.segmenter, samples[label], metrics, network.contract, progress.advance)  # type: ignore[arg-type]
+                for key, value in plain(found.compute()).items():
+                    table.setdefault(key, {}).setdefault(row, {})[label] = value
+    write(out, table, list(rows.values()), list(sets), split)
+    headline = "pq" if "pq" in table else next(iter(table))
+    print(f"{headline}, {split} split; rows are adapters, columns data sets")
+    print(text_table(cells(table[headline], list(rows.values()), list(sets))))
+    print(f"all metrics: {out / 'transfer.md'}   heat maps: {out / 'transfer.png'}")
+    return table
+
+
+def labels(adapters: Sequence[str]) -> dict[str, str]:
+    """A short name per adapter for the tables: the folder's, or as much of the path as tells them apart."""
+    short = {}
+    for adapter in dict.fromkeys(adapters):
+        path = Path(adapter)
+        name = path.parent.name if path.name == "adapter" and path.parent.name else path.stem
+        short[adapter] = name if name not in short.values() else adapter
+    return short
+
+
+def domain_for(label: str, folder: str) -> Domain:
+    return domain_of(with_data(load_recipe(label.partition(":")[0]), folder))
+
+
+def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:
+    """The backbone that an adapter wants, loaded when first asked for."""
+    if adapter == BASE:
+        parts = load_recipe("base")
+    else:
+        with opened(Path(adapter)) as folder:
+            backbone = read_info(folder).backbone
+        taps = ",".join(str(tap) for tap in backbone["taps"])
+        parts = load_recipe("base", [f"backbone.name={backbone['name']}", f"backbone.taps=[{taps}]"])
+    key = f"{parts.backbone.name} {parts.backbone.taps or ''}"
+    if parts.backbone.taps is None or key not in bases:
+        fresh = next((one for one in bases.values() if one.name == parts.backbone.name), None) or backbone_of(parts)
+        key = f"{fresh.name} {fresh.taps}"
+        bases.setdefault(key, fresh)
+    return bases[key]
+
+
+def cells(
+    values: Mapping[str, Mapping[str, float | None]], rows: Sequence[str], columns: Sequence[str]
+) -> list[list[str]]:
+    """Header and rows of text; a metric that a domain does not have is left empty."""
+
+    def cell(row: str, column: str) -> str:
+        value = values.get(row, {}).get(column)
+        return "" if value is None else f"{value:.3f}"
+
+    return [["adapter", *columns], *([row, *(cell(row, column) for column in columns)] for row in rows)]
+
+
+def write(out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], split: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out / "transfer.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["metric", "adapter", "data", "value"])
+        for key, values in table.items():
+            writer.writerows(
+                [key, row, column, values[row].get(column)] for row in rows for column in columns if row in values
+            )
+    with atomic_path(out / "transfer.md") as path:
+        path.write_text(
+            f"# Transfer, {split} split\n\n"
+            + "\n".join(markdown(key, cells(values, rows, columns)) for key, values in table.items()),
+            encoding="utf-8",
+        )
+    with atomic_path(out / "transfer.png") as path:
+        heat_maps(path, table, rows, columns)
+    write_json(out / "transfer.json", as_json(table, split))  # last: its presence says the rest is there
+
+
+def markdown(key: str, rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    return "\n".join([f"## {key}", "", lines[0], "|---|" + "---|" * (len(rows[0]) - 1), *lines[1:], ""])
+
+
+def as_json(table: Table, split: str) -> dict[str, Any]:
+    return {"split": split, "metrics": table}

@@ -1,0 +1,154 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapters.backbones import BackboneOptions, build_backbone
+from adapters.backbones.sam import SamBackbone
+from adapters.methods import adapter_state, load_adapter_state, peft_config
+from adapters.methods.lora import Lora
+from domains.errors import InputError
+from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
+from tests.adapters.methods.training import train
+
+OPTIONS = [Lora(), Lora(rank=2, alpha=3, rslora=True, layers="last:2"), Lora(rank=2, dora=True, layers=(1, 4))]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("model_type", ALL)
+def test_a_fresh_lora_changes_no_output(model_type, method):
+    backbone = tiny_backbone(model_type)
+    images = tiny_images(backbone)
+    expected = backbone(images)
+    method.attach(backbone)
+    torch.testing.assert_close(backbone(images), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("model_type", ["dinov2", "sam"])
+def test_training_changes_the_output_and_no_frozen_weight(model_type, method):
+    backbone = tiny_backbone(model_type)
+    fingerprint = backbone.fingerprint()
+    frozen = {name: tensor.clone() for name, tensor in backbone.base_parameters().items()}
+    method.attach(backbone)
+    effect = train(backbone)
+    assert effect > 1e-3
+    assert all(torch.equal(frozen[name], tensor) for name, tensor in backbone.base_parameters().items())
+    assert backbone.fingerprint() == fingerprint
+
+
+def test_only_the_low_rank_weights_learn_in_the_chosen_blocks():
+    backbone = tiny_backbone("dinov2", taps=(1, 3))
+    Lora(roles=("q",), layers="last:2").attach(backbone)
+    learning = [name for name, parameter in backbone.model.named_parameters() if parameter.requires_grad]
+    assert learning == [
+        f"encoder.layer.{block}.attention.q_proj.lora_{side}.default.weight" for block in (1, 2) for side in "AB"
+    ]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"rank": 0}, "method.rank is 0; wanted 1 or more"),
+        ({"alpha": 0.0}, "method.alpha is 0.0"),
+        ({"dropout": 1.0}, "method.dropout is 1.0"),
+        ({"roles": ("query",)}, "method.roles has 'query'; known"),
+        ({"roles": ()}, "names no layer"),
+        ({"layers": "last:9"}, "method.layers is 'last:9'"),
+        ({"layers": (0,)}, "numbers from 1 to 4"),
+    ],
+)
+def test_options_that_make_no_adapter_are_refused_and_leave_the_backbone_alone(options, message):
+    backbone = tiny_backbone("dinov2")
+    with pytest.raises(InputError, match=message):
+        Lora(**options).attach(backbone)
+    assert not hasattr(backbone.model, "peft_config")
+
+
+PLAIN_PEFT = """
+import json, sys
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import Dinov2Model, SamModel
+
+assert not any(name.split(".")[0] in ("adapters", "domains", "recipes") for name in sys.modules)
+with torch.no_grad():
+    for work, architecture in (("{tmp}/dinov2", Dinov2Model), ("{tmp}/sam", SamModel)):
+        base = architecture.from_pretrained(work + "/base")
+        model = PeftModel.from_pretrained(base, work + "/adapter").base_model.model.eval()
+        pixels = load_file(work + "/pixels.safetensors")["pixels"]
+        last = (model if architecture is Dinov2Model else model.vision_encoder)(pixels).last_hidden_state
+        save_file({{"last": last.contiguous()}}, work + "/last.safetensors")
+"""
+
+
+def test_plain_peft_loads_the_adapter_and_gives_our_features(tmp_path):
+    """In one process that knows nothing of us; DoRA on DINOv2, LoRA on SAM."""
+    expected = {}
+    for model_type, method in {"dinov2": Lora(dora=True), "sam": Lora(rank=4)}.items():
+        work = tmp_path / model_type
+        backbone = build_backbone(BackboneOptions(name=str(tiny_folder(model_type, work / "base"))))
+        method.attach(backbone)
+        train(backbone)
+        peft_config(backbone, method, base_name=str(work / "base")).save_pretrained(work / "adapter")
+        save_file(adapter_state(backbone, method), work / "adapter" / "adapter_model.safetensors")
+        images = tiny_images(backbone, 8, 8)
+        save_file({"pixels": (images - backbone.mean) / backbone.std}, work / "pixels.safetensors")
+        with torch.no_grad():
+            last = backbone.eval()(images)[-1]
+            expected[model_type] = backbone.neck(last) if isinstance(backbone, SamBackbone) else last
+    command = [sys.executable, "-W", "error::UserWarning", "-c", PLAIN_PEFT.format(tmp=tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    for model_type, features in expected.items():
+        theirs = load_file(tmp_path / model_type / "last.safetensors")["last"]
+        if model_type == "dinov2":
+            theirs = theirs[:, 1:].transpose(1, 2).unflatten(2, (8, 8))
+        torch.testing.assert_close(theirs, features, atol=1e-6, rtol=1e-6)
+
+
+def test_the_peft_configuration_names_its_base_and_is_written_alike_every_time(tmp_path):
+    backbone = tiny_backbone("sam")
+    config = peft_config(backbone, Lora(), base_name="facebook/sam-vit-base")
+    config.save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "adapter_config.json").read_text())
+    assert written["base_model_name_or_path"] == "facebook/sam-vit-base"
+    assert written["auto_mapping"]["base_model_class"] == "SamModel"
+    assert (written["r"], written["lora_alpha"]) == (8, 16)
+    assert written["target_modules"] == backbone.targets(("qkv", "out"))
+
+
+def test_saved_weights_come_back_into_a_fresh_backbone():
+    backbone, method = tiny_backbone("dinov2"), Lora()
+    method.attach(backbone)
+    train(backbone)
+    state = adapter_state(backbone, method)
+    other = tiny_backbone("dinov2")
+    method.attach(other)
+    load_adapter_state(other, method, state)
+    images = tiny_images(backbone)
+    torch.testing.assert_close(other(images), backbone(images), atol=0, rtol=0)
+
+
+def test_rank_eight_on_sam_vit_b_is_under_three_megabytes():
+    from transformers import SamConfig
+
+    with torch.device("meta"):
+        model = SamBackbone.architecture(None)(SamConfig())  # ViT-B
+        backbone = SamBackbone(model, name="facebook/sam-vit-base")
+        Lora(rank=8).attach(backbone)
+    weights = [parameter for parameter in backbone.parameters() if parameter.requires_grad]
+    assert sum(4 * parameter.numel() for parameter in weights) == 1_769_472
+
+
+def test_rank_eight_on_the_embedded_base_is_under_a_megabyte():
+    backbone = build_backbone(BackboneOptions(random=True))
+    Lora(rank=8).attach(backbone)
+    assert sum(4 * tensor.numel() for tensor in adapter_state(backbone, Lora(rank=8)).values()) == 663_552

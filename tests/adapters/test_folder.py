@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from adapters.backbones import BackboneOptions, build_backbone
+from adapters.backbones.folders import save_base
+from adapters.folder import FILES, describe, load_adapter, opened, pack, read_info, save_adapter, show, unpack, verify
+from adapters.inference import InputContract
+from adapters.methods import METHODS
+from adapters.segmenter import EntitySegmenter
+from domains.errors import InputError
+
+LEARNT = 0.3
+
+
+@pytest.fixture
+def base(tiny_segmenter, tmp_path) -> Path:
+    segmenter, _ = tiny_segmenter("decoder_only")
+    save_base(segmenter.backbone, tmp_path / "base")
+    return tmp_path / "base"
+
+
+@pytest.fixture
+def save(base, tiny_segmenter, tmp_path):
+    """save(method, decoder) -> (folder, segmenter): an adapter whose weights have moved."""
+
+    def run(method: str = "lora", decoder: str = "dense", name: str = "adapter") -> tuple[Path, EntitySegmenter]:
+        backbone = build_backbone(BackboneOptions(str(base), taps=(1, 2)))
+        attached = METHODS[method](name=method)
+        attached.attach(backbone)
+        segmenter = EntitySegmenter(backbone, tiny_segmenter(decoder=decoder)[0].decoder).eval()
+        with torch.no_grad():
+            for parameter in segmenter.parameters():
+                if parameter.requires_grad:
+                    parameter += LEARNT * torch.randn_like(parameter) * parameter.std(correction=0).clamp(min=0.1)
+        info = describe(segmenter, attached, InputContract(tile_px=64), "pathology", "discs", metrics={"after": {"ap": 0.5}})
+        save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
+        return tmp_path / name, segmenter
+
+    return run
+
+
+def edit(path: Path, **changes: object) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+@pytest.mark.parametrize("decoder", ["dense", "query"])
+@pytest.mark.parametrize("method", sorted(METHODS))
+def test_save_then_load_predicts_equally(save, method: str, decoder: str) -> None:
+    folder, segmenter = save(method, decoder)
+    loaded, info = load_adapter(folder)
+    images = torch.rand(1, 3, 64, 48)
+    with torch.no_grad():
+        one, other = segmenter(images), loaded(images)
+    assert all(torch.equal(one[name], other[name]) for name in one if isinstance(one[name], torch.Tensor))
+    assert info.contract == InputContract(tile_px=64)
+
+
+def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:
+    folder, _ = save()
+    assert sorted(file.name for file in folder.iterdir()) == sorted(FILES)
+    assert all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in folder.iterdir())
+    assert "base_model:" in (folder / "README.md").read_text()
+    assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]
+
+
+def test_plain_peft_and_transformers_give_our_features(save, base, tmp_path) -> None:
+    folder, segmenter = save()
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        ours = segmenter.backbone(images)[-1]
+    pixels = (images - segmenter.backbone.mean) / segmenter.backbone.std
+    save_file({"pixels": pixels}, tmp_path / "in.safetensors")
+    script = f"""
+import warnings; warnings.simplefilter("error", UserWarning)
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModel
+model = PeftModel.from_pretrained(AutoModel.from_pretrained({str(base)!r}, dtype=torch.float32), {str(folder)!r}).eval()
+with torch.no_grad():
+    features = model(pixel_values=load_file({str(tmp_path / "in.safetensors")!r})["pixels"]).last_hidden_state
+save_file({{"features": features.contiguous()}}, {str(tmp_path / "out.safetensors")!r})
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, timeout=120)
+    theirs = load_file(tmp_path / "out.safetensors")["features"][:, 1:]  # without the class token
+    assert torch.allclose(ours.flatten(2).transpose(1, 2), theirs, atol=1e-6)
+
+
+def test_pack_and_unpack_give_the_same_files(save, tmp_path) -> None:
+    folder, _ = save()
+    pack(folder, tmp_path / "adapter.zip")
+    unpack(tmp_path / "adapter.zip", tmp_path / "again")
+    for file in folder.iterdir():
+        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+    assert "whole" in verify(tmp_path / "adapter.zip")
+    assert "lora" in show(tmp_path / "adapter.zip")
+
+
+def test_adapters_of_one_base_are_swapped_on_it(save) -> None:
+    (one, first), (other, _) = save(name="one"), save("full", name="other")
+    backbone = build_backbone(BackboneOptions(read_info(one).backbone["name"], taps=(1, 2)))
+    load_adapter(other, backbone)
+    swapped, _ = load_adapter(one, backbone)
+    images = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(swapped(images)["foreground"], first(images)["foreground"])
+    assert swapped.backbone is backbone
+
+
+def other_base(folder: Path) -> None:
+    path = Path(read_info(folder).backbone["name"]) / "model.safetensors"
+    state = load_file(path)
+    state["layernorm.bias"] += 1
+    save_file(state, path, metadata={"format": "pt"})
+
+
+def drop_a_key(folder: Path) -> None:
+    state = load_file(folder / "entity_decoder.safetensors")
+    state.pop("head.bias")
+    save_file(state, folder / "entity_decoder.safetensors")
+
+
+def add_a_key(folder: Path) -> None:
+    path = folder / "adapter_model.safetensors"
+    save_file({**load_file(path), "extra": torch.zeros(2)}, path)
+
+
+def change_a_weight(folder: Path) -> None:
+    path = folder / "entity_decoder.safetensors"
+    state = load_file(path)
+    save_file({**state, "head.bias": state["head.bias"] + 1}, path)
+
+
+def grow_a_weight(folder: Path) -> None:
+    path = folder / "entity_decoder.safetensors"
+    save_file({**load_file(path), "head.bias": torch.zeros(99)}, path)
+
+
+def truncate(folder: Path) -> None:
+    path = folder / "adapter_model.safetensors"
+    path.write_bytes(path.read_bytes()[:100])
+
+
+WRONG = {
+    "another base": (other_base, r"was made for the base .*give the right base by backbone.name"),
+    "a missing key": (drop_a_key, r"1 of \d+ tensors missing, such as head.bias"),
+    "an additional key": (add_a_key, r"1 of \d+ tensors unexpected, such as extra"),
+    "a changed weight": (change_a_weight, r"does not give the output it was saved with"),
+    "another shape": (grow_a_weight, r"of another shape, such as head.bias"),
+    "a truncated file": (truncate, r"is damaged"),
+    "a missing file": (lambda folder: (folder / "adapter_model.safetensors").unlink(), r"is missing; get the adapter"),
+    "a newer schema": (lambda f: edit(f / "entity.json", schema_version=2), r"schema 2, this version reads 1; update"),
+    "no info": (lambda folder: (folder / "entity.json").unlink(), r"is no adapter: it has no entity.json"),
+    "broken info": (lambda folder: (folder / "entity.json").write_text("{"), r"entity.json' is damaged"),
+    "info of another form": (lambda folder: (folder / "entity.json").write_text("[]"), r"entity.json' is damaged"),
+    "an unknown method": (lambda f: edit(f / "entity.json", method={"name": "lorra"}), r"did you mean 'lora'"),
+    "a huge rank": (lambda f: edit(f / "entity.json", method={"name": "lora", "rank": 10**9}), r"entity.json says 10{9}"),
+    "a huge decoder": (
+        lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": 24}),
+        r"of another shape",
+    ),
+    "unknown options": (lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}), r"rnak.*needs a newer"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_is_wrong_is_an_error_in_one_line(case: str, save) -> None:
+    folder, _ = save()
+    spoil, message = WRONG[case]
+    spoil(folder)
+    with pytest.raises(InputError, match=message) as error:
+        verify(folder)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../evil.txt", "/tmp/evil.txt", "notes.txt"])
+def test_a_packed_file_with_a_strange_member_is_refused(save, tmp_path, name: str) -> None:
+    folder, _ = save()
+    pack(folder, tmp_path / "adapter.zip")
+    with zipfile.ZipFile(tmp_path / "adapter.zip", "a") as archive:
+        archive.writestr(name, "evil")
+    with pytest.raises(InputError, match="is no packed adapter"):
+        unpack(tmp_path / "adapter.zip", tmp_path / "out" / "again")
+    assert not (tmp_path / "evil.txt").exists() and not (tmp_path / "out" / "again").exists()
+
+
+def test_nothing_is_overwritten_unasked(save, tmp_path) -> None:
+    folder, segmenter = save()
+    pack(folder, tmp_path / "adapter.zip")
+    for act in (
+        lambda: pack(folder, tmp_path / "adapter.zip"),
+        lambda: unpack(tmp_path / "adapter.zip", folder),
+        lambda: save_adapter(folder, segmenter, METHODS["lora"]("lora"), read_info(folder), ""),
+    ):
+        with pytest.raises(InputError, match="exists; name another"):
+            act()
+
+
+def test_what_does_not_exist_or_is_no_zip_is_said(tmp_path) -> None:
+    (tmp_path / "noise.zip").write_bytes(b"noise")
+    for path, message in ((tmp_path / "nothing", "does not exist"), (tmp_path / "noise.zip", "is no packed adapter")):
+        with pytest.raises(InputError, match=message), opened(path):
+            pass

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.accuracy import METHODS, SETS, Job, jobs, run_all
+from benchmarks.accuracy_job import recipe_of
+from benchmarks.accuracy_table import render, write_table
+from benchmarks.unet import UNetSegmenter
+
+SIDE = 48
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two dark disks per image, in the layout of the Data Science Bowl."""
+    y, x = np.mgrid[:SIDE, :SIDE]
+    for number in range(8):
+        case = tmp_path / "data" / "dsb2018_he" / "stage1_train" / f"case{number}"
+        (case / "images").mkdir(parents=True)
+        (case / "masks").mkdir()
+        image = np.full((SIDE, SIDE, 3), 220, np.uint8)
+        for nucleus, centre in enumerate((12, 34)):
+            disk = (y - 14 - 2 * number) ** 2 + (x - centre) ** 2 < 64
+            image[disk] = (120, 60, 140)
+            Image.fromarray(disk.astype(np.uint8) * 255).save(case / "masks" / f"{nucleus}.png")
+        Image.fromarray(image).save(case / "images" / f"case{number}.png")
+    return tmp_path / "data"
+
+
+def result_of(method: str, seed: int, aji: float, budget: str = "time") -> dict[str, Any]:
+    return {
+        "set": "dsb2018_he",
+        "method": method,
+        "budget": budget,
+        "seed": seed,
+        "seconds_limit": 60.0,
+        "steps_limit": None,
+        "metrics": {"aji": aji, "f1": None},
+        "intervals_95": {"aji": [aji - 0.1, aji + 0.1], "f1": [None, None]},
+        "by_stratum": {"": {"aji": aji}},
+        "stratum_entities": {"": 9},
+        "split": "0a1b2c3d",
+        "images": 4,
+        "groups": 3,
+        "entities": 9,
+        "train_images": 5,
+        "steps": 50,
+        "fit_cpu_s": 60.2,
+        "bytes": 1_500_000,
+    }
+
+
+def test_a_job_leaves_one_file_and_is_not_done_twice(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "results"
+    chosen = [Job("dsb2018_he", method, "time", 0, seconds=0.1, steps=1) for method in ("unet", "classical")]
+    assert run_all(chosen, data, out) == 0
+    files = sorted(out.glob("*"))
+    assert [file.name for file in files] == ["dsb2018_he-classical-time-0.json", "dsb2018_he-unet-time-0.json"]
+    classical, unet = (json.loads(file.read_text()) for file in files)
+    assert unet["steps"] >= 1 and unet["bytes"] > 1e6 and unet["val_loss"] > 0
+    assert classical["metrics"]["f1"] > 0.9
+    assert unet["entities"] == 2 * unet["images"]
+
+    written = [file.stat().st_mtime_ns for file in files]
+    assert run_all(chosen, data, out) == 0
+    assert [file.stat().st_mtime_ns for file in files] == written
+
+    write_table(out, tmp_path / "accuracy.md")
+    assert "| MONAI U-Net from scratch |" in (tmp_path / "accuracy.md").read_text()
+
+
+def test_a_job_that_fails_is_counted_and_leaves_no_file(tmp_path: Path) -> None:
+    job = Job("dsb2018_he", "unet", "steps", 0, seconds=1, steps=1)
+    assert run_all([job], tmp_path, tmp_path / "results") == 1
+    assert not list((tmp_path / "results").iterdir())
+
+
+def test_every_job_comes_once_and_has_a_recipe(tmp_path: Path) -> None:
+    every = list(jobs(list(SETS), list(METHODS)))
+    assert len({job.name for job in every}) == len(every)
+    for job in every:
+        recipe = recipe_of(job, tmp_path)
+        assert recipe.train.seed == job.seed
+        assert (recipe.train.seconds is not None) == (job.budget == "time")
+
+
+def test_the_base_has_one_job_and_classical_methods_have_no_steps() -> None:
+    found = [(job.method, job.budget, job.seed) for job in jobs(["dsb2018_he"], ["base", "classical"])]
+    assert found == [("base", "none", 0), *(("classical", "time", seed) for seed in (0, 1, 2))]
+
+
+def test_the_unet_gives_the_fields_at_the_size_of_the_image_and_decodes_any_size() -> None:
+    network = UNetSegmenter().eval()
+    with torch.inference_mode():
+        fields = network(torch.rand(1, 3, 32, 48))
+    assert {field.shape for field in fields.values()} == {(1, 1, 32, 48)}
+    found = network.entities([np.zeros((37, 21, 3), np.uint8)])
+    assert found[0].ids.shape == (37, 21)
+
+
+def test_the_table_shows_mean_spread_and_interval_and_marks_the_best() -> None:
+    text = render([result_of("lora", 0, 0.5), result_of("lora", 1, 0.6), result_of("base", 0, 0.3, "none")])
+    assert "| LoRA | **.550** ± .071 [.400, .600] | 50 | 60 | 1.50 M | 2 |" in text
+    assert "| base as it comes | .300 [.200, .400] |" in text
+    assert "f1" not in text.partition("| method |")[2].partition("\n")[0]

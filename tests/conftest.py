@@ -1,0 +1,34 @@
+"""What every test may ask for, and what holds for all of them: one thread, one seed, no model hub."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two processes of two threads crawl on two cores
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seeds() -> None:
+    torch.manual_seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def entity_data() -> Path:
+    """The folder of real data sets, as ENTITY_DATA names it; skips the test where it does not."""
+    folder = os.environ.get("ENTITY_DATA")
+    if not folder:
+        pytest.skip("ENTITY_DATA names no folder of real data sets")
+    return Path(folder)

@@ -1,0 +1,142 @@
+"""Tiny folders of labelled images in the real layouts, and the real ones where `ENTITY_DATA` says that they are."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import savemat
+
+HEIGHT, WIDTH = 20, 30
+
+
+@pytest.fixture
+def real_data() -> Path:
+    folder = os.environ.get("ENTITY_DATA")
+    if not folder:
+        pytest.skip("ENTITY_DATA does not name the folder of the real data sets")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def build() -> SimpleNamespace:
+    """Builders of tiny folders; each returns the folder it was given."""
+    return SimpleNamespace(
+        picture=picture, box=box, dsb2018=dsb2018, magnetic_tile=magnetic_tile, crackforest=crackforest,
+        bsds500=bsds500, coco=coco, coco_content=coco_content, label_maps=label_maps, save=save,
+    )  # fmt: skip
+
+
+def save(path: Path, values: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(values).save(path)
+    return path
+
+
+def picture(seed: int = 0, channels: int = 3) -> np.ndarray:
+    """(20, 30, C) uint8, smooth enough to survive JPEG."""
+    ramp = np.linspace(40, 200, WIDTH)[None, :, None] + np.arange(HEIGHT)[:, None, None] + seed
+    return np.repeat(ramp, channels, axis=2).astype(np.uint8)
+
+
+def box(top: int, left: int, bottom: int, right: int, value: int = 255) -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), np.uint8)
+    mask[top:bottom, left:right] = value
+    return mask
+
+
+def dsb2018(root: Path, count: int = 4) -> Path:
+    """Per image two nuclei of 12 and 20 px."""
+    for i in range(count):
+        case = root / "stage1_train" / f"{i:04x}"
+        save(case / "images" / f"{i:04x}.png", picture(i, channels=4))
+        save(case / "masks" / "a.png", box(2, 2, 5, 6))
+        save(case / "masks" / "b.png", box(10, 10, 14, 15))
+    return root
+
+
+def magnetic_tile(root: Path) -> Path:
+    """Two tiles with a blowhole of 16 px each (and a stray pixel), one of them under two exposures; one free tile."""
+    for number in (100, 130, 9000):
+        stem = root / "MT_Blowhole" / "Imgs" / f"exp1_num_{number}"
+        save(stem.with_suffix(".jpg"), picture(channels=1)[..., 0])
+        mask = box(4, 4, 8, 8)
+        mask[15, 20], mask[8, 4] = 255, 60  # a speck, and a soft edge
+        save(stem.with_suffix(".png"), mask)
+    stem = root / "MT_Free" / "Imgs" / "exp1_num_20000"
+    save(stem.with_suffix(".jpg"), picture(channels=1)[..., 0])
+    save(stem.with_suffix(".png"), box(0, 0, 0, 0))
+    return root
+
+
+def crackforest(root: Path, count: int = 3) -> Path:
+    """Per image two cracks, road enclosed by one of them (label 3), and a piece of label 4."""
+    regions = np.ones((HEIGHT, WIDTH), np.uint8)
+    regions[3:8, 3:8], regions[4:7, 4:7], regions[12, 5:20], regions[16, 2:4] = 2, 3, 2, 4
+    (root / "groundTruth").mkdir(parents=True)
+    for i in range(1, count + 1):
+        save(root / "image" / f"{i:03}.jpg", picture(i))
+        truth = {"Segmentation": regions, "Boundaries": (regions == 2).astype(np.uint8)}
+        savemat(root / "groundTruth" / f"{i:03}.mat", {"groundTruth": truth})
+    return root
+
+
+def bsds500(root: Path, parts: tuple[str, ...] = ("train",), count: int = 3) -> Path:
+    """Per image two annotators, of two and of three regions."""
+    coarse = np.ones((HEIGHT, WIDTH), np.uint16)
+    coarse[:, 12:] = 2
+    fine = coarse.copy()
+    fine[10:] = 3
+    cell = np.empty((1, 2), object)
+    cell[0, 0], cell[0, 1] = {"Segmentation": coarse}, {"Segmentation": fine}
+    for number, part in enumerate(parts):
+        (root / "groundTruth" / part).mkdir(parents=True)
+        for i in range(count):
+            name = f"{100 * number + i}"
+            save(root / "images" / part / f"{name}.jpg", picture(i))
+            savemat(root / "groundTruth" / part / f"{name}.mat", {"groundTruth": cell})
+    return root
+
+
+def coco_content(count: int = 3) -> dict:
+    """Per image a ship of 6 x 4 px as polygon and a plane of 3 x 3 px as RLE inside a crowd region."""
+    images, annotations = [], []
+    for i in range(1, count + 1):
+        images.append({"id": i, "file_name": f"{i}.png", "height": HEIGHT, "width": WIDTH})
+        annotations += [
+            {"id": 3 * i, "image_id": i, "category_id": 7, "iscrowd": 0, "segmentation": [[2, 2, 8, 2, 8, 6, 2, 6]]},
+            {"id": 3 * i + 1, "image_id": i, "category_id": 2, "iscrowd": 0, "segmentation": runs(box(10, 10, 13, 13))},
+            {"id": 3 * i + 2, "image_id": i, "category_id": 2, "iscrowd": 1, "segmentation": runs(box(9, 9, 15, 15))},
+        ]
+    categories = [{"id": 7, "name": "ship"}, {"id": 2, "name": "plane"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def coco(root: Path, content: dict | None = None, count: int = 3) -> Path:
+    for i in range(1, count + 1):
+        save(root / "imgs" / f"{i}.png", picture(i))
+    (root / "annotations").mkdir()
+    (root / "annotations" / "annotations.json").write_text(json.dumps(content or coco_content(count)))
+    return root
+
+
+def label_maps(root: Path, count: int = 3) -> Path:
+    """Per image three entities in a 16-bit PNG of ids with a gap."""
+    ids = (box(1, 1, 5, 5, 1) + box(8, 8, 12, 14, 2) + box(15, 15, 18, 18, 9)).astype(np.uint16)
+    for i in range(count):
+        save(root / "images" / f"{i}.png", picture(i))
+        save(root / "labels" / f"{i}.png", ids)
+    return root
+
+
+def runs(mask: np.ndarray) -> dict:
+    """Uncompressed COCO RLE."""
+    flat = np.concatenate([[0], (mask.T.ravel() > 0).astype(int), [0]])
+    edges = np.flatnonzero(np.diff(flat))
+    counts = np.diff(np.concatenate([[0], edges, [mask.size]]))
+    return {"size": list(mask.shape), "counts": counts.tolist()}

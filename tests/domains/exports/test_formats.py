@@ -1,0 +1,229 @@
+"""Each format is opened again by a reader that isn't ours."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+
+import numpy as np
+import pytest
+import tifffile
+from matplotlib.path import Path as Outline
+from PIL import Image
+from pycocotools import mask as rle
+from pycocotools.coco import COCO
+from scipy import ndimage
+
+from domains.entities import EntityMap, Place
+from domains.errors import InputError
+from domains.exports import FORMATS, Destination, open_exports
+from domains.exports.coco import run_lengths
+
+PLACE = Place("slides/a.png")
+
+
+def written(tmp_path, formats, image, *predictions, **options):
+    names = [f"image{i}" for i in range(len(predictions))]
+    with open_exports(formats, Destination(tmp_path, **options), names) as exports:
+        for name, prediction in zip(names, predictions, strict=True):
+            exports.add(name, image, prediction, Place(f"slides/{name}.png"))
+    return tmp_path
+
+
+def test_tifffile_reads_the_labels_back_unlabelled_pixels_too(tmp_path, image, prediction):
+    path = written(tmp_path, ["labels"], image, prediction) / "image0.labels.tif"
+    ids = tifffile.imread(path)
+    assert ids.dtype == np.int32 and np.array_equal(ids, prediction.ids) and ids.min() == -1
+    with tifffile.TiffFile(path) as file:
+        assert file.pages[0].compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+
+
+def test_ids_beyond_16_bits_survive(tmp_path, image):
+    ids = np.arange(300 * 300, dtype=np.int32).reshape(300, 300)
+    written(tmp_path, ["labels"], np.zeros((300, 300, 3), np.uint8), EntityMap(ids))
+    assert np.array_equal(tifffile.imread(tmp_path / "image0.labels.tif"), ids)
+
+
+def test_geojson_is_one_feature_per_entity_that_covers_its_pixels(tmp_path, image, prediction):
+    path = written(tmp_path, ["geojson"], image, prediction) / "image0.geojson"
+    collection = json.loads(path.read_text("utf-8"))
+    assert collection["type"] == "FeatureCollection"
+    assert [feature["properties"]["id"] for feature in collection["features"]] == [1, 2, 3, 4, 5]
+    first, second = collection["features"][:2]
+    assert first["properties"] == {"id": 1, "score": 0.9, "area_px": 44, "label": "tumour"}
+    assert first["geometry"]["type"] == "Polygon" and len(first["geometry"]["coordinates"]) == 2
+    assert second["geometry"]["type"] == "MultiPolygon" and len(second["geometry"]["coordinates"]) == 2
+    assert np.array_equal(rasterised(collection["features"], prediction.shape), np.maximum(prediction.ids, 0))
+
+
+def rasterised(features, shape) -> np.ndarray:
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    centres = np.stack([x.ravel() + 0.5, y.ravel() + 0.5], axis=1)
+    ids = np.zeros(len(centres), int)
+    for feature in features:
+        coordinates = feature["geometry"]["coordinates"]
+        for exterior, *holes in [coordinates] if feature["geometry"]["type"] == "Polygon" else coordinates:
+            inside = Outline(exterior).contains_points(centres)
+            for hole in holes:
+                inside &= ~Outline(hole).contains_points(centres)
+            ids[inside] = feature["properties"]["id"]
+    return ids.reshape(shape)
+
+
+def test_qupath_finds_detections_with_class_and_measurements(tmp_path, image, prediction):
+    path = written(tmp_path, ["geojson"], image, prediction, flavour="qupath") / "image0.geojson"
+    properties = json.loads(path.read_text("utf-8"))["features"][1]["properties"]
+    assert properties["objectType"] == "detection"
+    assert properties["classification"] == {"name": "stroma"}
+    assert properties["measurements"] == {"Area px^2": 32, "Score": 0.5}
+
+
+def test_without_scores_and_labels_their_keys_and_cells_are_missing(tmp_path, image, prediction):
+    plain = EntityMap(prediction.ids)
+    written(tmp_path, ["geojson", "coco", "csv"], image, plain, flavour="qupath")
+    feature = json.loads((tmp_path / "image0.geojson").read_text())["features"][0]
+    assert set(feature["properties"]) == {"id", "area_px", "objectType", "measurements"}
+    coco = json.loads((tmp_path / "predictions.coco.json").read_text())
+    assert "score" not in coco["annotations"][0] and coco["categories"] == [{"id": 1, "name": "entity"}]
+    with (tmp_path / "entities.csv").open(encoding="utf-8", newline="") as file:
+        row = next(csv.DictReader(file))
+    assert row["score"] == "" and row["label"] == ""
+
+
+# pycocotools 2.0.11 implements __array__ without the keyword that numpy 2 passes
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_pycocotools_decodes_every_mask_of_all_images(tmp_path, image, prediction):
+    other = EntityMap(np.pad(np.ones((3, 4), np.int32), 2))
+    coco = COCO(written(tmp_path, ["coco"], image, prediction, other) / "predictions.coco.json")
+    assert [entry["file_name"] for entry in coco.loadImgs([1, 2])] == ["slides/image0.png", "slides/image1.png"]
+    assert coco.getAnnIds() == [1, 2, 3, 4, 5, 6]
+    for i, annotation in enumerate(coco.loadAnns(coco.getAnnIds(imgIds=[1])), 1):
+        mask = prediction.ids == i
+        assert isinstance(annotation["segmentation"]["counts"], str)
+        assert np.array_equal(coco.annToMask(annotation), mask)
+        assert annotation["area"] == mask.sum() == rle.area(annotation["segmentation"])
+        assert annotation["bbox"] == rle.toBbox(annotation["segmentation"]).tolist()
+    assert [entry["score"] for entry in coco.loadAnns([1, 2, 3, 4, 5])] == [0.9, 0.5, 0.25, 1.0, 0.75]
+    assert [entry["name"] for entry in coco.loadCats([1, 2, 3])] == ["tumour", "stroma", "entity"]
+    assert coco.loadAnns([5])[0]["category_id"] == 2
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+def test_run_lengths_from_a_box_are_those_of_pycocotools():
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        height, width = rng.integers(1, 9, 2)
+        mask = rng.random((height, width)) < rng.choice([0.1, 0.5, 1.0])
+        if not mask.any():
+            continue
+        rows, columns = ndimage.find_objects(mask.astype(int))[0]
+        runs = run_lengths(mask[rows, columns], rows.start, columns.start, mask.shape)
+        assert str(runs["counts"]).encode() == rle.encode(np.asfortranarray(mask, np.uint8))["counts"]
+
+
+def test_the_table_has_a_row_per_entity_of_all_images(tmp_path, image, prediction):
+    empty = EntityMap(np.zeros((24, 30), np.int32))
+    path = written(tmp_path, ["csv"], image, prediction, empty, prediction) / "entities.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["image"] for row in rows] == ["slides/image0.png"] * 5 + ["slides/image2.png"] * 5
+    assert rows[0] == {
+        "image": "slides/image0.png", "id": "1", "area_px": "44", "box_y": "2", "box_x": "3", "box_height": "7",
+        "box_width": "8", "centroid_y": "5.0", "centroid_x": "6.5", "score": "0.9", "label": "tumour",
+    }  # fmt: skip
+    for row in rows[:5]:
+        centre = ndimage.center_of_mass(prediction.ids == int(row["id"]))
+        assert [float(row["centroid_y"]), float(row["centroid_x"])] == pytest.approx(centre, abs=0.006)
+
+
+def test_names_with_commas_quotes_and_bytes_that_are_no_text_stay_one_cell(tmp_path, image, prediction):
+    scene = 'a, "b"\n\udcff.png'
+    with open_exports(["csv", "coco"], Destination(tmp_path), ["a"]) as exports:
+        exports.add("a", image, prediction, Place(scene))
+    with (tmp_path / "entities.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["image"] for row in csv.DictReader(file)} == {'a, "b"\n\\udcff.png'}
+    assert json.loads((tmp_path / "predictions.coco.json").read_text())["images"][0]["file_name"] == scene
+
+
+def test_the_overlay_shows_the_image_where_no_entity_is(tmp_path, image, prediction):
+    with Image.open(written(tmp_path, ["overlay"], image, prediction) / "image0.overlay.png") as file:
+        picture = np.asarray(file)
+    assert picture.shape == image.shape and picture.dtype == np.uint8
+    nothing = prediction.ids == 0
+    assert np.array_equal(picture[nothing], image[nothing])
+    assert (picture[prediction.foreground] != image[prediction.foreground]).any(axis=1).mean() > 0.95
+
+
+def test_an_entity_number_without_pixels_is_passed_over(tmp_path, image):
+    ids = np.zeros((24, 30), np.int32)
+    ids[3:5, 3:5] = 2
+    written(tmp_path, list(FORMATS), image, EntityMap(ids, np.array([0.1, 0.6])))
+    assert len(json.loads((tmp_path / "image0.geojson").read_text())["features"]) == 1
+    annotation = json.loads((tmp_path / "predictions.coco.json").read_text())["annotations"][0]
+    assert annotation["score"] == 0.6
+
+
+def test_an_image_without_entities_is_written_too(tmp_path, image):
+    written(tmp_path, list(FORMATS), image, EntityMap(np.zeros((24, 30), np.int32)))
+    assert json.loads((tmp_path / "image0.geojson").read_text()) == {"type": "FeatureCollection", "features": []}
+    coco = json.loads((tmp_path / "predictions.coco.json").read_text())
+    assert len(coco["images"]) == 1 and coco["annotations"] == []
+    assert len((tmp_path / "entities.csv").read_text().splitlines()) == 1
+
+
+def test_all_results_lie_in_the_folder_under_the_stated_names(tmp_path, image, prediction):
+    written(tmp_path / "new" / "folder", list(FORMATS), image, prediction)
+    assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
+        "entities.csv", "image0.geojson", "image0.labels.tif", "image0.overlay.png", "predictions.coco.json",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("existing", ["b.labels.tif", "entities.csv"])
+def test_a_run_that_would_replace_a_result_is_refused_before_it_starts(tmp_path, existing):
+    (tmp_path / existing).write_text("mine")
+    with pytest.raises(InputError, match=f"{existing}.*--overwrite"):
+        open_exports(["labels", "csv"], Destination(tmp_path), ["a", "b"])
+    open_exports(["labels", "csv"], Destination(tmp_path, overwrite=True), ["a", "b"])
+    assert (tmp_path / existing).read_text() == "mine"
+
+
+def test_overwriting_replaces_the_results(tmp_path, image, prediction):
+    written(tmp_path, list(FORMATS), image, EntityMap(np.zeros((24, 30), np.int32)))
+    written(tmp_path, list(FORMATS), image, prediction, overwrite=True)
+    assert np.array_equal(tifffile.imread(tmp_path / "image0.labels.tif"), prediction.ids)
+    assert len((tmp_path / "entities.csv").read_text().splitlines()) == 6
+
+
+def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path):
+    with pytest.raises(InputError, match="'geojsn'; known: .*did you mean 'geojson'"):
+        open_exports(["geojsn"], Destination(tmp_path), [])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="cannot make the folder"):
+        open_exports(["csv"], Destination(tmp_path / "file" / "out"), [])
+
+
+def test_a_stopped_run_keeps_the_tables_of_what_it_has(tmp_path, image, prediction):
+    with pytest.raises(KeyboardInterrupt), open_exports(["csv", "coco"], Destination(tmp_path), ["a", "b"]) as exports:
+        exports.add("a", image, prediction, PLACE)
+        raise KeyboardInterrupt
+    assert len((tmp_path / "entities.csv").read_text().splitlines()) == 6
+    assert len(json.loads((tmp_path / "predictions.coco.json").read_text())["annotations"]) == 5
+
+
+@pytest.mark.parametrize(
+    ("word", "writer"),
+    [("labels", "domains.exports.pictures.tifffile.imwrite"), ("geojson", "domains.exports.geojson.json.dumps")],
+)
+def test_a_disk_that_is_full_halfway_leaves_no_partial_file(tmp_path, image, prediction, monkeypatch, word, writer):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    exports = open_exports([word], Destination(tmp_path), ["a"])
+    monkeypatch.setattr(writer, full)
+    with pytest.raises(InputError, match="No space left on device; free some space"):
+        exports.add("a", image, prediction, PLACE)
+    assert list(tmp_path.iterdir()) == []

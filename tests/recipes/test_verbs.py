@@ -1,0 +1,156 @@
+"""The verbs from end to end, on generated scenes and on a small folder, with a base of two blocks."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import Dinov2Config
+
+from adapters.backbones.dinov2 import Dinov2Backbone
+from adapters.backbones.folders import save_base
+from cli import main
+from domains.procedural.scene import draw_scene
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=8, image_size=32
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_base(Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six labelled images in images/ and labels/."""
+    root = tmp_path_factory.mktemp("data") / "cells"
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    for i in range(6):
+        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
+        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
+        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def options(base: Path) -> list[str]:
+    return [
+        f"backbone.name={base}",
+        "backbone.taps=[1,2]",
+        "decoder.width=32",
+        "domain.crop_px=48",
+        "domain.tile_px=64",
+        "domain.overlap_px=16",
+        "train.steps=6",
+        "train.batch_size=2",
+        "train.validate_every=3",
+    ]
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 0
+    return out
+
+
+def test_fit_leaves_a_whole_run(run: Path) -> None:
+    found = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    wanted = {"recipe.yaml", "history.csv", "metrics.json", "preview.png", "checkpoints/last.ckpt", "adapter/entity.json"}
+    assert wanted <= found
+    report = json.loads((run / "metrics.json").read_text())
+    assert set(report["metrics"]) == {"before", "after"} and report["steps"] == 6
+    assert {"ap", "ap50", "pq", "aji"} <= set(report["metrics"]["after"])
+    with (run / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["step"]) for row in rows if row["loss"]] == [1, 2, 3, 4, 5, 6]
+    assert sum(bool(row["val/loss"]) for row in rows) == 2
+
+
+def test_a_run_is_not_overwritten_and_not_resumed_with_another_recipe(run: Path, data: Path, options, capsys) -> None:
+    arguments = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(run), *options]
+    assert main(arguments) == 2
+    assert "holds a run already; go on with it by --resume" in capsys.readouterr().err
+    assert main([*arguments, "--resume", "train.lr=0.5"]) == 2
+    assert "was started with another recipe" in capsys.readouterr().err
+
+
+def test_a_finished_run_can_be_resumed_and_gives_the_same_numbers(run: Path, capsys) -> None:
+    before = json.loads((run / "metrics.json").read_text())["metrics"]
+    assert main(["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]) == 0
+    assert json.loads((run / "metrics.json").read_text())["metrics"] == before
+
+
+def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, capsys) -> None:
+    file = tmp_path / "numbers.json"
+    assert main(["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--json", str(file)]) == 0
+    result = json.loads(file.read_text())
+    assert result["metrics"] == pytest.approx(json.loads((run / "metrics.json").read_text())["metrics"]["after"], nan_ok=True)
+    assert result["split"] == "test" and result["images"] == len({*range(result["images"])}) and result["entities"] > 0
+    assert main(["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--split", "all", "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["images"] == 6
+
+
+def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"entities.csv", "predictions.coco.json", "0.labels.tif", "0.geojson", "0.overlay.png"} <= names
+    assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+
+
+def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:
+    (tmp_path / "broken.png").write_bytes(b"")
+    arguments = ["predict", "--adapter", str(run / "adapter"), str(data / "images" / "0.png"), str(tmp_path / "broken.png")]
+    assert main([*arguments, "--out", str(tmp_path / "out"), "--format", "labels"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert "1 of 2 images were left out" in error and "broken.png" in error and "\n" not in error.partition("error: ")[2]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.labels.tif"]
+
+
+def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_path, capsys) -> None:
+    out = tmp_path / "transfer"
+    sets = ["--data", f"pathology={data}", "--data", f"industrial={data}"]
+    assert main(["transfer", "--adapter", str(run / "adapter"), *sets, "--out", str(out), "--split", "all"]) == 0
+    table = json.loads((out / "transfer.json").read_text())["metrics"]
+    assert set(table["pq"]) == {"base", "one"} and set(table["pq"]["one"]) == {"pathology", "industrial"}
+    assert "aji" in table and "industrial" not in table["aji"]["one"]
+    assert Image.open(out / "transfer.png").size[0] > 100
+    assert "| one |" in (out / "transfer.md").read_text()
+    with (out / "transfer.csv").open() as file:
+        assert {row["adapter"] for row in csv.DictReader(file)} == {"base", "one"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["evaluate", "--adapter", "base"], "wants a --recipe"),
+        (["evaluate", "--adapter", "nowhere"], "'nowhere' does not exist"),
+        (["evaluate", "--adapter", "base", "--recipe", "pathology", "--data", "nowhere"], "nowhere"),
+        (["predict", "--adapter", "base", "--recipe", "pathology", "nowhere.png", "--out", "out"], "does not exist"),
+        (["fit", "--recipe", "pathology", "--data", "nowhere", "--out", "out"], "nowhere"),
+        (["fit", "--recipe", "pathology", "--out", "out", "domain.crop_px=50"], "a multiple of 8: set it to 48 or 56"),
+        (["fit", "--recipe", "pathology", "--out", "out", "method.rank=0"], "method.rank"),
+        (["fit", "--recipe", "pathology", "--out", "out", "backbone.name=dino2"], "backbone.name"),
+        (["fit", "--recipe", "patology", "--out", "out"], "did you mean 'pathology'"),
+        (["transfer", "--adapter", "nowhere", "--data", "pathology=sample", "--out", "out"], "does not exist"),
+        (["adapters", "verify", "nowhere"], "does not exist"),
+        (["adapters", "show", "nowhere"], "does not exist"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and message in error

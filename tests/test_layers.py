@@ -1,0 +1,84 @@
+"""Imports run one way: cli -> recipes -> adapters -> domains. Read from the source by `ast`, so nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FLOORS = ("domains", "adapters", "recipes", "cli")  # from the ground up
+DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
+
+
+def files(floor: str) -> list[Path]:
+    return sorted([*(ROOT / floor).rglob("*.py"), *ROOT.glob(f"{floor}.py")])
+
+
+def nodes(file: Path) -> Iterator[ast.AST]:
+    return ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Dotted names that a file imports, in functions and for type checkers too; `from a import b` gives a and a.b."""
+    for node in nodes(file):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{file} imports relatively; write the whole name"
+            yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def offences(sources: list[Path], *forbidden: str) -> list[str]:
+    assert sources
+    return [
+        f"{file.relative_to(ROOT)} imports {name}"
+        for file in sources
+        for name in imported(file)
+        if any(name == package or name.startswith(f"{package}.") for package in forbidden)
+    ]
+
+
+@pytest.mark.parametrize("floor", FLOORS)
+def test_a_floor_imports_nothing_from_above(floor: str) -> None:
+    above = FLOORS[FLOORS.index(floor) + 1 :]
+    assert not offences(files(floor), *above, "tests", "benchmarks")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_imports_no_other_domain(domain: str) -> None:
+    others = [f"domains.{other}" for other in DOMAINS if other != domain]
+    assert not offences(files(f"domains/{domain}"), *others)
+
+
+def test_what_domains_share_imports_no_single_domain() -> None:
+    shared = [file for file in files("domains") if file.relative_to(ROOT).parts[1] not in DOMAINS]
+    assert not offences(shared, *(f"domains.{domain}" for domain in DOMAINS))
+
+
+def test_an_adapter_imports_and_names_no_domain() -> None:
+    assert not offences(files("adapters"), *(f"domains.{domain}" for domain in DOMAINS))
+    named = [
+        f"{file.relative_to(ROOT)} names {node.value!r}"
+        for file in files("adapters")
+        for node in nodes(file)
+        if isinstance(node, ast.Constant) and node.value in DOMAINS
+    ]
+    assert not named
+
+
+def test_only_one_module_imports_albumentations() -> None:
+    everything = [file for floor in FLOORS for file in files(floor) if not file.match("domains/augment.py")]
+    typed = {name for file in everything for name in only_for_type_checkers(file)}
+    assert [line for line in offences(everything, "albumentations") if line not in typed] == []
+
+
+def only_for_type_checkers(file: Path) -> Iterator[str]:
+    """`FILE imports NAME` for what stands under `if TYPE_CHECKING:`, which never runs."""
+    for node in nodes(file):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            for line in node.body:
+                assert isinstance(line, ast.Import | ast.ImportFrom)
+                yield from (f"{file.relative_to(ROOT)} imports {alias.name}" for alias in line.names)
