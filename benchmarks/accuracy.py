@@ -13,8 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -23,91 +22,9 @@ sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolv
 
 import typer  # noqa: E402
 
+from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs  # noqa: E402
+
 HERE = Path(__file__).resolve().parent
-
-
-@dataclass(frozen=True)
-class Set:
-    """A data set: the recipe that it is fitted with, the classical method for it, and its budgets."""
-
-    recipe: str
-    classical: str
-    """Key of `benchmarks.classical.METHODS`."""
-    columns: tuple[str, ...]
-    """Metrics of the table."""
-    seeds: tuple[int, ...] = (0,)
-    seconds: float = 40
-    """CPU-seconds of fitting, at the same time for every method."""
-    steps: int = 40
-    """Optimiser steps, at the same number for every method."""
-
-
-NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
-DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f")
-SETS: dict[str, Set] = {
-    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, seeds=(0, 1, 2), seconds=60, steps=60),
-    "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, seeds=(0, 1, 2), seconds=60, steps=60),
-    "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
-    "crackforest": Set("industrial", "black_tophat", DEFECTS),
-    "nwpu_vhr10": Set("remote_sensing", "black_tophat", ("ap50", "ap", "ar100", "pq")),
-    "bsds500": Set("natural", "felzenszwalb", ("covering", "boundary_f")),
-}
-
-METHODS: dict[str, tuple[str, ...]] = {
-    "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
-    "decoder_only": ("method.name=decoder_only",),
-    "lora": ("method.name=lora",),
-    "full": ("method.name=full",),
-    "scratch": ("method.name=full", "backbone.random=true"),
-    "random_lora": ("method.name=lora", "backbone.random=true"),
-    "unet": ("backbone.random=true",),
-    "classical": (),
-}
-"""Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One method on one set within one budget: `time`, `steps`, or `none` where nothing is fitted."""
-
-    set: str
-    method: str
-    budget: str
-    seed: int
-    seconds: float
-    steps: int
-
-    @property
-    def name(self) -> str:
-        return f"{self.set}-{self.method}-{self.budget}-{self.seed}"
-
-
-def jobs(
-    sets: Sequence[str],
-    methods: Sequence[str],
-    seeds: Sequence[int] | None = None,
-    budgets: Sequence[str] = ("time", "steps"),
-    seconds: float | None = None,
-    steps: int | None = None,
-) -> Iterator[Job]:
-    """Those that give a table early first: seed 0 of everything, then the others."""
-    for seed in seeds or range(max(len(SETS[name].seeds) for name in sets)):
-        for budget in budgets:
-            for name in sets:
-                if seeds is None and seed not in SETS[name].seeds:
-                    continue
-                for method in methods:
-                    own = budget_of(method, budget)
-                    if own is None or (own == "none" and seed):
-                        continue
-                    yield Job(name, method, own, seed, seconds or SETS[name].seconds, steps or SETS[name].steps)
-
-
-def budget_of(method: str, budget: str) -> str | None:
-    """The base has no budget and classical methods no steps: they have one job, that of the time budget."""
-    if method in ("base", "classical") and budget == "steps":
-        return None
-    return "none" if method == "base" else budget
 
 
 def main(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightning as L
 import torch
@@ -23,6 +23,7 @@ from adapters.module import EntityModule, best_precision
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer
 from benchmarks import classical
+from benchmarks.accuracy_plan import METHODS, SETS, Job
 from benchmarks.unet import UNetSegmenter
 from domains.domain import Domain
 from domains.metrics import MetricSet
@@ -31,9 +32,6 @@ from recipes.build import backbone_of, contract_of, domain_of, method_of, module
 from recipes.compose import load_recipe
 from recipes.fit import pixel_size, plain, write_json
 from recipes.schema import Recipe
-
-if TYPE_CHECKING:
-    from benchmarks.accuracy import Job
 
 VALIDATIONS = 3
 VAL_CROPS = 24
@@ -97,8 +95,6 @@ def name_digest(names: Iterable[str]) -> str:
 
 
 def recipe_of(job: Job, data: Path) -> Recipe:
-    from benchmarks.accuracy import METHODS, SETS
-
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
     overrides += METHODS[job.method]
     groups = data / "index" / f"{job.set}.csv"
@@ -166,8 +162,6 @@ def seconds_per_step(module: EntityModule, data: EntityDataModule) -> float:
 
 def classical_result(job: Job, domain: Domain) -> dict[str, Any]:
     """Tune on the training images, and measure."""
-    from benchmarks.accuracy import SETS
-
     samples = list(domain.dataset("train"))  # type: ignore[call-overload]
     start_cpu, start_wall = time.process_time(), time.monotonic()
     kind = classical.METHODS[SETS[job.set].classical]

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.accuracy import METHODS, SETS
+from benchmarks.accuracy_plan import METHODS, SETS
 from domains.errors import InputError
 
 NAMES = {

@@ -44,7 +44,7 @@ class OtsuWatershed:
     channel: the quantity that is high in a nucleus: `dark` or `bright` (grey values), `haematoxylin` (colour
     deconvolution after Ruifrok & Johnston, 2001), `saturation`.
     sigma_px: smoothing before the threshold. spacing_px: a peak is the highest within so many pixels. (Peaks chosen by
-    depth, h-maxima, were tried on dsb2018_he: slower by half, and AJI .02 to .06 lower.)
+    depth, h-maxima of the unsmoothed distance, took twice as long on 23 images of dsb2018_he, AJI .01 to .04 lower.)
     """
 
     channel: str = "dark"
@@ -61,7 +61,7 @@ class OtsuWatershed:
 
     def __call__(self, image: np.ndarray) -> EntityMap:
         signal = gaussian_filter(CHANNELS[self.channel](image), self.sigma_px)
-        mask = binary_fill_holes(signal > threshold_otsu(signal))
+        mask = np.asarray(binary_fill_holes(signal > threshold_otsu(signal)))
         depth = gaussian_filter(distance_transform_edt(mask), 1.0)
         peaks = mask & (depth == maximum_filter(depth, 2 * self.spacing_px + 1))
         blobs = components(mask)

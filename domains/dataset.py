@@ -92,7 +92,7 @@ def open_folder(
         cause = f"({count_faults(faults)})" if faults else "(there are none)"
         raise InputError(
             f"{str(root)!r}: wanted labelled images as {layout.name} ({layout.expects}), none is usable {cause}; "
-            f"see data_cards/{layout.name}.md"
+            f"data_cards/ has a card per data set"
         )
     return Folder(root, layout, records, faults, cache)
 

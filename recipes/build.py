@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -62,14 +63,14 @@ def contract_of(recipe: Recipe, pixel_size_m: float | None = None) -> InputContr
 
 
 def check_sides(recipe: Recipe, backbone: Backbone) -> None:
-    """Crops must be whole patches, and whole cells of the decoder's coarsest grid, 8 pixels."""
-    for side in {8, backbone.stride}:
-        if recipe.domain.crop_px % side:
-            below = recipe.domain.crop_px // side * side
-            raise InputError(
-                f"domain.crop_px is {recipe.domain.crop_px}; {backbone.name} wants a multiple of {side}: "
-                f"set it to {max(below, side)} or {below + side}"
-            )
+    """Crops must be whole patches, and whole cells of the dense decoder's coarsest grid, 8 pixels."""
+    side, crop = math.lcm(8, backbone.stride), recipe.domain.crop_px
+    if crop % side:
+        below = crop // side * side
+        raise InputError(
+            f"domain.crop_px is {crop}; {backbone.name} has a stride of {backbone.stride} px and wants a multiple of "
+            f"{side}: set it to {f'{below} or ' if below else ''}{below + side}"
+        )
 
 
 def run_folder(kind: str, name: str, out: Path | None) -> Path:

@@ -45,10 +45,9 @@ class Progress:
 
     def __enter__(self) -> Self:
         self._started = time.monotonic()
-        console = Console(file=self.stream)
-        if console.is_terminal:
+        if self.stream.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))
-            bar = self._bar = RichProgress(*columns, console=console)
+            bar = self._bar = RichProgress(*columns, console=Console(file=self.stream))
             bar.add_task(self.title, total=1.0, text="")
             bar.start()
         return self

@@ -27,7 +27,7 @@ LAYOUTS: dict[str, Layout] = {
 def recognise(root: Path) -> Layout:
     """The first layout that `root` looks like. Raises InputError that lists what was expected."""
     expected = "; ".join(f"{name} ({layout.expects})" for name, layout in LAYOUTS.items())
-    advice = f"expected one of: {expected}; data_cards/<name>.md describes each"
+    advice = f"expected one of: {expected}; data_cards/ describes data sets in them"
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing at that path"
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")

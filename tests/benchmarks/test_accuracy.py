@@ -9,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.accuracy import METHODS, SETS, Job, jobs, run_all
+from benchmarks.accuracy import run_all
 from benchmarks.accuracy_job import recipe_of
+from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
 from benchmarks.accuracy_table import render, write_table
 from benchmarks.unet import UNetSegmenter
 
@@ -57,7 +58,10 @@ def result_of(method: str, seed: int, aji: float, budget: str = "time") -> dict[
     }
 
 
-def test_a_job_leaves_one_file_and_is_not_done_twice(data: Path, tmp_path: Path) -> None:
+def test_a_job_leaves_one_file_and_is_not_done_twice(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "unet", ("domain.crop_px=32", "train.batch_size=2"))
     out = tmp_path / "results"
     chosen = [Job("dsb2018_he", method, "time", 0, seconds=0.1, steps=1) for method in ("unet", "classical")]
     assert run_all(chosen, data, out) == 0
@@ -82,13 +86,23 @@ def test_a_job_that_fails_is_counted_and_leaves_no_file(tmp_path: Path) -> None:
     assert not list((tmp_path / "results").iterdir())
 
 
-def test_every_job_comes_once_and_has_a_recipe(tmp_path: Path) -> None:
-    every = list(jobs(list(SETS), list(METHODS)))
-    assert len({job.name for job in every}) == len(every)
-    for job in every:
-        recipe = recipe_of(job, tmp_path)
-        assert recipe.train.seed == job.seed
-        assert (recipe.train.seconds is not None) == (job.budget == "time")
+def test_every_job_comes_once() -> None:
+    names = [job.name for job in jobs(list(SETS), list(METHODS))]
+    assert len(set(names)) == len(names)
+    assert {name.split("-")[1] for name in names} == set(METHODS)
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_every_set_has_a_recipe_and_every_budget_one_limit(name: str, tmp_path: Path) -> None:
+    time, steps = (recipe_of(job, tmp_path).train for job in jobs([name], ["unet"], seeds=[1]))
+    assert (time.seed, time.seconds) == (1, SETS[name].seconds)
+    assert (steps.steps, steps.seconds) == (SETS[name].steps, None)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_has_a_recipe(method: str, tmp_path: Path) -> None:
+    job = next(jobs(["dsb2018_he"], [method]))
+    assert recipe_of(job, tmp_path).backbone.random == (method in ("scratch", "random_lora", "unet"))
 
 
 def test_the_base_has_one_job_and_classical_methods_have_no_steps() -> None:

@@ -89,7 +89,7 @@ def test_tuning_finds_a_setting_better_than_the_defaults_and_repeats() -> None:
 
 
 def test_the_value_of_a_tuned_method_is_that_on_all_samples() -> None:
-    samples = [painted(np.roll(two_touching_disks(), shift, axis=1), 20, 120 - shift) for shift in range(24)]
+    samples = [painted(np.roll(two_touching_disks(), shift, axis=1), 20, 120 - shift) for shift in range(12)]
     tuned = tune(FewSettings, samples, "aji", seconds_limit=inf)
     assert tuned.value == pytest.approx(measure(tuned.method, samples, "aji"))
 

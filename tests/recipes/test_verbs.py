@@ -66,7 +66,14 @@ def run(data: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
     found = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
-    wanted = {"recipe.yaml", "history.csv", "metrics.json", "preview.png", "checkpoints/last.ckpt", "adapter/entity.json"}
+    wanted = {
+        "recipe.yaml",
+        "history.csv",
+        "metrics.json",
+        "preview.png",
+        "checkpoints/last.ckpt",
+        "adapter/entity.json",
+    }
     assert wanted <= found
     report = json.loads((run / "metrics.json").read_text())
     assert set(report["metrics"]) == {"before", "after"} and report["steps"] == 6
@@ -95,9 +102,16 @@ def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, ca
     file = tmp_path / "numbers.json"
     assert main(["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--json", str(file)]) == 0
     result = json.loads(file.read_text())
-    assert result["metrics"] == pytest.approx(json.loads((run / "metrics.json").read_text())["metrics"]["after"], nan_ok=True)
+    assert result["metrics"] == pytest.approx(
+        json.loads((run / "metrics.json").read_text())["metrics"]["after"], nan_ok=True
+    )
     assert result["split"] == "test" and result["images"] == len({*range(result["images"])}) and result["entities"] > 0
-    assert main(["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--split", "all", "--json", str(file)]) == 0
+    assert (
+        main(
+            ["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--split", "all", "--json", str(file)]
+        )
+        == 0
+    )
     assert json.loads(file.read_text())["images"] == 6
 
 
@@ -112,10 +126,18 @@ def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_
 
 def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:
     (tmp_path / "broken.png").write_bytes(b"")
-    arguments = ["predict", "--adapter", str(run / "adapter"), str(data / "images" / "0.png"), str(tmp_path / "broken.png")]
+    arguments = [
+        "predict",
+        "--adapter",
+        str(run / "adapter"),
+        str(data / "images" / "0.png"),
+        str(tmp_path / "broken.png"),
+    ]
     assert main([*arguments, "--out", str(tmp_path / "out"), "--format", "labels"]) == 2
     error = capsys.readouterr().err.strip()
-    assert "1 of 2 images were left out" in error and "broken.png" in error and "\n" not in error.partition("error: ")[2]
+    assert (
+        "1 of 2 images were left out" in error and "broken.png" in error and "\n" not in error.partition("error: ")[2]
+    )
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["0.labels.tif"]
 
 
@@ -149,7 +171,9 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
         (["adapters", "show", "nowhere"], "does not exist"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path, monkeypatch, capsys) -> None:
+def test_wrong_input_is_one_line_and_exit_code_2(
+    arguments: list[str], message: str, tmp_path, monkeypatch, capsys
+) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
