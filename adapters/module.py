@@ -65,6 +65,7 @@ class EntityModule(L.LightningModule):
         self.strict_loading = False  # the frozen base is not in the checkpoint
         self.seconds_before = 0.0  # of earlier, interrupted parts of this run
         self.steps_done = 0
+        self.validated_step = -1
         self._started: float | None = None
         self._ended: float | None = None
 
@@ -108,6 +109,9 @@ class EntityModule(L.LightningModule):
 
     def on_train_start(self) -> None:
         self._started = self.clock()
+
+    def on_validation_end(self) -> None:
+        self.validated_step = self.global_step
 
     def on_train_end(self) -> None:
         self._ended = self.clock()

@@ -69,7 +69,7 @@ def keep_best(trainer: L.Trainer, module: EntityModule, data: L.LightningDataMod
     callback = trainer.checkpoint_callback
     assert isinstance(callback, ModelCheckpoint)
     best = float("inf") if callback.best_model_score is None else float(callback.best_model_score)
-    if trainer.global_step % int(trainer.limit_train_batches) or not callback.best_model_path:
+    if module.validated_step != module.steps_done or not callback.best_model_path:
         last = float(trainer.validate(module, data, verbose=False)[0]["val/loss"])
         if last <= best:
             return last

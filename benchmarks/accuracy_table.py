@@ -39,7 +39,7 @@ Read with care:
   memory, so the same seconds may buy a few steps more or less. The budgets are short: methods that learn from nothing
   would go on improving.
 - All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set. Classical
-  methods are tuned on up to 16 training images.
+  methods search their grid on the training images for the same seconds.
 - bytes: the tensors of what learnt (float32), decoder included.
 """
 
@@ -69,6 +69,9 @@ def render(results: Sequence[dict[str, Any]]) -> str:
             fitted = [result for result in rows if result["budget"] == budget and result["method"] != "classical"]
             if not fitted:
                 continue
+            limits = {(result["seconds_limit"], result["steps_limit"]) for result in fitted}
+            if len(limits) > 1:
+                raise InputError(f"results of {name} had several budgets; remove the odd ones and run them again")
             limit = f"{fitted[0]['seconds_limit']:g} s" if budget == "time" else f"{fitted[0]['steps_limit']} steps"
             parts.append(f"At {words} ({limit}):\n\n{budget_table(rows, SETS[name].columns)}\n")
     return "\n".join(parts)

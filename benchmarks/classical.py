@@ -159,12 +159,12 @@ def tune(
     grid = [dict(zip(method.grid, values, strict=True)) for values in product(*method.grid.values())]
     settings = [method(), *(method(**grid[i]) for i in rng.permutation(len(grid)))]
 
-    start, alive, values, tried = time.monotonic(), settings, [], 0
+    start, alive, values, tried = time.process_time(), settings, [], 0
     for part in (1, 2, 3):
         subset = shuffled[: max(len(shuffled) // 3 ** (3 - part), 8)]
         values = []
         for candidate in alive:
-            if values and time.monotonic() - start > seconds_limit * part / 3:
+            if values and time.process_time() - start > seconds_limit * part / 3:
                 break
             values.append(measure(candidate, subset, metric))
         tried = max(tried, len(values))

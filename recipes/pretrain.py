@@ -67,6 +67,8 @@ def pretrain(
     base = run / "base"
     save_base(segmenter.backbone, base)  # type: ignore[arg-type]
     save_pretrained_decoder(base, segmenter.decoder)
+    for file in base.iterdir():
+        file.chmod(0o644)  # safetensors writes for its owner alone
     return base
 
 

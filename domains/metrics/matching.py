@@ -108,8 +108,7 @@ def compare_all(prediction: EntityMap, truths: Sequence[EntityMap]) -> list[Comp
 
 def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(ids, scores) of what lies at least half in the labelled area, cut there."""
-    ids = np.where(labelled, prediction.ids, 0)
-    ids = np.maximum(ids, 0)
+    ids = np.where(labelled, np.maximum(prediction.ids, 0), 0)
     left = np.bincount(ids.ravel(), minlength=prediction.count + 1)
     dropped = np.flatnonzero(2 * left[1:] < prediction.areas) + 1
     if len(dropped):

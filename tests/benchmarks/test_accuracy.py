@@ -14,6 +14,7 @@ from benchmarks.accuracy_job import recipe_of
 from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
 from benchmarks.accuracy_table import render, write_table
 from benchmarks.unet import UNetSegmenter
+from domains.errors import InputError
 
 SIDE = 48
 
@@ -124,3 +125,9 @@ def test_the_table_shows_mean_spread_and_interval_and_marks_the_best() -> None:
     assert "| LoRA | **.550** ± .071 [.400, .600] | 50 | 60 | 1.50 M | 2 |" in text
     assert "| base as it comes | .300 [.200, .400] |" in text
     assert "f1" not in text.partition("| method |")[2].partition("\n")[0]
+
+
+@pytest.mark.parametrize("change", [{"split": "ffffffff"}, {"seconds_limit": 30.0}])
+def test_results_that_cannot_be_compared_give_no_table(change: dict[str, Any]) -> None:
+    with pytest.raises(InputError, match="run them again"):
+        render([result_of("lora", 0, 0.5), {**result_of("lora", 1, 0.6), **change}])
