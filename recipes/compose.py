@@ -46,6 +46,11 @@ def resolved_yaml(recipe: Recipe | PretrainRecipe) -> str:
     return yaml.dump(recipe.model_dump(mode="json", exclude_none=True), Dumper=_Dumper, sort_keys=False, width=120)
 
 
+def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
+    """A checked recipe, changed by `key=value` overrides and checked again."""
+    return check_recipe(Recipe, merge(recipe.model_dump(mode="json", exclude_none=True), parse_overrides(overrides)))
+
+
 def compose(name_or_path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The merged sections, unchecked."""
     merged: dict[str, Any] = {}

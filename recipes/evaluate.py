@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import quiet
 from recipes.build import domain_of
+from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.load import loaded
 from recipes.progress import Progress
@@ -33,7 +35,7 @@ def evaluate(
             f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
         )
     with loaded(adapter, recipe, overrides) as network:
-        parts = network.recipe if data is None else with_data(network.recipe, data)
+        parts = changed(network.recipe, [*on_data(network.recipe, data), *overrides])
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
@@ -65,12 +67,15 @@ def evaluate(
     return result
 
 
-def with_data(recipe: Recipe, data: str) -> Recipe:
-    """The recipe on other data; layout and groups of the old folder do not go with it."""
-    return recipe.model_copy(
-        update={
-            "domain": recipe.domain.model_copy(
-                update={"data": data, "layout": None, "groups": None, "max_images": None}
-            )
-        }
-    )
+def on_data(recipe: Recipe, data: str | None) -> list[str]:
+    """Overrides that put a recipe on other data: groups and layout of its old folder do not go along.
+
+    On its own folder it keeps them, since they decide which images it was trained on.
+    """
+    if data is None or same_folder(data, recipe.domain.data):
+        return []
+    return [f"domain.data={json.dumps(data)}", "domain.layout=null", "domain.groups=null", "domain.max_images=null"]
+
+
+def same_folder(one: str, other: str) -> bool:
+    return one == other or ("sample" not in (one, other) and Path(one).resolve() == Path(other).resolve())

@@ -19,12 +19,13 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import quiet
 from recipes.build import backbone_of, domain_of
-from recipes.compose import load_recipe
-from recipes.evaluate import with_data
+from recipes.compose import changed, load_recipe
+from recipes.evaluate import on_data, same_folder
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
-from recipes.load import BASE, loaded
+from recipes.load import BASE, loaded, own_recipe
 from recipes.progress import Progress
+from recipes.schema import Recipe
 from recipes.tables import text_table
 
 Table = dict[str, dict[str, dict[str, float | None]]]
@@ -42,7 +43,8 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
     if (out / "transfer.json").exists():
         raise InputError(f"{str(out / 'transfer.json')!r} exists; name another --out")
     rows = labels([BASE, *(adapter for adapter in adapters if adapter != BASE)])
-    sets = {label: domain_for(label, folder) for label, folder in data.items()}
+    recipes = [adapter_recipe(adapter) for adapter in rows if adapter != BASE]
+    sets = {label: domain_for(label, folder, recipes) for label, folder in data.items()}
     samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
     table: Table = {}
     bases: dict[str, Backbone] = {}
@@ -74,8 +76,19 @@ def labels(adapters: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def domain_for(label: str, folder: str) -> Domain:
-    return domain_of(with_data(load_recipe(label.partition(":")[0]), folder))
+def domain_for(label: str, folder: str, recipes: Sequence[Recipe]) -> Domain:
+    """The domain of a label on its folder, split as the adapter that was fitted on that folder had it."""
+    name = label.partition(":")[0]
+    for recipe in recipes:
+        if recipe.domain.name == name and same_folder(folder, recipe.domain.data):
+            return domain_of(recipe)
+    recipe = load_recipe(name)
+    return domain_of(changed(recipe, on_data(recipe, folder)))
+
+
+def adapter_recipe(adapter: str) -> Recipe:
+    with opened(Path(adapter)) as folder:
+        return load_recipe(own_recipe(folder))
 
 
 def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:

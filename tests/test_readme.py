@@ -36,6 +36,8 @@ def test_the_domain_example_is_a_domain() -> None:
     assert domain.augmentation()(image=sample.image, mask=sample.truth.ids)["image"].shape == sample.image.shape
 
 
-@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8")))))
+@pytest.mark.parametrize(
+    "target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text(encoding="utf-8"))))
+)
 def test_links_lead_somewhere(target: str) -> None:
     assert (README.parent / target).exists()

@@ -80,7 +80,8 @@ class DenseDecoder(nn.Module):
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         pixels = (images - 0.5) / 0.25
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
-        tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, features, strict=True)], 1)
+        # contiguous: torch 2.13 on a CPU crashes in group norm's backward when a channels-last input needs no gradient
+        tokens = torch.cat([norm(tap.contiguous()) for norm, tap in zip(self.norms, features, strict=True)], 1)
         x = resize(self.tokens(tokens), grid)  # (B, width, H/8, W/8)
         details = self._details(pixels)
         for join, detail, scale in (

@@ -42,7 +42,9 @@ def save(base, tiny_segmenter, tmp_path):
             for parameter in segmenter.parameters():
                 if parameter.requires_grad:
                     parameter += LEARNT * torch.randn_like(parameter) * parameter.std(correction=0).clamp(min=0.1)
-        info = describe(segmenter, attached, InputContract(tile_px=64), "pathology", "discs", metrics={"after": {"ap": 0.5}})
+        info = describe(
+            segmenter, attached, InputContract(tile_px=64), "pathology", "discs", metrics={"after": {"ap": 0.5}}
+        )
         save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
         return tmp_path / name, segmenter
 
@@ -164,7 +166,10 @@ WRONG = {
     "broken info": (lambda folder: (folder / "entity.json").write_text("{"), r"entity.json' is damaged"),
     "info of another form": (lambda folder: (folder / "entity.json").write_text("[]"), r"entity.json' is damaged"),
     "an unknown method": (lambda f: edit(f / "entity.json", method={"name": "lorra"}), r"did you mean 'lora'"),
-    "a huge rank": (lambda f: edit(f / "entity.json", method={"name": "lora", "rank": 10**9}), r"entity.json says 10{9}"),
+    "a huge rank": (
+        lambda f: edit(f / "entity.json", method={"name": "lora", "rank": 10**9}),
+        r"entity.json says 10{9}",
+    ),
     "a huge decoder": (
         lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": 24}),
         r"of another shape",

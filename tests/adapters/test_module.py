@@ -56,10 +56,7 @@ def losses(folder: Path) -> dict[tuple[int, str], float]:
     with (folder / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
     return {
-        (int(row["step"]), key): float(row[key])
-        for row in rows
-        for key in ("loss", "val/loss", "lr")
-        if row.get(key)
+        (int(row["step"]), key): float(row[key]) for row in rows for key in ("loss", "val/loss", "lr") if row.get(key)
     }
 
 

@@ -148,7 +148,8 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
     table = json.loads((out / "transfer.json").read_text())["metrics"]
     assert set(table["pq"]) == {"base", "one"} and set(table["pq"]["one"]) == {"pathology", "industrial"}
     assert "aji" in table and "industrial" not in table["aji"]["one"]
-    assert Image.open(out / "transfer.png").size[0] > 100
+    with Image.open(out / "transfer.png") as picture:
+        assert picture.size[0] > 100
     assert "| one |" in (out / "transfer.md").read_text()
     with (out / "transfer.csv").open() as file:
         assert {row["adapter"] for row in csv.DictReader(file)} == {"base", "one"}
@@ -178,3 +179,22 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path, options, tmp_path, capsys) -> None:
+    """A table of groups decides the split, and goes along to evaluate and transfer on the same folder."""
+    groups = tmp_path / "groups.csv"
+    groups.write_text("file,group\n" + "".join(f"{i}.png,{'abc'[i % 3]}\n" for i in range(6)))
+    out = tmp_path / "run"
+    arguments = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), f"domain.groups={groups}"]
+    assert main([*arguments, *options, "train.steps=1"]) == 0
+    fitted = json.loads((out / "metrics.json").read_text())["metrics"]["after"]
+    file = tmp_path / "numbers.json"
+    assert main(["evaluate", "--adapter", str(out / "adapter"), "--data", str(data), "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["groups"] == 1
+    assert json.loads(file.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
+    sets = ["--data", f"pathology={data}"]
+    assert main(["transfer", "--adapter", str(out / "adapter"), *sets, "--out", str(tmp_path / "t")]) == 0
+    assert (
+        json.loads((tmp_path / "t" / "transfer.json").read_text())["metrics"]["pq"]["run"]["pathology"] == fitted["pq"]
+    )

@@ -111,3 +111,10 @@ def test_entities_are_cropped_to_the_size_before_padding() -> None:
     with torch.no_grad():
         outputs = decoder([torch.randn(1, 20, 4, 4)], torch.rand(1, 3, 32, 32))
     assert decoder.entities(outputs, 0, (30, 25)).shape == (30, 25)
+
+
+def test_it_learns_from_frozen_features_in_any_memory_layout() -> None:
+    """torch 2.13 dies of a segmentation fault in group norm on features that are tokens turned around, as ours are."""
+    tokens = torch.randn(2, 16, 64)  # (B, T, D)
+    features = [tokens.transpose(1, 2).reshape(2, 64, 4, 4)]
+    Dense(width=32).build(64, 1, 8)(features, torch.rand(2, 3, 32, 32))["foreground"].mean().backward()

@@ -35,7 +35,9 @@ def test_distances_are_the_mean_error_over_the_foreground_by_hand() -> None:
     assert float(masked_l1(torch.zeros(1, 1, 1, 3), truth, mask)) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize(("term", "name"), [(BoundaryDistance(), "boundary_distance"), (CentreDistance(), "centre_distance")])
+@pytest.mark.parametrize(
+    ("term", "name"), [(BoundaryDistance(), "boundary_distance"), (CentreDistance(), "centre_distance")]
+)
 def test_true_fields_cost_nothing_and_an_empty_image_neither(term, name: str) -> None:
     ids = [[0] * 9] + [[0, *[1] * 7, 0] for _ in range(7)] + [[0] * 9]
     batch = batch_of(ids)
