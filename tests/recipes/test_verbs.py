@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import Dinov2Config
+from transformers import Dinov2Config, SamConfig
 
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
+from adapters.backbones.sam import SamBackbone
 from cli import main
 from domains.procedural.scene import draw_scene
 
@@ -198,3 +199,22 @@ def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path,
     assert (
         json.loads((tmp_path / "t" / "transfer.json").read_text())["metrics"]["pq"]["run"]["pathology"] == fitted["pq"]
     )
+
+
+def test_sam_and_the_query_decoder_go_through_fit_and_evaluate(data: Path, options, tmp_path, capsys) -> None:
+    torch.manual_seed(0)
+    vision = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 48, "output_channels": 16}
+    size = {"image_size": 64, "patch_size": 16}
+    config = SamConfig(
+        vision_config={**vision, **size, "window_size": 2, "global_attn_indexes": [1], "num_pos_feats": 8},
+        prompt_encoder_config={"hidden_size": 16, **size},
+        mask_decoder_config={"hidden_size": 16, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 16},
+    )
+    folder = tmp_path / "sam"
+    save_base(SamBackbone(SamBackbone.randomised(config), name="sam", taps=(1, 2)), folder)
+    changed = [f"backbone.name={folder}", "train.steps=2", "decoder.name=query", "decoder.queries=6", "decoder.dim=16"]
+    kept = [word for word in options if not word.startswith(("backbone.name", "decoder.", "train.steps"))]
+    arguments = ["fit", "--recipe", "natural", "--data", str(data), "--out", str(tmp_path / "run"), *kept, *changed]
+    assert main(arguments) == 0, capsys.readouterr().err
+    assert main(["adapters", "verify", str(tmp_path / "run" / "adapter")]) == 0
+    assert main(["evaluate", "--adapter", str(tmp_path / "run" / "adapter"), "--split", "test"]) == 0
