@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import lightning as L
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Sampler
 
-from domains.augment import TrainCrops
-from domains.entities import EntityBatch, EntitySample, collate
+from domains.augment import Samples, TrainCrops
+from domains.entities import collate
 
 
 class EntityDataModule(L.LightningDataModule):
@@ -22,8 +22,8 @@ class EntityDataModule(L.LightningDataModule):
 
     def __init__(
         self,
-        train: Dataset[EntitySample],
-        val: Dataset[EntitySample] | None,
+        train: Samples,
+        val: Samples | None,
         augmentation: Any = None,
         crop_px: int = 128,
         batch_size: int = 8,
@@ -38,17 +38,17 @@ class EntityDataModule(L.LightningDataModule):
         self.workers = workers
         self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size)
         self.val = None
-        if val is not None and len(val):  # type: ignore[arg-type]
-            length = min(val_crops, 4 * len(val))  # type: ignore[arg-type]
+        if val is not None and len(val):
+            length = min(val_crops, 4 * len(val))
             self.val = TrainCrops(val, crop_px, None, seed=seed, scale=scale, scale_range=(1, 1), length=length)
 
-    def train_dataloader(self) -> DataLoader[EntityBatch]:
+    def train_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.train)
 
-    def val_dataloader(self) -> DataLoader[EntityBatch] | list[Any]:
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         return self._loader(self.val, rounds=False) if self.val is not None else []
 
-    def _loader(self, crops: TrainCrops, rounds: bool = True) -> DataLoader[EntityBatch]:
+    def _loader(self, crops: TrainCrops, rounds: bool = True) -> DataLoader[Any]:
         return DataLoader(
             crops,
             self.batch_size,

@@ -12,23 +12,23 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
 
+from adapters.decoders import Decoder
 from domains.atomic import atomic_path
 
 WEIGHTS = "entity_decoder.safetensors"
 OPTIONS = "entity_decoder.json"
 
 
-def save_pretrained_decoder(folder: Path, decoder: nn.Module) -> None:
+def save_pretrained_decoder(folder: Path, decoder: Decoder) -> None:
     state = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in decoder.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as path:
         save_file(state, path)
     with atomic_path(folder / OPTIONS) as path:
-        path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")  # type: ignore[call-overload]
+        path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
 
 
-def warm_start(decoder: nn.Module, folder: Path) -> bool:
+def warm_start(decoder: Decoder, folder: Path) -> bool:
     """Pretrained weights into a decoder of the same shape; False, and nothing done, where it has another shape."""
     if not (folder / WEIGHTS).is_file():
         return False

@@ -84,7 +84,7 @@ def describe(
         backbone=segmenter.backbone.config(),
         fingerprint=segmenter.backbone.fingerprint(),
         method=as_json(asdict(method)),
-        decoder=as_json(asdict(segmenter.decoder.options)),  # type: ignore[call-overload]
+        decoder=as_json(asdict(segmenter.decoder.options)),
         input=asdict(contract),
         domain=domain,
         data=data,
@@ -325,9 +325,9 @@ def as_json(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def named(table: Mapping[str, Any], options: Mapping[str, Any], part: str) -> Any:
-    name = options.get("name")
+    name = str(options.get("name"))
     if name not in table:
-        raise InputError(f"the adapter's {part} is {name!r}; {suggest(str(name), table)}")
+        raise InputError(f"the adapter's {part} is {name!r}; {suggest(name, table)}")
     return table[name]
 
 

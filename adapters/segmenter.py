@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapters.backbones import Backbone
+from adapters.decoders import Decoder
 from domains.entities import EntityMap
 
 
@@ -18,7 +20,10 @@ class EntitySegmenter(nn.Module):
     H and W must be multiples of the backbone's stride and of 8; `entities` pads for you.
     """
 
-    def __init__(self, backbone: nn.Module, decoder: nn.Module) -> None:
+    backbone: Backbone
+    decoder: Decoder
+
+    def __init__(self, backbone: Backbone, decoder: Decoder) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder

@@ -54,7 +54,7 @@ def _one(ids: np.ndarray) -> tuple[np.ndarray, ...]:
 
     centres = np.array(ndimage.maximum_position(depth, entity, index), np.float32)  # (N, 2)
     centres = np.concatenate([np.zeros((1, 2), np.float32), centres])[entity]  # (H, W, 2)
-    grid = np.stack(np.mgrid[: ids.shape[0], : ids.shape[1]], -1).astype(np.float32)
+    grid = np.moveaxis(np.mgrid[: ids.shape[0], : ids.shape[1]], 0, -1).astype(np.float32)
     reach = np.linalg.norm(grid - centres, axis=-1)
     farthest = np.concatenate([[1.0], ndimage.maximum(reach, entity, index)])
     centred = reach / np.maximum(farthest, 1.0)[entity]
@@ -75,7 +75,7 @@ def depth_inside(ids: np.ndarray) -> np.ndarray:
     rim = inner_rim(ids)
     if not rim.any():
         return np.where(ids > 0, np.float32(max(ids.shape)), np.float32(0))
-    depth = ndimage.distance_transform_edt(~rim) + 1.0
+    depth = np.asarray(ndimage.distance_transform_edt(~rim)) + 1.0
     return np.where(ids > 0, depth, 0).astype(np.float32)
 
 

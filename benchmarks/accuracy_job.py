@@ -56,7 +56,7 @@ def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     recipe = recipe_of(job, data)
     L.seed_everything(job.seed, verbose=False)
-    domain = opened(recipe.domain)
+    domain = opened(recipe.domain)  # type: ignore[arg-type]  # pydantic makes frozen models hashable
     test = domain.dataset("test")
     entities = entities_by_stratum(test)
     result = classical_result(job, domain) if job.method == "classical" else network_result(job, recipe, domain)

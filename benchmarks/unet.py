@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from monai.networks.nets.unet import UNet
 from torch import Tensor, nn
 
+from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import FIELDS, Dense, DenseDecoder
 from adapters.segmenter import EntitySegmenter
 
@@ -22,7 +23,7 @@ class UNetSegmenter(EntitySegmenter):
     """Images (B, 3, H, W) in [0, 1], H and W multiples of 16, to the dense decoder's fields (B, 1, H, W) in logits."""
 
     def __init__(self, options: Dense | None = None) -> None:
-        super().__init__(NoBackbone(), UNetDecoder(options or Dense()))
+        super().__init__(NoBackbone(), UNetDecoder(options or Dense()))  # type: ignore[arg-type]
 
 
 class NoBackbone(nn.Module):
@@ -35,7 +36,7 @@ class NoBackbone(nn.Module):
         return []
 
 
-class UNetDecoder(nn.Module):
+class UNetDecoder(Decoder):
     """The U-Net, its output channels the fields; the thresholds of its decode are those of `Dense`."""
 
     def __init__(self, options: Dense) -> None:

@@ -7,7 +7,6 @@ goes on with --resume from its last round, to the same losses.
 from __future__ import annotations
 
 import json
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     contract = contract_of(recipe, pixel_size(train))
 
     before = measured("before", segmenter, test, domain, contract)
-    shown = [segment(segmenter, Photograph(sample.image), contract) for sample in islice(test, PREVIEWS)]
+    shown = {i: segment(segmenter, Photograph(test[i].image), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
     module = module_of(recipe, segmenter)
     data = data_of(recipe, domain, train, val)
@@ -173,12 +172,18 @@ def pixel_size(dataset: Any) -> float | None:
     return float(np.median(known)) if known else None
 
 
+def spread(count: int, most: int) -> list[int]:
+    """Up to `most` indices, evenly over all: data sets are sorted by kind or patient."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
+
+
 def preview(
-    path: Path, segmenter: EntitySegmenter, test: Any, before: list[EntityMap], contract: InputContract
+    path: Path, segmenter: EntitySegmenter, test: Any, before: dict[int, EntityMap], contract: InputContract
 ) -> None:
     """A row per image: as it is, truth, before, after."""
     rows = []
-    for sample, then in zip(islice(test, len(before)), before, strict=True):
+    for i, then in before.items():
+        sample = test[i]
         now = segment(segmenter, Photograph(sample.image), contract)
         shown = [("truth", sample.truth), ("before", then), ("after", now)]
         pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in shown]

@@ -65,7 +65,7 @@ def pretrain(
     trainer.fit(module, data, ckpt_path=str(last) if resume and last.exists() else None)
     keep_best(trainer, module, data)
     base = run / "base"
-    save_base(segmenter.backbone, base)  # type: ignore[arg-type]
+    save_base(segmenter.backbone, base)
     save_pretrained_decoder(base, segmenter.decoder)
     for file in base.iterdir():
         file.chmod(0o644)  # safetensors writes for its owner alone

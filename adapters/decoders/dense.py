@@ -15,10 +15,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 from torch import Tensor, nn
 
+from adapters.decoders.decoder import Decoder
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
@@ -48,7 +50,7 @@ class Dense:
         return DenseDecoder(self, backbone_dim, taps)
 
 
-class DenseDecoder(nn.Module):
+class DenseDecoder(Decoder):
     """Fields from a feature pyramid and the image.
 
     forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of 8
@@ -144,7 +146,7 @@ def decode(fields: Mapping[str, np.ndarray], options: Dense) -> EntityMap:
     level = np.round(np.where(foreground, core, 0) * 1000).astype(np.int32)
     # not skimage's h_maxima: of two peaks of equal height it keeps both, however shallow the saddle between them
     cut = reconstruction(level - max(1, round(options.seed_height * 1000)), level)
-    seeds, _ = ndimage.label(local_maxima(cut) & foreground, np.ones((3, 3)))
+    seeds = label(local_maxima(cut) & foreground, connectivity=2)
     ids = watershed(-level, seeds, mask=foreground).astype(np.int32)
     count = int(ids.max())
     index = np.arange(1, count + 1)

@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapters.decoders.decoder import Decoder
 from domains.entities import EntityMap
 from domains.errors import InputError
 
@@ -62,7 +63,7 @@ class Query:
         return QueryDecoder(self, backbone_dim, taps)
 
 
-class QueryDecoder(nn.Module):
+class QueryDecoder(Decoder):
     """Masks, objectness and predicted IoU of Q queries.
 
     forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of `mask_stride`
