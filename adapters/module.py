@@ -59,7 +59,7 @@ class EntityModule(L.LightningModule):
         """clock: gives seconds; `time.process_time` for benchmarks, where other load on the machine must not count."""
         super().__init__()
         self.clock = clock
-        self.segmenter = segmenter
+        self.segmenter = segmenter.train()  # models come from disk, and from measuring, in evaluation mode
         self.loss = loss
         self.options = options or TrainOptions()
         self.strict_loading = False  # the frozen base is not in the checkpoint

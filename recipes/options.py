@@ -100,7 +100,7 @@ class Dense(Options):
     """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
     foreground_threshold: Share = 0.5
     """Pixels whose foreground score is above it belong to an entity."""
-    seed_height: Share = 0.1
+    seed_height: Share = 0.2
     """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own."""
     smoothing_px: NotNegative = 1.0
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""

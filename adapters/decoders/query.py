@@ -4,10 +4,9 @@ After Mask2Former (Cheng et al., CVPR 2022, https://arxiv.org/abs/2112.01527): i
 features only where its own last mask lies, then to the other queries. The pyramid is several blocks of one frozen
 ViT, as in PMT: layer after layer, from the deepest tap to the shallowest, and again.
 
-Departures: a query starts from the features at an anchor point (as in Anchor DETR, https://arxiv.org/abs/2109.07107)
-instead of from a learned vector alone, since learned slots have to find their places first; mask features see
-positions, so that two entities that look alike can be told apart; tokens meet a light stem on the image, so
-that masks are finer than a patch.
+Departures: mask features see positions, so that two entities that look alike can be told apart; tokens meet a light
+stem on the image, so that masks are finer than a patch. Queries that start from the features at anchor points (Anchor
+DETR) were tried and learned more slowly than these, which start from learned vectors alone.
 """
 
 from __future__ import annotations
@@ -79,9 +78,8 @@ class QueryDecoder(Decoder):
             nn.Sequential(nn.LayerNorm(backbone_dim), nn.Linear(backbone_dim, dim)) for _ in range(taps)
         )
         self.mask_features = MaskFeatures(dim, options.mask_stride, options.detail_channels)
-        self.content = nn.Parameter(torch.randn(options.queries, dim) * 0.02)
-        self.start = nn.Linear(dim, dim)
-        self.place = nn.Linear(dim, dim)
+        self.content = nn.Parameter(torch.randn(options.queries, dim))
+        self.places = nn.Parameter(torch.randn(options.queries, dim))
         self.layers = nn.ModuleList(QueryLayer(dim, options.heads) for _ in range(options.layers))
         self.norm = nn.LayerNorm(dim)
         self.to_mask = mlp(dim, dim, self.mask_features.channels)
@@ -94,17 +92,14 @@ class QueryDecoder(Decoder):
         taps = zip(self.projections, features, strict=True)
         levels = [project(x.flatten(2).mT) for project, x in taps]  # (B, T, dim)
         cells = sine_positions(grid_points(grid, images.device), self.options.dim)  # (T, dim)
-        anchors = spread_points(self.options.queries, images.device)  # (Q, 2)
-        places = self.place(sine_positions(anchors, self.options.dim))  # (Q, dim)
-        joined = torch.stack(levels).mean(0)  # (B, T, dim)
-        queries = self.content + self.start(at_points(joined + cells, grid, anchors))  # (B, Q, dim)
-        maps = self.mask_features(joined + cells, grid, images)  # (B, C, H/s, W/s)
+        maps = self.mask_features(torch.stack(levels).mean(0) + cells, grid, images)  # (B, C, H/s, W/s)
+        queries = self.content.expand(len(images), -1, -1)  # (B, Q, dim)
 
         predictions = [self._predict(queries, maps)]
         for i, layer in enumerate(self.layers):
             tokens = levels[-1 - i % len(levels)]
             allowed = where_masked(predictions[-1]["mask_logits"], grid)  # (B, 1, Q, T)
-            queries = layer(queries, places, tokens, cells, allowed)
+            queries = layer(queries, self.places, tokens, cells, allowed)
             predictions.append(self._predict(queries, maps))
         return {**predictions[-1], "auxiliary": predictions[:-1]}
 
@@ -214,22 +209,6 @@ def grid_points(grid: Sequence[int], device: torch.device) -> Tensor:
     """(T, 2) centres of a grid's cells, y and x in [0, 1] of the image, row by row."""
     y, x = ((torch.arange(cells, device=device) + 0.5) / cells for cells in grid)
     return torch.cartesian_prod(y, x)
-
-
-def spread_points(count: int, device: torch.device) -> Tensor:
-    """(count, 2) points spread evenly over the unit square, for any count: the R2 sequence.
-
-    Its steps are 1/p and 1/p^2, p = 1.3247... the root of p^3 = p + 1 (Roberts, 2018).
-    """
-    steps = torch.tensor([0.7548776662466927, 0.5698402909980532], dtype=torch.float64, device=device)
-    return (0.5 + torch.arange(1, count + 1, device=device)[:, None] * steps).frac().float()
-
-
-def at_points(tokens: Tensor, grid: Sequence[int], points: Tensor) -> Tensor:
-    """(B, N, dim): tokens (B, T, dim) of a grid, interpolated at points (N, 2), y and x in [0, 1]."""
-    maps = tokens.float().mT.unflatten(2, tuple(grid))  # (B, dim, h, w); grid_sample wants the points' float32
-    where = (points.flip(-1) * 2 - 1).expand(len(maps), 1, -1, -1)  # (B, 1, N, 2), x before y in [-1, 1]
-    return F.grid_sample(maps, where, padding_mode="border", align_corners=False)[:, :, 0].mT
 
 
 def paint(logits: Tensor, quality: Tensor, size: tuple[int, int], options: Query) -> EntityMap:

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters.decoders.query import Query, at_points, grid_points, sine_positions, spread_points, where_masked
+from adapters.decoders.query import Query, grid_points, sine_positions, where_masked
 from adapters.losses import DEFAULT_LOSSES, build_loss
 from domains.entities import EntityBatch
 from domains.errors import InputError
@@ -81,19 +81,6 @@ def test_positions_tell_all_cells_apart() -> None:
     positions = sine_positions(grid_points((5, 7), torch.device("cpu")), 64)
     assert positions.shape == (35, 64)
     assert F.pdist(positions).min() > 0.5
-
-
-@pytest.mark.parametrize("count", [1, 10, 100, 333])
-def test_anchors_are_spread_over_the_image(count: int) -> None:
-    points = spread_points(count, torch.device("cpu"))
-    assert points.shape == (count, 2) and points.min() >= 0 and points.max() < 1
-    if count > 1:
-        assert F.pdist(points).min() > 0.5 / math.sqrt(count)  # a square grid's distance is 1 / sqrt(count)
-
-
-def test_features_at_cell_centres_are_the_cells_own() -> None:
-    tokens = torch.randn(2, 15, 4)
-    torch.testing.assert_close(at_points(tokens, (3, 5), grid_points((3, 5), torch.device("cpu"))), tokens)
 
 
 def drawn_outputs() -> dict[str, Any]:
@@ -187,7 +174,7 @@ def test_it_learns_two_images_by_heart_from_random_frozen_features() -> None:
     decoder = SMALL.build(24, 2, 8)
     loss = build_loss(DEFAULT_LOSSES["query"] | {"set": {"points": 128}})
     optimiser = torch.optim.AdamW(decoder.parameters(), lr=2e-3)
-    for _ in range(120):
+    for _ in range(100):
         optimiser.zero_grad()
         sum(loss(decoder(features, batch.images), batch).values()).backward()  # type: ignore[union-attr]
         torch.nn.utils.clip_grad_norm_(decoder.parameters(), 1.0)
