@@ -46,7 +46,7 @@ DEFAULT_LOSSES: dict[str, dict[str, dict[str, float]]] = {
     },
     "query": {"set": {"weight": 1.0}, "partition": {"weight": 0.5}},
 }
-"""Decoder -> term -> options, as a recipe's `loss:` section writes them."""
+"""Decoder -> term -> options, as a recipe's `losses:` section writes them."""
 
 PROVIDERS = {
     "foreground": "decoder.name=dense",
@@ -80,10 +80,10 @@ class EntityLoss:
     def __init__(self, terms: Mapping[str, Term]) -> None:
         for name, term in terms.items():
             if not (isfinite(term.weight) and term.weight >= 0):
-                raise InputError(f"loss.{name}.weight is {term.weight!r}; it must be 0 or more")
+                raise InputError(f"losses.{name}.weight is {term.weight!r}; it must be 0 or more")
         self.terms = {name: term for name, term in terms.items() if term.weight > 0}
         if not self.terms:
-            raise InputError("every loss term has weight 0; give at least one a positive loss.<term>.weight")
+            raise InputError("every loss term has weight 0; give at least one a positive losses.<term>.weight")
 
     def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> dict[str, Tensor]:
         precise = Outputs(in_float32(outputs))

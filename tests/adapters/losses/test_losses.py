@@ -85,7 +85,7 @@ def test_an_unknown_term_is_refused_with_a_near_one() -> None:
 
 @pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
 def test_a_weight_that_is_no_weight_is_refused(weight: float) -> None:
-    with pytest.raises(InputError, match=r"loss\.boundary\.weight is"):
+    with pytest.raises(InputError, match=r"losses\.boundary\.weight is"):
         EntityLoss({"boundary": Boundary(weight=weight)})
 
 
