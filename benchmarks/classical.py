@@ -152,7 +152,8 @@ def tune(
 
     Every setting is tried on a ninth of the samples (eight at least), the best third of them on a third, the best third
     of those on all. Each round has a third of the time; one that runs out of it goes on with what it has seen, at
-    least one setting. Settings come in random order, the defaults first. metric: a key of `METRICS`.
+    least one setting. Time is CPU time of this process, so that other work on the machine costs no settings. Settings
+    come in random order, the defaults first. metric: a key of `METRICS`.
     """
     rng = np.random.default_rng(seed)
     shuffled = [samples[i] for i in rng.permutation(len(samples))]
