@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -271,7 +273,7 @@ def verify(path: Path, backbone_name: str | None = None) -> str:
 
 
 def pack(folder: Path, file: Path) -> None:
-    """The folder's known files in one zip; nothing else that lies there goes with it."""
+    """The folder's known files in one zip; nothing else that lies there goes with it, nor where the data lie."""
     read_info(folder)
     if file.exists():
         raise InputError(f"{str(file)!r} exists; name another file")
@@ -280,10 +282,25 @@ def pack(folder: Path, file: Path) -> None:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in FILES:
                 if (folder / name).is_file():
-                    archive.writestr(zipfile.ZipInfo(name), (folder / name).read_bytes(), zipfile.ZIP_DEFLATED)
+                    content = (folder / name).read_bytes()
+                    content = without_folders(content) if name == RECIPE else content
+                    archive.writestr(zipfile.ZipInfo(name), content, zipfile.ZIP_DEFLATED)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def without_folders(recipe_yaml: bytes) -> bytes:
+    """A recipe whose data and groups are names: the folders they lie in are nobody's business."""
+    try:
+        recipe = yaml.safe_load(recipe_yaml)
+    except yaml.YAMLError as error:
+        raise InputError(f"the adapter's {RECIPE} is damaged; get the adapter again") from error
+    domain = recipe.get("domain") if isinstance(recipe, dict) else None
+    for key in ("data", "groups"):
+        if isinstance(domain, dict) and isinstance(domain.get(key), str):
+            domain[key] = re.split(r"[\\/]", domain[key].rstrip("\\/"))[-1]
+    return yaml.safe_dump(recipe, sort_keys=False).encode()
 
 
 def unpack(file: Path, folder: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,14 @@ from torch import Tensor, nn
 from adapters.backbones import Backbone
 from adapters.decoders import Decoder
 from domains.entities import EntityMap
+
+
+class Output(NamedTuple):
+    """A batch's outputs, the place in it of one image, and that image's (height, width) before padding."""
+
+    outputs: dict[str, Any]
+    index: int
+    size: tuple[int, int]
 
 
 class EntitySegmenter(nn.Module):
@@ -34,20 +43,23 @@ class EntitySegmenter(nn.Module):
             features = self.backbone(images)
         return self.decoder(features, images)
 
-    @torch.inference_mode()
     def entities(self, images: Sequence[np.ndarray]) -> list[EntityMap]:
-        """Images of any sizes, each (H, W, 3) uint8, to their entities, images of one padded size together."""
+        """Images of any sizes, each (H, W, 3) uint8, to their entities."""
+        return [self.decoder.entities(found.outputs, found.index, found.size) for found in self.outputs(images)]
+
+    @torch.inference_mode()
+    def outputs(self, images: Sequence[np.ndarray]) -> list[Output]:
+        """What the decoder says of each image, before it becomes entities; images of one padded size go together."""
         multiple = int(np.lcm(self.backbone.stride, 8))
         padded = [pad_to(to_tensor(image), multiple) for image in images]
-        results: list[EntityMap | None] = [None] * len(images)
+        results: dict[int, Output] = {}
         device = next(self.decoder.parameters()).device
         for size in sorted({x.shape[-2:] for x in padded}):
             members = [i for i, x in enumerate(padded) if x.shape[-2:] == size]
             outputs = self(torch.stack([padded[i] for i in members]).to(device))
             for position, i in enumerate(members):
-                height, width = images[i].shape[:2]
-                results[i] = self.decoder.entities(outputs, position, (height, width))
-        return results  # type: ignore[return-value]
+                results[i] = Output(outputs, position, images[i].shape[:2])  # type: ignore[arg-type]
+        return [results[i] for i in range(len(images))]
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

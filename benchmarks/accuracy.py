@@ -22,7 +22,7 @@ sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolv
 
 import typer  # noqa: E402
 
-from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs  # noqa: E402
+from benchmarks.accuracy_plan import BUDGETS, METHODS, SETS, Job, jobs  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 
@@ -32,7 +32,7 @@ def main(
     set_: Annotated[list[str] | None, typer.Option("--set", help=f"of {', '.join(SETS)}; all by default")] = None,
     method: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(METHODS)}; all by default")] = None,
     seed: Annotated[list[int] | None, typer.Option(help="those of the set by default")] = None,
-    budget: Annotated[str, typer.Option(help="time, steps or both")] = "both",
+    budget: Annotated[list[str] | None, typer.Option(help="of time, steps, minutes; the first two by default")] = None,
     seconds: Annotated[float | None, typer.Option(help="CPU-seconds of fitting, instead of the set's")] = None,
     steps: Annotated[int | None, typer.Option(help="optimiser steps, instead of the set's")] = None,
     out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "results",
@@ -45,16 +45,14 @@ def main(
 
         write_table(out, out.parent / "accuracy.md")
         return
-    known = {"--set": (set_, SETS), "--method": (method, METHODS)}
+    known = {"--set": (set_, SETS), "--method": (method, METHODS), "--budget": (budget, BUDGETS)}
     for option, (values, table_) in known.items():
         for value in values or ():
             if value not in table_:
                 raise typer.BadParameter(f"{value!r}; known: {', '.join(table_)}", param_hint=option)
     if data is None or not data.is_dir():
         raise typer.BadParameter(f"wanted the folder that holds {', '.join(SETS)}, got {data}", param_hint="--data")
-    if budget not in ("time", "steps", "both"):
-        raise typer.BadParameter(f"{budget!r}; known: time, steps, both", param_hint="--budget")
-    budgets = ("time", "steps") if budget == "both" else (budget,)
+    budgets = budget or ("time", "steps")
     every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps))
     first, count = map(int, shard.split("/"))
     sys.exit(run_all(every[first::count], data, out))

@@ -16,6 +16,7 @@ from typing import Any
 import lightning as L
 import torch
 
+from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
 from adapters.folder import plain_state
 from adapters.inference import measure
@@ -36,6 +37,8 @@ from recipes.schema import DomainSection, Recipe
 
 VALIDATIONS = 3
 VAL_CROPS = 24
+LONG_VALIDATIONS = 8  # in the budget of minutes
+LONG_VAL_CROPS = 64
 ENOUGH_STEPS = 10**6  # under a budget of time
 WARMUP_STEPS = 8  # the recipes' 20 would be half of what some methods do in these budgets
 
@@ -65,7 +68,7 @@ def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
         "method": job.method,
         "budget": job.budget,
         "seed": job.seed,
-        "seconds_limit": job.seconds if job.budget == "time" else None,
+        "seconds_limit": job.seconds if job.budget in ("time", "minutes") else None,
         "steps_limit": job.steps if job.budget == "steps" else None,
         **result,
         "images": len(test),  # type: ignore[arg-type]
@@ -107,7 +110,7 @@ def recipe_of(job: Job, data: Path) -> Recipe:
     groups = data / "index" / f"{job.set}.csv"
     if groups.is_file():
         overrides.append(f"domain.groups={groups}")
-    if job.budget == "time":
+    if job.budget in ("time", "minutes"):
         overrides += [f"train.steps={ENOUGH_STEPS}", f"train.seconds={job.seconds}"]
     else:
         overrides += [f"train.steps={job.steps}", "train.seconds=null"]
@@ -119,11 +122,15 @@ def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
     method = None if job.method == "unet" else method_of(recipe)
     segmenter = UNetSegmenter() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
-    fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val)
+    long = job.budget == "minutes"
+    fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)
+    contract = contract_of(recipe, pixel_size(train))
+    calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
     start = time.process_time()
-    found = measure(segmenter, test, MetricSet(domain.metrics()), contract_of(recipe, pixel_size(train)))  # type: ignore[arg-type]
+    found = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     return {
         **numbers(found),
+        "calibration": None if calibration is None else asdict(calibration),
         "eval_cpu_s": round(time.process_time() - start, 1),
         **costs(fitted),
         "bytes": 0 if job.method == "base" else saved_bytes(segmenter, method),
@@ -131,18 +138,19 @@ def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
     }
 
 
-def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, val: Any) -> Fitted:
-    """Train as `cli.py fit` does, by the process's own clock; the best of about `VALIDATIONS` states is kept."""
+def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, val: Any, long: bool) -> Fitted:
+    """Train as `cli.py fit` does, by the process's own clock; the best of a few validated states is kept."""
+    validations, val_crops = (LONG_VALIDATIONS, LONG_VAL_CROPS) if long else (VALIDATIONS, VAL_CROPS)
     options = recipe.train
     module = module_of(recipe, segmenter)
     module.clock = time.process_time
 
     def data(round_steps: int) -> EntityDataModule:
         domain_options = (domain.augmentation(), recipe.domain.crop_px, options.batch_size, round_steps, options.seed)
-        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, val_crops=VAL_CROPS)
+        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, val_crops=val_crops)
 
     whole = options.steps if options.seconds is None else options.seconds / seconds_per_step(module, data(3))
-    round_steps = max(1, round(whole / VALIDATIONS))
+    round_steps = max(1, round(whole / validations))
     start_cpu, start_wall = time.process_time(), time.monotonic()
     with tempfile.TemporaryDirectory() as run:
         precision = best_precision(options.precision, "cpu")

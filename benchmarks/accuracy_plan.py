@@ -22,6 +22,10 @@ class Set:
     """Optimiser steps, at the same number for every method."""
 
 
+MINUTES = 600.0
+"""CPU-seconds of the budget `minutes`: five minutes on two cores."""
+BUDGETS = ("time", "steps", "minutes")
+
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f")
 SETS: dict[str, Set] = {
@@ -48,7 +52,11 @@ METHODS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Job:
-    """One method on one set within one budget: `time`, `steps`, or `none` where nothing is fitted."""
+    """One method on one set within one budget of `BUDGETS`, or `none` where nothing is fitted.
+
+    `time` and `steps` are short, and every decode has its default thresholds. In `minutes` thresholds are calibrated
+    on the validation split after fitting, those of the base as it comes too.
+    """
 
     set: str
     method: str
@@ -78,13 +86,14 @@ def jobs(
                     continue
                 for method in methods:
                     own = budget_of(method, budget)
-                    if own is None or (own == "none" and seed):
+                    if own is None or (method == "base" and seed):
                         continue
-                    yield Job(name, method, own, seed, seconds or SETS[name].seconds, steps or SETS[name].steps)
+                    limit = MINUTES if own == "minutes" else SETS[name].seconds
+                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps)
 
 
 def budget_of(method: str, budget: str) -> str | None:
-    """The base has no budget and classical methods no steps: they have one job, that of the time budget."""
+    """The base has no budget where thresholds stay, and classical methods no steps: the short budgets share one job."""
     if method in ("base", "classical") and budget == "steps":
         return None
-    return "none" if method == "base" else budget
+    return "none" if method == "base" and budget == "time" else budget

@@ -13,6 +13,7 @@ from typing import Any
 import lightning as L
 import numpy as np
 
+from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
 from adapters.folder import describe, save_adapter
 from adapters.inference import InputContract, measure, segment
@@ -34,6 +35,7 @@ from recipes.progress import Progress
 from recipes.schema import Recipe
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
+from recipes.verdict import against_base, validation_curve, what_would_help
 
 PREVIEWS = 6
 
@@ -61,6 +63,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
+        if recipe.train.calibrate:
+            print(calibrate(segmenter, val, domain.metrics, domain.headline, contract))  # type: ignore[arg-type]
         states["after"] = measured("after", segmenter, test, domain, contract)
 
     values = {state: found.compute() for state, found in states.items()}
@@ -75,6 +79,9 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: python cli.py fit --recipe {run / 'recipe.yaml'} --out {run} --resume")
         return run
     print(before_after(states["before"], states["after"], domain.headline))
+    print(against_base(states["before"], states["after"], domain.headline))
+    curve = validation_curve(run / "history.csv")
+    print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(train)))  # type: ignore[arg-type]
     adapter = run / "adapter"
     size = sum(file.stat().st_size for file in adapter.iterdir())
     print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")

@@ -10,7 +10,7 @@ from pathlib import Path
 from adapters.backbones import Backbone
 from adapters.folder import RECIPE, load_adapter, opened
 from adapters.inference import InputContract
-from adapters.methods import METHODS
+from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
 from domains.errors import InputError
 from recipes.build import backbone_of, contract_of, segmenter_of
@@ -50,6 +50,7 @@ def loaded(
         parts = load_recipe(recipe or own_recipe(folder), overrides)
         changed = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, changed)
+        merge(segmenter.backbone)
         yield Loaded(adapter, segmenter, info.contract, parts)
 
 

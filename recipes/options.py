@@ -106,6 +106,8 @@ class Dense(Options):
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
     min_area_px: Natural = 12
     """Smaller entities are dropped."""
+    min_score: Share = 0.0
+    """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
 
 
 class Query(Options):

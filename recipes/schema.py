@@ -147,6 +147,8 @@ class TrainSection(Options):
     """Gradients are clipped to this norm."""
     validate_every: Count = 50
     """Steps between two looks at the validation split; checkpoints are written then."""
+    calibrate: bool = True
+    """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the machine is faster with it."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

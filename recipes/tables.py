@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
-
 from domains.metrics import MetricSet
+from recipes.verdict import paired_intervals
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> str:
@@ -27,13 +26,12 @@ def before_after(before: MetricSet, after: MetricSet, headline: str) -> str:
     """A row per metric with its 95 % interval by group bootstrap, and the paired difference with its own."""
     was, now = before.compute(), after.compute()
     spans_was, spans_now = before.interval(), after.interval()
-    paired = {key: after.resample()[key] - values for key, values in before.resample().items()}
+    paired = paired_intervals(before, after)
     rows = [["metric", "before", "after", "change"]]
     for key in [headline, *(key for key in was if key != headline)]:
-        low, high = (
-            np.nanpercentile(paired[key], [2.5, 97.5]) if np.isfinite(paired[key]).any() else (math.nan, math.nan)
-        )
-        change = "" if math.isnan(now[key] - was[key]) else f"{now[key] - was[key]:+.3f} [{low:+.3f}, {high:+.3f}]"
+        low, high = paired[key]
+        span = "" if math.isnan(low) else f" [{low:+.3f}, {high:+.3f}]"
+        change = "" if math.isnan(now[key] - was[key]) else f"{now[key] - was[key]:+.3f}{span}"
         rows.append([key, with_span(was[key], spans_was[key]), with_span(now[key], spans_now[key]), change])
     note = f"test split, {len(before)} images in {len(set(before.groups))} groups; [95 % interval, groups resampled]"
     return f"{text_table(rows)}\n{note}"

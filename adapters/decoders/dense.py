@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import gcd
+from typing import ClassVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
-from skimage.measure import label
-from skimage.morphology import local_maxima, reconstruction
-from skimage.segmentation import watershed
 from torch import Tensor, nn
 
+from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
+LEVELS = 1000  # of the core field, between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,17 @@ class Dense:
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
     min_area_px: int = 12
     """Smaller entities are dropped."""
+    min_score: float = 0.0
+    """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
+
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
+        "seed_height": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
+        "smoothing_px": (0.5, 1.0, 2.0),
+        "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
+        "min_area_px": (12, 40, 100),
+    }
+    """Option -> what calibration tries."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> DenseDecoder:
         return DenseDecoder(self, backbone_dim, taps)
@@ -142,16 +153,12 @@ def decode(fields: Mapping[str, np.ndarray], options: Dense) -> EntityMap:
         return EntityMap(np.zeros(foreground.shape, np.int32), scores=np.zeros(0, np.float32))
     core = (fields["boundary_distance"] + 1 - fields["boundary"]) / 2
     core = ndimage.gaussian_filter(core, options.smoothing_px) if options.smoothing_px else core
-    # whole levels: exact plateaus, and a reconstruction four times as fast as in float
-    level = np.round(np.where(foreground, core, 0) * 1000).astype(np.int32)
-    # not skimage's h_maxima: of two peaks of equal height it keeps both, however shallow the saddle between them
-    cut = reconstruction(level - max(1, round(options.seed_height * 1000)), level)
-    seeds = label(local_maxima(cut) & foreground, connectivity=2)
-    ids = watershed(-level, seeds, mask=foreground).astype(np.int32)
-    count = int(ids.max())
-    index = np.arange(1, count + 1)
-    areas = np.bincount(ids.ravel(), minlength=count + 1)[1:]
-    scores = ndimage.mean(fields["foreground"], ids, index) * ndimage.maximum(core, ids, index)
-    small = index[areas < options.min_area_px]
-    ids[np.isin(ids, small)] = 0
+    level = np.round(core * LEVELS).astype(np.int32)  # whole levels: exact plateaus
+    ids, peaks = merge_shallow(*basins(level, foreground), level, round(options.seed_height * LEVELS))
+    areas = np.bincount(ids.ravel(), minlength=len(peaks))[1:]
+    inside = np.bincount(ids.ravel(), fields["foreground"].ravel(), len(peaks))[1:] / np.maximum(areas, 1)
+    scores = inside * peaks[1:] / LEVELS
+    index = np.arange(1, len(peaks))
+    dropped = index[(areas < options.min_area_px) | (scores < options.min_score)]
+    ids[np.isin(ids, dropped)] = 0
     return EntityMap.from_ids(ids, np.clip(scores, 0, 1).astype(np.float32))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -49,6 +49,12 @@ class Query:
     """Pixels whose mask score is above it belong to the entity."""
     min_area_px: int = 8
     """Smaller entities are dropped."""
+
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "score_threshold": (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        "mask_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+    }
+    """Option -> what calibration tries."""
 
     def __post_init__(self) -> None:
         if self.mask_stride not in (2, 4, 8):

@@ -2,7 +2,7 @@
 
 from adapters.methods.controls import Biases, DecoderOnly, Full, Norms
 from adapters.methods.lora import Lora
-from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, peft_config
+from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, merge, peft_config
 
 METHODS: dict[str, type[Method]] = {
     "lora": Lora,
@@ -12,4 +12,4 @@ METHODS: dict[str, type[Method]] = {
     "full": Full,
 }
 
-__all__ = ["METHODS", "Method", "adapter_state", "detach", "load_adapter_state", "peft_config"]
+__all__ = ["METHODS", "Method", "adapter_state", "detach", "load_adapter_state", "merge", "peft_config"]

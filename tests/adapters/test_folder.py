@@ -9,11 +9,24 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import FILES, describe, load_adapter, opened, pack, read_info, save_adapter, show, unpack, verify
+from adapters.folder import (
+    FILES,
+    RECIPE,
+    describe,
+    load_adapter,
+    opened,
+    pack,
+    read_info,
+    save_adapter,
+    show,
+    unpack,
+    verify,
+)
 from adapters.inference import InputContract
 from adapters.methods import METHODS
 from adapters.segmenter import EntitySegmenter
@@ -103,9 +116,22 @@ def test_pack_and_unpack_give_the_same_files(save, tmp_path) -> None:
     pack(folder, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
     for file in folder.iterdir():
-        assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
+        if file.name != RECIPE:
+            assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
     assert "whole" in verify(tmp_path / "adapter.zip")
     assert "lora" in show(tmp_path / "adapter.zip")
+
+
+@pytest.mark.parametrize("folder", ["/home/me/secret/", "C:\\Users\\me\\secret\\"])
+def test_a_packed_recipe_does_not_say_where_the_data_lie(save, tmp_path, folder: str) -> None:
+    adapter, _ = save()
+    recipe = {"domain": {"name": "pathology", "data": f"{folder}nuclei", "groups": f"{folder}groups.csv"}}
+    (adapter / RECIPE).write_text(yaml.safe_dump(recipe))
+    pack(adapter, tmp_path / "adapter.zip")
+    unpack(tmp_path / "adapter.zip", tmp_path / "again")
+    shared = yaml.safe_load((tmp_path / "again" / RECIPE).read_text())
+    assert shared == {"domain": {"name": "pathology", "data": "nuclei", "groups": "groups.csv"}}
+    assert yaml.safe_load((adapter / RECIPE).read_text()) == recipe
 
 
 def test_adapters_of_one_base_are_swapped_on_it(save) -> None:

@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.sam import SamBackbone
-from adapters.methods import adapter_state, load_adapter_state, peft_config
+from adapters.methods import adapter_state, detach, load_adapter_state, merge, peft_config
 from adapters.methods.lora import Lora
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
@@ -123,6 +123,26 @@ def test_the_peft_configuration_names_its_base_and_is_written_alike_every_time(t
     assert written["auto_mapping"]["base_model_class"] == "SamModel"
     assert (written["r"], written["lora_alpha"]) == (8, 16)
     assert written["target_modules"] == backbone.targets(("qkv", "out"))
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+@pytest.mark.parametrize("model_type", ["dinov2", "sam"])
+def test_a_merged_adapter_gives_its_features_and_leaves_the_base_to_the_bit(model_type, method):
+    backbone = tiny_backbone(model_type)
+    images = tiny_images(backbone)
+    bare = {name: tensor.clone() for name, tensor in backbone.base_parameters().items()}
+    fingerprint = backbone.fingerprint()
+    method.attach(backbone)
+    train(backbone)
+    with torch.no_grad():
+        expected, state = backbone(images), adapter_state(backbone, method)
+        merge(backbone)
+        merge(backbone)  # twice is once
+        torch.testing.assert_close(backbone(images), expected, atol=1e-5, rtol=1e-4)
+    assert backbone.fingerprint() == fingerprint
+    assert all(torch.equal(state[name], tensor) for name, tensor in adapter_state(backbone, method).items())
+    detach(backbone)
+    assert all(torch.equal(bare[name], tensor) for name, tensor in backbone.base_parameters().items())
 
 
 def test_saved_weights_come_back_into_a_fresh_backbone():

@@ -1,0 +1,109 @@
+"""The decode's thresholds, chosen on labelled images that the network did not learn from.
+
+Which foreground score is an entity, and how deep a saddle must be to part two of them, differs from domain to domain
+and from fit to fit. The network runs once; every candidate decodes the outputs that are kept.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from adapters.inference import TILES_AT_ONCE, InputContract
+from adapters.segmenter import EntitySegmenter, Output
+from domains.crops import Samples
+from domains.entities import EntityMap
+from domains.metrics import EntityMetric, MetricSet
+from domains.resize import resize_sample
+from domains.tiling import windows
+
+TILES = 32
+PASSES = 2
+MARGIN = 0.002  # what a candidate must gain: on few tiles less is chance
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What was chosen, and what it is worth on the tiles that chose it."""
+
+    metric: str
+    before: float
+    after: float
+    changed: Mapping[str, tuple[float, float]]
+    """Option -> (as it was, as it is now)."""
+    tiles: int
+
+    def __str__(self) -> str:
+        if not self.changed:
+            return f"calibrated on {self.tiles} val tiles: thresholds stay, {self.metric} {self.after:.3f}"
+        moves = ", ".join(f"{name} {was:g} -> {now:g}" for name, (was, now) in self.changed.items())
+        return f"calibrated on {self.tiles} val tiles: {moves}; {self.metric} {self.before:.3f} -> {self.after:.3f}"
+
+
+def calibrate(
+    segmenter: EntitySegmenter,
+    samples: Samples,
+    metrics: Callable[[], Mapping[str, EntityMetric]],
+    headline: str,
+    contract: InputContract,
+    tiles: int = TILES,
+) -> Calibration:
+    """Set the decoder's options in `TUNED` to what gives most of a metric; the others, and the weights, stay.
+
+    samples: of the validation split; headline: key of one of `metrics()`, where more is better. Options are tried one
+    after the other, in at most two passes. Where the metric is undefined, all stay as they are.
+    """
+    kept = list(tile_outputs(segmenter, samples, contract, tiles))
+    decoder = segmenter.decoder
+    scores: dict[Any, float] = {}
+
+    def score(options: Any) -> float:
+        if options not in scores:
+            decoder.options = options
+            found = MetricSet({headline: metrics()[headline]})
+            for output, truths, group in kept:
+                found.update(decoder.entities(output.outputs, output.index, output.size), truths, group)
+            value = found.compute()[headline]
+            scores[options] = -math.inf if math.isnan(value) else value
+        return scores[options]
+
+    start = best = decoder.options
+    score(start)
+    for _ in range(PASSES):
+        before_pass = best
+        for name, values in start.TUNED.items():
+            candidates = [replace(best, **{name: value}) for value in values]
+            winner = max(candidates, key=score)
+            if score(winner) > score(best) + MARGIN:
+                best = winner
+        if best == before_pass:
+            break
+    decoder.options = best
+    moved = {name: (getattr(start, name), getattr(best, name)) for name in start.TUNED}
+    changed = {name: pair for name, pair in moved.items() if pair[0] != pair[1]}
+    return Calibration(headline, scores[start], scores[best], changed, len(kept))
+
+
+def tile_outputs(
+    segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int
+) -> Iterator[tuple[Output, tuple[EntityMap, ...], str]]:
+    """(the network's output, the truth, the scene) of about `tiles` tiles, spread over the samples."""
+    segmenter.eval()
+    count = min(tiles, len(samples))
+    rng = np.random.default_rng(0)
+    images, truths, scenes = [], [], []
+    for i in sorted({round(i) for i in np.linspace(0, len(samples) - 1, count)}):
+        sample = resize_sample(samples[i], contract.scale)
+        height, width = sample.image.shape[:2]
+        cut = windows(height, width, contract.tile_px, 0)
+        for chosen in rng.permutation(len(cut))[: math.ceil(tiles / count)]:
+            images.append(sample.image[cut[chosen].slices])
+            truths.append(tuple(truth.crop(*cut[chosen]) for truth in sample.truths))
+            scenes.append(sample.place.scene)
+    for start in range(0, len(images), TILES_AT_ONCE):
+        for i, output in enumerate(segmenter.outputs(images[start : start + TILES_AT_ONCE]), start):
+            yield output, truths[i], scenes[i]

@@ -1,0 +1,76 @@
+"""Entities from a height field: a basin for every peak, and shallow neighbours merged.
+
+Merging the basins of all peaks across their saddles, the highest saddle first, gives the same regions as flooding from
+the h-maxima of the field (Najman and Schmitt, Geodesic saliency of watershed contours, PAMI 1996), for any height from
+one watershed, at a fraction of the cost of a morphological reconstruction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from skimage.measure import label
+from skimage.morphology import local_maxima
+from skimage.segmentation import watershed
+
+NEIGHBOURS = (
+    (np.s_[1:], np.s_[:-1]),
+    (np.s_[:, 1:], np.s_[:, :-1]),
+    (np.s_[1:, 1:], np.s_[:-1, :-1]),
+    (np.s_[1:, :-1], np.s_[:-1, 1:]),
+)
+
+
+def basins(level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, peaks): (H, W) int32, every pixel of the mask in the basin of the peak it climbs to, 1..N, and 0 elsewhere;
+    (N + 1,) the height of each peak, 0 for the ground.
+
+    level: (H, W) integers; the pixels of a plateau belong to one peak.
+    """
+    tops = label(local_maxima(np.where(mask, level, -1)) & mask, connectivity=2)
+    peaks = np.zeros(int(tops.max(initial=0)) + 1, np.int64)
+    top = tops > 0
+    peaks[tops[top]] = level[top]
+    return watershed(-level, tops, mask=mask).astype(np.int32), peaks
+
+
+def merge_shallow(ids: np.ndarray, peaks: np.ndarray, level: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """Basins, of which those whose peak rises by at most `height` above a saddle have joined the higher neighbour.
+
+    ids, peaks: of `basins`; level: (H, W) integers, 0 or more. The ground lies at 0: what rises no higher than
+    `height` joins it. Returns ids and peaks again, numbered 0..M.
+    """
+    first, second, saddle = saddles(ids, level)
+    tops, parent = peaks.tolist(), list(range(len(peaks)))
+
+    def root(one: int) -> int:
+        while parent[one] != one:
+            parent[one] = parent[parent[one]]
+            one = parent[one]
+        return one
+
+    order = np.argsort(-saddle, kind="stable")
+    for a, b, across in zip(first[order].tolist(), second[order].tolist(), saddle[order].tolist(), strict=True):
+        a, b = root(a), root(b)
+        if a != b and min(tops[a], tops[b]) - across <= height:
+            low, high = (a, b) if tops[a] < tops[b] else (b, a)
+            parent[low] = high
+    roots = np.array([0 if tops[root(one)] <= height else root(one) for one in range(len(tops))])
+    kept, dense = np.unique(roots, return_inverse=True)  # 0, the ground, is its own root and stays 0
+    return dense.astype(np.int32)[ids], peaks[kept]
+
+
+def saddles(ids: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(first, second, height), (E,) each: pairs of basins that touch, corners included, and the highest pass."""
+    sides = []
+    for here, there in NEIGHBOURS:
+        a, b = ids[here], ids[there]
+        touch = np.nonzero((a != b) & (a > 0) & (b > 0))
+        a, b = a[touch], b[touch]
+        across = np.minimum(level[here][touch], level[there][touch])
+        sides.append(np.stack([np.minimum(a, b), np.maximum(a, b), across]))
+    first, second, height = np.concatenate(sides, 1).astype(np.int64)
+    order = np.lexsort((-height, second, first))
+    first, second, height = first[order], second[order], height[order]
+    new = np.ones(len(first), bool)
+    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
+    return first[new], second[new], height[new]

@@ -1,0 +1,68 @@
+"""What a run was worth, and what would help it: two lines at the end of `fit`."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+
+from domains.metrics import MetricSet
+
+STILL_FALLING = 0.02  # share by which the validation loss must fall in the last third of a run
+OVERFITTED = 0.03  # share by which it must rise above its best
+
+
+def paired_intervals(before: MetricSet, after: MetricSet) -> dict[str, tuple[float, float]]:
+    """95 % of the change of each metric over resampled groups, the same groups for both; (nan, nan) where undefined."""
+    was, now = before.resample(), after.resample()
+    found = {}
+    for key, values in was.items():
+        change = now[key] - values
+        known = len(set(before.groups)) > 1 and bool(np.isfinite(change).any())
+        low, high = np.nanpercentile(change, [2.5, 97.5]) if known else (np.nan, np.nan)
+        found[key] = (float(low), float(high))
+    return found
+
+
+def against_base(before: MetricSet, after: MetricSet, key: str) -> str:
+    """Whether the adapter beats the base by more than chance."""
+    change = after.compute()[key] - before.compute()[key]
+    low, high = paired_intervals(before, after)[key]
+    seen = f"{len(before)} test images in {len(set(before.groups))} groups"
+    if np.isnan(low):
+        return f"against the base: {key} cannot be compared on {seen}"
+    numbers = f"{key} {change:+.3f} [{low:+.3f}, {high:+.3f}] on {seen}"
+    if low > 0:
+        return f"against the base: better by more than chance, {numbers}"
+    if high < 0:
+        return f"against the base: worse by more than chance, {numbers}; look at preview.png"
+    return f"against the base: not told apart, {numbers}; more test groups would narrow this"
+
+
+def what_would_help(curve: list[tuple[int, float]], steps: int, seconds: float | None, images: int) -> str:
+    """By the validation loss after each round, (step, loss): more steps, or more images.
+
+    steps, seconds: the budget of the run; images: how many it learned from.
+    """
+    if len(curve) < 3:
+        return "what would help: too few looks at the validation split to say; lower train.validate_every"
+    at, losses = zip(*curve, strict=True)
+    best = int(np.argmin(losses))
+    early = min(losses[: max(1, round(len(losses) * 2 / 3))])
+    if losses[-1] < early * (1 - STILL_FALLING):
+        more = f"train.steps={2 * max(steps, at[-1])}" + (f" train.seconds={2 * seconds:g}" if seconds else "")
+        return f"what would help: more steps, val/loss fell by {1 - losses[-1] / early:.0%} in the last third: {more}"
+    if losses[-1] > losses[best] * (1 + OVERFITTED):
+        return (
+            f"what would help: more labelled images than {images}; val/loss has risen by "
+            f"{losses[-1] / losses[best] - 1:.0%} since step {at[best]}, whose weights were kept"
+        )
+    return f"what would help: more labelled images than {images}, rather than steps; val/loss is level at its end"
+
+
+def validation_curve(history: Path) -> list[tuple[int, float]]:
+    """(step, val/loss) of a run's history.csv."""
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        return [(int(row["step"]), float(row["val/loss"])) for row in rows if row.get("val/loss")]

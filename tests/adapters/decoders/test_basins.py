@@ -1,0 +1,68 @@
+"""Basins and their merging, against flooding from the h-maxima that skimage finds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import ndimage
+from skimage.measure import label
+from skimage.morphology import local_maxima, reconstruction
+from skimage.segmentation import watershed
+
+from adapters.decoders.basins import basins, merge_shallow, saddles
+
+
+def flooded_from_h_maxima(level: np.ndarray, mask: np.ndarray, height: int) -> np.ndarray:
+    """The slow way to the same regions."""
+    level = np.where(mask, level, 0)
+    cut = reconstruction(level - height, level)
+    seeds = label(local_maxima(cut) & mask, connectivity=2)
+    return watershed(-level, seeds, mask=mask)
+
+
+def field(seed: int, sigma: float) -> np.ndarray:
+    noise = ndimage.gaussian_filter(np.random.default_rng(seed).random((64, 80)), sigma)
+    return np.round(1000 * (noise - noise.min()) / np.ptp(noise)).astype(np.int32)
+
+
+@pytest.mark.parametrize("height", [20, 100, 300])
+@pytest.mark.parametrize("seed", range(4))
+def test_regions_are_those_of_a_flood_from_h_maxima(seed: int, height: int) -> None:
+    level = field(seed, 2.5)
+    mask = level > 300
+    merged, peaks = merge_shallow(*basins(level, mask), level, height)
+    slow = flooded_from_h_maxima(level, mask, height)
+    assert merged.max() == slow.max() == len(peaks) - 1
+    assert (peaks == ndimage.maximum(level, merged, np.arange(len(peaks))))[1:].all()
+    # a pixel that two floods reach at once may go either way
+    pairs, counts = np.unique(np.stack([merged.ravel(), slow.ravel()]), axis=1, return_counts=True)
+    agreeing = sum(counts[pairs[0] == one].max() for one in range(len(peaks)))
+    assert agreeing / merged.size > 0.99
+
+
+def test_a_pass_is_the_highest_of_a_common_border() -> None:
+    level = np.array([[9, 5, 8], [9, 3, 8], [9, 4, 8]])
+    ids = np.array([[1, 1, 2], [1, 1, 2], [1, 1, 2]], np.int32)
+    first, second, height = saddles(ids, level)
+    assert (first.tolist(), second.tolist(), height.tolist()) == ([1], [2], [5])
+
+
+@pytest.mark.parametrize(("height", "regions"), [(2, 2), (3, 1), (5, 1)])
+def test_the_lower_peak_joins_where_it_rises_no_higher_than_asked(height: int, regions: int) -> None:
+    level = np.array([[9, 8, 5, 7, 8]])
+    merged, peaks = merge_shallow(*basins(level, level > 0), level, height)
+    assert merged.max() == regions
+    assert peaks.tolist() == [0, 9, 8][: regions + 1]
+
+
+def test_what_does_not_rise_above_the_ground_joins_it() -> None:
+    level = np.array([[3, 3, 0, 7, 7]])
+    merged, peaks = merge_shallow(*basins(level, level > 0), level, 3)
+    assert merged.tolist() == [[0, 0, 0, 1, 1]]
+    assert peaks.tolist() == [0, 7]
+
+
+def test_an_empty_mask_has_no_basin() -> None:
+    level = np.ones((4, 4), np.int32)
+    merged, peaks = merge_shallow(*basins(level, level > 1), level, 1)
+    assert not merged.any() and peaks.tolist() == [0]
