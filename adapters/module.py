@@ -17,6 +17,7 @@ import lightning as L
 import torch
 from torch import Tensor, nn
 
+from adapters.denormals import flush_denormals
 from adapters.losses import EntityLoss
 from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityBatch
@@ -106,6 +107,9 @@ class EntityModule(L.LightningModule):
         if self.options.seconds:
             share = max(share, self.seconds / self.options.seconds)
         return min(share, 1.0)
+
+    def on_fit_start(self) -> None:
+        flush_denormals()
 
     def on_train_start(self) -> None:
         self._started = self.clock()

@@ -29,7 +29,7 @@ from benchmarks.accuracy_plan import METHODS, SETS, Job
 from benchmarks.unet import UNetSegmenter
 from domains.domain import Domain
 from domains.metrics import MetricSet
-from recipes import quiet
+from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
 from recipes.compose import load_recipe
 from recipes.fit import pixel_size, plain, write_json
@@ -55,7 +55,7 @@ class Fitted:
 
 def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
     """The result, also written to `path`. Raises InputError for data that are not there."""
-    quiet()
+    set_up()
     torch.set_num_threads(1)
     recipe = recipe_of(job, data)
     L.seed_everything(job.seed, verbose=False)

@@ -17,7 +17,7 @@ from adapters.inference import segment
 from domains.atomic import atomic_path
 from domains.overlay import contact_sheet, overlay
 from domains.scene import Photograph
-from recipes import quiet
+from recipes import set_up
 from recipes.build import domain_of
 from recipes.load import BASE, loaded
 
@@ -28,7 +28,7 @@ def main(
     image: Annotated[list[int] | None, typer.Option(help="which test image of each run; the first by default")] = None,
 ) -> None:
     """A row per run: an image of its test split, its truth, the bare base and the adapter."""
-    quiet()
+    set_up()
     rows = []
     for folder, index in zip(run, image or [0] * len(run), strict=True):
         recipe = folder / "recipe.yaml"

@@ -6,8 +6,11 @@ import logging
 import warnings
 
 
-def quiet() -> None:
-    """Libraries keep their advice to themselves: a user sees our lines only."""
+def set_up() -> None:
+    """What every verb wants first: the fast arithmetic, and libraries that keep their advice to themselves."""
+    from adapters.denormals import flush_denormals
+
+    flush_denormals()
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_utilities", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"(lightning|torch|transformers|peft|albumentations|albucore)\b")

@@ -10,7 +10,7 @@ from typing import Any
 from adapters.inference import measure
 from domains.errors import InputError
 from domains.metrics import MetricSet
-from recipes import quiet
+from recipes import set_up
 from recipes.build import domain_of
 from recipes.compose import changed
 from recipes.fit import plain, write_json
@@ -29,7 +29,7 @@ def evaluate(
     overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` if given; returns what it writes."""
-    quiet()
+    set_up()
     if json_path is not None and not json_path.parent.is_dir():
         raise InputError(
             f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"

@@ -28,7 +28,7 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.overlay import contact_sheet, overlay
 from domains.scene import Photograph
-from recipes import quiet
+from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.compose import resolved_yaml
 from recipes.progress import Progress
@@ -42,7 +42,7 @@ PREVIEWS = 6
 
 def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do."""
-    quiet()
+    set_up()
     run = run_folder("fit", recipe.domain.name, out)
     checkpoint = open_run(run, recipe, resume)
     L.seed_everything(recipe.train.seed, verbose=False)

@@ -11,7 +11,7 @@ from domains.errors import InputError
 from domains.exports import Destination, open_exports, output_names
 from domains.images import IMAGE_SUFFIXES
 from domains.scene import Photograph
-from recipes import quiet
+from recipes import set_up
 from recipes.load import loaded
 from recipes.progress import Progress
 
@@ -25,7 +25,7 @@ def predict(
     overwrite: bool = False,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on."""
-    quiet()
+    set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
     with loaded(adapter, recipe) as network:

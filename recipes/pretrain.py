@@ -24,6 +24,7 @@ from adapters.trainer import keep_best, make_trainer
 from domains.augment import compose, eight_symmetries
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
+from recipes import set_up
 from recipes.compose import resolved_yaml
 from recipes.schema import PretrainRecipe
 
@@ -34,6 +35,7 @@ def pretrain(
     recipe: PretrainRecipe, out: Path | None = None, resume: bool = False, bars: list[Callback] | None = None
 ) -> Path:
     """Train, keep the round of lowest validation loss, and write OUT/base; returns that folder."""
+    set_up()
     run = Path(out or "runs/pretrain")
     last = run / "checkpoints" / "last.ckpt"
     if last.exists() and not resume:

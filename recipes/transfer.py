@@ -17,7 +17,7 @@ from domains.atomic import atomic_path
 from domains.domain import Domain
 from domains.errors import InputError
 from domains.metrics import MetricSet
-from recipes import quiet
+from recipes import set_up
 from recipes.build import backbone_of, domain_of
 from recipes.compose import changed, load_recipe
 from recipes.evaluate import on_data, same_folder
@@ -37,7 +37,7 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
 
     data: a label to a folder; the label is a domain's name, or `domain:anything` for several sets of one domain.
     """
-    quiet()
+    set_up()
     if not data:
         raise InputError("transfer wants at least one --data NAME=DIR, such as --data pathology=DIR")
     if (out / "transfer.json").exists():
