@@ -106,8 +106,10 @@ def metrics_start_afresh(domain: Domain) -> None:
     """A perfect prediction scores 1 on every metric, and a second call knows nothing of it."""
     truth = EntityMap(np.arange(1, 5, dtype=np.int32).reshape(2, 2).repeat(16, 0).repeat(16, 1))
     perfect = EntityMap(truth.ids, scores=np.ones(truth.count, np.float32))
+    nothing = EntityMap(np.zeros_like(truth.ids))
     for key, metric in domain.metrics().items():
         metric.update(perfect, (truth,))
+        metric.update(nothing, (nothing,))  # without which no image could be told from others
         assert np.isclose(metric.compute(), 1), f"{key} of a perfect prediction is {metric.compute()}"
         assert key not in METRICS or np.isnan(domain.metrics()[key].compute()), f"{key} is not fresh on a second call"
 

@@ -27,7 +27,7 @@ def augmentation() -> A.Compose:
 DOMAIN = DomainSpec(
     name="industrial",
     headline="iou",
-    metric_keys=("ap", "ap50", "f1", "pq", "iou", "dice", "boundary_f"),
+    metric_keys=("ap", "ap50", "f1", "pq", "iou", "dice", "boundary_f", "f1_2px", "image_auroc"),
     families=("surfaces",),
     augmentation=augmentation,
     cards=("magnetic_tile", "crackforest"),

@@ -13,8 +13,10 @@ from domains.metrics.covering import Covering
 from domains.metrics.detection import F1, SegmentationAccuracy
 from domains.metrics.dice import ForegroundDice
 from domains.metrics.foreground_iou import ForegroundIoU
+from domains.metrics.image_auroc import ImageAUROC
 from domains.metrics.metric import EntityMetric
 from domains.metrics.panoptic_quality import PanopticQuality
+from domains.metrics.tolerant_f1 import TolerantF1
 
 METRICS: dict[str, Callable[[], EntityMetric]] = {
     "ap": AveragePrecision,
@@ -28,6 +30,8 @@ METRICS: dict[str, Callable[[], EntityMetric]] = {
     "iou": ForegroundIoU,
     "covering": Covering,
     "boundary_f": BoundaryF,
+    "f1_2px": TolerantF1,
+    "image_auroc": ImageAUROC,
 }
 
 

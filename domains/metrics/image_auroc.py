@@ -1,0 +1,45 @@
+"""Is there anything in this image? Area under the ROC curve over images, as inspection lines are judged.
+
+An image's score is that of its best entity, as in MVTec AD (Bergmann et al., IJCV 129, 2021, section 5.1) it is the
+maximum of the anomaly map. Fawcett, Pattern Recognition Letters 27, 2006: the area is the chance that an image with a
+defect scores above one without, ties half.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from domains.entities import EntityMap
+from domains.metrics.matching import Comparison, compare_all
+
+
+class ImageAUROC:
+    """`image_auroc`: over images with a true entity and images without; one where nothing is found scores 0.
+
+    Any annotator's entity makes an image one with a defect. nan when all images are of one kind.
+    """
+
+    def __init__(self) -> None:
+        self._scores: list[float] = []
+        self._defects: list[bool] = []
+
+    def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        self.observe(compare_all(prediction, truths))
+
+    def observe(self, comparisons: Sequence[Comparison]) -> None:
+        self._scores.append(max((float(one.scores.max(initial=0)) for one in comparisons), default=0.0))
+        self._defects.append(any(len(one.true_areas) for one in comparisons))
+
+    def compute(self) -> float:
+        return float(self.resample(np.ones((1, len(self._scores))))[0])
+
+    def resample(self, weights: np.ndarray) -> np.ndarray:
+        defects = np.array(self._defects, bool)
+        levels, level = np.unique(np.array(self._scores), return_inverse=True)
+        at = level == np.arange(len(levels))[:, None]  # (L, images)
+        good, bad = weights @ (at & ~defects).T, weights @ (at & defects).T  # (R, L): images of each score
+        below = np.cumsum(good, 1) - good / 2  # of the good ones, those that a bad one of this score beats
+        pairs = good.sum(1) * bad.sum(1)
+        return np.divide((bad * below).sum(1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
