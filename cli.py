@@ -153,7 +153,7 @@ def pretrain(
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
-    from adapters.folder import show
+    from adapters.sharing import show
 
     typer.echo(show(adapter))
 
@@ -166,7 +166,7 @@ def adapters_verify(
     ] = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
-    from adapters.folder import verify
+    from adapters.sharing import verify
 
     typer.echo(verify(adapter, backbone))
 
@@ -177,7 +177,7 @@ def adapters_pack(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
 ) -> None:
     """Put an adapter's folder into one file."""
-    from adapters.folder import pack
+    from adapters.sharing import pack
 
     pack(folder, out)
     typer.echo(f"{out}\nnext: python cli.py adapters unpack {out} FOLDER")
@@ -189,7 +189,7 @@ def adapters_unpack(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
 ) -> None:
     """Get an adapter's folder back from one file."""
-    from adapters.folder import unpack
+    from adapters.sharing import unpack
 
     unpack(file, out)
     typer.echo(f"{out}\nnext: python cli.py adapters verify {out}")

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.backbones import Backbone
-from adapters.folder import RECIPE, load_adapter, opened
+from adapters.folder import RECIPE, load_adapter
 from adapters.inference import InputContract
 from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
+from adapters.sharing import opened
 from domains.errors import InputError
 from recipes.build import backbone_of, contract_of, segmenter_of
 from recipes.compose import load_recipe

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone
-from adapters.folder import opened, read_info
+from adapters.folder import read_info
 from adapters.inference import measure
+from adapters.sharing import opened
 from domains.atomic import atomic_path
 from domains.domain import Domain
 from domains.errors import InputError

@@ -14,22 +14,11 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import (
-    FILES,
-    RECIPE,
-    describe,
-    load_adapter,
-    opened,
-    pack,
-    read_info,
-    save_adapter,
-    show,
-    unpack,
-    verify,
-)
+from adapters.folder import FILES, RECIPE, describe, load_adapter, read_info, save_adapter
 from adapters.inference import InputContract
 from adapters.methods import METHODS
 from adapters.segmenter import EntitySegmenter
+from adapters.sharing import opened, pack, show, unpack, verify
 from domains.errors import InputError
 
 LEARNT = 0.3
