@@ -1,0 +1,121 @@
+"""What each shortcut is worth: ratios of CPU-seconds, both sides measured turn by turn in one run.
+
+    python benchmarks/speed.py            one thread, generated scenes, the default recipe; about a minute
+
+A ratio above 1 says how many times as fast the shortcut is. Absolute times depend on the machine and on what else runs.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch
+sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolve().parents[1])]
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from skimage.measure import label  # noqa: E402
+from skimage.morphology import local_maxima, reconstruction  # noqa: E402
+from skimage.segmentation import watershed  # noqa: E402
+
+from adapters.decoders.basins import basins, merge_shallow  # noqa: E402
+from adapters.methods import merge  # noqa: E402
+from adapters.segmenter import EntitySegmenter  # noqa: E402
+from recipes.build import backbone_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
+from recipes.compose import load_recipe  # noqa: E402
+from recipes.fit import data_of  # noqa: E402
+from recipes.schema import Recipe  # noqa: E402
+
+TURNS = 7
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    recipe = load_recipe("pathology", ["domain.sample_count=16"])
+    print(f"torch {torch.__version__}, one thread; ratio of the medians of {TURNS} turns")
+    for method in ("lora", "decoder_only"):
+        flushed, plain = denormals(load_recipe("pathology", ["domain.sample_count=16", f"method.name={method}"]))
+        show(f"training step of {method}, denormal numbers flushed", plain, flushed)
+    for side in (128, 256):
+        merged, beside = merging(recipe, side)
+        show(f"backbone at {side} px, LoRA merged", beside, merged)
+    fast, slow = decoding(recipe)
+    show("entities of a 256 px tile, basins merged rather than flooded from h-maxima", slow, fast)
+
+
+def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:
+    """Seconds of training steps on one batch, denormal numbers flushed and not."""
+    module = module_of(recipe, network(recipe))
+    domain = domain_of(recipe)
+    batch = next(iter(data_of(recipe, domain, domain.dataset("train"), None).train_dataloader()))
+
+    def step(flush: bool) -> Callable[[], None]:
+        def run() -> None:
+            torch.set_flush_denormal(flush)
+            torch.stack(list(module.loss(module(batch.images), batch).values())).sum().backward()
+            module.zero_grad()
+
+        return run
+
+    return turn_by_turn(step(True), step(False))
+
+
+def merging(recipe: Recipe, side: int) -> tuple[list[float], list[float]]:
+    """Seconds of the backbone on four images, LoRA merged and not."""
+    merged, beside = network(recipe).eval(), network(recipe).eval()
+    merge(merged.backbone)
+    images = torch.rand(4, 3, side, side)
+    with torch.inference_mode():
+        return turn_by_turn(lambda: merged.backbone(images), lambda: beside.backbone(images))
+
+
+def decoding(recipe: Recipe) -> tuple[list[float], list[float]]:
+    """Seconds from core fields to regions, ours and skimage's."""
+    segmenter = network(recipe).eval()
+    test = domain_of(recipe).dataset("test")
+    fields = []
+    for output in segmenter.outputs([test[i].image for i in range(len(test))]):  # type: ignore[arg-type]
+        found = {name: logits[output.index, 0].sigmoid().numpy() for name, logits in output.outputs.items()}
+        level = np.round((found["boundary_distance"] + 1 - found["boundary"]) * 500).astype(np.int32)
+        fields.append((level, found["foreground"] > 0.5))
+
+    def ours() -> None:
+        for level, mask in fields:
+            merge_shallow(*basins(level, mask), level, 200)
+
+    def flooded() -> None:
+        for level, mask in fields:
+            level = np.where(mask, level, 0)
+            cut = reconstruction(level - 200, level)
+            watershed(-level, label(local_maxima(cut) & mask, connectivity=2), mask=mask)
+
+    return turn_by_turn(ours, flooded)
+
+
+def network(recipe: Recipe) -> EntitySegmenter:
+    return segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
+
+
+def turn_by_turn(*runs: Callable[[], object]) -> tuple[list[float], list[float]]:
+    """CPU-seconds of two functions, called one after the other; the first call of each is not counted."""
+    took: tuple[list[float], list[float]] = ([], [])
+    for turn in range(TURNS + 1):
+        for run, times in zip(runs, took, strict=True):
+            start = time.process_time()
+            run()
+            if turn:
+                times.append(time.process_time() - start)
+    return took
+
+
+def show(what: str, before: list[float], after: list[float]) -> None:
+    print(f"{median(before) / median(after):5.2f}  {what}: {median(before):.3f} s -> {median(after):.3f} s")
+
+
+if __name__ == "__main__":
+    main()
