@@ -59,6 +59,9 @@ Data = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of label
 Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go; by default below runs/.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
+Symmetries = Annotated[
+    int, typer.Option(min=1, max=8, metavar="N", help="Average over N flips and turns: a bit better, N times as slow.")
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
 ]
@@ -97,12 +100,13 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
     recipe: MaybeRecipe = None,
     strict: Strict = False,
+    symmetries: Symmetries = 1,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
     from recipes.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict))
+    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict), symmetries)
 
 
 @app.command()
@@ -113,11 +117,12 @@ def predict(
     format: Annotated[list[Format] | None, typer.Option(help="May be given several times; by default all.")] = None,
     recipe: MaybeRecipe = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    symmetries: Symmetries = 1,
 ) -> None:
     """Find the entities of images and write them to files."""
     from recipes.predict import predict as run
 
-    run(adapter, inputs, out, [one.value for one in format or Format], recipe, overwrite)
+    run(adapter, inputs, out, [one.value for one in format or Format], recipe, overwrite, symmetries)
 
 
 @app.command()

@@ -9,12 +9,20 @@ import numpy as np
 
 from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityMap
+from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.resize import resize_image, resize_map
 from domains.scene import Photograph, Scene
 from domains.tiling import predict_tiled
 
 TILES_AT_ONCE = 8
+LIMITS = {
+    "scale": (1 / 64, 16),
+    "tile_px": (16, 8192),
+    "overlap_px": (0, 8191),
+    "channels": (3, 3),
+    "symmetries": (1, 8),
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +38,17 @@ class InputContract:
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres."""
     channels: int = 3
+    symmetries: int = 1
+    """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
+
+    def __post_init__(self) -> None:
+        """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
+        for name, (least, most) in LIMITS.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+                raise InputError(f"input {name} is {value!r}; wanted a number from {least:g} to {most:g}")
+        if self.overlap_px >= self.tile_px:
+            raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
 
 
 def segment(segmenter: EntitySegmenter, scene: Scene, contract: InputContract) -> EntityMap:
@@ -45,8 +64,11 @@ def segment(segmenter: EntitySegmenter, scene: Scene, contract: InputContract) -
     def read(window: tuple[int, int, int, int]) -> np.ndarray:
         return scaled.read(*window)
 
+    def predict(images: list[np.ndarray]) -> list[EntityMap]:
+        return segmenter.entities(images, contract.symmetries)
+
     tiles = (contract.tile_px, contract.overlap_px, TILES_AT_ONCE)
-    return resize_map(predict_tiled(read, shape, segmenter.entities, *tiles), (height, width))
+    return resize_map(predict_tiled(read, shape, predict, *tiles), (height, width))
 
 
 def measure(

@@ -13,6 +13,10 @@ from torch import Tensor, nn
 from adapters.backbones import Backbone
 from adapters.decoders import Decoder
 from domains.entities import EntityMap
+from domains.errors import InputError
+
+VIEWS = ((False, 0), (True, 0), (False, 2), (True, 2), (False, 1), (True, 1), (False, 3), (True, 3))
+"""The eight symmetries of a square as (flip, quarter turns); the first four keep landscape landscape."""
 
 
 class Output(NamedTuple):
@@ -43,12 +47,13 @@ class EntitySegmenter(nn.Module):
             features = self.backbone(images)
         return self.decoder(features, images)
 
-    def entities(self, images: Sequence[np.ndarray]) -> list[EntityMap]:
-        """Images of any sizes, each (H, W, 3) uint8, to their entities."""
-        return [self.decoder.entities(found.outputs, found.index, found.size) for found in self.outputs(images)]
+    def entities(self, images: Sequence[np.ndarray], symmetries: int = 1) -> list[EntityMap]:
+        """Images of any sizes, each (H, W, 3) uint8, to their entities; symmetries as in `averaged`."""
+        found = self.outputs(images, symmetries)
+        return [self.decoder.entities(one.outputs, one.index, one.size) for one in found]
 
     @torch.inference_mode()
-    def outputs(self, images: Sequence[np.ndarray]) -> list[Output]:
+    def outputs(self, images: Sequence[np.ndarray], symmetries: int = 1) -> list[Output]:
         """What the decoder says of each image, before it becomes entities; images of one padded size go together."""
         multiple = int(np.lcm(self.backbone.stride, 8))
         padded = [pad_to(to_tensor(image), multiple) for image in images]
@@ -56,10 +61,27 @@ class EntitySegmenter(nn.Module):
         device = next(self.decoder.parameters()).device
         for size in sorted({x.shape[-2:] for x in padded}):
             members = [i for i, x in enumerate(padded) if x.shape[-2:] == size]
-            outputs = self(torch.stack([padded[i] for i in members]).to(device))
+            outputs = self.averaged(torch.stack([padded[i] for i in members]).to(device), symmetries)
             for position, i in enumerate(members):
                 results[i] = Output(outputs, position, images[i].shape[:2])  # type: ignore[arg-type]
         return [results[i] for i in range(len(images))]
+
+    def averaged(self, images: Tensor, symmetries: int) -> dict[str, Any]:
+        """The decoder's fields, each the mean of its logits over the first `symmetries` of the eight flips and turns.
+
+        images: (B, 3, H, W). With 1 it is `forward`. Raises InputError for a decoder that gives no fields.
+        """
+        if symmetries == 1:
+            return self(images)
+        if not self.decoder.fields:
+            raise InputError(f"symmetries is {symmetries}: only decoder.name=dense can average; set it to 1")
+        total: dict[str, Any] = dict.fromkeys(self.decoder.fields, 0.0)
+        for flip, turns in VIEWS[:symmetries]:
+            outputs = self(torch.rot90(images.flip(-1) if flip else images, turns, (-2, -1)))
+            for name in total:
+                back = torch.rot90(outputs[name], -turns, (-2, -1))
+                total[name] = total[name] + (back.flip(-1) if flip else back) / symmetries
+        return total
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ def evaluate(
     json_path: Path | None = None,
     recipe: str | None = None,
     overrides: Sequence[str] = (),
+    symmetries: int = 1,
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` if given; returns what it writes."""
     set_up()
@@ -38,8 +40,9 @@ def evaluate(
         parts = changed(network.recipe, [*on_data(network.recipe, data), *overrides])
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
+        contract = replace(network.contract, symmetries=symmetries)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
-            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), network.contract, progress.advance)  # type: ignore[arg-type]
+            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
     result = {
         "metrics": plain(found.compute()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.inference import segment
@@ -23,6 +24,7 @@ def predict(
     formats: Sequence[str],
     recipe: str | None = None,
     overwrite: bool = False,
+    symmetries: int = 1,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on."""
     set_up()
@@ -30,6 +32,7 @@ def predict(
     names = output_names(paths)
     with loaded(adapter, recipe) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
+        contract = replace(network.contract, symmetries=symmetries)
         destination = Destination(out, overwrite, flavour)
         faults, entities = [], 0
         with (
@@ -42,7 +45,7 @@ def predict(
                 except InputError as error:
                     faults.append(str(error))
                 else:
-                    found = segment(network.segmenter, scene, network.contract)
+                    found = segment(network.segmenter, scene, contract)
                     exports.add(names[path], scene.image, found, Place(str(path)))
                     entities += found.count
                 progress.advance()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -16,6 +16,8 @@ class Decoder(nn.Module):
     `options` is the frozen dataclass that built it; its fields are the recipe's `decoder:` section.
     """
 
+    fields: ClassVar[tuple[str, ...]] = ()
+    """Outputs that are fields (B, C, H, W) of logits over the image, which may be averaged over flips and turns."""
     options: Any
 
     def entities(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> EntityMap:

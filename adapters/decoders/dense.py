@@ -69,6 +69,8 @@ class DenseDecoder(Decoder):
         "embedding": (B, E, H, W) when asked for}.
     """
 
+    fields = FIELDS
+
     def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
         super().__init__()
         self.options = options

@@ -231,3 +231,13 @@ def test_what_does_not_exist_or_is_no_zip_is_said(tmp_path) -> None:
     for path, message in ((tmp_path / "nothing", "does not exist"), (tmp_path / "noise.zip", "is no packed adapter")):
         with pytest.raises(InputError, match=message), opened(path):
             pass
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"scale": 1e6}, {"scale": float("nan")}, {"tile_px": 10**9}, {"tile_px": "256"}, {"overlap_px": 64}]
+)
+def test_an_input_contract_that_would_take_any_memory_is_refused(save, wrong: dict[str, object]) -> None:
+    folder, _ = save()
+    edit(folder / "entity.json", input={**json.loads((folder / "entity.json").read_text())["input"], **wrong})
+    with pytest.raises(InputError, match=f"input {next(iter(wrong))} is"):
+        _ = read_info(folder).contract
