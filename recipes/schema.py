@@ -59,7 +59,7 @@ class DomainSection(Options):
     """Train on this many images only; null for all."""
     sample_count: Count = 64
     """Number of generated scenes when data is `sample`."""
-    scale: Annotated[float, Field(gt=0, le=16)] = 1.0
+    scale: Annotated[float, Field(ge=1 / 64, le=16)] = 1.0
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
     """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""

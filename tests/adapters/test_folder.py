@@ -45,7 +45,7 @@ def save(base, tiny_segmenter, tmp_path):
                 if parameter.requires_grad:
                     parameter += LEARNT * torch.randn_like(parameter) * parameter.std(correction=0).clamp(min=0.1)
         info = describe(
-            segmenter, attached, InputContract(tile_px=64), "pathology", "discs", metrics={"after": {"ap": 0.5}}
+            segmenter, attached, InputContract(tile_px=64, overlap_px=16), "pathology", "discs", metrics={"after": {"ap": 0.5}}
         )
         save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
         return tmp_path / name, segmenter
@@ -66,7 +66,7 @@ def test_save_then_load_predicts_equally(save, method: str, decoder: str) -> Non
     with torch.no_grad():
         one, other = segmenter(images), loaded(images)
     assert all(torch.equal(one[name], other[name]) for name in one if isinstance(one[name], torch.Tensor))
-    assert info.contract == InputContract(tile_px=64)
+    assert info.contract == InputContract(tile_px=64, overlap_px=16)
 
 
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:
