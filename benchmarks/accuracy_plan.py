@@ -34,7 +34,7 @@ SETS: dict[str, Set] = {
     "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
     "crackforest": Set("industrial", "black_tophat", DEFECTS),
     "nwpu_vhr10": Set("remote_sensing", "black_tophat", ("ap50", "ap", "ar100", "pq")),
-    "bsds500": Set("natural", "felzenszwalb", ("covering", "boundary_f")),
+    "bsds500": Set("natural", "felzenszwalb", ("covering", "covering_ois", "boundary_f")),
 }
 
 METHODS: dict[str, tuple[str, ...]] = {

@@ -50,6 +50,8 @@ Read with care:
   only favour it. Felzenszwalb saw few of its settings in this time.
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too.
+- covering_ois: each image at the seed height that suits it best, chosen by its truth, as BSDS500 reports beside the
+  one height for all.
 - bytes: the tensors of what learnt (float32), decoder included.
 """
 

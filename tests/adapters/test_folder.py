@@ -45,7 +45,12 @@ def save(base, tiny_segmenter, tmp_path):
                 if parameter.requires_grad:
                     parameter += LEARNT * torch.randn_like(parameter) * parameter.std(correction=0).clamp(min=0.1)
         info = describe(
-            segmenter, attached, InputContract(tile_px=64, overlap_px=16), "pathology", "discs", metrics={"after": {"ap": 0.5}}
+            segmenter,
+            attached,
+            InputContract(tile_px=64, overlap_px=16),
+            "pathology",
+            "discs",
+            metrics={"after": {"ap": 0.5}},
         )
         save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
         return tmp_path / name, segmenter
