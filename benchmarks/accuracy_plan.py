@@ -27,7 +27,7 @@ MINUTES = 600.0
 BUDGETS = ("time", "steps", "minutes")
 
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
-DEFECTS = ("iou", "class_iou", "f1", "pq", "f1_2px", "image_auroc")
+DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
 SETS: dict[str, Set] = {
     "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, seeds=(0, 1, 2), seconds=40, steps=40),
     "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, seeds=(0, 1, 2), seconds=40, steps=40),
