@@ -49,7 +49,7 @@ class Dense:
     """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "foreground_threshold": (0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
+        "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
         "seed_height": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
         "smoothing_px": (0.5, 1.0, 2.0),
         "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
