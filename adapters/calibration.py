@@ -91,7 +91,10 @@ def calibrate(
 def tile_outputs(
     segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int
 ) -> Iterator[tuple[Output, tuple[EntityMap, ...], str]]:
-    """(the network's output, the truth, the scene) of about `tiles` tiles, spread over the samples."""
+    """(the network's output, the truth, the scene) of tiles spread over the samples, equally many of each.
+
+    In all they are `tiles`, or up to twice as many.
+    """
     segmenter.eval()
     count = min(tiles, len(samples))
     rng = np.random.default_rng(0)

@@ -26,7 +26,7 @@ def basins(level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
     level: (H, W) integers; the pixels of a plateau belong to one peak.
     """
-    tops = label(local_maxima(np.where(mask, level, -1)) & mask, connectivity=2)
+    tops = np.asarray(label(local_maxima(np.where(mask, level, -1)) & mask, connectivity=2), np.int32)
     peaks = np.zeros(int(tops.max(initial=0)) + 1, np.int64)
     top = tops > 0
     peaks[tops[top]] = level[top]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from peft import PeftConfig
@@ -74,9 +75,9 @@ def merge(backbone: Backbone) -> None:
     names = {id(parameter): name for name, parameter in parameters.items()}
     for module in backbone.model.modules():
         if isinstance(module, BaseTunerLayer) and not module.merged:
-            weight = module.get_base_layer().weight
+            weight: Any = module.get_base_layer().weight
             backbone.originals.setdefault(names[id(weight)], weight.detach().clone())
-            module.merge()
+            module.merge()  # type: ignore[operator]  # every tuner layer has it
 
 
 def detach(backbone: Backbone) -> None:

@@ -29,7 +29,7 @@ class TolerantF1(ImageMetric):
         predicted, true = comparison.predicted > 0, comparison.true > 0
         right = np.count_nonzero(predicted & near(true, self.radius_px))
         found = np.count_nonzero(true & near(predicted, self.radius_px))
-        return right, np.count_nonzero(predicted), found, np.count_nonzero(true)
+        return float(right), float(predicted.sum()), float(found), float(true.sum())
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
         right, predicted, found, true = sums
