@@ -60,7 +60,7 @@ Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go;
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
 Symmetries = Annotated[
-    int, typer.Option(min=1, max=8, metavar="N", help="Average over N flips and turns: a bit better, N times as slow.")
+    int, typer.Option(min=1, max=8, metavar="N", help="Average over N flips and turns; N times as slow.")
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")

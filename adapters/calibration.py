@@ -38,6 +38,8 @@ class Calibration:
     tiles: int
 
     def __str__(self) -> str:
+        if math.isinf(self.after):
+            return f"calibrated on {self.tiles} val tiles: {self.metric} is undefined there, thresholds stay"
         if not self.changed:
             return f"calibrated on {self.tiles} val tiles: thresholds stay, {self.metric} {self.after:.3f}"
         moves = ", ".join(f"{name} {was:g} -> {now:g}" for name, (was, now) in self.changed.items())

@@ -1,6 +1,6 @@
 """Is there anything in this image? Area under the ROC curve over images, as inspection lines are judged.
 
-An image's score is that of its best entity, as in MVTec AD (Bergmann et al., IJCV 129, 2021, section 5.1) it is the
+An image's score is that of its best entity, as in MVTec AD (Bergmann et al., IJCV 129, 2021) it is the
 maximum of the anomaly map. Fawcett, Pattern Recognition Letters 27, 2006: the area is the chance that an image with a
 defect scores above one without, ties half.
 """

@@ -1,7 +1,7 @@
 """F1 of foreground pixels with a tolerance, the usual number for cracks, whose outline nobody draws to the pixel.
 
-Shi et al., CrackForest, IEEE T-ITS 17(12), 2016, https://doi.org/10.1109/TITS.2016.2552248, count a predicted pixel as
-right within 5 px of an annotated one; here it is 2 px, as most later work on that set has it.
+Precision and recall with a margin, as cracks are judged since CrackForest (Shi et al., IEEE T-ITS 17(12), 2016,
+https://doi.org/10.1109/TITS.2016.2552248); the margin here is 2 px.
 """
 
 from __future__ import annotations

@@ -74,7 +74,8 @@ def test_what_gains_nothing_stays() -> None:
 def test_a_metric_that_is_undefined_changes_nothing() -> None:
     nothing = [replace(one, truths=(EntityMap(np.full((48, 48), -1, np.int32)),)) for one in dim_discs(0.9)]
     segmenter = Painted(Dense())
-    assert not calibrate(segmenter, nothing, metrics, "aji", CONTRACT).changed  # type: ignore[arg-type]
+    found = calibrate(segmenter, nothing, metrics, "aji", CONTRACT)  # type: ignore[arg-type]
+    assert not found.changed and "aji is undefined there" in str(found)
 
 
 def test_tiles_come_from_all_samples_with_their_truth(tiny_segmenter, discs) -> None:
