@@ -25,6 +25,8 @@ class EntityMap:
     scores: (N,) float32 in [0, 1], entity i at index i - 1; None for truth.
     labels: (N,) int32 indices into `vocabulary`; None where entities have no class.
     parents: (N,) int32 ids of the enclosing entity, 0 for none.
+    pixel_scores: (H, W) float16 in [0, 1], how sure every pixel, also one of no entity, is to be in one; None where
+        nobody said.
     """
 
     ids: np.ndarray
@@ -32,6 +34,7 @@ class EntityMap:
     labels: np.ndarray | None = None
     vocabulary: tuple[str, ...] = ()
     parents: np.ndarray | None = None
+    pixel_scores: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.ids.ndim != 2:
@@ -41,6 +44,8 @@ class EntityMap:
             values = getattr(self, name)
             if values is not None and len(values) != self.count:
                 raise ValueError(f"{name} has {len(values)} values for {self.count} entities")
+        if self.pixel_scores is not None and self.pixel_scores.shape != self.ids.shape:
+            raise ValueError(f"pixel_scores have shape {self.pixel_scores.shape}, ids {self.ids.shape}")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -93,7 +98,9 @@ class EntityMap:
             return None if values is None else values[kept - 1]
 
         parents = None if self.parents is None else position[self.parents[kept - 1]]
-        return replace(self, ids=dense, scores=pick(self.scores), labels=pick(self.labels), parents=parents)
+        pixels = None if self.pixel_scores is None else self.pixel_scores[y : y + height, x : x + width]
+        scores, labels = pick(self.scores), pick(self.labels)
+        return replace(self, ids=dense, scores=scores, labels=labels, parents=parents, pixel_scores=pixels)
 
 
 def renumber(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -48,11 +48,12 @@ def resize_map(entities: EntityMap, shape: tuple[int, int]) -> EntityMap:
 
     parents = None if entities.parents is None else position[entities.parents[kept - 1]]
     scores, labels = pick(entities.scores), pick(entities.labels)
-    return replace(entities, ids=dense, scores=scores, labels=labels, parents=parents)
+    pixels = None if entities.pixel_scores is None else resize_ids(entities.pixel_scores, shape)
+    return replace(entities, ids=dense, scores=scores, labels=labels, parents=parents, pixel_scores=pixels)
 
 
 def resize_ids(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) of any integers to `shape`: the pixel under each new pixel's centre. Exact for every id."""
+    """(H, W) of any numbers to `shape`: the pixel under each new pixel's centre. Exact for every id."""
     rows, columns = (
         np.minimum((np.arange(new) + 0.5) * old / new, old - 1).astype(np.intp)
         for old, new in zip(ids.shape, shape, strict=True)

@@ -7,6 +7,7 @@ on what a user gets.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -95,10 +96,12 @@ def stitch(shape: tuple[int, int], tiles: Iterable[tuple[Window, EntityMap]], th
     Two entities of two tiles are one when their pieces in the shared area match (`_matches`), and so on over any
     number of tiles. Each pixel belongs to the tile whose centre is nearest, which cuts off what the network makes up
     at tile borders. Scores are means weighted by area; an entity's label is that of its largest part. Pixels that no
-    tile covers are unlabelled. Parents, ids of one tile, are dropped.
+    tile covers are unlabelled, with a pixel score of 0; pixel scores are kept where every tile has them. Parents, ids
+    of one tile, are dropped.
     """
     canvas = np.full(shape, UNLABELLED, np.int32)  # entities of all tiles, numbered through
     distance = np.full(shape, np.inf, np.float32)
+    pixels: np.ndarray | None = None
     seen: list[tuple[Window, EntityMap]] = []
     starts = [0]
     links: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
@@ -107,10 +110,15 @@ def stitch(shape: tuple[int, int], tiles: Iterable[tuple[Window, EntityMap]], th
             raise ValueError(f"the map of {window} has shape {entities.shape}")
         for i in _neighbours(window, [other for other, _ in seen]):
             links.append(_matches((window, entities), seen[i], threshold) + [starts[-1], starts[i]])
-        _own(canvas, distance, window, entities.ids, starts[-1])
+        nearer = _own(canvas, distance, window, entities.ids, starts[-1])
+        if entities.pixel_scores is not None:
+            pixels = np.zeros(shape, np.float16) if pixels is None else pixels
+            pixels[window.slices][nearer] = entities.pixel_scores[nearer]
         seen.append((window, entities))
         starts.append(starts[-1] + entities.count)
-    return _join(canvas, np.concatenate(links), [entities for _, entities in seen])
+    maps = [entities for _, entities in seen]
+    whole = all(entities.pixel_scores is not None for entities in maps)
+    return replace(_join(canvas, np.concatenate(links), maps), pixel_scores=pixels if whole else None)
 
 
 def _neighbours(window: Window, others: list[Window]) -> np.ndarray:
@@ -124,14 +132,15 @@ def _neighbours(window: Window, others: list[Window]) -> np.ndarray:
     )
 
 
-def _own(canvas: np.ndarray, distance: np.ndarray, window: Window, ids: np.ndarray, offset: int) -> None:
-    """Write a tile where its centre is nearer than those of the tiles before it."""
+def _own(canvas: np.ndarray, distance: np.ndarray, window: Window, ids: np.ndarray, offset: int) -> np.ndarray:
+    """Write a tile where its centre is nearer than those of the tiles before it; (h, w) bool says where that is."""
     y = np.arange(window.height, dtype=np.float32) - (window.height - 1) / 2
     x = np.arange(window.width, dtype=np.float32) - (window.width - 1) / 2
     here = y[:, None] ** 2 + x[None] ** 2  # (h, w)
     nearer = here < distance[window.slices]
     distance[window.slices][nearer] = here[nearer]
     canvas[window.slices][nearer] = np.where(ids > 0, ids + offset, ids)[nearer]
+    return nearer
 
 
 def _matches(one: tuple[Window, EntityMap], two: tuple[Window, EntityMap], threshold: float) -> np.ndarray:

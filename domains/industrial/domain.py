@@ -27,7 +27,13 @@ def augmentation() -> A.Compose:
 DOMAIN = DomainSpec(
     name="industrial",
     headline="iou",
-    metric_keys=("ap", "ap50", "f1", "pq", "iou", "dice", "boundary_f", "f1_2px", "image_auroc"),
+    metric_keys=(
+        *("ap", "ap50", "f1", "pq", "iou", "class_iou", "dice", "boundary_f"),
+        *("f1_2px", "cldice", "line_recall_2px"),
+        *("image_auroc", "image_f1", "false_alarms"),
+        *("pixel_auroc", "pixel_ap", "aupro", "aupro_05"),
+        *("region_recall", "recall_tiny", "recall_small", "recall_medium", "recall_large"),
+    ),
     families=("surfaces",),
     augmentation=augmentation,
     cards=("magnetic_tile", "crackforest"),

@@ -33,6 +33,8 @@ class Comparison:
     scores: (P,) float32, 1 where the prediction has none.
     pair_predicted, pair_true: (K,) indices of entities, from 0.
     shared: (K,) pixels that the two have in common.
+    true_labels: (T,) the class of each true entity by name; None where the truth has no classes.
+    pixel_scores: (H, W) float16 in [0, 1]; where the prediction has none, each pixel has the score of its entity.
     """
 
     predicted: np.ndarray
@@ -42,6 +44,8 @@ class Comparison:
     pair_predicted: np.ndarray
     pair_true: np.ndarray
     shared: np.ndarray
+    true_labels: tuple[str, ...] | None
+    pixel_scores: np.ndarray
 
     @cached_property
     def predicted_areas(self) -> np.ndarray:
@@ -91,12 +95,22 @@ def compare(prediction: EntityMap, truth: EntityMap) -> Comparison:
         )
     labelled = truth.labelled
     predicted, scores = _visible(prediction, labelled)
-    true, _ = _in_reading_order(np.where(labelled, truth.ids, 0))
+    true, kept = _in_reading_order(np.where(labelled, truth.ids, 0))
 
     both = (predicted > 0) & (true > 0)
     width = int(true.max(initial=0)) + 1
     codes, shared = np.unique(predicted[both].astype(np.int64) * width + true[both], return_counts=True)
-    return Comparison(predicted, true, labelled, scores, codes // width - 1, codes % width - 1, shared)
+    pairs = codes // width - 1, codes % width - 1
+    return Comparison(
+        predicted,
+        true,
+        labelled,
+        scores,
+        *pairs,
+        shared,
+        _names(truth, kept),
+        _pixel_scores(prediction, scores, predicted),
+    )
 
 
 def compare_all(prediction: EntityMap, truths: Sequence[EntityMap]) -> list[Comparison]:
@@ -116,6 +130,19 @@ def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, n
     ids, kept = _in_reading_order(ids)
     scores = np.ones(len(kept), np.float32) if prediction.scores is None else prediction.scores[kept - 1]
     return ids, scores
+
+
+def _names(truth: EntityMap, kept: np.ndarray) -> tuple[str, ...] | None:
+    if truth.labels is None:
+        return None
+    vocabulary = dict(enumerate(truth.vocabulary))
+    return tuple(vocabulary.get(label, str(label)) for label in truth.labels[kept - 1].tolist())
+
+
+def _pixel_scores(prediction: EntityMap, scores: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+    if prediction.pixel_scores is not None:
+        return prediction.pixel_scores.astype(np.float16, copy=False)
+    return np.concatenate([[0], scores]).astype(np.float16)[predicted]
 
 
 def _in_reading_order(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,10 @@ from domains.metrics.matching import Comparison, compare_all
 
 
 class EntityMetric(Protocol):
-    """A number in [0, 1], 1 for a perfect prediction, over the images seen so far; nan where it is undefined."""
+    """A number in [0, 1], 1 for a perfect prediction, over the images seen so far; nan where it is undefined.
+
+    One with an attribute `best` of 0 counts faults instead, from 0 up, and can be no headline.
+    """
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
         """Take one image with its annotators' truths."""

@@ -9,13 +9,18 @@ from domains.errors import InputError, suggest
 from domains.metrics.aggregated_jaccard import AggregatedJaccard
 from domains.metrics.average_precision import AveragePrecision, AverageRecall
 from domains.metrics.boundary_f import BoundaryF
+from domains.metrics.centre_line import CentreLineDice, CentreLineRecall
+from domains.metrics.class_iou import ClassIoU
 from domains.metrics.covering import Covering
 from domains.metrics.detection import F1, SegmentationAccuracy
 from domains.metrics.dice import ForegroundDice
+from domains.metrics.false_alarms import BestImageF1, FalseAlarms, ImageF1
 from domains.metrics.foreground_iou import ForegroundIoU
 from domains.metrics.image_auroc import ImageAUROC
 from domains.metrics.metric import EntityMetric
 from domains.metrics.panoptic_quality import PanopticQuality
+from domains.metrics.pixel_scores import AUPRO, PixelAP, PixelAUROC
+from domains.metrics.size_classes import SIZES_PX, RegionRecall, SizeF1, SizeRecall
 from domains.metrics.tolerant_f1 import TolerantF1
 
 METRICS: dict[str, Callable[[], EntityMetric]] = {
@@ -32,6 +37,19 @@ METRICS: dict[str, Callable[[], EntityMetric]] = {
     "boundary_f": BoundaryF,
     "f1_2px": TolerantF1,
     "image_auroc": ImageAUROC,
+    "image_f1": ImageF1,
+    "image_f1_max": BestImageF1,
+    "false_alarms": FalseAlarms,
+    "class_iou": ClassIoU,
+    "region_recall": RegionRecall,
+    "pixel_auroc": PixelAUROC,
+    "pixel_ap": PixelAP,
+    "aupro": AUPRO,
+    "aupro_05": partial(AUPRO, limit=0.05),
+    "cldice": CentreLineDice,
+    "line_recall_2px": CentreLineRecall,
+    **{f"recall_{size}": partial(SizeRecall, size) for size in SIZES_PX},
+    **{f"f1_{size}": partial(SizeF1, size) for size in SIZES_PX},
 }
 
 

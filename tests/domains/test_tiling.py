@@ -8,6 +8,7 @@ from skimage.measure import label
 
 from domains.entities import EntityMap
 from domains.errors import InputError
+from domains.resize import resize_map
 from domains.tiling import Window, predict_tiled, stitch, windows
 
 
@@ -193,3 +194,24 @@ def test_predict_tiled_reads_each_window_once_and_hands_over_batches():
     assert batches == [5, 5, 2] and len(windows(*truth.shape, 32, 12)) == 12
     expected = stitch(truth.shape, cut(truth, 32, 12))
     assert same_partition(stitched.ids, expected.ids)
+
+
+def test_pixel_scores_are_stitched_to_the_pixel_and_dropped_where_a_tile_has_none():
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.integers(0, 3, (10, 12)), np.ones((7, 7), int)).astype(np.int32)
+    whole = EntityMap.from_ids(truth)
+    field = rng.random(truth.shape).astype(np.float16)
+    whole = EntityMap(whole.ids, np.ones(whole.count, np.float32), pixel_scores=field)
+    tiles = [(window, whole.crop(*window)) for window in windows(*truth.shape, 32, 9)]
+    assert np.array_equal(stitch(truth.shape, tiles).pixel_scores, field)
+    one = tiles[1][1]
+    tiles[1] = tiles[1][0], EntityMap(one.ids, one.scores)
+    assert stitch(truth.shape, tiles).pixel_scores is None
+
+
+def test_pixel_scores_follow_a_map_to_another_size():
+    field = np.arange(12, dtype=np.float16).reshape(3, 4) / 16
+    twice = resize_map(EntityMap(np.zeros((3, 4)), pixel_scores=field), (6, 8))
+    assert np.array_equal(twice.pixel_scores, field.repeat(2, 0).repeat(2, 1))
+    with pytest.raises(ValueError, match="pixel_scores have shape"):
+        EntityMap(np.zeros((3, 4)), pixel_scores=field.T)
