@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 from torch.utils.data import DataLoader, Sampler
 
-from domains.augment import Samples, TrainCrops
+from domains.augment import Mixture, Samples, TrainCrops
 from domains.entities import collate
 
 
@@ -17,6 +17,7 @@ class EntityDataModule(L.LightningDataModule):
 
     train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
     crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
+    rehearsal: generated scenes, `rehearsal_share` of the training crops.
     Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
     """
 
@@ -32,11 +33,18 @@ class EntityDataModule(L.LightningDataModule):
         scale: float = 1.0,
         workers: int = 0,
         val_crops: int = 64,
+        rehearsal: Samples | None = None,
+        rehearsal_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
-        self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size)
+        length = round_steps * batch_size
+        self.train: TrainCrops | Mixture
+        self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=length)
+        if rehearsal is not None and rehearsal_share:
+            other = TrainCrops(rehearsal, crop_px, augmentation, seed=seed, length=length, cache_bytes=0)
+            self.train = Mixture(self.train, other, rehearsal_share)
         self.val = None
         if val is not None and len(val):
             length = min(val_crops, 4 * len(val))
@@ -62,7 +70,7 @@ class EntityDataModule(L.LightningDataModule):
 class RoundSampler(Sampler[int]):
     """Every crop of the round in order: the crops shuffle themselves. Lightning tells it the round by `set_epoch`."""
 
-    def __init__(self, crops: TrainCrops) -> None:
+    def __init__(self, crops: TrainCrops | Mixture) -> None:
         self.crops = crops
 
     def __iter__(self) -> Iterator[int]:

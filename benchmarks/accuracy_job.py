@@ -151,7 +151,9 @@ def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, 
 
     def data(round_steps: int) -> EntityDataModule:
         domain_options = (domain.augmentation(), recipe.domain.crop_px, options.batch_size, round_steps, options.seed)
-        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, val_crops=val_crops)
+        rehearsal = domain.rehearsal(recipe.domain.crop_px * 4 // 3) if options.rehearsal else None
+        rest = {"val_crops": val_crops, "rehearsal": rehearsal, "rehearsal_share": options.rehearsal}
+        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, **rest)
 
     whole = options.steps if options.seconds is None else options.seconds / seconds_per_step(module, data(3))
     round_steps = max(1, round(whole / validations))

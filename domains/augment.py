@@ -109,6 +109,31 @@ class TrainCrops(Dataset[EntitySample]):
         return EntitySample(resize_image(image, shape), (EntityMap(resize_ids(truth, shape)),), place)
 
 
+class Mixture(Dataset[EntitySample]):
+    """Crops of one source with a share of another's among them; item i is a function of (seed, epoch, i) alone.
+
+    So that a network does not unlearn what it was pretrained on while it learns from a few images.
+    """
+
+    def __init__(self, main: TrainCrops, other: TrainCrops, share: float) -> None:
+        self.main, self.other, self.share = main, other, share
+
+    @property
+    def epoch(self) -> int:
+        return self.main.epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        self.main.set_epoch(epoch)
+        self.other.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        return len(self.main)
+
+    def __getitem__(self, index: int) -> EntitySample:
+        drawn = np.random.default_rng((self.main.seed, self.epoch, index, 1)).random()
+        return (self.other if drawn < self.share else self.main)[index]
+
+
 def augment(sample: EntitySample, augmentation: A.Compose, seed: int) -> EntitySample:
     """The sample through the transforms, as a function of `seed`; of several annotators the first is kept."""
     reseed(augmentation, np.random.SeedSequence(seed))

@@ -24,6 +24,7 @@ from domains.errors import InputError, suggest
 from domains.layouts import LAYOUTS
 from domains.layouts.layout import SPLITS, Record, Split
 from domains.metrics import EntityMetric, build_metrics
+from domains.procedural.dataset import ProceduralScenes
 from domains.sample import SampleScenes, sample_records
 from domains.splits import FRACTIONS, assign
 
@@ -38,6 +39,7 @@ DOMAINS: dict[str, str] = {
 }
 GROUP = "entity_adapters.domains"
 SAMPLE = "sample"
+REHEARSED = 100_000  # scenes, of which a fit draws a few thousand
 
 
 class Domain(Protocol):
@@ -57,6 +59,10 @@ class Domain(Protocol):
 
     def augmentation(self) -> A.Compose:
         """For training only."""
+        ...
+
+    def rehearsal(self, size_px: int) -> Dataset[EntitySample] | None:
+        """Generated scenes of that side to mix into training against forgetting, where there are any."""
         ...
 
     def metrics(self) -> Mapping[str, EntityMetric]:
@@ -80,6 +86,8 @@ class DomainSpec:
     """Families of generated scenes that `data=sample` draws from."""
     augmentation: Callable[[], A.Compose]
     """Builds the training transforms; imports albumentations when called, not before."""
+    rehearsed: tuple[str, ...] = ()
+    """Families that `train.rehearsal` draws from; empty: those of `families`."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
 
@@ -137,6 +145,10 @@ class DataDomain:
 
     def augmentation(self) -> A.Compose:
         return self.spec.augmentation()
+
+    def rehearsal(self, size_px: int) -> ProceduralScenes | None:
+        families = self.spec.rehearsed or self.spec.families
+        return ProceduralScenes(families, REHEARSED, self.seed, size_px) if families else None
 
     def metrics(self) -> dict[str, EntityMetric]:
         return build_metrics(self.spec.metric_keys)

@@ -7,8 +7,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from adapters.backbones import ENTITY_TINY, Backbone, BackboneOptions, build_backbone
-from adapters.backbones.entity_tiny import FOLDER as EMBEDDED
+from adapters.backbones import Backbone, BackboneOptions, build_backbone
+from adapters.backbones.embedded_bases import FOLDERS
 from adapters.decoders import DECODERS
 from adapters.embedded import warm_start
 from adapters.inference import InputContract
@@ -37,12 +37,12 @@ def method_of(recipe: Recipe) -> Method:
 
 
 def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
-    """The network, method attached. On the embedded base a decoder of the pretrained one's shape starts from it."""
+    """The network, method attached. A decoder of the shape that was pretrained with the base starts from it."""
     check_sides(recipe, backbone)
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
-    if recipe.backbone.name == ENTITY_TINY and not recipe.backbone.random:
-        warm_start(decoder, EMBEDDED)
+    if not recipe.backbone.random:
+        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)))
     return EntitySegmenter(backbone, decoder)
 
 

@@ -120,6 +120,8 @@ def data_of(recipe: Recipe, domain: Domain, train: Any, val: Any) -> EntityDataM
         options.seed,
         recipe.domain.scale,
         options.workers,
+        rehearsal=domain.rehearsal(recipe.domain.crop_px * 4 // 3) if options.rehearsal else None,
+        rehearsal_share=options.rehearsal,
     )
 
 

@@ -92,10 +92,10 @@ class Dense(Options):
     """Foreground, two distances and boundary, then a seeded watershed. For any number of touching entities."""
 
     name: Literal["dense"] = "dense"
-    width: Annotated[int, Field(ge=32, le=1024, multiple_of=32)] = 64
-    """Channels where tokens and image meet, at stride 8."""
-    detail: Annotated[int, Field(ge=0, le=512, multiple_of=24)] = 24
-    """Channels of the detail branch at stride 2; 0 leaves the image out, so boundaries are as fine as the patch."""
+    width: Annotated[int, Field(ge=4, le=128, multiple_of=2)] = 16
+    """Channels at full resolution; twice, four and eight times as many at strides 2, 4 and 8."""
+    detail: bool = True
+    """Convolutions on the image itself; without them boundaries are as fine as the patch."""
     embedding_dim: Natural = 0
     """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
     foreground_threshold: Share = 0.5

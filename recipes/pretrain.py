@@ -12,18 +12,22 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from transformers import Dinov2Config
 
+from adapters.backbones.build import build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
+from adapters.backbones.options import BackboneOptions
+from adapters.backbones.sources import locate
 from adapters.data import EntityDataModule
 from adapters.decoders import DECODERS
-from adapters.embedded import save_pretrained_decoder
+from adapters.embedded import save_pretrained_decoder, warm_start
 from adapters.losses import build_loss
 from adapters.module import EntityModule, TrainOptions, best_precision
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer
-from domains.augment import compose, eight_symmetries
+from domains.augment import Photometric, compose, eight_symmetries
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
+from domains.procedural.recolour import Recolour
 from recipes import set_up
 from recipes.compose import resolved_yaml
 from recipes.schema import PretrainRecipe
@@ -53,7 +57,7 @@ def pretrain(
     data = EntityDataModule(
         ProceduralScenes(scenes.families, scenes.count, train.seed, scenes.size_px),
         ProceduralScenes(scenes.families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
-        compose(eight_symmetries()),
+        compose(eight_symmetries(), Photometric(Recolour(), p=scenes.recolour)),
         scenes.crop_px,
         train.batch_size,
         train.validate_every,
@@ -76,7 +80,22 @@ def pretrain(
 
 def build(recipe: PretrainRecipe) -> EntitySegmenter:
     vit = recipe.vit
-    config = Dinov2Config(
+    if vit.start is None:
+        backbone = Dinov2Backbone(Dinov2Backbone.randomised(config_of(recipe)), name="pretraining", taps=vit.taps)
+    else:
+        backbone = build_backbone(BackboneOptions(vit.start, taps=vit.taps))
+        for parameter in backbone.used_parameters().values():
+            parameter.requires_grad_(vit.learns)
+    decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    built = decoder.build(backbone.dim, len(backbone.taps), backbone.stride)
+    if vit.start is not None:
+        warm_start(built, locate(vit.start, None)[0])
+    return EntitySegmenter(backbone, built)
+
+
+def config_of(recipe: PretrainRecipe) -> Dinov2Config:
+    vit = recipe.vit
+    return Dinov2Config(
         hidden_size=vit.width,
         num_hidden_layers=vit.layers,
         num_attention_heads=vit.heads,
@@ -86,6 +105,3 @@ def build(recipe: PretrainRecipe) -> EntitySegmenter:
         drop_path_rate=0.0,
         use_mask_token=False,
     )
-    backbone = Dinov2Backbone(Dinov2Backbone.randomised(config), name="pretraining", taps=vit.taps)
-    decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
-    return EntitySegmenter(backbone, decoder.build(backbone.dim, len(backbone.taps), backbone.stride))

@@ -36,7 +36,7 @@ from recipes.options import (
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
 SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects")
-EMBEDDED_BACKBONES = ("entity-tiny",)
+EMBEDDED_BACKBONES = ("entity-small", "entity-tiny")
 DOMAINS_GROUP = "entity_adapters.domains"
 
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
@@ -102,8 +102,8 @@ class DomainSection(Options):
 class BackboneSection(Options):
     """The frozen model."""
 
-    name: str = "entity-tiny"
-    """The embedded base `entity-tiny`, a Hub id such as facebook/dinov2-small, a local folder, or a .pth checkpoint."""
+    name: str = "entity-small"
+    """An embedded base, `entity-small` or `entity-tiny`, a Hub id such as facebook/dinov2-small, a local folder, or a .pth checkpoint."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id."""
     taps: Taps | None = None
@@ -147,6 +147,8 @@ class TrainSection(Options):
     """Gradients are clipped to this norm."""
     validate_every: Count = 50
     """Steps between two looks at the validation split; checkpoints are written then."""
+    rehearsal: Share = 0.0
+    """Share of the training crops that are generated scenes of the domain, against forgetting what the base knows."""
     calibrate: bool = True
     """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -191,6 +193,8 @@ class ScenesSection(Options):
     """Scenes to train on."""
     val_count: Count = 256
     """Scenes to validate on, of other seeds."""
+    recolour: Share = 0.5
+    """Share of the training crops whose colours are turned: shape and contrast remain."""
 
     @field_validator("families")
     @classmethod
@@ -212,6 +216,10 @@ class VitSection(Options):
     """Blocks."""
     heads: Annotated[int, Field(ge=1, le=64)] = 3
     """Attention heads."""
+    start: str | None = None
+    """A base to go on from, `entity-tiny` or a folder, of this very architecture; null: from nothing."""
+    learns: bool = True
+    """False: the base that it goes on from stays as it is, and the decoder alone learns."""
     patch_px: Annotated[int, Field(ge=2, le=64)] = 8
     """Side of the patch behind a token."""
     taps: Taps = (2, 4, 6)

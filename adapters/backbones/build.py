@@ -9,8 +9,8 @@ from transformers import PreTrainedConfig, PreTrainedModel
 from adapters.backbones import checkpoints, folders
 from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
-from adapters.backbones.entity_tiny import entity_tiny_config
-from adapters.backbones.options import ENTITY_TINY, BackboneOptions
+from adapters.backbones.embedded_bases import embedded_config
+from adapters.backbones.options import EMBEDDED, BackboneOptions
 from adapters.backbones.sam import SamBackbone
 from adapters.backbones.sources import CHECKPOINT_SUFFIXES, locate
 from domains.errors import InputError, suggest
@@ -46,8 +46,8 @@ def build_backbone(options: BackboneOptions) -> Backbone:
 
     Raises InputError, one line that says what was tried, when it cannot be found, recognised, or loaded completely.
     """
-    if options.random and options.name == ENTITY_TINY:
-        return assembled(options, Dinov2Backbone.randomised(entity_tiny_config()))
+    if options.random and options.name in EMBEDDED:
+        return assembled(options, Dinov2Backbone.randomised(embedded_config()))
     path, revision = locate(options.name, options.revision)
     if path.suffix in CHECKPOINT_SUFFIXES:
         config, state = checkpoints.read(path)

@@ -8,13 +8,12 @@ from pathlib import Path
 from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from adapters.backbones import entity_tiny
-from adapters.backbones.options import ENTITY_TINY
+from adapters.backbones.embedded_bases import FOLDERS
 from domains.errors import InputError, suggest
 
 CHECKPOINT_SUFFIXES = (".pth", ".pt")
 EXAMPLES = (
-    ENTITY_TINY,
+    *FOLDERS,
     "facebook/dinov2-small",
     "facebook/dinov2-base",
     "facebook/dinov2-with-registers-base",
@@ -29,10 +28,10 @@ HUB_SHARDS = "model-*.safetensors"
 
 def locate(name: str, revision: str | None = None) -> tuple[Path, str | None]:
     """The folder or checkpoint file behind a name, and the commit where it is a Hub id."""
-    if name == ENTITY_TINY:
-        if not (entity_tiny.FOLDER / "config.json").is_file():
-            raise InputError(f"the embedded base is missing from {entity_tiny.FOLDER}: check out the whole repository")
-        return entity_tiny.FOLDER, None
+    if name in FOLDERS:
+        if not (FOLDERS[name] / "config.json").is_file():
+            raise InputError(f"the embedded base is missing from {FOLDERS[name]}: check out the whole repository")
+        return FOLDERS[name], None
     path = Path(name).expanduser()
     if path.is_dir() or (path.is_file() and path.suffix in CHECKPOINT_SUFFIXES):
         return path, None

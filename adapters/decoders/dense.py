@@ -1,8 +1,9 @@
 """The dense decoder: four fields at full resolution, and a seeded watershed that turns them into entities.
 
-Tokens of several blocks meet a small convolutional encoder on the image itself (the detail branch), as in a U-Net
-whose lowest floor is the frozen backbone, so boundaries are finer than a patch. Fields after micro-sam's AIS decoder
-(Archit et al., Nature Methods 2025), with a boundary channel added. There is no cap on the number of entities.
+A U-Net whose lowest floor is the frozen backbone: residual convolutions on the image at strides 1, 2, 4 and 8 (the
+detail branch) meet the tokens of several blocks at stride 8, and go up again to full resolution, so boundaries are as
+fine as the pixels. Fields after micro-sam's AIS decoder (Archit et al., Nature Methods 2025), with a boundary channel
+added. There is no cap on the number of entities.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ class Dense:
     """Options of the dense decoder; the fields are what a recipe's `decoder:` section may set."""
 
     name: str = "dense"
-    width: int = 64
-    """Channels where tokens and image meet, at stride 8."""
-    detail: int = 24
-    """Channels of the detail branch at stride 2; 0 leaves the image out, so boundaries are as fine as the patch."""
+    width: int = 16
+    """Channels at full resolution; twice, four and eight times as many at strides 2, 4 and 8."""
+    detail: bool = True
+    """Convolutions on the image itself; without them boundaries are as fine as the patch."""
     embedding_dim: int = 0
     """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
     foreground_threshold: float = 0.5
@@ -74,52 +75,46 @@ class DenseDecoder(Decoder):
     def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
         super().__init__()
         self.options = options
-        detail, width = options.detail, options.width
-        channels = (detail, detail * 4 // 3, detail * 5 // 3)  # at strides 2, 4, 8
+        full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
         self.norms = nn.ModuleList(nn.GroupNorm(1, backbone_dim) for _ in range(taps))
-        self.tokens = nn.Conv2d(taps * backbone_dim, width, 1)
-        if detail:
-            self.detail = nn.ModuleList(
-                nn.Sequential(*block(fan_in, fan_out, kernel=4, stride=2), *block(fan_out, fan_out))
-                for fan_in, fan_out in zip((3, *channels[:2]), channels, strict=True)
+        self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
+        if options.detail:
+            self.stem = block(3, full)
+            self.down = nn.ModuleList(
+                nn.Sequential(block(fine, coarse, stride=2), Residual(coarse))
+                for fine, coarse in ((full, half), (half, quarter), (quarter, eighth))
             )
-        at8, at4, at2 = width, width * 3 // 4, width // 2
-        self.join8 = nn.Sequential(*block(width + channels[2], at8))
-        self.join4 = nn.Sequential(*block(at8 + channels[1], at4))
-        self.join2 = nn.Sequential(*block(at4 + channels[0], at2))
-        full = 12
-        self.to_full = nn.Conv2d(at2, full * 4, 1)  # pixel shuffle: four full-resolution pixels from one
-        self.refine = nn.Sequential(nn.Conv2d(full + (3 if detail else 0), full, 3, padding=1), nn.GELU())
+        self.bottom = nn.Sequential(Residual(eighth), Residual(eighth))
+        self.up = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1) for coarse, fine in ((eighth, quarter), (quarter, half), (half, full))
+        )
+        self.join = nn.ModuleList((Residual(quarter), Residual(half), block(full, full)))
         self.head = nn.Conv2d(full, len(FIELDS) + options.embedding_dim, 1)
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
-        pixels = (images - 0.5) / 0.25
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
         # contiguous: torch 2.13 on a CPU crashes in group norm's backward when a channels-last input needs no gradient
         tokens = torch.cat([norm(tap.contiguous()) for norm, tap in zip(self.norms, features, strict=True)], 1)
-        x = resize(self.tokens(tokens), grid)  # (B, width, H/8, W/8)
-        details = self._details(pixels)
-        for join, detail, scale in (
-            (self.join8, details[2], 1),
-            (self.join4, details[1], 2),
-            (self.join2, details[0], 2),
-        ):
-            x = resize(x, (x.shape[-2] * scale, x.shape[-1] * scale))
-            x = join(x if detail is None else torch.cat([x, detail], 1))
-        x = F.pixel_shuffle(self.to_full(x), 2)  # (B, 12, H, W)
-        x = self.head(self.refine(torch.cat([x, pixels], 1) if self.options.detail else x))
+        x = resize(self.tokens(tokens), grid)  # (B, 8 width, H/8, W/8)
+        details = self._details((images - 0.5) / 0.25)
+        x = self.bottom(x + details.pop() if details else x)
+        for up, join in zip(self.up, self.join, strict=True):
+            x = up(x)
+            x = resize(x, (x.shape[-2] * 2, x.shape[-1] * 2))
+            x = join(x + details.pop() if details else x)
+        x = self.head(x)  # (B, fields, H, W)
         outputs = {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
         if self.options.embedding_dim:
             outputs["embedding"] = x[:, len(FIELDS) :]
         return outputs
 
-    def _details(self, pixels: Tensor) -> list[Tensor | None]:
+    def _details(self, pixels: Tensor) -> list[Tensor]:
+        """Of the image at strides 1, 2, 4 and 8, or none at all."""
         if not self.options.detail:
-            return [None, None, None]
-        details: list[Tensor | None] = []
-        for stage in self.detail:
-            pixels = stage(pixels)
-            details.append(pixels)
+            return []
+        details = [self.stem(pixels)]
+        for down in self.down:
+            details.append(down(details[-1]))
         return details
 
     def entities(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> EntityMap:
@@ -130,11 +125,26 @@ class DenseDecoder(Decoder):
         return decode(fields, self.options)
 
 
-def block(fan_in: int, fan_out: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
-    return (
-        nn.Conv2d(fan_in, fan_out, kernel, stride, padding=1, bias=False),
+class Residual(nn.Module):
+    """Two 3 x 3 convolutions beside the identity (He et al., https://arxiv.org/abs/1512.03385). (B, C, h, w) to the same."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = block(channels, channels)
+        self.second = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.GroupNorm(gcd(8, channels), channels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+def block(fan_in: int, fan_out: int, stride: int = 1) -> nn.Module:
+    """ReLU, not GELU: at full resolution GELU alone takes as long as half a convolution."""
+    return nn.Sequential(
+        nn.Conv2d(fan_in, fan_out, 3, stride, padding=1, bias=False),
         nn.GroupNorm(gcd(8, fan_out), fan_out),
-        nn.GELU(),
+        nn.ReLU(),
     )
 
 

@@ -26,7 +26,7 @@ def augmentation() -> A.Compose:
 
 DOMAIN = DomainSpec(
     name="industrial",
-    headline="iou",
+    headline="class_iou",
     metric_keys=(
         *("ap", "ap50", "f1", "pq", "iou", "class_iou", "dice", "boundary_f"),
         *("f1_2px", "cldice", "line_recall_2px"),

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 def augmentation() -> A.Compose:
     from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries, sensor_noise
+    from domains.pathology.counterstain import Counterstain
     from domains.pathology.stain import StainJitter
 
     return compose(
         eight_symmetries(),
         Turn(limit_deg=45, p=0.3),
         Photometric(StainJitter(), p=0.8),
+        Photometric(Counterstain(), p=0.3),
         defocus(p=0.15),
         sensor_noise(p=0.15),
     )
@@ -28,6 +30,7 @@ DOMAIN = DomainSpec(
     headline="aji",
     metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "dice"),
     families=("nuclei_he",),
+    rehearsed=("nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
     cards=("dsb2018_he", "dsb2018_fluo"),
 )

@@ -191,7 +191,7 @@ WRONG = {
         r"entity.json says 10{9}",
     ),
     "a huge decoder": (
-        lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": 24}),
+        lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": True}),
         r"of another shape",
     ),
     "unknown options": (lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}), r"rnak.*needs a newer"),

@@ -11,18 +11,19 @@ from scipy.ndimage import binary_erosion
 from skimage.color import hed_from_rgb
 from torch.utils.data import DataLoader
 
-from domains.augment import Photometric, TrainCrops, Turn, augment, compose, eight_symmetries, reseed
+from domains.augment import Mixture, Photometric, TrainCrops, Turn, augment, compose, eight_symmetries, reseed
 from domains.crops import mirrored
 from domains.domain import DOMAINS, build_domain
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place, collate
 from domains.industrial.light import UnevenLight
 from domains.natural.photometry import OtherCamera
+from domains.pathology.counterstain import Counterstain
 from domains.pathology.stain import HED, StainJitter
 from domains.remote_sensing.atmosphere import Haze, Sunlight
 from domains.resize import resize_ids, resize_map, resize_sample
 
-CHANGES = (StainJitter(), UnevenLight(), Haze(), Sunlight(), OtherCamera())
-STILL = (StainJitter(0, 0, 0), UnevenLight(0, 0, 0), Haze(0), Sunlight(0, 0, 0), OtherCamera(0, 0, 0))
+CHANGES = (StainJitter(), Counterstain(), UnevenLight(), Haze(), Sunlight(), OtherCamera())
+STILL = (StainJitter(0, 0, 0), Counterstain(0), UnevenLight(0, 0, 0), Haze(0), Sunlight(0, 0, 0), OtherCamera(0, 0, 0))
 BIG = 2**24 + 1  # the first id that float32 does not hold
 
 
@@ -147,6 +148,24 @@ def test_crops_do_not_depend_on_the_order_in_which_they_are_asked_for():
     assert all(same(crops[i], forward[i]) for i in reversed(range(6)))
 
 
+def test_a_mixture_holds_the_stated_share_of_the_other_source_and_follows_the_epoch():
+    main, other = (TrainCrops([squares(base=base)], 24, length=400) for base in (1000, 5000))
+    mixed = Mixture(main, other, 0.25)
+    shares = []
+    for epoch in (0, 1):
+        mixed.set_epoch(epoch)
+        crops = [mixed[i] for i in range(len(mixed))]
+        assert all(same(crop, (main, other)[from_other(crop)][i]) for i, crop in enumerate(crops[:20]))
+        shares.append([from_other(crop) for crop in crops])
+    assert np.mean(shares) == pytest.approx(0.25, abs=0.05)
+    assert shares[0] != shares[1]
+    assert [from_other(mixed[i]) for i in range(400)] == shares[1]
+
+
+def from_other(crop: EntitySample) -> bool:
+    return bool(crop.truth.ids.max() >= 5000)
+
+
 def test_a_worker_process_gives_the_same_crops_and_sees_the_next_epoch():
     crops = TrainCrops([squares(base=70_000)], 48, build_domain("natural").augmentation(), length=4)
     loader = DataLoader(crops, 2, num_workers=1, collate_fn=collate, persistent_workers=True)
@@ -266,6 +285,15 @@ def test_stain_jitter_changes_tissue_and_leaves_glass_white():
     assert all(result[0, 0, 2] > result[0, 0, 1] for result in results)  # purple stays purple: more blue than green
 
 
+def test_a_counterstain_dyes_the_glass_pink_and_darkens_every_channel():
+    image = np.full((32, 32, 3), 250, np.uint8)
+    for seed in range(10):
+        dyed = Counterstain(hue=0)(image, np.random.default_rng(seed)).astype(int)
+        assert (dyed <= image).all()
+        red, green, blue = dyed.mean((0, 1))
+        assert red >= blue >= green  # eosin takes green most and red least
+
+
 def test_more_dye_is_darker_as_beer_and_lambert_say():
     class Doubled:
         """Draws twice the dye and leaves the rest alone."""
@@ -281,7 +309,7 @@ def test_more_dye_is_darker_as_beer_and_lambert_say():
     assert np.abs(twice[0, 0] - 255 * (image[0, 0] / 255) ** 2).max() <= 1
 
 
-@pytest.mark.parametrize("change", [StainJitter(), UnevenLight()], ids=lambda change: type(change).__name__)
+@pytest.mark.parametrize("change", [StainJitter(), Counterstain(), UnevenLight()], ids=lambda change: type(change).__name__)
 def test_a_grey_picture_stays_grey(change):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8).repeat(3, 2)
     for seed in range(5):

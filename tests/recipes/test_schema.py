@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import recipes.schema as schema
-from adapters.backbones import ENTITY_TINY, ROLES, BackboneOptions
+from adapters.backbones import EMBEDDED, ROLES, BackboneOptions
 from adapters.decoders import DECODERS
 from adapters.losses import DEFAULT_LOSSES, LOSSES
 from adapters.methods import METHODS
@@ -63,7 +63,7 @@ def test_the_tables_name_the_same_parts() -> None:
     assert term_models().keys() == LOSSES.keys()
     assert set(schema.SCENE_FAMILIES) == set(SCENES)
     assert set(schema.BUILT_IN_DOMAINS) == set(DOMAINS) and schema.DOMAINS_GROUP == GROUP
-    assert schema.EMBEDDED_BACKBONES == (ENTITY_TINY,)
+    assert schema.EMBEDDED_BACKBONES == EMBEDDED
     assert get_args(Role) == ROLES
 
 
@@ -125,7 +125,7 @@ WRONG = {
     },
     "method.dropout is 1; wanted a number of at least 0 and below 1": {"method": {"dropout": 1}},
     (
-        "backbone.name is 'dino2'; known: entity-tiny, a Hub id such as facebook/dinov2-small, a folder or a .pth "
+        "backbone.name is 'dino2'; known: entity-small, entity-tiny, a Hub id such as facebook/dinov2-small, a folder or a .pth "
         "checkpoint"
     ): {"backbone": {"name": "dino2"}},
     "backbone.taps[1] is 0; wanted an integer of at least 1": {"backbone": {"taps": [2, 0]}},
@@ -140,7 +140,7 @@ WRONG = {
     "domain.fractions is [0.5, 0.5, 0.5]; wanted shares of train, val and test that sum to 1; these sum to 1.5": {
         "domain": {"name": "natural", "fractions": [0.5, 0.5, 0.5]}
     },
-    "decoder.width is 40; wanted an integer from 32 to 1024 and a multiple of 32": {"decoder": {"width": 40}},
+    "decoder.width is 41; wanted an integer from 4 to 128 and a multiple of 2": {"decoder": {"width": 41}},
     "decoder.mask_stride is 3; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": 3}},
     "decoder.heads is 3; wanted a divisor of decoder.dim, which is 128": {"decoder": {"name": "query", "heads": 3}},
     "losses.set wants decoder.name=query; decoder.name is 'dense'": {"losses": {"set": {}}},

@@ -48,7 +48,7 @@ def options(base: Path) -> list[str]:
     return [
         f"backbone.name={base}",
         "backbone.taps=[1,2]",
-        "decoder.width=32",
+        "decoder.width=8",
         "domain.crop_px=48",
         "domain.tile_px=64",
         "domain.overlap_px=16",

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from adapters.backbones import BackboneOptions, build_backbone, entity_tiny
+from adapters.backbones import EMBEDDED, BackboneOptions, build_backbone
+from adapters.backbones.embedded_bases import FOLDERS
 from adapters.backbones.folders import save_base
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
@@ -87,18 +88,19 @@ def test_random_weights_follow_torchs_seed_and_not_the_file(tmp_path, model_type
     assert build(tmp_path).fingerprint() not in fingerprints
 
 
-def test_the_embedded_base_has_its_published_architecture():
-    backbone = build("entity-tiny", random=True)
+@pytest.mark.parametrize("name", EMBEDDED)
+def test_the_embedded_bases_have_their_published_architecture(name):
+    backbone = build(name, random=True)
     assert (backbone.dim, backbone.depth, backbone.stride, backbone.taps) == (192, 6, 8, (2, 4, 6))
     assert 2.7e6 < sum(parameter.numel() for parameter in backbone.parameters()) < 2.8e6
 
 
 @torch.no_grad()
-@pytest.mark.skipif(not (entity_tiny.FOLDER / "config.json").is_file(), reason="the embedded base is not trained yet")
-def test_the_embedded_base_loads_and_takes_at_most_six_megabytes():
-    files = [file for file in entity_tiny.FOLDER.iterdir() if file.suffix in (".json", ".safetensors")]
-    assert sum(file.stat().st_size for file in files) <= 6_000_000
-    assert build("entity-tiny")(torch.rand(1, 3, 64, 96))[-1].shape == (1, 192, 8, 12)
+@pytest.mark.parametrize(("name", "limit"), [("entity-tiny", 6_000_000), ("entity-small", 12_000_000)])
+def test_the_embedded_bases_load_and_are_as_small_as_they_claim(name, limit):
+    files = [file for file in FOLDERS[name].iterdir() if file.suffix in (".json", ".safetensors")]
+    assert sum(file.stat().st_size for file in files) <= limit
+    assert build(name)(torch.rand(1, 3, 64, 96))[-1].shape == (1, 192, 8, 12)
 
 
 def without(prefix):

@@ -1,4 +1,4 @@
-"""The embedded base: a small DINOv2 that ships with the repository."""
+"""The embedded bases: small models in DINOv2's form that ship with the repository."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from transformers import Dinov2Config
 
-from adapters.backbones.options import ENTITY_TINY
+from adapters.backbones.options import EMBEDDED
 
-FOLDER = Path(__file__).parent / ENTITY_TINY
+FOLDERS = {name: Path(__file__).parent / name for name in EMBEDDED}
 
 
-def entity_tiny_config() -> Dinov2Config:
+def embedded_config() -> Dinov2Config:
     """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels."""
     return Dinov2Config(
         hidden_size=192,
