@@ -17,6 +17,7 @@ class EntityDataModule(L.LightningDataModule):
 
     train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
     crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
+    balance, paste_share: of the training crops, see `TrainCrops`; validation has neither.
     Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
     """
 
@@ -32,11 +33,22 @@ class EntityDataModule(L.LightningDataModule):
         scale: float = 1.0,
         workers: int = 0,
         val_crops: int = 64,
+        balance: float | None = None,
+        paste_share: float = 0.0,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
         self.workers = workers
-        self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=round_steps * batch_size)
+        self.train = TrainCrops(
+            train,
+            crop_px,
+            augmentation,
+            seed=seed,
+            scale=scale,
+            balance=balance,
+            paste_share=paste_share,
+            length=round_steps * batch_size,
+        )
         self.val = None
         if val is not None and len(val):
             length = min(val_crops, 4 * len(val))

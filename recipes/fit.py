@@ -120,6 +120,8 @@ def data_of(recipe: Recipe, domain: Domain, train: Any, val: Any) -> EntityDataM
         options.seed,
         recipe.domain.scale,
         options.workers,
+        balance=recipe.domain.balance,
+        paste_share=recipe.domain.paste_share,
     )
 
 
