@@ -17,6 +17,7 @@ class EntityDataModule(L.LightningDataModule):
 
     train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
     crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
+    balance, paste_share: of the training crops, see `TrainCrops`; validation has neither.
     rehearsal: generated scenes, `rehearsal_share` of the training crops.
     Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
     """
@@ -33,6 +34,8 @@ class EntityDataModule(L.LightningDataModule):
         scale: float = 1.0,
         workers: int = 0,
         val_crops: int = 64,
+        balance: float | None = None,
+        paste_share: float = 0.0,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
     ) -> None:
@@ -41,7 +44,16 @@ class EntityDataModule(L.LightningDataModule):
         self.workers = workers
         length = round_steps * batch_size
         self.train: TrainCrops | Mixture
-        self.train = TrainCrops(train, crop_px, augmentation, seed=seed, scale=scale, length=length)
+        self.train = TrainCrops(
+            train,
+            crop_px,
+            augmentation,
+            seed=seed,
+            scale=scale,
+            balance=balance,
+            paste_share=paste_share,
+            length=length,
+        )
         if rehearsal is not None and rehearsal_share:
             other = TrainCrops(rehearsal, crop_px, augmentation, seed=seed, length=length, cache_bytes=0)
             self.train = Mixture(self.train, other, rehearsal_share)

@@ -33,7 +33,7 @@ from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
 from recipes.compose import load_recipe
-from recipes.fit import pixel_size, plain, write_json
+from recipes.fit import data_of, pixel_size, plain, write_json
 from recipes.schema import DomainSection, Recipe
 
 VALIDATIONS = 3
@@ -150,10 +150,7 @@ def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, 
     module.clock = time.process_time
 
     def data(round_steps: int) -> EntityDataModule:
-        domain_options = (domain.augmentation(), recipe.domain.crop_px, options.batch_size, round_steps, options.seed)
-        rehearsal = domain.rehearsal(recipe.domain.crop_px * 4 // 3) if options.rehearsal else None
-        rest = {"val_crops": val_crops, "rehearsal": rehearsal, "rehearsal_share": options.rehearsal}
-        return EntityDataModule(train, val, *domain_options, recipe.domain.scale, **rest)
+        return data_of(recipe, domain, train, val, round_steps, val_crops)
 
     whole = options.steps if options.seconds is None else options.seconds / seconds_per_step(module, data(3))
     round_steps = max(1, round(whole / validations))

@@ -25,15 +25,20 @@ from domains.crops import (  # noqa: E402
     Decoded,
     DecodedCache,
     Samples,
+    balanced_turn,
     crop_place,
     cut_window,
+    entity_area,
     random_entity_pixel,
     random_start,
+    with_and_without,
 )
 from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
+from domains.pasting import paste  # noqa: E402
 from domains.resize import resize_ids, resize_image  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
+TINY_PX = 100  # balanced crops show an entity of fewer pixels at its own size or larger: shrunk, it could vanish
 
 
 class TrainCrops(Dataset[EntitySample]):
@@ -46,6 +51,9 @@ class TrainCrops(Dataset[EntitySample]):
     scale_range: the crop's own zoom, drawn log-uniformly; above 1 entities look larger.
     entity_share: share of crops placed to hold at least one pixel of an entity drawn at random (of an image that
         has any); the rest lie anywhere.
+    balance: share of all crops that hold an entity, whatever share of the images has one; the others come from images
+        without any (else they lie anywhere). Takes the place of `entity_share`. None: each image as often as another.
+    paste_share: share of the crops without entity onto which one of another image is pasted, see `domains.pasting`.
     length: crops per epoch; by default one per image.
     cache_bytes: decoded images kept; every worker process has its own.
     Of several annotators one is drawn per crop. Where the crop leaves the image, the image is mirrored and unlabelled.
@@ -63,10 +71,15 @@ class TrainCrops(Dataset[EntitySample]):
         scale: float = 1.0,
         scale_range: tuple[float, float] = (0.7, 1.4),
         entity_share: float = 0.8,
+        balance: float | None = None,
+        paste_share: float = 0.0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.crop_px, self.augmentation, self.seed = crop_px, augmentation, seed
         self.scale_range, self.entity_share = scale_range, entity_share
+        self.balance, self.paste_share = balance, paste_share
+        looked = balance is not None or paste_share > 0
+        self._filled, self._empty = with_and_without(dataset) if looked else (np.zeros(0, int), np.zeros(0, int))
         self.length = len(dataset) if length is None else length
         self._decoded = DecodedCache(dataset, scale, cache_bytes)
         self._epoch = torch.tensor(epoch).share_memory_()  # shared, so that workers that outlive an epoch see the next
@@ -85,25 +98,40 @@ class TrainCrops(Dataset[EntitySample]):
     def __getitem__(self, index: int) -> EntitySample:
         if not 0 <= index < self.length:
             raise IndexError(index)
-        images, epoch = len(self._decoded), self.epoch
-        decoded = self._decoded[int(pass_order(images, self.seed, epoch, index // images)[index % images])]
-        rng = np.random.default_rng((self.seed, epoch, index))
-        sample = self._crop(decoded, rng)
+        rng = np.random.default_rng((self.seed, self.epoch, index))
+        sample = self._crop(*self._turn(index), rng)
         return sample if self.augmentation is None else augment(sample, self.augmentation, int(rng.integers(2**31)))
 
-    def _crop(self, decoded: Decoded, rng: np.random.Generator) -> EntitySample:
+    def _turn(self, index: int) -> tuple[Decoded, bool | None]:
+        """The image of a crop, and whether it is to hold an entity; None where a draw decides."""
+        chosen, wanted = np.arange(len(self._decoded)), None
+        if self.balance is not None and len(self._filled):
+            wanted, index = balanced_turn(index, self.balance)
+            chosen = self._filled if wanted else self._empty if len(self._empty) else chosen
+        repeat, position = divmod(index, len(chosen))
+        return self._decoded[int(chosen[pass_order(len(chosen), self.seed, self.epoch, repeat)[position]])], wanted
+
+    def _crop(self, decoded: Decoded, wanted: bool | None, rng: np.random.Generator) -> EntitySample:
         annotator = int(rng.integers(len(decoded.ids)))
-        ids = decoded.ids[annotator]
+        if wanted and not len(decoded.boxes[annotator]):
+            annotator = next(i for i, boxes in enumerate(decoded.boxes) if len(boxes))
+        ids, boxes = decoded.ids[annotator], decoded.boxes[annotator]
         low, high = np.log(self.scale_range)
-        window_px = max(1, round(self.crop_px / float(np.exp(rng.uniform(low, high)))))
+        zoom = rng.uniform(low, high)
         anchor = None
-        if len(decoded.boxes[annotator]) and rng.random() < self.entity_share:
-            anchor = random_entity_pixel(ids, decoded.boxes[annotator], rng)
+        if len(boxes) and (rng.random() < self.entity_share if wanted is None else wanted):
+            anchor = random_entity_pixel(ids, boxes, rng)
+            if wanted and entity_area(ids, boxes, anchor) < TINY_PX:
+                zoom = max(zoom, min(0.0, high))
+        window_px = max(1, round(self.crop_px / float(np.exp(zoom))))
         y, x = (
             random_start(size, window_px, None if anchor is None else anchor[axis], rng)
             for axis, size in enumerate(ids.shape)
         )
         image, truth = cut_window(decoded.image, ids, y, x, window_px)
+        if self.paste_share and truth.max() <= 0 and rng.random() < self.paste_share and len(self._filled):
+            donor = self._decoded[int(rng.choice(self._filled))]
+            image, truth = paste(image, truth, donor.image, donor.ids[0], donor.boxes[0], rng)
         shape = (self.crop_px, self.crop_px)
         place = crop_place(decoded.place, y, x, decoded.scale, window_px / self.crop_px)
         return EntitySample(resize_image(image, shape), (EntityMap(resize_ids(truth, shape)),), place)

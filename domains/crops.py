@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -75,7 +76,20 @@ def entity_boxes(ids: np.ndarray) -> np.ndarray:
     return np.array(rows, np.int64).reshape(-1, 5)
 
 
-# Where a crop lies
+# Which image a crop shows, and where it lies
+
+
+def balanced_turn(index: int, share: float) -> tuple[bool, int]:
+    """(does crop `index` show an entity?, how many crops before it are of its kind), so that of any run of crops a
+    `share` does, as nearly as whole crops can."""
+    before, after = math.floor(index * share + 1e-9), math.floor((index + 1) * share + 1e-9)
+    return (True, before) if after > before else (False, index - before)
+
+
+def with_and_without(dataset: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the samples that have an entity, and of those that have none. Reads all of them."""
+    filled = np.array([any(truth.count for truth in dataset[i].truths) for i in range(len(dataset))], bool)
+    return np.flatnonzero(filled), np.flatnonzero(~filled)
 
 
 def random_entity_pixel(ids: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
@@ -84,6 +98,13 @@ def random_entity_pixel(ids: np.ndarray, boxes: np.ndarray, rng: np.random.Gener
     inside = np.flatnonzero(ids[y0:y1, x0:x1] == entity)
     y, x = divmod(int(inside[rng.integers(len(inside))]), int(x1 - x0))
     return int(y0) + y, int(x0) + x
+
+
+def entity_area(ids: np.ndarray, boxes: np.ndarray, pixel: tuple[int, int]) -> int:
+    """Pixels of the entity that holds a pixel."""
+    entity = ids[pixel]
+    _, y0, y1, x0, x1 = boxes[np.searchsorted(boxes[:, 0], entity)]
+    return int(np.count_nonzero(ids[y0:y1, x0:x1] == entity))
 
 
 def random_start(size: int, window: int, anchor: int | None, rng: np.random.Generator) -> int:

@@ -108,19 +108,25 @@ def open_run(run: Path, recipe: Recipe, resume: bool) -> Path | None:
     return checkpoint if checkpoint.exists() else None
 
 
-def data_of(recipe: Recipe, domain: Domain, train: Any, val: Any) -> EntityDataModule:
-    options = recipe.train
+def data_of(
+    recipe: Recipe, domain: Domain, train: Any, val: Any, round_steps: int | None = None, val_crops: int = 64
+) -> EntityDataModule:
+    """The crops that a recipe is fitted on; round_steps: None for the recipe's `validate_every`."""
+    options, seen = recipe.train, recipe.domain
     return EntityDataModule(
         train,
         val,
         domain.augmentation(),
-        recipe.domain.crop_px,
+        seen.crop_px,
         options.batch_size,
-        min(options.validate_every, options.steps),
+        round_steps or min(options.validate_every, options.steps),
         options.seed,
-        recipe.domain.scale,
+        seen.scale,
         options.workers,
-        rehearsal=domain.rehearsal(recipe.domain.crop_px * 4 // 3) if options.rehearsal else None,
+        val_crops,
+        balance=seen.balance,
+        paste_share=seen.paste_share,
+        rehearsal=domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None,
         rehearsal_share=options.rehearsal,
     )
 

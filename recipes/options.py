@@ -184,6 +184,14 @@ class Embedding(Options):
     """gamma: pulls the means to the origin."""
 
 
+class Topology(Options):
+    """Soft clDice: the centre lines of thin entities, found whole."""
+
+    weight: NotNegative = 0.5
+    iterations: Annotated[int, Field(ge=1, le=64)] = 8
+    """Pixels peeled off from each side: at least half the width of the widest crack."""
+
+
 class SetCriterion(Options):
     """Pairs queries with entities, then objectness, mask cross-entropy, Dice and predicted IoU."""
 
@@ -220,6 +228,7 @@ class Losses(Options):
     centre_distance: CentreDistance | None = None
     boundary: Boundary | None = None
     embedding: Embedding | None = None
+    topology: Topology | None = None
     set: SetCriterion | None = None
     partition: Partition | None = None
 
@@ -234,5 +243,5 @@ OWN_TERMS = {
 }
 """Decoder -> the terms that it is trained by unless the recipe says otherwise."""
 
-POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding"), "query": OWN_TERMS["query"]}
+POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding", "topology"), "query": OWN_TERMS["query"]}
 """Decoder -> the terms whose outputs it gives."""

@@ -63,6 +63,10 @@ class DomainSection(Options):
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
     """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""
+    balance: Share | None = None
+    """Share of the training crops that hold an entity, the others coming from images without; null: as they come."""
+    paste_share: Share = 0.0
+    """Share of the training crops without entity onto which an entity of another training image is blended."""
     tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
     """Side of the tiles in evaluation and prediction after scaling."""
     overlap_px: Natural = 64

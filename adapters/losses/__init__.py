@@ -14,6 +14,7 @@ from adapters.losses.dense import BoundaryDistance, CentreDistance, Foreground
 from adapters.losses.embedding import Embedding
 from adapters.losses.partition import Partition
 from adapters.losses.set_criterion import SetCriterion
+from adapters.losses.topology import Topology
 from domains.entities import EntityBatch
 from domains.errors import InputError, suggest
 
@@ -33,6 +34,7 @@ LOSSES: dict[str, type] = {
     "centre_distance": CentreDistance,
     "boundary": Boundary,
     "embedding": Embedding,
+    "topology": Topology,
     "set": SetCriterion,
     "partition": Partition,
 }

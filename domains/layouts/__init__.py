@@ -7,19 +7,37 @@ from pathlib import Path
 from domains.errors import InputError
 from domains.layouts.bsds500 import Bsds500
 from domains.layouts.coco import Coco
+from domains.layouts.crack_masks import CrackMasks
 from domains.layouts.crackforest import CrackForest
+from domains.layouts.cvat import Cvat
+from domains.layouts.dagm import Dagm
 from domains.layouts.dsb2018 import Dsb2018
 from domains.layouts.finding import visible
+from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
+from domains.layouts.label_studio import LabelStudio
 from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
+from domains.layouts.mvtec_ad import MvtecAd
+from domains.layouts.severstal import Severstal
+from domains.layouts.visa import Visa
+from domains.layouts.yolo_seg import YoloSeg
 
 LAYOUTS: dict[str, Layout] = {
     "dsb2018": Dsb2018(),
     "magnetic_tile": MagneticTile(),
     "crackforest": CrackForest(),
     "bsds500": Bsds500(),
+    "mvtec_ad": MvtecAd(),
+    "visa": Visa(),
+    "dagm": Dagm(),
+    "kolektor": Kolektor(),
+    "severstal": Severstal(),
     "coco": Coco(),
+    "yolo_seg": YoloSeg(),
+    "label_studio": LabelStudio(),
+    "cvat": Cvat(),
+    "crack_masks": CrackMasks(),
     "label_maps": LabelMaps(),  # the least particular one comes last
 }
 

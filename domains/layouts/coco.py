@@ -12,18 +12,18 @@ import json
 import os
 from collections import defaultdict
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap
 from domains.errors import InputError
-from domains.images import IMAGE_SUFFIXES
 from domains.layouts.coco_regions import FlawedRegion, region
 from domains.layouts.drawing import paint, same_size
 from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.pictures import Pictures
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 
@@ -57,7 +57,7 @@ class Coco(Layout):
         return bool(_annotation_files(root))
 
     def listing(self, root: Path) -> Listing:
-        on_disk = _Pictures(root)
+        on_disk = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
         contents = []
@@ -99,38 +99,7 @@ class Coco(Layout):
         return [EntityMap(ids, labels=np.array(labels, np.int32)[kept], vocabulary=truth.vocabulary)]
 
 
-class _Pictures:
-    """The image files below a folder, found by what an annotation file calls them."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        self.paths = walk(root)
-        self.by_name: dict[str, list[Path]] = defaultdict(list)
-        for path in self.paths:
-            self.by_name[path.name].append(path)
-
-    def find(self, name: object, file: Path) -> Path:
-        """The file of `name`, looked for from the root, from beside the JSON, then anywhere if only one is called so.
-
-        Raises ValueError with the reason: no such file, several, or outside the root.
-        """
-        if not isinstance(name, str) or not name:
-            raise ValueError(f"has the file name {name!r}, wanted text")
-        name = name.replace("\\", "/")
-        inside = os.path.abspath(self.root)
-        for base in (self.root, file.parent):
-            path = Path(os.path.normpath(base / name))
-            if not os.path.abspath(path).startswith(inside + os.sep):
-                raise ValueError(f"is called {name!r}, which leads out of the folder")
-            if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
-                return path
-        found = self.by_name[PurePosixPath(name).name]
-        if len(found) != 1:
-            raise ValueError(f"is called {name!r}, of which there are {len(found)} below the folder")
-        return found[0]
-
-
-def _records(path: Path, content: dict, pictures: _Pictures, faults: list[Fault]) -> list[Record]:
+def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault]) -> list[Record]:
     """The images of one annotation file. What cannot be linked is appended to `faults`."""
     vocabulary, label_of = _categories(content)
     images: dict[object, dict] = {}

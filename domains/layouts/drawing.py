@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
+from domains.entities import EntityMap
 from domains.errors import InputError
 
 
@@ -30,6 +31,20 @@ def paint(regions: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.nda
         ids.flat[regions[i]] = i + 1
     seen = np.bincount(ids.ravel(), minlength=len(regions) + 1) > 0
     return _numbered(seen)[ids], np.flatnonzero(seen[1:])
+
+
+def painted(
+    regions: Sequence[np.ndarray], labels: Sequence[int], vocabulary: tuple[str, ...], shape: tuple[int, int]
+) -> EntityMap:
+    """The map of `paint` with the class of every region, an index into the vocabulary."""
+    ids, kept = paint(regions, shape)
+    return EntityMap(ids, labels=np.array(labels, np.int32)[kept], vocabulary=vocabulary)
+
+
+def of_class(ids: np.ndarray, label: int, vocabulary: tuple[str, ...]) -> EntityMap:
+    """A map numbered 1..N whose entities are all of one class."""
+    truth = EntityMap(ids)
+    return EntityMap(ids, labels=np.full(truth.count, label, np.int32), vocabulary=vocabulary)
 
 
 def _numbered(chosen: np.ndarray) -> np.ndarray:

@@ -29,6 +29,9 @@ def build() -> SimpleNamespace:
     return SimpleNamespace(
         picture=picture, box=box, dsb2018=dsb2018, magnetic_tile=magnetic_tile, crackforest=crackforest,
         bsds500=bsds500, coco=coco, coco_content=coco_content, label_maps=label_maps, save=save,
+        mvtec_ad=mvtec_ad, visa=visa, dagm=dagm, kolektor=kolektor, severstal=severstal, crack_masks=crack_masks,
+        yolo_seg=yolo_seg, label_studio=label_studio, label_studio_content=label_studio_content, cvat=cvat,
+        cvat_content=cvat_content,
     )  # fmt: skip
 
 
@@ -140,3 +143,134 @@ def runs(mask: np.ndarray) -> dict:
     edges = np.flatnonzero(np.diff(flat))
     counts = np.diff(np.concatenate([[0], edges, [mask.size]]))
     return {"size": list(mask.shape), "counts": counts.tolist()}
+
+
+def mvtec_ad(root: Path) -> Path:
+    """Two categories; per category two good images of train, one of test, and a scratch of 2 components (9 + 8 px)."""
+    scratch = box(2, 2, 5, 5) + box(10, 10, 12, 14)
+    for category in ("bottle", "tile"):
+        for part, count in (("train", 2), ("test", 1)):
+            for i in range(count):
+                save(root / category / part / "good" / f"{i:03}.png", picture(i))
+        for i in range(2):
+            save(root / category / "test" / "scratch" / f"{i:03}.png", picture(i))
+            save(root / category / "ground_truth" / "scratch" / f"{i:03}_mask.png", scratch)
+    return root
+
+
+def visa(root: Path) -> Path:
+    """A category of two normal images and one with a defect of two kinds that touch (values 1 and 3)."""
+    data = root / "candle" / "Data"
+    for i in range(2):
+        save(data / "Images" / "Normal" / f"{i:04}.JPG", picture(i))
+    save(data / "Images" / "Anomaly" / "000.JPG", picture(7))
+    save(data / "Masks" / "Anomaly" / "000.png", box(2, 2, 5, 5, 1) + box(5, 5, 7, 7, 3))
+    return root
+
+
+def dagm(root: Path) -> Path:
+    """Two classes; per class and part a good image and a defective one."""
+    for name in ("Class1", "Class10"):
+        for part in ("Train", "Test"):
+            for i in range(2):
+                save(root / name / part / f"{i:04}.PNG", picture(i, channels=1)[..., 0])
+            save(root / name / part / "Label" / "0001_label.PNG", box(3, 3, 9, 12))
+    return root
+
+
+def kolektor(root: Path) -> Path:
+    """KolektorSDD: two items of two parts, of which the first has a defect."""
+    for item in ("kos01", "kos02"):
+        for k in range(2):
+            save(root / item / f"Part{k}.jpg", picture(k, channels=1)[..., 0])
+            save(root / item / f"Part{k}_label.bmp", box(4, 4, 6, 9) if k == 0 else box(0, 0, 0, 0))
+    return root
+
+
+def severstal(root: Path) -> Path:
+    """Two steel strips, the first with defects of classes 1 and 3 (2 x 3 px from row 1, column 2; 1 px at 5, 5)."""
+    for name in ("a.jpg", "b.jpg"):
+        save(root / "train_images" / name, picture(channels=1)[..., 0])
+    runs = f"{2 * HEIGHT + 2} 2 {3 * HEIGHT + 2} 2 {4 * HEIGHT + 2} 2"
+    table = f"ImageId,ClassId,EncodedPixels\na.jpg,3,{runs}\na.jpg,1,{5 * HEIGHT + 6} 1\n"
+    (root / "train.csv").write_text(table)
+    return root
+
+
+def crack_masks(root: Path) -> Path:
+    """DeepCrack's arrangement: a cracked image and a sound one to train on, one to test."""
+    for part, count in (("train", 2), ("test", 1)):
+        for i in range(count):
+            save(root / f"{part}_img" / f"{i}.jpg", picture(i))
+            save(root / f"{part}_lab" / f"{i}.png", box(0, 0, 0, 0) if i else box(5, 2, 6, 25))
+    return root
+
+
+def yolo_seg(root: Path) -> Path:
+    """Per split an image with a dent of 6 x 4 px and a scratch of 3 x 3 px, and one without file."""
+    for part in ("train", "val"):
+        for i in range(2):
+            save(root / "images" / part / f"{i}.png", picture(i))
+        corners = [(2, 2), (8, 2), (8, 6), (2, 6)], [(10, 10), (13, 10), (13, 13), (10, 13)]
+        lines = [
+            f"{label} " + " ".join(f"{x / WIDTH} {y / HEIGHT}" for x, y in points)
+            for label, points in zip((1, 0), corners, strict=True)
+        ]
+        (root / "labels" / part).mkdir(parents=True)
+        (root / "labels" / part / "0.txt").write_text("\n".join(lines) + "\n")
+        (root / "labels" / part / "classes.txt").write_text("scratch\ndent\n")
+    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: {0: scratch, 1: dent}\n")
+    return root
+
+
+def label_studio_content() -> list[dict]:
+    """Two tasks: two annotators who drew a dent of 6 x 4 px, the second a scratch too; and one with nothing in it."""
+    size = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0}
+
+    def polygon(name: str, label: str, points: list[tuple[float, float]]) -> dict:
+        shares = [[100 * x / WIDTH, 100 * y / HEIGHT] for x, y in points]
+        value = {"points": shares, "closed": True, "polygonlabels": [label]}
+        return {"id": name, "type": "polygonlabels", "from_name": "label", "to_name": "image", "value": value, **size}
+
+    dent = polygon("a", "dent", [(2, 2), (8, 2), (8, 6), (2, 6)])
+    scratch = polygon("b", "scratch", [(10, 10), (13, 10), (13, 13), (10, 13)])
+    done = [
+        {"id": 1, "was_cancelled": False, "result": [dent]},
+        {"id": 2, "was_cancelled": True, "result": [scratch]},
+        {"id": 3, "was_cancelled": False, "result": [dent, scratch]},
+    ]
+    return [
+        {"id": 5, "annotations": done, "data": {"image": "/data/upload/1/0f3a2b4c-part%201.png"}},
+        {"id": 6, "annotations": [{"id": 4, "result": []}], "data": {"image": "/data/local-files/?d=photos/2.png"}},
+    ]
+
+
+def label_studio(root: Path, content: list[dict] | None = None) -> Path:
+    save(root / "part 1.png", picture(1))
+    save(root / "2.png", picture(2))
+    (root / "export.json").write_text(json.dumps(content or label_studio_content(), indent=1))
+    return root
+
+
+def cvat_content() -> str:
+    """A polygon of 6 x 4 px, a mask of 3 px, an ellipse, a tag; and an image with nothing in it."""
+    return f"""<?xml version="1.0" encoding="utf-8"?>
+<annotations>
+  <version>1.1</version>
+  <meta><task><name>dents</name></task></meta>
+  <image id="0" name="a.png" subset="Train" width="{WIDTH}" height="{HEIGHT}">
+    <polygon label="dent" occluded="0" points="2.00,2.00;8.00,2.00;8.00,6.00;2.00,6.00" z_order="0"></polygon>
+    <mask label="scratch" occluded="0" rle="1, 2, 2, 1" left="20" top="10" width="3" height="2" z_order="0"></mask>
+    <ellipse label="dent" cx="12.0" cy="14.0" rx="4.0" ry="2.0" rotation="90.0" z_order="0"></ellipse>
+    <tag label="seen"></tag>
+  </image>
+  <image id="1" name="b.png" subset="Validation" width="{WIDTH}" height="{HEIGHT}"></image>
+</annotations>
+"""
+
+
+def cvat(root: Path, content: str | None = None) -> Path:
+    for name in ("a", "b"):
+        save(root / "images" / f"{name}.png", picture())
+    (root / "annotations.xml").write_text(content or cvat_content())
+    return root

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import Counter
 
 import albumentations as A
 import numpy as np
@@ -357,3 +358,64 @@ def test_augmented_crops_of_a_domain_make_a_batch(name):
     assert batch.images.shape == (3, 3, 64, 64)
     assert batch.images.min() >= 0 and batch.images.max() <= 1
     assert len(batch.masks) == 3
+
+
+# Balance
+
+
+def scenes(filled: int, empty: int, side: int = 60, entity_px: int = 9) -> list[EntitySample]:
+    """Images with one square entity in a corner, then images without."""
+    image, ids = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.int32)
+    ids[5 : 5 + entity_px, 5 : 5 + entity_px] = 1
+    bad = [EntitySample(image, (EntityMap(ids),), Place(f"bad {i}")) for i in range(filled)]
+    return bad + [EntitySample(image, (EntityMap(np.zeros_like(ids)),), Place(f"good {i}")) for i in range(empty)]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 0.7, 1.0])
+def test_balanced_crops_hold_an_entity_as_often_as_asked_however_rare_defects_are(share):
+    crops = list(TrainCrops(scenes(2, 48), 32, length=40, balance=share))
+    assert sum(crop.truth.count > 0 for crop in crops) == round(40 * share)
+    assert all(("bad" in crop.place.scene) == (crop.truth.count > 0) for crop in crops)
+    plain = sum(crop.truth.count > 0 for crop in TrainCrops(scenes(2, 48), 32, length=40))
+    assert plain <= 2
+
+
+def test_balance_shows_every_image_of_a_kind_before_one_again():
+    crops = list(TrainCrops(scenes(4, 6), 32, length=20, balance=0.4, seed=3))
+    shown = Counter(crop.place.scene for crop in crops)
+    assert sorted(shown.values()) == [2] * 10
+    other = [crop.place.scene for crop in TrainCrops(scenes(4, 6), 32, length=20, balance=0.4, seed=3, epoch=1)]
+    assert other != [crop.place.scene for crop in crops]
+
+
+def test_balance_without_good_images_leaves_the_other_crops_anywhere():
+    crops = list(TrainCrops(scenes(3, 0, side=200), 32, length=60, balance=0.5))
+    assert 30 <= sum(crop.truth.count > 0 for crop in crops) < 40
+    nothing = list(TrainCrops(scenes(0, 3), 32, length=6, balance=0.5))
+    assert not any(crop.truth.count for crop in nothing)
+
+
+def test_a_tiny_defect_is_never_shrunk_in_a_balanced_crop():
+    def shown(entity_px: int) -> list[int]:
+        crops = TrainCrops(scenes(1, 1, 120, entity_px), 64, length=40, balance=1.0, scale_range=(0.5, 1.5))
+        return [int(crop.truth.areas.sum()) for crop in crops]
+
+    assert min(shown(2)) >= 1 and np.mean(shown(2)) > 4  # one or more pixels of the four, at their own size or larger
+    zooms = [
+        64 / crop.place.pixel_size_m
+        for crop in TrainCrops(
+            [EntitySample(one.image, one.truths, Place("a", pixel_size_m=1.0)) for one in scenes(1, 0, 120, 2)],
+            64,
+            length=40,
+            balance=1.0,
+            scale_range=(0.5, 1.5),
+        )
+    ]
+    assert min(zooms) >= 63 and max(zooms) > 80
+    assert min(shown(40)) < 40 * 40 / 3  # a large one may be
+
+
+def test_a_balanced_crop_takes_an_annotator_who_saw_the_entity():
+    one = scenes(1, 0)[0]
+    both = EntitySample(one.image, (EntityMap(np.zeros_like(one.truth.ids)), one.truth), one.place)
+    assert all(crop.truth.count for crop in TrainCrops([both], 32, length=10, balance=1.0))

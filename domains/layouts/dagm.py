@@ -1,0 +1,61 @@
+"""DAGM 2007: ten made-up textures, each with one kind of defect, roughly outlined by an ellipse.
+
+Wieler and Hahn, Weakly supervised learning for industrial optical inspection, DAGM 2007 (10.5281/zenodo.8086136).
+`Class<k>/Train/NNNN.PNG`, `Class<k>/Test/NNNN.PNG`, and for a defective one `Label/NNNN_label.PNG` below the same
+folder; an image without a label is good. Train and Test are the set's own.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from domains.entities import EntityMap
+from domains.images import read_mask
+from domains.layouts.drawing import components, of_class, same_size
+from domains.layouts.finding import files, folders, own_split, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.mvtec_ad import Defect
+
+CLASS = re.compile(r"Class\d+", re.IGNORECASE)
+PARTS = ("Train", "Test")
+
+
+class Dagm(Layout):
+    name = "dagm"
+    entities = "one 8-connected component of a label (an ellipse about the defect); images without label have none"
+    expects = "Class<k>/Train and Class<k>/Test with NNNN.PNG, and Label/NNNN_label.PNG of the defective ones"
+
+    def matches(self, root: Path) -> bool:
+        return any((folder / part / "Label").is_dir() for folder in _classes(root) for part in PARTS)
+
+    def listing(self, root: Path) -> Listing:
+        vocabulary = tuple(printable(folder.name) for folder in _classes(root))
+        records, faults = [], []
+        for label, folder in enumerate(_classes(root)):
+            for part in PARTS:
+                masks = {path.stem.removesuffix("_label"): path for path in files(folder / part / "Label")}
+                for image in files(folder / part):
+                    mask = masks.pop(image.stem, None)
+                    name = f"{vocabulary[label]}/{part}/{printable(image.stem)}"
+                    truth = Defect((mask,), label, vocabulary) if mask else Defect()
+                    kind = f"{vocabulary[label]}/{'defect' if mask else 'good'}"
+                    records.append(Record(name, image, truth, name, own_split(Path(part)), stratum=kind))
+                faults += [Fault(path, "is a label without image") for path in masks.values()]
+        return Listing(records, faults)
+
+    def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        defect: Defect = record.truth
+        if not defect.masks:
+            return [EntityMap(np.zeros(shape, np.int32))]
+        mask = read_mask(defect.masks[0])
+        same_size(record.image, shape, defect.masks[0], mask.shape)
+        return [of_class(components(mask), defect.label, defect.vocabulary)]
+
+
+def _classes(root: Path) -> list[Path]:
+    """In the order of their numbers."""
+    found = [folder for folder in folders(root) if CLASS.fullmatch(folder.name)]
+    return sorted(found, key=lambda folder: int(re.sub(r"\D", "", folder.name)))

@@ -1,0 +1,111 @@
+"""MVTec AD, MVTec AD 2 and MVTec LOCO AD, and what was brought into their form (VisA, BTAD).
+
+Bergmann et al., IJCV 129 (2021); Heckler-Kram et al., arXiv 2503.21622 (2025); Bergmann et al., IJCV 130 (2022). The
+folder is a category, or holds several:
+
+    AD     train/good, test/good, test/<defect>/NNN.png, ground_truth/<defect>/NNN_mask.png
+    AD 2   train/good, validation/good, test_public/good, test_public/bad/NNN_<light>.png,
+           test_public/ground_truth/bad/NNN_<light>_mask.png; test_private has no truth and is left out
+    LOCO   train/good, validation/good, test/<kind>/NNN.png, ground_truth/<kind>/NNN/000.png, 001.png, ...
+
+The sets' own split puts every defect into test, since they were made for learning without any. Entities are learnt
+from examples, so that split is not taken over: all images are split by group.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.images import read_mask
+from domains.layouts.drawing import components, of_class, paint, same_size
+from domains.layouts.finding import files, folders, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
+
+GOOD = "good"
+LIGHTS = re.compile(r"_(regular|underexposed|overexposed|shift_\d+)$")  # AD 2: one part under several
+
+
+@dataclass(frozen=True)
+class Defect:
+    """masks: one of all defects, or (LOCO) one of each; none for a good image. label: index into the vocabulary."""
+
+    masks: tuple[Path, ...] = ()
+    label: int = 0
+    vocabulary: tuple[str, ...] = ()
+
+
+class MvtecAd(Layout):
+    name = "mvtec_ad"
+    entities = "one 8-connected component of a defect's mask (LOCO: one mask file); good images have none"
+    expects = "<category>/train/good and test/<defect>/NNN.png with ground_truth/<defect>/NNN_mask.png"
+
+    def matches(self, root: Path) -> bool:
+        return bool(_categories(root))
+
+    def listing(self, root: Path) -> Listing:
+        found: list[tuple[str, Path, tuple[Path, ...]]] = []
+        faults: list[Fault] = []
+        for category in _categories(root):
+            own = "" if category == root else f"{category.name}/"
+            test, truth = _tested(category)
+            for part in (category / "train", category / "validation", test):
+                found += [(f"{own}{GOOD}", image, ()) for image in files(part / GOOD)]
+            for folder in folders(test):
+                if folder.name not in (GOOD, truth.name):
+                    found += [(f"{own}{folder.name}", *pair) for pair in _pairs(folder, truth / folder.name, faults)]
+        vocabulary = tuple(sorted({kind for kind, _, masks in found if masks}))
+        records = []
+        for kind, image, masks in found:
+            name = printable(image.relative_to(root).with_suffix("").as_posix())
+            defect = Defect(masks, vocabulary.index(kind), vocabulary) if masks else Defect()
+            records.append(Record(name, image, defect, group=LIGHTS.sub("", name), stratum=printable(kind)))
+        return Listing(records, faults)
+
+    def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        defect: Defect = record.truth
+        masks = []
+        for path in defect.masks:
+            masks.append(read_mask(path))
+            same_size(record.image, shape, path, masks[-1].shape)
+        if not masks:
+            return [EntityMap(np.zeros(shape, np.int32))]
+        if not any(mask.any() for mask in masks):
+            raise InputError(
+                f"{str(defect.masks[0])!r}: wanted a defect, as the image is in {record.stratum}, got an empty mask; "
+                f"complete it or move the image to {GOOD}"
+            )
+        one = len(masks) == 1
+        ids = components(masks[0]) if one else paint([np.flatnonzero(mask) for mask in masks], shape)[0]
+        return [of_class(ids, defect.label, defect.vocabulary)]
+
+
+def _categories(root: Path) -> list[Path]:
+    """`root`, or those of its subfolders that are a category."""
+    found = [folder for folder in (root, *folders(root)) if all(path.is_dir() for path in _tested(folder))]
+    return [root] if root in found else found
+
+
+def _tested(category: Path) -> tuple[Path, Path]:
+    """(test images, their masks)."""
+    public = category / "test_public"
+    return (public, public / "ground_truth") if public.is_dir() else (category / "test", category / "ground_truth")
+
+
+def _pairs(images: Path, masks: Path, faults: list[Fault]) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Images of a defect with their masks; what has no counterpart is a fault."""
+    by_stem = {path.stem.removesuffix("_mask"): (path,) for path in files(masks)}
+    by_stem |= {folder.name: tuple(files(folder)) for folder in folders(masks)}
+    for image in files(images):
+        found = by_stem.pop(image.stem, ())
+        if found:
+            yield image, found
+        else:
+            faults.append(Fault(image, "has no mask, though its folder says that it has a defect"))
+    faults += [Fault(path, "is a mask without image") for paths in by_stem.values() for path in paths]

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from domains.errors import InputError
+from domains.layouts import recognise
+from domains.layouts.yolo_seg import YoloSeg
+
+
+def test_polygons_are_entities_with_the_names_of_data_yaml(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    records, faults = YoloSeg().scan(root)
+    assert not faults and [record.split for record in records] == ["train", "train", "val", "val"]
+    truth = YoloSeg().read(records[0]).truth
+    assert (
+        truth.areas.tolist() == [24, 9] and truth.vocabulary == ("scratch", "dent") and truth.labels.tolist() == [1, 0]
+    )
+    assert truth.ids[2:6, 2:8].all() and truth.foreground.sum() == 33
+
+
+def test_an_image_without_file_or_with_an_empty_one_has_no_entity(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    (root / "labels" / "train" / "1.txt").write_text("\n")
+    records = YoloSeg().scan(root).records
+    assert [YoloSeg().read(record).truth.count for record in records] == [2, 0, 2, 0]
+
+
+def test_splits_may_lie_above_the_folders_and_names_be_a_list_or_missing(build, tmp_path):
+    build.save(tmp_path / "train" / "images" / "a.jpg", build.picture())
+    (tmp_path / "train" / "labels").mkdir()
+    (tmp_path / "train" / "labels" / "a.txt").write_text("2 0.1 0.1 0.5 0.1 0.5 0.5\n")
+    layout = recognise(tmp_path)
+    (record,) = layout.scan(tmp_path).records
+    assert (layout.name, record.split) == ("yolo_seg", "train")
+    assert layout.read(record).truth.vocabulary == ("0", "1", "2")
+    (tmp_path / "dents.yml").write_text("names: [a, b, c]\n")
+    assert layout.read(layout.scan(tmp_path).records[0]).truth.vocabulary == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ("0 0.5 0.5 0.2 0.2", "got a box, which has no outline"),
+        ("0 0.1 0.1 0.5 x 0.5 0.5", "wanted `class x1 y1"),
+        ("0.5 0.1 0.1 0.5 0.1 0.5 0.5", "wanted `class x1 y1"),
+        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "wanted a class from 0"),
+        ("0 0.1 0.1 nan 0.1 0.5 0.5", "shares from 0 to 1"),
+        ("0 10 10 50 10 50 50", "shares from 0 to 1"),
+    ],
+)
+def test_boxes_and_lines_that_are_no_polygon_are_refused(build, tmp_path, line, why):
+    root = build.yolo_seg(tmp_path)
+    file = root / "labels" / "train" / "0.txt"
+    file.write_text(file.read_text() + line + "\n")
+    with pytest.raises(InputError, match=r"0\.txt': line 3: ") as caught:
+        YoloSeg().read(YoloSeg().scan(root).records[0])
+    assert why in str(caught.value)
+
+
+def test_a_polygon_that_covers_nothing_is_left_out_and_told(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    file = root / "labels" / "train" / "0.txt"
+    file.write_text(file.read_text() + "1 0.5 0.5 0.5 0.5 0.5 0.5\n0 0.1 0.1 0.2 0.2 0.3\n")
+    sample, faults = YoloSeg().examine(YoloSeg().scan(root).records[0])
+    assert sample.truth.count == 2 and [fault.reason[:6] for fault in faults] == ["line 3", "line 4"]
+
+
+def test_a_label_file_without_image_is_a_fault(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    (root / "labels" / "val" / "7.txt").write_text((root / "labels" / "val" / "0.txt").read_text())
+    assert [fault.path.name for fault in YoloSeg().scan(root).faults] == ["7.txt"]
+
+
+def test_yaml_that_would_run_something_is_refused(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    (root / "data.yaml").write_text("names: !!python/object/apply:os.getcwd []\n")
+    with pytest.raises(InputError, match=r"data\.yaml.*wanted YAML"):
+        YoloSeg().scan(root)
