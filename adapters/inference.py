@@ -12,7 +12,7 @@ from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.resize import resize_image, resize_map
-from domains.scene import Photograph, Scene
+from domains.scenes import Photograph, Scene
 from domains.tiling import predict_tiled
 
 TILES_AT_ONCE = 8

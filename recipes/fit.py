@@ -27,7 +27,7 @@ from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.overlay import contact_sheet, overlay
-from domains.scene import Photograph
+from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.compose import resolved_yaml
