@@ -85,6 +85,7 @@ def measure(
         record = records[i] if records else None
         prediction = segment(segmenter, Photograph(sample.image), contract)
         group = record.group if record else sample.place.scene
-        found.update(prediction, sample.truths, group, record.stratum if record else "")
+        stratum = record.stratum if record else ""
+        found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
         on_image()
     return found

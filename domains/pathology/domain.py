@@ -26,7 +26,7 @@ def augmentation() -> A.Compose:
 DOMAIN = DomainSpec(
     name="pathology",
     headline="aji",
-    metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "dice"),
+    metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
     augmentation=augmentation,
     cards=("dsb2018_he", "dsb2018_fluo"),
