@@ -10,11 +10,21 @@ from domains.layouts.coco import Coco
 from domains.layouts.crackforest import CrackForest
 from domains.layouts.dsb2018 import Dsb2018
 from domains.layouts.finding import visible
+from domains.layouts.hovernet_mat import CoNSeP, Lizard
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
+from domains.layouts.monuseg import MoNuSeg
+from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
+from domains.layouts.pannuke import PanNuke
 
 LAYOUTS: dict[str, Layout] = {
+    "monuseg": MoNuSeg(),
+    "pannuke": PanNuke(),  # before dsb2018: its folds have folders images and masks too
+    "nuinsseg": NuInsSeg(),
+    "cryonuseg": CryoNuSeg(),
+    "consep": CoNSeP(),
+    "lizard": Lizard(),
     "dsb2018": Dsb2018(),
     "magnetic_tile": MagneticTile(),
     "crackforest": CrackForest(),

@@ -29,5 +29,5 @@ DOMAIN = DomainSpec(
     metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
     augmentation=augmentation,
-    cards=("dsb2018_he", "dsb2018_fluo"),
+    cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),
 )
