@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from domains.cards import Card, find_card
@@ -38,6 +39,7 @@ DOMAINS: dict[str, str] = {
 }
 GROUP = "entity_adapters.domains"
 SAMPLE = "sample"
+STYLE_IMAGES = 64
 
 
 class Domain(Protocol):
@@ -82,6 +84,8 @@ class DomainSpec:
     """Builds the training transforms; imports albumentations when called, not before."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
+    styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
+    """The training transforms for `stain_augmentation` styles or both, from training images; None: it has none."""
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
         known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]
@@ -114,6 +118,8 @@ class DataDomain:
     """Of the generated scenes."""
     strict: bool = False
     """A file that cannot be used is an error, rather than left out."""
+    stain_augmentation: str = "jitter"
+    """jitter, styles or both; see `domains.pathology.domain`."""
 
     @property
     def name(self) -> str:
@@ -136,7 +142,15 @@ class DataDomain:
         return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
-        return self.spec.augmentation()
+        if self.stain_augmentation == "jitter":
+            return self.spec.augmentation()
+        if self.spec.styled is None:
+            raise InputError(
+                f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"
+            )
+        train = self.dataset("train")
+        chosen = sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), STYLE_IMAGES))})
+        return self.spec.styled([train[i].image for i in chosen], self.stain_augmentation)
 
     def metrics(self) -> dict[str, EntityMetric]:
         return build_metrics(self.spec.metric_keys)
