@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -11,8 +12,9 @@ from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
+from domains.normalisers import build_normaliser, normalised
 from domains.resize import resize_image, resize_map
-from domains.scene import Photograph, Scene
+from domains.scenes import Photograph, Scene
 from domains.tiling import predict_tiled
 
 TILES_AT_ONCE = 8
@@ -40,6 +42,8 @@ class InputContract:
     channels: int = 3
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
+    stain: dict[str, Any] | None = None
+    """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
 
     def __post_init__(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
@@ -49,11 +53,16 @@ class InputContract:
                 raise InputError(f"input {name} is {value!r}; wanted a number from {least:g} to {most:g}")
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
+        if self.stain is not None:
+            if not isinstance(self.stain, dict):
+                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
+            build_normaliser(self.stain)
 
 
 def segment(segmenter: EntitySegmenter, scene: Scene, contract: InputContract) -> EntityMap:
     """The entities of a scene, at the scene's own size."""
     segmenter.eval()
+    scene = normalised(scene, contract.stain)
     height, width = scene.shape
     if contract.scale == 1:
         scaled, shape = scene, (height, width)
@@ -85,6 +94,7 @@ def measure(
         record = records[i] if records else None
         prediction = segment(segmenter, Photograph(sample.image), contract)
         group = record.group if record else sample.place.scene
-        found.update(prediction, sample.truths, group, record.stratum if record else "")
+        stratum = record.stratum if record else ""
+        found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
         on_image()
     return found

@@ -16,7 +16,7 @@ import typer
 from adapters.inference import segment
 from domains.atomic import atomic_path
 from domains.overlay import contact_sheet, overlay
-from domains.scene import Photograph
+from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import domain_of
 from recipes.load import BASE, loaded

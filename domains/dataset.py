@@ -17,18 +17,18 @@ from domains.splits import FRACTIONS, assign, find_groups, read_groups, unused_r
 
 
 class SampleCache:
-    """Decoded samples by image, first come first kept, until they fill `limit_mb`: a picture with 100 mask files
-    costs more to read than to train on. Several data sets may share one. It does not travel: pickled, it is empty."""
+    """Decoded samples by name, first come first kept, until they fill `limit_mb`: a picture with 100 mask files costs
+    more to read than to train on. Data sets of one folder may share one. It does not travel: pickled, it is empty."""
 
     def __init__(self, limit_mb: float = 512):
         self.limit_mb = limit_mb
-        self.samples: dict[Path, EntitySample] = {}
+        self.samples: dict[str, EntitySample] = {}
         self.bytes = 0
 
     def keep(self, record: Record, sample: EntitySample) -> EntitySample:
         size = sample.image.nbytes + sum(truth.ids.nbytes for truth in sample.truths)
-        if record.image not in self.samples and self.bytes + size <= self.limit_mb * 2**20:
-            self.samples[record.image] = sample
+        if record.name not in self.samples and self.bytes + size <= self.limit_mb * 2**20:
+            self.samples[record.name] = sample
             self.bytes += size
         return sample
 
@@ -52,7 +52,7 @@ class EntityDataset(Dataset[EntitySample]):
 
     def __getitem__(self, index: int) -> EntitySample:
         record = self.records[index]
-        kept = self.cache.samples.get(record.image)
+        kept = self.cache.samples.get(record.name)
         return kept if kept is not None else self.cache.keep(record, self.layout.read(record))
 
 

@@ -52,7 +52,7 @@ class Picture:
 def decode(path: Path) -> Picture:
     """The first page of a PNG, JPEG, TIFF, WebP or BMP file. Raises InputError."""
     try:
-        with _quiet(), open(path, "rb") as file:
+        with quiet(), open(path, "rb") as file:
             head = file.read(26)  # as far as a PNG's bit depth
             file.seek(0)
             if not head:
@@ -188,7 +188,7 @@ def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Pillow warns and tifffile logs about what is raised here as one clear error."""
     logger = logging.getLogger("tifffile")
     disabled, logger.disabled = logger.disabled, True

@@ -15,6 +15,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from domains.cards import Card, find_card
@@ -40,6 +41,7 @@ DOMAINS: dict[str, str] = {
 GROUP = "entity_adapters.domains"
 SAMPLE = "sample"
 REHEARSED = 100_000  # scenes, of which a fit draws a few thousand
+STYLE_IMAGES = 64
 
 
 class Domain(Protocol):
@@ -90,6 +92,8 @@ class DomainSpec:
     """Families that `train.rehearsal` draws from; empty: those of `families`."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
+    styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
+    """The training transforms for `stain_augmentation` styles or both, from training images; None: it has none."""
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
         known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]
@@ -122,6 +126,8 @@ class DataDomain:
     """Of the generated scenes."""
     strict: bool = False
     """A file that cannot be used is an error, rather than left out."""
+    stain_augmentation: str = "jitter"
+    """jitter, styles or both; see `domains.pathology.domain`."""
 
     @property
     def name(self) -> str:
@@ -144,7 +150,15 @@ class DataDomain:
         return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
-        return self.spec.augmentation()
+        if self.stain_augmentation == "jitter":
+            return self.spec.augmentation()
+        if self.spec.styled is None:
+            raise InputError(
+                f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"
+            )
+        train = self.dataset("train")
+        chosen = sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), STYLE_IMAGES))})
+        return self.spec.styled([train[i].image for i in chosen], self.stain_augmentation)
 
     def rehearsal(self, size_px: int) -> ProceduralScenes | None:
         families = self.spec.rehearsed or self.spec.families

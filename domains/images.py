@@ -101,22 +101,35 @@ def read_mask(path: Path) -> np.ndarray:
 def stretch(values: np.ndarray, nodata: float | None = None) -> np.ndarray:
     """uint8 of the same shape: the 0.1..99.9 percentile range of the valid values becomes 0..255.
 
-    Valid is finite and not `nodata`; the rest becomes 0. Where the percentiles meet (nearly constant images) the
-    full range is taken; a constant image becomes 0. Raises ValueError where nothing is valid.
+    Valid is finite and not `nodata`; the rest becomes 0. Raises ValueError where nothing is valid.
     """
-    valid = np.isfinite(values)
-    if nodata is not None:
-        valid &= values != nodata
-    known = values[valid]
+    return apply_stretch(values, *stretch_limits(values, nodata), nodata)
+
+
+def stretch_limits(values: np.ndarray, nodata: float | None = None) -> tuple[float, float]:
+    """(low, high) for `apply_stretch`: the 0.1 and 99.9 percentile of the valid values.
+
+    Where these meet (nearly constant images) the full range is taken; low equals high for a constant image.
+    """
+    known = values[_valid(values, nodata)]
     if not known.size:
         raise ValueError("wanted pixel values, got only NaN, infinity or nodata")
     sample = known[:: 1 + known.size // 2**24]  # an even sample of 16 M values is enough for a percentile
     low, high = (float(value) for value in np.percentile(sample, (0.1, 99.9)))
-    if not high > low:
-        low, high = float(known.min()), float(known.max())
+    return (low, high) if high > low else (float(known.min()), float(known.max()))
+
+
+def apply_stretch(values: np.ndarray, low: float, high: float, nodata: float | None = None) -> np.ndarray:
+    """uint8 of the same shape: low..high to 0..255, what lies beyond clipped, what is not valid 0."""
+    valid = _valid(values, nodata)
     scale = 255.0 / (high - low) if high > low else 0.0
     wide = np.where(valid, values, low).astype(np.result_type(values.dtype, np.float32))
     return np.where(valid, np.round(np.clip((wide - low) * scale, 0, 255)), 0).astype(np.uint8)
+
+
+def _valid(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    valid = np.isfinite(values)
+    return valid if nodata is None else valid & (values != nodata)
 
 
 def _one_channel(path: Path, picture: Picture) -> np.ndarray:

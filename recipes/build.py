@@ -57,9 +57,11 @@ def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
     return EntityModule(segmenter, build_loss(recipe.losses.options()), TrainOptions(**options))
 
 
-def contract_of(recipe: Recipe, pixel_size_m: float | None = None) -> InputContract:
+def contract_of(
+    recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
+) -> InputContract:
     domain = recipe.domain
-    return InputContract(domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m)
+    return InputContract(domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m, stain=stain)
 
 
 def check_sides(recipe: Recipe, backbone: Backbone) -> None:

@@ -18,7 +18,7 @@ from recipes.fit import plain, write_json
 from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.schema import Recipe
-from recipes.tables import text_table, with_span
+from recipes.tables import counts_line, text_table, with_span
 
 
 def evaluate(
@@ -48,6 +48,7 @@ def evaluate(
         "metrics": plain(found.compute()),
         "intervals_95": plain(found.interval()),
         "by_stratum": plain(found.by_stratum()),
+        "counts": plain(found.counted()),
         "images": len(found),
         "groups": len(set(found.groups)),
         "entities": entities,
@@ -63,6 +64,7 @@ def evaluate(
             [["metric", "value [95 % interval]"], *([key, with_span(values[key], spans[key])] for key in values)]
         )
     )
+    print(counts_line(found))
     print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")

@@ -26,8 +26,9 @@ from domains.domain import Domain
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
+from domains.normalisers import Normalised, fit_normaliser
 from domains.overlay import contact_sheet, overlay
-from domains.scene import Photograph
+from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.compose import resolved_yaml
@@ -53,18 +54,20 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     method = method_of(recipe)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method)
     print(learning_line(segmenter, method.name))
-    contract = contract_of(recipe, pixel_size(train))
+    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
+    contract = contract_of(recipe, pixel_size(train), stain)
 
     before = measured("before", segmenter, test, domain, contract)
     shown = {i: segment(segmenter, Photograph(test[i].image), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
     module = module_of(recipe, segmenter)
-    data = data_of(recipe, domain, train, val)
+    learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]
+    data = data_of(recipe, domain, learnt, watched)
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
         if recipe.train.calibrate:
-            print(calibrate(segmenter, val, domain.metrics, domain.headline, contract))  # type: ignore[arg-type]
+            print(calibrate(segmenter, watched, domain.metrics, domain.headline, contract))  # type: ignore[arg-type]
         states["after"] = measured("after", segmenter, test, domain, contract)
 
     values = {state: found.compute() for state, found in states.items()}

@@ -11,7 +11,7 @@ from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import Destination, open_exports, output_names
 from domains.images import IMAGE_SUFFIXES
-from domains.scene import Photograph
+from domains.scenes import Photograph
 from recipes import set_up
 from recipes.load import loaded
 from recipes.progress import Progress

@@ -71,6 +71,10 @@ class DomainSection(Options):
     """Side of the tiles in evaluation and prediction after scaling."""
     overlap_px: Natural = 64
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
+    stain: Literal["macenko", "reinhard"] | None = None
+    """Stain normalisation of every image before the network, towards the median look of the training images."""
+    stain_augmentation: Literal["jitter", "styles", "both"] = "jitter"
+    """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
 

@@ -13,17 +13,27 @@ from domains.layouts.cvat import Cvat
 from domains.layouts.dagm import Dagm
 from domains.layouts.dsb2018 import Dsb2018
 from domains.layouts.finding import visible
+from domains.layouts.hovernet_mat import CoNSeP, Lizard
 from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
 from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
+from domains.layouts.monuseg import MoNuSeg
 from domains.layouts.mvtec_ad import MvtecAd
+from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
+from domains.layouts.pannuke import PanNuke
 from domains.layouts.severstal import Severstal
 from domains.layouts.visa import Visa
 from domains.layouts.yolo_seg import YoloSeg
 
 LAYOUTS: dict[str, Layout] = {
+    "monuseg": MoNuSeg(),
+    "pannuke": PanNuke(),  # before dsb2018: its folds have folders images and masks too
+    "nuinsseg": NuInsSeg(),
+    "cryonuseg": CryoNuSeg(),
+    "consep": CoNSeP(),
+    "lizard": Lizard(),
     "dsb2018": Dsb2018(),
     "magnetic_tile": MagneticTile(),
     "crackforest": CrackForest(),

@@ -8,6 +8,7 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.metrics.bootstrap import group_weights, percentile_interval
+from domains.metrics.counts import EntityCounts
 from domains.metrics.matching import compare_all
 from domains.metrics.metric import EntityMetric
 from domains.metrics.table import METRICS, build_metrics
@@ -21,6 +22,7 @@ class MetricSet:
 
     def __init__(self, metrics: Iterable[str] | Mapping[str, EntityMetric] = tuple(METRICS)) -> None:
         self.metrics = dict(metrics) if isinstance(metrics, Mapping) else build_metrics(metrics)
+        self.counts = EntityCounts()
         self.groups: list[str] = []
         self.strata: list[str] = []
 
@@ -28,11 +30,21 @@ class MetricSet:
         """Images seen."""
         return len(self.groups)
 
-    def update(self, prediction: EntityMap, truths: Sequence[EntityMap], group: str, stratum: str = "") -> None:
-        """One image. group: images of one group are drawn together; stratum: a kind of image to report apart."""
+    def update(
+        self,
+        prediction: EntityMap,
+        truths: Sequence[EntityMap],
+        group: str,
+        stratum: str = "",
+        pixel_size_m: float | None = None,
+    ) -> None:
+        """One image. group: images of one group are drawn together; stratum: a kind of image to report apart;
+        pixel_size_m: for densities, where known.
+        """
         comparisons = compare_all(prediction, truths)
         for metric in self.metrics.values():
             metric.observe(comparisons)
+        self.counts.observe(comparisons, pixel_size_m)
         self.groups.append(group)
         self.strata.append(stratum)
 
@@ -68,6 +80,16 @@ class MetricSet:
         if len(set(self.groups)) < 2:
             return dict.fromkeys(self.metrics, (float("nan"), float("nan")))
         return {key: percentile_interval(values, level) for key, values in self.resample(resamples, seed).items()}
+
+    def counted(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, dict[str, float]]:
+        """{name: {value, low, high}} of `EntityCounts`, intervals by group bootstrap as above."""
+        drawn = self.counts.resample(group_weights(self.groups, resamples, seed)) if len(set(self.groups)) > 1 else {}
+        unknown = np.full(1, np.nan)
+        found = {}
+        for key, value in self.counts.compute().items():
+            low, high = percentile_interval(drawn.get(key, unknown), level)
+            found[key] = {"value": value, "low": low, "high": high}
+        return found
 
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {key: metric.resample(weights) for key, metric in self.metrics.items()}

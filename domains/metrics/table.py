@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from domains.errors import InputError, suggest
-from domains.metrics.aggregated_jaccard import AggregatedJaccard
+from domains.metrics.aggregated_jaccard import AggregatedJaccard, AggregatedJaccardPlus
 from domains.metrics.average_precision import AveragePrecision, AverageRecall
 from domains.metrics.boundary_f import BoundaryF
 from domains.metrics.centre_line import CentreLineDice, CentreLineRecall
@@ -31,6 +31,7 @@ METRICS: dict[str, Callable[[], EntityMetric]] = {
     "sa": SegmentationAccuracy,
     "pq": PanopticQuality,
     "aji": AggregatedJaccard,
+    "aji_plus": AggregatedJaccardPlus,
     "dice": ForegroundDice,
     "iou": ForegroundIoU,
     "covering": Covering,

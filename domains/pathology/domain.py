@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from domains.domain import DomainSpec
+from domains.errors import InputError
 
 if TYPE_CHECKING:
     import albumentations as A
 
 
 def augmentation() -> A.Compose:
-    from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries, sensor_noise
+    from domains.augment import Photometric
     from domains.pathology.counterstain import Counterstain
     from domains.pathology.stain import StainJitter
 
-    return compose(
-        eight_symmetries(),
-        Turn(limit_deg=45, p=0.3),
-        Photometric(StainJitter(), p=0.8),
-        Photometric(Counterstain(), p=0.3),
-        defocus(p=0.15),
-        sensor_noise(p=0.15),
-    )
+    return around(Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3))
+
+
+def styled(images: Sequence[np.ndarray], kind: str) -> A.Compose:
+    """Stains like those of `images` ("styles"), or these and then jittered ones ("both").
+
+    Raises InputError where the images show no styles.
+    """
+    from domains.augment import Photometric
+    from domains.pathology.stain import StainJitter
+    from domains.pathology.stain_styles import StainStyles
+
+    styles = StainStyles.of(images)
+    if styles is None:
+        raise InputError(
+            "domain.stain_augmentation wants training images of stained tissue, got fewer than two; leave it at jitter"
+        )
+    if kind == "styles":
+        return around(Photometric(styles, p=0.8))
+    return around(Photometric(styles, p=0.5), Photometric(StainJitter(), p=0.5))
+
+
+def around(*stains: A.BasicTransform) -> A.Compose:
+    """All that is done to training crops, with these changes of the stain."""
+    from domains.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
+
+    return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), *stains, defocus(p=0.15), sensor_noise(p=0.15))
 
 
 DOMAIN = DomainSpec(
     name="pathology",
     headline="aji",
-    metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "dice"),
+    metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
     rehearsed=("nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
-    cards=("dsb2018_he", "dsb2018_fluo"),
+    styled=styled,
+    cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),
 )

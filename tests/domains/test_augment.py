@@ -310,7 +310,9 @@ def test_more_dye_is_darker_as_beer_and_lambert_say():
     assert np.abs(twice[0, 0] - 255 * (image[0, 0] / 255) ** 2).max() <= 1
 
 
-@pytest.mark.parametrize("change", [StainJitter(), Counterstain(), UnevenLight()], ids=lambda change: type(change).__name__)
+@pytest.mark.parametrize(
+    "change", [StainJitter(), Counterstain(), UnevenLight()], ids=lambda change: type(change).__name__
+)
 def test_a_grey_picture_stays_grey(change):
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 1), np.uint8).repeat(3, 2)
     for seed in range(5):

@@ -16,7 +16,7 @@ def test_a_folder_opens_into_splits_that_share_what_was_read(build, tmp_path):
     parts = {split: folder.dataset(split) for split in ("train", "val", "test", "all")}
     assert [len(part) > 0 for part in parts.values()] == [True] * 4
     assert len(parts["all"]) == 8 == sum(len(parts[split]) for split in ("train", "val", "test"))
-    assert parts["train"][0] is folder.cache.samples[parts["train"].records[0].image]
+    assert parts["train"][0] is folder.cache.samples[parts["train"].records[0].name]
 
 
 def test_a_pickled_data_set_reads_the_same_samples(build, tmp_path):

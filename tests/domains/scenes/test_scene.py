@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from domains.errors import InputError
-from domains.scene import Photograph, Scene
+from domains.scenes import Photograph, Scene
 from domains.tiling import windows
 
 
@@ -26,16 +26,20 @@ def test_windows_of_a_photograph_are_its_pixels():
     assert scene.pixel_size_m == 2.5e-7
 
 
-@pytest.mark.parametrize("window", [(-1, 0, 4, 4), (0, 14, 4, 4), (10, 0, 4, 4)])
-def test_a_window_outside_is_an_error_and_not_a_smaller_image(window):
-    with pytest.raises(ValueError, match="leaves the photograph"):
-        Photograph(np.zeros((13, 17, 3), np.uint8)).read(*window)
+@pytest.mark.parametrize("window", [(-1, 0, 4, 4), (0, 14, 4, 4), (10, 0, 4, 4), (-3, -2, 30, 40), (20, 3, 2, 2)])
+def test_what_lies_outside_of_a_scene_is_nodata(window):
+    image = np.random.default_rng(0).integers(1, 256, (13, 17, 3), np.uint8)
+    y, x, height, width = window
+    around = np.full((13 + 80, 17 + 80, 3), 7, np.uint8)
+    around[40:53, 40:57] = image
+    expected = around[y + 40 : y + 40 + height, x + 40 : x + 40 + width]
+    assert np.array_equal(Photograph(image, nodata=7).read(*window), expected)
 
 
-def test_a_photograph_knows_no_second_level_and_no_other_type():
-    with pytest.raises(ValueError, match="level 0 only"):
+def test_a_photograph_knows_no_second_level_and_no_other_shape():
+    with pytest.raises(ValueError, match="levels 0 to 0"):
         Photograph(np.zeros((4, 4, 3), np.uint8)).read(0, 0, 2, 2, level=1)
-    with pytest.raises(ValueError, match="uint8"):
+    with pytest.raises(ValueError, match="H, W, C"):
         Photograph(np.zeros((4, 4), np.uint8))
 
 

@@ -1,0 +1,135 @@
+"""Windows from what is stored in blocks: strips, tiles, chunks.
+
+A block is decoded once for all windows that touch it, as long as it stays among the last ones used. Neighbouring
+windows overlap, and one strip crosses a whole row of them.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from domains.errors import InputError
+from domains.scenes.scene import check_level, clipped
+
+CACHE_BYTES = 2**28
+MAX_BLOCK_BYTES = 2**29  # decoded; a file cut into larger ones is one image in a file, not a scene
+
+
+@dataclass(frozen=True)
+class Level:
+    """One resolution of a scene.
+
+    shape: (height, width) in pixels; block: (height, width) of a block, those of the last row and column may be cut.
+    fetch: row and column of a block to its (h, w, C) values, called from several threads.
+    """
+
+    shape: tuple[int, int]
+    block: tuple[int, int]
+    fetch: Callable[[int, int], np.ndarray]
+
+
+class BlockReader:
+    """Windows of levels that are stored in blocks. Of the values that were decoded the last `cache_bytes` are kept."""
+
+    def __init__(
+        self,
+        levels: list[Level],
+        channels: int,
+        dtype: np.dtype,
+        fill: float = 0,
+        cache_bytes: int = CACHE_BYTES,
+    ) -> None:
+        self.levels, self.channels, self.dtype, self.fill = levels, channels, dtype, fill
+        self.cache_bytes = cache_bytes
+        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._bytes = 0
+        self._lock = Lock()
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """As `Scene.read`."""
+        check_level(level, tuple(one.shape for one in self.levels))
+        inside, window = clipped(y, x, height, width, self.levels[level].shape)
+        result = np.full((height, width, self.channels), self.fill, self.dtype)
+        rows, columns = window
+        if rows.start == rows.stop:
+            return result
+        tall, wide = self.levels[level].block
+        view = result[inside]
+        for row in range(rows.start // tall, -(-rows.stop // tall)):
+            for column in range(columns.start // wide, -(-columns.stop // wide)):
+                block = self.block(level, row, column)
+                down, across = (
+                    _shared(rows, row * tall, block.shape[0]),
+                    _shared(columns, column * wide, block.shape[1]),
+                )
+                view[down[0], across[0]] = block[down[1], across[1]]
+        return result
+
+    def block(self, level: int, row: int, column: int) -> np.ndarray:
+        key = level, row, column
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        values = self.levels[level].fetch(row, column)  # two threads may decode the same block; both get it right
+        with self._lock:
+            if key not in self._cache:
+                self._cache[key] = values
+                self._bytes += values.nbytes
+            while self._bytes > self.cache_bytes and len(self._cache) > 1:
+                self._bytes -= self._cache.popitem(last=False)[1].nbytes
+        return values
+
+
+def array_level(path: str, array: Any, axes: str, block: tuple[int, int] | None = None) -> Level:
+    """A level of a zarr or memory-mapped array whose axes are named by a letter each.
+
+    Y and X are the plane; C and S become channels; of every other axis (time, depth) the first is taken. block: for
+    arrays without `chunks`. Raises InputError for blocks that are too large.
+    """
+    size = dict(zip(axes, array.shape, strict=True))
+    if block is None:
+        chunk = dict(zip(axes, array.chunks, strict=True))
+        block = min(chunk["Y"], size["Y"]), min(chunk["X"], size["X"])
+    channels = "".join(axis for axis in axes if axis in "CS")
+    count = int(np.prod([size[axis] for axis in channels], dtype=np.int64))
+    tall, wide = block
+    check_block(path, block, count, np.dtype(array.dtype))
+    kept = "".join(axis for axis in axes if axis in "CSYX")
+
+    def fetch(row: int, column: int) -> np.ndarray:
+        within = {"Y": slice(row * tall, (row + 1) * tall), "X": slice(column * wide, (column + 1) * wide)}
+        index = tuple(within.get(axis, slice(None) if axis in "CS" else 0) for axis in axes)
+        try:
+            values = np.asarray(array[index])
+        except Exception as error:  # damaged blocks make decoders raise anything
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            raise InputError(
+                f"{path!r}: the block at y {row * tall}, x {column * wide} cannot be read ({reason}); copy it again"
+            ) from error
+        values = values.transpose([kept.index(axis) for axis in "YX" + channels])  # (h, w, ...)
+        return values.reshape(*values.shape[:2], count)
+
+    return Level((size["Y"], size["X"]), block, fetch)
+
+
+def check_block(path: str, block: tuple[int, int], channels: int, dtype: np.dtype) -> None:
+    """Raises InputError before a block takes more memory than a scene may."""
+    size = block[0] * block[1] * channels * dtype.itemsize
+    if size > MAX_BLOCK_BYTES:
+        raise InputError(
+            f"{path!r}: wanted a scene in tiles or strips, got blocks of {block[0]} x {block[1]} px, "
+            f"{size / 2**30:.1f} GiB each; write it in tiles (vips tiffsave --tile, gdal_translate -of COG)"
+        )
+
+
+def _shared(wanted: slice, start: int, length: int) -> tuple[slice, slice]:
+    """The part of start..start + length that is wanted: within the wanted, and within the block."""
+    first, last = max(wanted.start, start), min(wanted.stop, start + length)
+    return slice(first - wanted.start, last - wanted.start), slice(first - start, last - start)

@@ -1,0 +1,80 @@
+"""The one way from a path to a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from domains.decode import decode
+from domains.errors import InputError
+from domains.scenes.geotiff import GeoScene, has_rasterio
+from domains.scenes.ome_zarr import OmeZarrScene, is_zarr
+from domains.scenes.openslide import SUFFIXES as SLIDES
+from domains.scenes.openslide import OpenSlideScene, has_openslide
+from domains.scenes.scene import Photograph, Scene
+from domains.scenes.tiff import SIGNATURES, open_tiff
+
+RASTERS = frozenset({".jp2", ".j2k", ".img", ".vrt"})
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SCENE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".qptiff", ".zarr"}) | PICTURES | SLIDES | RASTERS
+
+
+def open_scene(path: str | Path, pixel_size_m: float | None = None) -> Scene:
+    """Whatever can be read by windows, by its content.
+
+    A folder is OME-Zarr. A TIFF with a geo-transform goes through rasterio where that is installed; every other through
+    tifffile, and what that cannot read through OpenSlide where that is installed. JPEG 2000 and ERDAS rasters want
+    rasterio; MRXS and VMS want OpenSlide. The rest are pictures, held in memory (at most `decode.MAX_PIXELS`).
+
+    pixel_size_m: in place of what the file says. Raises InputError, naming what to install where something is missing.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not is_zarr(path):
+            raise InputError(
+                f"{str(path)!r}: wanted an image or an OME-Zarr folder, got another folder; name its files"
+            )
+        return OmeZarrScene(path, pixel_size_m)
+    try:
+        with open(path, "rb") as file:
+            head = file.read(4)
+    except OSError as error:
+        raise InputError(f"{str(path)!r} cannot be opened: {error.strerror}; check the path") from error
+    suffix = path.suffix.lower()
+    if head in SIGNATURES:
+        return _tiff(path, pixel_size_m)
+    if suffix in RASTERS:
+        return GeoScene(path, pixel_size_m)
+    if suffix in SLIDES:
+        return OpenSlideScene(path, pixel_size_m)
+    return open_picture(path, pixel_size_m)
+
+
+def _tiff(path: Path, pixel_size_m: float | None) -> Scene:
+    try:
+        scene = open_tiff(path, pixel_size_m)
+    except InputError:
+        raise
+    except Exception as error:  # tifffile raises anything on what is damaged or of a kind that it does not know
+        if has_openslide() and path.suffix.lower() in SLIDES:
+            return OpenSlideScene(path, pixel_size_m)
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise InputError(
+            f"{str(path)!r}: wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
+        ) from error
+    if scene.georeference is not None and has_rasterio():
+        scene.close()
+        return GeoScene(path, pixel_size_m)
+    return scene
+
+
+def open_picture(path: Path, pixel_size_m: float | None = None) -> Photograph:
+    """A PNG, JPEG, WebP or BMP in memory; grey and 16-bit as they are stored, palettes and inks as RGB."""
+    picture = decode(path)
+    if picture.palette is not None or picture.inks or picture.values.dtype == bool or picture.white != 255:
+        return Photograph.open(path, pixel_size_m)
+    values = picture.values if picture.values.ndim == 3 else picture.values[..., None]
+    count = values.shape[2]
+    names = ("red", "green", "blue", "alpha")[:count] if count in (3, 4) else ()
+    return Photograph(np.ascontiguousarray(values), pixel_size_m, names)

@@ -1,0 +1,71 @@
+"""Slides that tifffile cannot read, through OpenSlide (https://openslide.org), an optional extra: MRXS, old NDPI, VMS.
+
+OpenSlide is LGPL, and is loaded only when a slide asks for it.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from domains.errors import InputError
+from domains.scenes.pixel_size import mean_size
+from domains.scenes.scene import check_level, clipped
+
+INSTALL = 'pip install "entity-adapters[openslide]"'
+SUFFIXES = frozenset(
+    {".mrxs", ".vms", ".vmu", ".ndpi", ".scn", ".bif", ".svs", ".svslide", ".tif", ".tiff", ".dcm", ".czi"}
+)
+
+
+def has_openslide() -> bool:
+    return find_spec("openslide") is not None
+
+
+class OpenSlideScene:
+    """A slide that OpenSlide reads, RGB uint8 on white where the scanner saw nothing. Raises InputError."""
+
+    channels = ("red", "green", "blue")
+    dtype = np.dtype(np.uint8)
+    nodata = None
+    georeference = None
+
+    def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
+        if not has_openslide():
+            raise InputError(f"{str(path)!r} wants OpenSlide; {INSTALL}")
+        import openslide
+
+        self.path = path
+        try:
+            self.slide = openslide.OpenSlide(path)
+        except (openslide.OpenSlideError, OSError) as error:
+            raise InputError(
+                f"{str(path)!r}: wanted a slide, OpenSlide says: {error}; copy it again, or convert it to OME-TIFF"
+            ) from error
+        self.levels: tuple[tuple[int, int], ...] = tuple((h, w) for w, h in self.slide.level_dimensions)
+        self.shape = self.levels[0]
+        known = [self.slide.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
+        self.pixel_size_m = pixel_size_m or mean_size(*(float(text) * 1e-6 if text else None for text in known))
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        import openslide
+
+        check_level(level, self.levels)
+        inside, (rows, columns) = clipped(y, x, height, width, self.levels[level])
+        result = np.zeros((height, width, 3), np.uint8)
+        if rows.start == rows.stop:
+            return result
+        each = [whole / part for whole, part in zip(self.shape, self.levels[level], strict=True)]
+        corner = round(columns.start * each[1]), round(rows.start * each[0])  # always of level 0
+        try:
+            image = self.slide.read_region(corner, level, (columns.stop - columns.start, rows.stop - rows.start))
+        except openslide.OpenSlideError as error:
+            raise InputError(f"{str(self.path)!r}: OpenSlide says: {error}; copy it again") from error
+        rgba = np.asarray(image)
+        result[inside] = np.where(rgba[..., 3:] > 0, rgba[..., :3], 255)
+        return result
+
+    def close(self) -> None:
+        self.slide.close()

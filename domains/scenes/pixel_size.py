@@ -1,0 +1,112 @@
+"""The size of a pixel: from what files say of it, and from what a user types."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+from domains.errors import InputError
+
+UNITS_M = {
+    "m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 1e-2, "centimeter": 1e-2, "mm": 1e-3, "millimeter": 1e-3,
+    "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "microns": 1e-6, "micrometer": 1e-6, "micrometre": 1e-6,
+    "nm": 1e-9, "nanometer": 1e-9, "km": 1e3, "kilometer": 1e3, "inch": 0.0254, "in": 0.0254, "foot": 0.3048,
+}  # fmt: skip
+TYPED = ("nm", "um", "mm", "cm", "m", "km")
+PLAUSIBLE_TAG_M = 20e-6
+"""Resolution tags of larger pixels (under 1270 dpi) are a printer's or a screen's, such as 72, 96 or 300 dpi."""
+ISOTROPIC = 0.01
+_LARGEST_XML = 2**26
+
+
+def parse_pixel_size(text: str) -> float:
+    """Metres from `0.25` (micrometres), `0.25um`, `250nm`, `10m`. Raises InputError."""
+    match = re.fullmatch(r"\s*([0-9.]+(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)\s*", text)
+    unit = match.group(2).replace("µ", "u").replace("μ", "u") if match else ""
+    try:
+        value = float(match.group(1)) * UNITS_M[unit or "um"] if match and unit in ("", *TYPED) else math.nan
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise InputError(
+            f"--pixel-size is {text!r}; wanted micrometres, such as 0.25, or a number with one of {', '.join(TYPED)}, "
+            "such as 10m"
+        )
+    return value
+
+
+def show_pixel_size(size_m: float) -> str:
+    """`0.25 um`, `30 m`: what `parse_pixel_size` reads."""
+    unit = "um" if size_m < 1e-3 else "mm" if size_m < 0.1 else "m"
+    return f"{size_m / UNITS_M[unit]:.4g} {unit}"
+
+
+def mean_size(y_m: float | None, x_m: float | None) -> float | None:
+    """One size for both axes, their geometric mean; None unless both are known, finite and above 0."""
+    sizes = (y_m, x_m)
+    if any(size is None or not math.isfinite(size) or size <= 0 for size in sizes):
+        return None
+    return math.sqrt(y_m * x_m)  # type: ignore[operator]
+
+
+def from_aperio(description: str) -> float | None:
+    """`|MPP = 0.4990|` of an SVS: micrometres."""
+    match = re.search(r"\|\s*MPP\s*=\s*([0-9.]+(?:[eE][-+]?\d+)?)", description)
+    return _positive(match.group(1), 1e-6) if match else None
+
+
+def from_ome_xml(xml: str, image: int = 0) -> float | None:
+    """PhysicalSizeX and Y of an image's Pixels; without a unit they are micrometres
+    (https://docs.openmicroscopy.org/ome-model). None for XML with a document type, which could grow when parsed.
+    """
+    if len(xml) > _LARGEST_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
+        return None
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError:
+        return None
+    pixels = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
+    if image >= len(pixels):
+        return None
+    sizes = []
+    for axis in "YX":
+        unit = UNITS_M.get(pixels[image].get(f"PhysicalSize{axis}Unit", "µm"))
+        sizes.append(_positive(pixels[image].get(f"PhysicalSize{axis}"), unit) if unit else None)
+    return mean_size(*sizes)
+
+
+def from_resolution(x: float, y: float, unit: int) -> float | None:
+    """TIFF tags 282, 283 and 296 (2 inch, 3 centimetre): pixels per unit. See PLAUSIBLE_TAG_M."""
+    length = {2: 0.0254, 3: 0.01}.get(unit)
+    if length is None or not (x > 0 and y > 0):
+        return None
+    size = mean_size(length / y, length / x)
+    return size if size is not None and size <= PLAUSIBLE_TAG_M else None
+
+
+def from_imagej(metadata: dict[str, Any] | None, x: float, y: float) -> float | None:
+    """ImageJ keeps pixels per `unit` in the resolution tags and the unit's name in its description."""
+    text = str((metadata or {}).get("unit", "")).replace("\\u00B5", "u")
+    unit = UNITS_M.get(text)
+    return mean_size(unit / y, unit / x) if unit and x > 0 and y > 0 else None
+
+
+def of_degrees(dy: float, dx: float, latitude: float) -> float | None:
+    """Metres of a pixel of dy x dx degrees at a latitude, on the ellipsoid of WGS 84."""
+    semi_major, flattening = 6378137.0, 1 / 298.257223563
+    e2 = flattening * (2 - flattening)
+    sine = math.sin(math.radians(latitude))
+    root = math.sqrt(1 - e2 * sine**2)
+    meridian = semi_major * (1 - e2) / root**3
+    parallel = semi_major * math.cos(math.radians(latitude)) / root
+    return mean_size(math.radians(dy) * meridian, math.radians(dx) * parallel)
+
+
+def _positive(text: str | None, unit: float) -> float | None:
+    try:
+        value = float(text or "nan") * unit
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value > 0 else None

@@ -1,0 +1,142 @@
+"""A scene: anything that windows can be read from, whatever its size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from domains.images import read_image
+
+
+class Georeference(NamedTuple):
+    """Where a raster lies on the ground.
+
+    crs: "EPSG:32633", or WKT where it has no such code. transform: a, b, c, d, e, f of level 0, with
+    x = a * column + b * row + c and y = d * column + e * row + f at the outer corner of a pixel (rasterio's order).
+    """
+
+    crs: str
+    transform: tuple[float, float, float, float, float, float]
+
+
+class Scene(Protocol):
+    """What prediction and evaluation read from; never the whole of it at once. `open_scene` gives one for a file.
+
+    Windows may be read by several threads at a time.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of level 0."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype: ...
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """A name per channel, "" where the file gives none."""
+        ...
+
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of every level, the finest first."""
+        ...
+
+    @property
+    def pixel_size_m(self) -> float | None:
+        """Of level 0, None where unknown."""
+        ...
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that means "nothing was seen here", None where there is none."""
+        ...
+
+    @property
+    def georeference(self) -> Georeference | None: ...
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """(height, width, C) as stored; y, x and size in pixels of `level`.
+
+        A window may lie partly or wholly outside: what is there is `nodata`, or 0.
+        """
+        ...
+
+    def close(self) -> None: ...
+
+
+class Photograph:
+    """An image in memory as a scene of one level.
+
+    image: (H, W, C) of any number type.
+    """
+
+    def __init__(
+        self,
+        image: np.ndarray,
+        pixel_size_m: float | None = None,
+        channels: tuple[str, ...] = (),
+        nodata: float | None = None,
+        georeference: Georeference | None = None,
+    ) -> None:
+        if image.ndim != 3 or not image.size:
+            raise ValueError(f"a photograph wants (H, W, C) with pixels in it; got {image.shape} {image.dtype}")
+        self.image = image
+        self.pixel_size_m = pixel_size_m
+        self.channels = channels or ("",) * image.shape[2]
+        self.nodata = nodata
+        self.georeference = georeference
+
+    @classmethod
+    def open(cls, path: str | Path, pixel_size_m: float | None = None) -> Photograph:
+        """As RGB uint8, every format that `read_image` reads; its InputError names the file."""
+        return cls(read_image(Path(path)), pixel_size_m, ("red", "green", "blue"))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.image.shape[:2]  # type: ignore[return-value]
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.image.dtype
+
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        return (self.shape,)
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        check_level(level, self.levels)
+        inside, window = clipped(y, x, height, width, self.shape)
+        if inside == (slice(0, height), slice(0, width)):
+            return self.image[window]
+        padded = np.full((height, width, self.image.shape[2]), self.nodata or 0, self.dtype)
+        padded[inside] = self.image[window]
+        return padded
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def clipped(
+    y: int, x: int, height: int, width: int, shape: tuple[int, int]
+) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """The part of a window that lies inside `shape`: where it is in the window, and where in the whole. Both may be
+    empty.
+    """
+    if height < 1 or width < 1:
+        raise ValueError(f"a window wants 1 px or more each way; got {height} x {width}")
+    top, left = min(max(y, 0), shape[0]), min(max(x, 0), shape[1])
+    bottom, right = max(min(y + height, shape[0]), top), max(min(x + width, shape[1]), left)
+    inside = slice(top - y, bottom - y), slice(left - x, right - x)
+    if top == bottom or left == right:
+        inside = slice(0, 0), slice(0, 0)
+        return inside, inside
+    return inside, (slice(top, bottom), slice(left, right))
+
+
+def check_level(level: int, levels: tuple[tuple[int, int], ...]) -> None:
+    if not 0 <= level < len(levels):
+        raise ValueError(f"the scene has levels 0 to {len(levels) - 1}; got {level!r}")

@@ -1,0 +1,138 @@
+"""From a scene's channels to the RGB that a network wants, said once and explicitly.
+
+A `View` maps the values of any window to (h, w, 3) uint8. It is made for a whole scene (a stretch must not change from
+tile to tile) and knows nothing of windows. Another choice of bands, indices or stretch is another View; `Viewed` puts
+it on a scene, which stays a scene.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from domains.errors import InputError
+from domains.images import apply_stretch, stretch_limits
+from domains.scenes.scene import Georeference, Scene
+
+SAMPLE_PIXELS = 2**24  # of which percentiles are taken
+SAMPLE_WINDOW = 1024
+
+
+class View(Protocol):
+    """What is shown of a scene. `Stretched` is the plain one."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of what comes out."""
+        ...
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        """(h, w, C) as the scene stores it to (h, w, len(self.channels)) uint8. A pure function of each pixel."""
+        ...
+
+
+ViewMaker = Callable[[Scene], View]
+
+
+@dataclass(frozen=True)
+class Stretched:
+    """Three channels by index (one may stand thrice), each `low..high` to 0..255, nodata and what is not finite to 0.
+
+    limits: (low, high) per channel; None passes uint8 on as it is.
+    """
+
+    indices: tuple[int, int, int]
+    limits: tuple[tuple[float, float], ...] | None = None
+    nodata: float | None = None
+    channels: tuple[str, ...] = ("red", "green", "blue")
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        chosen = values[..., list(self.indices)]
+        if self.limits is None:
+            return chosen
+        shown = [apply_stretch(chosen[..., i], *limits, self.nodata) for i, limits in enumerate(self.limits)]
+        return np.stack(shown, axis=-1)
+
+
+def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: bool = False) -> Stretched:
+    """Red, green and blue where channels are named so, else the first three, or of fewer the first thrice.
+
+    8-bit values stay. Of others the 0.1 to 99.9 percentile range, over the three channels together or `per_channel`,
+    becomes 0..255; it is taken from the whole scene where that has up to 16 M pixels, else from its coarsest level
+    with that many or from windows spread evenly over it. Raises InputError where nothing is valid.
+    """
+    count = len(scene.channels)
+    chosen = tuple(indices) if indices is not None else rgb_indices(scene.channels)
+    if len(chosen) != 3 or not all(0 <= index < count for index in chosen):
+        raise InputError(f"channels are {list(chosen)}; wanted three numbers from 0 to {count - 1}")
+    first, second, third = chosen
+    if scene.dtype == np.uint8:
+        return Stretched((first, second, third))
+    values = sample_values(scene)[..., list(chosen)]
+    try:
+        together = values if len({*chosen}) > 1 else values[..., 0]
+        parts = [values[..., i] for i in range(3)] if per_channel else [together] * 3
+        limits = tuple(stretch_limits(part, scene.nodata) for part in parts)
+    except ValueError as error:
+        raise InputError(f"a scene of {scene.dtype}: {error}; leave the file out or export it again") from error
+    return Stretched((first, second, third), limits, scene.nodata)
+
+
+def rgb_indices(channels: Sequence[str]) -> tuple[int, ...]:
+    """Red, green and blue by their names; without these the first three, or of fewer the first thrice."""
+    if {"red", "green", "blue"} <= {*channels}:
+        return tuple(channels.index(name) for name in ("red", "green", "blue"))
+    return (0, 1, 2) if len(channels) >= 3 else (0, 0, 0)
+
+
+def sample_values(scene: Scene) -> np.ndarray:
+    """(h, w, C) values of the whole scene, or (n, C) of windows spread evenly over it; about 16 M pixels at most."""
+    for level, (height, width) in enumerate(scene.levels):
+        if height * width <= SAMPLE_PIXELS:
+            return scene.read(0, 0, height, width, level)
+    level = len(scene.levels) - 1
+    height, width = scene.levels[level]
+    tall, wide = min(SAMPLE_WINDOW, height), min(SAMPLE_WINDOW, width)
+    each = max(1, int((SAMPLE_PIXELS / (tall * wide)) ** 0.5))
+    windows = [
+        scene.read(round(y), round(x), tall, wide, level)
+        for y in np.linspace(0, height - tall, each)
+        for x in np.linspace(0, width - wide, each)
+    ]
+    return np.concatenate([window.reshape(-1, window.shape[2]) for window in windows])
+
+
+class Viewed:
+    """A scene seen through a view: the same levels, georeference and pixel size, its windows uint8."""
+
+    dtype = np.dtype(np.uint8)
+    nodata = None
+
+    def __init__(self, scene: Scene, view: View) -> None:
+        self.scene, self.view = scene, view
+        self.channels = view.channels
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.scene.shape
+
+    @property
+    def levels(self) -> tuple[tuple[int, int], ...]:
+        return self.scene.levels
+
+    @property
+    def pixel_size_m(self) -> float | None:
+        return self.scene.pixel_size_m
+
+    @property
+    def georeference(self) -> Georeference | None:
+        return self.scene.georeference
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        return self.view(self.scene.read(y, x, height, width, level))
+
+    def close(self) -> None:
+        self.scene.close()
