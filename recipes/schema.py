@@ -69,6 +69,10 @@ class DomainSection(Options):
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
+    leaks: Literal["refuse", "identical", "allow"] = "refuse"
+    """Test images that were learned from: `identical` allows nearly the same ones, such as parts in one pose."""
+    card: Literal["check", "ignore"] = "check"
+    """Whether the files and their split must be those that the data card states."""
 
     @field_validator("name")
     @classmethod
