@@ -45,7 +45,7 @@ app = typer.Typer(
 )
 adapters_app = typer.Typer(no_args_is_help=True, help="Show, verify, pack and unpack adapters.")
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
-domains_app = typer.Typer(no_args_is_help=True, help="List domains, and check a folder of labelled images.")
+domains_app = typer.Typer(no_args_is_help=True, help="List domains, check a folder of labelled images, draft its card.")
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(domains_app, name="domains")
@@ -59,6 +59,9 @@ Data = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of label
 Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go; by default below runs/.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
+Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
+OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
 Symmetries = Annotated[
     int, typer.Option(min=1, max=8, metavar="N", help="Average over N flips and turns; N times as slow.")
 ]
@@ -116,7 +119,7 @@ def predict(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
     format: Annotated[list[Format] | None, typer.Option(help="May be given several times; by default all.")] = None,
     recipe: MaybeRecipe = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")] = False,
+    overwrite: Overwrite = False,
     symmetries: Symmetries = 1,
 ) -> None:
     """Find the entities of images and write them to files."""
@@ -235,13 +238,30 @@ def domains_list() -> None:
 @domains_app.command("check")
 def domains_check(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of labelled images.")],
-    groups: Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")] = None,
+    groups: Groups = None,
+    domain: OfDomain = None,
+    report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write it there with pictures.")] = None,
+    overwrite: Overwrite = False,
     strict: Strict = False,
 ) -> None:
-    """What a folder of labelled images holds, and every file at fault in it."""
-    from recipes.listing import check_data
+    """What a folder of labelled images holds, every file at fault, and leaks."""
+    from recipes.listing import check_folder_text
 
-    typer.echo(check_data(folder, groups, strict))
+    typer.echo(check_folder_text(folder, groups, domain, report, overwrite, strict))
+
+
+@domains_app.command("card")
+def domains_card(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of labelled images.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default DIR/data_card.md.")] = None,
+    groups: Groups = None,
+    domain: OfDomain = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draft a data card: counts, sizes, hashes; what only you know is left blank."""
+    from recipes.listing import draft_data_card
+
+    typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
 
 
 def changes(overrides: Sequence[str] | None, data: str | None = None, strict: bool = False) -> list[str]:

@@ -1,7 +1,9 @@
 """Data cards: what a data set is, in a form that the Hub shows and a program can check.
 
 A card is Markdown with the front matter of a Hub dataset card (https://huggingface.co/docs/hub/datasets-cards) and
-the sections of `SECTIONS`. Its digest goes into `entity.json` of every adapter trained on the data.
+the sections of `SECTIONS`. Its digest goes into `entity.json` of every adapter trained on the data. Under
+`entity_splits` the front matter may say which images the splits hold, and `fit` and `evaluate` hold the files against
+that: `{train: {images: 46, sha256: <contents.files_sha256>}, val: ..., test: ..., all: ...}`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,9 @@ from domains.errors import InputError
 
 FOLDER = Path(__file__).resolve().parents[1] / "data_cards"
 FRONT_MATTER = ("license", "task_categories", "pretty_name", "size_categories", "tags")
+IN_FOLDER = "data_card.md"
+"""The card that lies beside the images it describes; it comes before the shipped one of that name."""
+SPLITS_FIELD = "entity_splits"
 SECTIONS = ("What counts as an entity", "Scale", "Splits and groups", "Licence", "Known faults", "Source")
 
 
@@ -30,23 +36,55 @@ class Card:
     front: Mapping[str, Any]
     sections: Mapping[str, str]
     text: str
+    path: Path
+
+    @cached_property
+    def missing(self) -> list[str]:
+        """Every field that is missing or empty, as a reader knows it."""
+        missing = [f"front matter {key!r}" for key in FRONT_MATTER if not self.front.get(key)]
+        missing += [f"section '## {title}'" for title in SECTIONS if not written(self.sections.get(title, ""))]
+        if "image-segmentation" not in (self.front.get("task_categories") or ()):
+            missing.append("'image-segmentation' in task_categories")
+        return missing
+
+    @cached_property
+    def splits(self) -> dict[str, SplitContent]:
+        """What the card says that each split (and `all`) holds; empty where it says nothing. Raises InputError."""
+        stated = self.front.get(SPLITS_FIELD)
+        if stated is None:
+            return {}
+        try:
+            return {str(split): SplitContent(int(one["images"]), str(one["sha256"])) for split, one in stated.items()}
+        except (TypeError, AttributeError, KeyError, ValueError) as error:
+            raise InputError(
+                f"data card {str(self.path)!r}: wanted {SPLITS_FIELD} as {{train: {{images: N, sha256: ...}}, ...}}, "
+                f"got {stated!r:.80}; `python cli.py domains card DIR` drafts it"
+            ) from error
+
+
+@dataclass(frozen=True)
+class SplitContent:
+    """Number of images, and `contents.files_sha256` of their files."""
+
+    images: int
+    sha256: str
 
 
 def read_card(path: str | Path) -> Card:
     """The card of a file. Raises InputError naming the file and every field that is missing or empty."""
-    path = Path(path)
+    card = open_card(Path(path))
+    if card.missing:
+        raise InputError(f"data card {str(path)!r} lacks {', '.join(card.missing)}; data_cards/ has complete ones")
+    return card
+
+
+def open_card(path: Path) -> Card:
+    """The card of a file, which may be a draft with fields left blank. Raises InputError for what is no card."""
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot read the data card {str(path)!r}: {error}") from error
-    card = Card(path.stem, front_matter(text, path), sections_of(text), text)
-    missing = [f"front matter {key!r}" for key in FRONT_MATTER if not card.front.get(key)]
-    missing += [f"section '## {title}'" for title in SECTIONS if not card.sections.get(title)]
-    if "image-segmentation" not in card.front.get("task_categories", ()):
-        missing.append("'image-segmentation' in task_categories")
-    if missing:
-        raise InputError(f"data card {str(path)!r} lacks {', '.join(missing)}; data_cards/ has complete ones")
-    return card
+    return Card(path.stem, front_matter(text, path), sections_of(text), text, path)
 
 
 def digest(card: Card) -> str:
@@ -61,6 +99,12 @@ def find_card(name: str) -> Card | None:
     return read_card(path) if name and path.name in {known.name for known in FOLDER.glob("*.md")} else None
 
 
+def card_of_folder(root: Path) -> Card | None:
+    """`data_card.md` of a data folder, drafts included, else the shipped card of the folder's name."""
+    path = root / IN_FOLDER
+    return open_card(path) if path.is_file() else find_card(root.resolve().name)
+
+
 def front_matter(text: str, path: Path) -> dict[str, Any]:
     """The YAML between the first two lines of `---`."""
     found = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", text, re.DOTALL)
@@ -73,6 +117,11 @@ def front_matter(text: str, path: Path) -> dict[str, Any]:
     if not isinstance(front, dict):
         raise InputError(f"data card {str(path)!r} wants YAML front matter between two lines '---' at its start")
     return front
+
+
+def written(text: str) -> str:
+    """What somebody wrote: the text without comments, in which a draft says what belongs there."""
+    return re.sub(r"<!--.*?-->", "", text, flags=re.DOTALL).strip()
 
 
 def sections_of(text: str) -> dict[str, str]:

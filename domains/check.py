@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,11 @@ from typing import Any
 import numpy as np
 
 from domains.dataset import examine_all, grouped
-from domains.layouts import recognise
-from domains.layouts.layout import Fault, Split
+from domains.layouts import LAYOUTS, recognise
+from domains.layouts.layout import Fault, Layout, Record, Split
+from domains.leaks import Leak, find_leaks
+from domains.looks import look_at
+from domains.overlay import thumbnail
 from domains.splits import FRACTIONS, assign
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
@@ -26,11 +29,22 @@ class Count:
 
 
 @dataclass(frozen=True)
+class Example:
+    """An image to show: entities of its first truth, and a small RGB picture with their outlines."""
+
+    record: Record
+    split: Split
+    entities: int
+    picture: np.ndarray
+
+
+@dataclass(frozen=True)
 class Report:
-    """entities: over all annotators. areas_px: `QUANTILES` of the entities' areas. sizes: (H, W) and how many images.
+    """areas: of every entity, in pixels. sizes: (H, W) and how many images.
 
     annotators: truths per image and how many images. without_entity: images whose truths hold none.
-    unlabelled: share of pixels that are -1. strata: images per class or kind. splits: usable images only.
+    unlabelled: share of pixels that are -1. strata: images per class or kind. splits, records: usable images only.
+    leaks: of test. examples: as many as were asked for, spread over the folder.
     """
 
     root: Path
@@ -38,7 +52,7 @@ class Report:
     entity: str
     total: Count
     splits: dict[Split, Count]
-    areas_px: tuple[float, ...]
+    areas: np.ndarray
     per_image: tuple[float, ...]
     sizes: Counter[tuple[int, int]]
     annotators: Counter[int]
@@ -47,16 +61,28 @@ class Report:
     unlabelled: float
     strata: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
+    leaks: list[Leak] = field(default_factory=list)
+    records: Mapping[Split, Sequence[Record]] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
 
     def text(self) -> str:
-        """For a terminal: one fact per line, then the faults, one per line."""
+        """For a terminal: one fact per line, then the faults and the leaks, one per line."""
+        lines = [f"{name:<13} {value}" for name, value in self.rows()]
+        return "\n".join([*lines, *(f"  {line}" for line in [*self.fault_lines(), *self.leaks])])
+
+    def fault_lines(self) -> list[str]:
+        """Without the folder, which stands above them."""
+        return [str(fault).replace(f"{self.root}/", "") for fault in self.faults]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Every fact, by name."""
         rows = [
             ("folder", str(self.root)),
             ("layout", self.layout),
             ("an entity is", self.entity),
             ("images", f"{self.total.images} in {self.total.groups} groups; {self.without_entity} without any entity"),
             ("entities", f"{self.total.entities} in {sum(n * c for n, c in self.annotators.items())} truths"),
-            ("area, px", _quantiles(self.areas_px)),
+            ("area, px", _quantiles(_five(self.areas))),
             ("per truth", _quantiles(self.per_image)),
             ("image sizes", _sizes(self.sizes)),
             ("pixel size", _counts(self.pixel_sizes_m, lambda size: "unknown" if size is None else f"{size:.4g} m")),
@@ -68,25 +94,36 @@ class Report:
         for split, count in self.splits.items():
             rows.append((split, f"{count.images} images, {count.entities} entities, {count.groups} groups"))
         rows.append(("faults", str(len(self.faults)) if self.faults else "none"))
-        lines = [f"{name:<13} {value}" for name, value in rows]
-        return "\n".join(lines + [f"  {fault}".replace(f"{self.root}/", "") for fault in self.faults])
+        leaks = f"{len(self.leaks)}, each an image of train or val and one of test" if self.leaks else "none"
+        rows.append(("leaks", leaks))
+        return rows
 
 
-def check_folder(root: Path, groups: Path | None = None, fractions: Sequence[float] = FRACTIONS) -> Report:
+def check_folder(
+    root: Path,
+    groups: Path | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+    examples: int = 0,
+    layouts: Mapping[str, Layout] = LAYOUTS,
+) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
-    layout = recognise(root)
+    layout = recognise(root, layouts)
     listing = grouped(root, layout.listing(root), groups)
     faults = list(listing.faults)
-    usable, entities = [], {}
+    shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
+    usable, entities, looks, thumbnails = [], {}, {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
     without_entity = unlabelled = pixels = 0
-    for record, sample, found in examine_all(layout, listing.records):
+    for i, (record, sample, found) in enumerate(examine_all(layout, listing.records)):
         faults += found
         if sample is None:
             continue
         counts = [truth.count for truth in sample.truths]
         usable.append(record)
+        looks[record.image] = look_at(sample.image)
+        if i in shown:
+            thumbnails[record.name] = (counts[0], thumbnail(sample.image, sample.truth))
         entities[record.name] = sum(counts)
         per_truth += counts
         areas += [truth.areas for truth in sample.truths]
@@ -96,17 +133,18 @@ def check_folder(root: Path, groups: Path | None = None, fractions: Sequence[flo
         unlabelled += sum(int((~truth.labelled).sum()) for truth in sample.truths)
         pixels += sum(truth.ids.size for truth in sample.truths)
 
-    def count(records: Sequence) -> Count:
+    def count(records: Sequence[Record]) -> Count:
         found = sum(entities[record.name] for record in records)
         return Count(len(records), found, len({record.group for record in records}))
 
+    splits = assign(usable, fractions=fractions)
     return Report(
         root=root,
         layout=layout.name,
         entity=layout.entities,
         total=count(usable),
-        splits={split: count(records) for split, records in assign(usable, fractions=fractions).items()},
-        areas_px=_five(np.concatenate(areas)),
+        splits={split: count(records) for split, records in splits.items()},
+        areas=np.concatenate(areas),
         per_image=_five(np.array(per_truth)),
         sizes=sizes,
         annotators=annotators,
@@ -115,6 +153,14 @@ def check_folder(root: Path, groups: Path | None = None, fractions: Sequence[flo
         unlabelled=unlabelled / max(pixels, 1),
         strata=Counter(record.stratum for record in usable),
         faults=faults,
+        leaks=find_leaks(splits, "test", lambda record: looks[record.image]),
+        records=splits,
+        examples=[
+            Example(record, split, *thumbnails[record.name])
+            for split, records in splits.items()
+            for record in records
+            if record.name in thumbnails
+        ],
     )
 
 

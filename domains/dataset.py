@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
+from domains.images import read_image
 from domains.layouts import recognise
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, unused_rows, with_groups
@@ -31,6 +33,11 @@ class SampleCache:
             self.samples[record.name] = sample
             self.bytes += size
         return sample
+
+    def image(self, record: Record) -> np.ndarray:
+        """(H, W, 3) uint8, kept or read. Raises InputError."""
+        kept = self.samples.get(record.image)
+        return read_image(record.image) if kept is None else kept.image
 
     def __reduce__(self) -> tuple:
         return SampleCache, (self.limit_mb,)

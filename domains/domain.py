@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import numpy as np
 from torch.utils.data import Dataset
 
-from domains.cards import Card, find_card
+from domains.cards import Card, card_of_folder, find_card
 from domains.dataset import EntityDataset, Folder, open_folder
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
-from domains.layouts import LAYOUTS
-from domains.layouts.layout import SPLITS, Record, Split
+from domains.layouts import LAYOUTS, recognise
+from domains.layouts.layout import SPLITS, Layout, Record, Split
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
 from domains.sample import SampleScenes, sample_records
@@ -94,6 +94,13 @@ class DomainSpec:
     """Data cards of sets that fit this domain, to point at."""
     styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
     """The training transforms for `stain_augmentation` styles or both, from training images; None: it has none."""
+    layouts: tuple[Layout, ...] = ()
+    """Layouts of this domain alone; they are looked for before those of `LAYOUTS`."""
+
+    @property
+    def known_layouts(self) -> dict[str, Layout]:
+        """Every layout that its data may be in, by name."""
+        return {**{own.name: own for own in self.layouts}, **LAYOUTS, **{own.name: own for own in self.layouts}}
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
         known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]
@@ -105,7 +112,9 @@ class DomainSpec:
 
 @dataclass(frozen=True)
 class DataDomain:
-    """A spec on data: `sample`, or a folder in any layout of `LAYOUTS`. Nothing is read before a split is asked for.
+    """A spec on data: `sample`, or a folder in any of the spec's `known_layouts`.
+
+    Nothing is read before a split is asked for.
 
     Raises InputError from `dataset`: no such folder, unknown layout, no usable image, an empty split.
     """
@@ -168,8 +177,9 @@ class DataDomain:
         return build_metrics(self.spec.metric_keys)
 
     def card(self) -> Card | None:
-        name = f"sample_{self.name}" if self.data == SAMPLE else Path(self.data).resolve().name
-        return find_card(name)
+        if self.data == SAMPLE:
+            return find_card(f"sample_{self.name}")
+        return card_of_folder(Path(self.data).expanduser())
 
     @cached_property
     def splits(self) -> dict[Split, list[Record]]:
@@ -187,12 +197,14 @@ class DataDomain:
             raise InputError(
                 f"domain.data is {self.data!r}: wanted 'sample' or a folder of labelled images, got "
                 f"{'a file' if root.exists() else f'nothing at {str(root.absolute())!r}'}; "
-                f"layouts: {', '.join(LAYOUTS)}" + (f"; see {cards}" if cards else "")
+                f"layouts: {', '.join(self.spec.known_layouts)}" + (f"; see {cards}" if cards else "")
             )
-        if self.layout is not None and self.layout not in LAYOUTS:
-            raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, LAYOUTS)}")
+        layouts = self.spec.known_layouts
+        if self.layout is not None and self.layout not in layouts:
+            raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, layouts)}")
         groups = None if self.groups is None else Path(self.groups).expanduser()
-        return open_folder(root, groups, self.strict, layout=LAYOUTS.get(self.layout or ""))
+        layout = recognise(root, layouts) if self.layout is None else layouts[self.layout]
+        return open_folder(root, groups, self.strict, layout)
 
 
 def first_images(records: Sequence[Record], count: int) -> list[Record]:

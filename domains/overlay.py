@@ -29,6 +29,20 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
     return np.round(image + share[..., None] * (tint.astype(np.float32) - image)).astype(np.uint8)
 
 
+def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
+    """(h, w, 3) uint8, at most side_px long: the image shrunk, with outlines one pixel wide in full colour."""
+    height, width = image.shape[:2]
+    scale = min(1.0, side_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
+    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
+    ids = entities.ids[rows[:, None], columns]
+    edge = _outermost(ids)
+    small[edge] = palette(entities.count)[ids[edge]]
+    return small
+
+
 def palette(count: int) -> np.ndarray:
     """(count + 1, 3) uint8: black, then a colour per id, the same for an id in every picture."""
     colours = [

@@ -13,6 +13,7 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import domain_of
+from recipes.check_data import check_data
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.load import loaded
@@ -40,6 +41,7 @@ def evaluate(
         parts = changed(network.recipe, [*on_data(network.recipe, data), *overrides])
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
+        check_data(domain, parts.domain, (split,))
         contract = replace(network.contract, symmetries=symmetries)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
             found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]

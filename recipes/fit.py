@@ -25,12 +25,14 @@ from domains.cards import digest
 from domains.domain import Domain
 from domains.entities import EntityMap
 from domains.errors import InputError
+from domains.layouts.layout import SPLITS
 from domains.metrics import MetricSet
 from domains.normalisers import Normalised, fit_normaliser
 from domains.overlay import contact_sheet, overlay
 from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
+from recipes.check_data import check_data
 from recipes.compose import resolved_yaml
 from recipes.progress import Progress
 from recipes.schema import Recipe
@@ -51,6 +53,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     domain = domain_of(recipe)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
+    check_data(domain, recipe.domain, SPLITS)
     method = method_of(recipe)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method)
     print(learning_line(segmenter, method.name))

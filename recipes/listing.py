@@ -1,10 +1,11 @@
-"""`cli.py recipes list|check` and `cli.py domains list|check`: texts for a terminal."""
+"""`cli.py recipes list|check` and `cli.py domains list|check|card`: texts for a terminal, a page, a draft."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from domains.errors import InputError
 from recipes.compose import list_recipes, load_any
@@ -31,11 +32,71 @@ def domains_text() -> str:
     return "\n".join([*lines, "next: python cli.py domains check DIR"])
 
 
-def check_data(folder: Path, groups: Path | None = None, strict: bool = False) -> str:
-    """What the folder holds; InputError where it is unusable, and under `strict` for any fault."""
-    from domains.check import check_folder
+def check_folder_text(
+    folder: Path,
+    groups: Path | None = None,
+    domain: str | None = None,
+    html: Path | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+) -> str:
+    """What the folder holds, as a page at `html` too; InputError where it is unusable, under `strict` for any fault."""
+    refuse_existing(html, overwrite)
+    report = examined(folder, groups, domain, pictures=html is not None)
+    lines = [report.text()]
+    if html is not None:
+        from domains.report import report_html
 
-    report = check_folder(folder, groups)
+        write_text(html, report_html(report))
+        lines.append(f"report: {html}")
     if strict and report.faults:
         raise InputError(f"{str(folder)!r}: {len(report.faults)} faults, the first is {report.faults[0]}")
-    return f"{report.text()}\nnext: python cli.py fit --recipe {'|'.join(BUILT_IN_DOMAINS)} --data {folder}"
+    recipe = f"base domain.name={domain}" if domain else "|".join(BUILT_IN_DOMAINS)
+    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"])
+
+
+def draft_data_card(
+    folder: Path,
+    out: Path | None = None,
+    groups: Path | None = None,
+    domain: str | None = None,
+    overwrite: bool = False,
+) -> str:
+    """Writes the draft and says which of its fields wait for somebody who knows."""
+    from domains.card_draft import draft_card
+    from domains.cards import IN_FOLDER, open_card
+
+    out = out or folder / IN_FOLDER
+    refuse_existing(out, overwrite)
+    write_text(out, draft_card(examined(folder, groups, domain), folder.resolve().name))
+    return f"data card: {out}\nto be filled in: {', '.join(open_card(out).missing)}"
+
+
+def examined(folder: Path, groups: Path | None, domain: str | None, pictures: bool = False) -> Any:
+    from domains.check import check_folder
+    from domains.domain import DomainSpec, load_domain
+    from domains.layouts import LAYOUTS
+    from domains.report import EXAMPLES
+
+    spec = load_domain(domain) if domain is not None else None
+    if spec is not None and not isinstance(spec, DomainSpec):
+        raise InputError(f"--domain is {domain!r}, which reads its data by itself; only a DomainSpec can be checked")
+    layouts = LAYOUTS if spec is None else spec.known_layouts
+    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts)
+
+
+def refuse_existing(path: Path | None, overwrite: bool) -> None:
+    """Before any work is done for a file that cannot be written."""
+    if path is None:
+        return
+    if path.exists() and not overwrite:
+        raise InputError(f"{str(path)!r} exists; name another file, or replace it by --overwrite")
+    if not path.parent.is_dir():
+        raise InputError(f"{str(path)!r}: there is no folder {str(path.parent)!r}; make it first")
+
+
+def write_text(path: Path, text: str) -> None:
+    from domains.atomic import atomic_path
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")  # a name may hold no Unicode

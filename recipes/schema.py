@@ -77,6 +77,10 @@ class DomainSection(Options):
     """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
+    leaks: Literal["refuse", "identical", "allow"] = "refuse"
+    """Test images that were learned from: `identical` allows nearly the same ones, such as parts in one pose."""
+    card: Literal["check", "ignore"] = "check"
+    """Whether the files and their split must be those that the data card states."""
 
     @field_validator("name")
     @classmethod
@@ -111,7 +115,7 @@ class BackboneSection(Options):
     """The frozen model."""
 
     name: str = "entity-small"
-    """An embedded base, `entity-small` or `entity-tiny`, a Hub id such as facebook/dinov2-small, a local folder, or a .pth checkpoint."""
+    """`entity-small` or `entity-tiny` (embedded), a Hub id such as facebook/dinov2-small, a folder, or a .pth checkpoint."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id."""
     taps: Taps | None = None

@@ -126,7 +126,7 @@ class DenseDecoder(Decoder):
 
 
 class Residual(nn.Module):
-    """Two 3 x 3 convolutions beside the identity (He et al., https://arxiv.org/abs/1512.03385). (B, C, h, w) to the same."""
+    """Two 3 x 3 convolutions beside the identity, (B, C, h, w) to the same (He et al., https://arxiv.org/abs/1512.03385)."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from domains.errors import InputError
@@ -52,16 +53,16 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def recognise(root: Path) -> Layout:
+def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
     """The first layout that `root` looks like. Raises InputError that lists what was expected."""
-    expected = "; ".join(f"{name} ({layout.expects})" for name, layout in LAYOUTS.items())
+    expected = "; ".join(f"{name} ({layout.expects})" for name, layout in layouts.items())
     advice = f"expected one of: {expected}; data_cards/ describes data sets in them"
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing at that path"
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")
     if not visible(root):
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got an empty one; {advice}")
-    for layout in LAYOUTS.values():
+    for layout in layouts.values():
         if layout.matches(root):
             return layout
     raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")

@@ -32,8 +32,7 @@ def build() -> SimpleNamespace:
         mvtec_ad=mvtec_ad, visa=visa, dagm=dagm, kolektor=kolektor, severstal=severstal, crack_masks=crack_masks,
         yolo_seg=yolo_seg, label_studio=label_studio, label_studio_content=label_studio_content, cvat=cvat,
         cvat_content=cvat_content,
-        bsds500=bsds500, coco=coco, coco_content=coco_content, label_maps=label_maps, save=save, monuseg=monuseg,
-        pannuke=pannuke, nuinsseg=nuinsseg, cryonuseg=cryonuseg, consep=consep, lizard=lizard, aperio=aperio,
+        monuseg=monuseg, pannuke=pannuke, nuinsseg=nuinsseg, cryonuseg=cryonuseg, consep=consep, lizard=lizard, aperio=aperio,
     )  # fmt: skip
 
 

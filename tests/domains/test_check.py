@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from domains.check import Count, check_folder
@@ -9,7 +10,7 @@ def test_a_folder_is_counted(build, tmp_path):
     report = check_folder(build.coco(tmp_path, count=3))
     assert report.layout == "coco" and report.total == Count(images=3, entities=6, groups=3)
     assert {split: count.images for split, count in report.splits.items()} == {"train": 1, "val": 1, "test": 1}
-    assert report.areas_px[2] == (9 + 24) / 2 and report.per_image[2] == 2
+    assert np.median(report.areas) == (9 + 24) / 2 and report.per_image[2] == 2
     assert report.sizes == {(20, 30): 3} and report.annotators == {1: 3} and report.without_entity == 0
     assert report.unlabelled == pytest.approx(27 / 600)
     assert "faults        none" in report.text()

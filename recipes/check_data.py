@@ -1,0 +1,113 @@
+"""Before anything is learned or measured: the files are held against their data card, and leaks are refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from domains.cards import Card, SplitContent
+from domains.contents import files_sha256
+from domains.dataset import SampleCache
+from domains.domain import SAMPLE, Domain
+from domains.errors import InputError
+from domains.layouts.layout import Record
+from domains.leaks import TEACHERS, find_leaks
+from domains.looks import Look, look_at
+from recipes.schema import DomainSection
+
+
+def check_data(domain: Domain, section: DomainSection, splits: Sequence[str]) -> None:
+    """Of the splits that are about to be used. Data without records of image files (`sample`) are not looked at.
+
+    Prints a line where a card is at hand. Raises InputError for a split that its card does not describe, and for an
+    image of the last split that was learned from too, unless `section` allows it.
+    """
+    if section.data == SAMPLE or not Path(section.data).is_dir():
+        return
+    card = domain.card() if section.card == "check" else None
+    if card is not None:
+        check_card(card, domain, section, splits)
+    measured = splits[-1]
+    if section.leaks != "allow" and measured in TEACHERS:
+        check_leaks(domain, section, measured)
+
+
+def check_card(card: Card, domain: Domain, section: DomainSection, splits: Sequence[str]) -> None:
+    """Prints what was compared; a draft's blank fields are told and do no harm. Raises InputError."""
+    root = Path(section.data)
+    own = card.path.resolve().parent == root.resolve()
+    if own and card.missing:
+        print(f"data card {card.path}: still to be filled in: {', '.join(card.missing)}")
+    same = []
+    for split in splits:
+        if split not in card.splits or (split == "train" and section.max_images):
+            continue
+        found = content(root, records_of(domain, split))
+        if found != card.splits[split]:
+            refuse_split(card, domain, section, split, found, own)
+            return
+        same.append(split)
+    if same:
+        print(f"data card {card.path}: {', '.join(same)} as it states")
+
+
+def refuse_split(
+    card: Card, domain: Domain, section: DomainSection, split: str, found: SplitContent, own: bool
+) -> None:
+    """Raises InputError, but where the card was found by the folder's name only, and is of other images, prints it."""
+    root, stated = Path(section.data), card.splits[split]
+    everything = found if split == "all" else content(root, records_of(domain, "all"))
+    if everything == card.splits.get("all"):
+        raise InputError(
+            f"domain.data {section.data!r} holds the images of the data card {str(card.path)!r}, but {split} is "
+            f"another share of them ({found.images} images, the card has {stated.images}); give the card's groups by "
+            f"domain.groups=FILE, leave domain.fractions as it was, or go on with domain.card=ignore"
+        )
+    fact = (
+        f"{split} is not what the data card {str(card.path)!r} states: {found.images} images with SHA-256 "
+        f"{found.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
+    )
+    if not own:
+        print(f"note: {fact}; figures here do not compare with those on the card's images")
+        return
+    raise InputError(
+        f"domain.data {section.data!r}: {fact}; restore the images, draft the card again by `python cli.py domains "
+        f"card {section.data} --overwrite`, or go on with domain.card=ignore"
+    )
+
+
+def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
+    parts = {one: records_of(domain, one) for one in (split, *TEACHERS[split])}
+    kept = getattr(domain.dataset(split), "cache", None)
+    images = kept if isinstance(kept, SampleCache) else SampleCache(0)
+
+    leaks = find_leaks(parts, split, lambda record: look_of(images, record), nearly=section.leaks == "refuse")
+    if leaks:
+        more = f"; and {len(leaks) - 1} more pairs, see `python cli.py domains check`" if len(leaks) > 1 else ""
+        nearly = "; domain.leaks=identical if these are different things" if leaks[0].bits is not None else ""
+        raise InputError(
+            f"domain.data {section.data!r}: {leaks[0]}{more}; put what shows one thing into one group "
+            f"(domain.groups=FILE), take one out, or go on with domain.leaks=allow{nearly}"
+        )
+
+
+def look_of(images: SampleCache, record: Record) -> Look | None:
+    """None for what cannot be opened as one picture, such as a slide."""
+    try:
+        return look_at(images.image(record))
+    except InputError:
+        return None
+
+
+def content(root: Path, records: Sequence[Record]) -> SplitContent:
+    return SplitContent(len(records), files_sha256(root, (record.image for record in records)))
+
+
+def records_of(domain: Domain, split: Any) -> list[Record]:
+    """Those of a split that are image files; none where the split is empty, or its data set knows no records."""
+    try:
+        found = getattr(domain.dataset(split), "records", ())
+    except InputError:
+        return []
+    return [record for record in found if isinstance(record, Record) and record.image.exists()]

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from domains.images import read_image
+from domains.layouts.layout import Record
+from domains.leaks import find_leaks
+from domains.looks import look_at
+from tests.domains.test_looks import texture
+
+
+def record(path: Path, image: np.ndarray) -> Record:
+    Image.fromarray(image).save(path)
+    return Record(path.stem, path, None, path.stem)
+
+
+def leaks(parts, split="test", nearly=True):
+    return find_leaks(parts, split, lambda one: look_at(read_image(one.image)), nearly)
+
+
+def test_the_same_and_nearly_the_same_are_found_in_test_and_told(tmp_path):
+    train = [record(tmp_path / f"train{i}.png", texture(i)) for i in range(4)]
+    shutil.copy(train[2].image, tmp_path / "copy.png")
+    test = [
+        record(tmp_path / "other.png", texture(9)),
+        Record("copy", tmp_path / "copy.png", None, "copy"),
+        record(tmp_path / "mirrored.jpg", texture(1)[:, ::-1]),
+    ]
+    parts = {"train": train, "val": [record(tmp_path / "val.png", texture(9)[::-1])], "test": test}
+    found = leaks(parts)
+    assert [(leak.learned.name, leak.teacher, leak.measured.name) for leak in found] == [
+        ("train2", "train", "copy"), ("train1", "train", "mirrored"), ("val", "val", "other"),
+    ]  # fmt: skip
+    assert str(found[0]) == "'train2' (train) and 'copy' (test) hold the same bytes"
+    assert "'train1' (train) and 'mirrored' (test) show nearly the same (" in str(found[1])
+    assert [leak.measured.name for leak in leaks(parts, nearly=False)] == ["copy"]
+
+
+def test_val_is_held_against_train_only_and_train_against_nothing(tmp_path):
+    parts = {split: [record(tmp_path / f"{split}.png", texture(1))] for split in ("train", "val", "test")}
+    assert [(leak.teacher, leak.split) for leak in leaks(parts, "val")] == [("train", "val")]
+    assert len(leaks(parts)) == 2 and leaks(parts, "train") == []
+
+
+def test_blank_images_and_a_file_that_its_layout_has_cut_are_no_leaks(tmp_path):
+    blank = np.zeros((32, 32, 3), np.uint8)
+    scene = record(tmp_path / "scene.png", texture(1))
+    train, test = ([record(tmp_path / f"{split}.png", blank), scene] for split in ("train", "test"))
+    assert leaks({"train": train, "test": test}) == []

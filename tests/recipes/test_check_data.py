@@ -1,0 +1,178 @@
+"""What `fit` and `evaluate` refuse before they start: images other than the card's, and leaks."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import domains.cards
+from cli import main
+from domains.domain import build_domain
+from domains.errors import InputError
+from recipes.check_data import check_data
+from recipes.schema import DomainSection
+from tests.domains.test_looks import texture
+
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Two different images in each of three split folders."""
+    for number, split in enumerate(SPLITS):
+        for i in range(2):
+            add(tmp_path / "mine", f"{split}/{i}", texture(2 * number + i))
+    return tmp_path / "mine"
+
+
+def add(root: Path, name: str, image: np.ndarray) -> Path:
+    ids = np.zeros(image.shape[:2], np.uint8)
+    ids[4:12, 4:12], ids[16:28, 8:20] = 1, 2
+    for folder, values in (("images", image), ("labels", ids)):
+        path = root / folder / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.ascontiguousarray(values)).save(path)
+    return root / "images" / f"{name}.png"
+
+
+def check(root: Path, *splits: str, **options) -> None:
+    section = DomainSection(name="pathology", data=str(root), **options)
+    known = {"groups", "fractions", "max_images"} & set(options)
+    check_data(build_domain("pathology", root, **{key: options[key] for key in known}), section, splits or SPLITS)
+
+
+def refusal(root: Path, *splits: str, **options) -> str:
+    with pytest.raises(InputError) as error:
+        check(root, *splits, **options)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_data_without_a_card_and_without_a_leak_pass_in_silence(root, capsys):
+    check(root)
+    check(root, "test")
+    check(root, "all")
+    assert capsys.readouterr().out == ""
+
+
+def test_an_image_of_test_that_was_learned_from_is_refused_by_name(root):
+    add(root, "test/again", texture(0)[::-1])
+    line = refusal(root)
+    assert "'images/train/0' (train) and 'images/test/again' (test) show nearly the same" in line
+    assert "domain.groups=FILE" in line and "domain.leaks=allow" in line and "domain.leaks=identical" in line
+    assert refusal(root, "test") == line
+    check(root, leaks="allow")
+    check(root, leaks="identical")
+    check(root, "val")
+    check(root, "all")
+
+
+def test_a_copy_is_refused_whatever_else_is_allowed(root):
+    shutil.copy(add(root, "val/a", texture(20)), root / "images" / "test" / "b.png")
+    shutil.copy(root / "labels" / "val" / "a.png", root / "labels" / "test" / "b.png")
+    add(root, "test/c", texture(1)[:, ::-1])
+    line = refusal(root)
+    assert "'images/val/a' (val) and 'images/test/b' (test) hold the same bytes; and 1 more pairs" in line
+    assert "hold the same bytes;" in refusal(root, leaks="identical")
+    check(root, leaks="allow")
+
+
+def test_one_group_keeps_what_shows_one_thing_together(root, tmp_path):
+    table = tmp_path / "groups.csv"
+    add(root, "test/again", texture(0)[::-1])
+    names = sorted(path.relative_to(root).as_posix() for path in (root / "images").rglob("*.png"))
+    shared = {"images/train/0.png", "images/test/again.png"}
+    table.write_text("file,group\n" + "".join(f"{name},{'one' if name in shared else name}\n" for name in names))
+    check(root, groups=str(table))
+
+
+def test_fit_and_evaluate_refuse_a_leak_in_one_line_before_any_work(root, tmp_path, capsys):
+    add(root, "test/again", np.rot90(texture(1)))
+    for words in (["fit", "--out", str(tmp_path / "run")], ["evaluate", "--adapter", "base"]):
+        assert main([*words, "--recipe", "pathology", "--data", str(root)]) == 2
+        error = capsys.readouterr().err.strip().splitlines()[-1]
+        assert error.startswith("error: domain.data") and "'images/train/1' (train)" in error
+    assert not (tmp_path / "run" / "adapter").exists()
+
+
+# The card
+
+
+@pytest.fixture
+def carded(root: Path, capsys) -> Path:
+    assert main(["domains", "card", str(root)]) == 0
+    capsys.readouterr()
+    return root
+
+
+def test_a_draft_is_executed_and_says_what_is_left_to_fill_in(carded, capsys):
+    check(carded)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"data card {carded}/data_card.md: still to be filled in: front matter 'license'")
+    assert lines[1:] == [f"data card {carded}/data_card.md: train, val, test as it states"]
+    check(carded, "all")
+    assert "all as it states" in capsys.readouterr().out
+
+
+def test_a_changed_a_lost_and_an_added_image_are_refused(carded, capsys):
+    image = carded / "images" / "test" / "0.png"
+    kept = image.read_bytes()
+    add(carded, "test/0", texture(50))
+    line = refusal(carded)
+    assert "test is not what the data card" in line and "2 images with SHA-256" in line and "domain.card=ignore" in line
+    check(carded, "train")  # whose images are as they were
+    check(carded, card="ignore")
+    image.write_bytes(kept)
+    check(carded)
+    add(carded, "train/9", texture(51))
+    assert "train is not what" in refusal(carded) and "3 images" in refusal(carded)
+    assert "all is not what" in refusal(carded, "all")
+
+
+def test_another_split_of_the_same_images_is_told_as_that(carded, tmp_path):
+    table = tmp_path / "groups.csv"
+    rows = [
+        f"{path.relative_to(carded).as_posix()},g{i}\n" for i, path in enumerate((carded / "images").rglob("*.png"))
+    ]
+    table.write_text("file,group\n" + "".join(rows))
+    for path in (carded / "images", carded / "labels"):
+        (path / "train").rename(path / "first")  # no split by name any more
+    assert main(["domains", "card", str(carded), "--overwrite"]) == 0
+    line = refusal(carded, fractions=(0.3, 0.3, 0.4))
+    assert "holds the images of the data card" in line and "domain.groups=FILE" in line
+
+
+def test_fewer_training_images_are_still_those_of_the_card(carded, capsys):
+    check(carded, max_images=1)
+    assert "val, test as it states" in capsys.readouterr().out
+
+
+def test_a_shipped_card_of_the_folders_name_only_notes_that_the_images_are_others(root, monkeypatch, capsys):
+    assert main(["domains", "card", str(root), "--out", str(root.parent / "mine.md")]) == 0
+    card = root.parent / "mine.md"
+    text = card.read_text()
+    for key in ("license", "tags"):
+        text = re.sub(f"^{key}:.*$", f"{key}: x", text, flags=re.MULTILINE)
+    card.write_text(re.sub(r"<!--.*?-->", "Something.", text, flags=re.DOTALL))
+    monkeypatch.setattr(domains.cards, "FOLDER", root.parent)
+    check(root)
+    assert capsys.readouterr().out.endswith(f"data card {card}: train, val, test as it states\n")
+    add(root, "test/9", texture(51))
+    check(root)
+    assert f"note: test is not what the data card '{card}' states: 3 images" in capsys.readouterr().out
+
+
+def test_a_card_with_digests_in_another_form_is_one_line(carded):
+    card = carded / "data_card.md"
+    card.write_text(re.sub(r"  train: .*", "  train: 5", card.read_text()))
+    assert "wanted entity_splits as {train: {images: N, sha256: ...}" in refusal(carded)
+
+
+def test_generated_scenes_have_no_files_to_look_at(capsys):
+    check_data(build_domain("pathology", sample_count=5), DomainSection(name="pathology"), SPLITS)
+    assert capsys.readouterr().out == ""
