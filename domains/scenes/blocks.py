@@ -109,14 +109,16 @@ def array_level(path: str, array: Any, axes: str, block: tuple[int, int] | None 
         try:
             values = np.asarray(array[index])
         except Exception as error:  # damaged blocks make decoders raise anything
-            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            raise InputError(
-                f"{path!r}: the block at y {row * tall}, x {column * wide} cannot be read ({reason}); copy it again"
-            ) from error
+            raise damaged(path, row * tall, column * wide, error) from error
         values = values.transpose([kept.index(axis) for axis in "YX" + channels])  # (h, w, ...)
-        return values.reshape(*values.shape[:2], count)
+        return np.ascontiguousarray(values).reshape(*values.shape[:2], count)
 
     return Level((size["Y"], size["X"]), block, fetch)
+
+
+def damaged(path: str, y: int, x: int, error: Exception) -> InputError:
+    reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return InputError(f"{path!r}: the block at y {y}, x {x} cannot be read ({reason}); copy it again")
 
 
 def check_block(path: str, block: tuple[int, int], channels: int, dtype: np.dtype) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -58,7 +59,8 @@ def _tiff(path: Path, pixel_size_m: float | None) -> Scene:
         raise
     except Exception as error:  # tifffile raises anything on what is damaged or of a kind that it does not know
         if has_openslide() and path.suffix.lower() in SLIDES:
-            return OpenSlideScene(path, pixel_size_m)
+            with suppress(InputError):
+                return OpenSlideScene(path, pixel_size_m)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise InputError(
             f"{str(path)!r}: wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
