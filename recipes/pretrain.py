@@ -1,7 +1,7 @@
 """`cli.py pretrain`: a base from nothing, on generated scenes with exact entities.
 
 The ViT and a dense decoder learn together; the result is a transformers folder (config.json, model.safetensors in
-half precision) with the decoder beside it, which is what `adapters/backbones/entity-tiny` holds.
+half precision) with the decoder beside it, which is what `adapters/backbones/entity-small` holds.
 """
 
 from __future__ import annotations

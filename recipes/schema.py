@@ -36,7 +36,7 @@ from recipes.options import (
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
 SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects")
-EMBEDDED_BACKBONES = ("entity-small", "entity-tiny")
+EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
@@ -115,7 +115,7 @@ class BackboneSection(Options):
     """The frozen model."""
 
     name: str = "entity-small"
-    """`entity-small` or `entity-tiny` (embedded), a Hub id such as facebook/dinov2-small, a folder, or a .pth checkpoint."""
+    """The embedded base `entity-small`, a Hub id such as facebook/dinov2-small, a folder, or a .pth checkpoint."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id."""
     taps: Taps | None = None
@@ -229,7 +229,7 @@ class VitSection(Options):
     heads: Annotated[int, Field(ge=1, le=64)] = 3
     """Attention heads."""
     start: str | None = None
-    """A base to go on from, `entity-tiny` or a folder, of this very architecture; null: from nothing."""
+    """A base to go on from, `entity-small` or a folder, of this very architecture; null: from nothing."""
     learns: bool = True
     """False: the base that it goes on from stays as it is, and the decoder alone learns."""
     patch_px: Annotated[int, Field(ge=2, le=64)] = 8

@@ -1,4 +1,4 @@
-"""The embedded bases: small models in DINOv2's form that ship with the repository."""
+"""The embedded base: a small model in DINOv2's form that ships with the repository; a second size is a second folder."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EMBEDDED = ("entity-small", "entity-tiny")
+EMBEDDED = ("entity-small",)
 """Names of the bases that ship with the repository, the default first."""
 ROLES = ("q", "k", "v", "qkv", "out", "mlp_in", "mlp_out")
 
@@ -14,7 +14,7 @@ class BackboneOptions:
     """Which backbone, and what of it is shown to the decoder."""
 
     name: str = EMBEDDED[0]
-    """An embedded base, a local folder in the Hub's layout, an original `.pth` of SAM or DINOv2, or a Hub id."""
+    """The embedded base, a local folder in the Hub's layout, an original `.pth` of SAM or DINOv2, or a Hub id."""
     revision: str | None = None
     """Branch, tag or commit of a Hub id."""
     taps: tuple[int, ...] | None = None

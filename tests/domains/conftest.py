@@ -32,7 +32,8 @@ def build() -> SimpleNamespace:
         mvtec_ad=mvtec_ad, visa=visa, dagm=dagm, kolektor=kolektor, severstal=severstal, crack_masks=crack_masks,
         yolo_seg=yolo_seg, label_studio=label_studio, label_studio_content=label_studio_content, cvat=cvat,
         cvat_content=cvat_content,
-        monuseg=monuseg, pannuke=pannuke, nuinsseg=nuinsseg, cryonuseg=cryonuseg, consep=consep, lizard=lizard, aperio=aperio,
+        monuseg=monuseg, pannuke=pannuke, nuinsseg=nuinsseg, cryonuseg=cryonuseg, consep=consep, lizard=lizard,
+        aperio=aperio,
     )  # fmt: skip
 
 

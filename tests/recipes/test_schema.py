@@ -125,7 +125,7 @@ WRONG = {
     },
     "method.dropout is 1; wanted a number of at least 0 and below 1": {"method": {"dropout": 1}},
     (
-        "backbone.name is 'dino2'; known: entity-small, entity-tiny, a Hub id such as facebook/dinov2-small, a folder or a .pth "
+        "backbone.name is 'dino2'; known: entity-small, a Hub id such as facebook/dinov2-small, a folder or a .pth "
         "checkpoint"
     ): {"backbone": {"name": "dino2"}},
     "backbone.taps[1] is 0; wanted an integer of at least 1": {"backbone": {"taps": [2, 0]}},
