@@ -1,4 +1,4 @@
-"""The embedded base: a small model in DINOv2's form that ships with the repository; a second size is a second folder."""
+"""The embedded base: a small model in DINOv2's form that ships with the repository; a second size, a second folder."""
 
 from __future__ import annotations
 
