@@ -8,7 +8,7 @@ whose lowest floor is the frozen backbone, so boundaries are finer than a patch.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import ClassVar
 
@@ -127,7 +127,7 @@ class DenseDecoder(Decoder):
         fields = {
             name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
         }
-        return decode(fields, self.options)
+        return replace(decode(fields, self.options), pixel_scores=fields["foreground"].astype(np.float16))
 
 
 def block(fan_in: int, fan_out: int, kernel: int = 3, stride: int = 1) -> tuple[nn.Module, ...]:
