@@ -9,7 +9,7 @@ added. There is no cap on the number of entities.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import gcd
 from typing import ClassVar
 
@@ -122,7 +122,7 @@ class DenseDecoder(Decoder):
         fields = {
             name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
         }
-        return decode(fields, self.options)
+        return replace(decode(fields, self.options), pixel_scores=fields["foreground"].astype(np.float16))
 
 
 class Residual(nn.Module):

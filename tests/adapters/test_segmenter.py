@@ -48,3 +48,15 @@ def test_images_of_several_sizes_come_back_in_their_order(tiny_segmenter) -> Non
     assert [one.shape for one in together] == sizes
     for image, found in zip(images, together, strict=True):
         assert (segmenter.entities([image], symmetries=2)[0].ids == found.ids).mean() > 0.99
+
+
+@torch.no_grad()
+def test_a_dense_decoder_s_entities_carry_the_foreground_score_of_every_pixel(tiny_segmenter) -> None:
+    segmenter = tiny_segmenter()[0].eval()
+    image = np.random.default_rng(0).integers(0, 255, (20, 30, 3), np.uint8)
+    (found,) = segmenter.entities([image])
+    (output,) = segmenter.outputs([image])
+    wanted = output.outputs["foreground"][0, 0, :20, :30].sigmoid().numpy()
+    assert found.pixel_scores is not None and found.pixel_scores.dtype == np.float16
+    np.testing.assert_allclose(found.pixel_scores, wanted, atol=1e-3)
+    assert tiny_segmenter(decoder="query")[0].eval().entities([image])[0].pixel_scores is None
