@@ -107,7 +107,7 @@ def save_adapter(
         temporary = Path(parent) / "adapter"
         temporary.mkdir()
         save_file(adapter_state(backbone, method), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
-        save_file(plain_state(segmenter.decoder), temporary / DECODER_WEIGHTS)
+        save_file(compact_state(segmenter.decoder), temporary / DECODER_WEIGHTS)
         config = peft_config(backbone, method, backbone.name)
         if config is not None:
             config.save_pretrained(str(temporary))
@@ -225,6 +225,21 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
+
+
+def round_to_half(module: nn.Module) -> None:
+    """Every weight to the nearest that half precision holds: half the file, and what is measured is what is shared."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(parameter.to(torch.float16))
+
+
+def compact_state(module: nn.Module) -> dict[str, Tensor]:
+    """The state in half precision where every value survives it, else as it is."""
+    state = plain_state(module)
+    halves = {name: value.to(torch.float16) for name, value in state.items()}
+    lossless = all(torch.equal(halves[name].to(value.dtype), value) for name, value in state.items())
+    return halves if lossless else state
 
 
 def as_json(options: Mapping[str, Any]) -> dict[str, Any]:

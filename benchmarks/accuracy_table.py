@@ -42,8 +42,7 @@ Read with care:
   The interval does not hold the spread of the seeds, and the other way round.
 - Bold is the best mean of a column; it need not differ from the second beyond chance.
 - Seconds are CPU-seconds of one thread, validation included, data reading excluded. Other load on the machine slows
-  memory, so the same seconds may buy a few steps more or less. The budgets of 30 and 40 s are short: methods that
-  learn from nothing would go on improving.
+  memory, so the same seconds may buy a few steps more or less.
 - All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set. Classical
   methods search their grid on the training images for the same seconds.
 - The grid of Otsu and watershed was set after looking at stained images that may be among the tested ones, which can
@@ -52,7 +51,7 @@ Read with care:
   they are calibrated on the validation split, for the U-Net and the base as it comes too.
 - covering_ois: each image at the seed height that suits it best, chosen by its truth, as BSDS500 reports beside the
   one height for all.
-- bytes: the tensors of what learnt (float32), decoder included.
+- bytes: the tensors of what learnt in float32, decoder included; an adapter's file holds the decoder in half of that.
 """
 
 

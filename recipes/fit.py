@@ -15,7 +15,7 @@ import numpy as np
 
 from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
-from adapters.folder import describe, save_adapter
+from adapters.folder import describe, round_to_half, save_adapter
 from adapters.inference import InputContract, measure, segment
 from adapters.module import EntityModule, best_precision
 from adapters.segmenter import EntitySegmenter
@@ -155,6 +155,7 @@ def train_module(
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     interrupted = any(isinstance(one, StopOnInterrupt) and one.interrupted for one in trainer.callbacks)  # type: ignore[attr-defined]
     keep_best(trainer, module, data)
+    round_to_half(module.segmenter.decoder)
     return not interrupted
 
 

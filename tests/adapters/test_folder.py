@@ -14,7 +14,17 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import FILES, RECIPE, describe, load_adapter, read_info, save_adapter
+from adapters.folder import (
+    FILES,
+    RECIPE,
+    compact_state,
+    describe,
+    load_adapter,
+    plain_state,
+    read_info,
+    round_to_half,
+    save_adapter,
+)
 from adapters.inference import InputContract
 from adapters.methods import METHODS
 from adapters.segmenter import EntitySegmenter
@@ -72,6 +82,21 @@ def test_save_then_load_predicts_equally(save, method: str, decoder: str) -> Non
         one, other = segmenter(images), loaded(images)
     assert all(torch.equal(one[name], other[name]) for name in one if isinstance(one[name], torch.Tensor))
     assert info.contract == InputContract(tile_px=64, overlap_px=16)
+
+
+def test_a_rounded_decoder_is_stored_in_half_precision_and_another_one_as_it_is(tiny_segmenter) -> None:
+    decoder = tiny_segmenter("decoder_only")[0].decoder
+    with torch.no_grad():
+        for parameter in decoder.parameters():
+            parameter += 1e-4 * torch.randn_like(parameter)
+    assert {value.dtype for value in compact_state(decoder).values()} == {torch.float32}
+    before = plain_state(decoder)
+    round_to_half(decoder)
+    stored = compact_state(decoder)
+    assert {value.dtype for value in stored.values()} == {torch.float16}
+    for name, value in decoder.state_dict().items():
+        assert torch.equal(stored[name].float(), value)
+        assert torch.allclose(before[name], value, rtol=1e-3, atol=1e-7)
 
 
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:

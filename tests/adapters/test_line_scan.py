@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from domains.scene import Photograph
+from domains.scenes import Photograph
 from imagecodecs import png_encode
 
 from adapters.inference import InputContract, measure, segment
