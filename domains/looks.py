@@ -50,7 +50,7 @@ def look_at(image: np.ndarray) -> Look:
     grey = Image.fromarray(image).convert("L").convert("F")  # averaged unrounded, or a dim image would lose its detail
     thumbnail = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX))
     coarse = thumbnail.reshape(THUMBNAIL_PX // 2, 2, THUMBNAIL_PX // 2, 2).mean((1, 3))  # (32, 32)
-    frequencies = dctn(coarse)[:LOW, :LOW]
+    frequencies = np.asarray(dctn(coarse))[:LOW, :LOW]
     turned = np.stack([
         axes * down[:, None] * across
         for axes in (frequencies, frequencies.T)
@@ -84,7 +84,7 @@ def alike(ones: Sequence[Look], others: Sequence[Look]) -> list[Likeness]:
         bits = np.bitwise_count(look.hashes[0] ^ turned)  # (N, 8)
         for j in np.flatnonzero((bits <= MAX_DISTANCE).any(1)):
             views = flips_and_turns(others[j].detail)
-            near = np.flatnonzero(bits[j] <= MAX_DISTANCE)
+            near = np.flatnonzero(bits[j] <= MAX_DISTANCE).tolist()
             correlation = max(float((look.detail * views[view]).sum()) for view in near)
             if correlation >= MIN_LIKENESS:
                 found.append(Likeness(i, int(j), int(bits[j].min()), correlation))

@@ -11,7 +11,7 @@ from domains.contents import files_sha256
 from domains.dataset import SampleCache
 from domains.domain import SAMPLE, Domain
 from domains.errors import InputError
-from domains.layouts.layout import Record
+from domains.layouts.layout import Record, Split
 from domains.leaks import TEACHERS, find_leaks
 from domains.looks import Look, look_at
 from recipes.schema import DomainSection
@@ -78,7 +78,7 @@ def refuse_split(
 
 
 def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
-    parts = {one: records_of(domain, one) for one in (split, *TEACHERS[split])}
+    parts: dict[Split, list[Record]] = {one: records_of(domain, one) for one in (split, *TEACHERS[split])}
     kept = getattr(domain.dataset(split), "cache", None)
     images = kept if isinstance(kept, SampleCache) else SampleCache(0)
 
