@@ -63,7 +63,10 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results th
 Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
 OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
 Symmetries = Annotated[
-    int, typer.Option(min=1, max=8, metavar="N", help="Average over N flips and turns; N times as slow.")
+    int | None,
+    typer.Option(
+        min=1, max=8, metavar="N", help="Average over N flips and turns, N times as slow; by default as fitted."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
@@ -103,7 +106,7 @@ def evaluate(
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
     recipe: MaybeRecipe = None,
     strict: Strict = False,
-    symmetries: Symmetries = 1,
+    symmetries: Symmetries = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
@@ -120,7 +123,7 @@ def predict(
     format: Annotated[list[Format] | None, typer.Option(help="May be given several times; by default all.")] = None,
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
-    symmetries: Symmetries = 1,
+    symmetries: Symmetries = None,
 ) -> None:
     """Find the entities of images and write them to files."""
     from recipes.predict import predict as run

@@ -110,5 +110,7 @@ def tile_outputs(
             truths.append(tuple(truth.crop(*cut[chosen]) for truth in sample.truths))
             scenes.append(sample.place.scene)
     for start in range(0, len(images), TILES_AT_ONCE):
-        for i, output in enumerate(segmenter.outputs(images[start : start + TILES_AT_ONCE]), start):
+        for i, output in enumerate(
+            segmenter.outputs(images[start : start + TILES_AT_ONCE], contract.symmetries), start
+        ):
             yield output, truths[i], scenes[i]

@@ -61,7 +61,10 @@ def contract_of(
     recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
 ) -> InputContract:
     domain = recipe.domain
-    return InputContract(domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m, stain=stain)
+    symmetries = domain.symmetries if recipe.decoder.name == "dense" else 1  # sets of queries have no mean
+    return InputContract(
+        domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m, symmetries=symmetries, stain=stain
+    )
 
 
 def check_sides(recipe: Recipe, backbone: Backbone) -> None:

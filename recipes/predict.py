@@ -24,7 +24,7 @@ def predict(
     formats: Sequence[str],
     recipe: str | None = None,
     overwrite: bool = False,
-    symmetries: int = 1,
+    symmetries: int | None = None,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on."""
     set_up()
@@ -32,7 +32,7 @@ def predict(
     names = output_names(paths)
     with loaded(adapter, recipe) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
-        contract = replace(network.contract, symmetries=symmetries)
+        contract = network.contract if symmetries is None else replace(network.contract, symmetries=symmetries)
         destination = Destination(out, overwrite, flavour)
         faults, entities = [], 0
         with (

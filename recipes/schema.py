@@ -75,6 +75,8 @@ class DomainSection(Options):
     """Stain normalisation of every image before the network, towards the median look of the training images."""
     stain_augmentation: Literal["jitter", "styles", "both"] = "jitter"
     """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
+    symmetries: Annotated[int, Field(ge=1, le=8)] = 1
+    """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
     leaks: Literal["refuse", "identical", "allow"] = "refuse"
