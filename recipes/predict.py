@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,14 +52,12 @@ def predict(
         ):
             for path in paths:
                 try:
-                    scene = rgb_scene(path, pixel_size_m)
-                    contract.factor(scene.pixel_size_m)  # raises where it wants a pixel size
-                    check_formats(path, scene, exports)
+                    scene = rgb_scene(path, contract, exports, pixel_size_m)
                 except InputError as error:
                     faults.append(str(error))
                 else:
-                    entities += predict_scene(network, scene, contract, exports, destination, names[path], path)
-                    scene.close()
+                    with closing(scene):
+                        entities += predict_scene(network, scene, contract, exports, destination, names[path], path)
                 progress.advance()
     print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
     if faults:
@@ -66,13 +65,21 @@ def predict(
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari")
 
 
-def rgb_scene(path: Path, pixel_size_m: float | None) -> Scene:
+def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
+    """As RGB; one of a single level that fits into memory is decoded. Raises InputError for all that won't do."""
     scene = open_scene(path, pixel_size_m)
     try:
-        return Viewed(scene, plain_view(scene))
+        contract.factor(scene.pixel_size_m)
+        check_formats(path, scene, exports)
+        shown = Viewed(scene, plain_view(scene))
+        if is_large(scene) or len(scene.levels) > 1:
+            return shown
+        picture = Photograph(np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m)
     except BaseException:
         scene.close()
         raise
+    scene.close()
+    return picture
 
 
 def is_large(scene: Scene) -> bool:
@@ -101,10 +108,8 @@ def predict_scene(
     place = Place(str(path), pixel_size_m=scene.pixel_size_m)
     if is_large(scene):
         return predict_large(network, scene, contract, exports, destination, name, place)
-    if len(scene.levels) == 1:
-        scene = Photograph(scene.read(0, 0, *scene.shape), scene.pixel_size_m)  # decoded once
     found = segment(network.segmenter, scene, contract)
-    exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)), found, place)
+    exports.add(name, scene.read(0, 0, *scene.shape), found, place)
     return found.count
 
 

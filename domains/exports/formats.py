@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -93,12 +93,15 @@ class Exports:
     parts: dict[str, Export]
     whole: tuple[str, ...]
     streamed: tuple[str, ...]
+    _scenes: list[str] = field(default_factory=list)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        self._scenes.append(name)
         for word in dict.fromkeys(self.whole):
             self.parts[word].add(name, image, prediction, place)
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        self._scenes.append(name)
         for word in dict.fromkeys(self.streamed):
             cast(StreamedExport, self.parts[word]).stream(name, prediction, place)
 
@@ -112,4 +115,5 @@ class Exports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None or self._scenes:  # a run that was stopped in its first scene leaves no empty tables
+            self.close()
