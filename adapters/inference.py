@@ -15,6 +15,7 @@ from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
+from domains.normalisers import build_normaliser, normalised
 from domains.predictions.running import RunningPrediction
 from domains.scenes import Photograph, Scene
 from domains.scenes.pixel_size import show_pixel_size
@@ -47,6 +48,8 @@ class InputContract:
     channels: int = 3
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
+    stain: dict[str, Any] | None = None
+    """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
 
     def __post_init__(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
@@ -59,6 +62,10 @@ class InputContract:
             raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
+        if self.stain is not None:
+            if not isinstance(self.stain, dict):
+                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
+            build_normaliser(self.stain)
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.
@@ -135,6 +142,7 @@ class Tiles:
     ) -> None:
         self.contract, self.wanted, self.readers = contract, wanted, readers
         self.shape = scene.shape
+        scene = normalised(scene, contract.stain)
         self.scene = Resampled(scene, contract.factor(scene.pixel_size_m))
         self.grid = Grid(self.scene.shape, contract.tile_px, contract.overlap_px)
 
@@ -190,6 +198,7 @@ def measure(
         scene = Photograph(sample.image, sample.place.pixel_size_m or contract.pixel_size_m)
         prediction = segment(segmenter, scene, contract)
         group = record.group if record else sample.place.scene
-        found.update(prediction, sample.truths, group, record.stratum if record else "")
+        stratum = record.stratum if record else ""
+        found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
         on_image()
     return found

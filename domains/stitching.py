@@ -33,6 +33,7 @@ class Placed(NamedTuple):
     """A tile's share of the scene.
 
     core: where it lies, in pixels of the result; ids: (h, w) int64 numbers of parts, through all tiles, from 1.
+    pixel_scores: (h, w) float16, None where the map has none.
     parts: (P,) PART; links: (M, 2) int64 numbers of parts that are one entity.
     """
 
@@ -40,6 +41,7 @@ class Placed(NamedTuple):
     ids: np.ndarray
     parts: np.ndarray
     links: np.ndarray
+    pixel_scores: np.ndarray | None
 
 
 class Entities(NamedTuple):
@@ -89,7 +91,9 @@ class Stitcher:
             links.append(_matches(*pair, self.threshold) + [self.parts, other.offset])
         core, ids = self._core(index, entities.ids)
         parts = _measured(ids, core, entities)
-        placed = Placed(core, np.where(ids > 0, ids.astype(np.int64) + self.parts, ids), parts, np.concatenate(links))
+        sure = None if entities.pixel_scores is None else self._core(index, entities.pixel_scores)[1]
+        numbers = np.where(ids > 0, ids.astype(np.int64) + self.parts, ids)
+        placed = Placed(core, numbers, parts, np.concatenate(links), sure)
         self.remember(index, entities.ids)
         return placed
 
@@ -125,8 +129,8 @@ class Stitcher:
         seen, coming = self.grid.window(index), self.grid.window(first)
         return seen.y + seen.height > coming.y
 
-    def _core(self, index: int, ids: np.ndarray) -> tuple[Window, np.ndarray]:
-        """Where the core lies in the result, and its ids there."""
+    def _core(self, index: int, values: np.ndarray) -> tuple[Window, np.ndarray]:
+        """Where the core lies in the result, and the values of a tile there."""
         window, core = self.grid.window(index), self.grid.core(index)
         rows, columns = (
             _resized(start, length, whole, result)
@@ -135,7 +139,7 @@ class Stitcher:
             )
         )
         here = Window(rows[0], columns[0], len(rows[1]), len(columns[1]))
-        return here, ids[rows[1] - window.y][:, columns[1] - window.x]
+        return here, values[rows[1] - window.y][:, columns[1] - window.x]
 
 
 def _resized(start: int, length: int, whole: int, result: int) -> tuple[int, np.ndarray]:
@@ -218,19 +222,26 @@ def stitch(
 ) -> EntityMap:
     """The map of a scene that fits into memory, from its tiles; pixels of tiles that are left out are unlabelled.
 
-    shape: as in `Stitcher`. Parents, ids of one tile, are dropped.
+    shape: as in `Stitcher`. Pixel scores are kept where every tile has them, 0 where there was no tile. Parents, ids of
+    one tile, are dropped.
     """
     stitcher = Stitcher(grid, shape, threshold)
     canvas = np.full(stitcher.shape, UNLABELLED, np.int64)
+    sure: np.ndarray | None = np.zeros(stitcher.shape, np.float16)
     parts, links, vocabulary = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)], ()
     for index, entities in tiles:
         placed = stitcher.add(index, entities)
         canvas[placed.core.slices] = placed.ids
+        if placed.pixel_scores is None:
+            sure = None
+        elif sure is not None:
+            sure[placed.core.slices] = placed.pixel_scores
         parts.append(placed.parts)
         links.append(placed.links)
         vocabulary = entities.vocabulary if entities.count else vocabulary
     lookup, table = joined(np.concatenate(parts), np.concatenate(links))
-    return EntityMap(lookup[canvas].astype(np.int32), table.scores, table.labels, vocabulary)
+    sure = sure if len(parts) > 1 else None
+    return EntityMap(lookup[canvas].astype(np.int32), table.scores, table.labels, vocabulary, pixel_scores=sure)
 
 
 # Which pieces are one

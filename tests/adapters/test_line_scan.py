@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from domains.scenes import Photograph
 from imagecodecs import png_encode
 
 from adapters.inference import InputContract, measure, segment
@@ -17,6 +16,7 @@ from domains.domain import build_domain
 from domains.entities import collate
 from domains.images import read_image
 from domains.metrics import MetricSet
+from domains.scenes import Photograph
 
 STRIP = (32, 640)
 

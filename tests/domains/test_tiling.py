@@ -299,3 +299,26 @@ def test_what_a_reading_thread_raises_reaches_the_caller():
 
     with pytest.raises(InputError, match="damaged"):
         list(predict_tiles(read, Grid((16, 16), 8, 0), scripted, 2))
+
+
+def test_pixel_scores_are_stitched_to_the_pixel_and_dropped_where_a_tile_has_none():
+    rng = np.random.default_rng(0)
+    truth = np.kron(rng.integers(0, 3, (10, 12)), np.ones((7, 7), int)).astype(np.int32)
+    whole = EntityMap.from_ids(truth)
+    field = rng.random(truth.shape).astype(np.float16)
+    whole = EntityMap(whole.ids, np.ones(whole.count, np.float32), pixel_scores=field)
+    grid, tiles = cut(whole, 32, 9)
+    assert np.array_equal(stitch(grid, tiles).pixel_scores, field)
+    twice = stitch(grid, tiles, (2 * truth.shape[0], 2 * truth.shape[1]))
+    assert np.array_equal(twice.pixel_scores, field.repeat(2, 0).repeat(2, 1))
+    one = tiles[1][1]
+    tiles[1] = tiles[1][0], EntityMap(one.ids, one.scores)
+    assert stitch(grid, tiles).pixel_scores is None
+
+
+def test_pixel_scores_follow_a_map_to_another_size():
+    field = np.arange(12, dtype=np.float16).reshape(3, 4) / 16
+    twice = resize_map(EntityMap(np.zeros((3, 4)), pixel_scores=field), (6, 8))
+    assert np.array_equal(twice.pixel_scores, field.repeat(2, 0).repeat(2, 1))
+    with pytest.raises(ValueError, match="pixel_scores have shape"):
+        EntityMap(np.zeros((3, 4)), pixel_scores=field.T)
