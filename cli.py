@@ -34,6 +34,8 @@ class Format(StrEnum):
     coco = "coco"
     csv = "csv"
     overlay = "overlay"
+    zarr = "zarr"
+    parquet = "parquet"
 
 
 app = typer.Typer(
@@ -118,17 +120,28 @@ def evaluate(
 @app.command()
 def predict(
     adapter: Adapter,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, slides, or folders of them.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
-    format: Annotated[list[Format] | None, typer.Option(help="May be given several times; by default all.")] = None,
+    format: Annotated[
+        list[Format] | None, typer.Option(help="May be given several times; by default those that fit.")
+    ] = None,
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
     symmetries: Symmetries = None,
+    pixel_size: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
+    ] = None,
 ) -> None:
-    """Find the entities of images and write them to files."""
+    """Find the entities of images and slides, and write them to files."""
+    size_m = None
+    if pixel_size is not None:
+        from domains.scenes.pixel_size import parse_pixel_size
+
+        size_m = parse_pixel_size(pixel_size)
     from recipes.predict import predict as run
 
-    run(adapter, inputs, out, [one.value for one in format or Format], recipe, overwrite, symmetries)
+    run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m)
 
 
 @app.command()

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.normalisers import build_normaliser, normalised
-from domains.resize import resize_image, resize_map
+from domains.predictions.running import RunningPrediction
 from domains.scenes import Photograph, Scene
-from domains.tiling import predict_tiled
+from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.resampled import Resampled
+from domains.stitching import stitch
+from domains.tiling import READERS, Clock, Grid, Window, predict_tiles
 
 TILES_AT_ONCE = 8
 LIMITS = {
@@ -32,13 +38,13 @@ class InputContract:
     """How the network wants to see a scene; stored with an adapter, since its weights depend on it."""
 
     scale: float = 1.0
-    """Images are resized by this before the network, and entities mapped back."""
+    """Images are resized by this before the network (from `pixel_size_m` on, where known), and entities mapped back."""
     tile_px: int = 256
     """Side of a tile, after scaling."""
     overlap_px: int = 64
     """Overlap of neighbouring tiles, after scaling."""
     pixel_size_m: float | None = None
-    """Size of a pixel in the training images, in metres."""
+    """Size of a pixel in the training images, in metres; None: any size will do."""
     channels: int = 3
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
@@ -51,6 +57,9 @@ class InputContract:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise InputError(f"input {name} is {value!r}; wanted a number from {least:g} to {most:g}")
+        size = self.pixel_size_m
+        if size is not None and not (isinstance(size, (int, float)) and 1e-10 <= size <= 1e6):
+            raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
         if self.stain is not None:
@@ -58,26 +67,117 @@ class InputContract:
                 raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
             build_normaliser(self.stain)
 
+    def factor(self, pixel_size_m: float | None) -> float:
+        """How many pixels of the network a pixel of that size becomes, per side.
 
-def segment(segmenter: EntitySegmenter, scene: Scene, contract: InputContract) -> EntityMap:
-    """The entities of a scene, at the scene's own size."""
-    segmenter.eval()
-    scene = normalised(scene, contract.stain)
-    height, width = scene.shape
-    if contract.scale == 1:
-        scaled, shape = scene, (height, width)
-    else:
-        shape = (max(1, round(height * contract.scale)), max(1, round(width * contract.scale)))
-        scaled = Photograph(resize_image(scene.read(0, 0, height, width), shape))
+        Raises InputError where the adapter was trained at a known size and this one is not known, or too far from it.
+        """
+        if self.pixel_size_m is None:
+            return self.scale
+        if pixel_size_m is None:
+            raise InputError(
+                f"the adapter was trained at {show_pixel_size(self.pixel_size_m)} per pixel, the image does not say "
+                "its own; say it by --pixel-size, for instance --pixel-size 0.25 (micrometres) or --pixel-size 10m"
+            )
+        factor = self.scale * pixel_size_m / self.pixel_size_m
+        least, most = LIMITS["scale"]
+        if not least <= factor <= most:
+            raise InputError(
+                f"the image has {show_pixel_size(pixel_size_m)} per pixel, the adapter was trained at "
+                f"{show_pixel_size(self.pixel_size_m)}: wanted between {1 / most:g} and {1 / least:g} of it; correct a "
+                "wrong size by --pixel-size"
+            )
+        return factor
 
-    def read(window: tuple[int, int, int, int]) -> np.ndarray:
-        return scaled.read(*window)
 
-    def predict(images: list[np.ndarray]) -> list[EntityMap]:
-        return segmenter.entities(images, contract.symmetries)
+Wanted = Callable[[Window], bool]
+"""Whether a window of level 0 is worth looking at; of the others no entity comes. Asked of every tile."""
 
-    tiles = (contract.tile_px, contract.overlap_px, TILES_AT_ONCE)
-    return resize_map(predict_tiled(read, shape, predict, *tiles), (height, width))
+
+def segment(
+    segmenter: EntitySegmenter,
+    scene: Scene,
+    contract: InputContract,
+    wanted: Wanted | None = None,
+    clock: Clock | None = None,
+) -> EntityMap:
+    """The entities of a scene that fits into memory, at the scene's own size. scene: RGB uint8."""
+    tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
+    return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape)
+
+
+def segment_into(
+    folder: Path,
+    segmenter: EntitySegmenter,
+    scene: Scene,
+    contract: InputContract,
+    plan: Mapping[str, Any],
+    wanted: Wanted | None = None,
+    on_tile: Callable[[RunningPrediction, int], None] = lambda running, tile: None,
+    clock: Clock | None = None,
+) -> RunningPrediction:
+    """The entities of a scene of any size, written to a folder as they come, taken up again where that was stopped.
+
+    plan: what names the scene; with the network's weights and the contract it decides whether what the folder holds is
+    the same prediction. on_tile: called with the tile that comes next, at the start too.
+    """
+    tiles = Tiles(scene, contract, wanted)
+    plan = {**plan, "contract": asdict(contract), "weights": weights_digest(segmenter), "grid": tiles.grid.shape}
+    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, TILES_AT_ONCE)
+    on_tile(running, running.next)
+    try:
+        for index, entities in tiles.predicted(segmenter, running.next, clock):
+            running.add(index, entities)
+            on_tile(running, index + 1)
+    finally:
+        running.commit()
+    return running
+
+
+class Tiles:
+    """A scene at the network's pixel size, and its tiles."""
+
+    def __init__(
+        self, scene: Scene, contract: InputContract, wanted: Wanted | None = None, readers: int = READERS
+    ) -> None:
+        self.contract, self.wanted, self.readers = contract, wanted, readers
+        self.shape = scene.shape
+        scene = normalised(scene, contract.stain)
+        self.scene = Resampled(scene, contract.factor(scene.pixel_size_m))
+        self.grid = Grid(self.scene.shape, contract.tile_px, contract.overlap_px)
+
+    def predicted(
+        self, segmenter: EntitySegmenter, first: int = 0, clock: Clock | None = None
+    ) -> Iterator[tuple[int, EntityMap]]:
+        """(index, entities) of the tiles from `first` on."""
+        segmenter.eval()
+
+        def predict(images: list[np.ndarray]) -> list[EntityMap]:
+            return segmenter.entities(images, self.contract.symmetries)
+
+        return predict_tiles(
+            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, readers=self.readers, clock=clock
+        )
+
+    def read(self, window: Window) -> np.ndarray:
+        return self.scene.read(*window)
+
+    def _wanted(self, window: Window) -> bool:
+        if self.wanted is None:
+            return True
+        down, across = (whole / part for whole, part in zip(self.shape, self.grid.shape, strict=True))
+        y, x = int(window.y * down), int(window.x * across)
+        bottom, right = (window.y + window.height) * down, (window.x + window.width) * across
+        return self.wanted(Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x)))
+
+
+def weights_digest(segmenter: EntitySegmenter) -> str:
+    """Of all weights and of the decoder's options: two networks of one digest predict the same."""
+    digest = blake2b(repr(segmenter.decoder.options).encode(), digest_size=16)
+    for name, value in sorted(segmenter.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def measure(
@@ -87,12 +187,16 @@ def measure(
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,
 ) -> MetricSet:
-    """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own."""
+    """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own.
+
+    Samples that do not say their pixel size are taken to be of the adapter's.
+    """
     found = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
     for i, sample in enumerate(samples):
         record = records[i] if records else None
-        prediction = segment(segmenter, Photograph(sample.image), contract)
+        scene = Photograph(sample.image, sample.place.pixel_size_m or contract.pixel_size_m)
+        prediction = segment(segmenter, scene, contract)
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
         found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)

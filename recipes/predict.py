@@ -1,32 +1,43 @@
-"""`cli.py predict`: images in, label maps, outlines, tables and pictures out."""
+"""`cli.py predict`: images and slides in, label maps, outlines, tables and pictures out."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
-from adapters.inference import segment
+import numpy as np
+
+from adapters.inference import InputContract, segment, segment_into
 from domains.entities import Place
 from domains.errors import InputError
-from domains.exports import Destination, open_exports, output_names
-from domains.images import IMAGE_SUFFIXES
-from domains.scenes import Photograph
+from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
+from domains.predictions.running import RunningPrediction
+from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene, plain_view
+from domains.scenes.ome_zarr import is_zarr
 from recipes import set_up
-from recipes.load import loaded
+from recipes.load import Loaded, loaded
 from recipes.progress import Progress
+
+LARGE_PX = 2**26  # a scene of more pixels than 8192 x 8192 is not held in memory
 
 
 def predict(
     adapter: str,
     inputs: Sequence[Path],
     out: Path,
-    formats: Sequence[str],
+    formats: Sequence[str] = (),
     recipe: str | None = None,
     overwrite: bool = False,
     symmetries: int | None = None,
+    pixel_size_m: float | None = None,
 ) -> None:
-    """Write every format for every image. An image that cannot be read is named and left out; the others go on."""
+    """Write every format for every image. An image that cannot be read is named and left out; the others go on.
+
+    formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves.
+    """
     set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
@@ -41,13 +52,12 @@ def predict(
         ):
             for path in paths:
                 try:
-                    scene = Photograph.open(path)
+                    scene = rgb_scene(path, contract, exports, pixel_size_m)
                 except InputError as error:
                     faults.append(str(error))
                 else:
-                    found = segment(network.segmenter, scene, contract)
-                    exports.add(names[path], scene.image, found, Place(str(path)))
-                    entities += found.count
+                    with closing(scene):
+                        entities += predict_scene(network, scene, contract, exports, destination, names[path], path)
                 progress.advance()
     print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
     if faults:
@@ -55,17 +65,103 @@ def predict(
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari")
 
 
+def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
+    """As RGB; one of a single level that fits into memory is decoded. Raises InputError for all that won't do."""
+    scene = open_scene(path, pixel_size_m)
+    try:
+        contract.factor(scene.pixel_size_m)
+        check_formats(path, scene, exports)
+        shown = Viewed(scene, plain_view(scene))
+        if is_large(scene) or len(scene.levels) > 1:
+            return shown
+        picture = Photograph(np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m)
+    except BaseException:
+        scene.close()
+        raise
+    scene.close()
+    return picture
+
+
+def is_large(scene: Scene) -> bool:
+    return scene.shape[0] * scene.shape[1] > LARGE_PX
+
+
+def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
+    if is_large(scene) and not exports.streamed:
+        height, width = scene.shape
+        raise InputError(
+            f"{str(path)!r} has {width} x {height} px: none of the formats asked for can be written piece by piece; "
+            f"add --format with one of {', '.join(STREAMED)}"
+        )
+
+
+def predict_scene(
+    network: Loaded,
+    scene: Scene,
+    contract: InputContract,
+    exports: Exports,
+    destination: Destination,
+    name: str,
+    path: Path,
+) -> int:
+    """Predict and write; returns the number of entities."""
+    place = Place(str(path), pixel_size_m=scene.pixel_size_m)
+    if is_large(scene):
+        return predict_large(network, scene, contract, exports, destination, name, place)
+    found = segment(network.segmenter, scene, contract)
+    exports.add(name, scene.read(0, 0, *scene.shape), found, place)
+    return found.count
+
+
+def predict_large(
+    network: Loaded,
+    scene: Scene,
+    contract: InputContract,
+    exports: Exports,
+    destination: Destination,
+    name: str,
+    place: Place,
+) -> int:
+    """Piece by piece through a folder beside the results, which a later run takes up where this one is stopped."""
+    path = Path(place.scene)
+    about = path.stat()
+    plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
+    folder = destination.folder / f".{name}.running"
+    height, width = scene.shape
+    left_out = [word for word in exports.whole if word not in exports.streamed]
+    note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
+    print(f"{name}: {width} x {height} px, as {', '.join(exports.streamed)}{note}", file=sys.stderr)
+    with Progress(f"predict {name}", 1, unit="tiles") as progress:
+
+        def show(running: RunningPrediction, tile: int) -> None:
+            if progress.steps == 1:
+                progress.steps = len(running.grid)
+                if running.resumed:
+                    print(f"{name}: goes on at tile {tile} of {len(running.grid)}", file=sys.stderr)
+                    progress.begin_at(tile)
+            progress.advance(count=tile - progress.done)
+
+        running = segment_into(folder, network.segmenter, scene, contract, plan, on_tile=show)
+    prediction = running.prediction()
+    exports.stream(name, prediction, place)
+    running.remove()
+    return prediction.count
+
+
 def images_of(inputs: Sequence[Path]) -> Iterable[Path]:
-    """Files as they are given; of a folder, the images in it. Raises InputError for what does not exist."""
+    """Files as they are given, OME-Zarr folders too; of another folder, the images in it.
+
+    Raises InputError for what does not exist.
+    """
     found = []
     for path in inputs:
-        if path.is_dir():
+        if path.is_dir() and not is_zarr(path):
             inside = sorted(
-                one for one in path.iterdir() if one.suffix.lower() in IMAGE_SUFFIXES and one.name[0] != "."
+                one for one in path.iterdir() if one.suffix.lower() in SCENE_SUFFIXES and one.name[0] != "."
             )
             if not inside:
                 raise InputError(
-                    f"folder {str(path)!r} holds no image; wanted one of {', '.join(sorted(IMAGE_SUFFIXES))}"
+                    f"folder {str(path)!r} holds no image; wanted one of {', '.join(sorted(SCENE_SUFFIXES))}"
                 )
             found += inside
         elif path.exists():

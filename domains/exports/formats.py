@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 import numpy as np
 
@@ -15,7 +15,12 @@ from domains.exports.coco import CocoJson
 from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
 from domains.exports.geojson import GeoJson
+from domains.exports.label_image import LabelZarr
+from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import LabelTiff, OverlayPng
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
 
 
 class Export(Protocol):
@@ -36,17 +41,33 @@ class Export(Protocol):
         ...
 
 
+class StreamedExport(Export, Protocol):
+    """A format that can hold the entities of a scene of any size."""
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        """As `add`, of a scene that does not fit into memory."""
+        ...
+
+
 FORMATS: dict[str, type[Export]] = {
     "labels": LabelTiff,
     "geojson": GeoJson,
     "coco": CocoJson,
     "csv": EntityTable,
     "overlay": OverlayPng,
+    "zarr": LabelZarr,
+    "parquet": ParquetTable,
 }
+DEFAULT = ("labels", "geojson", "coco", "csv", "overlay")
+DEFAULT_STREAMED = ("zarr", "geojson", "csv")
+STREAMED = tuple(word for word, kind in FORMATS.items() if hasattr(kind, "stream"))
 
 
 def open_exports(formats: Sequence[str], destination: Destination, names: Iterable[str]) -> Exports:
-    """The formats of a run over the images `names`, after a check that none of their files would be replaced."""
+    """The formats of a run over the scenes `names`, after a check that none of their files would be replaced.
+
+    formats: none for `DEFAULT`, and `DEFAULT_STREAMED` for scenes that do not fit into memory.
+    """
     for word in formats:
         if word not in FORMATS:
             raise InputError(f"output format is {word!r}; {suggest(word, FORMATS)}")
@@ -54,24 +75,38 @@ def open_exports(formats: Sequence[str], destination: Destination, names: Iterab
         destination.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make the folder {str(destination.folder)!r}: {error.strerror}") from error
-    parts = tuple(FORMATS[word](destination) for word in dict.fromkeys(formats))
-    for filename in dict.fromkeys(part.file(name) for name in names for part in parts):
+    chosen = list(dict.fromkeys(formats or (*DEFAULT, *DEFAULT_STREAMED)))
+    parts = {word: FORMATS[word](destination) for word in chosen}
+    for filename in dict.fromkeys(part.file(name) for name in names for part in parts.values()):
         destination.path(filename)
-    return Exports(parts)
+    streamed = [word for word in formats or DEFAULT_STREAMED if word in STREAMED]
+    return Exports(parts, tuple(formats or DEFAULT), tuple(streamed))
 
 
 @dataclass(frozen=True)
 class Exports:
-    """Several formats as one; a context manager, so that a run which is stopped keeps the tables of what it has."""
+    """Several formats as one; a context manager, so that a run which is stopped keeps the tables of what it has.
 
-    parts: tuple[Export, ...]
+    whole, streamed: the formats that scenes in memory go into, and those for scenes of any size.
+    """
+
+    parts: dict[str, Export]
+    whole: tuple[str, ...]
+    streamed: tuple[str, ...]
+    _scenes: list[str] = field(default_factory=list)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        for part in self.parts:
-            part.add(name, image, prediction, place)
+        self._scenes.append(name)
+        for word in dict.fromkeys(self.whole):
+            self.parts[word].add(name, image, prediction, place)
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        self._scenes.append(name)
+        for word in dict.fromkeys(self.streamed):
+            cast(StreamedExport, self.parts[word]).stream(name, prediction, place)
 
     def close(self) -> None:
-        for part in self.parts:
+        for part in self.parts.values():
             part.close()
 
     def __enter__(self) -> Exports:
@@ -80,4 +115,5 @@ class Exports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is None or self._scenes:  # a run that was stopped in its first scene leaves no empty tables
+            self.close()

@@ -7,9 +7,9 @@ Coordinates are (x, y) with 0, 0 at the outer corner of the image's first pixel 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from domains.entities import EntityMap, Place
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
 from domains.exports.outlines import Polygon, outlines
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,21 @@ class GeoJson:
         return f"{name}.geojson"
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        self._write(name, ((*entity, 1) for entity in _entities(prediction)))
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        """Entities of very large boxes have the property `outline_px`: their outline follows pixels of that size."""
+        self._write(name, prediction.outlined())
+
+    def _write(self, name: str, entities: Iterable[tuple[Measure, list[Polygon], int]]) -> None:
         properties = {"plain": _plain, "qupath": _qupath}[self.destination.flavour]
         with atomic_path(self.destination.path(self.file(name))) as path, path.open("w", encoding="utf-8") as file:
             file.write('{"type": "FeatureCollection", "features": [')
             separator = "\n"
-            for entity, polygons in _entities(prediction):
-                feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": properties(entity)}
+            for entity, polygons, step in entities:
+                coarse = {"outline_px": step} if step > 1 else {}
+                about = {**properties(entity), **coarse}
+                feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": about}
                 file.write(separator + json.dumps(feature))
                 separator = ",\n"
             file.write("\n]}\n")

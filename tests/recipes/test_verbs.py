@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 from transformers import Dinov2Config, SamConfig
@@ -16,7 +17,9 @@ from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from cli import main
+from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
+from domains.scenes import open_scene
 
 
 @pytest.fixture(scope="session")
@@ -123,6 +126,35 @@ def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_
     assert {"entities.csv", "predictions.coco.json", "0.labels.tif", "0.geojson", "0.overlay.png"} <= names
     assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopped(
+    run: Path, data: Path, tmp_path, capsys, monkeypatch
+) -> None:
+    """Large is made small here: the same picture, once in memory and once as a slide, has the same entities."""
+    picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
+    tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
+    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--out"]
+    assert main([*words, str(tmp_path / "whole")]) == 0
+    monkeypatch.setattr("recipes.predict.LARGE_PX", 1000)
+    add = RunningPrediction.add
+
+    def stop(self, index, entities):
+        if index == 10 and not self.resumed:
+            raise KeyboardInterrupt
+        add(self, index, entities)
+
+    monkeypatch.setattr(RunningPrediction, "add", stop)
+    out = tmp_path / "out"
+    assert main([*words, str(out)]) == 130
+    capsys.readouterr()
+    assert main([*words, str(out)]) == 0
+    assert "goes on at tile 8" in capsys.readouterr().err
+    assert {path.name for path in out.iterdir()} >= {"slide.geojson", "slide.labels.zarr", "entities.csv"}
+    assert not (out / ".slide.running").exists() and not (out / "slide.labels.tif").exists()
+    expected = tifffile.imread(tmp_path / "whole" / "slide.labels.tif")
+    assert np.array_equal(open_scene(out / "slide.labels.zarr").read(0, 0, *expected.shape)[..., 0], expected)
+    assert (out / "entities.csv").read_text() == (tmp_path / "whole" / "entities.csv").read_text()
 
 
 def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:

@@ -17,8 +17,10 @@ from scipy import ndimage
 
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
-from domains.exports import FORMATS, Destination, open_exports
+from domains.exports import FORMATS, STREAMED, Destination, open_exports
 from domains.exports.coco import run_lengths
+from domains.predictions.prediction import Prediction
+from domains.scenes import open_scene
 
 PLACE = Place("slides/a.png")
 
@@ -175,7 +177,8 @@ def test_an_image_without_entities_is_written_too(tmp_path, image):
 def test_all_results_lie_in_the_folder_under_the_stated_names(tmp_path, image, prediction):
     written(tmp_path / "new" / "folder", list(FORMATS), image, prediction)
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
-        "entities.csv", "image0.geojson", "image0.labels.tif", "image0.overlay.png", "predictions.coco.json",
+        "entities.csv", "entities.parquet", "image0.geojson", "image0.labels.tif", "image0.labels.zarr",
+        "image0.overlay.png", "predictions.coco.json",
     ]  # fmt: skip
 
 
@@ -227,3 +230,59 @@ def test_a_disk_that_is_full_halfway_leaves_no_partial_file(tmp_path, image, pre
     with pytest.raises(InputError, match="No space left on device; free some space"):
         exports.add("a", image, prediction, PLACE)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_streamed_is_what_is_written_at_once(tmp_path, image, prediction):
+    """Every streaming format, from a prediction that is read by windows."""
+    pytest.importorskip("pyarrow")
+    place = Place("slides/a.png", pixel_size_m=0.5e-6)
+    for folder in ("whole", "streamed"):
+        with open_exports(STREAMED, Destination(tmp_path / folder), ["a"]) as exports:
+            if folder == "whole":
+                exports.add("a", image, prediction, place)
+            else:
+                exports.stream("a", Prediction.of_map(prediction), place)
+    assert set(STREAMED) == {"geojson", "csv", "zarr", "parquet"}
+    for name in ("a.geojson", "entities.csv"):
+        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "streamed" / name).read_text()
+    for folder in (tmp_path / "whole", tmp_path / "streamed"):
+        scene = open_scene(folder / "a.labels.zarr")
+        assert scene.dtype == np.int64 and scene.pixel_size_m == pytest.approx(0.5e-6)
+        assert np.array_equal(scene.read(0, 0, *prediction.shape)[..., 0], np.maximum(prediction.ids, 0))
+
+
+def test_pyarrow_reads_the_table_back_with_types(tmp_path, image, prediction):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    folder = written(tmp_path, ["parquet", "csv"], image, prediction, EntityMap(prediction.ids))
+    rows = parquet.read_table(folder / "entities.parquet").to_pylist()
+    with open(folder / "entities.csv", encoding="utf-8") as file:
+        text = list(csv.DictReader(file))
+    assert [{key: "" if value is None else str(value) for key, value in row.items()} for row in rows] == text
+    assert rows[0]["area_px"] == 44 and rows[0]["label"] == "tumour" and rows[-1]["score"] is None
+
+
+def test_a_label_image_has_a_pyramid_of_every_second_pixel(tmp_path):
+    ids = np.zeros((1500, 2300), np.int32)
+    ids[700:900, 1000:1300], ids[10:20, 2290:2300] = 7, 12
+    written(tmp_path, ["zarr"], np.zeros((1500, 2300, 3), np.uint8), EntityMap(ids))
+    scene = open_scene(tmp_path / "image0.labels.zarr")
+    assert scene.levels == ((1500, 2300), (750, 1150), (375, 575))
+    for level, shape in enumerate(scene.levels):
+        assert np.array_equal(scene.read(0, 0, *shape, level)[..., 0], ids[:: 2**level, :: 2**level])
+
+
+def test_without_pyarrow_parquet_is_refused_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr("domains.exports.parquet.find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install .*\[parquet\]"):
+        open_exports(["parquet"], Destination(tmp_path), [])
+
+
+def test_scenes_in_memory_get_the_default_formats_and_large_ones_those_that_stream(tmp_path, image, prediction):
+    with open_exports([], Destination(tmp_path), ["a", "b"]) as exports:
+        exports.add("a", image, prediction, PLACE)
+        exports.stream("b", Prediction.of_map(prediction), Place("b.svs"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "a.geojson", "a.labels.tif", "a.overlay.png", "b.geojson", "b.labels.zarr", "entities.csv",
+        "predictions.coco.json",
+    ]  # fmt: skip
+    assert len((tmp_path / "entities.csv").read_text().splitlines()) == 11

@@ -1,0 +1,137 @@
+"""How fast tiles are read and predicted, alone and together, and whether the tiling shows in the result.
+
+    python -m benchmarks.reading SLIDE --recipe pathology [--adapter A] [--region 0,0,2048,2048]
+
+Reading and the network are timed alone on the same tiles, then together as `predict` does it; "waiting" is the share of
+the time in which the network had nothing to do. Last, the region is predicted with tiles moved by half a step, and the
+two results are compared (PQ of one against the other).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+
+import numpy as np
+
+from adapters.inference import TILES_AT_ONCE, InputContract, Tiles
+from adapters.segmenter import EntitySegmenter
+from domains.entities import EntityMap
+from domains.metrics import MetricSet
+from domains.scenes import Scene, Viewed, open_scene, plain_view
+from domains.stitching import stitch
+from domains.tiling import Clock, Grid, Window, predict_tiles
+from recipes import set_up
+from recipes.load import loaded
+
+
+class Region:
+    """A window of a scene as a scene of one level, read from the file again at every call."""
+
+    def __init__(self, scene: Scene, window: Window) -> None:
+        self.scene, self.window = scene, window
+        self.shape = window.height, window.width
+        self.levels = (self.shape,)
+        self.dtype, self.channels, self.nodata = scene.dtype, scene.channels, scene.nodata
+        self.pixel_size_m, self.georeference = scene.pixel_size_m, None
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        return self.scene.read(self.window.y + y, self.window.x + x, height, width, level)
+
+    def close(self) -> None:
+        self.scene.close()
+
+
+def reading(slide: Path, tiles: Callable[[Scene], Tiles], region: Window, readers: int) -> float:
+    """Tiles per second that `readers` threads decode, nothing cached at the start; 0 for the calling thread."""
+    scene = open_scene(slide)
+    here = tiles(Region(Viewed(scene, plain_view(scene)), region))
+    windows = [here.grid.window(i) for i in range(len(here.grid))]
+    started = perf_counter()
+    if readers:
+        with ThreadPoolExecutor(readers) as pool:
+            list(pool.map(here.read, windows))
+    else:
+        for window in windows:
+            here.read(window)
+    seconds = perf_counter() - started
+    scene.close()
+    return len(windows) / seconds
+
+
+def network(segmenter: EntitySegmenter, tiles: Tiles) -> float:
+    """Tiles per second of the network and the decoding into entities, images in memory."""
+    images = [tiles.read(tiles.grid.window(i)) for i in range(len(tiles.grid))]
+    started = perf_counter()
+    for start in range(0, len(images), TILES_AT_ONCE):
+        segmenter.entities(images[start : start + TILES_AT_ONCE])
+    return len(images) / (perf_counter() - started)
+
+
+def together(
+    slide: Path, segmenter: EntitySegmenter, tiles: Callable[[Scene], Tiles], region: Window
+) -> tuple[Clock, EntityMap]:
+    scene = open_scene(slide)
+    here, clock = tiles(Region(Viewed(scene, plain_view(scene)), region)), Clock()
+    found = stitch(here.grid, here.predicted(segmenter, clock=clock))
+    scene.close()
+    return clock, found
+
+
+def between_tilings(
+    segmenter: EntitySegmenter, tiles: Tiles, contract: InputContract, found: EntityMap
+) -> dict[str, float]:
+    """PQ of the region under other tilings against `found`."""
+    values = {}
+    step = contract.tile_px - contract.overlap_px
+    others = {
+        "origin moved by half a step": Grid(tiles.grid.shape, contract.tile_px, contract.overlap_px, step // 2),
+        "tiles of 1.5 times the side": Grid(tiles.grid.shape, contract.tile_px * 3 // 2, contract.overlap_px),
+    }
+    for name, grid in others.items():
+        moved = stitch(grid, predict_tiles(tiles.read, grid, segmenter.entities, TILES_AT_ONCE))
+        metric = MetricSet(["pq"])
+        metric.update(moved, (found,), "region", "")
+        values[f"{name} ({moved.count} entities)"] = metric.compute()["pq"]
+    return values
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words.add_argument("slide", type=Path)
+    words.add_argument("--adapter", default="base")
+    words.add_argument("--recipe")
+    words.add_argument("--region", default="0,0,1024,1024", help="y,x,height,width of level 0")
+    words.add_argument("--overlap", type=int, help="overlap_px in place of the adapter's")
+    given = words.parse_args()
+    region = Window(*(int(number) for number in given.region.split(",")))
+    set_up()
+    with loaded(given.adapter, given.recipe) as there:
+        contract = there.contract if given.overlap is None else replace(there.contract, overlap_px=given.overlap)
+
+        def tiles(scene: Scene) -> Tiles:
+            return Tiles(scene, contract)
+
+        for readers in (0, 1, 2):
+            print(
+                f"reading alone, {readers or 'no'} threads: {reading(given.slide, tiles, region, readers):.1f} tiles/s"
+            )
+        scene = open_scene(given.slide)
+        whole = tiles(Region(Viewed(scene, plain_view(scene)), region))
+        print(f"network alone: {network(there.segmenter, whole):.1f} tiles/s of {contract.tile_px} px")
+        clock, found = together(given.slide, there.segmenter, tiles, region)
+        print(
+            f"together: {clock.tiles / clock.total:.1f} tiles/s; waiting for pixels "
+            f"{clock.waiting_share:.1%} of the time; {found.count} entities in {clock.tiles} tiles"
+        )
+        for name, value in between_tilings(there.segmenter, whole, contract, found).items():
+            print(f"PQ, {name}: {value:.4f}")
+        scene.close()
+
+
+if __name__ == "__main__":
+    main()

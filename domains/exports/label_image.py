@@ -1,0 +1,114 @@
+"""An OME-Zarr label image (NGFF 0.4, https://ngff.openmicroscopy.org/0.4/#labels-md): int64 ids, with a pyramid."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import zarr
+
+from domains.entities import EntityMap, Place
+from domains.errors import InputError
+from domains.exports.destination import Destination
+from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.tiling import Window
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
+
+SMALLEST_PX = 1024  # the pyramid ends at the first level that is not larger
+
+
+@dataclass(frozen=True)
+class LabelZarr:
+    """`<name>.labels.zarr`: int64 ids, 0 none; unlabelled pixels, which predictions don't have, are 0 too."""
+
+    destination: Destination
+
+    def file(self, name: str) -> str:
+        return f"{name}.labels.zarr"
+
+    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        def read(window: Window) -> np.ndarray:
+            return prediction.ids[window.slices]
+
+        keys = chunks_of(Window(0, 0, *prediction.shape))
+        self._write(name, prediction.shape, read, keys, place)
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        self._write(name, prediction.shape, prediction.read, prediction.chunks(), place)
+
+    def _write(self, name: str, shape: tuple[int, int], read: Reader, keys: Keys, place: Place) -> None:
+        write_label_image(self.destination.path(self.file(name)), shape, read, keys, place.pixel_size_m)
+
+    def close(self) -> None:
+        """All is written."""
+
+
+Reader = Callable[[Window], np.ndarray]
+Keys = Iterable[tuple[int, int]]
+
+
+def write_label_image(
+    path: Path, shape: tuple[int, int], read: Reader, keys: Keys, pixel_size_m: float | None = None
+) -> None:
+    """Chunk by chunk, under another name until it is whole. Each level takes every second pixel of the finer one.
+
+    read: a window to its (h, w) ids; keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity;
+    the others are not stored. Raises InputError where the disk is full.
+    """
+    temporary = path.with_name(f".{uuid4().hex[:12]}{path.suffix}")
+    try:
+        group = zarr.open_group(str(temporary), mode="w", zarr_format=2)
+        shapes = [shape]
+        while max(shapes[-1]) > SMALLEST_PX:
+            shapes.append((-(-shapes[-1][0] // 2), -(-shapes[-1][1] // 2)))
+        levels = [_level(group, i, shape) for i, shape in enumerate(shapes)]
+        keys = sorted(set(keys))
+        for key in keys:
+            window = chunk_window(key, shape)
+            levels[0][window.slices] = np.maximum(read(window), 0)
+        for (finer, coarser), small in zip(pairwise(levels), shapes[1:], strict=True):
+            keys = sorted({(row // 2, column // 2) for row, column in keys})
+            for key in keys:
+                window = chunk_window(key, small)
+                rows, columns = (slice(2 * one.start, 2 * one.stop) for one in window.slices)
+                coarser[window.slices] = np.asarray(finer[rows, columns])[::2, ::2]
+        group.attrs.update(attributes(len(shapes), pixel_size_m))
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.rename(path)
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}; is the disk full?") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _level(group: zarr.Group, number: int, shape: tuple[int, int]) -> zarr.Array:
+    separator: Any = {"name": "v2", "separator": "/"}
+    chunks = CHUNK_PX, CHUNK_PX
+    return group.create_array(
+        str(number), shape=shape, chunks=chunks, dtype="int64", fill_value=0, chunk_key_encoding=separator
+    )
+
+
+def attributes(levels: int, pixel_size_m: float | None) -> dict[str, Any]:
+    """`multiscales` and `image-label` of NGFF 0.4."""
+    unit = {} if pixel_size_m is None else {"unit": "micrometer"}
+    size = 1.0 if pixel_size_m is None else pixel_size_m * 1e6
+    axes = [{"name": axis, "type": "space", **unit} for axis in "yx"]
+    datasets = [
+        {
+            "path": str(i),
+            "coordinateTransformations": [{"type": "scale", "scale": [size * 2**i] * 2}],
+        }
+        for i in range(levels)
+    ]
+    multiscale = {"version": "0.4", "name": "entities", "axes": axes, "datasets": datasets}
+    return {"multiscales": [multiscale], "image-label": {"version": "0.4"}}

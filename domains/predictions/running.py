@@ -1,0 +1,130 @@
+"""A prediction under way, in a folder of its own beside the results.
+
+    plan.json       what is predicted: input, adapter, tiling; another plan never continues this one
+    parts           numbers of parts per pixel (`Canvas`)
+    journal         tiles that are done (`Journal`)
+
+Every few seconds the canvas and then the journal are written: what the journal lists is on the canvas. After a kill the
+tiles beyond the journal are predicted again, and overwrite what they left.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.predictions.canvas import Canvas
+from domains.predictions.journal import Journal, Record, pack
+from domains.predictions.prediction import Prediction
+from domains.stitching import PART, Stitcher, joined
+from domains.tiling import Grid, Window
+
+SECONDS = 2.0  # between two writes: what a kill costs
+
+
+@dataclass
+class RunningPrediction:
+    """Takes the maps of a grid's tiles in order.
+
+    shape: (height, width) of the result, see `Stitcher`. batch: tiles that go through the network together; a resumed
+    run begins with a whole batch, so that its numbers are the same.
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    grid: Grid
+    shape: tuple[int, int]
+    batch: int = 1
+    resumed: int = 0
+    """Tiles that were done before."""
+    next: int = 0
+    """The first tile that is to be predicted."""
+    _written: float = field(default_factory=monotonic)
+
+    def __post_init__(self) -> None:
+        """Raises InputError where the folder holds another plan, or cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {str(self.folder)!r}: {error.strerror}") from error
+        text = json.dumps({**self.plan, "shape": self.shape, "part": PART.itemsize}, indent=2, sort_keys=True) + "\n"
+        place = self.folder / "plan.json"
+        if place.exists() and place.read_text(encoding="utf-8") != text:
+            raise InputError(
+                f"{str(self.folder)!r} is a stopped prediction of another input, adapter or tiling; go on with that "
+                "one, or remove the folder"
+            )
+        if not place.exists():
+            shutil.rmtree(self.folder / "parts", ignore_errors=True)
+            (self.folder / "journal").unlink(missing_ok=True)
+            with atomic_path(place) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        self.canvas = Canvas(self.folder / "parts", self.shape)
+        self.journal = Journal(self.folder / "journal")
+        self.stitcher = Stitcher(self.grid, self.shape)
+        self.vocabulary: tuple[str, ...] = ()
+        self._resume()
+
+    def _resume(self) -> None:
+        ends = [(record.tile, end) for record, end in self.journal.records()]
+        kept = len(ends) // self.batch * self.batch
+        self.journal.truncate(ends[kept - 1][1] if kept else 0)
+        self.resumed, self.next = kept, ends[kept - 1][0] + 1 if kept else 0
+        for record, _ in self.journal.records():
+            if self.stitcher.needs(record.tile, self.next):
+                self.stitcher.remember(record.tile, record.ids)
+            else:
+                self.stitcher.parts += len(record.parts)
+        words = self.folder / "vocabulary.json"
+        if words.exists():
+            self.vocabulary = tuple(json.loads(words.read_text(encoding="utf-8")))
+
+    def add(self, index: int, entities: EntityMap) -> None:
+        if entities.vocabulary and not self.vocabulary:
+            self.vocabulary = entities.vocabulary
+            (self.folder / "vocabulary.json").write_text(json.dumps(self.vocabulary), encoding="utf-8")
+        placed = self.stitcher.add(index, entities)
+        self.canvas.write(placed.core, placed.ids)
+        self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
+        if monotonic() - self._written > SECONDS:
+            self.commit()
+
+    def commit(self) -> None:
+        """What was added so far survives a kill. Raises InputError where the disk is full."""
+        try:
+            self.canvas.flush()
+            self.journal.commit()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {str(self.folder)!r}: {error.strerror or error}; free some space and start again, it "
+                "goes on from here"
+            ) from error
+        self._written = monotonic()
+
+    def prediction(self) -> Prediction:
+        """The whole, when every tile was added."""
+        self.commit()
+        records = [record for record, _ in self.journal.records()]
+        parts = np.concatenate([np.zeros(0, PART), *(record.parts for record in records)])
+        links = np.concatenate([np.zeros((0, 2), np.int64), *(record.links for record in records)])
+        del records
+        lookup, entities = joined(parts, links)
+
+        def read(window: Window) -> np.ndarray:
+            return lookup[self.canvas.read(window)]
+
+        return Prediction(self.shape, read, entities, self.vocabulary)
+
+    def remove(self) -> None:
+        """The results are written."""
+        shutil.rmtree(self.folder, ignore_errors=True)

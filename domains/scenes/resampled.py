@@ -1,0 +1,106 @@
+"""A scene at another pixel size."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.sparse import csr_array
+
+from domains.scenes.scene import Georeference, Scene, clipped
+
+SAME = 0.002  # a level is of the wanted size when it differs by less; rounded shapes differ by as much
+
+
+class Resampled:
+    """A scene of uint8 or float values whose every side is `factor` times as long; read from the level that fits best.
+
+    That is the coarsest level which is not coarser than what is wanted. Shrinking takes the mean over the area of each
+    new pixel, so that nothing is aliased, growing is linear, and a window is what it would be if the whole scene had
+    been resized (`resize_image` does the same to whole images). One level: factor 1 reads through.
+    """
+
+    def __init__(self, scene: Scene, factor: float) -> None:
+        self.scene, self.factor = scene, factor
+        self.shape: tuple[int, int] = scene.shape
+        if factor != 1:
+            self.shape = max(1, round(scene.shape[0] * factor)), max(1, round(scene.shape[1] * factor))
+        self.levels = (self.shape,)
+        fine = [i for i, level in enumerate(scene.levels) if level[0] >= self.shape[0] * (1 - SAME)]
+        self.level = fine[-1] if fine else 0
+        self.source = scene.levels[self.level]
+        self.direct = self.source == self.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.scene.dtype
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        return self.scene.channels
+
+    @property
+    def nodata(self) -> float | None:
+        return self.scene.nodata
+
+    @property
+    def pixel_size_m(self) -> float | None:
+        size = self.scene.pixel_size_m
+        return None if size is None else size / self.factor
+
+    @property
+    def georeference(self) -> Georeference | None:
+        here = self.scene.georeference
+        if here is None:
+            return None
+        (a, b, c, d, e, f), (height, width) = here.transform, self.shape
+        across, down = self.scene.shape[1] / width, self.scene.shape[0] / height
+        return Georeference(here.crs, (a * across, b * down, c, d * across, e * down, f))
+
+    def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        if self.direct:
+            return self.scene.read(y, x, height, width, self.level)
+        inside, (rows, columns) = clipped(y, x, height, width, self.shape)
+        result = np.full((height, width, len(self.channels)), self.nodata or 0, self.dtype)
+        if rows.start < rows.stop:
+            result[inside] = self._resampled(rows, columns)
+        return result
+
+    def _resampled(self, rows: slice, columns: slice) -> np.ndarray:
+        top, down = weights(self.source[0], self.shape[0], rows.start, rows.stop)
+        left, across = weights(self.source[1], self.shape[1], columns.start, columns.stop)
+        h, w = rows.stop - rows.start, columns.stop - columns.start
+        tall, wide = int(down.shape[1]), int(across.shape[1])  # type: ignore[index]
+        values = self.scene.read(top, left, tall, wide, self.level)
+        values = down @ values.reshape(tall, -1).astype(np.float32)  # (h, wide * C)
+        values = values.reshape(h, wide, -1).swapaxes(0, 1).reshape(wide, -1)  # (wide, h * C)
+        values = (across @ values).reshape(w, h, -1).swapaxes(0, 1)  # (h, w, C)
+        return np.round(values).astype(self.dtype) if self.dtype.kind in "ui" else values.astype(self.dtype)
+
+    def close(self) -> None:
+        self.scene.close()
+
+
+@lru_cache(maxsize=512)
+def weights(source: int, result: int, start: int, stop: int) -> tuple[int, csr_array]:
+    """(first, (stop - start, n)): of a line of `source` pixels made `result` long, pixels start..stop as weights of the
+    source's pixels from `first` on. Each row sums to 1.
+    """
+    scale = source / result
+    new = np.arange(start, stop)
+    if scale > 1:  # the share of each old pixel that lies under the new one
+        low, high = new * scale, (new + 1) * scale
+        first, reach = np.floor(low).astype(int), int(np.ceil(scale)) + 1
+        old = first[:, None] + np.arange(reach)
+        share = np.minimum(old + 1, high[:, None]) - np.maximum(old, low[:, None])
+    else:  # between the two nearest centres, the border repeated
+        centre = (new + 0.5) * scale - 0.5
+        first = np.floor(centre).astype(int)
+        old = first[:, None] + np.arange(2)
+        share = 1 - np.abs(centre[:, None] - old)
+    old, share = np.clip(old, 0, source - 1), np.maximum(share, 0)
+    share /= share.sum(axis=1, keepdims=True)
+    top = int(old.min())
+    row = np.repeat(np.arange(len(new)), old.shape[1])
+    shape = len(new), int(old.max()) + 1 - top
+    return top, csr_array((share.ravel().astype(np.float32), (row, (old - top).ravel())), shape=shape)
