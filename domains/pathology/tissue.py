@@ -7,7 +7,7 @@ coloured by itself too; pen marks and the black borders of a scan are coloured o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -22,6 +22,8 @@ from domains.tiling import Window
 
 THUMBNAIL_PX = 1024
 READ_PX = 2048
+SLIDE_PX = 2**22  # smaller scenes are pictures that somebody cut out, tissue throughout
+GRID, OUTLINE = (60, 110, 200), (0, 160, 60)
 LEAST_SATURATION = 0.05  # of 1; glass and paper stay below, however white balance is
 LEAST_DENSITY = 0.06  # optical density of the fainter tissue, mean of the channels
 BLACK = 60  # grey level: no H&E is as dark in its brightest channel
@@ -53,11 +55,34 @@ class TissueMask:
         left, right = self._span(window.x, window.width, 1)
         return bool(self.mask[top:bottom, left:right].mean() > MARGIN_SHARE)
 
+    def picture(self, tiles: Iterable[Window]) -> np.ndarray:
+        """(h, w, 3) uint8: the thumbnail, glass dimmed, tissue outlined, and a grid of the tiles that are looked at."""
+        picture = self.thumbnail.copy()
+        picture[~self.mask] = (picture[~self.mask] * 0.6 + 90).astype(np.uint8)
+        down, across = (small / whole for small, whole in zip(self.mask.shape, self.shape, strict=True))
+        for tile in filter(self, tiles):
+            corner = int(tile.x * across), int(tile.y * down)
+            end = int((tile.x + tile.width) * across) - 1, int((tile.y + tile.height) * down) - 1
+            cv2.rectangle(picture, corner, end, GRID, 1)
+        outline = cv2.morphologyEx(self.mask.astype(np.uint8), cv2.MORPH_GRADIENT, disk(1).astype(np.uint8))
+        picture[outline.astype(bool)] = OUTLINE
+        return picture
+
     def _span(self, start: int, length: int, axis: int) -> tuple[int, int]:
         """Rows or columns of the mask that a window touches, at least one."""
         scale = self.mask.shape[axis] / self.shape[axis]
         first = int(np.clip(np.floor(start * scale), 0, self.mask.shape[axis] - 1))
         return first, int(np.clip(np.ceil((start + length) * scale), first + 1, self.mask.shape[axis]))
+
+
+def tissue_of(scene: Scene) -> TissueMask | None:
+    """The tissue of a slide; None for a scene that isn't one: a small picture, one in the dark (fluorescence)."""
+    if scene.shape[0] * scene.shape[1] < SLIDE_PX:
+        return None
+    found = find_tissue(scene)
+    seen = found.thumbnail[~black(found.thumbnail)]
+    dark = len(seen) < 0.2 * found.mask.size or np.percentile(seen.min(axis=-1), 95) < 150
+    return None if dark else found
 
 
 def find_tissue(scene: Scene, thumbnail_px: int = THUMBNAIL_PX) -> TissueMask:
@@ -144,21 +169,6 @@ def black(image: np.ndarray) -> np.ndarray:
     """(h, w) bool: dark without colour: what the scanner didn't see, black ink, the slide's edge."""
     low, high = image.min(axis=-1).astype(np.int16), image.max(axis=-1).astype(np.int16)
     return (high < BLACK) & (high - low < GREY)
-
-
-def mask_picture(tissue: TissueMask, tiles: list[Window], wanted: Callable[[Window], bool] | None = None) -> np.ndarray:
-    """(h, w, 3) uint8: the thumbnail, glass dimmed, tissue outlined, and the tiles that are looked at as a grid."""
-    picture = tissue.thumbnail.copy()
-    picture[~tissue.mask] = (picture[~tissue.mask] * 0.6 + 90).astype(np.uint8)
-    down, across = (small / whole for small, whole in zip(tissue.mask.shape, tissue.shape, strict=True))
-    for tile in tiles:
-        if (wanted or tissue)(tile):
-            corner = int(tile.x * across), int(tile.y * down)
-            end = int((tile.x + tile.width) * across) - 1, int((tile.y + tile.height) * down) - 1
-            cv2.rectangle(picture, corner, end, (60, 110, 200), 1)
-    outline = cv2.morphologyEx(tissue.mask.astype(np.uint8), cv2.MORPH_GRADIENT, disk(1).astype(np.uint8))
-    picture[outline.astype(bool)] = (0, 160, 60)
-    return picture
 
 
 def _saturation(image: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.pathology.tissue import black, find_tissue, mask_picture, pen_marks, thumbnail, tissue_mask
+from domains.pathology.tissue import black, find_tissue, pen_marks, thumbnail, tissue_mask, tissue_of
 from domains.scenes import Photograph, open_scene
 from domains.tiling import Window, windows
 
@@ -94,9 +94,17 @@ def test_a_thumbnail_is_the_area_average_whatever_the_strips() -> None:
 
 def test_the_picture_shows_tissue_and_its_tiles() -> None:
     tissue = find_tissue(Photograph(slide()))
-    picture = mask_picture(tissue, windows(200, 300, 50, 0))
+    picture = tissue.picture(windows(200, 300, 50, 0))
     assert picture.shape == (200, 300, 3) and (picture[50, 60:90] == (60, 110, 200)).all()
     assert (picture[0] != (60, 110, 200)).any(axis=-1).all()
+
+
+def test_small_pictures_and_fluorescence_are_looked_at_everywhere() -> None:
+    large = np.tile(slide(), (11, 8, 1))
+    assert tissue_of(Photograph(slide())) is None
+    assert tissue_of(Photograph(255 - large)) is None and tissue_of(Photograph(large // 16)) is None
+    found = tissue_of(Photograph(large))
+    assert found is not None and found.share == pytest.approx(truth().mean(), rel=0.1)
 
 
 def test_the_real_slide_is_mostly_tissue_with_glass_at_its_side(entity_data) -> None:
