@@ -36,6 +36,7 @@ class Format(StrEnum):
     overlay = "overlay"
     zarr = "zarr"
     parquet = "parquet"
+    density = "density"
 
 
 app = typer.Typer(
@@ -132,6 +133,7 @@ def predict(
         str | None,
         typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
     ] = None,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     size_m = None
@@ -141,7 +143,7 @@ def predict(
         size_m = parse_pixel_size(pixel_size)
     from recipes.predict import predict as run
 
-    run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m)
+    run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m, everywhere)
 
 
 @app.command()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -163,12 +163,20 @@ class Tiles:
         return self.scene.read(*window)
 
     def _wanted(self, window: Window) -> bool:
-        if self.wanted is None:
-            return True
+        return self.wanted is None or self.wanted(self.at_level_0(window))
+
+    def at_level_0(self, window: Window) -> Window:
+        """A tile in pixels of the scene."""
         down, across = (whole / part for whole, part in zip(self.shape, self.grid.shape, strict=True))
         y, x = int(window.y * down), int(window.x * across)
         bottom, right = (window.y + window.height) * down, (window.x + window.width) * across
-        return self.wanted(Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x)))
+        return Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x))
+
+
+def level_0_tiles(scene: Scene, contract: InputContract) -> list[Window]:
+    """All tiles of a scene, in its own pixels."""
+    tiles = Tiles(scene, replace(contract, stain=None))
+    return [tiles.at_level_0(tiles.grid.window(i)) for i in range(len(tiles.grid))]
 
 
 def weights_digest(segmenter: EntitySegmenter) -> str:

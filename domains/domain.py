@@ -7,7 +7,7 @@ group `entity_adapters.domains`. The attribute is called with the data and the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from hashlib import blake2b
@@ -27,7 +27,9 @@ from domains.layouts.layout import SPLITS, Layout, Record, Split
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
 from domains.sample import SampleScenes, sample_records
+from domains.scenes import Scene
 from domains.splits import FRACTIONS, assign
+from domains.tiling import Window
 
 if TYPE_CHECKING:  # a second of import that evaluation does not need
     import albumentations as A
@@ -76,6 +78,23 @@ class Domain(Protocol):
         ...
 
 
+class WorthLooking(Protocol):
+    """The part of a scene that prediction looks at."""
+
+    @property
+    def share(self) -> float:
+        """Of the scene, 0..1."""
+        ...
+
+    def __call__(self, window: Window) -> bool:
+        """Whether a window of level 0 has any of it."""
+        ...
+
+    def picture(self, tiles: Iterable[Window]) -> np.ndarray:
+        """(h, w, 3) uint8: a thumbnail with that part and the tiles of it."""
+        ...
+
+
 @dataclass(frozen=True)
 class DomainSpec:
     """What makes a domain this one. Called with data and options, it is that domain on those data."""
@@ -101,6 +120,11 @@ class DomainSpec:
     def known_layouts(self) -> dict[str, Layout]:
         """Every layout that its data may be in, by name."""
         return {**{own.name: own for own in self.layouts}, **LAYOUTS, **{own.name: own for own in self.layouts}}
+
+    worth: Callable[[Scene], WorthLooking | None] | None = None
+    """Where on a large scene entities can be at all; None for everywhere."""
+    describe: Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]] | None = None
+    """More measurements of entities: ids (H, W), image (H, W, 3) uint8 and pixel size to {id: {name: value}}."""
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
         known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]

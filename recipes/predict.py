@@ -9,8 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from adapters.inference import InputContract, segment, segment_into
+from adapters.inference import InputContract, level_0_tiles, segment, segment_into
+from domains.atomic import atomic_path
+from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
@@ -33,10 +36,12 @@ def predict(
     overwrite: bool = False,
     symmetries: int | None = None,
     pixel_size_m: float | None = None,
+    everywhere: bool = False,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
-    formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves.
+    formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
+    look at all tiles, those too where the domain says that there can be no entity (empty glass).
     """
     set_up()
     paths = list(images_of(inputs))
@@ -44,7 +49,9 @@ def predict(
     with loaded(adapter, recipe) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract if symmetries is None else replace(network.contract, symmetries=symmetries)
-        destination = Destination(out, overwrite, flavour)
+        spec = load_domain(network.recipe.domain.name)
+        worth = None if everywhere else getattr(spec, "worth", None)
+        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None))
         faults, entities = [], 0
         with (
             open_exports(formats, destination, names.values()) as exports,
@@ -57,7 +64,12 @@ def predict(
                     faults.append(str(error))
                 else:
                     with closing(scene):
-                        entities += predict_scene(network, scene, contract, exports, destination, names[path], path)
+                        wanted = worth(scene) if worth else None
+                        if wanted is not None:
+                            show_worth(wanted, scene, contract, destination, names[path])
+                        entities += predict_scene(
+                            network, scene, contract, exports, destination, names[path], path, wanted
+                        )
                 progress.advance()
     print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
     if faults:
@@ -82,11 +94,30 @@ def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_
     return picture
 
 
+def show_worth(worth: WorthLooking, scene: Scene, contract: InputContract, destination: Destination, name: str) -> None:
+    """Write what is looked at as `<name>.tiles.png` (a run that goes on finds it there), and say how much it is."""
+    tiles = level_0_tiles(scene, contract)
+    looked_at = sum(map(worth, tiles))
+    picture = destination.folder / f"{name}.tiles.png"
+    if destination.overwrite or not picture.exists():
+        with atomic_path(picture) as path:
+            Image.fromarray(worth.picture(tiles)).save(path)
+    print(
+        f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene (see {name}.tiles.png; "
+        "--everywhere for all)",
+        file=sys.stderr,
+    )
+
+
 def is_large(scene: Scene) -> bool:
     return scene.shape[0] * scene.shape[1] > LARGE_PX
 
 
 def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
+    if "density" in exports.parts and scene.pixel_size_m is None:
+        raise InputError(
+            f"{str(path)!r} does not say the size of a pixel, and a density map wants it; say it by --pixel-size"
+        )
     if is_large(scene) and not exports.streamed:
         height, width = scene.shape
         raise InputError(
@@ -103,12 +134,13 @@ def predict_scene(
     destination: Destination,
     name: str,
     path: Path,
+    wanted: WorthLooking | None = None,
 ) -> int:
-    """Predict and write; returns the number of entities."""
+    """Predict and write; returns the number of entities. wanted: as in `segment`."""
     place = Place(str(path), pixel_size_m=scene.pixel_size_m)
     if is_large(scene):
-        return predict_large(network, scene, contract, exports, destination, name, place)
-    found = segment(network.segmenter, scene, contract)
+        return predict_large(network, scene, contract, exports, destination, name, place, wanted)
+    found = segment(network.segmenter, scene, contract, wanted)
     exports.add(name, scene.read(0, 0, *scene.shape), found, place)
     return found.count
 
@@ -121,11 +153,13 @@ def predict_large(
     destination: Destination,
     name: str,
     place: Place,
+    wanted: WorthLooking | None = None,
 ) -> int:
     """Piece by piece through a folder beside the results, which a later run takes up where this one is stopped."""
     path = Path(place.scene)
     about = path.stat()
     plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
+    plan["everywhere"] = wanted is None
     folder = destination.folder / f".{name}.running"
     height, width = scene.shape
     left_out = [word for word in exports.whole if word not in exports.streamed]
@@ -141,8 +175,8 @@ def predict_large(
                     progress.begin_at(tile)
             progress.advance(count=tile - progress.done)
 
-        running = segment_into(folder, network.segmenter, scene, contract, plan, on_tile=show)
-    prediction = running.prediction()
+        running = segment_into(folder, network.segmenter, scene, contract, plan, wanted, show)
+    prediction = replace(running.prediction(), image=lambda window: scene.read(*window))
     exports.stream(name, prediction, place)
     running.remove()
     return prediction.count

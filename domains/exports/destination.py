@@ -5,23 +5,31 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from domains.errors import InputError
+
+Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
 
 LONGEST_NAME = 200  # bytes; file systems end at 255, and suffixes follow
 
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder of results. overwrite: replace what is there. flavour: whose GeoJSON properties to write."""
+    """A folder of results. overwrite: replace what is there. flavour: whose GeoJSON properties to write.
+
+    describe: more measurements for GeoJSON, ids (H, W), image (H, W, 3) and pixel size to {id: {name: value}}.
+    """
 
     folder: Path
     overwrite: bool = False
     flavour: Literal["plain", "qupath"] = "plain"
+    describe: Describe | None = None
 
     def path(self, filename: str) -> Path:
         """Where a result goes; InputError where one lies already."""

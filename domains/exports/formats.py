@@ -12,6 +12,7 @@ import numpy as np
 from domains.entities import EntityMap, Place
 from domains.errors import InputError, suggest
 from domains.exports.coco import CocoJson
+from domains.exports.density import DensityTiff
 from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
 from domains.exports.geojson import GeoJson
@@ -57,6 +58,7 @@ FORMATS: dict[str, type[Export]] = {
     "overlay": OverlayPng,
     "zarr": LabelZarr,
     "parquet": ParquetTable,
+    "density": DensityTiff,
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv")

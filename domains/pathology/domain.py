@@ -9,9 +9,12 @@ import numpy as np
 
 from domains.domain import DomainSpec
 from domains.errors import InputError
+from domains.scenes import Scene
 
 if TYPE_CHECKING:
     import albumentations as A
+
+    from domains.pathology.tissue import TissueMask
 
 
 def augmentation() -> A.Compose:
@@ -48,6 +51,18 @@ def around(*stains: A.BasicTransform) -> A.Compose:
     return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), *stains, defocus(p=0.15), sensor_noise(p=0.15))
 
 
+def worth(scene: Scene) -> TissueMask | None:
+    from domains.pathology.tissue import tissue_of
+
+    return tissue_of(scene)
+
+
+def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> dict[int, dict[str, float]]:
+    from domains.pathology.morphology import morphology
+
+    return morphology(ids, image, pixel_size_m)
+
+
 DOMAIN = DomainSpec(
     name="pathology",
     headline="aji",
@@ -56,5 +71,7 @@ DOMAIN = DomainSpec(
     rehearsed=("nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
     styled=styled,
+    worth=worth,
+    describe=describe,
     cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),
 )

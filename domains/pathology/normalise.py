@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from domains.errors import InputError
-from domains.pathology.stain import DENSITY, transmitted
+from domains.pathology.stain import DENSITY, HED, transmitted
 
 Recolour = Callable[[np.ndarray], np.ndarray]
 
@@ -29,8 +29,9 @@ LEAST_TISSUE_PX = 500
 SAMPLE_PX = 2**20
 EXTREME = 1.0  # percentile of angles that counts as a pure stain; Macenko's alpha
 FULL = 99.0  # percentile of concentrations that counts as fully stained
-LEAST_ANGLE_DEG = 5.0  # between the stains; less is one stain
-MOST_GAIN = 5.0  # a fainter slide is not amplified further, for only noise would grow
+LEAST_ANGLE_DEG = 25.0  # between the stains; H&E has 38 to 45 on real slides, and less amplifies noise
+MOST_AWAY_DEG = 30.0  # of a stain from Ruifrok and Johnston's; tissue of one purple dye has "stains" farther away
+MOST_GAIN = 3.0  # a fainter slide is not amplified further, for only noise would grow
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
@@ -134,9 +135,10 @@ def macenko_fit(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     vectors = np.array([plane @ [np.cos(angle), np.sin(angle)] for angle in (low, high)])
     vectors = np.maximum(vectors, 1e-6)  # a dye cannot emit light
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    if angle_deg(*vectors) < LEAST_ANGLE_DEG:
-        return None
     vectors = vectors[np.argsort(-vectors[:, 0])]  # haematoxylin takes more of the red
+    away = max(angle_deg(one, reference) for one, reference in zip(vectors, HED[:2], strict=True))
+    if angle_deg(*vectors) < LEAST_ANGLE_DEG or away > MOST_AWAY_DEG:
+        return None
     amounts = density @ np.linalg.pinv(vectors)
     full = np.percentile(amounts, FULL, axis=0)
     return (vectors, full) if full.min() > 0.05 else None

@@ -28,6 +28,8 @@ class Prediction:
     read: Callable[[Window], np.ndarray]
     entities: Entities
     vocabulary: tuple[str, ...] = ()
+    image: Callable[[Window], np.ndarray] | None = None
+    """A window to its (h, w, 3) uint8 image, for what is measured on pixels."""
 
     @classmethod
     def of_map(cls, found: EntityMap) -> Prediction:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import errno
+import gzip
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +21,7 @@ from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports import FORMATS, STREAMED, Destination, open_exports
 from domains.exports.coco import run_lengths
+from domains.exports.geojson import GeoJson
 from domains.predictions.prediction import Prediction
 from domains.scenes import open_scene
 
@@ -29,7 +32,7 @@ def written(tmp_path, formats, image, *predictions, **options):
     names = [f"image{i}" for i in range(len(predictions))]
     with open_exports(formats, Destination(tmp_path, **options), names) as exports:
         for name, prediction in zip(names, predictions, strict=True):
-            exports.add(name, image, prediction, Place(f"slides/{name}.png"))
+            exports.add(name, image, prediction, Place(f"slides/{name}.png", pixel_size_m=0.5e-6))
     return tmp_path
 
 
@@ -177,8 +180,8 @@ def test_an_image_without_entities_is_written_too(tmp_path, image):
 def test_all_results_lie_in_the_folder_under_the_stated_names(tmp_path, image, prediction):
     written(tmp_path / "new" / "folder", list(FORMATS), image, prediction)
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
-        "entities.csv", "entities.parquet", "image0.geojson", "image0.labels.tif", "image0.labels.zarr",
-        "image0.overlay.png", "predictions.coco.json",
+        "entities.csv", "entities.parquet", "image0.density.tif", "image0.geojson", "image0.labels.tif",
+        "image0.labels.zarr", "image0.overlay.png", "predictions.coco.json",
     ]  # fmt: skip
 
 
@@ -242,9 +245,9 @@ def test_what_is_streamed_is_what_is_written_at_once(tmp_path, image, prediction
                 exports.add("a", image, prediction, place)
             else:
                 exports.stream("a", Prediction.of_map(prediction), place)
-    assert set(STREAMED) == {"geojson", "csv", "zarr", "parquet"}
-    for name in ("a.geojson", "entities.csv"):
-        assert (tmp_path / "whole" / name).read_text() == (tmp_path / "streamed" / name).read_text()
+    assert set(STREAMED) == {"geojson", "csv", "zarr", "parquet", "density"}
+    for name in ("a.geojson", "entities.csv", "a.density.tif"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "streamed" / name).read_bytes()
     for folder in (tmp_path / "whole", tmp_path / "streamed"):
         scene = open_scene(folder / "a.labels.zarr")
         assert scene.dtype == np.int64 and scene.pixel_size_m == pytest.approx(0.5e-6)
@@ -286,3 +289,39 @@ def test_scenes_in_memory_get_the_default_formats_and_large_ones_those_that_stre
         "predictions.coco.json",
     ]  # fmt: skip
     assert len((tmp_path / "entities.csv").read_text().splitlines()) == 11
+
+
+def test_morphology_is_the_same_at_once_and_streamed_by_blocks(tmp_path):
+    rng = np.random.default_rng(0)
+    ids = np.zeros((1400, 1500), np.int32)
+    for i in range(1, 60):
+        y, x = rng.integers(0, 1370, 2)
+        ids[y : y + rng.integers(3, 25), x : x + rng.integers(3, 25)] = i
+    ids[1000:1040, 1000:1400] = 60  # over a block's corner and beyond its margin
+    found, image = EntityMap.from_ids(ids), rng.integers(0, 256, (1400, 1500, 3), np.uint8)
+    place, options = Place("a", pixel_size_m=0.5e-6), {"flavour": "qupath", "describe": describe}
+    whole, streamed = GeoJson(Destination(tmp_path / "whole", **options)), GeoJson(Destination(tmp_path, **options))
+    (tmp_path / "whole").mkdir()
+    whole.add("a", image, found, place)
+    prediction = replace(Prediction.of_map(found), image=lambda window: image[window.slices])
+    streamed.stream("a", prediction, place)
+    one, other = (
+        {feature["properties"]["id"]: feature for feature in json.loads(path.read_text())["features"]}
+        for path in (tmp_path / "whole" / "a.geojson", tmp_path / "a.geojson")
+    )
+    assert one == other and len(one) == found.count
+    measurements = one[1]["properties"]["measurements"]
+    assert set(measurements) == {"Area px^2", "mean"} and measurements["Area px^2"] == found.areas[0]
+
+
+def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> dict[int, dict[str, float]]:
+    assert pixel_size_m == 0.5e-6
+    return {int(i): {"mean": round(float(image[ids == i].mean()), 3)} for i in np.unique(ids[ids > 0])}
+
+
+def test_a_large_streamed_collection_is_gzipped(tmp_path, prediction, monkeypatch):
+    monkeypatch.setattr("domains.exports.geojson.GZIP_FROM", 4)
+    GeoJson(Destination(tmp_path)).stream("a", Prediction.of_map(prediction), PLACE)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.geojson.gz"]
+    with gzip.open(tmp_path / "a.geojson.gz", "rt") as file:
+        assert len(json.load(file)["features"]) == 5

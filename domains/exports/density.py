@@ -1,0 +1,78 @@
+"""Entities per square millimetre, as a small picture of the slide."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap, Place
+from domains.errors import InputError
+from domains.exports.destination import Destination
+from domains.exports.measures import Measure, measure
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
+
+CELL_UM = 100.0
+
+
+@dataclass(frozen=True)
+class DensityTiff:
+    """`<name>.density.tif`: float32 entities per mm2, in cells of `CELL_UM`, whose size the resolution tags give."""
+
+    destination: Destination
+
+    def file(self, name: str) -> str:
+        return f"{name}.density.tif"
+
+    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        self._write(name, measure(prediction), prediction.shape, place)
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        self._write(name, prediction.measures(), prediction.shape, place)
+
+    def _write(self, name: str, entities: Iterable[Measure], shape: tuple[int, int], place: Place) -> None:
+        """Raises InputError without pixel size."""
+        if place.pixel_size_m is None:
+            raise InputError(
+                f"{place.scene!r}: a density map wants the size of a pixel, the image does not say it; say it by "
+                "--pixel-size, such as 0.25"
+            )
+        centroids = np.array([(entity.centroid_y, entity.centroid_x) for entity in entities]).reshape(-1, 2)
+        with atomic_path(self.destination.path(self.file(name))) as path:
+            tifffile.imwrite(
+                path,
+                density_map(centroids, shape, place.pixel_size_m),
+                compression="zlib",
+                photometric="minisblack",
+                resolution=(1e4 / CELL_UM, 1e4 / CELL_UM),
+                resolutionunit="CENTIMETER",
+                description="entities per square millimetre",
+            )
+
+    def close(self) -> None:
+        """All is written."""
+
+
+def density_map(
+    centroids: np.ndarray, shape: tuple[int, int], pixel_size_m: float, cell_um: float = CELL_UM
+) -> np.ndarray:
+    """(h, w) float32 entities per mm2 in cells of `cell_um`; those at the right and lower border by what they hold.
+
+    centroids: (N, 2) y, x in pixels of the scene of `shape` (height, width).
+    """
+    cell_px = cell_um * 1e-6 / pixel_size_m
+    rows, columns = (max(1, int(np.ceil(length / cell_px - 1e-6))) for length in shape)
+    where = np.minimum((np.asarray(centroids).reshape(-1, 2) / cell_px).astype(np.int64), [rows - 1, columns - 1])
+    counts = np.bincount(where[:, 0] * columns + where[:, 1], minlength=rows * columns).reshape(rows, columns)
+    tall, wide = (
+        np.minimum(np.arange(1, n + 1) * cell_px, length) - np.arange(n) * cell_px
+        for n, length in zip((rows, columns), shape, strict=True)
+    )
+    area_mm2 = tall[:, None] * wide * (pixel_size_m * 1e3) ** 2
+    return (counts / area_mm2).astype(np.float32)

@@ -1,0 +1,178 @@
+"""Where on a slide there is tissue, seen on a thumbnail, so that empty glass costs nothing.
+
+Otsu's threshold (IEEE Trans. SMC 9(1), 62-66, 1979) on saturation, as in CLAM (Lu et al., Nature Biomedical Engineering
+5, 555-570, 2021), made safe where it fails: a slide of glass alone has no two classes to part, so a pixel must be
+coloured by itself too; pen marks and the black borders of a scan are coloured or dark, and no tissue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from skimage.filters import threshold_otsu
+from skimage.morphology import disk, remove_small_holes, remove_small_objects
+
+from domains.pathology.stain import DENSITY
+from domains.resize import resize_image
+from domains.scenes import Scene
+from domains.tiling import Window
+
+THUMBNAIL_PX = 1024
+READ_PX = 2048
+SLIDE_PX = 2**22  # smaller scenes are pictures that somebody cut out, tissue throughout
+GRID, OUTLINE = (60, 110, 200), (0, 160, 60)
+LEAST_SATURATION = 0.05  # of 1; glass and paper stay below, however white balance is
+LEAST_DENSITY = 0.06  # optical density of the fainter tissue, mean of the channels
+BLACK = 60  # grey level: no H&E is as dark in its brightest channel
+GREY = 24  # largest spread of the channels of a black border or black ink
+CLEAN_UM = 30.0  # specks and gaps narrower than this are closed
+SMALLEST_UM2 = 10_000.0  # pieces and holes below are none; 100 x 100 micrometres
+INK_UM2 = 40_000.0  # a felt-tip is broader than 200 micrometres; smaller dark or blue things are nuclei, pigment
+MARGIN_SHARE = 0.002  # of a tile: less tissue than this is none
+
+
+@dataclass(frozen=True, eq=False)
+class TissueMask:
+    """thumbnail: (h, w, 3) uint8 of the whole scene. mask: (h, w) bool. shape: (height, width) of level 0.
+
+    Called with a window of level 0 it says whether any tissue lies there: what tiled prediction asks of every tile.
+    """
+
+    thumbnail: np.ndarray
+    mask: np.ndarray
+    shape: tuple[int, int]
+
+    @property
+    def share(self) -> float:
+        """Of the scene that is tissue."""
+        return float(self.mask.mean())
+
+    def __call__(self, window: Window) -> bool:
+        top, bottom = self._span(window.y, window.height, 0)
+        left, right = self._span(window.x, window.width, 1)
+        return bool(self.mask[top:bottom, left:right].mean() > MARGIN_SHARE)
+
+    def picture(self, tiles: Iterable[Window]) -> np.ndarray:
+        """(h, w, 3) uint8: the thumbnail, glass dimmed, tissue outlined, and a grid of the tiles that are looked at."""
+        picture = self.thumbnail.copy()
+        picture[~self.mask] = (picture[~self.mask] * 0.6 + 90).astype(np.uint8)
+        down, across = (small / whole for small, whole in zip(self.mask.shape, self.shape, strict=True))
+        for tile in filter(self, tiles):
+            corner = int(tile.x * across), int(tile.y * down)
+            end = int((tile.x + tile.width) * across) - 1, int((tile.y + tile.height) * down) - 1
+            cv2.rectangle(picture, corner, end, GRID, 1)
+        outline = cv2.morphologyEx(self.mask.astype(np.uint8), cv2.MORPH_GRADIENT, disk(1).astype(np.uint8))
+        picture[outline.astype(bool)] = OUTLINE
+        return picture
+
+    def _span(self, start: int, length: int, axis: int) -> tuple[int, int]:
+        """Rows or columns of the mask that a window touches, at least one."""
+        scale = self.mask.shape[axis] / self.shape[axis]
+        first = int(np.clip(np.floor(start * scale), 0, self.mask.shape[axis] - 1))
+        return first, int(np.clip(np.ceil((start + length) * scale), first + 1, self.mask.shape[axis]))
+
+
+def tissue_of(scene: Scene) -> TissueMask | None:
+    """The tissue of a slide; None for a scene that isn't one: a small picture, one in the dark (fluorescence)."""
+    if scene.shape[0] * scene.shape[1] < SLIDE_PX:
+        return None
+    found = find_tissue(scene)
+    seen = found.thumbnail[~black(found.thumbnail)]
+    dark = len(seen) < 0.2 * found.mask.size or np.percentile(seen.min(axis=-1), 95) < 150
+    return None if dark else found
+
+
+def find_tissue(scene: Scene, thumbnail_px: int = THUMBNAIL_PX) -> TissueMask:
+    """The tissue of an RGB uint8 scene, from a thumbnail whose longer side is up to `thumbnail_px`."""
+    image = thumbnail(scene, thumbnail_px)
+    pixel_um = None
+    if scene.pixel_size_m is not None:
+        pixel_um = scene.pixel_size_m * 1e6 * scene.shape[0] / image.shape[0]
+    return TissueMask(image, tissue_mask(image, pixel_um), scene.shape)
+
+
+def thumbnail(scene: Scene, longest_px: int = THUMBNAIL_PX) -> np.ndarray:
+    """(h, w, 3) uint8: all of the scene, area-averaged from the coarsest level that is fine enough, strip by strip."""
+    height, width = scene.shape
+    scale = min(1.0, longest_px / max(height, width))
+    shape = max(1, round(height * scale)), max(1, round(width * scale))
+    fine = [i for i, level in enumerate(scene.levels) if level[0] >= shape[0] and level[1] >= shape[1]]
+    level = max(fine, default=0)
+    tall, wide = scene.levels[level]
+    rows = max(1, round(READ_PX * shape[0] / tall))  # of the thumbnail, at a time
+    columns = max(1, round(READ_PX * shape[1] / wide))
+    result = np.empty((*shape, 3), np.uint8)
+    for top in range(0, shape[0], rows):
+        for left in range(0, shape[1], columns):
+            bottom, right = min(top + rows, shape[0]), min(left + columns, shape[1])
+            y0, y1 = top * tall // shape[0], max(bottom * tall // shape[0], top * tall // shape[0] + 1)
+            x0, x1 = left * wide // shape[1], max(right * wide // shape[1], left * wide // shape[1] + 1)
+            part = scene.read(y0, x0, y1 - y0, x1 - x0, level)[..., :3]
+            result[top:bottom, left:right] = resize_image(np.ascontiguousarray(part), (bottom - top, right - left))
+    return result
+
+
+def tissue_mask(image: np.ndarray, pixel_um: float | None = None) -> np.ndarray:
+    """(h, w) bool of a thumbnail (h, w, 3) uint8. pixel_um: side of its pixel, for sizes; else they are guessed.
+
+    Pen marks, black borders, specks of dust and small holes are cleaned away.
+    """
+    pixel_um = pixel_um or 16.0  # a slide of 15 mm in 1000 pixels
+    ink = max(8, round(INK_UM2 / pixel_um**2))
+    foreign = remove_small_objects(pen_marks(image) | black(image), max_size=ink - 1)
+    image = balanced(image)
+    saturation = _saturation(image)
+    known = saturation[~foreign]
+    if not known.size:
+        return np.zeros(image.shape[:2], bool)
+    parted = float(threshold_otsu(known)) if np.ptp(known) > LEAST_SATURATION else 0.0
+    threshold = np.clip(parted, LEAST_SATURATION, 0.25)  # with little glass Otsu parts pale tissue from deep
+    found = (saturation > threshold) & (DENSITY[image].mean(axis=-1) > LEAST_DENSITY) & ~foreign
+    reach = int(np.clip(round(CLEAN_UM / pixel_um), 1, 12))
+    ball = disk(reach).astype(np.uint8)
+    found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, ball)
+    if reach > 1:
+        found = cv2.morphologyEx(found, cv2.MORPH_OPEN, disk(1).astype(np.uint8))
+    smallest = int(np.clip(SMALLEST_UM2 / pixel_um**2, 8, 0.01 * found.size + 8))
+    clean = remove_small_objects(found.astype(bool), max_size=smallest - 1)
+    return remove_small_holes(clean, max_size=smallest - 1) & ~foreign
+
+
+def balanced(image: np.ndarray) -> np.ndarray:
+    """The image with its glass white, uint8; as it is where its brightest pixels are no glass (dark, or coloured)."""
+    brightness = image.min(axis=-1)
+    white = np.median(image[brightness >= np.percentile(brightness, 95)], axis=0)
+    if white.min() < 170 or white.max() - white.min() > 0.12 * white.max():
+        return image
+    return np.minimum(image * (255 / white) + 0.5, 255).astype(np.uint8)
+
+
+def pen_marks(image: np.ndarray) -> np.ndarray:
+    """(h, w) bool: felt-tip in green, blue or red, whose colours no mixture of haematoxylin and eosin gives.
+
+    H&E lets through least green, so green is never its largest channel, nor are green and red together far below blue.
+    Grown by two pixels, for ink fades at its edges.
+    """
+    red, green, blue = (image[..., i].astype(np.int16) for i in range(3))
+    is_green = (green > red + 18) & (green > blue - 10) & (red < 190)
+    is_blue = (blue > red + 70) & (green > red + 8) & (red < 140)
+    is_red = (red > 130) & (green < 75) & (blue < 75) & (red > blue + 75)
+    marks = (is_green | is_blue | is_red).astype(np.uint8)
+    marks = cv2.morphologyEx(marks, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    return cv2.dilate(marks, disk(2).astype(np.uint8)).astype(bool)
+
+
+def black(image: np.ndarray) -> np.ndarray:
+    """(h, w) bool: dark without colour: what the scanner didn't see, black ink, the slide's edge."""
+    low, high = image.min(axis=-1).astype(np.int16), image.max(axis=-1).astype(np.int16)
+    return (high < BLACK) & (high - low < GREY)
+
+
+def _saturation(image: np.ndarray) -> np.ndarray:
+    """(h, w) float32 in 0..1, (max - min) / max, a little blurred."""
+    smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
+    high, low = smooth.max(axis=-1).astype(np.float32), smooth.min(axis=-1).astype(np.float32)
+    return (high - low) / np.maximum(high, 1)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from domains.entities import Place
+from domains.errors import InputError
+from domains.exports import Destination
+from domains.exports.density import DensityTiff, density_map
+from domains.predictions.prediction import Prediction
+
+
+def test_cells_count_what_lies_in_them_and_border_cells_are_smaller() -> None:
+    centroids = np.array([[10.0, 10.0], [50.0, 99.0], [10.0, 100.0], [149.0, 249.0]])
+    found = density_map(centroids, (150, 250), 1e-6, cell_um=100)  # cells of 100 px, 0.01 mm2
+    assert found == pytest.approx(np.array([[200, 100, 0], [0, 0, 1 / 0.0025]]))
+    again = density_map(centroids, (150, 250), 1e-6, cell_um=60)
+    tall, wide = np.array([60, 60, 30]), np.array([60, 60, 60, 60, 10])
+    assert (again * tall[:, None] * wide * 1e-6).sum() == pytest.approx(4)
+
+
+def test_the_tiff_says_what_a_cell_measures(tmp_path, image, prediction) -> None:
+    export = DensityTiff(Destination(tmp_path))
+    export.add("a", image, prediction, Place("a", pixel_size_m=10e-6))  # 24 x 30 px of 10 um
+    with tifffile.TiffFile(tmp_path / "a.density.tif") as tiff:
+        page = tiff.pages.first
+        assert page.shape == (3, 3) and page.dtype == np.float32
+        cells, centimetres = page.tags["XResolution"].value
+        assert 1e4 / (cells / centimetres) == pytest.approx(100)
+        area = np.array([[0.01, 0.01, 0.01], [0.01, 0.01, 0.01], [0.004, 0.004, 0.004]])
+        assert (page.asarray() * area).sum() == pytest.approx(5)
+    export.stream("b", Prediction.of_map(prediction), Place("a", pixel_size_m=10e-6))
+    assert (tifffile.imread(tmp_path / "b.density.tif") == tifffile.imread(tmp_path / "a.density.tif")).all()
+    with pytest.raises(InputError, match="--pixel-size"):
+        export.add("c", image, prediction, Place("a"))
+    assert not (tmp_path / "c.density.tif").exists()
