@@ -121,7 +121,7 @@ def check_folder(
             continue
         counts = [truth.count for truth in sample.truths]
         usable.append(record)
-        looks[record.image] = look_at(sample.image)
+        looks[record.name] = look_at(sample.image)
         if i in shown:
             thumbnails[record.name] = (counts[0], thumbnail(sample.image, sample.truth))
         entities[record.name] = sum(counts)
@@ -153,7 +153,7 @@ def check_folder(
         unlabelled=unlabelled / max(pixels, 1),
         strata=Counter(record.stratum for record in usable),
         faults=faults,
-        leaks=find_leaks(splits, "test", lambda record: looks[record.image]),
+        leaks=find_leaks(splits, "test", lambda record: looks[record.name]),
         records=splits,
         examples=[
             Example(record, split, *thumbnails[record.name])

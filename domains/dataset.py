@@ -12,7 +12,6 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.images import read_image
 from domains.layouts import recognise
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, unused_rows, with_groups
@@ -34,11 +33,6 @@ class SampleCache:
             self.bytes += size
         return sample
 
-    def image(self, record: Record) -> np.ndarray:
-        """(H, W, 3) uint8, kept or read. Raises InputError."""
-        kept = self.samples.get(record.image)
-        return read_image(record.image) if kept is None else kept.image
-
     def __reduce__(self) -> tuple:
         return SampleCache, (self.limit_mb,)
 
@@ -56,6 +50,11 @@ class EntityDataset(Dataset[EntitySample]):
 
     def __len__(self) -> int:
         return len(self.records)
+
+    def image(self, record: Record) -> np.ndarray:
+        """(H, W, 3) uint8 of a record of the same folder, kept or read without its truth. Raises InputError."""
+        kept = self.cache.samples.get(record.name)
+        return self.layout.image(record) if kept is None else kept.image
 
     def __getitem__(self, index: int) -> EntitySample:
         record = self.records[index]

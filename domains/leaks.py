@@ -44,8 +44,8 @@ def find_leaks(
     """Every pair of an image of `split` and one that was learned from before, the identical ones first.
 
     look: the look of a record's image, None where it has none (too large to open whole). nearly: False finds identical
-    files only. No leak are images of one colour, which teach nothing, and a file that is in both splits, which its
-    layout has cut between them. Raises InputError.
+    files only. Images of one colour are no leak, since they teach nothing; nor is it one that two images lie in the
+    same file, if they look different. Raises InputError.
     """
     found = []
     measured = parts.get(split, ())
@@ -55,11 +55,11 @@ def find_leaks(
         same = [(one, other) for one, other in _identical(measured, learned) if not _blank(look(one))]
         found += [Leak(one, split, other, teacher) for one, other in same]
         if nearly:
-            known = {(one.image, other.image) for one, other in same}
+            known = {(one.name, other.name) for one, other in same}
             taught = _looks(learned, look)
             for pair in alike([one for _, one in seen], [one for _, one in taught]):
                 one, other = seen[pair.one][0], taught[pair.other][0]
-                if one.image != other.image and (one.image, other.image) not in known:
+                if (one.name, other.name) not in known:
                     found.append(Leak(one, split, other, teacher, pair.bits, pair.correlation))
     return sorted(found, key=lambda leak: leak.bits is not None)
 

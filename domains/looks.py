@@ -82,10 +82,10 @@ def alike(ones: Sequence[Look], others: Sequence[Look]) -> list[Likeness]:
     found = []
     for i, look in enumerate(ones):
         bits = np.bitwise_count(look.hashes[0] ^ turned)  # (N, 8)
-        for j in np.flatnonzero((bits <= MAX_DISTANCE).any(1)):
+        for j in np.flatnonzero((bits <= MAX_DISTANCE).any(1)).tolist():
             views = flips_and_turns(others[j].detail)
             near = np.flatnonzero(bits[j] <= MAX_DISTANCE).tolist()
             correlation = max(float((look.detail * views[view]).sum()) for view in near)
             if correlation >= MIN_LIKENESS:
-                found.append(Likeness(i, int(j), int(bits[j].min()), correlation))
+                found.append(Likeness(i, j, int(bits[j].min()), correlation))
     return found

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from domains.cards import Card, SplitContent
 from domains.contents import files_sha256
-from domains.dataset import SampleCache
+from domains.dataset import EntityDataset
 from domains.domain import SAMPLE, Domain
 from domains.errors import InputError
+from domains.images import read_image
 from domains.layouts.layout import Record, Split
 from domains.leaks import TEACHERS, find_leaks
 from domains.looks import Look, look_at
@@ -79,10 +82,9 @@ def refuse_split(
 
 def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
     parts: dict[Split, list[Record]] = {one: records_of(domain, one) for one in (split, *TEACHERS[split])}
-    kept = getattr(domain.dataset(split), "cache", None)
-    images = kept if isinstance(kept, SampleCache) else SampleCache(0)
-
-    leaks = find_leaks(parts, split, lambda record: look_of(images, record), nearly=section.leaks == "refuse")
+    dataset = domain.dataset(split)
+    read = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)
+    leaks = find_leaks(parts, split, lambda record: look_of(read, record), nearly=section.leaks == "refuse")
     if leaks:
         more = f"; and {len(leaks) - 1} more pairs, see `python cli.py domains check`" if len(leaks) > 1 else ""
         nearly = "; domain.leaks=identical if these are different things" if leaks[0].bits is not None else ""
@@ -92,10 +94,10 @@ def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
         )
 
 
-def look_of(images: SampleCache, record: Record) -> Look | None:
+def look_of(read: Callable[[Record], np.ndarray], record: Record) -> Look | None:
     """None for what cannot be opened as one picture, such as a slide."""
     try:
-        return look_at(images.image(record))
+        return look_at(read(record))
     except InputError:
         return None
 

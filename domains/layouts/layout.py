@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
+import numpy as np
+
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import SkippedFilesError
 from domains.images import read_image
@@ -84,9 +86,13 @@ class Layout(ABC):
             insist(listing.faults)
         return listing
 
+    def image(self, record: Record) -> np.ndarray:
+        """(H, W, 3) uint8. Raises InputError. For layouts with several images in a file to override."""
+        return read_image(record.image)
+
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         """The sample, and what of its truth was left out. Raises InputError."""
-        image, faults = read_image(record.image), []
+        image, faults = self.image(record), []
         truths = self.truths(record, image.shape[:2], faults)
         return EntitySample(image, tuple(truths), Place(record.name, pixel_size_m=record.pixel_size_m)), faults
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from domains.entities import EntityMap, EntitySample, Place
+from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts.drawing import paint
 from domains.layouts.finding import printable, walk
@@ -58,14 +58,11 @@ class PanNuke(Layout):
                 records.append(Record(name, images, PatchTruth(masks, i), name, split, PIXEL_SIZE_M, tissues[i]))
         return Listing(records, faults)
 
-    def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+    def image(self, record: Record) -> np.ndarray:
         patch = _array(record.image, 3)[record.truth.index]
         if not np.isfinite(patch).all() or patch.min() < 0 or patch.max() > 255:
             raise InputError(f"{str(record.image)!r}: patch {record.truth.index}: wanted values of 0 to 255; copy it")
-        image = np.ascontiguousarray(patch).astype(np.uint8)
-        faults: list[Fault] = []
-        truths = self.truths(record, image.shape[:2], faults)
-        return EntitySample(image, tuple(truths), Place(record.name, pixel_size_m=record.pixel_size_m)), faults
+        return np.ascontiguousarray(patch).astype(np.uint8)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         ids = _array(record.truth.masks, 1 + len(CLASSES))[record.truth.index]

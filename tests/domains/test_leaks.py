@@ -46,8 +46,15 @@ def test_val_is_held_against_train_only_and_train_against_nothing(tmp_path):
     assert len(leaks(parts)) == 2 and leaks(parts, "train") == []
 
 
-def test_blank_images_and_a_file_that_its_layout_has_cut_are_no_leaks(tmp_path):
-    blank = np.zeros((32, 32, 3), np.uint8)
-    scene = record(tmp_path / "scene.png", texture(1))
-    train, test = ([record(tmp_path / f"{split}.png", blank), scene] for split in ("train", "test"))
-    assert leaks({"train": train, "test": test}) == []
+def test_images_of_one_colour_are_no_leak(tmp_path):
+    parts = {split: [record(tmp_path / f"{split}.png", np.zeros((32, 32, 3), np.uint8))] for split in ("train", "test")}
+    assert leaks(parts) == []
+
+
+def test_images_of_one_file_are_held_against_each_other_by_their_look(tmp_path):
+    """Patches in one array, windows of one scene."""
+    scene = record(tmp_path / "patches.png", texture(1)).image
+    looks = {"a": look_at(texture(1)), "b": look_at(texture(2)), "c": look_at(texture(1)[::-1])}
+    one, other, again = (Record(name, scene, None, name) for name in looks)
+    found = find_leaks({"train": [one], "test": [other, again]}, "test", lambda record: looks[record.name])
+    assert [leak.measured.name for leak in found] == ["c"]

@@ -173,6 +173,15 @@ def test_a_card_with_digests_in_another_form_is_one_line(carded):
     assert "wanted entity_splits as {train: {images: N, sha256: ...}" in refusal(carded)
 
 
+def test_images_that_are_in_memory_are_not_read_again(root, monkeypatch):
+    add(root, "test/again", texture(0)[::-1])
+    domain = build_domain("pathology", root)
+    assert len(domain.dataset("all")) == 7  # by which they have been read
+    monkeypatch.delattr("domains.layouts.layout.read_image")
+    with pytest.raises(InputError, match="show nearly the same"):
+        check_data(domain, DomainSection(name="pathology", data=str(root)), SPLITS)
+
+
 def test_generated_scenes_have_no_files_to_look_at(capsys):
     check_data(build_domain("pathology", sample_count=5), DomainSection(name="pathology"), SPLITS)
     assert capsys.readouterr().out == ""
