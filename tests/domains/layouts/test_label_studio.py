@@ -114,7 +114,7 @@ def test_the_real_exports_read_as_far_as_they_are_outlines(build, real_data, tmp
             one = task["annotations"][0]["result"][0]
             file = task["data"]["image"].rpartition("/")[2].rpartition("=")[2]
             root.mkdir(exist_ok=True)
-            Image.new("L", (one["original_width"], one["original_height"])).save(root / file)
+            Image.new("L", (one["original_width"], one["original_height"])).save(root / file, format="PNG")
         (root / "export.json").write_text(json.dumps(tasks))
         layout = recognise(root)
         records, faults = layout.scan(root)
