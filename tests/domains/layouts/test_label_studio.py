@@ -106,15 +106,16 @@ def test_flawed_polygons_images_elsewhere_and_tasks_without_annotation_are_fault
 
 
 def test_the_real_exports_read_as_far_as_they_are_outlines(build, real_data, tmp_path):
-    """Their images are not there: grey ones of the declared size stand in."""
+    """Their images are not there: grey ones of the declared size stand in, with a suffix to their names."""
     source = real_data / "annotation_formats" / "label_studio"
     for name in ("data_polygons", "data"):
         root = tmp_path / name
         for task in (tasks := json.loads((source / f"{name}.json").read_text())):
             one = task["annotations"][0]["result"][0]
-            file = task["data"]["image"].rpartition("/")[2].rpartition("=")[2]
+            file = task["data"]["image"].rpartition("/")[2].rpartition("=")[2] + ".png"
+            task["data"]["image"] = file
             root.mkdir(exist_ok=True)
-            Image.new("L", (one["original_width"], one["original_height"])).save(root / file, format="PNG")
+            Image.new("L", (one["original_width"], one["original_height"])).save(root / file)
         (root / "export.json").write_text(json.dumps(tasks))
         layout = recognise(root)
         records, faults = layout.scan(root)
