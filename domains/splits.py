@@ -121,14 +121,15 @@ def with_groups(records: Sequence[Record], groups: Mapping[str, str]) -> tuple[l
         name = PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key
         keys = [(index, spelling(name)) for index, spelling in zip(indices, spellings, strict=True)]
         tried = [index.get(form, []) for index, full in keys for form in (full, PurePosixPath(full).name)]
-        candidates = next((records for records in tried if len(records) == 1), [])
+        candidates = next((some for some in tried if len({one.image for one in some}) == 1), [])  # tiles of a slide too
         if not candidates:
             unused.append(key)
-        elif found.setdefault(candidates[0].name, group) != group:
-            raise InputError(
-                f"{str(candidates[0].image)!r}: wanted one group, the table gives "
-                f"{found[candidates[0].name]!r} and {group!r}; keep one of the two rows"
-            )
+        for one in candidates:
+            if found.setdefault(one.name, group) != group:
+                raise InputError(
+                    f"{str(one.image)!r}: wanted one group, the table gives {found[one.name]!r} and {group!r}; "
+                    "keep one of the two rows"
+                )
     missing = [record.name for record in records if record.name not in found]
     if missing:
         raise InputError(
@@ -187,4 +188,4 @@ def _composed(name: str) -> str:
 
 
 def _has_suffix(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES | {".svs", ".ndpi", ".mrxs", ".scn"}

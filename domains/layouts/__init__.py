@@ -25,6 +25,7 @@ from domains.layouts.mvtec_ad import MvtecAd
 from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
 from domains.layouts.pannuke import PanNuke
 from domains.layouts.severstal import Severstal
+from domains.layouts.slides import Slides
 from domains.layouts.visa import Visa
 from domains.layouts.yolo_seg import YoloSeg
 
@@ -44,6 +45,7 @@ LAYOUTS: dict[str, Layout] = {
     "dagm": Dagm(),
     "kolektor": Kolektor(),
     "severstal": Severstal(),
+    "slides": Slides(),
     "coco": Coco(),
     "yolo_seg": YoloSeg(),
     "label_studio": LabelStudio(),

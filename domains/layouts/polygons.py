@@ -34,6 +34,12 @@ class Outline:
     holes: tuple[np.ndarray, ...] = ()
     label: str | None = None
 
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Outline) or self.label != other.label:
+            return False
+        pairs = (self.exteriors, other.exteriors), (self.holes, other.holes)
+        return all(len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs)) for mine, theirs in pairs)
+
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """(y0, x0, y1, x1) of the pixels that it can touch, ends exclusive."""

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 from scipy.io import savemat
 
@@ -33,7 +34,7 @@ def build() -> SimpleNamespace:
         yolo_seg=yolo_seg, label_studio=label_studio, label_studio_content=label_studio_content, cvat=cvat,
         cvat_content=cvat_content,
         monuseg=monuseg, pannuke=pannuke, nuinsseg=nuinsseg, cryonuseg=cryonuseg, consep=consep, lizard=lizard,
-        aperio=aperio,
+        aperio=aperio, slides=slides, qupath=qupath, slide=slide,
     )  # fmt: skip
 
 
@@ -237,6 +238,51 @@ def lizard(root: Path) -> Path:
         savemat(labels / f"{stem}.mat", truth)
         rows.append(f"{stem},{stem.partition('_')[0]},{i + 1}")
     (root / "Lizard_Labels" / "info.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+def slide(path: Path, height: int = 700, width: int = 1100) -> Path:
+    """A tiled TIFF of 0.5 micrometres per pixel whose colour says where: red y / 4, green x / 8."""
+    y, x = np.mgrid[:height, :width]
+    image = np.stack([y // 4, x // 8, np.full_like(x, 128)], axis=-1).astype(np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    resolution = (20_000, 20_000)  # per centimetre
+    tifffile.imwrite(path, image, tile=(256, 256), resolution=resolution, resolutionunit="CENTIMETER")
+    return path
+
+
+def lozenges(count: int = 12) -> list[list]:
+    """Rings of nuclei of 20 px across, on the left of a slide, closer and closer."""
+    return [[(x, y - 10), (x + 10, y), (x, y + 10), (x - 10, y), (x, y - 10)] for x, y in
+            ((30 + 40 * (i % 4), 30 + 40 * (i // 4)) for i in range(count))]  # fmt: skip
+
+
+def qupath(path: Path, rings: list, region: list | None = None, names: tuple[str, ...] = ("tumour", "immune")) -> Path:
+    """QuPath's GeoJSON: detections with a class in turn, and an annotated region."""
+
+    def feature(points: list, kind: str, name: str) -> dict:
+        properties = {"objectType": kind, "classification": {"name": name, "color": [1, 2, 3]}}
+        return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [points]}, "properties": properties}
+
+    features = [feature(points, "detection", names[i % len(names)]) for i, points in enumerate(rings)]
+    features += [feature(region, "annotation", "Region*")] if region else []
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    return path
+
+
+def slides(root: Path) -> Path:
+    """Three slides: QuPath with a region of 600 x 600 px, Aperio without, and a label TIFF."""
+    corners = [(0, 0), (600, 0), (600, 600), (0, 600), (0, 0)]
+    slide(root / "a.tif")
+    qupath(root / "a.geojson", lozenges(), corners)
+    slide(root / "TCGA-18-5592-01Z.tiff")
+    aperio(root / "annotations" / "TCGA-18-5592-01Z.xml", *lozenges(30))
+    slide(root / "c.tif")
+    ids = np.full((700, 1100), -1, np.int32)
+    ids[:512, :512] = 0
+    ids[10:20, 10:20], ids[500:520, 500:520] = 7, 9
+    tifffile.imwrite(root / "c.labels.tif", ids)
     return root
 
 

@@ -1,0 +1,267 @@
+"""Whole slides with annotations beside them, as tiles of what was annotated.
+
+`<slide>.svs` (or any other format that `open_scene` reads) with `<slide>.geojson` (QuPath), `<slide>.xml` (Aperio) or
+`<slide>.labels.tif` (ids), beside it or in a folder `annotations/`. Tiles lie on a grid of level 0. What was annotated:
+the regions that the annotations name; without any, the surroundings of each outline, as far as a typical outline is
+wide, for nobody says that the rest was looked at. Of a label TIFF everything that is not negative.
+"""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+
+from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
+from domains.errors import InputError
+from domains.layouts.aperio_xml import read_aperio
+from domains.layouts.drawing import same_size
+from domains.layouts.finding import files, printable
+from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.monuseg import patient
+from domains.layouts.polygons import Outline, draw, pixels
+from domains.layouts.qupath import read_qupath
+from domains.scenes import Viewed, open_scene, plain_view
+from domains.tiling import Window
+
+SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
+ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".labels.tif")
+TILE_PX = 512
+MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
+LEAST_LABELLED = 0.25  # share of a tile that must have been annotated; without regions an entity is enough
+COARSE_PX = 16  # side of a pixel of the map by which tiles are chosen
+_HEAD = 2**20
+STRATA = ("empty", "sparse", "medium", "dense")
+
+
+@dataclass(frozen=True)
+class SlideTile:
+    """outlines, regions: those that touch the window. reach_px: how far around outlines without regions is labelled,
+    None with regions. labels: the label TIFF, in place of all these.
+    """
+
+    window: Window
+    outlines: tuple[Outline, ...] = ()
+    regions: tuple[Outline, ...] = ()
+    reach_px: int | None = None
+    vocabulary: tuple[str, ...] = ()
+    labels: Path | None = None
+
+
+class Slides(Layout):
+    name = "slides"
+    entities = "one outlined object of a slide, or one id of its label TIFF; what was not annotated is unlabelled"
+    expects = (
+        "slides with <slide>.geojson (QuPath), <slide>.xml (Aperio) or <slide>.labels.tif beside or in annotations/"
+    )
+
+    def matches(self, root: Path) -> bool:
+        return bool(_pairs(root))
+
+    def listing(self, root: Path) -> Listing:
+        records, faults = [], []
+        for slide, annotation in _pairs(root):
+            try:
+                records += tiles_of(slide, annotation, faults)
+            except InputError as error:
+                faults.append(Fault(slide, str(error)))
+        return Listing(records, faults)
+
+    def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        window: Window = record.truth.window
+        scene = open_scene(record.image)
+        try:
+            image = np.ascontiguousarray(Viewed(scene, plain_view(scene)).read(*window))
+        finally:
+            scene.close()
+        faults: list[Fault] = []
+        truths = self.truths(record, image.shape[:2], faults)
+        return EntitySample(image, tuple(truths), Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m)), []
+
+    def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        tile: SlideTile = record.truth
+        if tile.labels is not None:
+            return [EntityMap.from_ids(_label_window(tile.labels, tile.window))]
+        found = draw(tile.outlines, tile.window, tile.vocabulary)
+        ids = np.where((found.ids == 0) & ~labelled(tile), UNLABELLED, found.ids)
+        return [EntityMap(ids, labels=found.labels, vocabulary=found.vocabulary)]
+
+
+def labelled(tile: SlideTile) -> np.ndarray:
+    """(H, W) bool: what somebody looked at."""
+    window = tile.window
+    seen = np.zeros((window.height, window.width), bool)
+    for region in tile.regions:
+        seen.flat[pixels(region, window)] = True
+    if tile.reach_px is not None:
+        for outline in tile.outlines:
+            y0, x0, y1, x1 = outline.box
+            top, left = max(y0 - tile.reach_px - window.y, 0), max(x0 - tile.reach_px - window.x, 0)
+            bottom, right = max(y1 + tile.reach_px - window.y, 0), max(x1 + tile.reach_px - window.x, 0)
+            seen[top:bottom, left:right] = True
+    return seen
+
+
+def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]:
+    """Up to `MOST_TILES` records of a slide, as many of each density of entities as there are (`balanced`).
+
+    Raises InputError: a slide or an annotation that cannot be read, points or boxes, nothing annotated.
+    """
+    scene = open_scene(slide)
+    shape, size_m = scene.shape, scene.pixel_size_m
+    scene.close()
+    if annotation.name.endswith(".labels.tif"):
+        tiles, counts = _label_tiles(slide, shape, annotation)
+    else:
+        tiles, counts = _outline_tiles(shape, *_read(annotation, faults))
+    if not tiles:
+        raise InputError(f"{str(annotation)!r}: wanted annotations on {slide.name!r}, none lies on it; check the pair")
+    name, group = printable(slide.stem), patient(slide.stem)
+    chosen = balanced(np.array(counts), MOST_TILES, name)
+    records = []
+    for i, stratum in sorted(chosen.items()):
+        window = tiles[i].window
+        place = f"{name}/y{window.y}_x{window.x}"
+        records.append(Record(place, slide, tiles[i], group, pixel_size_m=size_m, stratum=stratum))
+    return records
+
+
+def balanced(counts: np.ndarray, limit: int, seed: str) -> dict[int, str]:
+    """{index: stratum} of up to `limit` tiles: in turn one without entities, one of each third by their number.
+
+    counts: (T,) entities per tile. Within a stratum the order is that of hashes of `seed` and index.
+    """
+    known = np.sort(counts[counts > 0])
+    thirds = known[[len(known) // 3, 2 * len(known) // 3]] if len(known) else [0, 0]
+    strata = np.where(counts == 0, 0, 1 + np.searchsorted(thirds, counts, side="left"))
+    order = sorted(range(len(counts)), key=lambda i: blake2b(f"{seed} {i}".encode(), digest_size=8).digest())
+    queues = [[i for i in order if strata[i] == k] for k in range(len(STRATA))]
+    chosen: dict[int, str] = {}
+    while len(chosen) < limit and any(queues):
+        for k, queue in enumerate(queues):
+            if queue and len(chosen) < limit:
+                chosen[queue.pop(0)] = STRATA[k]
+    return chosen
+
+
+def _read(annotation: Path, faults: list[Fault]) -> tuple[list[Outline], list[Outline]]:
+    if annotation.suffix == ".xml":
+        return read_aperio(annotation, faults), []
+    return read_qupath(annotation, faults)
+
+
+def _outline_tiles(
+    shape: tuple[int, int], outlines: Sequence[Outline], regions: Sequence[Outline]
+) -> tuple[list[SlideTile], list[int]]:
+    """(tiles with enough annotated, entities whose centre lies in each)."""
+    boxes = np.array([one.box for one in outlines], np.int64).reshape(-1, 4)
+    reach = None if regions else int(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1))) if len(boxes) else 0
+    names = {one.label for one in outlines}
+    vocabulary = () if None in names else tuple(sorted(name for name in names if name))
+    coarse = _coarse(shape, boxes, regions, reach)
+    tiles, counts = [], []
+    for window in _grid(shape):
+        rows, columns = (
+            slice(start // COARSE_PX, -(-(start + length) // COARSE_PX))
+            for start, length in ((window.y, window.height), (window.x, window.width))
+        )
+        share = coarse[rows, columns].mean()
+        if share < (LEAST_LABELLED if regions else 1e-9):
+            continue
+        edge = reach or 0
+        touching = np.flatnonzero(
+            (boxes[:, 0] - edge < window.y + window.height) & (boxes[:, 2] + edge > window.y)
+            & (boxes[:, 1] - edge < window.x + window.width) & (boxes[:, 3] + edge > window.x)
+        )  # fmt: skip
+        centres = (boxes[touching, :2] + boxes[touching, 2:]) // 2 - [window.y, window.x]
+        count = int(((centres >= 0) & (centres < [window.height, window.width])).all(axis=1).sum())
+        if share < LEAST_LABELLED and not count:
+            continue
+        counts.append(count)
+        tiles.append(SlideTile(window, tuple(outlines[int(i)] for i in touching), tuple(regions), reach, vocabulary))
+    return tiles, counts
+
+
+def _coarse(shape: tuple[int, int], boxes: np.ndarray, regions: Sequence[Outline], reach: int | None) -> np.ndarray:
+    """(h, w) bool: what was annotated, in pixels of `COARSE_PX`."""
+    window = Window(0, 0, -(-shape[0] // COARSE_PX), -(-shape[1] // COARSE_PX))
+    seen = np.zeros((window.height, window.width), bool)
+    for region in regions:
+        small = Outline(
+            tuple(one / COARSE_PX for one in region.exteriors), tuple(one / COARSE_PX for one in region.holes)
+        )
+        seen.flat[pixels(small, window)] = True
+    if reach is not None:
+        for y0, x0, y1, x1 in boxes:
+            top, left = max(y0 - reach, 0) // COARSE_PX, max(x0 - reach, 0) // COARSE_PX
+            seen[top : max(-(-(y1 + reach) // COARSE_PX), 0), left : max(-(-(x1 + reach) // COARSE_PX), 0)] = True
+    return seen
+
+
+def _label_tiles(slide: Path, shape: tuple[int, int], path: Path) -> tuple[list[SlideTile], list[int]]:
+    """The label TIFF is read once, a tile at a time, to count."""
+    scene = open_scene(path)
+    size = scene.shape
+    scene.close()
+    same_size(slide, shape, path, size)
+    tiles, counts = [], []
+    for window in _grid(shape):
+        ids = _label_window(path, window)
+        if np.mean(ids >= 0) >= LEAST_LABELLED:
+            tiles.append(SlideTile(window, labels=path))
+            counts.append(len(np.unique(ids[ids > 0])))
+    return tiles, counts
+
+
+def _label_window(path: Path, window: Window) -> np.ndarray:
+    """(H, W) int64 ids. Raises InputError for anything but one channel of whole numbers."""
+    scene = open_scene(path)
+    try:
+        values = scene.read(*window)
+    finally:
+        scene.close()
+    if values.shape[2] != 1 or values.dtype.kind not in "iu":
+        raise InputError(
+            f"{str(path)!r}: wanted one channel of ids, got {values.shape[2]} of {values.dtype}; save ids as they are"
+        )
+    return np.maximum(values[..., 0].astype(np.int64), UNLABELLED)
+
+
+def _grid(shape: tuple[int, int]) -> list[Window]:
+    """Tiles side by side; those at the border end there."""
+    return [
+        Window(y, x, min(TILE_PX, shape[0] - y), min(TILE_PX, shape[1] - x))
+        for y in range(0, shape[0], TILE_PX)
+        for x in range(0, shape[1], TILE_PX)
+    ]
+
+
+def _pairs(root: Path) -> list[tuple[Path, Path]]:
+    """(slide, annotation) of the root and of its folder `slides/`; other files are nobody's concern."""
+    found = []
+    for folder in (root, root / "slides"):
+        for slide in files(folder, SLIDES):
+            if slide.name.endswith(".labels.tif"):
+                continue
+            places = (folder, root / "annotations", root)
+            candidates = (place / f"{slide.stem}{ending}" for place in places for ending in ANNOTATIONS)
+            annotation = next((path for path in candidates if path.is_file() and _of_pixels(path, slide)), None)
+            if annotation is not None:
+                found.append((slide, annotation))
+    return found
+
+
+def _of_pixels(annotation: Path, slide: Path) -> bool:
+    """A GeoJSON beside a plain TIFF may be a map's, in degrees or metres: it is QuPath's where it says `objectType`."""
+    if ".geojson" not in annotation.suffixes or slide.suffix.lower() not in (".tif", ".tiff"):
+        return True
+    try:
+        with gzip.open(annotation) if annotation.suffix == ".gz" else open(annotation, "rb") as file:
+            return b'"objectType"' in file.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return True  # damaged: reading it will say so

@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+
+from domains.dataset import open_folder
+from domains.errors import InputError
+from domains.layouts import recognise
+from domains.layouts.slides import STRATA, Slides, balanced, tiles_of
+
+
+def of(records, slide: str) -> list:
+    return [record for record in records if record.image.stem == slide]
+
+
+def test_tiles_lie_in_the_region_and_beyond_it_nothing_is_labelled(build, tmp_path):
+    records, faults = Slides().scan(build.slides(tmp_path))
+    assert not faults and {record.pixel_size_m for record in records} == {0.5e-6}
+    first = of(records, "a")
+    assert [record.name for record in first] == ["a/y0_x0", "a/y512_x0"]  # of the others less than a quarter lies in it
+    sample = Slides().read(first[0])
+    assert sample.image.shape == (512, 512, 3) and (sample.image[100, 80] == (25, 10, 128)).all()
+    assert sample.truth.count == 12 and sample.truth.labelled.all()
+    assert {sample.truth.vocabulary[i] for i in sample.truth.labels} == {"tumour", "immune"}
+    assert np.median(sample.truth.areas) == pytest.approx(200, abs=10)
+
+
+def test_the_edge_of_a_region_is_the_edge_of_the_labels(build, tmp_path):
+    root = build.slides(tmp_path)
+    region = [(0, 0), (700, 0), (700, 700), (0, 700)]
+    build.qupath(root / "a.geojson", [[(600, 20), (610, 30), (600, 40), (590, 30)]], region)
+    tiles = {record.name: Slides().read(record) for record in of(Slides().scan(root).records, "a")}
+    assert set(tiles) == {"a/y0_x0", "a/y0_x512", "a/y512_x0", "a/y512_x512"}
+    right = tiles["a/y0_x512"]
+    assert right.truth.count == 1 and right.place.x == 512
+    assert right.truth.labelled[:, :188].all() and not right.truth.labelled[:, 189:].any()
+
+
+def test_without_regions_only_the_surroundings_of_outlines_are_labelled(build, tmp_path):
+    records = of(Slides().scan(build.slides(tmp_path)).records, "TCGA-18-5592-01Z")
+    assert {record.group for record in records} == {"TCGA-18-5592"}
+    truth = Slides().read(records[0]).truth
+    assert truth.count == 30 and truth.labels is None
+    assert truth.labelled[:300, :170].all() and not truth.labelled[:, 200:].any()
+
+
+def test_a_label_tiff_is_read_by_windows_and_negative_is_unlabelled(build, tmp_path):
+    records = of(Slides().scan(build.slides(tmp_path)).records, "c")
+    assert [record.name for record in records] == ["c/y0_x0"]
+    truth = Slides().read(records[0]).truth
+    assert truth.areas.tolist() == [100, 144] and truth.labelled.all()
+
+
+def test_tiles_of_every_density_come_in_turn() -> None:
+    counts = np.r_[np.zeros(80, int), np.full(10, 2), np.full(6, 20), np.full(4, 100)]
+    chosen = balanced(counts, 16, "slide")
+    assert len(chosen) == 16 and chosen == balanced(counts, 16, "slide") != balanced(counts, 16, "other")
+    strata = [list(chosen.values()).count(name) for name in STRATA]
+    assert strata[0] == 4 or strata[0] == 5
+    assert np.mean(counts[list(chosen)] > 0) >= 0.6 > np.mean(counts > 0)
+    assert len(balanced(counts, 1000, "slide")) == 100
+    assert set(balanced(np.zeros(5, int), 3, "a").values()) == {"empty"}
+
+
+def test_a_table_of_patients_names_slides(build, tmp_path):
+    root = build.slides(tmp_path)
+    (root / "groups.csv").write_text("file,group\na.tif,patient 1\nc,patient 1\nTCGA-18-5592-01Z.tiff,patient 2\n")
+    groups = {record.image.stem: record.group for record in open_folder(root).records}
+    assert groups == {"a": "patient 1", "c": "patient 1", "TCGA-18-5592-01Z": "patient 2"}
+
+
+def test_points_boxes_and_annotations_elsewhere_are_told_with_the_slide(build, tmp_path):
+    slide = build.slide(tmp_path / "a.tif")
+    with pytest.raises(InputError, match="bounding boxes"):
+        tiles_of(slide, build.qupath(tmp_path / "a.geojson", [[(0, 0), (9, 0), (9, 9), (0, 9)]]), [])
+    with pytest.raises(InputError, match="none lies on it"):
+        tiles_of(slide, build.qupath(tmp_path / "a.geojson", [[(5000, 0), (5009, 9), (5000, 9)]]), [])
+    tifffile.imwrite(tmp_path / "a.labels.tif", np.zeros((5, 5), np.uint16))
+    with pytest.raises(InputError, match="got 5 x 5"):
+        tiles_of(slide, tmp_path / "a.labels.tif", [])
+    faults = Slides().scan(tmp_path).faults
+    assert len(faults) == 1 and faults[0].path == slide
+
+
+def test_a_map_with_its_vectors_is_no_slide(build, tmp_path):
+    build.slide(tmp_path / "field.tif")
+    (tmp_path / "field.geojson").write_text('{"type": "FeatureCollection", "features": []}')
+    assert not Slides().matches(tmp_path)
+    build.qupath(tmp_path / "field.geojson", [[(0, 0), (9, 2), (3, 9)]])
+    assert recognise(tmp_path).name == "slides"
+
+
+def test_a_real_slide_with_drawn_annotations_gives_its_pixels(build, entity_data, tmp_path):
+    (tmp_path / "small_HE.svs").symlink_to(entity_data / "slides" / "small_HE.svs")
+    build.qupath(tmp_path / "small_HE.geojson", [[(900, 1000), (915, 1010), (900, 1020), (890, 1010)]])
+    folder = open_folder(tmp_path)
+    sample = folder.dataset("all")[0]
+    assert sample.truth.count == 1 and sample.place.pixel_size_m == pytest.approx(0.499e-6)
+    assert sample.image.std() > 20
