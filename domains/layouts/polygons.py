@@ -37,8 +37,8 @@ class Outline:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Outline) or self.label != other.label:
             return False
-        rings = (*self.exteriors, None, *self.holes), (*other.exteriors, None, *other.holes)
-        return len(rings[0]) == len(rings[1]) and all(map(np.array_equal, *rings))
+        pairs = (self.exteriors, other.exteriors), (self.holes, other.holes)
+        return all(len(mine) == len(theirs) and all(map(np.array_equal, mine, theirs)) for mine, theirs in pairs)
 
     @cached_property
     def box(self) -> tuple[int, int, int, int]:

@@ -183,7 +183,7 @@ def _outline_tiles(
         if share < LEAST_LABELLED and not count:
             continue
         counts.append(count)
-        tiles.append(SlideTile(window, tuple(outlines[i] for i in touching), tuple(regions), reach, vocabulary))
+        tiles.append(SlideTile(window, tuple(outlines[int(i)] for i in touching), tuple(regions), reach, vocabulary))
     return tiles, counts
 
 
