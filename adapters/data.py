@@ -68,7 +68,7 @@ class EntityDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         return self._loader(self.val, rounds=False) if self.val is not None else []
 
-    def _loader(self, crops: TrainCrops, rounds: bool = True) -> DataLoader[Any]:
+    def _loader(self, crops: TrainCrops | Mixture, rounds: bool = True) -> DataLoader[Any]:
         return DataLoader(
             crops,
             self.batch_size,

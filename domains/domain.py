@@ -65,7 +65,7 @@ class Domain(Protocol):
         """For training only."""
         ...
 
-    def rehearsal(self, size_px: int) -> Dataset[EntitySample] | None:
+    def rehearsal(self, size_px: int) -> ProceduralScenes | None:
         """Generated scenes of that side to mix into training against forgetting, where there are any."""
         ...
 

@@ -58,26 +58,25 @@ def check_card(card: Card, domain: Domain, section: DomainSection, splits: Seque
 def refuse_split(
     card: Card, domain: Domain, section: DomainSection, split: str, found: SplitContent, own: bool
 ) -> None:
-    """Raises InputError, but where the card was found by the folder's name only, and is of other images, prints it."""
+    """Raises InputError; prints a note instead where the card is a shipped one, found by the folder's name alone."""
     root, stated = Path(section.data), card.splits[split]
     everything = found if split == "all" else content(root, records_of(domain, "all"))
     if everything == card.splits.get("all"):
-        raise InputError(
-            f"domain.data {section.data!r} holds the images of the data card {str(card.path)!r}, but {split} is "
-            f"another share of them ({found.images} images, the card has {stated.images}); give the card's groups by "
-            f"domain.groups=FILE, leave domain.fractions as it was, or go on with domain.card=ignore"
+        fact = (
+            f"the images are those of the data card {str(card.path)!r}, but {split} is another share of them "
+            f"({found.images} images, the card has {stated.images})"
         )
-    fact = (
-        f"{split} is not what the data card {str(card.path)!r} states: {found.images} images with SHA-256 "
-        f"{found.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
-    )
+        answer = "give the card's groups by domain.groups=FILE, leave domain.fractions as it was"
+    else:
+        fact = (
+            f"{split} is not what the data card {str(card.path)!r} states: {found.images} images with SHA-256 "
+            f"{found.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
+        )
+        answer = f"restore the images, draft the card again by `python cli.py domains card {section.data} --overwrite`"
     if not own:
-        print(f"note: {fact}; figures here do not compare with those on the card's images")
+        print(f"note: {fact}; figures here do not compare with those on the card's split")
         return
-    raise InputError(
-        f"domain.data {section.data!r}: {fact}; restore the images, draft the card again by `python cli.py domains "
-        f"card {section.data} --overwrite`, or go on with domain.card=ignore"
-    )
+    raise InputError(f"domain.data {section.data!r}: {fact}; {answer}, or go on with domain.card=ignore")
 
 
 def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:

@@ -51,7 +51,7 @@ class ParquetTable:
         self._write(prediction.measures(), place)
 
     def _write(self, entities: Iterable[Measure], place: Place) -> None:
-        import pyarrow as pa
+        import pyarrow as pa  # type: ignore[import-not-found]
 
         schema = self._open().schema
         remaining = iter(entities)
@@ -62,8 +62,8 @@ class ParquetTable:
 
     def _open(self) -> Any:
         if self._writer is None:
-            import pyarrow as pa
-            import pyarrow.parquet as parquet
+            import pyarrow as pa  # type: ignore[import-not-found]
+            import pyarrow.parquet as parquet  # type: ignore[import-not-found]
 
             schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(COLUMNS, TYPES, strict=True)])
             path = self._stack.enter_context(atomic_path(self.destination.path(self.file(""))))

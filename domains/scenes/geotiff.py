@@ -41,8 +41,8 @@ class GeoScene:
     def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
         if not has_rasterio():
             raise InputError(f"{str(path)!r} wants rasterio; {INSTALL}")
-        import rasterio
-        from rasterio.errors import RasterioError
+        import rasterio  # type: ignore[import-not-found]
+        from rasterio.errors import RasterioError  # type: ignore[import-not-found]
 
         self.path = path
         self._env = {"GDAL_CACHEMAX": CACHE_MIB, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "NUM_THREADS": 1}
@@ -78,9 +78,9 @@ class GeoScene:
         return tuple((one.height, one.width) for one in self._open)
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        import rasterio
-        from rasterio.errors import RasterioError
-        from rasterio.windows import Window
+        import rasterio  # type: ignore[import-not-found]
+        from rasterio.errors import RasterioError  # type: ignore[import-not-found]
+        from rasterio.windows import Window  # type: ignore[import-not-found]
 
         check_level(level, self.levels)
         inside, (rows, columns) = clipped(y, x, height, width, self.levels[level])

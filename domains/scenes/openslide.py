@@ -39,8 +39,8 @@ class OpenSlideScene:
 
         self.path = path
         try:
-            self.slide = openslide.OpenSlide(path)
-        except (openslide.OpenSlideError, OSError) as error:
+            self.slide = openslide.OpenSlide(path)  # type: ignore[attr-defined]
+        except (openslide.OpenSlideError, OSError) as error:  # type: ignore[attr-defined]
             raise InputError(
                 f"{str(path)!r}: wanted a slide, OpenSlide says: {error}; copy it again, or convert it to OME-TIFF"
             ) from error
@@ -61,7 +61,7 @@ class OpenSlideScene:
         corner = round(columns.start * each[1]), round(rows.start * each[0])  # always of level 0
         try:
             image = self.slide.read_region(corner, level, (columns.stop - columns.start, rows.stop - rows.start))
-        except openslide.OpenSlideError as error:
+        except openslide.OpenSlideError as error:  # type: ignore[attr-defined]
             raise InputError(f"{str(self.path)!r}: OpenSlide says: {error}; copy it again") from error
         rgba = np.asarray(image)
         result[inside] = np.where(rgba[..., 3:] > 0, rgba[..., :3], 255)

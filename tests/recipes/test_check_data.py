@@ -144,7 +144,7 @@ def test_another_split_of_the_same_images_is_told_as_that(carded, tmp_path):
         (path / "train").rename(path / "first")  # no split by name any more
     assert main(["domains", "card", str(carded), "--overwrite"]) == 0
     line = refusal(carded, fractions=(0.3, 0.3, 0.4))
-    assert "holds the images of the data card" in line and "domain.groups=FILE" in line
+    assert "the images are those of the data card" in line and "domain.groups=FILE" in line
 
 
 def test_fewer_training_images_are_still_those_of_the_card(carded, capsys):
