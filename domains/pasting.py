@@ -74,8 +74,7 @@ def blend(image: np.ndarray, patch: np.ndarray, mask: np.ndarray, place: tuple[s
     """The image with the patch's gradients inside the mask, widened by the margin, and its own light around it."""
     source, region = image.copy(), np.zeros(image.shape[:2], np.uint8)
     source[place] = patch
-    wider = np.asarray(binary_dilation(mask, np.ones((3, 3), bool), MARGIN_PX))
-    region[place][wider] = 255
+    region[place] = np.where(binary_dilation(mask, np.ones((3, 3), bool), MARGIN_PX), 255, 0)
     left, top, width, height = cv2.boundingRect(region)
     centre = (left + width // 2, top + height // 2)  # of the mask's bounding box, which is what OpenCV moves there
     return cv2.seamlessClone(source, np.ascontiguousarray(image), region, centre, cv2.NORMAL_CLONE)
