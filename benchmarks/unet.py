@@ -39,6 +39,8 @@ class NoBackbone(nn.Module):
 class UNetDecoder(Decoder):
     """The U-Net, its output channels the fields; the thresholds of its decode are those of `Dense`."""
 
+    fields = FIELDS
+
     def __init__(self, options: Dense) -> None:
         super().__init__()
         self.options = options
