@@ -102,7 +102,7 @@ def tile_outputs(
     rng = np.random.default_rng(0)
     images, truths, scenes = [], [], []
     for i in sorted({round(i) for i in np.linspace(0, len(samples) - 1, count)}):
-        sample = resize_sample(samples[i], contract.scale)
+        sample = resize_sample(samples[i], contract.factor_of(samples[i]))
         height, width = sample.image.shape[:2]
         cut = windows(height, width, contract.tile_px, 0)
         for chosen in rng.permutation(len(cut))[: math.ceil(tiles / count)]:

@@ -38,6 +38,7 @@ class EntityDataModule(L.LightningDataModule):
         paste_share: float = 0.0,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
+        pixel_size_m: float | None = None,
     ) -> None:
         super().__init__()
         self.batch_size = batch_size
@@ -50,6 +51,7 @@ class EntityDataModule(L.LightningDataModule):
             augmentation,
             seed=seed,
             scale=scale,
+            pixel_size_m=pixel_size_m,
             balance=balance,
             paste_share=paste_share,
             length=length,
@@ -60,7 +62,8 @@ class EntityDataModule(L.LightningDataModule):
         self.val = None
         if val is not None and len(val):
             length = min(val_crops, 4 * len(val))
-            self.val = TrainCrops(val, crop_px, None, seed=seed, scale=scale, scale_range=(1, 1), length=length)
+            scales: Any = {"scale": scale, "pixel_size_m": pixel_size_m, "scale_range": (1, 1)}
+            self.val = TrainCrops(val, crop_px, None, seed=seed, length=length, **scales)
 
     def train_dataloader(self) -> DataLoader[Any]:
         return self._loader(self.train)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from adapters.segmenter import EntitySegmenter
-from domains.entities import EntityMap
+from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.normalisers import build_normaliser, normalised
@@ -88,6 +88,14 @@ class InputContract:
                 "wrong size by --pixel-size"
             )
         return factor
+
+    def factor_of(self, sample: EntitySample) -> float:
+        """The same of a labelled image, which is taken to be of the adapter's pixel size where it doesn't say."""
+        return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
+
+    def photograph(self, sample: EntitySample) -> Photograph:
+        """A labelled image as a scene, of the adapter's pixel size where it doesn't say."""
+        return Photograph(sample.image, sample.place.pixel_size_m or self.pixel_size_m)
 
 
 Wanted = Callable[[Window], bool]
@@ -203,8 +211,7 @@ def measure(
     records = getattr(samples, "records", None)
     for i, sample in enumerate(samples):
         record = records[i] if records else None
-        scene = Photograph(sample.image, sample.place.pixel_size_m or contract.pixel_size_m)
-        prediction = segment(segmenter, scene, contract)
+        prediction = segment(segmenter, contract.photograph(sample), contract)
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
         found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)

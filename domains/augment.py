@@ -47,7 +47,8 @@ class TrainCrops(Dataset[EntitySample]):
     So worker processes, their number, and a resumed run give the same crops. Crop `index` shows image
     `order[index % len(dataset)]`, in an order drawn anew for every pass: batches need no shuffling sampler.
 
-    scale: constant resizing of the images before anything else (2.0 enlarges small nuclei).
+    scale: constant resizing of the images before anything else (2.0 enlarges small nuclei). pixel_size_m: images that
+        know their pixel size are brought to this one first.
     scale_range: the crop's own zoom, drawn log-uniformly; above 1 entities look larger.
     entity_share: share of crops placed to hold at least one pixel of an entity drawn at random (of an image that
         has any); the rest lie anywhere.
@@ -69,6 +70,7 @@ class TrainCrops(Dataset[EntitySample]):
         epoch: int = 0,
         length: int | None = None,
         scale: float = 1.0,
+        pixel_size_m: float | None = None,
         scale_range: tuple[float, float] = (0.7, 1.4),
         entity_share: float = 0.8,
         balance: float | None = None,
@@ -81,7 +83,7 @@ class TrainCrops(Dataset[EntitySample]):
         looked = balance is not None or paste_share > 0
         self._filled, self._empty = with_and_without(dataset) if looked else (np.zeros(0, int), np.zeros(0, int))
         self.length = len(dataset) if length is None else length
-        self._decoded = DecodedCache(dataset, scale, cache_bytes)
+        self._decoded = DecodedCache(dataset, scale, cache_bytes, pixel_size_m)
         self._epoch = torch.tensor(epoch).share_memory_()  # shared, so that workers that outlive an epoch see the next
 
     @property

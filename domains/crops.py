@@ -38,11 +38,12 @@ class Decoded:
 class DecodedCache:
     """The images of a dataset, decoded and scaled once, and kept, first come first kept, until `limit` bytes are full.
 
+    pixel_size_m: images of a known pixel size are brought to this one before `scale`.
     Every pass visits all images in another order: dropping the least recently used would drop what comes next.
     """
 
-    def __init__(self, dataset: Samples, scale: float, limit: int) -> None:
-        self.dataset, self.scale, self.limit = dataset, scale, limit
+    def __init__(self, dataset: Samples, scale: float, limit: int, pixel_size_m: float | None = None) -> None:
+        self.dataset, self.scale, self.limit, self.pixel_size_m = dataset, scale, limit, pixel_size_m
         self._kept: dict[int, Decoded] = {}
         self._bytes = 0
 
@@ -63,9 +64,12 @@ class DecodedCache:
         return {**self.__dict__, "_kept": {}, "_bytes": 0}
 
     def _decode(self, index: int) -> Decoded:
-        sample = resize_sample(self.dataset[index], self.scale)
+        sample = self.dataset[index]
+        own = sample.place.pixel_size_m
+        scale = self.scale if own is None or self.pixel_size_m is None else self.scale * own / self.pixel_size_m
+        sample = resize_sample(sample, scale)
         ids = tuple(truth.ids for truth in sample.truths)
-        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, self.scale)
+        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, scale)
 
 
 def entity_boxes(ids: np.ndarray) -> np.ndarray:

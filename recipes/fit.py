@@ -29,7 +29,6 @@ from domains.layouts.layout import SPLITS
 from domains.metrics import MetricSet
 from domains.normalisers import Normalised, fit_normaliser
 from domains.overlay import contact_sheet, overlay
-from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.check_data import check_data
@@ -61,11 +60,11 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     contract = contract_of(recipe, pixel_size(train), stain)
 
     before = measured("before", segmenter, test, domain, contract)
-    shown = {i: segment(segmenter, Photograph(test[i].image), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
+    shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
     module = module_of(recipe, segmenter)
     learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]
-    data = data_of(recipe, domain, learnt, watched)
+    data = data_of(recipe, domain, learnt, watched, pixel_size_m=contract.pixel_size_m)
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
@@ -115,7 +114,13 @@ def open_run(run: Path, recipe: Recipe, resume: bool) -> Path | None:
 
 
 def data_of(
-    recipe: Recipe, domain: Domain, train: Any, val: Any, round_steps: int | None = None, val_crops: int = 64
+    recipe: Recipe,
+    domain: Domain,
+    train: Any,
+    val: Any,
+    round_steps: int | None = None,
+    val_crops: int = 64,
+    pixel_size_m: float | None = None,
 ) -> EntityDataModule:
     """The crops that a recipe is fitted on; round_steps: None for the recipe's `validate_every`."""
     options, seen = recipe.train, recipe.domain
@@ -134,6 +139,7 @@ def data_of(
         paste_share=seen.paste_share,
         rehearsal=domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None,
         rehearsal_share=options.rehearsal,
+        pixel_size_m=pixel_size_m,
     )
 
 
@@ -206,7 +212,7 @@ def preview(
     rows = []
     for i, then in before.items():
         sample = test[i]
-        now = segment(segmenter, Photograph(sample.image), contract)
+        now = segment(segmenter, contract.photograph(sample), contract)
         shown = [("truth", sample.truth), ("before", then), ("after", now)]
         pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in shown]
         rows.append([(sample.place.scene, sample.image), *pictures])

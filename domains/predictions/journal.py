@@ -32,11 +32,14 @@ class Record:
 
     @property
     def ids(self) -> np.ndarray:
+        if not self.packed:
+            return np.zeros(self.shape, np.int32)
         return np.frombuffer(zlib.decompress(self.packed), np.int32).reshape(self.shape)
 
 
 def pack(ids: np.ndarray) -> bytes:
-    return zlib.compress(np.ascontiguousarray(ids, np.int32).tobytes(), 1)
+    """Nothing for a tile without an entity."""
+    return b"" if not ids.any() else zlib.compress(np.ascontiguousarray(ids, np.int32).tobytes(), 1)
 
 
 class Journal:

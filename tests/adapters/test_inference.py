@@ -12,7 +12,7 @@ from skimage.measure import label
 from torch import nn
 
 from adapters.inference import InputContract, segment, segment_into
-from domains.entities import EntityMap
+from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 from domains.resize import resize_image
 from domains.scenes import Photograph, Viewed, open_scene, plain_view
@@ -79,6 +79,16 @@ def test_an_unknown_pixel_size_is_refused_where_the_adapter_needs_one():
     assert segment(Threshold(), Photograph(discs()), InputContract()).count > 5
     with pytest.raises(InputError, match="between"):
         segment(Threshold(), Photograph(discs(), 1.0), InputContract(pixel_size_m=0.25e-6))
+
+
+def test_labelled_images_are_taken_to_be_of_the_adapters_size_where_they_do_not_say():
+    image = discs()
+    truth = EntityMap(np.zeros(image.shape[:2], np.int32))
+    contract = InputContract(scale=2.0, pixel_size_m=0.5e-6)
+    known, unknown = (EntitySample(image, (truth,), Place("a", pixel_size_m=size)) for size in (0.25e-6, None))
+    assert contract.factor_of(known) == 1.0 and contract.factor_of(unknown) == 2.0
+    assert contract.photograph(known).pixel_size_m == 0.25e-6
+    assert contract.photograph(unknown).pixel_size_m == 0.5e-6
 
 
 @pytest.mark.parametrize("size", [float("nan"), -1.0, 0, "0.25", 1e9])

@@ -421,3 +421,16 @@ def test_a_balanced_crop_takes_an_annotator_who_saw_the_entity():
     one = scenes(1, 0)[0]
     both = EntitySample(one.image, (EntityMap(np.zeros_like(one.truth.ids)), one.truth), one.place)
     assert all(crop.truth.count for crop in TrainCrops([both], 32, length=10, balance=1.0))
+
+
+def test_images_of_several_pixel_sizes_are_brought_to_one():
+    ids = np.zeros((60, 60), np.int32)
+    ids[20:40, 20:40] = 1
+    image = np.repeat((ids * 200).astype(np.uint8)[..., None], 3, axis=2)
+    samples = [
+        EntitySample(image, (EntityMap(ids),), Place("a", pixel_size_m=size)) for size in (0.5e-6, 0.25e-6, None)
+    ]
+    crops = TrainCrops(samples, 64, None, pixel_size_m=0.5e-6, scale=2.0, scale_range=(1, 1))
+    sides = [crops._decoded[i].image.shape[0] for i in range(3)]
+    assert sides == [120, 60, 120]
+    assert [crops._decoded[i].place.pixel_size_m for i in range(2)] == pytest.approx([0.25e-6] * 2)
