@@ -11,7 +11,7 @@ from zarr.codecs import BloscCodec
 from domains.tiling import Window
 
 CHUNK_PX = 512
-MOST_OPEN = 32  # chunks of 2 MiB that are held before they are written
+MOST_OPEN = 8  # chunks of 2 MiB that are held before they are written
 
 
 class Canvas:
