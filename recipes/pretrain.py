@@ -12,6 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from transformers import Dinov2Config
 
+from adapters.backbones.backbone import Backbone
 from adapters.backbones.build import build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
@@ -84,6 +85,7 @@ def build(recipe: PretrainRecipe) -> EntitySegmenter:
         backbone = Dinov2Backbone(Dinov2Backbone.randomised(config_of(recipe)), name="pretraining", taps=vit.taps)
     else:
         backbone = build_backbone(BackboneOptions(vit.start, taps=vit.taps))
+        check_architecture(recipe, backbone)
         for parameter in backbone.used_parameters().values():
             parameter.requires_grad_(vit.learns)
     decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
@@ -91,6 +93,17 @@ def build(recipe: PretrainRecipe) -> EntitySegmenter:
     if vit.start is not None:
         warm_start(built, locate(vit.start, None)[0])
     return EntitySegmenter(backbone, built)
+
+
+def check_architecture(recipe: PretrainRecipe, backbone: Backbone) -> None:
+    """Raises InputError where the base to go on from is not what the recipe says."""
+    vit = recipe.vit
+    found = {"width": backbone.dim, "layers": backbone.depth, "patch_px": backbone.stride}
+    for name, value in found.items():
+        if value != getattr(vit, name):
+            raise InputError(
+                f"vit.start {vit.start!r} has {name} {value}; vit.{name} is {getattr(vit, name)}: set it to {value}"
+            )
 
 
 def config_of(recipe: PretrainRecipe) -> Dinov2Config:

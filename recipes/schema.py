@@ -243,6 +243,8 @@ class VitSection(Options):
     def _fits(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"width is {self.width}; wanted a multiple of heads, which is {self.heads}")
+        if self.start is None and not self.learns:
+            raise ValueError("learns is false, but there is no base to go on from; name one by start")
         if max(self.taps) > self.layers:
             raise ValueError(f"taps end at {max(self.taps)}; wanted at most layers, which is {self.layers}")
         return self
