@@ -35,6 +35,7 @@ def main(
     budget: Annotated[list[str] | None, typer.Option(help="of time, steps, minutes; the first two by default")] = None,
     seconds: Annotated[float | None, typer.Option(help="CPU-seconds of fitting, instead of the set's")] = None,
     steps: Annotated[int | None, typer.Option(help="optimiser steps, instead of the set's")] = None,
+    images: Annotated[int | None, typer.Option(help="fit on this many training images; all by default", min=1)] = None,
     out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "results",
     shard: Annotated[str, typer.Option(help="i/n: every n-th job, from the i-th")] = "0/1",
     table: Annotated[bool, typer.Option("--table", help="write the table of the results, and run nothing")] = False,
@@ -53,7 +54,7 @@ def main(
     if data is None or not data.is_dir():
         raise typer.BadParameter(f"wanted the folder that holds {', '.join(SETS)}, got {data}", param_hint="--data")
     budgets = budget or ("time", "steps")
-    every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps))
+    every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps, images))
     first, count = map(int, shard.split("/"))
     sys.exit(run_all(every[first::count], data, out))
 

@@ -71,6 +71,7 @@ def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
         "seed": job.seed,
         "seconds_limit": job.seconds if job.budget in ("time", "minutes") else None,
         "steps_limit": job.steps if job.budget == "steps" else None,
+        "images_limit": job.images,
         **result,
         "images": len(test),  # type: ignore[arg-type]
         "groups": len({record.group for record in test.records}),  # type: ignore[attr-defined]
@@ -109,6 +110,8 @@ def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
     overrides.append("domain.symmetries=1")  # networks are compared by one view of each tile
     overrides += METHODS[job.method]
+    if job.images is not None:
+        overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"
     if groups.is_file():
         overrides.append(f"domain.groups={groups}")

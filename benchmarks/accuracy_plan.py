@@ -64,10 +64,13 @@ class Job:
     seed: int
     seconds: float
     steps: int
+    images: int | None = None
+    """Training images, the first of each group before the second of any; None for all."""
 
     @property
     def name(self) -> str:
-        return f"{self.set}-{self.method}-{self.budget}-{self.seed}"
+        few = "" if self.images is None else f"-{self.images}img"
+        return f"{self.set}-{self.method}-{self.budget}-{self.seed}{few}"
 
 
 def jobs(
@@ -77,6 +80,7 @@ def jobs(
     budgets: Sequence[str] = ("time", "steps"),
     seconds: float | None = None,
     steps: int | None = None,
+    images: int | None = None,
 ) -> Iterator[Job]:
     """Those that give a table early first: seed 0 of everything, then the others."""
     for seed in seeds or range(max(len(SETS[name].seeds) for name in sets)):
@@ -89,7 +93,7 @@ def jobs(
                     if own is None or (method == "base" and seed):
                         continue
                     limit = MINUTES if own == "minutes" else SETS[name].seconds
-                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps)
+                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps, images)
 
 
 def budget_of(method: str, budget: str) -> str | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -73,20 +73,27 @@ def render(results: Sequence[dict[str, Any]]) -> str:
         if len({result["split"] for result in own}) > 1:
             raise InputError(f"results of {name} saw different test images; remove the older ones and run them again")
         parts.append(
-            f"## {name}\n\n{one['train_images']} training images; tested on {one['images']} images in "
-            f"{one['groups']} groups with {one['entities']} entities.\n"
+            f"## {name}\n\n{max(result['train_images'] for result in own)} training images; tested on "
+            f"{one['images']} images in {one['groups']} groups with {one['entities']} entities.\n"
         )
-        for budget, words in WORDS.items():
-            rows = rows_of(own, budget)
-            fitted = [result for result in rows if result["budget"] == budget and result["method"] not in UNFITTED]
-            if not fitted:
-                continue
-            limits = {(result["seconds_limit"], result["steps_limit"]) for result in fitted}
-            if len(limits) > 1:
-                raise InputError(f"results of {name} had several budgets; remove the odd ones and run them again")
-            limit = f"{fitted[0]['steps_limit']} steps" if budget == "steps" else f"{fitted[0]['seconds_limit']:g} s"
-            parts.append(f"At {words} ({limit}):\n\n{budget_table(rows, SETS[name].columns)}\n")
+        limits = sorted({result.get("images_limit") for result in own}, key=lambda limit: (limit is not None, limit))
+        parts += [part for images in limits for part in budget_parts(name, own, images)]
     return "\n".join(parts)
+
+
+def budget_parts(name: str, results: Sequence[dict[str, Any]], images: int | None) -> Iterator[str]:
+    """A sentence and a table for each budget that has fits on this many training images, None for all of them."""
+    for budget, words in WORDS.items():
+        rows = rows_of([one for one in results if one["method"] == "base" or one.get("images_limit") == images], budget)
+        fitted = [one for one in rows if one["budget"] == budget and one["method"] not in UNFITTED]
+        if not fitted:
+            continue
+        limits = {(one["seconds_limit"], one["steps_limit"]) for one in fitted}
+        if len(limits) > 1:
+            raise InputError(f"results of {name} had several budgets; remove the odd ones and run them again")
+        limit = f"{fitted[0]['steps_limit']} steps" if budget == "steps" else f"{fitted[0]['seconds_limit']:g} s"
+        start = "At" if images is None else f"From {images} training images, at"
+        yield f"{start} {words} ({limit}):\n\n{budget_table(rows, SETS[name].columns)}\n"
 
 
 def rows_of(results: Iterable[dict[str, Any]], budget: str) -> list[dict[str, Any]]:

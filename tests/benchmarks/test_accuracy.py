@@ -81,6 +81,17 @@ def test_a_job_leaves_one_file_and_is_not_done_twice(
     assert "| MONAI U-Net from scratch |" in (tmp_path / "accuracy.md").read_text()
 
 
+def test_fits_on_few_images_have_a_file_and_a_table_of_their_own(tmp_path: Path) -> None:
+    (job,) = jobs(["dsb2018_he"], ["unet"], seeds=[0], budgets=["time"], images=5)
+    assert job.name == "dsb2018_he-unet-time-0-5img"
+    assert recipe_of(job, tmp_path).domain.max_images == 5
+    few = {**result_of("unet", 0, 0.35), "images_limit": 5, "train_images": 5}
+    text = render([{**result_of("unet", 0, 0.5), "train_images": 43}, few, result_of("base", 0, 0.2, "none")])
+    whole, five = text.split("From 5 training images")
+    assert "43 training images" in whole and "**.500**" in whole and ".350" not in whole
+    assert "**.350**" in five and "base as it comes" in five and ".500" not in five
+
+
 def test_a_job_that_fails_is_counted_and_leaves_no_file(tmp_path: Path) -> None:
     job = Job("dsb2018_he", "unet", "steps", 0, seconds=1, steps=1)
     assert run_all([job], tmp_path, tmp_path / "results") == 1
