@@ -37,12 +37,12 @@ def method_of(recipe: Recipe) -> Method:
 
 
 def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
-    """The network, method attached. A decoder of the shape that was pretrained with the base starts from it."""
+    """The network, method attached. A decoder of a shape that was pretrained with the base starts from that."""
     check_sides(recipe, backbone)
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
-        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)))
+        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start)
     return EntitySegmenter(backbone, decoder)
 
 

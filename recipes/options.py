@@ -152,6 +152,8 @@ class Foreground(Options):
     """Cross-entropy and Dice of the foreground."""
 
     weight: NotNegative = 1.0
+    area_exponent: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """A pixel of an entity of A px weighs (256 / A) to this power: 0.5 lets a pinhole be heard beside a stain."""
 
 
 class BoundaryDistance(Options):

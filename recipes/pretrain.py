@@ -91,7 +91,7 @@ def build(recipe: PretrainRecipe) -> EntitySegmenter:
     decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
     built = decoder.build(backbone.dim, len(backbone.taps), backbone.stride)
     if vit.start is not None:
-        warm_start(built, locate(vit.start, None)[0])
+        warm_start(built, locate(vit.start, None)[0], recipe.train.start)
     return EntitySegmenter(backbone, built)
 
 

@@ -28,7 +28,7 @@ def surfaces(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndar
     ids = np.zeros((height, width), np.int32)
     if rng.random() >= SPOTLESS:
         for number in range(1, int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.4, 0.25, 0.15, 0.1, 0.06, 0.04])) + 1):
-            defect = DEFECTS[rng.choice(len(DEFECTS), p=[0.34, 0.22, 0.12, 0.1, 0.15, 0.07])]
+            defect = DEFECTS[rng.choice(len(DEFECTS), p=[0.3, 0.23, 0.09, 0.08, 0.1, 0.07, 0.13])]
             mask, grey = defect(rng, grey)
             ids[mask & (ids == 0)] = number
     tint = 1 + rng.normal(0, 0.05, 3).clip(-0.12, 0.12)
@@ -196,6 +196,29 @@ def broken_edge(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray,
     return layer > 0, grey + (inside - grey) * soft
 
 
+def reground(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A side, a band or a corner that was ground over again: other streaks, other brightness, one clear border."""
+    shape = grey.shape
+    mask = beyond_line(rng, shape, across=True)
+    if rng.random() < 0.7:  # a band ends at a second line along the first, a corner at one that crosses it
+        other = beyond_line(rng, shape, across=rng.random() < 0.6)
+        mask = mask & (other if rng.random() < 0.5 else ~other)
+    soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), rng.uniform(2, 12))
+    inside = smooth + brushed_plate(rng, *shape) * rng.uniform(0.5, 1.6) + rng.uniform(-18, 30)
+    return mask, grey + (inside - grey) * soft
+
+
+def beyond_line(rng: np.random.Generator, shape: tuple[int, ...], across: bool) -> np.ndarray:
+    """(H, W) bool: all on one side of a nearly straight, slightly wavy line across the picture, or along it."""
+    height, width = shape if across else shape[::-1]
+    wave = np.interp(np.arange(width), np.linspace(0, width, 9), rng.normal(0, rng.uniform(0.5, 4), 9))
+    line = height * rng.uniform(0.1, 0.9) + rng.normal(0, 0.12) * (np.arange(width) - width / 2) + wave
+    beyond = np.arange(height)[:, None] > line
+    beyond = beyond if rng.random() < 0.5 else ~beyond
+    return beyond if across else np.ascontiguousarray(beyond.T)
+
+
 DEFECTS: tuple[Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]], ...] = (
-    crack, blowhole, scratch, dent, fray, broken_edge,
+    crack, blowhole, scratch, dent, fray, broken_edge, reground,
 )  # fmt: skip

@@ -99,7 +99,7 @@ def test_a_loss_changes_and_adds_terms() -> None:
     terms = check_recipe(Recipe, sections).losses.options()
     assert terms["boundary"] == {"weight": 0.0}
     assert terms["embedding"]["push_margin"] == 2.0
-    assert terms["foreground"] == {"weight": 1.0}
+    assert terms["foreground"]["weight"] == 1.0
 
 
 def test_a_method_without_a_name_is_lora() -> None:

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from adapters.losses.dense import BoundaryDistance, CentreDistance, Foreground, masked_l1
+from adapters.losses.dense import BoundaryDistance, CentreDistance, Foreground, area_weights, masked_l1
 from adapters.targets import DenseTargets
 from domains.entities import EntityBatch
 
@@ -51,3 +51,14 @@ def test_an_image_without_entities_pulls_the_foreground_down() -> None:
     logits = torch.zeros(1, 1, 2, 2, requires_grad=True)
     Foreground()({"foreground": logits}, batch).backward()
     assert logits.grad is not None and (logits.grad > 0).all()
+
+
+def test_with_an_area_exponent_a_small_entity_weighs_as_much_per_entity_by_hand() -> None:
+    # areas 4 and 1: weights (256 / 4) ** 0.5 = 8 and 10, where it is cut; background 1
+    ids = torch.tensor([[[1, 1, 1, 1, 0, 2, -1]]], dtype=torch.int32)
+    assert area_weights(ids, 0.5).tolist() == [[[8, 8, 8, 8, 1, 10, 1]]]
+    # all logits 0: BCE stays ln 2; Dice over the weights: 1 - (42 + 1) / (43 / 2 + 42 + 1)
+    loss = Foreground(area_exponent=0.5)(
+        {"foreground": torch.zeros(1, 1, 1, 7)}, EntityBatch(torch.zeros(1, 3, 1, 7), ids)
+    )
+    assert float(loss) == pytest.approx(math.log(2) + 1 - 43 / 64.5)
