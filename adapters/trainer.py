@@ -35,13 +35,15 @@ def make_trainer(
 
     `best` is the round of lowest `val/loss`. RUN/history.csv has a row per step and per validation.
     """
-    checkpoints = ModelCheckpoint(
-        dirpath=run / "checkpoints",
-        filename="best",
-        monitor="val/loss",
-        save_last=True,
-        save_on_train_epoch_end=True,  # at the end of validation a round still counts as begun, and is begun again
-        enable_version_counter=False,
+    best, last = (  # two of them: with save_last, Lightning 2.6 writes the last round only where it is the best too
+        ModelCheckpoint(
+            dirpath=run / "checkpoints",
+            filename=name,
+            monitor=monitor,
+            save_on_train_epoch_end=True,  # at the end of validation a round still counts as begun, and is begun again
+            enable_version_counter=False,
+        )
+        for name, monitor in (("best", "val/loss"), ("last", None))
     )
     return L.Trainer(
         default_root_dir=run,
@@ -54,7 +56,7 @@ def make_trainer(
         gradient_clip_val=clip,
         log_every_n_steps=1,
         logger=list(loggers) or False,
-        callbacks=[checkpoints, History(run / "history.csv"), StopOnInterrupt(), *callbacks],
+        callbacks=[best, last, History(run / "history.csv"), StopOnInterrupt(), *callbacks],
         plugins=[AtomicCheckpointIO()],
         enable_progress_bar=False,
         enable_model_summary=False,

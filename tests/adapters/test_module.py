@@ -86,6 +86,13 @@ def test_checkpoints_hold_the_trainable_weights_alone(train, tmp_path) -> None:
     assert set(state) == {name for name, parameter in module.named_parameters() if parameter.requires_grad}
 
 
+def test_the_last_round_is_written_though_an_earlier_one_was_better(train, tmp_path) -> None:
+    train(tmp_path, lr=0.0, backbone_lr=0.0)  # nothing moves, so no round beats the first
+    files = {name: tmp_path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")}
+    steps = {name: torch.load(file, weights_only=True)["global_step"] for name, file in files.items()}
+    assert steps == {"best": 2, "last": 6}
+
+
 def test_a_loss_that_is_not_finite_names_the_batch(tiny_segmenter, discs) -> None:
     segmenter, _ = tiny_segmenter()
     module = EntityModule(segmenter, build_loss(DEFAULT_LOSSES["dense"]))
