@@ -71,6 +71,10 @@ Symmetries = Annotated[
         min=1, max=8, metavar="N", help="Average over N flips and turns, N times as slow; by default as fitted."
     ),
 ]
+PixelSize = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
+]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
 ]
@@ -90,12 +94,13 @@ def fit(
     out: Run = None,
     resume: Resume = False,
     strict: Strict = False,
+    pixel_size: PixelSize = None,
     overrides: Overrides = None,
 ) -> None:
     """Fit an adapter to labelled images."""
     from recipes.compose import load_recipe
 
-    checked = load_recipe(recipe, changes(overrides, data, strict))  # before anything heavy is imported
+    checked = load_recipe(recipe, changes(overrides, data, strict, pixel_size))  # before anything heavy is imported
     from recipes.fit import fit as run
 
     run(checked, out, resume)
@@ -110,12 +115,13 @@ def evaluate(
     recipe: MaybeRecipe = None,
     strict: Strict = False,
     symmetries: Symmetries = None,
+    pixel_size: PixelSize = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
     from recipes.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict), symmetries)
+    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), symmetries)
 
 
 @app.command()
@@ -129,18 +135,11 @@ def predict(
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
     symmetries: Symmetries = None,
-    pixel_size: Annotated[
-        str | None,
-        typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
-    ] = None,
+    pixel_size: PixelSize = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
-    size_m = None
-    if pixel_size is not None:
-        from domains.scenes.pixel_size import parse_pixel_size
-
-        size_m = parse_pixel_size(pixel_size)
+    size_m = metres(pixel_size)
     from recipes.predict import predict as run
 
     run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m, everywhere)
@@ -282,12 +281,25 @@ def domains_card(
     typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
 
 
-def changes(overrides: Sequence[str] | None, data: str | None = None, strict: bool = False) -> list[str]:
+def changes(
+    overrides: Sequence[str] | None, data: str | None = None, strict: bool = False, pixel_size: str | None = None
+) -> list[str]:
     """Overrides of the recipe, those that have an option of their own included."""
     import json
 
     own = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    if pixel_size is not None:
+        own.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
     return [*(overrides or ()), *own, *(["domain.strict=true"] if strict else [])]
+
+
+def metres(pixel_size: str | None) -> float | None:
+    """What `--pixel-size` says. Raises InputError."""
+    if pixel_size is None:
+        return None
+    from domains.scenes.pixel_size import parse_pixel_size
+
+    return parse_pixel_size(pixel_size)
 
 
 def named(pairs: Sequence[str]) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -84,16 +84,21 @@ def open_folder(
     strict: bool = False,
     layout: Layout | None = None,
     cache_mb: int = 512,
+    pixel_size_m: float | None = None,
 ) -> Folder:
     """What `fit` and `evaluate` start from.
 
-    groups: a table of groups, else `groups.csv` of the folder. layout: else it is recognised. Reads every sample once
-    and keeps what `cache_mb` holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and
+    groups: a table of groups, else `groups.csv` of the folder. layout: else it is recognised. pixel_size_m: of all
+    images, in place of what they say of themselves. Reads every sample once and keeps what `cache_mb` holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and
     anything had to be skipped.
     """
     root, cache = Path(root), SampleCache(cache_mb)
     layout = layout or recognise(root)
-    records, faults = verify(layout, grouped(root, layout.scan(root, strict), groups), strict, cache)
+    listing = grouped(root, layout.scan(root, strict), groups)
+    if pixel_size_m is not None:
+        records = [replace(record, pixel_size_m=pixel_size_m) for record in listing.records]
+        listing = Listing(records, listing.faults)
+    records, faults = verify(layout, listing, strict, cache)
     if not records:
         cause = f"({count_faults(faults)})" if faults else "(there are none)"
         raise InputError(

@@ -159,6 +159,8 @@ class DataDomain:
     """Of the generated scenes."""
     strict: bool = False
     """A file that cannot be used is an error, rather than left out."""
+    pixel_size_m: float | None = None
+    """Of a folder's images, in place of what they say of themselves."""
     stain_augmentation: str = "jitter"
     """jitter, styles or both; see `domains.pathology.domain`."""
 
@@ -228,7 +230,7 @@ class DataDomain:
             raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, layouts)}")
         groups = None if self.groups is None else Path(self.groups).expanduser()
         layout = recognise(root, layouts) if self.layout is None else layouts[self.layout]
-        return open_folder(root, groups, self.strict, layout)
+        return open_folder(root, groups, self.strict, layout, pixel_size_m=self.pixel_size_m)
 
 
 def first_images(records: Sequence[Record], count: int) -> list[Record]:

@@ -75,13 +75,14 @@ def evaluate(
 
 
 def on_data(recipe: Recipe, data: str | None) -> list[str]:
-    """Overrides that put a recipe on other data: groups and layout of its old folder do not go along.
+    """Overrides that put a recipe on other data: groups, layout and pixel size of its old folder do not go along.
 
     On its own folder it keeps them, since they decide which images it was trained on.
     """
     if data is None or same_folder(data, recipe.domain.data):
         return []
-    return [f"domain.data={json.dumps(data)}", "domain.layout=null", "domain.groups=null", "domain.max_images=null"]
+    left = [f"domain.{name}=null" for name in ("layout", "groups", "max_images", "pixel_size_m")]
+    return [f"domain.data={json.dumps(data)}", *left]
 
 
 def same_folder(one: str, other: str) -> bool:

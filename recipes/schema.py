@@ -59,6 +59,8 @@ class DomainSection(Options):
     """Train on this many images only; null for all."""
     sample_count: Count = 64
     """Number of generated scenes when data is `sample`."""
+    pixel_size_m: Annotated[float, Field(ge=1e-10, le=1e6)] | None = None
+    """Size of a pixel of the folder's images in metres, in place of what they say; null: what they say."""
     scale: Annotated[float, Field(ge=1 / 64, le=16)] = 1.0
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128

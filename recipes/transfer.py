@@ -15,11 +15,11 @@ from adapters.folder import read_info
 from adapters.inference import measure
 from adapters.sharing import opened
 from domains.atomic import atomic_path
-from domains.domain import Domain
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, domain_of
+from recipes.check_data import check_data
 from recipes.compose import changed, load_recipe
 from recipes.evaluate import on_data, same_folder
 from recipes.fit import plain, write_json
@@ -45,8 +45,11 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
         raise InputError(f"{str(out / 'transfer.json')!r} exists; name another --out")
     rows = labels([BASE, *(adapter for adapter in adapters if adapter != BASE)])
     recipes = [adapter_recipe(adapter) for adapter in rows if adapter != BASE]
-    sets = {label: domain_for(label, folder, recipes) for label, folder in data.items()}
+    chosen = {label: recipe_for(label, folder, recipes) for label, folder in data.items()}
+    sets = {label: domain_of(recipe) for label, recipe in chosen.items()}
     samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
+    for label, domain in sets.items():
+        check_data(domain, chosen[label].domain, (split,))
     table: Table = {}
     bases: dict[str, Backbone] = {}
     with Progress("transfer", len(rows) * sum(len(one) for one in samples.values()), unit="images") as progress:  # type: ignore[arg-type]
@@ -77,14 +80,14 @@ def labels(adapters: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def domain_for(label: str, folder: str, recipes: Sequence[Recipe]) -> Domain:
+def recipe_for(label: str, folder: str, recipes: Sequence[Recipe]) -> Recipe:
     """The domain of a label on its folder, split as the adapter that was fitted on that folder had it."""
     name = label.partition(":")[0]
     for recipe in recipes:
         if recipe.domain.name == name and same_folder(folder, recipe.domain.data):
-            return domain_of(recipe)
+            return recipe
     recipe = load_recipe(name)
-    return domain_of(changed(recipe, on_data(recipe, folder)))
+    return changed(recipe, on_data(recipe, folder))
 
 
 def adapter_recipe(adapter: str) -> Recipe:

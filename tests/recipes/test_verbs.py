@@ -233,6 +233,34 @@ def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path,
     )
 
 
+def test_a_pixel_size_that_is_said_is_stored_by_fit_and_asked_of_evaluate(
+    data: Path, options, tmp_path, capsys
+) -> None:
+    out, file = tmp_path / "run", tmp_path / "numbers.json"
+    arguments = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), "--pixel-size", "0.5"]
+    assert main([*arguments, *options, "train.steps=1"]) == 0
+    adapter = out / "adapter"
+    assert json.loads((adapter / "entity.json").read_text())["input"]["pixel_size_m"] == 0.5e-6
+    fitted = json.loads((out / "metrics.json").read_text())["metrics"]["after"]
+    words = ["evaluate", "--adapter", str(adapter), "--json", str(file)]
+    assert main(words) == 0 and json.loads(file.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
+    assert main([*words, "--pixel-size", "20"]) == 2  # forty times as large as what it was fitted to
+    assert "the adapter was trained at 0.5 um" in capsys.readouterr().err
+
+
+def test_transfer_refuses_an_image_that_was_learned_from(run: Path, data: Path, tmp_path, capsys) -> None:
+    leaky = tmp_path / "leaky"
+    for folder, suffix in (("images", "png"), ("labels", "png")):
+        (leaky / folder).mkdir(parents=True)
+        for i in range(6):
+            content = (data / folder / f"0.{suffix}").read_bytes()
+            (leaky / folder / f"{i}.{suffix}").write_bytes(content)
+    words = ["transfer", "--adapter", str(run / "adapter"), "--data", f"pathology={leaky}", "--out"]
+    assert main([*words, str(tmp_path / "t")]) == 2
+    assert "hold the same bytes" in capsys.readouterr().err and not (tmp_path / "t").exists()
+    assert main([*words, str(tmp_path / "all"), "--split", "all"]) == 0  # somebody else's test set
+
+
 def test_sam_and_the_query_decoder_go_through_fit_and_evaluate(data: Path, options, tmp_path, capsys) -> None:
     torch.manual_seed(0)
     vision = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_dim": 48, "output_channels": 16}
