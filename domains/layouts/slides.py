@@ -11,6 +11,7 @@ from __future__ import annotations
 import gzip
 import zlib
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -26,7 +27,7 @@ from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.monuseg import patient
 from domains.layouts.polygons import Outline, draw, pixels
 from domains.layouts.qupath import read_qupath
-from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes import Scene, Viewed, open_scene, plain_view
 from domains.tiling import Window
 
 SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
@@ -72,13 +73,13 @@ class Slides(Layout):
                 faults.append(Fault(slide, str(error)))
         return Listing(records, faults)
 
+    def image(self, record: Record) -> np.ndarray:
+        """(H, W, 3) uint8 of the tile; nothing else of the slide is decoded."""
+        with closing(open_scene(record.image)) as scene:
+            return np.ascontiguousarray(Viewed(scene, plain_view(scene)).read(*record.truth.window))
+
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
-        window: Window = record.truth.window
-        scene = open_scene(record.image)
-        try:
-            image = np.ascontiguousarray(Viewed(scene, plain_view(scene)).read(*window))
-        finally:
-            scene.close()
+        image, window = self.image(record), record.truth.window
         faults: list[Fault] = []
         truths = self.truths(record, image.shape[:2], faults)
         return EntitySample(image, tuple(truths), Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m)), []
@@ -86,7 +87,8 @@ class Slides(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         tile: SlideTile = record.truth
         if tile.labels is not None:
-            return [EntityMap.from_ids(_label_window(tile.labels, tile.window))]
+            with closing(open_scene(tile.labels)) as labels:
+                return [EntityMap.from_ids(_label_window(tile.labels, labels, tile.window))]
         found = draw(tile.outlines, tile.window, tile.vocabulary)
         ids = np.where((found.ids == 0) & ~labelled(tile), UNLABELLED, found.ids)
         return [EntityMap(ids, labels=found.labels, vocabulary=found.vocabulary)]
@@ -205,26 +207,20 @@ def _coarse(shape: tuple[int, int], boxes: np.ndarray, regions: Sequence[Outline
 
 def _label_tiles(slide: Path, shape: tuple[int, int], path: Path) -> tuple[list[SlideTile], list[int]]:
     """The label TIFF is read once, a tile at a time, to count."""
-    scene = open_scene(path)
-    size = scene.shape
-    scene.close()
-    same_size(slide, shape, path, size)
     tiles, counts = [], []
-    for window in _grid(shape):
-        ids = _label_window(path, window)
-        if np.mean(ids >= 0) >= LEAST_LABELLED:
-            tiles.append(SlideTile(window, labels=path))
-            counts.append(len(np.unique(ids[ids > 0])))
+    with closing(open_scene(path)) as scene:
+        same_size(slide, shape, path, scene.shape)
+        for window in _grid(shape):
+            ids = _label_window(path, scene, window)
+            if np.mean(ids >= 0) >= LEAST_LABELLED:
+                tiles.append(SlideTile(window, labels=path))
+                counts.append(len(np.unique(ids[ids > 0])))
     return tiles, counts
 
 
-def _label_window(path: Path, window: Window) -> np.ndarray:
-    """(H, W) int64 ids. Raises InputError for anything but one channel of whole numbers."""
-    scene = open_scene(path)
-    try:
-        values = scene.read(*window)
-    finally:
-        scene.close()
+def _label_window(path: Path, scene: Scene, window: Window) -> np.ndarray:
+    """(H, W) int64 ids of a label TIFF. Raises InputError for anything but one channel of whole numbers."""
+    values = scene.read(*window)
     if values.shape[2] != 1 or values.dtype.kind not in "iu":
         raise InputError(
             f"{str(path)!r}: wanted one channel of ids, got {values.shape[2]} of {values.dtype}; save ids as they are"

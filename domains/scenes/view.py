@@ -50,7 +50,8 @@ class Stretched:
     channels: tuple[str, ...] = ("red", "green", "blue")
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
-        chosen = values[..., list(self.indices)]
+        # picking by a list copies, and leaves channels first in memory: half the time of reading a tile
+        chosen = values[..., :3] if self.indices == (0, 1, 2) else values[..., list(self.indices)]
         if self.limits is None:
             return chosen
         shown = [apply_stretch(chosen[..., i], *limits, self.nodata) for i, limits in enumerate(self.limits)]
