@@ -17,7 +17,7 @@ class EntityDataModule(L.LightningDataModule):
 
     train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
     crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
-    balance, paste_share: of the training crops, see `TrainCrops`; validation has neither.
+    balance, paste_share, hard_share: of the training crops, see `TrainCrops`; validation has none of them.
     rehearsal: generated scenes, `rehearsal_share` of the training crops.
     Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
     """
@@ -36,6 +36,7 @@ class EntityDataModule(L.LightningDataModule):
         val_crops: int = 64,
         balance: float | None = None,
         paste_share: float = 0.0,
+        hard_share: float = 0.0,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
         pixel_size_m: float | None = None,
@@ -44,8 +45,7 @@ class EntityDataModule(L.LightningDataModule):
         self.batch_size = batch_size
         self.workers = workers
         length = round_steps * batch_size
-        self.train: TrainCrops | Mixture
-        self.train = TrainCrops(
+        self.own = TrainCrops(
             train,
             crop_px,
             augmentation,
@@ -54,11 +54,14 @@ class EntityDataModule(L.LightningDataModule):
             pixel_size_m=pixel_size_m,
             balance=balance,
             paste_share=paste_share,
+            hard_share=hard_share,
             length=length,
         )
+        """Crops of the data set itself."""
+        self.train: TrainCrops | Mixture = self.own
         if rehearsal is not None and rehearsal_share:
             other = TrainCrops(rehearsal, crop_px, augmentation, seed=seed, length=length, cache_bytes=0)
-            self.train = Mixture(self.train, other, rehearsal_share)
+            self.train = Mixture(self.own, other, rehearsal_share)
         self.val = None
         if val is not None and len(val):
             length = min(val_crops, 4 * len(val))

@@ -4,9 +4,9 @@
     python -m benchmarks.big_scene fit FOLDER [--steps 20]
 
 The scenes are written sparsely into FOLDER (`benchmarks.sparse_scene`): white glass and a few patches of tissue, cut
-from `--slide` where one is given, else generated. The command line tool runs in a process of its own, whose peak is the
-kernel's (VmHWM), so that this works on Linux only. `--kill` predicts a second time, kills that half-way by SIGKILL, runs
-the same command again, and compares the two results pixel by pixel.
+from `--slide` where one is given, else generated. The command line tool runs in a process of its own, whose peak is
+what the kernel says (VmHWM), so this works on Linux only. `--kill` predicts a second time, kills that half-way by
+SIGKILL, runs the same command again, and compares the two results pixel by pixel.
 """
 
 from __future__ import annotations

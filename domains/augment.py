@@ -24,7 +24,9 @@ from torch.utils.data import Dataset  # noqa: E402
 from domains.crops import (  # noqa: E402
     Decoded,
     DecodedCache,
+    NegativeWindow,
     Samples,
+    Spots,
     balanced_turn,
     crop_place,
     cut_window,
@@ -55,6 +57,7 @@ class TrainCrops(Dataset[EntitySample]):
     balance: share of all crops that hold an entity, whatever share of the images has one; the others come from images
         without any (else they lie anywhere). Takes the place of `entity_share`. None: each image as often as another.
     paste_share: share of the crops without entity onto which one of another image is pasted, see `domains.pasting`.
+    hard_share: share of the crops of images without entity that hold a spot of `set_spots`; before any was set, none.
     length: crops per epoch; by default one per image.
     cache_bytes: decoded images kept; every worker process has its own.
     Of several annotators one is drawn per crop. Where the crop leaves the image, the image is mirrored and unlabelled.
@@ -75,15 +78,17 @@ class TrainCrops(Dataset[EntitySample]):
         entity_share: float = 0.8,
         balance: float | None = None,
         paste_share: float = 0.0,
+        hard_share: float = 0.0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.crop_px, self.augmentation, self.seed = crop_px, augmentation, seed
         self.scale_range, self.entity_share = scale_range, entity_share
-        self.balance, self.paste_share = balance, paste_share
-        looked = balance is not None or paste_share > 0
+        self.balance, self.paste_share, self.hard_share = balance, paste_share, hard_share
+        looked = balance is not None or paste_share > 0 or hard_share > 0
         self._filled, self._empty = with_and_without(dataset) if looked else (np.zeros(0, int), np.zeros(0, int))
         self.length = len(dataset) if length is None else length
         self._decoded = DecodedCache(dataset, scale, cache_bytes, pixel_size_m)
+        self._spots = Spots()
         self._epoch = torch.tensor(epoch).share_memory_()  # shared, so that workers that outlive an epoch see the next
 
     @property
@@ -94,6 +99,25 @@ class TrainCrops(Dataset[EntitySample]):
         """New crops: call it before the epoch's first batch is asked for."""
         self._epoch.fill_(epoch)
 
+    @property
+    def spots(self) -> np.ndarray:
+        """(N, 3) int64: image, y and x of pixels of images without entity, at the training scale."""
+        return self._spots.rows
+
+    def set_spots(self, rows: np.ndarray) -> None:
+        """Where `hard_share` of the crops without entity lie from now on."""
+        self._spots.rows = rows
+
+    def windows_without_entity(self, count: int) -> list[NegativeWindow]:
+        """Windows of up to crop_px in images without entity, a function of (seed, epoch); none where all have some."""
+        rng = np.random.default_rng((self.seed, self.epoch, count, 2))
+        found = []
+        for index in rng.choice(self._empty, count).tolist() if len(self._empty) else ():
+            decoded = self._decoded[index]
+            y, x = (int(rng.integers(0, max(1, size - self.crop_px + 1))) for size in decoded.image.shape[:2])
+            found.append(NegativeWindow(index, y, x, decoded.image[y : y + self.crop_px, x : x + self.crop_px]))
+        return found
+
     def __len__(self) -> int:
         return self.length
 
@@ -101,26 +125,36 @@ class TrainCrops(Dataset[EntitySample]):
         if not 0 <= index < self.length:
             raise IndexError(index)
         rng = np.random.default_rng((self.seed, self.epoch, index))
-        sample = self._crop(*self._turn(index), rng)
+        sample = self._crop(*self._spot(*self._turn(index), index), rng)
         return sample if self.augmentation is None else augment(sample, self.augmentation, int(rng.integers(2**31)))
 
-    def _turn(self, index: int) -> tuple[Decoded, bool | None]:
+    def _spot(self, image: int, wanted: bool | None, index: int) -> tuple[Decoded, bool | None, tuple[int, int] | None]:
+        """The image of a crop, and the pixel that it must hold: of an image without entity perhaps a hard one."""
+        spots = self.spots if self.hard_share and image in self._empty else ()
+        rng = np.random.default_rng((self.seed, self.epoch, index, 3))  # its own: without spots crops are as ever
+        if len(spots) and rng.random() < self.hard_share:
+            image, y, x = spots[rng.integers(len(spots))].tolist()
+            return self._decoded[image], wanted, (y, x)
+        return self._decoded[image], wanted, None
+
+    def _turn(self, index: int) -> tuple[int, bool | None]:
         """The image of a crop, and whether it is to hold an entity; None where a draw decides."""
         chosen, wanted = np.arange(len(self._decoded)), None
         if self.balance is not None and len(self._filled):
             wanted, index = balanced_turn(index, self.balance)
             chosen = self._filled if wanted else self._empty if len(self._empty) else chosen
         repeat, position = divmod(index, len(chosen))
-        return self._decoded[int(chosen[pass_order(len(chosen), self.seed, self.epoch, repeat)[position]])], wanted
+        return int(chosen[pass_order(len(chosen), self.seed, self.epoch, repeat)[position]]), wanted
 
-    def _crop(self, decoded: Decoded, wanted: bool | None, rng: np.random.Generator) -> EntitySample:
+    def _crop(
+        self, decoded: Decoded, wanted: bool | None, anchor: tuple[int, int] | None, rng: np.random.Generator
+    ) -> EntitySample:
         annotator = int(rng.integers(len(decoded.ids)))
         if wanted and not len(decoded.boxes[annotator]):
             annotator = next(i for i, boxes in enumerate(decoded.boxes) if len(boxes))
         ids, boxes = decoded.ids[annotator], decoded.boxes[annotator]
         low, high = np.log(self.scale_range)
         zoom = rng.uniform(low, high)
-        anchor = None
         if len(boxes) and (rng.random() < self.entity_share if wanted is None else wanted):
             anchor = random_entity_pixel(ids, boxes, rng)
             if wanted and entity_area(ids, boxes, anchor) < TINY_PX:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from scipy.ndimage import find_objects
 
 from domains.entities import UNLABELLED, EntitySample, Place, renumber
@@ -70,6 +71,35 @@ class DecodedCache:
         sample = resize_sample(sample, scale)
         ids = tuple(truth.ids for truth in sample.truths)
         return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, scale)
+
+
+class NegativeWindow(NamedTuple):
+    """A window of a decoded image that has no entity: its index, first row and column, and (h, w, 3) pixels."""
+
+    index: int
+    y: int
+    x: int
+    image: np.ndarray
+
+
+class Spots:
+    """Pixels of images, (N, 3) int64 of image index, y and x, in memory that worker processes share."""
+
+    MOST = 1024
+
+    def __init__(self) -> None:
+        self._rows = torch.zeros((self.MOST, 3), dtype=torch.int64).share_memory_()
+        self._count = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows[: int(self._count)].numpy().copy()
+
+    @rows.setter
+    def rows(self, rows: np.ndarray) -> None:
+        count = min(len(rows), self.MOST)
+        self._rows[:count] = torch.from_numpy(rows[:count])
+        self._count.fill_(count)
 
 
 def entity_boxes(ids: np.ndarray) -> np.ndarray:

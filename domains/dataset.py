@@ -89,8 +89,8 @@ def open_folder(
     """What `fit` and `evaluate` start from.
 
     groups: a table of groups, else `groups.csv` of the folder. layout: else it is recognised. pixel_size_m: of all
-    images, in place of what they say of themselves. Reads every sample once and keeps what `cache_mb` holds. Raises InputError when no image is usable, SkippedFilesError when `strict` and
-    anything had to be skipped.
+    images, in place of what they say of themselves. Reads every sample once and keeps what `cache_mb` holds. Raises
+    InputError when no image is usable, SkippedFilesError when `strict` and anything had to be skipped.
     """
     root, cache = Path(root), SampleCache(cache_mb)
     layout = layout or recognise(root)

@@ -17,6 +17,7 @@ from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
 from adapters.folder import describe, round_to_half, save_adapter
 from adapters.inference import InputContract, measure, segment
+from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import StopOnInterrupt, keep_best, make_trainer
@@ -137,6 +138,7 @@ def data_of(
         val_crops,
         balance=seen.balance,
         paste_share=seen.paste_share,
+        hard_share=seen.hard_negatives,
         rehearsal=domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None,
         rehearsal_share=options.rehearsal,
         pixel_size_m=pixel_size_m,
@@ -148,6 +150,7 @@ def train_module(
 ) -> bool:
     """Train from the checkpoint or from the start, best weights kept; False when Ctrl-C ended it."""
     options = recipe.train
+    mining = [HardNegatives(data.own)] if recipe.domain.hard_negatives else []
     trainer = make_trainer(
         run,
         options.steps,
@@ -155,7 +158,7 @@ def train_module(
         best_precision(options.precision, options.device),
         options.device,
         options.clip,
-        [TrainingProgress("fit", options.steps, options.seconds)],
+        [TrainingProgress("fit", options.steps, options.seconds), *mining],
         tensorboard(run),
     )
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)

@@ -69,6 +69,9 @@ class DomainSection(Options):
     """Share of the training crops that hold an entity, the others coming from images without; null: as they come."""
     paste_share: Share = 0.0
     """Share of the training crops without entity onto which an entity of another training image is blended."""
+    hard_negatives: Share = 0.0
+    """Share of the training crops of images without entity that lie where the network saw one, looked up anew after
+    every validation; wants decoder.name=dense."""
     tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
     """Side of the tiles in evaluation and prediction after scaling."""
     overlap_px: Natural = 64
@@ -195,6 +198,8 @@ class Recipe(Options):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         check_terms(self.decoder, self.losses)
+        if self.domain.hard_negatives and self.decoder.name != "dense":
+            raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         return self
 
 

@@ -3,18 +3,21 @@ from __future__ import annotations
 import csv
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from lightning.pytorch.callbacks import Callback
 
 from adapters.data import EntityDataModule
 from adapters.losses import DEFAULT_LOSSES, build_loss
+from adapters.mining import WINDOWS, HardNegatives
 from adapters.module import EntityModule, NotFiniteError, TrainOptions, best_precision
 from adapters.trainer import StopOnInterrupt, keep_best, make_trainer
-from domains.entities import EntityBatch, collate
+from domains.entities import EntityBatch, EntityMap, collate
 
 
 class At(Callback):
@@ -38,13 +41,24 @@ def raise_killed() -> None:
 
 @pytest.fixture
 def train(tiny_segmenter, discs):
-    def run(folder: Path, *callbacks: Callback, resume: bool = False, steps: int = 6, seed: int = 0, **options):
+    def run(
+        folder: Path,
+        *callbacks: Callback,
+        resume: bool = False,
+        steps: int = 6,
+        seed: int = 0,
+        samples: list | None = None,
+        hard_share: float = 0.0,
+        **options,
+    ):
         L.seed_everything(seed, verbose=False)
         segmenter, _ = tiny_segmenter(seed=seed)
         loss = build_loss(DEFAULT_LOSSES["dense"])
         module = EntityModule(segmenter, loss, TrainOptions(steps=steps, warmup_steps=1, **options))
-        data = EntityDataModule(discs[:4], discs[4:], None, crop_px=32, batch_size=2, round_steps=2, seed=seed)
-        trainer = make_trainer(folder, steps, 2, device="cpu", callbacks=callbacks)
+        sizes = {"crop_px": 32, "batch_size": 2, "round_steps": 2}
+        data = EntityDataModule(samples or discs[:4], discs[4:], None, seed=seed, hard_share=hard_share, **sizes)
+        mining = [HardNegatives(data.own)] if hard_share else []
+        trainer = make_trainer(folder, steps, 2, device="cpu", callbacks=[*callbacks, *mining])
         trainer.fit(module, data, ckpt_path=folder / "checkpoints" / "last.ckpt" if resume else None, weights_only=True)
         return module, trainer, data
 
@@ -69,6 +83,23 @@ def test_a_killed_run_resumes_to_the_same_losses(train, tmp_path) -> None:
     assert len({step for step, _ in losses(tmp_path / "whole")}) == 6
     for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
         assert torch.equal(one, other), name
+
+
+def test_hard_negatives_are_looked_up_after_validation_and_a_resumed_run_has_the_same(train, tmp_path, discs) -> None:
+    """Two of the images hold a bright disc that nobody calls an entity."""
+    unnamed = [replace(one, truths=(EntityMap(np.zeros_like(one.truth.ids)),)) for one in discs[2:4]]
+    options = {"samples": [*discs[:2], *unnamed], "hard_share": 0.9}
+    _, _, data = train(tmp_path / "whole", **options)
+    spots = data.own.spots
+    assert len(spots) == WINDOWS // 4 and set(spots[:, 0]) <= {2, 3}
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", At(5, raise_killed), **options)
+    _, _, again = train(tmp_path / "killed", resume=True, **options)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert np.array_equal(again.own.spots, spots)
+    train(tmp_path / "without", samples=options["samples"])
+    first, other = losses(tmp_path / "whole"), losses(tmp_path / "without")
+    assert first[1, "loss"] == other[1, "loss"] and first[6, "loss"] != other[6, "loss"]
 
 
 def test_a_fit_moves_what_the_method_and_the_decoder_train_and_nothing_else(train, tmp_path, tiny_segmenter) -> None:

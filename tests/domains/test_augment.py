@@ -397,6 +397,37 @@ def test_balance_without_good_images_leaves_the_other_crops_anywhere():
     assert not any(crop.truth.count for crop in nothing)
 
 
+def test_the_stated_share_of_crops_without_entity_lies_where_a_spot_is():
+    def crops(share: float, spots: list[list[int]], **options) -> list[EntitySample]:
+        found = TrainCrops(scenes(3, 3), 24, balance=0.5, hard_share=share, length=200, **options)
+        found.set_spots(np.array(spots, np.int64).reshape(-1, 3))
+        return [found[i] for i in range(200)]
+
+    plain, unset, mined = crops(0, [[4, 50, 7]]), crops(0.6, []), crops(0.6, [[4, 50, 7]])
+    assert [crop.place for crop in plain] == [crop.place for crop in unset]  # before the first look, as ever
+    without = [i for i, crop in enumerate(plain) if crop.truth.count == 0]
+    assert [i for i, crop in enumerate(mined) if crop.truth.count == 0] == without and len(without) == 100
+    assert {i for i in range(200) if plain[i].place != mined[i].place} <= set(without)
+    hard = [mined[i] for i in without if mined[i].place.scene == "good 1" and holds(mined[i].place, 50, 7)]
+    assert 50 <= len(hard) <= 75  # of a hundred
+
+
+def holds(place: Place, y: int, x: int) -> bool:
+    """24 px at the largest zoom out are 35."""
+    return 0 <= y - place.y <= 35 and 0 <= x - place.x <= 35
+
+
+def test_windows_without_entity_are_those_of_images_without():
+    crops = TrainCrops(scenes(3, 2), 24, hard_share=0.5)
+    windows = crops.windows_without_entity(20)
+    assert len(windows) == 20 and {one.index for one in windows} == {3, 4}
+    assert all(one.image.shape == (24, 24, 3) for one in windows)
+    again = TrainCrops(scenes(3, 2), 24, hard_share=0.5, epoch=1).windows_without_entity(20)
+    assert [one[:3] for one in windows] == [one[:3] for one in crops.windows_without_entity(20)]
+    assert [one[:3] for one in windows] != [one[:3] for one in again]
+    assert TrainCrops(scenes(3, 0), 24, hard_share=0.5).windows_without_entity(20) == []
+
+
 def test_a_tiny_defect_is_never_shrunk_in_a_balanced_crop():
     def shown(entity_px: int) -> list[int]:
         crops = TrainCrops(scenes(1, 1, 120, entity_px), 64, length=40, balance=1.0, scale_range=(0.5, 1.5))
