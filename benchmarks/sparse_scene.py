@@ -61,7 +61,8 @@ def _cut(slide: Path, count: int, rng: np.random.Generator) -> Iterator[np.ndarr
 
 def _rings(sample: EntitySample, y: int, x: int) -> list[list[list[int]]]:
     polygons = [polygon for _, found in outlines(sample.truth.ids) for polygon in found]
-    return [[[a + x, b + y] for a, b in polygon[0]] for polygon in polygons]
+    drawn = (polygon[0] for polygon in polygons if len(polygon[0]) > 5)  # a rectangle would be taken for a box
+    return [[[a + x, b + y] for a, b in ring] for ring in drawn]
 
 
 def write_scene(path: Path, side_px: int, tissue: list[Patch]) -> None:

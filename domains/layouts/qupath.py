@@ -20,6 +20,7 @@ from domains.layouts.polygons import Outline, ring
 
 REGIONS = ("region", "roi", "annotated", "annotated area", "annotation area")  # QuPath's own class is `Region*`
 MAX_BYTES = 2**29
+_PIECE = 2**20
 _LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
@@ -74,7 +75,9 @@ def _without_boxes(path: Path, entities: list[Outline], regions: list[Outline], 
 def _load(path: Path) -> Any:
     try:
         with gzip.open(path) if path.suffix == ".gz" else open(path, "rb") as file:
-            raw = file.read(MAX_BYTES + 1)
+            raw = bytearray()  # in pieces: asked for all at once, a small file would take MAX_BYTES of memory too
+            while len(raw) <= MAX_BYTES and (piece := file.read(_PIECE)):
+                raw += piece
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{str(path)!r}: wanted a whole file, got {error}; copy it again") from error
     if len(raw) > MAX_BYTES:
