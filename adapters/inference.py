@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapters.fields import Surroundings, fields, surroundings
 from adapters.segmenter import EntitySegmenter
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
@@ -21,7 +22,7 @@ from domains.scenes import Photograph, Scene
 from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.stitching import stitch
-from domains.tiling import READERS, Clock, Grid, Window, predict_tiles
+from domains.tiling import READERS, Clock, Grid, Window, predict_tiles, single_colour
 
 TILES_AT_ONCE = 8
 LIMITS = {
@@ -48,6 +49,9 @@ class InputContract:
     channels: int = 3
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
+    window_px: int | None = None
+    """Side of the windows that the network sees, on a lattice of the scene, their fields averaged (`adapters.fields`);
+    None: it sees the tiles."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
 
@@ -62,6 +66,10 @@ class InputContract:
             raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
+        if self.window_px is not None and (
+            type(self.window_px) is not int or self.window_px not in range(16, 8193, 16)
+        ):
+            raise InputError(f"input window_px is {self.window_px!r}; wanted a multiple of 16 up to 8192, or null")
         if self.stain is not None:
             if not isinstance(self.stain, dict):
                 raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
@@ -159,16 +167,26 @@ class Tiles:
     ) -> Iterator[tuple[int, EntityMap]]:
         """(index, entities) of the tiles from `first` on."""
         segmenter.eval()
+        side, symmetries = self.contract.window_px, self.contract.symmetries
 
-        def predict(images: list[np.ndarray]) -> list[EntityMap]:
-            return segmenter.entities(images, self.contract.symmetries)
+        def of_tiles(images: list[np.ndarray]) -> list[EntityMap]:
+            return segmenter.entities(images, symmetries)
 
+        def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
+            outputs = (fields(segmenter, tile, side or 0, symmetries) for tile in tiles)
+            return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
+
+        predict, colour = (
+            (of_tiles, single_colour) if side is None else (of_windows, lambda one: single_colour(one.image))
+        )
         return predict_tiles(
-            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, readers=self.readers, clock=clock
+            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, self.readers, clock, colour
         )
 
-    def read(self, window: Window) -> np.ndarray:
-        return self.scene.read(*window)
+    def read(self, window: Window) -> Any:
+        """What the network is given of a tile: its image, or its `Surroundings`."""
+        side = self.contract.window_px
+        return self.scene.read(*window) if side is None else surroundings(self.scene, window, side)
 
     def _wanted(self, window: Window) -> bool:
         return self.wanted is None or self.wanted(self.at_level_0(window))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -136,20 +136,28 @@ class Clock:
         return self.waiting / self.total if self.total else 0.0
 
 
+def single_colour(image: np.ndarray) -> bytes | None:
+    """The colour of an image that has one, with its shape."""
+    first = image[:1, :1]
+    return first.tobytes() + bytes(str(image.shape), "ascii") if (image == first).all() else None
+
+
 def predict_tiles(
-    read: Callable[[Window], np.ndarray],
+    read: Callable[[Window], Any],
     grid: Grid,
-    predict: Callable[[list[np.ndarray]], list[EntityMap]],
+    predict: Callable[[list[Any]], list[EntityMap]],
     batch: int,
     first: int = 0,
     wanted: Callable[[Window], bool] = lambda window: True,
     readers: int = READERS,
     clock: Clock | None = None,
+    colour: Callable[[Any], bytes | None] = single_colour,
 ) -> Iterator[tuple[int, EntityMap]]:
     """(index, entities) of the tiles from `first` on in their order, `batch` at a time through the network.
 
     read: a window to its (h, w, C) image, called from `readers` threads, two batches ahead; 0 reads when asked.
-    predict: images to their entity maps. wanted: whether a tile is looked at; of others nothing comes out.
+    predict: images to their entity maps; they may be of any type whose `colour` can be told. wanted: whether a tile is
+    looked at; of others nothing comes out.
     A tile of one single colour is asked for once per colour: what the network says of it is the same everywhere.
     """
     clock = clock or Clock()
@@ -157,7 +165,7 @@ def predict_tiles(
     indices = [i for i in range(first, len(grid)) if wanted(grid.window(i))]
     plain: dict[bytes, EntityMap] = {}
 
-    def timed(images: list[np.ndarray]) -> list[EntityMap]:
+    def timed(images: list[Any]) -> list[EntityMap]:
         before = perf_counter()
         found = predict(images)
         clock.predicting += perf_counter() - before
@@ -165,29 +173,29 @@ def predict_tiles(
         return found
 
     for chunk in _batches(read_ahead(read, grid, indices, readers, 2 * batch, clock), batch):
-        colours = [_single_colour(image) for _, image in chunk]
+        colours = [colour(image) for _, image in chunk]
         several = [image for (_, image), colour in zip(chunk, colours, strict=True) if colour is None]
         found = iter(timed(several) if several else [])
-        for (i, image), colour in zip(chunk, colours, strict=True):
-            if colour is None:
+        for (i, image), one in zip(chunk, colours, strict=True):
+            if one is None:
                 entities = next(found)
             else:
-                if colour not in plain:
-                    plain[colour] = timed([image])[0]  # alone, so that no batch depends on what was seen before
-                entities = plain[colour]
+                if one not in plain:
+                    plain[one] = timed([image])[0]  # alone, so that no batch depends on what was seen before
+                entities = plain[one]
             clock.tiles += 1
             clock.total = perf_counter() - started
             yield i, entities
 
 
 def read_ahead(
-    read: Callable[[Window], np.ndarray],
+    read: Callable[[Window], Any],
     grid: Grid,
     indices: Iterable[int],
     readers: int,
     ahead: int,
     clock: Clock | None = None,
-) -> Iterator[tuple[int, np.ndarray]]:
+) -> Iterator[tuple[int, Any]]:
     """(index, image) in order, up to `ahead` of them read before they are asked for."""
     clock = clock or Clock()
     if readers == 0:
@@ -213,7 +221,7 @@ def read_ahead(
                 future.cancel()
 
 
-def _next(coming: deque, clock: Clock) -> tuple[int, np.ndarray]:
+def _next(coming: deque, clock: Clock) -> tuple[int, Any]:
     i, future = coming.popleft()
     before = perf_counter()
     image = future.result()
@@ -221,8 +229,8 @@ def _next(coming: deque, clock: Clock) -> tuple[int, np.ndarray]:
     return i, image
 
 
-def _batches(tiles: Iterator[tuple[int, np.ndarray]], batch: int) -> Iterator[list[tuple[int, np.ndarray]]]:
-    chunk: list[tuple[int, np.ndarray]] = []
+def _batches(tiles: Iterator[tuple[int, Any]], batch: int) -> Iterator[list[tuple[int, Any]]]:
+    chunk: list[tuple[int, Any]] = []
     for tile in tiles:
         chunk.append(tile)
         if len(chunk) == batch:
@@ -230,9 +238,3 @@ def _batches(tiles: Iterator[tuple[int, np.ndarray]], batch: int) -> Iterator[li
             chunk = []
     if chunk:
         yield chunk
-
-
-def _single_colour(image: np.ndarray) -> bytes | None:
-    """The colour of an image that has one, with its shape."""
-    first = image[:1, :1]
-    return first.tobytes() + bytes(str(image.shape), "ascii") if (image == first).all() else None

@@ -63,19 +63,26 @@ def contract_of(
     domain = recipe.domain
     symmetries = domain.symmetries if recipe.decoder.name == "dense" else 1  # sets of queries have no mean
     return InputContract(
-        domain.scale, domain.tile_px, domain.overlap_px, pixel_size_m, symmetries=symmetries, stain=stain
+        domain.scale,
+        domain.tile_px,
+        domain.overlap_px,
+        pixel_size_m,
+        symmetries=symmetries,
+        window_px=domain.window_px,
+        stain=stain,
     )
 
 
 def check_sides(recipe: Recipe, backbone: Backbone) -> None:
     """Crops must be whole patches, and whole cells of the dense decoder's coarsest grid, 8 pixels."""
-    side, crop = math.lcm(8, backbone.stride), recipe.domain.crop_px
-    if crop % side:
-        below = crop // side * side
-        raise InputError(
-            f"domain.crop_px is {crop}; {backbone.name} has a stride of {backbone.stride} px and wants a multiple of "
-            f"{side}: set it to {f'{below} or ' if below else ''}{below + side}"
-        )
+    side = math.lcm(8, backbone.stride)
+    for option, length in (("crop_px", recipe.domain.crop_px), ("window_px", recipe.domain.window_px or 0)):
+        if length % side:
+            below = length // side * side
+            raise InputError(
+                f"domain.{option} is {length}; {backbone.name} has a stride of {backbone.stride} px and wants a "
+                f"multiple of {side}: set it to {f'{below} or ' if below else ''}{below + side}"
+            )
 
 
 def run_folder(kind: str, name: str, out: Path | None) -> Path:

@@ -74,6 +74,9 @@ class DomainSection(Options):
     every validation; wants decoder.name=dense."""
     tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
     """Side of the tiles in evaluation and prediction after scaling."""
+    window_px: Annotated[int, Field(ge=16, le=8192, multiple_of=16)] | None = None
+    """Side of the windows that the network sees in place of the tiles, four to a pixel, their fields averaged: the
+    tiling no longer shows. Then tile_px is what is decoded at once, 1024 is good. Null: the network sees the tiles."""
     overlap_px: Natural = 64
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None
@@ -200,6 +203,8 @@ class Recipe(Options):
         check_terms(self.decoder, self.losses)
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
+        if self.domain.window_px and self.decoder.name != "dense":
+            raise ValueError(f"domain.window_px wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         return self
 
 

@@ -1,0 +1,100 @@
+"""A scene's fields from windows of one size on a lattice that is anchored at the scene's corner.
+
+What a transformer says of a pixel depends on the whole window around it. Here every pixel's fields are the mean over
+the four windows that hold it, weighted by a Hann window, so that no window's rim decides anything; and the windows lie
+at multiples of half their side, wherever the tile that is decoded begins and however large it is. So the tiling of a
+scene changes nothing but where decoded entities are stitched. Blending by a window function: Pielawski and Wahlby,
+PLOS ONE 15(3), e0229839 (2020), https://doi.org/10.1371/journal.pone.0229839.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapters.segmenter import EntitySegmenter, Output, to_tensor
+from domains.crops import mirrored
+from domains.errors import InputError
+from domains.scenes import Photograph, Scene
+from domains.tiling import Window
+
+AT_ONCE_PX = 2**19  # pixels of windows that go through the network together
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A tile of a scene with all lattice windows that touch it.
+
+    image: (h, w, 3) uint8 from the first window's corner to the last one's end, mirrored beyond the scene's border.
+    rows, columns: first rows and columns of the windows in it. tile: where the tile lies in it.
+    """
+
+    image: np.ndarray
+    rows: list[int]
+    columns: list[int]
+    tile: Window
+
+
+def surroundings(scene: Scene, tile: Window, side: int) -> Surroundings:
+    """side: of the windows, in pixels, even."""
+    (top, bottom), (left, right) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
+    (height, width), step = scene.shape, side // 2
+    y, x = max(top, 0), max(left, 0)
+    read = scene.read(y, x, min(bottom, height) - y, min(right, width) - x)
+    rows, columns = mirrored(np.arange(top, bottom), height) - y, mirrored(np.arange(left, right), width) - x
+    return Surroundings(
+        read[np.ix_(rows, columns)],
+        list(range(0, bottom - top - step, step)),
+        list(range(0, right - left - step, step)),
+        Window(tile.y - top, tile.x - left, tile.height, tile.width),
+    )
+
+
+def _span(start: int, length: int, side: int) -> tuple[int, int]:
+    """From the first pixel of the first window to the end of the last, of those that touch start..start + length."""
+    step = side // 2
+    return ((start - side) // step + 1) * step, (start + length - 1) // step * step + side
+
+
+@torch.inference_mode()
+def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, symmetries: int = 1) -> Output:
+    """The decoder's fields of the tile, each (1, C, h, w) logits. Raises InputError for a decoder that has none."""
+    if not segmenter.decoder.fields:
+        raise InputError(f"window_px is {side}: only decoder.name=dense has fields to average; set it to null")
+    height, width = around.image.shape[:2]
+    corners = [(y, x) for y in around.rows for x in around.columns]
+    device = next(segmenter.decoder.parameters()).device
+    weight = hann(side).to(device)
+    total: dict[str, Any] = {}
+    weights = torch.zeros((height, width), device=device)
+    at_once = max(1, AT_ONCE_PX // side**2)
+    for start in range(0, len(corners), at_once):
+        chosen = corners[start : start + at_once]
+        images = torch.stack([to_tensor(around.image[y : y + side, x : x + side]) for y, x in chosen])
+        outputs = segmenter.averaged(images.to(device), symmetries)
+        for name in segmenter.decoder.fields:
+            values = outputs[name].float() * weight  # (B, C, side, side)
+            if name not in total:
+                total[name] = torch.zeros((1, values.shape[1], height, width), device=device)
+            for (y, x), one in zip(chosen, values, strict=True):
+                total[name][0, :, y : y + side, x : x + side] += one
+        for y, x in chosen:
+            weights[y : y + side, x : x + side] += weight
+    rows, columns = around.tile.slices
+    mean = {name: (value / weights)[:, :, rows, columns] for name, value in total.items()}
+    return Output(mean, 0, (around.tile.height, around.tile.width))
+
+
+def image_fields(segmenter: EntitySegmenter, image: np.ndarray, side: int, symmetries: int = 1) -> Output:
+    """The same of a whole image (h, w, 3) uint8."""
+    scene = Photograph(image)
+    return fields(segmenter, surroundings(scene, Window(0, 0, *scene.shape), side), side, symmetries)
+
+
+def hann(side: int) -> torch.Tensor:
+    """(side, side) weights, above 0; those of windows half a side apart sum to 1."""
+    rising = torch.sin(torch.pi * (torch.arange(side) + 0.5) / side) ** 2
+    return rising[:, None] * rising

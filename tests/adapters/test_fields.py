@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.fields import fields, hann, image_fields, surroundings
+from adapters.inference import InputContract, segment, segment_into
+from adapters.segmenter import EntitySegmenter
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from domains.scenes import Photograph
+from domains.tiling import Window
+
+
+@pytest.fixture
+def scene() -> Photograph:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:150, :190]
+    waves = 128 + 60 * np.sin(y / 7) * np.cos(x / 9)
+    return Photograph((waves[..., None] + rng.normal(0, 10, (150, 190, 3))).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def network(tiny_segmenter) -> EntitySegmenter:
+    """One that says foreground almost everywhere, whose cores follow the window."""
+    network = tiny_segmenter()[0].eval()
+    with torch.no_grad():
+        network.decoder.head.bias[0] += 2
+    network.decoder.options = replace(network.decoder.options, seed_height=0.005)
+    return network
+
+
+def test_weights_of_windows_half_a_side_apart_sum_to_one():
+    weight = hann(16)
+    four = weight[:8, :8] + weight[8:, :8] + weight[:8, 8:] + weight[8:, 8:]
+    assert torch.allclose(four, torch.ones(8, 8)) and weight.min() > 0
+
+
+@pytest.mark.parametrize("tile", [(0, 0, 150, 190), (37, 50, 40, 61), (149, 189, 1, 1), (16, 16, 16, 16)])
+def test_the_surroundings_of_a_tile_are_the_scene_mirrored_at_its_border(scene, tile):
+    side, margin = 32, 64
+    around = surroundings(scene, Window(*tile), side)
+    padded = np.pad(scene.image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    top, left = tile[0] - around.tile.y, tile[1] - around.tile.x
+    assert top % 16 == left % 16 == 0 and 16 <= min(around.tile[:2]) and max(around.tile[:2]) <= 31
+    height, width = around.image.shape[:2]
+    assert np.array_equal(around.image, padded[top + margin :, left + margin :][:height, :width])
+    assert around.rows[-1] + side == height and around.columns[-1] + side == width
+
+
+def test_a_scene_smaller_than_a_window_is_mirrored_as_often_as_it_takes(network):
+    image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    output = image_fields(network, image, 32)
+    assert output.size == (5, 7) and output.outputs["foreground"].shape == (1, 1, 5, 7)
+
+
+def test_a_pixels_fields_are_the_same_in_every_tile(network, scene):
+    whole = image_fields(network, scene.image, 32).outputs
+    for tile in (Window(0, 0, 60, 60), Window(37, 50, 40, 61), Window(113, 90, 37, 100)):
+        part = fields(network, surroundings(scene, tile, 32), 32).outputs
+        for name in network.decoder.fields:
+            assert torch.allclose(part[name], whole[name][..., *tile.slices], atol=1e-4), name
+    moved = segment_of_tile(network, scene, Window(37, 50, 40, 61))
+    assert not torch.allclose(moved, whole["foreground"][..., 37:77, 50:111], atol=1e-2)  # without a lattice it shows
+
+
+def segment_of_tile(network: EntitySegmenter, scene: Photograph, tile: Window) -> torch.Tensor:
+    output = network.outputs([scene.read(*tile)])[0]
+    return output.outputs["foreground"][..., : tile.height, : tile.width]
+
+
+def test_the_tiling_does_not_show_where_windows_lie_on_a_lattice(network, scene):
+    """Of a network that says something everywhere; the entities of two tilings are each other's to 0.98."""
+    found = [
+        segment(network, scene, InputContract(tile_px=tile_px, overlap_px=overlap_px, window_px=32))
+        for tile_px, overlap_px in ((190, 0), (96, 48), (120, 50))
+    ]
+    assert found[0].count > 5
+    for other in found[1:]:
+        metric = MetricSet(["pq"])
+        metric.update(other, (found[0],), "scene", "")
+        assert metric.compute()["pq"] > 0.98
+
+
+def test_a_prediction_on_a_lattice_is_resumed_to_the_same(network, scene, tmp_path):
+    contract = InputContract(tile_px=64, overlap_px=32, window_px=32)
+    whole = segment(network, scene, contract)
+
+    def stop(running, tile):
+        if tile == 10 and running.resumed == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
+    running = segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
+    assert running.resumed == 8
+    assert np.array_equal(running.prediction().read(Window(0, 0, *scene.shape)), whole.ids)
+    with pytest.raises(InputError, match="another input, adapter or tiling"):
+        segment_into(tmp_path / "r", network, scene, InputContract(tile_px=64, overlap_px=32), {})
+
+
+@pytest.mark.parametrize("side", [0, 20, 10_000, True, 32.0])
+def test_windows_that_no_network_takes_are_refused(side):
+    with pytest.raises(InputError, match="window_px"):
+        InputContract(window_px=side)
+
+
+def test_a_decoder_without_fields_cannot_be_averaged(tiny_segmenter, scene):
+    network = tiny_segmenter(decoder="query")[0].eval()
+    with pytest.raises(InputError, match="only decoder.name=dense"):
+        image_fields(network, scene.image, 32)
