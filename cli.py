@@ -71,6 +71,12 @@ Symmetries = Annotated[
         min=1, max=8, metavar="N", help="Average over N flips and turns, N times as slow; by default as fitted."
     ),
 ]
+WindowPx = Annotated[
+    int | None,
+    typer.Option(
+        "--window", metavar="PX", help="Average over windows of this side (128 is good), so that tiles do not show."
+    ),
+]
 PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
@@ -115,13 +121,23 @@ def evaluate(
     recipe: MaybeRecipe = None,
     strict: Strict = False,
     symmetries: Symmetries = None,
+    window: WindowPx = None,
     pixel_size: PixelSize = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
     from recipes.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), symmetries)
+    run(
+        adapter,
+        data,
+        split.value,
+        json,
+        recipe,
+        changes(overrides, strict=strict, pixel_size=pixel_size),
+        symmetries,
+        window,
+    )
 
 
 @app.command()
@@ -135,6 +151,7 @@ def predict(
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
     symmetries: Symmetries = None,
+    window: WindowPx = None,
     pixel_size: PixelSize = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
 ) -> None:
@@ -142,7 +159,8 @@ def predict(
     size_m = metres(pixel_size)
     from recipes.predict import predict as run
 
-    run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m, everywhere)
+    formats = [one.value for one in format or ()]
+    run(adapter, inputs, out, formats, recipe, overwrite, symmetries, size_m, everywhere, window)
 
 
 @app.command()

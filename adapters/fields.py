@@ -42,11 +42,11 @@ def surroundings(scene: Scene, tile: Window, side: int) -> Surroundings:
     """side: of the windows, in pixels, even."""
     (top, bottom), (left, right) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
     (height, width), step = scene.shape, side // 2
-    y, x = max(top, 0), max(left, 0)
-    read = scene.read(y, x, min(bottom, height) - y, min(right, width) - x)
-    rows, columns = mirrored(np.arange(top, bottom), height) - y, mirrored(np.arange(left, right), width) - x
+    rows, columns = mirrored(np.arange(top, bottom), height), mirrored(np.arange(left, right), width)
+    y, x = int(rows.min()), int(columns.min())
+    read = scene.read(y, x, int(rows.max()) + 1 - y, int(columns.max()) + 1 - x)
     return Surroundings(
-        read[np.ix_(rows, columns)],
+        read[np.ix_(rows - y, columns - x)],
         list(range(0, bottom - top - step, step)),
         list(range(0, right - left - step, step)),
         Window(tile.y - top, tile.x - left, tile.height, tile.width),
@@ -63,7 +63,10 @@ def _span(start: int, length: int, side: int) -> tuple[int, int]:
 def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, symmetries: int = 1) -> Output:
     """The decoder's fields of the tile, each (1, C, h, w) logits. Raises InputError for a decoder that has none."""
     if not segmenter.decoder.fields:
-        raise InputError(f"window_px is {side}: only decoder.name=dense has fields to average; set it to null")
+        raise InputError(f"window_px is {side}: only decoder.name=dense has fields to average; leave it out")
+    multiple = int(np.lcm(segmenter.backbone.stride, 8))
+    if side % multiple:
+        raise InputError(f"window_px is {side}: {segmenter.backbone.name} wants a multiple of {multiple}")
     height, width = around.image.shape[:2]
     corners = [(y, x) for y in around.rows for x in around.columns]
     device = next(segmenter.decoder.parameters()).device

@@ -8,7 +8,6 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from adapters.fields import Surroundings, fields, surroundings
@@ -25,6 +24,7 @@ from domains.stitching import stitch
 from domains.tiling import READERS, Clock, Grid, Window, predict_tiles, single_colour
 
 TILES_AT_ONCE = 8
+TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows
 LIMITS = {
     "scale": (1 / 64, 16),
     "tile_px": (16, 8192),
@@ -74,6 +74,17 @@ class InputContract:
             if not isinstance(self.stain, dict):
                 raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
             build_normaliser(self.stain)
+
+    def changed(self, symmetries: int | None = None, window_px: int | None = None) -> InputContract:
+        """As a user asks for it; None leaves what it is.
+
+        Windows are four views of every pixel: with them there is one symmetry unless more are asked for, and what is
+        decoded at once is large, since the windows at a tile's rim are looked at again for the next tile.
+        """
+        new = self
+        if window_px is not None:
+            new = replace(new, window_px=window_px, tile_px=max(self.tile_px, TILE_WINDOWS * window_px), symmetries=1)
+        return new if symmetries is None else replace(new, symmetries=symmetries)
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.
@@ -166,22 +177,26 @@ class Tiles:
         self, segmenter: EntitySegmenter, first: int = 0, clock: Clock | None = None
     ) -> Iterator[tuple[int, EntityMap]]:
         """(index, entities) of the tiles from `first` on."""
+        predict = self.predictor(segmenter)
+        return predict_tiles(
+            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, self.readers, clock, self._colour
+        )
+
+    def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
+        """From what `read` gives to entities."""
         segmenter.eval()
         side, symmetries = self.contract.window_px, self.contract.symmetries
-
-        def of_tiles(images: list[np.ndarray]) -> list[EntityMap]:
-            return segmenter.entities(images, symmetries)
+        if side is None:
+            return lambda images: segmenter.entities(images, symmetries)
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
-            outputs = (fields(segmenter, tile, side or 0, symmetries) for tile in tiles)
+            outputs = (fields(segmenter, tile, side, symmetries) for tile in tiles)
             return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
 
-        predict, colour = (
-            (of_tiles, single_colour) if side is None else (of_windows, lambda one: single_colour(one.image))
-        )
-        return predict_tiles(
-            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, self.readers, clock, colour
-        )
+        return of_windows
+
+    def _colour(self, given: Any) -> bytes | None:
+        return single_colour(given.image if isinstance(given, Surroundings) else given)
 
     def read(self, window: Window) -> Any:
         """What the network is given of a tile: its image, or its `Surroundings`."""

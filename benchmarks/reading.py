@@ -2,9 +2,9 @@
 
     python -m benchmarks.reading SLIDE --recipe pathology [--adapter A] [--region 0,0,2048,2048]
 
-Reading and the network are timed alone on the same tiles, then together as `predict` does it; "waiting" is the share of
-the time in which the network had nothing to do. Last, the region is predicted with tiles moved by half a step, and the
-two results are compared (PQ of one against the other).
+Reading and the network are timed alone, then together as `predict` does it; "waiting" is the share of the time in which
+the network had nothing to do. Last, the region is predicted under other tilings, and the results are compared (PQ of
+one against the other). `--window 128` is `predict`'s: the network sees windows, whose fields are averaged.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from domains.entities import EntityMap
 from domains.metrics import MetricSet
 from domains.scenes import Scene, Viewed, open_scene, plain_view
 from domains.stitching import stitch
-from domains.tiling import Clock, Grid, Window, predict_tiles
+from domains.tiling import Clock, Grid, Window
 from recipes import set_up
 from recipes.load import loaded
 
@@ -83,12 +83,12 @@ def reading(slide: Path, tiles: Callable[[Scene], Tiles], region: Window, reader
 
 
 def network(segmenter: EntitySegmenter, tiles: Tiles) -> Speed:
-    """Of the network and the decoding into entities, images in memory."""
-    images = [tiles.read(tiles.grid.window(i)) for i in range(len(tiles.grid))]
+    """Of the network and the decoding into entities, on the first few tiles, images in memory."""
+    count = min(TILES_AT_ONCE, len(tiles.grid))
+    images = [tiles.read(tiles.grid.window(i)) for i in range(count)]
     watch = Stopwatch()
-    for start in range(0, len(images), TILES_AT_ONCE):
-        segmenter.entities(images[start : start + TILES_AT_ONCE])
-    return watch.speed(len(images))
+    tiles.predictor(segmenter)(images)
+    return watch.speed(count)
 
 
 def together(
@@ -102,19 +102,28 @@ def together(
 
 
 def between_tilings(
-    segmenter: EntitySegmenter, tiles: Tiles, contract: InputContract, found: EntityMap
+    segmenter: EntitySegmenter, scene: Region, contract: InputContract, found: EntityMap
 ) -> dict[str, float]:
-    """PQ of the region under other tilings against `found`."""
-    values = {}
+    """PQ of the region under other tilings against `found`: the scene as it is, and begun later by half a step of the
+    tiles, or by a quarter of the windows, which puts the rims of one amid the others.
+    """
     step = contract.tile_px - contract.overlap_px
+    later = contract.window_px // 4 if contract.window_px else step // 2
+    y, x, height, width = scene.window
+    begun_later = Region(scene.scene, Window(y + later, x + later, height - later, width - later))
     others = {
-        "origin moved by half a step": Grid(tiles.grid.shape, contract.tile_px, contract.overlap_px, step // 2),
-        "tiles of 1.5 times the side": Grid(tiles.grid.shape, contract.tile_px * 3 // 2, contract.overlap_px),
+        "origin moved by half a step": (scene, contract, step // 2),
+        "tiles of 1.5 times the side": (scene, replace(contract, tile_px=contract.tile_px * 3 // 2), 0),
+        f"scene begun {later} px later": (begun_later, contract, 0),
     }
-    for name, grid in others.items():
-        moved = stitch(grid, predict_tiles(tiles.read, grid, segmenter.entities, TILES_AT_ONCE))
+    values = {}
+    for name, (region, wanted, origin_px) in others.items():
+        tiles = Tiles(region, wanted)
+        tiles.grid = Grid(tiles.grid.shape, wanted.tile_px, wanted.overlap_px, origin_px)
+        moved = stitch(tiles.grid, tiles.predicted(segmenter), region.shape)
         metric = MetricSet(["pq"])
-        metric.update(moved, (found,), "region", "")
+        start = region.window.y - y
+        metric.update(moved, (found.crop(start, start, *region.shape),), "region", "")
         values[f"{name} ({moved.count} entities)"] = metric.compute()["pq"]
     return values
 
@@ -125,12 +134,14 @@ def main() -> None:
     words.add_argument("--adapter", default="base")
     words.add_argument("--recipe")
     words.add_argument("--region", default="0,0,1024,1024", help="y,x,height,width of level 0")
-    words.add_argument("--overlap", type=int, help="overlap_px in place of the adapter's")
+    words.add_argument("--window", type=int, help="side of windows whose fields are averaged, in px")
+    words.add_argument("--tile", type=int, help="tile_px in place of the adapter's")
     given = words.parse_args()
     region = Window(*(int(number) for number in given.region.split(",")))
     set_up()
     with loaded(given.adapter, given.recipe) as there:
-        contract = there.contract if given.overlap is None else replace(there.contract, overlap_px=given.overlap)
+        contract = there.contract.changed(window_px=given.window)
+        contract = contract if given.tile is None else replace(contract, tile_px=given.tile)
 
         def tiles(scene: Scene) -> Tiles:
             return Tiles(scene, contract)
@@ -138,8 +149,8 @@ def main() -> None:
         for readers in (0, 1, 2):
             print(f"reading alone, {readers or 'no'} threads: {reading(given.slide, tiles, region, readers)}")
         scene = open_scene(given.slide)
-        whole = tiles(Region(Viewed(scene, plain_view(scene)), region))
-        print(f"network alone: {network(there.segmenter, whole)}, of {contract.tile_px} px")
+        whole = Region(Viewed(scene, plain_view(scene)), region)
+        print(f"network alone: {network(there.segmenter, tiles(whole))}, of {contract.tile_px} px")
         clock, found = together(given.slide, there.segmenter, tiles, region)
         print(
             f"together: {clock.tiles / clock.total:.1f} tiles/s; waiting for pixels "

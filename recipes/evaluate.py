@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ def evaluate(
     recipe: str | None = None,
     overrides: Sequence[str] = (),
     symmetries: int | None = None,
+    window_px: int | None = None,
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` if given; returns what it writes."""
     set_up()
@@ -42,7 +42,7 @@ def evaluate(
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
         check_data(domain, parts.domain, (split,))
-        contract = network.contract if symmetries is None else replace(network.contract, symmetries=symmetries)
+        contract = network.contract.changed(symmetries, window_px)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
             found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]

@@ -37,18 +37,20 @@ def predict(
     symmetries: int | None = None,
     pixel_size_m: float | None = None,
     everywhere: bool = False,
+    window_px: int | None = None,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
-    look at all tiles, those too where the domain says that there can be no entity (empty glass).
+    look at all tiles, those too where the domain says that there can be no entity (empty glass). symmetries, window_px:
+    as in `InputContract.changed`.
     """
     set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
     with loaded(adapter, recipe) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
-        contract = network.contract if symmetries is None else replace(network.contract, symmetries=symmetries)
+        contract = network.contract.changed(symmetries, window_px)
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
         destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None))

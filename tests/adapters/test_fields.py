@@ -45,7 +45,7 @@ def test_the_surroundings_of_a_tile_are_the_scene_mirrored_at_its_border(scene, 
     around = surroundings(scene, Window(*tile), side)
     padded = np.pad(scene.image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
     top, left = tile[0] - around.tile.y, tile[1] - around.tile.x
-    assert top % 16 == left % 16 == 0 and 16 <= min(around.tile[:2]) and max(around.tile[:2]) <= 31
+    assert top % 16 == left % 16 == 0 and min(around.tile[:2]) >= 16 and max(around.tile[:2]) <= 31
     height, width = around.image.shape[:2]
     assert np.array_equal(around.image, padded[top + margin :, left + margin :][:height, :width])
     assert around.rows[-1] + side == height and around.columns[-1] + side == width
@@ -112,3 +112,11 @@ def test_a_decoder_without_fields_cannot_be_averaged(tiny_segmenter, scene):
     network = tiny_segmenter(decoder="query")[0].eval()
     with pytest.raises(InputError, match="only decoder.name=dense"):
         image_fields(network, scene.image, 32)
+
+
+def test_a_user_who_asks_for_windows_gets_large_tiles_and_one_symmetry():
+    fitted = InputContract(tile_px=320, overlap_px=48, symmetries=2)
+    assert fitted.changed() == fitted and fitted.changed(symmetries=8).symmetries == 8
+    asked = fitted.changed(window_px=128)
+    assert (asked.window_px, asked.tile_px, asked.overlap_px, asked.symmetries) == (128, 1024, 48, 1)
+    assert fitted.changed(4, 128).symmetries == 4

@@ -157,6 +157,17 @@ def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopp
     assert (out / "entities.csv").read_text() == (tmp_path / "whole" / "entities.csv").read_text()
 
 
+def test_predict_and_evaluate_by_windows(run: Path, data: Path, tmp_path, capsys) -> None:
+    words = ["--adapter", str(run / "adapter"), "--window"]
+    out, file = tmp_path / "out", tmp_path / "numbers.json"
+    image = str(data / "images" / "0.png")
+    assert main(["predict", *words, "32", image, "--out", str(out)]) == 0 and (out / "0.labels.tif").exists()
+    assert main(["evaluate", *words, "32", "--data", str(data), "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["images"] >= 1
+    assert main(["evaluate", *words, "20", "--data", str(data)]) == 2
+    assert "window_px is 20; wanted a multiple of 16" in capsys.readouterr().err
+
+
 def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:
     (tmp_path / "broken.png").write_bytes(b"")
     arguments = [
