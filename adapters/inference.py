@@ -150,7 +150,7 @@ def segment_into(
     """
     tiles = Tiles(scene, contract, wanted)
     plan = {**plan, "contract": asdict(contract), "weights": weights_digest(segmenter), "grid": tiles.grid.shape}
-    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, TILES_AT_ONCE)
+    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, tiles.at_once)
     on_tile(running, running.next)
     try:
         for index, entities in tiles.predicted(segmenter, running.next, clock):
@@ -179,8 +179,13 @@ class Tiles:
         """(index, entities) of the tiles from `first` on."""
         predict = self.predictor(segmenter)
         return predict_tiles(
-            self.read, self.grid, predict, TILES_AT_ONCE, first, self._wanted, self.readers, clock, self._colour
+            self.read, self.grid, predict, self.at_once, first, self._wanted, self.readers, clock, self._colour
         )
+
+    @property
+    def at_once(self) -> int:
+        """Tiles that are predicted together; by windows each tile is many batches."""
+        return TILES_AT_ONCE if self.contract.window_px is None else 1
 
     def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
         """From what `read` gives to entities."""

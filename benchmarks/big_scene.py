@@ -23,6 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.inference import TILES_AT_ONCE
 from benchmarks.sparse_scene import STORED_PX, patches, write_annotations, write_scene
 from domains.predictions.journal import Journal
 
@@ -88,7 +89,7 @@ def predict(folder: Path, side_px: int, tiles: int, slide: Path | None, adapter:
     journal = Journal(resumed / ".scene.running" / "journal")
 
     def half_way(seconds: float) -> bool:
-        return seconds > cost.seconds / 2 and any(True for _ in journal.records())
+        return seconds > cost.seconds / 2 and sum(1 for _ in journal.records()) >= TILES_AT_ONCE
 
     print(f"again, to be killed: {run([*words, '--out', str(resumed)], half_way)}")
     print(f"on disk then: {sum(1 for _ in journal.records())} tiles")

@@ -49,6 +49,7 @@ class RunningPrediction:
     """Tiles that were done before."""
     next: int = 0
     """The first tile that is to be predicted."""
+    _added: int = 0
     _written: float = field(default_factory=monotonic)
 
     def __post_init__(self) -> None:
@@ -96,7 +97,8 @@ class RunningPrediction:
         placed = self.stitcher.add(index, entities)
         self.canvas.write(placed.core, placed.ids)
         self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
-        if monotonic() - self._written > SECONDS:
+        self._added += 1
+        if self._added % self.batch == 0 and monotonic() - self._written > SECONDS:  # part of a batch is of no use
             self.commit()
 
     def commit(self) -> None:

@@ -96,7 +96,7 @@ def test_a_prediction_on_a_lattice_is_resumed_to_the_same(network, scene, tmp_pa
     with pytest.raises(KeyboardInterrupt):
         segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
     running = segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
-    assert running.resumed == 8
+    assert running.resumed == 10
     assert np.array_equal(running.prediction().read(Window(0, 0, *scene.shape)), whole.ids)
     with pytest.raises(InputError, match="another input, adapter or tiling"):
         segment_into(tmp_path / "r", network, scene, InputContract(tile_px=64, overlap_px=32), {})
