@@ -37,6 +37,7 @@ class Format(StrEnum):
     zarr = "zarr"
     parquet = "parquet"
     density = "density"
+    gpkg = "gpkg"
 
 
 app = typer.Typer(
@@ -134,6 +135,11 @@ def predict(
         typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
     ] = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
+    simplify: Annotated[
+        float | None,
+        typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
+    ] = None,
+    square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     size_m = None
@@ -143,7 +149,8 @@ def predict(
         size_m = parse_pixel_size(pixel_size)
     from recipes.predict import predict as run
 
-    run(adapter, inputs, out, [one.value for one in format or ()], recipe, overwrite, symmetries, size_m, everywhere)
+    formats = [one.value for one in format or ()]
+    run(adapter, inputs, out, formats, recipe, overwrite, symmetries, size_m, everywhere, simplify, square)
 
 
 @app.command()

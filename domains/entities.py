@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from domains.georeference import Georeference
+
 UNLABELLED = -1
 BACKGROUND = 0
 
@@ -127,7 +129,8 @@ class Place:
     x: int = 0
     level: int = 0
     pixel_size_m: float | None = None
-    georeference: str | None = None
+    georeference: Georeference | None = None
+    """Of level 0 of the scene."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
+from domains.ground import INSTALL, ground_of
 from domains.predictions.running import RunningPrediction
 from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene, plain_view
 from domains.scenes.ome_zarr import is_zarr
@@ -37,11 +38,14 @@ def predict(
     symmetries: int | None = None,
     pixel_size_m: float | None = None,
     everywhere: bool = False,
+    simplify_px: float | None = None,
+    square: bool = False,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
-    look at all tiles, those too where the domain says that there can be no entity (empty glass).
+    look at all tiles, those too where the domain says that there can be no entity (empty glass). simplify_px, square:
+    of polygons, as in `Destination`.
     """
     set_up()
     paths = list(images_of(inputs))
@@ -51,7 +55,7 @@ def predict(
         contract = network.contract if symmetries is None else replace(network.contract, symmetries=symmetries)
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
-        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None))
+        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None), simplify_px, square)
         faults, entities = [], 0
         with (
             open_exports(formats, destination, names.values()) as exports,
@@ -86,7 +90,9 @@ def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_
         shown = Viewed(scene, plain_view(scene))
         if is_large(scene) or len(scene.levels) > 1:
             return shown
-        picture = Photograph(np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m)
+        picture = Photograph(
+            np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m, georeference=scene.georeference
+        )
     except BaseException:
         scene.close()
         raise
@@ -118,6 +124,12 @@ def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
         raise InputError(
             f"{str(path)!r} does not say the size of a pixel, and a density map wants it; say it by --pixel-size"
         )
+    if "gpkg" in exports.parts and scene.georeference is None:
+        raise InputError(
+            f"{str(path)!r} does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+        )
+    if scene.georeference is not None and ground_of(scene.georeference) is None:
+        print(f"{path}: polygons are in pixels, longitude and latitude want pyproj; {INSTALL}", file=sys.stderr)
     if is_large(scene) and not exports.streamed:
         height, width = scene.shape
         raise InputError(
@@ -137,7 +149,7 @@ def predict_scene(
     wanted: WorthLooking | None = None,
 ) -> int:
     """Predict and write; returns the number of entities. wanted: as in `segment`."""
-    place = Place(str(path), pixel_size_m=scene.pixel_size_m)
+    place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
     if is_large(scene):
         return predict_large(network, scene, contract, exports, destination, name, place, wanted)
     found = segment(network.segmenter, scene, contract, wanted)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from domains.georeference import Georeference
 from domains.scenes.pixel_size import mean_size, of_degrees
-from domains.scenes.scene import Georeference
 
 USER_DEFINED = 32767
 METRES = 9001

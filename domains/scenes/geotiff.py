@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from domains.errors import InputError
+from domains.georeference import Georeference
 from domains.scenes.geotags import size_of_transform
-from domains.scenes.scene import Georeference, check_level, clipped
+from domains.scenes.scene import check_level, clipped
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 CACHE_MIB = 256  # of GDAL, which would take 5 % of the memory
