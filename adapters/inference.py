@@ -12,12 +12,14 @@ import numpy as np
 import torch
 
 from adapters.segmenter import EntitySegmenter
+from domains.bands import MOST, channels_of, parse_bands
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.normalisers import build_normaliser, normalised
 from domains.predictions.running import RunningPrediction
-from domains.scenes import Photograph, Scene
+from domains.scenes import Photograph, Scene, View, plain_view
+from domains.scenes.band_view import band_view
 from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.stitching import stitch
@@ -28,7 +30,7 @@ LIMITS = {
     "scale": (1 / 64, 16),
     "tile_px": (16, 8192),
     "overlap_px": (0, 8191),
-    "channels": (3, 3),
+    "channels": (3, MOST),
     "symmetries": (1, 8),
 }
 
@@ -46,10 +48,15 @@ class InputContract:
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres; None: any size will do."""
     channels: int = 3
+    """Of what the network is shown: RGB, or as many as there are bands, where these are more."""
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
+    bands: tuple[str, ...] = ()
+    """Which bands of a raster the network sees, for `domains.bands`; none for RGB."""
+    band_names: tuple[str, ...] = ()
+    """Names of a raster's bands in their order, where its file does not give them."""
 
     def __post_init__(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
@@ -62,10 +69,24 @@ class InputContract:
             raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
+        for name in ("bands", "band_names"):
+            words = getattr(self, name)
+            if not (isinstance(words, tuple) and all(isinstance(one, str) and len(one) <= 100 for one in words)):
+                raise InputError(f"input {name} is {words!r:.80}; wanted a list of words")
+        if self.bands:
+            parse_bands(self.bands)
+        if self.channels != channels_of(self.bands):
+            raise InputError(
+                f"input channels is {self.channels}; {list(self.bands)!r:.80} has {channels_of(self.bands)}"
+            )
         if self.stain is not None:
             if not isinstance(self.stain, dict):
                 raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
             build_normaliser(self.stain)
+
+    def view(self, scene: Scene) -> View:
+        """What the network is shown of a scene. Raises InputError where that lacks a band."""
+        return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.
@@ -94,7 +115,14 @@ class InputContract:
         return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
 
     def photograph(self, sample: EntitySample) -> Photograph:
-        """A labelled image as a scene, of the adapter's pixel size where it doesn't say."""
+        """A labelled image as a scene, of the adapter's pixel size where it doesn't say. Raises InputError for one of
+        other channels than the network's.
+        """
+        if sample.image.shape[2] != self.channels:
+            raise InputError(
+                f"{sample.place.scene!r} has {sample.image.shape[2]} channels, the adapter sees {self.channels} "
+                f"({', '.join(self.bands) or 'RGB'}); evaluate it on data with these, by domain.bands"
+            )
         return Photograph(sample.image, sample.place.pixel_size_m or self.pixel_size_m)
 
 
@@ -109,7 +137,7 @@ def segment(
     wanted: Wanted | None = None,
     clock: Clock | None = None,
 ) -> EntityMap:
-    """The entities of a scene that fits into memory, at the scene's own size. scene: RGB uint8."""
+    """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it."""
     tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
     return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape)
 

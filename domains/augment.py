@@ -196,6 +196,11 @@ def compose(*transforms: A.BasicTransform) -> A.Compose:
     return A.Compose(list(transforms))
 
 
+def without_colour(transforms: A.Compose) -> A.Compose:
+    """The same without changes of colour that are made for red, green and blue."""
+    return compose(*(one for one in transforms if not isinstance(one, Photometric) or one.every_channel))
+
+
 def eight_symmetries() -> A.BasicTransform:
     """Flips and quarter turns: for whatever has no up and no left."""
     return A.D4(p=1.0)
@@ -221,15 +226,24 @@ def sensor_noise(p: float, std: tuple[float, float] = (0.01, 0.03)) -> A.BasicTr
 class Photometric(A.ImageOnlyTransform):
     """A change of colour or light as an albumentations transform: `change(image, rng) -> image`, both uint8.
 
-    The physics files of the domains hold such changes as plain frozen dataclasses.
+    The physics files of the domains hold such changes as plain frozen dataclasses. They are made for RGB, so of an
+    image of more channels they see the first three; `every_channel`: those that are made for any, such as shade.
     """
 
-    def __init__(self, change: Callable[[np.ndarray, np.random.Generator], np.ndarray], p: float = 0.5) -> None:
+    def __init__(
+        self,
+        change: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+        p: float = 0.5,
+        every_channel: bool = False,
+    ) -> None:
         super().__init__(p=p)
-        self.change = change
+        self.change, self.every_channel = change, every_channel
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
-        return self.change(img, self.random_generator)
+        if img.shape[2] == 3 or self.every_channel:
+            return self.change(img, self.random_generator)
+        colours = self.change(np.ascontiguousarray(img[..., :3]), self.random_generator)
+        return np.concatenate([colours, img[..., 3:]], axis=2)
 
 
 class Turn(A.DualTransform):
@@ -248,7 +262,11 @@ class Turn(A.DualTransform):
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         height, width = img.shape[:2]
         matrix = rotation(angle_deg, (height, width))
-        return cv2.warpAffine(img, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        turned = [
+            cv2.warpAffine(part, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+            for part in few_channels(img)
+        ]
+        return turned[0] if len(turned) == 1 else np.concatenate([one.reshape(height, width, -1) for one in turned], 2)
 
     def apply_to_mask(self, mask: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
         height, width = mask.shape
@@ -259,6 +277,13 @@ class Turn(A.DualTransform):
         known = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         ids = mask[rows.clip(0, height - 1), columns.clip(0, width - 1)]
         return np.where(known, ids, UNLABELLED)
+
+
+def few_channels(image: np.ndarray) -> list[np.ndarray]:
+    """(H, W, C) in parts of up to four channels, which is what OpenCV's warps take."""
+    if image.shape[2] <= 4:
+        return [image]
+    return [np.ascontiguousarray(image[..., i : i + 4]) for i in range(0, image.shape[2], 4)]
 
 
 def rotation(angle_deg: float, shape: Sequence[int]) -> np.ndarray:

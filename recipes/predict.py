@@ -19,7 +19,7 @@ from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
 from domains.ground import INSTALL, ground_of
 from domains.predictions.running import RunningPrediction
-from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene, plain_view
+from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
 from recipes import set_up
 from recipes.load import Loaded, loaded
@@ -63,7 +63,7 @@ def predict(
         ):
             for path in paths:
                 try:
-                    scene = rgb_scene(path, contract, exports, pixel_size_m)
+                    scene = viewed_scene(path, contract, exports, pixel_size_m)
                 except InputError as error:
                     faults.append(str(error))
                 else:
@@ -81,13 +81,16 @@ def predict(
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari")
 
 
-def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
-    """As RGB; one of a single level that fits into memory is decoded. Raises InputError for all that won't do."""
+def viewed_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
+    """As the network sees it; one of a single level that fits into memory is decoded.
+
+    Raises InputError for all that won't do.
+    """
     scene = open_scene(path, pixel_size_m)
     try:
         contract.factor(scene.pixel_size_m)
         check_formats(path, scene, exports)
-        shown = Viewed(scene, plain_view(scene))
+        shown = Viewed(scene, contract.view(scene))
         if is_large(scene) or len(scene.levels) > 1:
             return shown
         picture = Photograph(
@@ -153,7 +156,7 @@ def predict_scene(
     if is_large(scene):
         return predict_large(network, scene, contract, exports, destination, name, place, wanted)
     found = segment(network.segmenter, scene, contract, wanted)
-    exports.add(name, scene.read(0, 0, *scene.shape), found, place)
+    exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)[..., :3]), found, place)
     return found.count
 
 
@@ -188,7 +191,7 @@ def predict_large(
             progress.advance(count=tile - progress.done)
 
         running = segment_into(folder, network.segmenter, scene, contract, plan, wanted, show)
-    prediction = replace(running.prediction(), image=lambda window: scene.read(*window))
+    prediction = replace(running.prediction(), image=lambda window: scene.read(*window)[..., :3])
     exports.stream(name, prediction, place)
     running.remove()
     return prediction.count
