@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from domains.errors import InputError
-from domains.exports.outlines import Polygon
 from domains.exports.simplify import simplified
+from domains.outlines import Polygon
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
 

@@ -21,8 +21,8 @@ from domains.entities import EntityMap, Place
 from domains.exports.described import Described
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
-from domains.exports.outlines import Polygon, outlines
 from domains.ground import Ground, ground_of
+from domains.outlines import Polygon, outlines
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction

@@ -17,10 +17,10 @@ from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.geojson import area_m2, entities_of
 from domains.exports.measures import Measure
-from domains.exports.outlines import Polygon
 from domains.exports.simplify import as_shape
 from domains.georeference import Georeference
 from domains.ground import Ground, require
+from domains.outlines import Polygon
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction

@@ -79,7 +79,7 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
     boxes = file_of_boxes(root)
     if boxes is not None:
         raise InputError(
-            f"{str(boxes)!r}: wanted the outlines of entities, got bounding boxes; boxes are no masks: draw polygons, or "
-            "let a model turn the boxes into outlines and correct those"
+            f"{str(boxes)!r}: wanted the outlines of entities, got bounding boxes; boxes are no masks: draw polygons, "
+            "or let a model turn the boxes into outlines and correct those"
         )
     raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")

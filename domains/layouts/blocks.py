@@ -16,7 +16,7 @@ from domains.tiling import Window
 LARGEST_PX = 1024  # side of a block
 SMALLEST_PX = 64
 GAP_PX = 32  # between two blocks that may be in different splits
-PER_SIDE = 3  # blocks along the shorter side of a raster that is split, at least
+PER_SIDE = 4  # blocks along the shorter side of a raster that is split, at least
 LEAST_RASTERS = 3  # from which on rasters are the groups
 
 

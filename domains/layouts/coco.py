@@ -126,7 +126,7 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
 
 
 def whole_image(name: str) -> str:
-    """`P0003` of iSAID's patch `P0003_600_1400_1200_2000`, so that patches of one image stay together; else the name."""
+    """`P0003` of iSAID's patch `P0003_600_1400_1200_2000`: patches of an image stay together. Else the name itself."""
     folder, slash, stem = name.rpartition("/")
     patch = re.fullmatch(r"(P\d{4})(_\d+){4}", stem)
     return f"{folder}{slash}{patch[1]}" if patch else name

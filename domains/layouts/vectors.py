@@ -1,4 +1,4 @@
-"""Vector labels on a map: GeoJSON read here, GeoPackage, Shapefile and FlatGeobuf through pyogrio, an optional extra."""
+"""Vector labels on a map: GeoJSON read here; GeoPackage, Shapefile and FlatGeobuf through pyogrio, an extra."""
 
 from __future__ import annotations
 

@@ -86,11 +86,14 @@ def test_what_is_predicted_wholly_on_unlabelled_pixels_changes_nothing(
 
 SIZED = [f"{kind}_{size}" for kind in ("recall", "f1") for size in SIZES_PX]
 """Undefined where no entity has that size: their own tests draw them."""
+SIZED += [f"ap_{size}{unit}" for size in ("small", "medium", "large") for unit in ("", "_m2")]
+OVER_PAIRS = ["boundary_iou", "polis_px", "polis_m"]
+"""Only entities that were found are measured."""
 OVER_IMAGES = ["image_auroc", "image_f1_max", "false_alarms"]
 """They compare images, or judge good ones."""
 OVER_PIXELS = ["pixel_auroc", "pixel_ap", "aupro", "aupro_05"]
 """Every pixel without an entity counts, also of an image that has none; nothing found is chance, not 0."""
-WITHIN = [key for key in METRICS if key not in (*SIZED, *OVER_IMAGES, *OVER_PIXELS)]
+WITHIN = [key for key in METRICS if key not in (*SIZED, *OVER_PAIRS, *OVER_IMAGES, *OVER_PIXELS)]
 """What an image with entities alone decides."""
 
 
@@ -100,7 +103,7 @@ def test_empty_maps_are_zero_when_something_was_missed_and_undefined_when_there_
     assert one(EMPTY, full)[key] == 0
     assert np.isnan(one(EMPTY, EMPTY)[key])
     nothing_true = one(full, EMPTY)[key]
-    undefined = ("ap", "ap50", "ar100", "covering", "class_iou", "region_recall", "line_recall_2px")
+    undefined = ("ap", "ap50", "ar100", "boundary_ap", "covering", "class_iou", "region_recall", "line_recall_2px")
     assert np.isnan(nothing_true) if key in undefined else nothing_true == 0
 
 
@@ -122,7 +125,7 @@ def test_no_image_at_all_is_undefined() -> None:
 
 def test_intervals_repeat_with_the_seed_and_hold_the_value(draw) -> None:
     metrics = filled(draw, images=12)
-    for key in SIZED:
+    for key in (*SIZED, "polis_m"):
         del metrics.metrics[key]
     intervals = metrics.interval(resamples=200, seed=3)
     assert intervals == metrics.interval(resamples=200, seed=3) != metrics.interval(resamples=200, seed=4)
