@@ -35,7 +35,7 @@ from domains.crops import (  # noqa: E402
 )
 from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
 from domains.pasting import paste  # noqa: E402
-from domains.resize import resize_ids, resize_image  # noqa: E402
+from domains.resize import by_few_channels, resize_ids, resize_image  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
 TINY_PX = 100  # balanced crops show an entity of fewer pixels at its own size or larger: shrunk, it could vanish
@@ -262,11 +262,10 @@ class Turn(A.DualTransform):
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         height, width = img.shape[:2]
         matrix = rotation(angle_deg, (height, width))
-        turned = [
-            cv2.warpAffine(part, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
-            for part in few_channels(img)
-        ]
-        return turned[0] if len(turned) == 1 else np.concatenate([one.reshape(height, width, -1) for one in turned], 2)
+        return by_few_channels(
+            lambda part: cv2.warpAffine(part, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101),
+            img,
+        )
 
     def apply_to_mask(self, mask: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
         height, width = mask.shape
@@ -277,13 +276,6 @@ class Turn(A.DualTransform):
         known = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
         ids = mask[rows.clip(0, height - 1), columns.clip(0, width - 1)]
         return np.where(known, ids, UNLABELLED)
-
-
-def few_channels(image: np.ndarray) -> list[np.ndarray]:
-    """(H, W, C) in parts of up to four channels, which is what OpenCV's warps take."""
-    if image.shape[2] <= 4:
-        return [image]
-    return [np.ascontiguousarray(image[..., i : i + 4]) for i in range(0, image.shape[2], 4)]
 
 
 def rotation(angle_deg: float, shape: Sequence[int]) -> np.ndarray:

@@ -36,12 +36,13 @@ class XView2(Layout):
     def listing(self, root: Path) -> Listing:
         records, faults = [], []
         for part in _parts(root):
-            pairs, alone = pair(files(part / "images"), files(part / "labels", {".json"}), "label file")
-            for image, labels in pairs:
+            labels = [one for one in files(part / "labels", {".json"}) if one.stem.endswith(ENDINGS)]
+            pairs, alone = pair(files(part / "images"), labels, "label file")
+            for image, label in pairs:
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
                 group = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
                 stratum = "post" if name.endswith(ENDINGS[1]) else "pre"
-                records.append(Record(name, image, labels, group, PARTS.get(part.name.lower()), stratum=stratum))
+                records.append(Record(name, image, label, group, PARTS.get(part.name.lower()), stratum=stratum))
             faults += alone
         return Listing(records, faults)
 

@@ -89,7 +89,7 @@ def test_resampling_repeats_compute_and_weighs_images():
 )
 def test_square_metres_decide_where_the_pixel_size_is_known(size_m, wanted):
     ids = np.zeros((80, 80), np.int32)
-    ids[:20, :20], ids[30:70, 30:70] = 1, 2  # 400 and 1600 px
+    ids[:22, :22], ids[30:70, 30:70] = 1, 2  # 484 and 1600 px
     found = EntityMap(np.where(ids == 1, 1, 0), np.ones(1, np.float32))
     metrics = MetricSet([f"ap_{size}_m2" for size in SIZES])
     metrics.update(found, [EntityMap(ids)], "a", pixel_size_m=size_m)
