@@ -17,10 +17,12 @@ from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
+from domains.exports.density import CELL_UM
 from domains.ground import INSTALL, ground_of
 from domains.predictions.running import RunningPrediction
 from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
+from domains.scenes.pixel_size import show_pixel_size
 from recipes import set_up
 from recipes.load import Loaded, loaded
 from recipes.progress import Progress
@@ -127,6 +129,11 @@ def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
         raise InputError(
             f"{str(path)!r} does not say the size of a pixel, and a density map wants it; say it by --pixel-size"
         )
+    if "density" in exports.parts and (scene.pixel_size_m or 0) > CELL_UM * 1e-6:
+        raise InputError(
+            f"{str(path)!r} has pixels of {show_pixel_size(scene.pixel_size_m or 0)}, a density map has cells of "
+            f"{CELL_UM:g} um; leave --format density"
+        )
     if "gpkg" in exports.parts and scene.georeference is None:
         raise InputError(
             f"{str(path)!r} does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
@@ -177,7 +184,7 @@ def predict_large(
     plan["everywhere"] = wanted is None
     folder = destination.folder / f".{name}.running"
     height, width = scene.shape
-    left_out = [word for word in exports.whole if word not in exports.streamed]
+    left_out = [word for word in exports.whole if word not in STREAMED]
     note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
     print(f"{name}: {width} x {height} px, as {', '.join(exports.streamed)}{note}", file=sys.stderr)
     with Progress(f"predict {name}", 1, unit="tiles") as progress:

@@ -62,9 +62,10 @@ def test_without_colour_only_what_suits_every_band_is_left():
 def test_an_image_of_many_bands_turns_as_each_band_does():
     from domains.augment import Turn
 
-    image = np.random.default_rng(0).integers(0, 256, (40, 50, 6), np.uint8)
+    y, x, c = np.mgrid[:40, :50, :6]
+    image = (100 + 2 * y + x + 5 * c).astype(np.uint8)
     turn = Turn(30, p=1.0)
     whole = turn.apply(image, angle_deg=20.0)
     for i in range(6):
         alone = turn.apply(np.repeat(image[..., i : i + 1], 3, 2), angle_deg=20.0)[..., 0]
-        assert np.abs(whole[..., i].astype(int) - alone).max() <= 4  # OpenCV rounds by number of channels
+        assert np.abs(whole[..., i].astype(int) - alone).max() <= 1  # OpenCV rounds by number of channels
