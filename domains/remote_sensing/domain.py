@@ -51,5 +51,5 @@ DOMAIN = DomainSpec(
     ),  # fmt: skip
     families=("aerial",),
     augmentation=augmentation,
-    cards=("nwpu_vhr10",),
+    cards=("nwpu_vhr10", "spacenet_atlanta"),
 )
