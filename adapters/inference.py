@@ -80,8 +80,8 @@ class InputContract:
                 f"input channels is {self.channels}; {list(self.bands)!r:.80} has {channels_of(self.bands)}"
             )
         if self.stain is not None:
-            if not isinstance(self.stain, dict):
-                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
+            if not isinstance(self.stain, dict) or self.bands:
+                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target, and RGB")
             build_normaliser(self.stain)
 
     def view(self, scene: Scene) -> View:

@@ -198,7 +198,8 @@ def compose(*transforms: A.BasicTransform) -> A.Compose:
 
 def without_colour(transforms: A.Compose) -> A.Compose:
     """The same without changes of colour that are made for red, green and blue."""
-    return compose(*(one for one in transforms if not isinstance(one, Photometric) or one.every_channel))
+    parts: Any = transforms.transforms
+    return compose(*(one for one in parts if not isinstance(one, Photometric) or one.every_channel))
 
 
 def eight_symmetries() -> A.BasicTransform:

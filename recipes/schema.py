@@ -13,7 +13,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import Field, Strict, ValidationError, WithJsonSchema, field_validator, model_validator
 
 from domains.bands import parse_bands
 from domains.errors import InputError, suggest
@@ -40,7 +40,8 @@ SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "m
 EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 
-BandList = Annotated[tuple[str, ...], Strict(False)]
+BandWord = Annotated[str, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
+BandList = Annotated[tuple[BandWord, ...], Strict(False)]
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 
 

@@ -184,7 +184,9 @@ def with_vocabulary(records: list[Record]) -> list[Record]:
 def known(values: np.ndarray, nodata: float | None) -> np.ndarray:
     """(H, W) bool: pixels that have data in any band."""
     seen = np.isfinite(values)
-    return (seen if nodata is None else seen & (values != nodata)).any(axis=2)
+    if nodata is not None:
+        seen &= values != nodata
+    return np.asarray(seen.any(axis=2))
 
 
 def _touches(outline: Outline, window: Window) -> bool:

@@ -95,7 +95,15 @@ def test_a_projection_that_does_not_fit_is_refused_in_one_line(segmenter, backbo
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"channels": 4}, {"bands": ("a", "b")}, {"bands": ("a;b",) * 5}, {"bands": (1,) * 5}, {"channels": 99}]
+    "wrong",
+    [
+        {"channels": 4},
+        {"bands": ("a", "b")},
+        {"bands": ("a;b",) * 5},
+        {"bands": (1,) * 5},
+        {"channels": 99},
+        {"stain": {"name": "reinhard"}},
+    ],
 )
 def test_a_contract_whose_channels_and_bands_disagree_is_refused(wrong):
     with pytest.raises(InputError):

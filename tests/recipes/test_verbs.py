@@ -291,6 +291,7 @@ def test_bands_go_from_fit_through_the_adapter_to_predict_and_results_lie_on_the
     assert contract["channels"] == 5 and contract["bands"] == ["red", "green", "blue", "nir", "ndvi"]
     assert (adapter / "band_projection.safetensors").is_file() and main(["adapters", "verify", str(adapter)]) == 0
     formats = [word for name in ("labels", "geojson", "gpkg", "overlay") for word in ("--format", name)]
+    formats += ["--simplify", "1", "--square"]
     assert main(["predict", "--adapter", str(adapter), str(raster), "--out", str(out), *formats]) == 0
     with rasterio.open(out / "town.labels.tif") as file:
         assert file.crs.to_epsg() == 32633 and tuple(file.transform) == tuple(transform)
