@@ -71,29 +71,35 @@ class RasterVectors(Layout):
         records = []
         for raster, vectors in found:
             try:
-                records += self.blocks_of(root, raster, vectors, len(found) < LEAST_RASTERS, faults)
+                own = sum(other == vectors for _, other in found) == 1
+                records += self.blocks_of(root, raster, vectors, len(found) < LEAST_RASTERS, own, faults)
             except InputError as error:
                 faults.append(Fault(raster, str(error)))
         return Listing(with_vocabulary(records), faults)
 
-    def blocks_of(self, root: Path, raster: Path, vectors: Path, split: bool, faults: list[Fault]) -> list[Record]:
-        """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. Raises InputError."""
+    def blocks_of(
+        self, root: Path, raster: Path, vectors: Path, split: bool, own: bool, faults: list[Fault]
+    ) -> list[Record]:
+        """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. own: as in `outlines_on`.
+
+        Raises InputError.
+        """
         scene = open_scene(raster)
         shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
         scene.close()
         if here is None:
             raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
-        outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults)
+        outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
         blocks = cut_into_blocks(shape, split)
         truths = [block_truth(block, outlines, split) for block in blocks]
         name = printable(raster.relative_to(root).with_suffix("").as_posix())
         chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
         records = []
         for i, stratum in sorted(chosen.items()):
-            own = "/".join(filter(None, (name, blocks[i].name)))
-            group = own if split else self.group(name)
+            block = "/".join(filter(None, (name, blocks[i].name)))
+            group = block if split else self.group(name)
             place = own_split(raster.relative_to(root).parent)
-            records.append(Record(own, raster, truths[i], group, place, size_m, stratum if len(blocks) > 1 else ""))
+            records.append(Record(block, raster, truths[i], group, place, size_m, stratum if len(blocks) > 1 else ""))
         return records
 
     def group(self, name: str) -> str:

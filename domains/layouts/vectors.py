@@ -36,17 +36,19 @@ class Shape(NamedTuple):
 
 
 def outlines_on(
-    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
+    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault], own: bool = True
 ) -> list[Outline]:
     """The polygons of a file in pixels of a raster of `shape`, those that touch it.
 
-    attribute: the column of their classes. What cannot be drawn is appended to `faults`. Raises InputError: no such
-    file or column, points or lines alone, a CRS that is not known.
+    attribute: the column of their classes. own: the file is for this raster alone, so one that has features must have
+    some on it. What cannot be drawn is appended to `faults`. Raises InputError: no such file or column, points or lines
+    alone, a CRS that is not known, all polygons elsewhere.
     """
     if path.suffix.lower() == ".geojson":
         crs, shapes = _of_geojson(path, attribute, faults)
+        features = len(shapes)
     else:
-        crs, shapes = _through_pyogrio(path, here, shape, attribute, faults)
+        crs, shapes, features = _through_pyogrio(path, here, shape, attribute, faults)
     change = None if _same(crs, here.crs) else transformer(crs, here.crs)
     found = []
     for number, one in enumerate(shapes, 1):
@@ -62,6 +64,10 @@ def outlines_on(
         y0, x0, y1, x1 = outline.box
         if y1 > 0 and x1 > 0 and y0 < shape[0] and x0 < shape[1]:
             found.append(outline)
+    if own and features and not found:
+        raise InputError(
+            f"{str(path)!r}: wanted polygons on its raster, none of {features} lies there; is {crs[:40]!r} their CRS?"
+        )
     return found
 
 
@@ -142,8 +148,8 @@ def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
 
 def _through_pyogrio(
     path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
-) -> tuple[str, list[Shape]]:
-    """(CRS, polygons near the raster)."""
+) -> tuple[str, list[Shape], int]:
+    """(CRS, polygons near the raster, features in all)."""
     require("pyogrio", "shapely", "pyproj", what=f"{str(path)!r}")
     import shapely  # type: ignore[import-not-found]
     from pyogrio import list_layers, raw, read_info  # type: ignore[import-not-found]
@@ -182,7 +188,7 @@ def _through_pyogrio(
         holes = [shapely.get_coordinates(hole) for part in parts for hole in part.interiors]
         shapes.append(Shape([shapely.get_coordinates(part.exterior) for part in parts], holes, label))
     _refuse_points(path, kinds, bool(shapes))
-    return crs, shapes
+    return crs, shapes, int(info["features"])
 
 
 def _bounds(here: Georeference, shape: tuple[int, int], crs: str) -> tuple[float, float, float, float]:

@@ -201,6 +201,23 @@ def test_a_broken_feature_is_a_fault_and_the_others_stay(build, tmp_path):
     assert "feature 2" in str(faults[0])
 
 
+def test_vectors_that_lie_elsewhere_are_no_silent_background(build, tmp_path):
+    build.raster(tmp_path / "a.tif", build.ground(200, 200))
+    build.footprints(tmp_path / "a.geojson", [(90_000, 10, 90_020, 40)])
+    records, faults = LAYOUT.listing(tmp_path)
+    assert not records and "none of 1 lies there; is 'EPSG:32633' their CRS?" in str(faults[0])
+    build.footprints(tmp_path / "a.geojson", [])  # somebody looked, and there is nothing
+    assert len(LAYOUT.listing(tmp_path).records) == 9
+
+
+def test_one_vector_file_serves_rasters_that_it_does_not_reach(build, tmp_path):
+    for name in "abc":
+        build.raster(tmp_path / f"{name}.tif", build.ground(70, 90 if name == "b" else 60))
+    build.footprints(tmp_path / "all.geojson", [(5, 65, 20, 85)])
+    records, faults = LAYOUT.listing(tmp_path)
+    assert not faults and [LAYOUT.read(one).truth.count for one in records] == [0, 1, 0]
+
+
 def test_a_raster_that_lies_nowhere_is_a_fault(build, tmp_path):
     build.save(tmp_path / "a.tif", build.picture())
     build.footprints(tmp_path / "a.geojson", [(1, 1, 5, 5)])
