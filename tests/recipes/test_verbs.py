@@ -17,9 +17,12 @@ from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from cli import main
+from domains.errors import InputError
+from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
-from domains.scenes import open_scene
+from domains.scenes import Photograph, open_scene
+from recipes.predict import check_formats
 
 
 @pytest.fixture(scope="session")
@@ -300,3 +303,9 @@ def test_bands_go_from_fit_through_the_adapter_to_predict_and_results_lie_on_the
     capsys.readouterr()
     assert main(["predict", "--adapter", str(adapter), str(tmp_path / "rgb.tif"), "--out", str(out / "rgb")]) == 2
     assert "the image has 3" in capsys.readouterr().err
+
+
+def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
+    exports = open_exports(["density"], Destination(tmp_path), ["a"])
+    with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
+        check_formats(Path("a.tif"), Photograph(np.zeros((4, 4, 3), np.uint8), 10.0), exports)
