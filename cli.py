@@ -37,6 +37,7 @@ class Format(StrEnum):
     zarr = "zarr"
     parquet = "parquet"
     density = "density"
+    gpkg = "gpkg"
 
 
 app = typer.Typer(
@@ -154,13 +155,18 @@ def predict(
     window: WindowPx = None,
     pixel_size: PixelSize = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
+    simplify: Annotated[
+        float | None,
+        typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
+    ] = None,
+    square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     size_m = metres(pixel_size)
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
-    run(adapter, inputs, out, formats, recipe, overwrite, symmetries, size_m, everywhere, window)
+    run(adapter, inputs, out, formats, recipe, overwrite, symmetries, size_m, everywhere, window, simplify, square)
 
 
 @app.command()

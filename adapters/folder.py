@@ -4,6 +4,7 @@
     adapter_config.json          for plain peft (methods that peft has)
     adapter_model.safetensors    what learnt inside the backbone
     entity_decoder.safetensors   the decoder
+    band_projection.safetensors  more than three bands to three, where the network sees so many
     entity.json                  base and its fingerprint, options, input contract, metrics, probe
     recipe.yaml                  the resolved recipe
 
@@ -33,13 +34,15 @@ from adapters.decoders import DECODERS
 from adapters.inference import InputContract
 from adapters.methods import METHODS, Method, adapter_state, detach, load_adapter_state, peft_config
 from adapters.probe import probe, probe_differs
+from adapters.projection import BandProjection, build_projection
 from adapters.segmenter import EntitySegmenter
 from domains.errors import InputError, suggest
 
 SCHEMA = 1
 INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
 BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
-FILES = (INFO, CARD, RECIPE, PEFT, BACKBONE_WEIGHTS, DECODER_WEIGHTS)
+PROJECTION_WEIGHTS = "band_projection.safetensors"
+FILES = (INFO, CARD, RECIPE, PEFT, BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
 MAX_INFO_BYTES = 2**20
 
 
@@ -108,6 +111,8 @@ def save_adapter(
         temporary.mkdir()
         save_file(adapter_state(backbone, method), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
         save_file(compact_state(segmenter.decoder), temporary / DECODER_WEIGHTS)
+        if segmenter.projection is not None:
+            save_file(plain_state(segmenter.projection), temporary / PROJECTION_WEIGHTS)
         config = peft_config(backbone, method, backbone.name)
         if config is not None:
             config.save_pretrained(str(temporary))
@@ -181,13 +186,26 @@ def load_adapter(
         folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()}
     )
     load_adapter_state(backbone, method, load_file(folder / BACKBONE_WEIGHTS))
-    segmenter = EntitySegmenter(backbone, decoder).eval()
+    projection = load_projection(folder / PROJECTION_WEIGHTS, info.contract)
+    segmenter = EntitySegmenter(backbone, decoder, projection).eval()
     if difference := probe_differs(probe(segmenter), info.probe):
         raise InputError(
             f"{str(folder)!r} does not give the output it was saved with ({difference}): its weights or options were "
             "changed; get the adapter again"
         )
     return segmenter, info
+
+
+def load_projection(path: Path, contract: InputContract) -> BandProjection | None:
+    """None for RGB. Raises InputError for a file that is missing, damaged, or there without need."""
+    projection = build_projection(contract.bands)
+    if projection is None:
+        if path.exists():
+            raise InputError(f"{str(path)!r} is for more than three bands, {INFO} names no such; get the adapter again")
+        return None
+    check_shapes(path, {name: tuple(value.shape) for name, value in projection.state_dict().items()})
+    projection.load_state_dict(load_file(path))
+    return projection
 
 
 def check_shapes(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:

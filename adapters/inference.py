@@ -12,12 +12,14 @@ import torch
 
 from adapters.fields import Surroundings, fields, surroundings
 from adapters.segmenter import EntitySegmenter
+from domains.bands import MOST, channels_of, parse_bands
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.normalisers import build_normaliser, normalised
 from domains.predictions.running import RunningPrediction
-from domains.scenes import Photograph, Scene
+from domains.scenes import Photograph, Scene, View, plain_view
+from domains.scenes.band_view import band_view
 from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.stitching import stitch
@@ -29,7 +31,7 @@ LIMITS = {
     "scale": (1 / 64, 16),
     "tile_px": (16, 8192),
     "overlap_px": (0, 8191),
-    "channels": (3, 3),
+    "channels": (3, MOST),
     "symmetries": (1, 8),
 }
 
@@ -47,6 +49,7 @@ class InputContract:
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres; None: any size will do."""
     channels: int = 3
+    """Of what the network is shown: RGB, or as many as there are bands, where these are more."""
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
     window_px: int | None = None
@@ -54,6 +57,10 @@ class InputContract:
     None: it sees the tiles."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
+    bands: tuple[str, ...] = ()
+    """Which bands of a raster the network sees, for `domains.bands`; none for RGB."""
+    band_names: tuple[str, ...] = ()
+    """Names of a raster's bands in their order, where its file does not give them."""
 
     def __post_init__(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
@@ -70,9 +77,19 @@ class InputContract:
             type(self.window_px) is not int or self.window_px not in range(16, 8193, 16)
         ):
             raise InputError(f"input window_px is {self.window_px!r}; wanted a multiple of 16 up to 8192, or null")
+        for name in ("bands", "band_names"):
+            words = getattr(self, name)
+            if not (isinstance(words, tuple) and all(isinstance(one, str) and len(one) <= 100 for one in words)):
+                raise InputError(f"input {name} is {words!r:.80}; wanted a list of words")
+        if self.bands:
+            parse_bands(self.bands)
+        if self.channels != channels_of(self.bands):
+            raise InputError(
+                f"input channels is {self.channels}; {list(self.bands)!r:.80} has {channels_of(self.bands)}"
+            )
         if self.stain is not None:
-            if not isinstance(self.stain, dict):
-                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target")
+            if not isinstance(self.stain, dict) or self.bands:
+                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target, and RGB")
             build_normaliser(self.stain)
 
     def changed(self, symmetries: int | None = None, window_px: int | None = None) -> InputContract:
@@ -85,6 +102,10 @@ class InputContract:
         if window_px is not None:
             new = replace(new, window_px=window_px, tile_px=max(self.tile_px, TILE_WINDOWS * window_px), symmetries=1)
         return new if symmetries is None else replace(new, symmetries=symmetries)
+
+    def view(self, scene: Scene) -> View:
+        """What the network is shown of a scene. Raises InputError where that lacks a band."""
+        return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.
@@ -113,7 +134,14 @@ class InputContract:
         return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
 
     def photograph(self, sample: EntitySample) -> Photograph:
-        """A labelled image as a scene, of the adapter's pixel size where it doesn't say."""
+        """A labelled image as a scene, of the adapter's pixel size where it doesn't say. Raises InputError for one of
+        other channels than the network's.
+        """
+        if sample.image.shape[2] != self.channels:
+            raise InputError(
+                f"{sample.place.scene!r} has {sample.image.shape[2]} channels, the adapter sees {self.channels} "
+                f"({', '.join(self.bands) or 'RGB'}); evaluate it on data with these, by domain.bands"
+            )
         return Photograph(sample.image, sample.place.pixel_size_m or self.pixel_size_m)
 
 
@@ -128,7 +156,7 @@ def segment(
     wanted: Wanted | None = None,
     clock: Clock | None = None,
 ) -> EntityMap:
-    """The entities of a scene that fits into memory, at the scene's own size. scene: RGB uint8."""
+    """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it."""
     tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
     return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape)
 

@@ -153,6 +153,7 @@ def parameter_groups(segmenter: EntitySegmenter, options: TrainOptions) -> Itera
     parts: tuple[tuple[nn.Module, float], ...] = (
         (segmenter.decoder, options.lr),
         (segmenter.backbone, options.backbone_lr),
+        *([(segmenter.projection, options.lr)] if segmenter.projection is not None else []),
     )
     for part, lr in parts:
         learning = [parameter for parameter in part.parameters() if parameter.requires_grad]

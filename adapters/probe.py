@@ -18,10 +18,14 @@ from adapters.segmenter import EntitySegmenter
 TOLERANCE = 5e-3  # of the probe's own spread; other threads or instruction sets moved it by less than 1e-5
 
 
-def probe_image(side: int) -> Tensor:
-    """(1, 3, side, side) float32 in [0, 1]."""
+WAVES = ((3, 1, 0), (-2, 5, 1), (7, 4, 2))
+
+
+def probe_image(side: int, channels: int = 3) -> Tensor:
+    """(1, channels, side, side) float32 in [0, 1]; the first three are the same for any number of channels."""
     y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
-    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in ((3, 1, 0), (-2, 5, 1), (7, 4, 2))]
+    more = [(1 + i % 5, 3 - i % 7, i) for i in range(3, channels)]
+    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *more]]
     return (torch.stack(waves)[None] + 1) / 2
 
 
@@ -32,7 +36,7 @@ def probe(segmenter: EntitySegmenter) -> list[float]:
     segmenter.eval()
     side = math.lcm(segmenter.backbone.stride, 8)
     side *= max(1, 64 // side)
-    outputs = segmenter(probe_image(side).to(next(segmenter.parameters()).device))
+    outputs = segmenter(probe_image(side, segmenter.channels).to(next(segmenter.parameters()).device))
     segmenter.train(was_training)
     values: list[float] = []
     for name in sorted(outputs):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from adapters.backbones import Backbone
 from adapters.decoders import Decoder
+from adapters.projection import BandProjection
 from domains.entities import EntityMap
 from domains.errors import InputError
 
@@ -28,27 +29,37 @@ class Output(NamedTuple):
 
 
 class EntitySegmenter(nn.Module):
-    """forward: images (B, 3, H, W) RGB in [0, 1] -> the decoder's outputs, by name.
+    """forward: images (B, C, H, W) in [0, 1] -> the decoder's outputs, by name.
 
-    H and W must be multiples of the backbone's stride and of 8; `entities` pads for you.
+    C is 3, RGB, but where a projection takes more bands to these three. H and W must be multiples of the backbone's
+    stride and of 8; `entities` pads for you.
     """
 
     backbone: Backbone
     decoder: Decoder
+    projection: BandProjection | None
 
-    def __init__(self, backbone: Backbone, decoder: Decoder) -> None:
+    def __init__(self, backbone: Backbone, decoder: Decoder, projection: BandProjection | None = None) -> None:
         super().__init__()
         self.backbone = backbone
         self.decoder = decoder
+        self.projection = projection
+
+    @property
+    def channels(self) -> int:
+        """Of the images that it takes."""
+        return 3 if self.projection is None else self.projection.mix.in_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        if self.projection is not None:
+            images, learns = self.projection(images), True
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
             features = self.backbone(images)
         return self.decoder(features, images)
 
     def entities(self, images: Sequence[np.ndarray], symmetries: int = 1) -> list[EntityMap]:
-        """Images of any sizes, each (H, W, 3) uint8, to their entities; symmetries as in `averaged`."""
+        """Images of any sizes, each (H, W, C) uint8, to their entities; symmetries as in `averaged`."""
         found = self.outputs(images, symmetries)
         return [self.decoder.entities(one.outputs, one.index, one.size) for one in found]
 
@@ -69,7 +80,7 @@ class EntitySegmenter(nn.Module):
     def averaged(self, images: Tensor, symmetries: int) -> dict[str, Any]:
         """The decoder's fields, each the mean of its logits over the first `symmetries` of the eight flips and turns.
 
-        images: (B, 3, H, W). With 1 it is `forward`. Raises InputError for a decoder that gives no fields.
+        images: (B, C, H, W). With 1 it is `forward`. Raises InputError for a decoder that gives no fields.
         """
         if symmetries == 1:
             return self(images)
@@ -85,7 +96,7 @@ class EntitySegmenter(nn.Module):
 
 
 def to_tensor(image: np.ndarray) -> Tensor:
-    """(H, W, 3) uint8 to (3, H, W) float32 in [0, 1]."""
+    """(H, W, C) uint8 to (C, H, W) float32 in [0, 1]."""
     return torch.from_numpy(np.array(image)).permute(2, 0, 1).float().div_(255.0)
 
 

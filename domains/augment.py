@@ -37,7 +37,7 @@ from domains.crops import (  # noqa: E402
 )
 from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
 from domains.pasting import paste  # noqa: E402
-from domains.resize import resize_ids, resize_image  # noqa: E402
+from domains.resize import by_few_channels, resize_ids, resize_image  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
 TINY_PX = 100  # balanced crops show an entity of fewer pixels at its own size or larger: shrunk, it could vanish
@@ -230,6 +230,12 @@ def compose(*transforms: A.BasicTransform) -> A.Compose:
     return A.Compose(list(transforms))
 
 
+def without_colour(transforms: A.Compose) -> A.Compose:
+    """The same without changes of colour that are made for red, green and blue."""
+    parts: Any = transforms.transforms
+    return compose(*(one for one in parts if not isinstance(one, Photometric) or one.every_channel))
+
+
 def eight_symmetries() -> A.BasicTransform:
     """Flips and quarter turns: for whatever has no up and no left."""
     return A.D4(p=1.0)
@@ -255,15 +261,24 @@ def sensor_noise(p: float, std: tuple[float, float] = (0.01, 0.03)) -> A.BasicTr
 class Photometric(A.ImageOnlyTransform):
     """A change of colour or light as an albumentations transform: `change(image, rng) -> image`, both uint8.
 
-    The physics files of the domains hold such changes as plain frozen dataclasses.
+    The physics files of the domains hold such changes as plain frozen dataclasses. They are made for RGB, so of an
+    image of more channels they see the first three; `every_channel`: those that are made for any, such as shade.
     """
 
-    def __init__(self, change: Callable[[np.ndarray, np.random.Generator], np.ndarray], p: float = 0.5) -> None:
+    def __init__(
+        self,
+        change: Callable[[np.ndarray, np.random.Generator], np.ndarray],
+        p: float = 0.5,
+        every_channel: bool = False,
+    ) -> None:
         super().__init__(p=p)
-        self.change = change
+        self.change, self.every_channel = change, every_channel
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
-        return self.change(img, self.random_generator)
+        if img.shape[2] == 3 or self.every_channel:
+            return self.change(img, self.random_generator)
+        colours = self.change(np.ascontiguousarray(img[..., :3]), self.random_generator)
+        return np.concatenate([colours, img[..., 3:]], axis=2)
 
 
 class Turn(A.DualTransform):
@@ -282,7 +297,10 @@ class Turn(A.DualTransform):
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         height, width = img.shape[:2]
         matrix = rotation(angle_deg, (height, width))
-        return cv2.warpAffine(img, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+        return by_few_channels(
+            lambda part: cv2.warpAffine(part, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101),
+            img,
+        )
 
     def apply_to_mask(self, mask: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
         height, width = mask.shape

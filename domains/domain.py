@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 import numpy as np
 from torch.utils.data import Dataset
 
+from domains.bands import starts_with_rgb
 from domains.cards import Card, card_of_folder, find_card
 from domains.dataset import EntityDataset, Folder, open_folder
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.layouts import LAYOUTS, recognise
-from domains.layouts.layout import SPLITS, Layout, Record, Split
+from domains.layouts.layout import SPLITS, Layout, Reading, Record, Split
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
 from domains.sample import SampleScenes, sample_records
@@ -163,6 +164,12 @@ class DataDomain:
     """Of a folder's images, in place of what they say of themselves."""
     stain_augmentation: str = "jitter"
     """jitter, styles or both; see `domains.pathology.domain`."""
+    bands: tuple[str, ...] = ()
+    """Bands of rasters, see `domains.bands`; none for RGB."""
+    band_names: tuple[str, ...] = ()
+    """Names of a file's bands in their order, where the file does not give them."""
+    attribute: str | None = None
+    """Of vector labels: the column whose values are the classes."""
 
     @property
     def name(self) -> str:
@@ -180,13 +187,20 @@ class DataDomain:
             raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
         if split == "train" and self.max_images is not None:
             records = first_images(records, self.max_images)
+        if self.data == SAMPLE and self.bands:
+            raise InputError(
+                f"domain.bands is {list(self.bands)!r:.80}, but the sample is RGB; name a folder by --data"
+            )
         if self.data == SAMPLE:
             return SampleScenes(self.spec.families, records)
         return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
+        from domains.augment import without_colour
+
         if self.stain_augmentation == "jitter":
-            return self.spec.augmentation()
+            whole = self.spec.augmentation()
+            return whole if starts_with_rgb(self.bands) else without_colour(whole)
         if self.spec.styled is None:
             raise InputError(
                 f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"
@@ -230,7 +244,8 @@ class DataDomain:
             raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, layouts)}")
         groups = None if self.groups is None else Path(self.groups).expanduser()
         layout = recognise(root, layouts) if self.layout is None else layouts[self.layout]
-        return open_folder(root, groups, self.strict, layout, pixel_size_m=self.pixel_size_m)
+        reading = Reading(tuple(map(str, self.bands)), tuple(self.band_names), self.attribute)
+        return open_folder(root, groups, self.strict, layout.with_reading(reading), pixel_size_m=self.pixel_size_m)
 
 
 def first_images(records: Sequence[Record], count: int) -> list[Record]:

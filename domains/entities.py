@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from domains.georeference import Georeference
+
 UNLABELLED = -1
 BACKGROUND = 0
 
@@ -127,14 +129,15 @@ class Place:
     x: int = 0
     level: int = 0
     pixel_size_m: float | None = None
-    georeference: str | None = None
+    georeference: Georeference | None = None
+    """Of level 0 of the scene."""
 
 
 @dataclass(frozen=True)
 class EntitySample:
     """One labelled image or tile.
 
-    image: (H, W, 3) uint8 RGB.
+    image: (H, W, C) uint8: RGB, or the bands that a recipe names.
     truths: one map per annotator, at least one, each of the image's height and width.
     """
 
@@ -151,7 +154,7 @@ class EntitySample:
 class EntityBatch:
     """What the network trains on.
 
-    images: (B, 3, H, W) float32 RGB in [0, 1]; the backbone normalises.
+    images: (B, C, H, W) float32 in [0, 1], RGB unless a recipe names bands; the backbone normalises.
     ids: (B, H, W) int32 with the meaning of `EntityMap.ids`, each image numbered from 1 without gaps.
     """
 

@@ -46,8 +46,10 @@ class Likeness:
 
 
 def look_at(image: np.ndarray) -> Look:
-    """The look of an image, (H, W, 3) uint8 of any size."""
-    grey = Image.fromarray(image).convert("L").convert("F")  # averaged unrounded, or a dim image would lose its detail
+    """The look of an image, (H, W, 3) uint8 of any size; of more channels the first three count."""
+    grey = (
+        Image.fromarray(np.ascontiguousarray(image[..., :3])).convert("L").convert("F")
+    )  # averaged unrounded, or a dim image would lose its detail
     thumbnail = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX))
     coarse = thumbnail.reshape(THUMBNAIL_PX // 2, 2, THUMBNAIL_PX // 2, 2).mean((1, 3))  # (32, 32)
     frequencies = np.asarray(dctn(coarse))[:LOW, :LOW]

@@ -20,7 +20,11 @@ INK = (20, 20, 20)
 
 
 def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
-    """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened."""
+    """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened.
+
+    Of an image of more channels the first three are shown.
+    """
+    image = image[..., :3]
     ids = entities.ids
     tint = palette(entities.count)[np.maximum(ids, 0)]  # (H, W, 3)
     share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
@@ -31,6 +35,7 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
 
 def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
     """(h, w, 3) uint8, at most side_px long: the image shrunk, with outlines one pixel wide in full colour."""
+    image = np.ascontiguousarray(image[..., :3])
     height, width = image.shape[:2]
     scale = min(1.0, side_px / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -83,6 +88,7 @@ def _outermost(ids: np.ndarray) -> np.ndarray:
 
 def _fitted(image: np.ndarray, panel_px: int) -> Image.Image:
     """Small images grow with sharp pixels, large ones shrink smoothly."""
+    image = np.ascontiguousarray(image[..., :3])
     height, width = image.shape[:2]
     scale = panel_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

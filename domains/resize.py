@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import cv2
@@ -25,11 +26,21 @@ def resize_sample(sample: EntitySample, factor: float) -> EntitySample:
 
 
 def resize_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W, 3) uint8 to `shape` (height, width): area-averaged when it shrinks, linear when it grows."""
+    """(H, W, C) uint8 to `shape` (height, width): area-averaged when it shrinks, linear when it grows."""
     if image.shape[:2] == shape:
         return image
     shrinks = shape[0] * shape[1] < image.shape[0] * image.shape[1]
-    return cv2.resize(image, (shape[1], shape[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return by_few_channels(lambda part: cv2.resize(part, (shape[1], shape[0]), interpolation=how), image)
+
+
+def by_few_channels(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """(H, W, C) through one of OpenCV's functions for up to four channels."""
+    channels = image.shape[2]
+    if channels <= 4:
+        return change(image)
+    parts = [change(np.ascontiguousarray(image[..., i : i + 4])) for i in range(0, channels, 4)]
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)  # OpenCV drops a single one
 
 
 def resize_map(entities: EntityMap, shape: tuple[int, int]) -> EntityMap:

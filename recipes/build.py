@@ -15,7 +15,9 @@ from adapters.inference import InputContract
 from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.module import EntityModule, TrainOptions
+from adapters.projection import build_projection
 from adapters.segmenter import EntitySegmenter
+from domains.bands import channels_of
 from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
 from recipes.schema import Recipe
@@ -43,7 +45,7 @@ def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySe
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
         warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start)
-    return EntitySegmenter(backbone, decoder)
+    return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands))
 
 
 def decoder_of(section: Any, backbone: Backbone) -> Any:
@@ -67,9 +69,12 @@ def contract_of(
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,
+        channels=channels_of(domain.bands),
         symmetries=symmetries,
         window_px=domain.window_px,
         stain=stain,
+        bands=domain.bands,
+        band_names=domain.band_names,
     )
 
 

@@ -17,9 +17,12 @@ from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
+from domains.exports.density import CELL_UM
+from domains.ground import INSTALL, ground_of
 from domains.predictions.running import RunningPrediction
-from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene, plain_view
+from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
+from domains.scenes.pixel_size import show_pixel_size
 from recipes import set_up
 from recipes.load import Loaded, loaded
 from recipes.progress import Progress
@@ -38,12 +41,14 @@ def predict(
     pixel_size_m: float | None = None,
     everywhere: bool = False,
     window_px: int | None = None,
+    simplify_px: float | None = None,
+    square: bool = False,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
     look at all tiles, those too where the domain says that there can be no entity (empty glass). symmetries, window_px:
-    as in `InputContract.changed`.
+    as in `InputContract.changed`. simplify_px, square: of polygons, as in `Destination`.
     """
     set_up()
     paths = list(images_of(inputs))
@@ -53,7 +58,7 @@ def predict(
         contract = network.contract.changed(symmetries, window_px)
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
-        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None))
+        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None), simplify_px, square)
         faults, entities = [], 0
         with (
             open_exports(formats, destination, names.values()) as exports,
@@ -61,7 +66,7 @@ def predict(
         ):
             for path in paths:
                 try:
-                    scene = rgb_scene(path, contract, exports, pixel_size_m)
+                    scene = viewed_scene(path, contract, exports, pixel_size_m)
                 except InputError as error:
                     faults.append(str(error))
                 else:
@@ -79,16 +84,21 @@ def predict(
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari")
 
 
-def rgb_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
-    """As RGB; one of a single level that fits into memory is decoded. Raises InputError for all that won't do."""
+def viewed_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
+    """As the network sees it; one of a single level that fits into memory is decoded.
+
+    Raises InputError for all that won't do.
+    """
     scene = open_scene(path, pixel_size_m)
     try:
         contract.factor(scene.pixel_size_m)
         check_formats(path, scene, exports)
-        shown = Viewed(scene, plain_view(scene))
+        shown = Viewed(scene, contract.view(scene))
         if is_large(scene) or len(scene.levels) > 1:
             return shown
-        picture = Photograph(np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m)
+        picture = Photograph(
+            np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m, georeference=scene.georeference
+        )
     except BaseException:
         scene.close()
         raise
@@ -120,6 +130,17 @@ def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
         raise InputError(
             f"{str(path)!r} does not say the size of a pixel, and a density map wants it; say it by --pixel-size"
         )
+    if "density" in exports.parts and (scene.pixel_size_m or 0) > CELL_UM * 1e-6:
+        raise InputError(
+            f"{str(path)!r} has pixels of {show_pixel_size(scene.pixel_size_m or 0)}, a density map has cells of "
+            f"{CELL_UM:g} um; leave --format density"
+        )
+    if "gpkg" in exports.parts and scene.georeference is None:
+        raise InputError(
+            f"{str(path)!r} does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+        )
+    if scene.georeference is not None and ground_of(scene.georeference) is None:
+        print(f"{path}: polygons are in pixels, longitude and latitude want pyproj; {INSTALL}", file=sys.stderr)
     if is_large(scene) and not exports.streamed:
         height, width = scene.shape
         raise InputError(
@@ -139,11 +160,11 @@ def predict_scene(
     wanted: WorthLooking | None = None,
 ) -> int:
     """Predict and write; returns the number of entities. wanted: as in `segment`."""
-    place = Place(str(path), pixel_size_m=scene.pixel_size_m)
+    place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
     if is_large(scene):
         return predict_large(network, scene, contract, exports, destination, name, place, wanted)
     found = segment(network.segmenter, scene, contract, wanted)
-    exports.add(name, scene.read(0, 0, *scene.shape), found, place)
+    exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)[..., :3]), found, place)
     return found.count
 
 
@@ -164,7 +185,7 @@ def predict_large(
     plan["everywhere"] = wanted is None
     folder = destination.folder / f".{name}.running"
     height, width = scene.shape
-    left_out = [word for word in exports.whole if word not in exports.streamed]
+    left_out = [word for word in exports.whole if word not in STREAMED]
     note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
     print(f"{name}: {width} x {height} px, as {', '.join(exports.streamed)}{note}", file=sys.stderr)
     with Progress(f"predict {name}", 1, unit="tiles") as progress:
@@ -178,7 +199,7 @@ def predict_large(
             progress.advance(count=tile - progress.done)
 
         running = segment_into(folder, network.segmenter, scene, contract, plan, wanted, show)
-    prediction = replace(running.prediction(), image=lambda window: scene.read(*window))
+    prediction = replace(running.prediction(), image=lambda window: scene.read(*window)[..., :3])
     exports.stream(name, prediction, place)
     running.remove()
     return prediction.count

@@ -13,8 +13,9 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, Strict, ValidationError, field_validator, model_validator
+from pydantic import Field, Strict, ValidationError, WithJsonSchema, field_validator, model_validator
 
+from domains.bands import parse_bands
 from domains.errors import InputError, suggest
 from recipes.explain import explain
 from recipes.options import (
@@ -39,6 +40,8 @@ SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "m
 EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 
+BandWord = Annotated[str, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
+BandList = Annotated[tuple[BandWord, ...], Strict(False)]
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 
 
@@ -85,12 +88,41 @@ class DomainSection(Options):
     """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
     symmetries: Annotated[int, Field(ge=1, le=8)] = 1
     """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
+    bands: BandList = ()
+    """Bands of rasters that the network sees: names, numbers from 1, ndvi, (nir-red)/(nir+red); [] for RGB."""
+    band_names: Annotated[tuple[str, ...], Strict(False)] = ()
+    """Names of the bands of a file in their order, for files that do not name them."""
+    attribute: str | None = None
+    """Column of vector labels whose values are the classes; null for none."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
     leaks: Literal["refuse", "identical", "allow"] = "refuse"
     """Test images that were learned from: `identical` allows nearly the same ones, such as parts in one pose."""
     card: Literal["check", "ignore"] = "check"
     """Whether the files and their split must be those that the data card states."""
+
+    @field_validator("bands", mode="before")
+    @classmethod
+    def _words(cls, bands: Any) -> Any:
+        return tuple(str(band) for band in bands) if isinstance(bands, (list, tuple)) else bands
+
+    @field_validator("bands")
+    @classmethod
+    def _understood(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
+        if bands:
+            try:
+                parse_bands(bands)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+        return bands
+
+    @model_validator(mode="after")
+    def _fits_the_bands(self) -> Self:
+        if self.bands and self.stain is not None:
+            raise ValueError("domain.stain wants RGB; set domain.stain=null or domain.bands=[]")
+        if len(self.bands) > 3 and self.paste_share:
+            raise ValueError("domain.paste_share wants three bands at most, as its blending does; set it to 0")
+        return self
 
     @field_validator("name")
     @classmethod
@@ -205,6 +237,8 @@ class Recipe(Options):
             raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.domain.window_px and self.decoder.name != "dense":
             raise ValueError(f"domain.window_px wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
+        if len(self.domain.bands) > 3 and self.train.rehearsal:
+            raise ValueError("train.rehearsal wants three bands at most, as generated scenes are RGB; set it to 0")
         return self
 
 

@@ -13,9 +13,12 @@ from typing import Literal
 import numpy as np
 
 from domains.errors import InputError
+from domains.exports.simplify import simplified
+from domains.outlines import Polygon
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
 
+SIMPLIFY_PX = 0.5
 LONGEST_NAME = 200  # bytes; file systems end at 255, and suffixes follow
 
 
@@ -24,12 +27,23 @@ class Destination:
     """A folder of results. overwrite: replace what is there. flavour: whose GeoJSON properties to write.
 
     describe: more measurements for GeoJSON, ids (H, W), image (H, W, 3) and pixel size to {id: {name: value}}.
+    simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
+    and 0, exact, elsewhere. square: buildings, with right angles.
     """
 
     folder: Path
     overwrite: bool = False
     flavour: Literal["plain", "qupath"] = "plain"
     describe: Describe | None = None
+    simplify_px: float | None = None
+    square: bool = False
+
+    def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
+        """The outlines of an entity as asked for. placed: its scene lies on the ground."""
+        tolerance = self.simplify_px if self.simplify_px is not None else SIMPLIFY_PX if placed else 0.0
+        if not tolerance and not self.square:
+            return polygons
+        return simplified(polygons, tolerance, step, self.square)
 
     def path(self, filename: str) -> Path:
         """Where a result goes; InputError where one lies already."""

@@ -16,9 +16,11 @@ from domains.exports.density import DensityTiff
 from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
 from domains.exports.geojson import GeoJson
+from domains.exports.geopackage import GeoPackage
 from domains.exports.label_image import LabelZarr
+from domains.exports.label_raster import LabelTiff
 from domains.exports.parquet import ParquetTable
-from domains.exports.pictures import LabelTiff, OverlayPng
+from domains.exports.pictures import OverlayPng
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction
@@ -59,6 +61,7 @@ FORMATS: dict[str, type[Export]] = {
     "zarr": LabelZarr,
     "parquet": ParquetTable,
     "density": DensityTiff,
+    "gpkg": GeoPackage,
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv")

@@ -1,7 +1,9 @@
-"""GeoJSON (RFC 7946) in pixel coordinates.
+"""GeoJSON: RFC 7946 where a scene lies on the ground, else in pixel coordinates.
 
-Coordinates are (x, y) with 0, 0 at the outer corner of the image's first pixel and y downward: QuPath's own frame
-(https://qupath.readthedocs.io, Exporting annotations), where RFC 7946 would have longitude and latitude.
+On the ground: longitude and latitude on WGS 84, exteriors counterclockwise, areas in square metres.
+
+In pixels: coordinates are (x, y) with 0, 0 at the outer corner of the image's first pixel and y downward: QuPath's own
+frame (https://qupath.readthedocs.io, Exporting annotations), where RFC 7946 would have longitude and latitude.
 """
 
 from __future__ import annotations
@@ -19,17 +21,19 @@ from domains.entities import EntityMap, Place
 from domains.exports.described import Described
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
-from domains.exports.outlines import Polygon, outlines
+from domains.ground import Ground, ground_of
+from domains.outlines import Polygon, outlines
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction
 
+DECIMALS = 9  # of a degree: 0.1 mm
 GZIP_FROM = 20_000  # entities: some 15 MB of text
 
 
 @dataclass(frozen=True)
 class GeoJson:
-    """`<name>.geojson`: one Feature per entity, outlines exact to the pixel edge, holes kept.
+    """`<name>.geojson`: one Feature per entity, holes kept, outlines as `Destination.drawn` has them.
 
     Streamed and of more than `GZIP_FROM` entities it is `<name>.geojson.gz`, which QuPath opens too (PathIO.java).
     """
@@ -42,22 +46,24 @@ class GeoJson:
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         describe = self.destination.describe
         known = describe(prediction.ids, image, place.pixel_size_m) if describe else {}
-        entities = ((*entity, 1) for entity in _entities(prediction))
-        self._write(self.file(name), entities, lambda entity: known.get(entity.id, {}))
+        entities = ((*entity, 1) for entity in entities_of(prediction))
+        self._write(self.file(name), entities, lambda entity: known.get(entity.id, {}), place)
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
         """Entities of very large boxes have the property `outline_px`: their outline follows pixels of that size."""
         ending = ".gz" if prediction.count > GZIP_FROM else ""
         about = Described(prediction, self.destination.describe, place.pixel_size_m)
-        self._write(self.file(name) + ending, prediction.outlined(), about)
+        self._write(self.file(name) + ending, prediction.outlined(), about, place)
 
     def _write(
         self,
         filename: str,
         entities: Iterable[tuple[Measure, list[Polygon], int]],
         described: Callable[[Measure], dict[str, float]],
+        place: Place,
     ) -> None:
         properties = {"plain": _plain, "qupath": _qupath}[self.destination.flavour]
+        ground = ground_of(place.georeference) if self.destination.flavour == "plain" else None
         with (
             atomic_path(self.destination.path(filename)) as path,
             gzip.open(path, "wt", 6, "utf-8") if filename.endswith(".gz") else path.open("w", encoding="utf-8") as file,
@@ -65,8 +71,11 @@ class GeoJson:
             file.write('{"type": "FeatureCollection", "features": [')
             separator = "\n"
             for entity, polygons, step in entities:
+                polygons = self.destination.drawn(polygons, step, ground is not None)
                 coarse = {"outline_px": step} if step > 1 else {}
                 about = {**properties(entity, described(entity)), **coarse}
+                if ground is not None:
+                    polygons, about["area_m2"] = on_ground(polygons, ground), area_m2(entity, ground)
                 feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": about}
                 file.write(separator + json.dumps(feature))
                 separator = ",\n"
@@ -76,10 +85,30 @@ class GeoJson:
         """All is written."""
 
 
-def _entities(prediction: EntityMap) -> Iterator[tuple[Measure, list[Polygon]]]:
+def entities_of(prediction: EntityMap) -> Iterator[tuple[Measure, list[Polygon]]]:
     """Both are by id."""
     for entity, (_, polygons) in zip(measure(prediction), outlines(prediction.ids), strict=True):
         yield entity, polygons
+
+
+def on_ground(polygons: list[Polygon], ground: Ground) -> list[Polygon]:
+    """Pixels to degrees: exteriors counterclockwise, holes clockwise (RFC 7946, 3.1.6), rounded to a tenth of a mm."""
+    return [
+        [_turned(ground.lonlat(np.asarray(ring)).round(DECIMALS), i == 0).tolist() for i, ring in enumerate(rings)]
+        for rings in polygons
+    ]
+
+
+def area_m2(entity: Measure, ground: Ground) -> float:
+    """Its pixels on the ellipsoid, each as large as the one at its centroid."""
+    pixel = ground.pixel_area_m2(np.array([[entity.centroid_x + 0.5, entity.centroid_y + 0.5]]))[0]
+    return float(f"{entity.area_px * pixel:.7g}")
+
+
+def _turned(ring: np.ndarray, counterclockwise: bool) -> np.ndarray:
+    x, y = (ring - ring[0]).T
+    area = np.sum(x[:-1] * y[1:] - x[1:] * y[:-1])
+    return ring if (area > 0) == counterclockwise else ring[::-1]
 
 
 def _geometry(polygons: list[Polygon]) -> dict[str, Any]:

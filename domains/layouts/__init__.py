@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from domains.errors import InputError
+from domains.layouts.boxes import file_of_boxes
 from domains.layouts.bsds500 import Bsds500
 from domains.layouts.coco import Coco
 from domains.layouts.crack_masks import CrackMasks
@@ -20,13 +21,17 @@ from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
 from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
+from domains.layouts.mask_tiles import MaskTiles
 from domains.layouts.monuseg import MoNuSeg
 from domains.layouts.mvtec_ad import MvtecAd
 from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
 from domains.layouts.pannuke import PanNuke
+from domains.layouts.raster_vectors import RasterVectors
 from domains.layouts.severstal import Severstal
 from domains.layouts.slides import Slides
+from domains.layouts.spacenet import SpaceNet
 from domains.layouts.visa import Visa
+from domains.layouts.xview2 import XView2
 from domains.layouts.yolo_seg import YoloSeg
 
 LAYOUTS: dict[str, Layout] = {
@@ -46,6 +51,10 @@ LAYOUTS: dict[str, Layout] = {
     "kolektor": Kolektor(),
     "severstal": Severstal(),
     "slides": Slides(),
+    "spacenet": SpaceNet(),
+    "raster_vectors": RasterVectors(),
+    "xview2": XView2(),
+    "mask_tiles": MaskTiles(),
     "coco": Coco(),
     "yolo_seg": YoloSeg(),
     "label_studio": LabelStudio(),
@@ -67,4 +76,10 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
     for layout in layouts.values():
         if layout.matches(root):
             return layout
+    boxes = file_of_boxes(root)
+    if boxes is not None:
+        raise InputError(
+            f"{str(boxes)!r}: wanted the outlines of entities, got bounding boxes; boxes are no masks: draw polygons, "
+            "or let a model turn the boxes into outlines and correct those"
+        )
     raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")

@@ -1,7 +1,7 @@
 """COCO JSON: polygons, and RLE compressed or not, with image files anywhere below the folder.
 
 Format: https://cocodataset.org/#format-data. Only `segmentation` is believed: `bbox` and `area` are never read.
-A crowd region is unlabelled. NWPU VHR-10 lies like this (`imgs/`, `annotations/annotations.json`).
+A crowd region is unlabelled. NWPU VHR-10 lies like this (`imgs/`, `annotations/annotations.json`), iSAID and WHU too.
 Several annotation files are read, the fullest first; an image belongs to the first that lists it, and its split is
 the word train, val or test in that file's path. So a complete file beside its own train and val parts decides alone.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,8 +121,15 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
             continue
         name = printable(file.relative_to(pictures.root).with_suffix("").as_posix())
         truth = CocoTruth(path, _declared_size(image), tuple(annotations[key]), vocabulary)
-        records.append(Record(name, file, truth, group=name, split=split))
+        records.append(Record(name, file, truth, group=whole_image(name), split=split))
     return records
+
+
+def whole_image(name: str) -> str:
+    """`P0003` of iSAID's patch `P0003_600_1400_1200_2000`: patches of an image stay together. Else the name itself."""
+    folder, slash, stem = name.rpartition("/")
+    patch = re.fullmatch(r"(P\d{4})(_\d+){4}", stem)
+    return f"{folder}{slash}{patch[1]}" if patch else name
 
 
 def _linked(

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple, get_args
+from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
 from domains.entities import EntityMap, EntitySample, Place
-from domains.errors import SkippedFilesError
+from domains.errors import InputError, SkippedFilesError
 from domains.images import read_image
+from domains.scenes import View, Viewed, open_scene, plain_view
+from domains.scenes.band_view import band_view
+from domains.tiling import Window
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -52,6 +57,18 @@ class Listing(NamedTuple):
     faults: list[Fault]
 
 
+@dataclass(frozen=True)
+class Reading:
+    """How the images and labels of rasters are read. bands, band_names: as in `domains.bands`, () for RGB.
+
+    attribute: of vector labels, whose values are the classes; None for none.
+    """
+
+    bands: tuple[str, ...] = ()
+    band_names: tuple[str, ...] = ()
+    attribute: str | None = None
+
+
 class Layout(ABC):
     """A way in which labelled images lie in a folder. Layouts hold no state: one instance serves every folder.
 
@@ -62,6 +79,30 @@ class Layout(ABC):
     name: ClassVar[str]
     entities: ClassVar[str]
     expects: ClassVar[str]
+    attributes: ClassVar[bool] = False
+    """Whether `Reading.attribute` means anything to it."""
+    reading: Reading = Reading()
+
+    def with_reading(self, reading: Reading) -> Self:
+        """This layout, reading so. Raises InputError where it cannot."""
+        if reading == self.reading:
+            return self
+        if reading.bands and not self.reads_bands:
+            raise InputError(
+                f"domain.bands is {list(reading.bands)!r:.80}, but layout {self.name!r} has RGB alone; leave it"
+            )
+        if reading.attribute and not self.attributes:
+            raise InputError(
+                f"domain.attribute is {reading.attribute!r}, but {self.name!r} has no vector labels; leave it"
+            )
+        other = copy.copy(self)
+        other.reading = reading
+        return other
+
+    @property
+    def reads_bands(self) -> bool:
+        """Whether its images are rasters whose bands can be chosen."""
+        return type(self).image is Layout.image and type(self).examine is Layout.examine
 
     @abstractmethod
     def matches(self, root: Path) -> bool:
@@ -87,8 +128,10 @@ class Layout(ABC):
         return listing
 
     def image(self, record: Record) -> np.ndarray:
-        """(H, W, 3) uint8. Raises InputError. For layouts with several images in a file to override."""
-        return read_image(record.image)
+        """(H, W, C) uint8: RGB, or the bands asked for. Raises InputError. For layouts with several images in a file to
+        override.
+        """
+        return read_bands(record.image, self.reading) if self.reading.bands else read_image(record.image)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         """The sample, and what of its truth was left out. Raises InputError."""
@@ -99,6 +142,28 @@ class Layout(ABC):
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
         return self.examine(record)[0]
+
+
+def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np.ndarray:
+    """(H, W, C) uint8 of a raster or of a window of it, stretched alike all over it. Raises InputError."""
+    scene = open_scene(path)
+    try:
+        shown = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
+        return np.ascontiguousarray(shown.read(*(window or (0, 0, *scene.shape))))
+    finally:
+        scene.close()
+
+
+@lru_cache(maxsize=256)
+def view_of(path: Path, changed_ns: int, reading: Reading) -> View:
+    """What is shown of a raster, found once. changed_ns: tells one state of the file from another."""
+    scene = open_scene(path)
+    try:
+        return band_view(scene, reading.bands, reading.band_names) if reading.bands else plain_view(scene)
+    except InputError as error:
+        raise InputError(f"{str(path)!r}: {error}") from error
+    finally:
+        scene.close()
 
 
 def insist(faults: Sequence[Fault]) -> None:

@@ -253,7 +253,12 @@ def _pairs(root: Path) -> list[tuple[Path, Path]]:
 
 
 def _of_pixels(annotation: Path, slide: Path) -> bool:
-    """A GeoJSON beside a plain TIFF may be a map's, in degrees or metres: it is QuPath's where it says `objectType`."""
+    """A GeoJSON beside a plain TIFF may be a map's, in degrees or metres: it is QuPath's where it says `objectType`.
+    An XML of boxes is PASCAL VOC's.
+    """
+    if annotation.suffix == ".xml":
+        with open(annotation, "rb") as file:
+            return b"<bndbox>" not in file.read(_HEAD)
     if ".geojson" not in annotation.suffixes or slide.suffix.lower() not in (".tif", ".tiff"):
         return True
     try:

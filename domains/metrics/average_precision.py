@@ -57,8 +57,7 @@ class AveragePrecision:
         return self.summary(_accumulate([pair for image in self._images for pair in image], self.thresholds))
 
     def summary(self, evaluation: dict[str, np.ndarray]) -> float:
-        """COCOeval's summary: the mean over what is defined, which it marks by values above -1."""
-        return _mean_defined(evaluation["precision"])
+        return mean_defined(evaluation["precision"])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
         """(R,) by numpy alone: sorted once for all resamples, tested equal to `compute`."""
@@ -95,7 +94,7 @@ class AverageRecall(AveragePrecision):
         super().__init__(max_entities=max_entities)
 
     def summary(self, evaluation: dict[str, np.ndarray]) -> float:
-        return _mean_defined(evaluation["recall"])
+        return mean_defined(evaluation["recall"])
 
     def curve_summary(self, recall: np.ndarray, precision: np.ndarray) -> float:
         return float(recall[:, -1].mean()) if recall.shape[1] else 0.0
@@ -109,17 +108,7 @@ def _ranked(comparison: Comparison, max_entities: int) -> Ranked:
 
 
 def _accumulate(pairs: Sequence[Ranked], thresholds: np.ndarray) -> dict[str, np.ndarray]:
-    """pycocotools' precision (T, R, 1, 1, 1) and recall (T, 1, 1, 1) from our matches; -1 where there is no truth."""
-    from pycocotools.cocoeval import COCOeval
-
-    evaluator: Any = COCOeval(iouType="segm")  # its stubs know neither attribute set below
-    params = evaluator.params
-    params.iouThrs, params.recThrs = thresholds, RECALLS
-    params.catIds, params.imgIds = [1], list(range(len(pairs)))
-    params.areaRng, params.areaRngLbl = [[0, 1e10]], ["all"]
-    params.maxDets = [max([len(pair.scores) for pair in pairs], default=0)]
-    evaluator._paramsEval = params
-    evaluator.evalImgs = [
+    evaluated = [
         {
             "dtScores": pair.scores,
             "dtMatches": pair.iou >= thresholds[:, None],
@@ -128,11 +117,30 @@ def _accumulate(pairs: Sequence[Ranked], thresholds: np.ndarray) -> dict[str, np
         }
         for pair in pairs
     ]
+    return run_accumulate(evaluated, thresholds)
+
+
+def run_accumulate(evaluated: Sequence[dict[str, np.ndarray]], thresholds: np.ndarray) -> dict[str, np.ndarray]:
+    """pycocotools' precision (T, R, 1, 1, 1) and recall (T, 1, 1, 1) from our matches; -1 where there is no truth.
+
+    evaluated: per (image, annotator) what `COCOeval.evaluateImg` gives.
+    """
+    from pycocotools.cocoeval import COCOeval
+
+    evaluator: Any = COCOeval(iouType="segm")  # its stubs know neither attribute set below
+    params = evaluator.params
+    params.iouThrs, params.recThrs = thresholds, RECALLS
+    params.catIds, params.imgIds = [1], list(range(len(evaluated)))
+    params.areaRng, params.areaRngLbl = [[0, 1e10]], ["all"]
+    params.maxDets = [max([len(pair["dtScores"]) for pair in evaluated], default=0)]
+    evaluator._paramsEval = params
+    evaluator.evalImgs = list(evaluated)
     with contextlib.redirect_stdout(io.StringIO()):  # it reports its time
         evaluator.accumulate()
     return evaluator.eval
 
 
-def _mean_defined(values: np.ndarray) -> float:
+def mean_defined(values: np.ndarray) -> float:
+    """COCOeval's summary: the mean of what is above -1; nan where nothing is."""
     defined = values[values > -1]
     return float(defined.mean()) if len(defined) else float("nan")

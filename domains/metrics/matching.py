@@ -35,6 +35,7 @@ class Comparison:
     shared: (K,) pixels that the two have in common.
     true_labels: (T,) the class of each true entity by name; None where the truth has no classes.
     pixel_scores: (H, W) float16 in [0, 1]; where the prediction has none, each pixel has the score of its entity.
+    pixel_size_m: None where unknown.
     """
 
     predicted: np.ndarray
@@ -46,6 +47,7 @@ class Comparison:
     shared: np.ndarray
     true_labels: tuple[str, ...] | None
     pixel_scores: np.ndarray
+    pixel_size_m: float | None = None
 
     @cached_property
     def predicted_areas(self) -> np.ndarray:
@@ -82,7 +84,7 @@ class Comparison:
         return self.iou[self.matches]
 
 
-def compare(prediction: EntityMap, truth: EntityMap) -> Comparison:
+def compare(prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None = None) -> Comparison:
     """Hold a prediction against a truth, where the truth is labelled.
 
     Predicted entities are cut at unlabelled pixels; one with more than half of its area there is dropped, since
@@ -110,14 +112,17 @@ def compare(prediction: EntityMap, truth: EntityMap) -> Comparison:
         shared,
         _names(truth, kept),
         _pixel_scores(prediction, scores, predicted),
+        pixel_size_m,
     )
 
 
-def compare_all(prediction: EntityMap, truths: Sequence[EntityMap]) -> list[Comparison]:
+def compare_all(
+    prediction: EntityMap, truths: Sequence[EntityMap], pixel_size_m: float | None = None
+) -> list[Comparison]:
     """One comparison per annotator."""
     if not truths:
         raise InputError("a metric wants at least one truth per image; got none: check the annotations of this image")
-    return [compare(prediction, truth) for truth in truths]
+    return [compare(prediction, truth, pixel_size_m) for truth in truths]
 
 
 def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -39,9 +39,9 @@ class MetricSet:
         pixel_size_m: float | None = None,
     ) -> None:
         """One image. group: images of one group are drawn together; stratum: a kind of image to report apart;
-        pixel_size_m: for densities, where known.
+        pixel_size_m: for densities and what is measured in metres, where known.
         """
-        comparisons = compare_all(prediction, truths)
+        comparisons = compare_all(prediction, truths, pixel_size_m)
         for metric in self.metrics.values():
             metric.observe(comparisons)
         self.counts.observe(comparisons, pixel_size_m)

@@ -9,6 +9,7 @@ from domains.errors import InputError, suggest
 from domains.metrics.aggregated_jaccard import AggregatedJaccard, AggregatedJaccardPlus
 from domains.metrics.average_precision import AveragePrecision, AverageRecall
 from domains.metrics.boundary_f import BoundaryF
+from domains.metrics.boundary_iou import BoundaryIoU, BoundaryPrecision
 from domains.metrics.centre_line import CentreLineDice, CentreLineRecall
 from domains.metrics.class_iou import ClassIoU
 from domains.metrics.covering import Covering
@@ -20,7 +21,9 @@ from domains.metrics.image_auroc import ImageAUROC
 from domains.metrics.metric import EntityMetric
 from domains.metrics.panoptic_quality import PanopticQuality
 from domains.metrics.pixel_scores import AUPRO, PixelAP, PixelAUROC
+from domains.metrics.polis import Polis
 from domains.metrics.size_classes import SIZES_PX, RegionRecall, SizeF1, SizeRecall
+from domains.metrics.sized_precision import COCO_PX, GROUND_M2, SizedPrecision
 from domains.metrics.tolerant_f1 import TolerantF1
 
 METRICS: dict[str, Callable[[], EntityMetric]] = {
@@ -36,6 +39,12 @@ METRICS: dict[str, Callable[[], EntityMetric]] = {
     "iou": ForegroundIoU,
     "covering": Covering,
     "boundary_f": BoundaryF,
+    "boundary_ap": BoundaryPrecision,
+    "boundary_iou": BoundaryIoU,
+    "polis_px": Polis,
+    "polis_m": partial(Polis, in_metres=True),
+    **{f"ap_{size}": partial(SizedPrecision, size) for size in COCO_PX},
+    **{f"ap_{size}_m2": partial(SizedPrecision, size, in_metres=True) for size in GROUND_M2},
     "f1_2px": TolerantF1,
     "image_auroc": ImageAUROC,
     "image_f1": ImageF1,

@@ -10,7 +10,7 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.exports.measures import Measure
 from domains.exports.measures import measure as measured
-from domains.exports.outlines import Polygon, outlines
+from domains.outlines import Polygon, outlines
 from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
 from domains.stitching import Entities
 from domains.tiling import Window

@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 def augmentation() -> A.Compose:
     from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries
     from domains.remote_sensing.atmosphere import Haze, Sunlight
+    from domains.remote_sensing.season import Season
+    from domains.remote_sensing.shade import Shade
 
     return compose(
         eight_symmetries(),
         Turn(limit_deg=45, p=0.3),
+        Photometric(Season(), p=0.2),
         Photometric(Sunlight(), p=0.8),
+        Photometric(Shade(), p=0.2, every_channel=True),
         Photometric(Haze(), p=0.3),
         defocus(p=0.1),
     )
@@ -26,8 +30,26 @@ def augmentation() -> A.Compose:
 DOMAIN = DomainSpec(
     name="remote_sensing",
     headline="ap50",
-    metric_keys=("ap", "ap50", "ar100", "f1", "pq", "iou", "boundary_f"),
+    metric_keys=(
+        "ap",
+        "ap50",
+        "ap_small",
+        "ap_medium",
+        "ap_large",
+        "ap_small_m2",
+        "ap_medium_m2",
+        "ap_large_m2",
+        "ar100",
+        "f1",
+        "pq",
+        "iou",
+        "boundary_ap",
+        "boundary_iou",
+        "boundary_f",
+        "polis_px",
+        "polis_m",
+    ),  # fmt: skip
     families=("aerial",),
     augmentation=augmentation,
-    cards=("nwpu_vhr10",),
+    cards=("nwpu_vhr10", "spacenet_atlanta"),
 )

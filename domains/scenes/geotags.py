@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from domains.georeference import Georeference
 from domains.scenes.pixel_size import mean_size, of_degrees
-from domains.scenes.scene import Georeference
 
 USER_DEFINED = 32767
+WEB_MERCATOR = 3857
+SPHERE_M = 6378137.0
 METRES = 9001
 PROJECTED, GEOGRAPHIC = 1, 2
 
@@ -34,7 +36,8 @@ def ground_size(page: Any, shape: tuple[int, int]) -> float | None:
         return None
     model = int(keys.get("GTModelTypeGeoKey", 0))
     units = int(keys.get("ProjLinearUnitsGeoKey", METRES))
-    return size_of_transform(transform, shape, model == GEOGRAPHIC, 1.0 if units == METRES else None)
+    metre = mercator_metre(transform, shape) if _code(keys) == WEB_MERCATOR else 1.0
+    return size_of_transform(transform, shape, model == GEOGRAPHIC, metre if units == METRES else None)
 
 
 def size_of_transform(
@@ -47,6 +50,12 @@ def size_of_transform(
         latitude = f + d * shape[1] / 2 + e * shape[0] / 2
         return of_degrees(down, across, latitude) if abs(latitude) < 90 else None
     return None if unit_m is None else mean_size(down * unit_m, across * unit_m)
+
+
+def mercator_metre(transform: tuple[float, ...], shape: tuple[int, int]) -> float:
+    """Metres on the ground that one of Web Mercator's covers at the middle of a raster: the cosine of the latitude."""
+    *_, d, e, f = transform
+    return 1 / float(np.cosh((f + d * shape[1] / 2 + e * shape[0] / 2) / SPHERE_M))
 
 
 def _keys(page: Any) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from domains.errors import InputError
-from domains.scenes.geotags import size_of_transform
-from domains.scenes.scene import Georeference, check_level, clipped
+from domains.georeference import Georeference
+from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
+from domains.scenes.scene import check_level, clipped
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 CACHE_MIB = 256  # of GDAL, which would take 5 % of the memory
@@ -113,6 +114,7 @@ def crs_size(crs: Any, transform: tuple[float, ...], shape: tuple[int, int]) -> 
     if crs.is_geographic:
         return size_of_transform(transform, shape, True, None)
     try:
-        return size_of_transform(transform, shape, False, float(crs.linear_units_factor[1]))
+        metre = mercator_metre(transform, shape) if crs.to_epsg() == WEB_MERCATOR else float(crs.linear_units_factor[1])
+        return size_of_transform(transform, shape, False, metre)
     except Exception:  # engineering CRS and others without a unit
         return None

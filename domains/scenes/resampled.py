@@ -7,7 +7,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.sparse import csr_array
 
-from domains.scenes.scene import Georeference, Scene, clipped
+from domains.georeference import Georeference
+from domains.scenes.scene import Scene, clipped
 
 SAME = 0.002  # a level is of the wanted size when it differs by less; rounded shapes differ by as much
 

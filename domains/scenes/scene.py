@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 
+from domains.georeference import Georeference
 from domains.images import read_image
-
-
-class Georeference(NamedTuple):
-    """Where a raster lies on the ground.
-
-    crs: "EPSG:32633", or WKT where it has no such code. transform: a, b, c, d, e, f of level 0, with
-    x = a * column + b * row + c and y = d * column + e * row + f at the outer corner of a pixel (rasterio's order).
-    """
-
-    crs: str
-    transform: tuple[float, float, float, float, float, float]
 
 
 class Scene(Protocol):

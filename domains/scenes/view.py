@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 
 from domains.errors import InputError
+from domains.georeference import Georeference
 from domains.images import apply_stretch, stretch_limits
-from domains.scenes.scene import Georeference, Scene
+from domains.scenes.scene import Scene
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
 SAMPLE_WINDOW = 1024

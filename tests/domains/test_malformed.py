@@ -375,12 +375,16 @@ def test_real_hard_names_are_told_apart(real_data, tmp_path):
     check_hard_names(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["27_empty.geojson", "28_labels_other_crs.geojson"])
-def test_real_geojson_is_no_silent_empty_mask(real_data, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [("27_empty.geojson", "no whole JSON"), ("28_labels_other_crs.geojson", "wanted longitude and latitude")],
+)
+def test_real_geojson_is_no_silent_empty_mask(real_data, tmp_path, name, wanted):
     shutil.copy(real_data / "malformed" / name, tmp_path)
     shutil.copy(real_data / "geotiff" / "spacenet_atlanta" / "sample_geotiff.tif", tmp_path)
-    with pytest.raises(InputError, match="is not known"):
+    with pytest.raises(InputError, match=wanted) as caught:
         open_folder(tmp_path)
+    assert "\n" not in str(caught.value)
 
 
 def test_real_nuclei_with_bad_masks_are_skipped_or_told(real_data, tmp_path):

@@ -140,6 +140,13 @@ WRONG = {
     "domain.fractions is [0.5, 0.5, 0.5]; wanted shares of train, val and test that sum to 1; these sum to 1.5": {
         "domain": {"name": "natural", "fractions": [0.5, 0.5, 0.5]}
     },
+    ("domain.bands is ['red', 'nir']; bands are ['red', 'nir']; wanted one, or from 3 to 16"): {
+        "domain": {"name": "natural", "bands": ["red", "nir"]}
+    },
+    "train.rehearsal wants three bands at most, as generated scenes are RGB; set it to 0": {
+        "domain": {"name": "natural", "bands": [1, 2, 3, 4]},
+        "train": {"rehearsal": 0.5},
+    },
     "decoder.width is 41; wanted an integer from 4 to 128 and a multiple of 2": {"decoder": {"width": 41}},
     "decoder.mask_stride is 3; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": 3}},
     "decoder.heads is 3; wanted a divisor of decoder.dim, which is 128": {"decoder": {"name": "query", "heads": 3}},
@@ -161,6 +168,11 @@ def test_a_wrong_recipe_is_refused_in_one_line(line: str) -> None:
     with pytest.raises(InputError) as refused:
         check_recipe(Recipe, {"domain": {"name": "natural"}, **WRONG[line]})
     assert str(refused.value) == line
+
+
+def test_bands_may_be_numbers_names_and_indices() -> None:
+    recipe = check_recipe(Recipe, {"domain": {"name": "natural", "bands": [3, "red", "ndvi", "(4-3)/(4+3)"]}})
+    assert recipe.domain.bands == ("3", "red", "ndvi", "(4-3)/(4+3)")
 
 
 def test_no_term_of_the_loss_may_be_left() -> None:

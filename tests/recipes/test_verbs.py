@@ -17,9 +17,12 @@ from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from cli import main
+from domains.errors import InputError
+from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
-from domains.scenes import open_scene
+from domains.scenes import Photograph, open_scene
+from recipes.predict import check_formats
 
 
 @pytest.fixture(scope="session")
@@ -289,3 +292,59 @@ def test_sam_and_the_query_decoder_go_through_fit_and_evaluate(data: Path, optio
     assert main(arguments) == 0, capsys.readouterr().err
     assert main(["adapters", "verify", str(tmp_path / "run" / "adapter")]) == 0
     assert main(["evaluate", "--adapter", str(tmp_path / "run" / "adapter"), "--split", "test"]) == 0
+
+
+def test_bands_go_from_fit_through_the_adapter_to_predict_and_results_lie_on_the_map(
+    options: list[str], tmp_path: Path, capsys
+) -> None:
+    rasterio, pyogrio = pytest.importorskip("rasterio"), pytest.importorskip("pyogrio")
+    features_of = pytest.importorskip("rasterio.features").shapes
+    folder = tmp_path / "data"
+    folder.mkdir()
+    sample = draw_scene("aerial", (3, 1), 240, 240)
+    red, green, blue = np.moveaxis(sample.image.astype(np.uint16) * 9 + 1, -1, 0)
+    transform = rasterio.Affine(0.5, 0, 5e5, 0, -0.5, 5e6)
+    profile = {"driver": "GTiff", "height": 240, "width": 240, "dtype": "uint16", "crs": "EPSG:32633"}
+    raster = folder / "town.tif"
+    with rasterio.open(raster, "w", count=4, transform=transform, nodata=0, **profile) as file:
+        file.write(np.stack([blue, green, red, 2300 - red]))
+    with rasterio.open(tmp_path / "rgb.tif", "w", count=3, transform=transform, **profile) as file:
+        file.write(np.stack([red, green, blue]))
+    ids = sample.truth.ids.astype(np.int32)
+    features = [
+        {"type": "Feature", "properties": {}, "geometry": shape}
+        for shape, value in features_of(ids, mask=ids > 0, transform=transform)
+        if value
+    ]
+    crs = {"type": "name", "properties": {"name": "urn:ogc:def:crs:EPSG::32633"}}
+    (folder / "town.geojson").write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": features}))
+    run, out = tmp_path / "run", tmp_path / "out"
+    bands = [
+        "domain.bands=[red,green,blue,nir,ndvi]",
+        "domain.band_names=[blue,green,red,nir]",
+        "domain.scale=1",
+        "method.name=decoder_only",
+        "domain.leaks=allow",
+    ]
+    arguments = ["fit", "--recipe", "remote_sensing", "--data", str(folder), "--out", str(run), *options, *bands]
+    assert main(arguments) == 0, capsys.readouterr().err
+    adapter = run / "adapter"
+    contract = json.loads((adapter / "entity.json").read_text())["input"]
+    assert contract["channels"] == 5 and contract["bands"] == ["red", "green", "blue", "nir", "ndvi"]
+    assert (adapter / "band_projection.safetensors").is_file() and main(["adapters", "verify", str(adapter)]) == 0
+    formats = [word for name in ("labels", "geojson", "gpkg", "overlay") for word in ("--format", name)]
+    formats += ["--simplify", "1", "--square"]
+    assert main(["predict", "--adapter", str(adapter), str(raster), "--out", str(out), *formats]) == 0
+    with rasterio.open(out / "town.labels.tif") as file:
+        assert file.crs.to_epsg() == 32633 and tuple(file.transform) == tuple(transform)
+        count = int(file.read(1).max())
+    assert pyogrio.read_info(out / "town.gpkg", layer="entities")["features"] == count
+    capsys.readouterr()
+    assert main(["predict", "--adapter", str(adapter), str(tmp_path / "rgb.tif"), "--out", str(out / "rgb")]) == 2
+    assert "the image has 3" in capsys.readouterr().err
+
+
+def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
+    exports = open_exports(["density"], Destination(tmp_path), ["a"])
+    with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
+        check_formats(Path("a.tif"), Photograph(np.zeros((4, 4, 3), np.uint8), 10.0), exports)

@@ -11,7 +11,7 @@ from skimage.measure import label
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.exports.measures import measure
-from domains.exports.outlines import outlines
+from domains.outlines import outlines
 from domains.predictions import prediction as predictions
 from domains.predictions.canvas import CHUNK_PX, Canvas
 from domains.predictions.journal import Journal, Record, pack

@@ -11,7 +11,7 @@ from domains.scenes.tiff import TiffScene
 REAL = {
     "geotiff/RGB.byte.tif": ((718, 791), "EPSG:32618", 300.0399),
     "geotiff/RGBA.uint16.tif": ((411, 634), "EPSG:32612", 1.379663),
-    "geotiff/cogeo.tif": ((1024, 1024), "EPSG:3857", 0.597164),
+    "geotiff/cogeo.tif": ((1024, 1024), "EPSG:3857", 0.47269),
     "geotiff/neon_osbs/OSBS_029.tif": ((400, 400), "EPSG:32617", 0.1),
     "geotiff/spacenet_atlanta/sample_geotiff.tif": ((900, 900), "EPSG:32616", 0.5),
     "geotiff/terratorch_10band/regression_test_0_input.tif": ((224, 224), "EPSG:32614", 30.0),
@@ -63,6 +63,12 @@ def test_degrees_are_measured_on_the_ellipsoid(tmp_path, textured, reader):
     scene = open_scene(write(tmp_path / "a.tif", textured(), "EPSG:4326", 1e-4))
     # at 59.9965 N a ten-thousandth of a degree is 11.1412 m of meridian and 5.5805 m of parallel (pyproj)
     assert scene.pixel_size_m == pytest.approx((11.1412 * 5.5805) ** 0.5, rel=1e-3)
+    scene.close()
+
+
+def test_a_metre_of_web_mercator_is_less_on_the_ground(tmp_path, textured, reader):
+    scene = open_scene(write(tmp_path / "a.tif", textured(), "EPSG:3857", 2.0))  # at 5,000,000 m north
+    assert scene.pixel_size_m == pytest.approx(2.0 * 0.75567, rel=1e-4)  # cos 40.915 degrees
     scene.close()
 
 

@@ -23,7 +23,7 @@ from operator import itemgetter
 import numpy as np
 from skimage.measure import label
 
-Ring = list[list[int]]  # closed: [[x, y], ..., the first again]
+Ring = list[list]  # closed: [[x, y], ..., the first again]; whole numbers as they come from here
 Polygon = list[Ring]  # the exterior, then the holes
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 from scipy import ndimage
 
-from domains.exports.outlines import outlines
+from domains.outlines import outlines
 
 
 def rasterised(polygons, shape) -> np.ndarray:

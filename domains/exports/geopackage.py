@@ -1,0 +1,99 @@
+"""A GeoPackage (OGC 12-128) in the CRS of the raster, through pyogrio, an optional extra."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap, Place
+from domains.errors import InputError
+from domains.exports.destination import Destination
+from domains.exports.geojson import area_m2, entities_of
+from domains.exports.measures import Measure
+from domains.exports.simplify import as_shape
+from domains.georeference import Georeference
+from domains.ground import Ground, require
+from domains.outlines import Polygon
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
+
+LAYER = "entities"
+BATCH = 5000  # entities that are held before they are written
+
+
+@dataclass(frozen=True)
+class GeoPackage:
+    """`<name>.gpkg`: a layer `entities` of MultiPolygons with id, score, label, area_px and area_m2.
+
+    Raises InputError at once where an extra is missing, and for a scene without georeference.
+    """
+
+    destination: Destination
+
+    def __post_init__(self) -> None:
+        require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")
+
+    def file(self, name: str) -> str:
+        return f"{name}.gpkg"
+
+    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        self._write(name, ((*entity, 1) for entity in entities_of(prediction)), place)
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        self._write(name, prediction.outlined(), place)
+
+    def _write(self, name: str, entities: Iterable[tuple[Measure, list[Polygon], int]], place: Place) -> None:
+        here = place.georeference
+        if here is None:
+            raise InputError(
+                f"{place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format geojson"
+            )
+        ground, remaining = Ground(here), iter(entities)
+        with atomic_path(self.destination.path(self.file(name))) as path:
+            batch, started = list(islice(remaining, BATCH)), False
+            while batch or not started:
+                append(path, [self._row(*entity, here, ground) for entity in batch], here.crs, started)
+                batch, started = list(islice(remaining, BATCH)), True
+
+    def _row(
+        self, entity: Measure, polygons: list[Polygon], step: int, here: Georeference, ground: Ground
+    ) -> tuple[bytes, Measure, float]:
+        import shapely  # type: ignore[import-not-found]
+
+        shape = as_shape(self.destination.drawn(polygons, step, True))
+        return shapely.to_wkb(shapely.transform(shape, here.to_map)), entity, area_m2(entity, ground)
+
+    def close(self) -> None:
+        """All is written."""
+
+
+def append(path: Path, rows: list[tuple[bytes, Measure, float]], crs: str, started: bool) -> None:
+    """Rows of (WKB, measure, area in m2) to the end of the layer, which the first call makes. Raises InputError."""
+    from pyogrio import raw  # type: ignore[import-not-found]
+    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]
+
+    shapes, entities, areas = zip(*rows, strict=True) if rows else ((), (), ())
+    columns: dict[str, Any] = {
+        "id": np.array([entity.id for entity in entities], np.int64),
+        "score": np.array([np.nan if entity.score is None else entity.score for entity in entities], float),
+        "label": np.array([entity.label or "" for entity in entities], object),
+        "area_px": np.array([entity.area_px for entity in entities], np.int64),
+        "area_m2": np.array(areas, float),
+    }
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "'crs' was not provided")
+            raw.write(
+                path, np.array(shapes, object), list(columns.values()), list(columns), layer=LAYER, driver="GPKG",
+                geometry_type="MultiPolygon", crs=crs, append=started,
+            )  # fmt: skip
+    except (DataSourceError, DataLayerError) as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}; is the disk full?") from error

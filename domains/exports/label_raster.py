@@ -1,0 +1,104 @@
+"""Entity ids as a TIFF; a GeoTIFF where the scene lies on the ground."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import tifffile
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap, Place
+from domains.errors import InputError
+from domains.exports.destination import Destination
+from domains.exports.label_image import Reader
+from domains.georeference import Georeference
+from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.tiling import Window
+
+if TYPE_CHECKING:
+    from domains.predictions.prediction import Prediction
+
+CACHE_MIB = 64
+
+
+@dataclass(frozen=True)
+class LabelTiff:
+    """`<name>.labels.tif`: int32 ids, 0 none, -1 unlabelled; deflate, the one compression that every reader has.
+
+    With the geo-transform and the CRS of its scene where it has them and rasterio is installed; 0 is nodata then.
+    """
+
+    destination: Destination
+
+    def file(self, name: str) -> str:
+        return f"{name}.labels.tif"
+
+    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+        with atomic_path(self.destination.path(self.file(name))) as path:
+            if place.georeference is not None and find_spec("rasterio"):
+                keys = chunks_of(Window(0, 0, *prediction.shape))
+                ids = prediction.ids
+                write_geotiff(path, prediction.shape, lambda at: ids[at.slices], keys, place.georeference)
+            else:
+                tifffile.imwrite(path, prediction.ids, compression="zlib", photometric="minisblack")
+
+    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+        with atomic_path(self.destination.path(self.file(name))) as path:
+            if place.georeference is not None and find_spec("rasterio"):
+                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), place.georeference)
+            else:
+                write_tiff(path, prediction.shape, prediction.read)
+
+    def close(self) -> None:
+        """All is written."""
+
+
+def write_geotiff(
+    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], here: Georeference
+) -> None:
+    """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
+    not stored. Raises InputError.
+    """
+    import rasterio  # type: ignore[import-not-found]
+    from rasterio.errors import CRSError, RasterioError  # type: ignore[import-not-found]
+    from rasterio.windows import Window as RasterWindow  # type: ignore[import-not-found]
+
+    height, width = shape
+    profile = {
+        "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "int32", "nodata": 0,
+        "transform": rasterio.Affine(*here.transform), "tiled": True, "blockxsize": CHUNK_PX,
+        "blockysize": CHUNK_PX, "compress": "deflate", "predictor": 2, "bigtiff": "IF_SAFER", "sparse_ok": True,
+    }  # fmt: skip
+    try:
+        with (
+            rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
+            rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(here.crs), **profile) as file,
+        ):
+            file.set_band_description(1, "entity")
+            for key in sorted(set(keys)):
+                at = chunk_window(key, shape)
+                window = RasterWindow(at.x, at.y, at.width, at.height)  # type: ignore[call-arg]
+                file.write(read(at).astype(np.int32), 1, window=window)
+    except (RasterioError, CRSError) as error:
+        raise InputError(f"cannot write {str(path)!r}: {error}; is the disk full?") from error
+
+
+def write_tiff(path: Path, shape: tuple[int, int], read: Reader) -> None:
+    """Tile by tile through tifffile."""
+
+    def tiles() -> Iterator[np.ndarray]:
+        for key in chunks_of(Window(0, 0, *shape)):
+            at = chunk_window(key, shape)
+            tile = np.zeros((CHUNK_PX, CHUNK_PX), np.int32)
+            tile[: at.height, : at.width] = read(at)
+            yield tile
+
+    tifffile.imwrite(
+        path, tiles(), shape=shape, dtype=np.int32, tile=(CHUNK_PX, CHUNK_PX), compression="zlib",
+        photometric="minisblack", bigtiff=shape[0] * shape[1] > 2**29,
+    )  # fmt: skip

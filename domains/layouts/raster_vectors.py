@@ -1,0 +1,215 @@
+"""Georeferenced rasters with vector labels: `<stem>.tif` beside `<stem>.gpkg`, or `images/` and `labels/`.
+
+Vectors may be GeoJSON, GeoPackage, Shapefile or FlatGeobuf, in any CRS. Where a folder has a single vector file, it is
+that of all its rasters. Polygons become pixels by their centres (GDAL's rasteriser, all-touched off), the smaller of
+two that overlap on top. Pixels without data are unlabelled; all else that has no polygon is background.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
+from domains.errors import InputError
+from domains.ground import require
+from domains.layouts.blocks import LEAST_RASTERS, Block, cut_into_blocks
+from domains.layouts.finding import files, own_split, pair, printable, visible
+from domains.layouts.label_maps import IMAGE_FOLDERS, LABEL_FOLDERS
+from domains.layouts.layout import Fault, Layout, Listing, Record, read_bands, view_of
+from domains.layouts.polygons import Outline
+from domains.layouts.slides import balanced
+from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on, rings
+from domains.scenes import open_scene
+from domains.tiling import Window
+
+RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
+MOST_BLOCKS = 256  # of a raster
+Pair = tuple[Path, Path]
+
+
+@dataclass(frozen=True)
+class VectorBlock:
+    """outlines: those that touch the window, in pixels of the raster. elsewhere: those whose home is another block."""
+
+    window: Window
+    outlines: tuple[Outline, ...]
+    elsewhere: tuple[Outline, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+
+
+class RasterVectors(Layout):
+    name = "raster_vectors"
+    entities = "one polygon, drawn where it covers the centre of a pixel; the smaller of two that overlap lies on top"
+    expects = "GeoTIFFs with <stem>.geojson, .gpkg, .shp or .fgb beside them, or images/ and labels/ of these"
+    attributes = True
+
+    @property
+    def reads_bands(self) -> bool:
+        return True
+
+    def matches(self, root: Path) -> bool:
+        return bool(self.pairs(root)[0])
+
+    def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
+        """(rasters with their vector file, files that are alone)."""
+        for rasters, vectors in _folders(root):
+            images = [one for one in files(rasters, RASTERS) if not one.name.endswith(".labels.tif")]
+            labels = [one for one in files(vectors, SUFFIXES) if holds_map_coordinates(one)]
+            if images and len(labels) == 1:
+                return [(image, labels[0]) for image in images], []
+            found, alone = pair(images, labels, "vector file")
+            if found:
+                return found, alone
+        return [], []
+
+    def listing(self, root: Path) -> Listing:
+        found, faults = self.pairs(root)
+        records = []
+        for raster, vectors in found:
+            try:
+                own = sum(other == vectors for _, other in found) == 1
+                records += self.blocks_of(root, raster, vectors, len(found) < LEAST_RASTERS, own, faults)
+            except InputError as error:
+                faults.append(Fault(raster, str(error)))
+        return Listing(with_vocabulary(records), faults)
+
+    def blocks_of(
+        self, root: Path, raster: Path, vectors: Path, split: bool, own: bool, faults: list[Fault]
+    ) -> list[Record]:
+        """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. own: as in `outlines_on`.
+
+        Raises InputError.
+        """
+        scene = open_scene(raster)
+        shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
+        scene.close()
+        if here is None:
+            raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
+        outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
+        blocks = cut_into_blocks(shape, split)
+        truths = [block_truth(block, outlines, split) for block in blocks]
+        name = printable(raster.relative_to(root).with_suffix("").as_posix())
+        chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
+        records = []
+        for i, stratum in sorted(chosen.items()):
+            block = "/".join(filter(None, (name, blocks[i].name)))
+            group = block if split else self.group(name)
+            place = own_split(raster.relative_to(root).parent)
+            records.append(Record(block, raster, truths[i], group, place, size_m, stratum if len(blocks) > 1 else ""))
+        return records
+
+    def group(self, name: str) -> str:
+        """The group of a raster, where rasters are split and not their blocks."""
+        return name
+
+    def image(self, record: Record) -> np.ndarray:
+        return read_bands(record.image, self.reading, record.truth.window)
+
+    def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        window: Window = record.truth.window
+        scene = open_scene(record.image)
+        try:
+            values, here = scene.read(*window), scene.georeference
+            seen = known(values, scene.nodata)
+        finally:
+            scene.close()
+        image = view_of(record.image, record.image.stat().st_mtime_ns, self.reading)(values)
+        faults: list[Fault] = []
+        truths = [
+            replace(truth, ids=np.where(seen | (truth.ids > 0), truth.ids, UNLABELLED))
+            for truth in self.truths(record, image.shape[:2], faults)
+        ]
+        place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, georeference=here)
+        return EntitySample(np.ascontiguousarray(image), tuple(truths), place), faults
+
+    def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        truth: VectorBlock = record.truth
+        outlines = sorted(truth.outlines, key=lambda one: -area(one))
+        ids = burned(outlines, truth.window)
+        if truth.elsewhere:
+            ids[(ids == 0) & (burned(truth.elsewhere, truth.window) > 0)] = UNLABELLED
+        found = EntityMap.from_ids(ids)
+        if not truth.vocabulary:
+            return [found]
+        index = {word: i for i, word in enumerate(truth.vocabulary)}
+        kept = np.unique(ids[ids > 0]) - 1
+        labels = np.array([index[outlines[i].label or ""] for i in kept], np.int32)
+        return [EntityMap(found.ids, labels=labels, vocabulary=truth.vocabulary)]
+
+
+def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
+    """(H, W) int32: 1 + index of the last outline that covers the centre of a pixel. Raises InputError."""
+    require("rasterio", what="vector labels")
+    from rasterio.features import rasterize  # type: ignore[import-not-found]
+
+    shape = window.height, window.width
+    if not outlines:
+        return np.zeros(shape, np.int32)
+    corner = np.array([window.x, window.y])
+    # all rings of all parts in one polygon: GDAL fills by the even-odd rule
+    shapes = [
+        ({"type": "Polygon", "coordinates": [closed(ring - corner) for ring in rings(one)]}, i)
+        for i, one in enumerate(outlines, 1)
+    ]
+    return rasterize(shapes, shape, fill=0, all_touched=False, dtype="int32")
+
+
+def closed(ring: np.ndarray) -> list:
+    return np.concatenate([ring, ring[:1]]).tolist()
+
+
+def area(outline: Outline) -> float:
+    """In square pixels, its holes not counted."""
+
+    def inside(ring: np.ndarray) -> float:
+        x, y = (ring - ring[0]).T
+        return abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))) / 2
+
+    return sum(map(inside, outline.exteriors)) - sum(map(inside, outline.holes))
+
+
+def block_truth(block: Block, outlines: Sequence[Outline], split: bool) -> VectorBlock:
+    window = block.window
+    touching = [one for one in outlines if _touches(one, window)]
+    here = [one for one in touching if not split or _middle_in(one, window)]
+    elsewhere = [one for one in touching if split and not _middle_in(one, window)]
+    return VectorBlock(window, tuple(here), tuple(elsewhere))
+
+
+def with_vocabulary(records: list[Record]) -> list[Record]:
+    """The records with the classes of all of them, where polygons have classes."""
+    words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
+    vocabulary = tuple(sorted(str(word) for word in words))
+    return [replace(record, truth=replace(record.truth, vocabulary=vocabulary)) for record in records]
+
+
+def known(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    """(H, W) bool: pixels that have data in any band."""
+    seen = np.isfinite(values)
+    if nodata is not None:
+        seen &= values != nodata
+    return np.asarray(seen.any(axis=2))
+
+
+def _touches(outline: Outline, window: Window) -> bool:
+    y0, x0, y1, x1 = outline.box
+    shared = window.shared(Window(y0, x0, y1 - y0, x1 - x0))
+    return shared.height > 0 and shared.width > 0
+
+
+def _middle_in(outline: Outline, window: Window) -> bool:
+    y0, x0, y1, x1 = outline.box
+    y, x = (y0 + y1) / 2, (x0 + x1) / 2
+    return window.y <= y < window.y + window.height and window.x <= x < window.x + window.width
+
+
+def _folders(root: Path) -> list[tuple[Path, Path]]:
+    """(folder of rasters, folder of vectors): the root itself, or image and label folders in it."""
+    inner = {path.name.lower(): path for path in visible(root) if path.is_dir()}
+    images = [inner[name] for name in (*IMAGE_FOLDERS, "rasters") if name in inner]
+    labels = [inner[name] for name in (*LABEL_FOLDERS, "vectors") if name in inner]
+    return [(root, root), *((image, label) for image in images for label in labels)]

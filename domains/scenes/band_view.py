@@ -1,0 +1,87 @@
+"""The bands that a recipe names (`domains.bands`) as a view of a scene."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from domains.bands import parse_bands
+from domains.errors import InputError, suggest
+from domains.images import apply_stretch, stretch_limits
+from domains.scenes.scene import Scene
+from domains.scenes.view import sample_values
+
+
+@dataclass(frozen=True)
+class BandView:
+    """A view (see `View`) of bands by index: single ones stretched `low..high` to 0..255, differences -1..1 likewise.
+
+    parts: per band one index, or two of a normalised difference. limits: per band (low, high), None for uint8 as it is
+    and for differences. What is not finite or is nodata, in any part, becomes 0.
+    """
+
+    parts: tuple[tuple[int, ...], ...]
+    limits: tuple[tuple[float, float] | None, ...]
+    channels: tuple[str, ...]
+    nodata: float | None = None
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        shown = [self._shown(values, *band) for band in zip(self.parts, self.limits, strict=True)]
+        return np.stack(shown * (3 if len(shown) == 1 else 1), axis=-1)
+
+    def _shown(self, values: np.ndarray, part: tuple[int, ...], limits: tuple[float, float] | None) -> np.ndarray:
+        if len(part) == 2:
+            return difference(values[..., part[0]], values[..., part[1]], self.nodata)
+        if limits is None:
+            return values[..., part[0]]
+        return apply_stretch(values[..., part[0]], *limits, self.nodata)
+
+
+def difference(first: np.ndarray, second: np.ndarray, nodata: float | None = None) -> np.ndarray:
+    """(first - second) / (first + second) as uint8: -1 to 1 becomes 0 to 255, what is undefined 0."""
+    a, b = first.astype(np.float32), second.astype(np.float32)
+    valid = np.isfinite(a) & np.isfinite(b) & (a + b != 0)
+    if nodata is not None:
+        valid &= (first != nodata) & (second != nodata)
+    share = np.divide(a - b, a + b, out=np.full(a.shape, -1, np.float32), where=valid)
+    return np.where(valid, np.round((share.clip(-1, 1) + 1) * 127.5), 0).astype(np.uint8)
+
+
+def band_view(scene: Scene, bands: Sequence[str | int], band_names: Sequence[str] = ()) -> BandView:
+    """The view of these bands of a scene, each stretched by its own 0.1 to 99.9 percentiles over the whole scene.
+
+    band_names: of the file's bands in their order, in place of the file's own. Raises InputError: a band that the
+    scene lacks, nothing valid in one.
+    """
+    names = tuple(band_names) or scene.channels
+    if len(names) > len(scene.channels):
+        raise InputError(f"wanted {len(names)} bands ({', '.join(names)}), the image has {len(scene.channels)}")
+    wanted = parse_bands(bands)
+    parts = tuple(tuple(_index(part, names, len(scene.channels)) for part in band.parts) for band in wanted)
+    limits: list[tuple[float, float] | None] = [None] * len(parts)
+    if scene.dtype != np.uint8:
+        values = sample_values(scene)
+        for i, part in enumerate(parts):
+            if len(part) == 1:
+                try:
+                    limits[i] = stretch_limits(values[..., part[0]], scene.nodata)
+                except ValueError as error:
+                    raise InputError(f"band {bands[i]!r} of {scene.dtype}: {error}; leave the file out") from error
+    shown = tuple(str(band) for band in bands) * (3 if len(bands) == 1 else 1)
+    return BandView(parts, tuple(limits), shown, scene.nodata)
+
+
+def _index(part: str, names: Sequence[str], count: int) -> int:
+    """Index of a band from its number (from 1) or its name."""
+    if part.isdecimal():
+        if 1 <= int(part) <= count:
+            return int(part) - 1
+        raise InputError(f"band {part} is wanted, the image has {count}")
+    lower = [name.lower() for name in names]
+    if lower.count(part.lower()) == 1:
+        return lower.index(part.lower())
+    known = [name for name in names if name]
+    said = suggest(part, known) if known else "the file names none, so name them in order by domain.band_names"
+    raise InputError(f"band {part!r} is wanted, the image has {count} bands; {said}")
