@@ -40,7 +40,8 @@ SETS: dict[str, Set] = {
 METHODS: dict[str, tuple[str, ...]] = {
     "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
     "decoder_only": ("method.name=decoder_only",),
-    "lora": ("method.name=lora",),
+    "lora": ("method.name=lora", "method.layers=all"),
+    "lora_last": ("method.name=lora", "method.layers=last:2"),
     "full": ("method.name=full",),
     "scratch": ("method.name=full", "backbone.random=true"),
     "random_lora": ("method.name=lora", "backbone.random=true"),

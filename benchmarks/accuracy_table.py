@@ -15,6 +15,7 @@ NAMES = {
     "base": "base as it comes",
     "decoder_only": "decoder only",
     "lora": "LoRA",
+    "lora_last": "LoRA, last two blocks",
     "full": "full fine-tuning",
     "scratch": "same network from scratch",
     "random_lora": "LoRA on a random frozen backbone",
