@@ -94,7 +94,8 @@ def jobs(
                     if own is None or (method == "base" and seed):
                         continue
                     limit = MINUTES if own == "minutes" else SETS[name].seconds
-                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps, images)
+                    few = None if method == "base" else images  # which learns from none
+                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps, few)
 
 
 def budget_of(method: str, budget: str) -> str | None:

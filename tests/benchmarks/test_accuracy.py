@@ -85,6 +85,7 @@ def test_fits_on_few_images_have_a_file_and_a_table_of_their_own(tmp_path: Path)
     (job,) = jobs(["dsb2018_he"], ["unet"], seeds=[0], budgets=["time"], images=5)
     assert job.name == "dsb2018_he-unet-time-0-5img"
     assert recipe_of(job, tmp_path).domain.max_images == 5
+    assert [base.images for base in jobs(["dsb2018_he"], ["base"], budgets=["time"], images=5)] == [None]
     few = {**result_of("unet", 0, 0.35), "images_limit": 5, "train_images": 5}
     text = render([{**result_of("unet", 0, 0.5), "train_images": 43}, few, result_of("base", 0, 0.2, "none")])
     whole, five = text.split("From 5 training images")

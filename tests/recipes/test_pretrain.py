@@ -39,3 +39,16 @@ def test_another_architecture_is_refused_in_one_line() -> None:
 def test_nothing_learns_without_a_base_is_refused() -> None:
     with pytest.raises(InputError, match="no base to go on from"):
         load_pretrain_recipe("pretrain", ["vit.learns=false"])
+
+
+def test_a_decoder_to_start_from_wants_its_base() -> None:
+    with pytest.raises(InputError, match=r"name that base by vit\.start"):
+        load_pretrain_recipe("pretrain", ["train.start=surfaces"])
+
+
+def test_it_goes_on_from_the_decoder_of_a_kind_of_scenes() -> None:
+    general, surfaces = (
+        build(load_pretrain_recipe("pretrain", [START, *more])) for more in ([], ["train.start=surfaces"])
+    )
+    weight = "decoder.head.weight"
+    assert not torch.equal(general.state_dict()[weight], surfaces.state_dict()[weight])

@@ -62,3 +62,9 @@ def test_with_an_area_exponent_a_small_entity_weighs_as_much_per_entity_by_hand(
         {"foreground": torch.zeros(1, 1, 1, 7)}, EntityBatch(torch.zeros(1, 3, 1, 7), ids)
     )
     assert float(loss) == pytest.approx(math.log(2) + 1 - 43 / 64.5)
+
+
+def test_with_an_area_exponent_an_image_without_entities_is_background_alone() -> None:
+    batch = batch_of([[0, 0], [0, -1]])
+    outputs = {"foreground": torch.zeros(1, 1, 2, 2)}
+    assert float(Foreground(area_exponent=0.5)(outputs, batch)) == float(Foreground()(outputs, batch))
