@@ -95,23 +95,28 @@ def _of_geojson(path: Path, attribute: str | None, faults: list[Fault]) -> tuple
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list):
         raise InputError(f"{str(path)!r}: wanted a GeoJSON FeatureCollection, it has no list `features`")
-    features = [one if isinstance(one, dict) else {} for one in features]
-    columns = {key for one in features for key in (one.get("properties") or {})}
+    features = [mapping(one) for one in features]
+    columns = {key for one in features for key in mapping(one.get("properties"))}
     if attribute is not None and features and attribute not in columns:
         raise InputError(f"domain.attribute is {attribute!r}, which {str(path)!r} lacks; {suggest(attribute, columns)}")
     shapes, kinds = [], []
     for number, feature in enumerate(features, 1):
         geometry = feature.get("geometry")
         kinds.append(geometry.get("type") if isinstance(geometry, dict) else None)
-        label = None if attribute is None else _label((feature.get("properties") or {}).get(attribute))
+        label = None if attribute is None else _label(mapping(feature.get("properties")).get(attribute))
         try:
             shape = _shape(geometry, label)
-        except (ValueError, TypeError) as error:
-            faults.append(Fault(path, f"feature {number} {error}"))
+        except (ValueError, TypeError, LookupError, OverflowError) as error:
+            faults.append(Fault(path, f"feature {number} has no outline that can be read ({error})"))
             continue
         shapes += [shape] if shape is not None else []
     _refuse_points(path, kinds, bool(shapes))
     return _declared_crs(path, content, shapes), shapes
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """What JSON should hold an object for; nothing where it holds something else."""
+    return value if isinstance(value, dict) else {}
 
 
 def _shape(geometry: Any, label: str | None) -> Shape | None:
@@ -127,8 +132,7 @@ def _shape(geometry: Any, label: str | None) -> Shape | None:
 
 
 def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
-    said = content.get("crs")
-    name = (said.get("properties") or {}).get("name") if isinstance(said, dict) else None
+    name = mapping(mapping(content.get("crs")).get("properties")).get("name")
     if isinstance(name, str):
         if "CRS84" in name:
             return LONLAT

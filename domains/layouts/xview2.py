@@ -16,6 +16,7 @@ from domains.errors import InputError
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split
 from domains.layouts.polygons import draw
+from domains.layouts.vectors import mapping
 from domains.layouts.wkt import outline_of_wkt
 from domains.tiling import Window
 
@@ -49,8 +50,7 @@ class XView2(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         outlines = []
         for number, feature in enumerate(_features(record.truth), 1):
-            properties = feature.get("properties") or {}
-            label = str(properties.get("subtype") or VOCABULARY[0])
+            label = str(mapping(feature.get("properties")).get("subtype") or VOCABULARY[0])
             try:
                 outline = outline_of_wkt(feature.get("wkt"), label if label in VOCABULARY else VOCABULARY[-1])
             except ValueError as error:
