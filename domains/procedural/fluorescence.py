@@ -17,7 +17,7 @@ TINTS = ((1, 1, 1), (0.25, 0.4, 1.0), (0.2, 1.0, 0.35), (1.0, 0.3, 0.3))
 
 def nuclei_fluo(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8 and ids (H, W) int32, 0 where there is no nucleus."""
-    area = np.exp(rng.uniform(np.log(50), np.log(2500)))
+    area = np.exp(rng.uniform(np.log(50), np.log(4000)))
     radius = float(np.sqrt(area / np.pi))
     count = int(np.clip(height * width / area * np.exp(rng.uniform(np.log(0.04), np.log(0.8))), 2, 120))
     ids = scatter_nuclei(rng, height, width, radius, count, rng.choice([0.1, 0.25, 0.5]), rng.choice([0, 0.5, 0.9]))
@@ -39,11 +39,16 @@ def emission(rng: np.random.Generator, ids: np.ndarray, radius: float, dimmest: 
     height, width = ids.shape
     count = int(ids.max()) + 1
     level = np.exp(rng.normal(0, rng.uniform(0.1, 0.8), count))
+    if rng.random() < 0.3:  # dividing and dying nuclei outshine the others
+        level[rng.random(count) < rng.uniform(0.02, 0.2)] *= rng.uniform(2, 5)
     level = np.clip(level / level.max(), dimmest, 1)
     level[0] = 0
     chromatin = crop_kind(str(rng.choice(["clouds", "speckle", "marble"])), rng, height, width, rng.uniform(0.4, 1.0))
     dome = 1 - rng.uniform(0, 0.7) * np.exp(-depth_inside(ids) / (0.35 * radius))
-    glow = (level.take(ids) * dome * np.clip(1 + rng.uniform(0, 0.35) * chromatin, 0.2, 2)).astype(np.float32)
+    glow = (level.take(ids) * dome * np.clip(1 + rng.uniform(0, 0.7) * chromatin, 0.2, 2)).astype(np.float32)
+    if rng.random() < 0.4:  # some lie out of focus
+        far = (rng.random(count) < rng.uniform(0, 0.4)).take(ids)
+        glow = np.where(far, 0, glow) + cv2.GaussianBlur(np.where(far, glow, 0), (0, 0), rng.uniform(1, 3))
     glow = cv2.GaussianBlur(glow, (0, 0), rng.uniform(0.5, 0.9) + 0.05 * radius * rng.random())
     if rng.random() < 0.5:
         glow = glow + rng.uniform(0, 0.25) * cv2.GaussianBlur(glow, (0, 0), rng.uniform(4, 12))

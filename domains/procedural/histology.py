@@ -15,7 +15,7 @@ from domains.procedural.shapes import fill, radial_outlines
 from domains.procedural.textures import crop_kind
 from domains.procedural.truth import visible_truth
 
-CAMERA = Camera(blur_px=1.2, noise=5, light=0.12, gamma=0.12, cast=0.03, grey=0.02)
+CAMERA = Camera(blur_px=2.0, noise=5, light=0.12, gamma=0.15, cast=0.03, grey=0.1)
 STAINS = {  # optical density of red, green, blue per unit of stain
     "haematoxylin": (0.65, 0.70, 0.29),
     "blue-violet": (0.72, 0.68, 0.12),
@@ -37,7 +37,10 @@ def nuclei_he(rng: np.random.Generator, height: int, width: int) -> tuple[np.nda
     count = int(np.clip(room * np.exp(rng.uniform(np.log(0.12), 0)), 4, 120))
     ids = scatter_nuclei(rng, height, width, radius, count, rng.choice([0.15, 0.4, 0.9]), rng.choice([0, 0.4, 0.8]))
     stain, counter = draw_stains(rng)
-    density = nuclear_density(rng, ids, radius)[..., None] * stain + tissue_density(rng, ids)[..., None] * counter
+    tissue = tissue_density(rng, ids)
+    if rng.random() < 0.2:
+        tissue = tissue + pale_cells(rng, height, width, radius)
+    density = nuclear_density(rng, ids, radius)[..., None] * stain + tissue[..., None] * counter
     lamp = np.array([245, 245, 240]) + rng.normal(0, 5, 3)
     image = lamp.clip(225, 255) * np.exp(-density)
     image = draw_distractors(rng, image, ids, radius)
@@ -59,7 +62,7 @@ def nuclear_density(rng: np.random.Generator, ids: np.ndarray, radius: float) ->
     level[0] = 0
     kind = str(rng.choice(["clouds", "speckle", "speckle", "grain", "dots"]))
     chromatin = crop_kind(kind, rng, height, width, rng.uniform(0.25, 0.5) + radius * rng.uniform(0.01, 0.06))
-    clumps = rng.uniform(0.1, 0.9) * rng.uniform(0.3, 1.4, count)
+    clumps = rng.uniform(0.1, 1.6) * rng.uniform(0.3, 1.4, count)  # the strongest leave holes as pale as the glass
     rim = rng.uniform(0.0, 1.0) * rng.uniform(0.3, 1.2, count)
     depth = depth_inside(ids)
     inside = 1 + clumps.take(ids) * chromatin + rim.take(ids) * np.exp(-depth / 1.5)
@@ -84,6 +87,19 @@ def tissue_density(rng: np.random.Generator, ids: np.ndarray) -> np.ndarray:
         hole = smooth_field(rng, height, width, 4) > rng.uniform(0.5, 1.2)
         density = density * (1 - 0.9 * cv2.GaussianBlur(hole.astype(np.float32), (0, 0), 1.5))
     return density
+
+
+def pale_cells(rng: np.random.Generator, height: int, width: int, radius: float) -> np.ndarray:
+    """(H, W) counterstain of flat cells that lie over one another, as in a smear: their edges are no nuclei's."""
+    density = np.zeros((height, width), np.float32)
+    centres = rng.uniform(-0.1, 1.1, (int(rng.integers(2, 9)), 2)) * [width, height]
+    sizes = radius * rng.uniform(2.5, 7, len(centres))
+    for outline in radial_outlines(rng, centres, sizes, rng.uniform(1, 2, len(centres)), sizes, 0.15):
+        layer = np.zeros((height, width), np.uint8)
+        fill(layer, outline, 1)
+        rim = np.exp(-cv2.distanceTransform(layer, cv2.DIST_L2, 3) / 1.5) * rng.uniform(0, 0.5)
+        density += layer * (rng.uniform(0.05, 0.35) * (1 + rim))
+    return cv2.GaussianBlur(density, (0, 0), rng.uniform(0.5, 1.5))
 
 
 def draw_distractors(rng: np.random.Generator, image: np.ndarray, ids: np.ndarray, radius: float) -> np.ndarray:

@@ -13,29 +13,43 @@ def scatter_nuclei(
 ) -> np.ndarray:
     """(H, W) int32: up to `count` nuclei of median `radius` px, drawn on top of one another where they touch.
 
-    elongated: mean of (long axis / short axis - 1). closeness: 0 strewn evenly, 1 packed into clusters.
+    elongated: mean of (long axis / short axis - 1). closeness: 0 strewn evenly, 1 packed into clusters. Some scenes are
+    squeezed across a grain, so that nuclei stand side by side, as in an epithelium.
     """
+    squeeze = rng.uniform(1.3, 3.5) if rng.random() < 0.25 else 1.0
+    if squeeze > 1:
+        elongated, count = elongated / 4, round(count * squeeze)
+    room = np.sqrt(squeeze)  # along each axis, so that the squeezed scene still fills the picture
     candidates = 3 * count
     radii = np.clip(radius * np.exp(rng.normal(0, rng.uniform(0.08, 0.3), candidates)), 3, None)
-    centres = clustered_points(rng, height, width, candidates, radius, closeness)
+    extent = np.array([width, height])
+    centres = clustered_points(rng, extent * room, candidates, radius, closeness) - (room - 1) / 2 * extent
     kept = spread(centres, radii, count, rng.uniform(0.62, 1.05) if rng.random() < 0.8 else 1.4)
     centres, radii = centres[kept], radii[kept]
     aspects = 1 + rng.exponential(elongated, len(kept)).clip(0, 3)
     turns = rng.uniform(0, 2 * np.pi, len(kept))
     if rng.random() < 0.5:  # tissue has a grain
         turns = rng.normal(turns[:1], rng.uniform(0.2, 1), len(kept))
-    outlines = radial_outlines(rng, centres, radii, aspects, turns, 0.02 + 0.2 * rng.beta(1, 3), 24)
+    outlines = radial_outlines(rng, centres, radii, aspects, turns, 0.02 + 0.3 * rng.beta(1, 2.5), 24)
+    if squeeze > 1:
+        outlines = squeezed(outlines, extent / 2, squeeze, rng.uniform(0, np.pi))
     ids = np.zeros((height, width), np.int32)
     for i, outline in enumerate(outlines):
         fill(ids, outline, i + 1)
     return ids
 
 
+def squeezed(outlines: np.ndarray, centre: np.ndarray, factor: float, turn: float) -> np.ndarray:
+    """Outlines (N, P, 2) pressed together across the direction `turn` (radians) and drawn out along it; areas stay."""
+    along = np.array([np.cos(turn), np.sin(turn)])
+    stretch, across = np.sqrt(factor) * np.outer(along, along), np.eye(2) - np.outer(along, along)
+    return (outlines - centre) @ (stretch + across / np.sqrt(factor)) + centre
+
+
 def clustered_points(
-    rng: np.random.Generator, height: int, width: int, count: int, radius: float, closeness: float
+    rng: np.random.Generator, extent: np.ndarray, count: int, radius: float, closeness: float
 ) -> np.ndarray:
-    """(count, 2) of x, y: some drawn around few centres, the rest anywhere, a little beyond the border too."""
-    extent = np.array([width, height])
+    """(count, 2) of x, y in `extent` (2,): some around few centres, the rest anywhere, also a little beyond it."""
     anywhere = rng.uniform(-0.05, 1.05, (count, 2)) * extent
     hubs = rng.uniform(0, 1, (int(rng.integers(1, 7)), 2)) * extent
     spread_px = radius * rng.uniform(1.5, 5, (len(hubs), 2))
