@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from adapters.inference import InputContract, level_0_tiles, segment, segment_into
+from adapters.segmenter import EntitySegmenter
 from domains.atomic import atomic_path
 from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
@@ -24,7 +25,7 @@ from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.pixel_size import show_pixel_size
 from recipes import set_up
-from recipes.load import Loaded, loaded
+from recipes.load import loaded
 from recipes.progress import Progress
 
 LARGE_PX = 2**26  # a scene of more pixels than 8192 x 8192 is not held in memory
@@ -64,19 +65,15 @@ def predict(
             open_exports(formats, destination, names.values()) as exports,
             Progress("predict", len(paths), unit="images") as progress,
         ):
+            run = Run(network.segmenter, contract, exports, destination, worth, pixel_size_m)
             for path in paths:
                 try:
-                    scene = viewed_scene(path, contract, exports, pixel_size_m)
+                    scene = run.open(path)
                 except InputError as error:
                     faults.append(str(error))
                 else:
                     with closing(scene):
-                        wanted = worth(scene) if worth else None
-                        if wanted is not None:
-                            show_worth(wanted, scene, contract, destination, names[path])
-                        entities += predict_scene(
-                            network, scene, contract, exports, destination, names[path], path, wanted
-                        )
+                        entities += run.predict(scene, path, names[path])
                 progress.advance()
     print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
     if faults:
@@ -84,41 +81,89 @@ def predict(
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari")
 
 
-def viewed_scene(path: Path, contract: InputContract, exports: Exports, pixel_size_m: float | None) -> Scene:
-    """As the network sees it; one of a single level that fits into memory is decoded.
+@dataclass(frozen=True)
+class Run:
+    """What the images of one call share. worth: of a scene, which tiles are worth looking at; None for all."""
 
-    Raises InputError for all that won't do.
-    """
-    scene = open_scene(path, pixel_size_m)
-    try:
-        contract.factor(scene.pixel_size_m)
-        check_formats(path, scene, exports)
-        shown = Viewed(scene, contract.view(scene))
-        if is_large(scene) or len(scene.levels) > 1:
-            return shown
-        picture = Photograph(
-            np.ascontiguousarray(shown.read(0, 0, *scene.shape)), scene.pixel_size_m, georeference=scene.georeference
-        )
-    except BaseException:
+    segmenter: EntitySegmenter
+    contract: InputContract
+    exports: Exports
+    destination: Destination
+    worth: Callable[[Scene], WorthLooking | None] | None
+    pixel_size_m: float | None
+
+    def open(self, path: Path) -> Scene:
+        """As the network sees it; one of a single level that fits into memory is decoded.
+
+        Raises InputError for all that won't do.
+        """
+        scene = open_scene(path, self.pixel_size_m)
+        try:
+            self.contract.factor(scene.pixel_size_m)
+            check_formats(path, scene, self.exports)
+            shown = Viewed(scene, self.contract.view(scene))
+            if is_large(scene) or len(scene.levels) > 1:
+                return shown
+            pixels = np.ascontiguousarray(shown.read(0, 0, *scene.shape))
+            picture = Photograph(pixels, scene.pixel_size_m, georeference=scene.georeference)
+        except BaseException:
+            scene.close()
+            raise
         scene.close()
-        raise
-    scene.close()
-    return picture
+        return picture
 
+    def predict(self, scene: Scene, path: Path, name: str) -> int:
+        """Predict and write; returns the number of entities."""
+        wanted = self.worth(scene) if self.worth else None
+        if wanted is not None:
+            self.show_worth(wanted, scene, name)
+        place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
+        if is_large(scene):
+            return self.predict_large(scene, place, name, wanted)
+        found = segment(self.segmenter, scene, self.contract, wanted)
+        self.exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)[..., :3]), found, place)
+        return found.count
 
-def show_worth(worth: WorthLooking, scene: Scene, contract: InputContract, destination: Destination, name: str) -> None:
-    """Write what is looked at as `<name>.tiles.png` (a run that goes on finds it there), and say how much it is."""
-    tiles = level_0_tiles(scene, contract)
-    looked_at = sum(map(worth, tiles))
-    picture = destination.folder / f"{name}.tiles.png"
-    if destination.overwrite or not picture.exists():
-        with atomic_path(picture) as path:
-            Image.fromarray(worth.picture(tiles)).save(path)
-    print(
-        f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene (see {name}.tiles.png; "
-        "--everywhere for all)",
-        file=sys.stderr,
-    )
+    def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> int:
+        """Piece by piece through a folder beside the results, which a later run takes up where this one is stopped."""
+        path = Path(place.scene)
+        about = path.stat()
+        plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
+        plan["everywhere"] = wanted is None
+        folder = self.destination.folder / f".{name}.running"
+        height, width = scene.shape
+        left_out = [word for word in self.exports.whole if word not in STREAMED]
+        note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
+        print(f"{name}: {width} x {height} px, as {', '.join(self.exports.streamed)}{note}", file=sys.stderr)
+        with Progress(f"predict {name}", 1, unit="tiles") as progress:
+
+            def show(running: RunningPrediction, tile: int) -> None:
+                if progress.steps == 1:
+                    progress.steps = len(running.grid)
+                    if running.resumed:
+                        print(f"{name}: goes on at tile {tile} of {len(running.grid)}", file=sys.stderr)
+                        progress.begin_at(tile)
+                progress.advance(count=tile - progress.done)
+
+            running = segment_into(folder, self.segmenter, scene, self.contract, plan, wanted, show)
+        prediction = replace(running.prediction(), image=lambda window: scene.read(*window)[..., :3])
+        self.exports.stream(name, prediction, place)
+        running.remove()
+        return prediction.count
+
+    def show_worth(self, worth: WorthLooking, scene: Scene, name: str) -> None:
+        """Write what is looked at as `<name>.tiles.png` (a run that goes on finds it there), and say how much it is."""
+        tiles = level_0_tiles(scene, self.contract)
+        looked_at = sum(map(worth, tiles))
+        picture = self.destination.folder / f"{name}.tiles.png"
+        if self.destination.overwrite or not picture.exists():
+            with atomic_path(picture) as path:
+                Image.fromarray(worth.picture(tiles)).save(path)
+        print(
+            f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene "
+            f"(see {name}.tiles.png; --everywhere for all)",
+            file=sys.stderr,
+        )
 
 
 def is_large(scene: Scene) -> bool:
@@ -147,62 +192,6 @@ def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
             f"{str(path)!r} has {width} x {height} px: none of the formats asked for can be written piece by piece; "
             f"add --format with one of {', '.join(STREAMED)}"
         )
-
-
-def predict_scene(
-    network: Loaded,
-    scene: Scene,
-    contract: InputContract,
-    exports: Exports,
-    destination: Destination,
-    name: str,
-    path: Path,
-    wanted: WorthLooking | None = None,
-) -> int:
-    """Predict and write; returns the number of entities. wanted: as in `segment`."""
-    place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
-    if is_large(scene):
-        return predict_large(network, scene, contract, exports, destination, name, place, wanted)
-    found = segment(network.segmenter, scene, contract, wanted)
-    exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)[..., :3]), found, place)
-    return found.count
-
-
-def predict_large(
-    network: Loaded,
-    scene: Scene,
-    contract: InputContract,
-    exports: Exports,
-    destination: Destination,
-    name: str,
-    place: Place,
-    wanted: WorthLooking | None = None,
-) -> int:
-    """Piece by piece through a folder beside the results, which a later run takes up where this one is stopped."""
-    path = Path(place.scene)
-    about = path.stat()
-    plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
-    plan["everywhere"] = wanted is None
-    folder = destination.folder / f".{name}.running"
-    height, width = scene.shape
-    left_out = [word for word in exports.whole if word not in STREAMED]
-    note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
-    print(f"{name}: {width} x {height} px, as {', '.join(exports.streamed)}{note}", file=sys.stderr)
-    with Progress(f"predict {name}", 1, unit="tiles") as progress:
-
-        def show(running: RunningPrediction, tile: int) -> None:
-            if progress.steps == 1:
-                progress.steps = len(running.grid)
-                if running.resumed:
-                    print(f"{name}: goes on at tile {tile} of {len(running.grid)}", file=sys.stderr)
-                    progress.begin_at(tile)
-            progress.advance(count=tile - progress.done)
-
-        running = segment_into(folder, network.segmenter, scene, contract, plan, wanted, show)
-    prediction = replace(running.prediction(), image=lambda window: scene.read(*window)[..., :3])
-    exports.stream(name, prediction, place)
-    running.remove()
-    return prediction.count
 
 
 def images_of(inputs: Sequence[Path]) -> Iterable[Path]:
