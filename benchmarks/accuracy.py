@@ -37,6 +37,7 @@ def main(
     steps: Annotated[int | None, typer.Option(help="optimiser steps, instead of the set's")] = None,
     images: Annotated[int | None, typer.Option(help="fit on this many training images; all by default", min=1)] = None,
     out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "results",
+    runs: Annotated[Path | None, typer.Option(help="folder to keep the adapters in; none by default")] = None,
     shard: Annotated[str, typer.Option(help="i/n: every n-th job, from the i-th")] = "0/1",
     table: Annotated[bool, typer.Option("--table", help="write the table of the results, and run nothing")] = False,
 ) -> None:
@@ -56,10 +57,10 @@ def main(
     budgets = budget or ("time", "steps")
     every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps, images))
     first, count = map(int, shard.split("/"))
-    sys.exit(run_all(every[first::count], data, out))
+    sys.exit(run_all(every[first::count], data, out, runs))
 
 
-def run_all(chosen: Sequence[Job], data: Path, out: Path) -> int:
+def run_all(chosen: Sequence[Job], data: Path, out: Path, runs: Path | None = None) -> int:
     """Run the jobs that have no result yet; returns how many failed."""
     from benchmarks.accuracy_job import run_job
 
@@ -71,7 +72,7 @@ def run_all(chosen: Sequence[Job], data: Path, out: Path) -> int:
             continue
         print(f"[{number}/{len(chosen)}] {job.name}", flush=True)
         try:
-            result = run_job(job, data, path)
+            result = run_job(job, data, path, runs)
         except Exception:  # a job that fails must not take the night's others with it
             traceback.print_exc()
             failed += 1

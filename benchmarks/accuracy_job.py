@@ -19,7 +19,7 @@ import torch
 
 from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
-from adapters.folder import plain_state
+from adapters.folder import describe, plain_state, save_adapter
 from adapters.inference import InputContract, measure
 from adapters.methods import Method, adapter_state
 from adapters.module import EntityModule, best_precision
@@ -32,7 +32,7 @@ from domains.domain import Domain
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
-from recipes.compose import load_recipe
+from recipes.compose import load_recipe, resolved_yaml
 from recipes.fit import data_of, pixel_size, plain, write_json
 from recipes.schema import DomainSection, Recipe
 
@@ -54,8 +54,11 @@ class Fitted:
     val_loss: float | None = None
 
 
-def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
-    """The result, also written to `path`. Raises InputError for data that are not there."""
+def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[str, Any]:
+    """The result, also written to `path`; runs: where the adapter is kept, as `<job>/adapter`.
+
+    Raises InputError for data that are not there.
+    """
     set_up()
     torch.set_num_threads(1)
     recipe = recipe_of(job, data)
@@ -63,7 +66,8 @@ def run_job(job: Job, data: Path, path: Path) -> dict[str, Any]:
     domain = opened(recipe.domain)  # type: ignore[arg-type]  # pydantic makes frozen models hashable
     test = domain.dataset("test")
     entities = entities_by_stratum(test)
-    result = classical_result(job, domain) if job.method == "classical" else network_result(job, recipe, domain)
+    kept = runs and runs / job.name
+    result = classical_result(job, domain) if job.method == "classical" else network_result(job, recipe, domain, kept)
     result = {
         "set": job.set,
         "method": job.method,
@@ -122,8 +126,8 @@ def recipe_of(job: Job, data: Path) -> Recipe:
     return load_recipe(SETS[job.set].recipe, overrides)
 
 
-def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
-    """Fit unless it is the base as it comes, and measure."""
+def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None) -> dict[str, Any]:
+    """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter."""
     method = None if job.method == "unet" else method_of(recipe)
     segmenter = UNetSegmenter() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
@@ -131,6 +135,8 @@ def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)
     contract = contract_of(recipe, pixel_size(train))
     calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
+    if kept is not None and method is not None and job.method != "base":
+        keep(kept, recipe, segmenter, method, contract)
     start = time.process_time()
     found = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     oracle = {}
@@ -144,6 +150,12 @@ def network_result(job: Job, recipe: Recipe, domain: Domain) -> dict[str, Any]:
         "bytes": 0 if job.method == "base" else saved_bytes(segmenter, method),
         "trainable": sum(p.numel() for p in segmenter.parameters() if p.requires_grad),
     }
+
+
+def keep(run: Path, recipe: Recipe, segmenter: EntitySegmenter, method: Method, contract: InputContract) -> None:
+    """The parts of a run's folder that `figure.py` and `cli.py predict` read."""
+    info = describe(segmenter, method, contract, recipe.domain.name, Path(recipe.domain.data).name)
+    save_adapter(run / "adapter", segmenter, method, info, resolved_yaml(recipe), overwrite=True)
 
 
 def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, val: Any, long: bool) -> Fitted:

@@ -1,10 +1,12 @@
-"""The README's picture: image, truth, before and after, of several runs in one figure.
+"""The README's picture: image, truth, the bare base, the adapter and the classical method, a row for every data set.
 
-python benchmarks/figure.py --run runs/he --run runs/tiles --run runs/aerial --run runs/photos --out docs/overlays.png
+python benchmarks/accuracy.py --data DIR --budget minutes --method decoder_only --method classical --runs RUNS
+python benchmarks/figure.py --data DIR --runs RUNS --set dsb2018_he --set crackforest --out docs/overlays.png
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +16,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import typer
 
 from adapters.inference import segment
+from benchmarks import classical
+from benchmarks.accuracy_plan import SETS
 from domains.atomic import atomic_path
 from domains.overlay import contact_sheet, overlay
 from domains.scenes import Photograph
@@ -21,23 +25,37 @@ from recipes import set_up
 from recipes.build import domain_of
 from recipes.load import BASE, loaded
 
+HERE = Path(__file__).resolve().parent
+
 
 def main(
-    run: Annotated[list[Path], typer.Option(help="folders that `fit` wrote, one row each")],
+    data: Annotated[Path, typer.Option(help="folder of the data sets and their index/")],
+    runs: Annotated[Path, typer.Option(help="where the benchmark kept its adapters")],
+    set_: Annotated[list[str], typer.Option("--set", help="one row each")],
     out: Annotated[Path, typer.Option(help="PNG to write")],
-    image: Annotated[list[int] | None, typer.Option(help="which test image of each run; the first by default")] = None,
+    image: Annotated[list[int] | None, typer.Option(help="which test image of each set; the first by default")] = None,
+    method: Annotated[str, typer.Option(help="whose adapter")] = "decoder_only",
+    results: Annotated[Path, typer.Option(help="the benchmark's results")] = HERE / "results",
 ) -> None:
-    """A row per run: an image of its test split, its truth, the bare base and the adapter."""
+    """A row per set: an image of its test split, its truth, and what each method finds there."""
     set_up()
     rows = []
-    for folder, index in zip(run, image or [0] * len(run), strict=True):
-        recipe = folder / "recipe.yaml"
-        with loaded(str(folder / "adapter")) as adapted, loaded(BASE, str(recipe)) as base:
+    for name, index in zip(set_, image or [0] * len(set_), strict=True):
+        run = runs / f"{name}-{method}-minutes-0" / "adapter"
+        where = [f"domain.data={data / name}"]
+        if (data / "index" / f"{name}.csv").is_file():
+            where.append(f"domain.groups={data / 'index' / name}.csv")
+        with loaded(str(run), None, where) as adapted, loaded(BASE, str(run / "recipe.yaml"), where) as base:
             sample = domain_of(adapted.recipe).dataset("test")[index]
-            found = [segment(one.segmenter, Photograph(sample.image), one.contract) for one in (base, adapted)]
-        shown = zip(("truth", "base", adapted.recipe.method.name), (sample.truth, *found), strict=True)
-        pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in shown]
-        rows.append([(adapted.recipe.domain.name, sample.image), *pictures])
+            networks = [segment(one.segmenter, Photograph(sample.image), one.contract) for one in (base, adapted)]
+        tuned = json.loads((results / f"{name}-classical-minutes-0.json").read_text(encoding="utf-8"))["parameters"]
+        found = (sample.truth, *networks, classical.METHODS[SETS[name].classical](**tuned)(sample.image))
+        words = ("truth", "base", method.replace("_", " "), "classical")
+        pictures = [
+            (f"{word}: {entities.count}", overlay(sample.image, entities))
+            for word, entities in zip(words, found, strict=True)
+        ]
+        rows.append([(name, sample.image), *pictures])
     with atomic_path(out) as temporary:
         contact_sheet(rows).save(temporary)
 

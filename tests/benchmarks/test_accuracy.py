@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from benchmarks import figure
 from benchmarks.accuracy import run_all
 from benchmarks.accuracy_job import recipe_of
 from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
@@ -79,6 +80,19 @@ def test_a_job_leaves_one_file_and_is_not_done_twice(
 
     write_table(out, tmp_path / "accuracy.md")
     assert "| MONAI U-Net from scratch |" in (tmp_path / "accuracy.md").read_text()
+
+
+def test_adapters_are_kept_on_request_and_drawn_beside_the_other_methods(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "decoder_only", (*METHODS["decoder_only"], "domain.crop_px=32", "train.batch_size=2"))
+    out, runs, picture = tmp_path / "results", tmp_path / "runs", tmp_path / "figure.png"
+    names = ("decoder_only", "classical")
+    assert run_all([Job("dsb2018_he", name, "minutes", 0, 0.1, steps=1) for name in names], data, out, runs) == 0
+    assert [run.name for run in runs.iterdir()] == ["dsb2018_he-decoder_only-minutes-0"]
+    figure.main(data, runs, ["dsb2018_he"], picture, results=out)
+    with Image.open(picture) as drawn:
+        assert drawn.width >= 5 * SIDE and drawn.height >= SIDE
 
 
 def test_fits_on_few_images_have_a_file_and_a_table_of_their_own(tmp_path: Path) -> None:
