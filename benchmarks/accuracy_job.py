@@ -113,7 +113,7 @@ def name_digest(names: Iterable[str]) -> str:
 def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
     overrides.append("domain.symmetries=1")  # networks are compared by one view of each tile
-    overrides += METHODS[job.method]
+    overrides += [*SETS[job.set].overrides, *METHODS[job.method]]
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"
