@@ -43,6 +43,10 @@ def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
     """What is wrong with one option. detail: an item of `ValidationError.errors()`; node: the schema at `path`."""
     came, kind = detail["input"], detail["type"]
     if kind == "extra_forbidden":
+        other = other_part(detail["loc"], schema)
+        if other:
+            part, own = detail["loc"][:2]
+            return f"{path} is an option of {part}.name={other}; {part}.name is {str(own)!r}"
         known = section(node, schema).get("properties", {})
         return f"{path} is no option; {suggest(str(detail['loc'][-1]), known)}"
     if kind == "missing":
@@ -59,6 +63,14 @@ def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
     if choices and isinstance(came, str):
         return f"{path} is {short(came)}; {suggest(came, choices)}"
     return f"{path} is {short(came)}; wanted {wanted(node, schema)}"
+
+
+def other_part(loc: Sequence[str | int], schema: Node) -> str | None:
+    """Of an unknown option of a section with a name: the first other name that has this option."""
+    if len(loc) != 3:
+        return None
+    parts = section(schema["properties"].get(loc[0], {}), schema).get("discriminator", {}).get("mapping", {})
+    return next((name for name, ref in parts.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]), None)
 
 
 def short(value: object) -> str:

@@ -181,7 +181,7 @@ class TrainSection(Options):
     """How the weights that learn move."""
 
     start: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
-    """Which of the base's pretrained decoders it starts from: of entity-small `nuclei` or `surfaces`; null: the general."""
+    """Which pretrained decoder of the base it starts from: entity-small has `nuclei`, `surfaces`; null: the general."""
     steps: Count = 400
     """Optimiser steps."""
     seconds: Positive | None = None

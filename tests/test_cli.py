@@ -100,7 +100,7 @@ def test_recipes_check_gives_the_next_command(recipe: str, verb: str, capsys: py
 
 
 def test_recipes_check_refuses_a_file_of_the_user(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    (tmp_path / "mine.yaml").write_text("extends: pathology\nmethod: {rank: 0}\n", encoding="utf-8")
+    (tmp_path / "mine.yaml").write_text("extends: natural\nmethod: {rank: 0}\n", encoding="utf-8")
     assert cli.main(["recipes", "check", str(tmp_path / "mine.yaml")]) == 2
     assert capsys.readouterr().err == "error: method.rank is 0; wanted an integer from 1 to 256\n"
 
@@ -130,7 +130,7 @@ def test_domains_check_strict_refuses_a_folder_with_a_fault(
 @pytest.mark.parametrize(
     ("words", "line"),
     [
-        (["fit", "-r", "pathology", "method.rank=0"], "method.rank is 0; wanted an integer from 1 to 256"),
+        (["fit", "-r", "natural", "method.rank=0"], "method.rank is 0; wanted an integer from 1 to 256"),
         (["fit", "-r", "patology"], "(did you mean 'pathology'?)"),
         (["fit"], "Missing option '--recipe' / '-r'. (cli.py fit --help shows what is possible)"),
         (["fit", "--rcipe", "x"], "No such option: --rcipe"),

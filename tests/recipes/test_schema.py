@@ -114,6 +114,9 @@ WRONG = {
     "method.rnk is no option; known: alpha, dora, dropout, layers, name, rank, roles, rslora (did you mean 'rank'?)": {
         "method": {"rnk": 3}
     },
+    "method.rank is an option of method.name=lora; method.name is 'decoder_only'": {
+        "method": {"name": "decoder_only", "rank": 4}
+    },
     "method.name is 'lorra'; known: biases, decoder_only, full, lora, norms (did you mean 'lora'?)": {
         "method": {"name": "lorra"}
     },

@@ -211,7 +211,7 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
         (["predict", "--adapter", "base", "--recipe", "pathology", "nowhere.png", "--out", "out"], "does not exist"),
         (["fit", "--recipe", "pathology", "--data", "nowhere", "--out", "out"], "nowhere"),
         (["fit", "--recipe", "pathology", "--out", "out", "domain.crop_px=50"], "a multiple of 8: set it to 48 or 56"),
-        (["fit", "--recipe", "pathology", "--out", "out", "method.rank=0"], "method.rank"),
+        (["fit", "--recipe", "natural", "--out", "out", "method.rank=0"], "method.rank"),
         (["fit", "--recipe", "pathology", "--out", "out", "backbone.name=dino2"], "backbone.name"),
         (["fit", "--recipe", "patology", "--out", "out"], "did you mean 'pathology'"),
         (["transfer", "--adapter", "nowhere", "--data", "pathology=sample", "--out", "out"], "does not exist"),
