@@ -58,9 +58,9 @@ def test_a_resolved_recipe_needs_no_parent_and_reads_back_equal(name: str, tmp_p
 
 
 def test_a_child_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None:
-    child = written(tmp_path, "mine.yaml", "extends: pathology\ntrain: {steps: 7}\nmethod: {rank: 2}\n")
+    child = written(tmp_path, "mine.yaml", "extends: natural\ntrain: {steps: 7}\nmethod: {rank: 2}\n")
     recipe = load_recipe(child)
-    assert recipe.train == load_recipe("pathology").train.model_copy(update={"steps": 7})
+    assert recipe.train == load_recipe("natural").train.model_copy(update={"steps": 7})
     assert recipe.method.options()["rank"] == 2
 
 
@@ -176,7 +176,8 @@ def test_a_later_override_of_one_key_wins() -> None:
         ("train..lr=3", "override 'train..lr=3'; wanted key=value, for instance train.steps=100"),
         ("train.stepz=3", "(did you mean 'steps'?)"),
         ("train.betas=[0.9", "expected ',' or ']'"),
-        ("method.rank=0", "method.rank is 0; wanted an integer from 1 to 256"),
+        ("method.rank=0", "method.rank is an option of method.name=lora; method.name is 'decoder_only'"),
+        ("losses.dice=1", "losses.dice is no option"),
     ],
 )
 def test_a_wrong_override_is_one_line(override: str, line: str) -> None:
