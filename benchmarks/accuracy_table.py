@@ -44,8 +44,8 @@ Read with care:
 - Bold is the best mean of a column; it need not differ from the second beyond chance.
 - Seconds are CPU-seconds of one thread, validation included, data reading excluded. Other load on the machine slows
   memory, so the same seconds may buy a few steps more or less.
-- All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set, but that all
-  of them see magnetic tile at half its scale. Classical methods search their grid on the training images for the same
+- All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set, but all of
+  them see magnetic tile at half its scale. Classical methods search their grid on the training images for the same
   seconds. The adapters' decoder starts pretrained, on the kind of scenes that the recipe names (`train.start`).
 - The grid of Otsu and watershed was set after looking at stained images that may be among the tested ones, which can
   only favour it. Felzenszwalb saw few of its settings in this time.

@@ -1,4 +1,4 @@
-"""The README's picture: image, truth, the bare base, the adapter and the classical method, a row for every data set.
+"""The README's picture: image, truth, bare base, adapter and classical method (where it was run), a row per set.
 
 python benchmarks/accuracy.py --data DIR --budget minutes --method decoder_only --method classical --runs RUNS
 python benchmarks/figure.py --data DIR --runs RUNS --set dsb2018_he --set crackforest --out docs/overlays.png
@@ -48,13 +48,12 @@ def main(
         with loaded(str(run), None, where) as adapted, loaded(BASE, str(run / "recipe.yaml"), where) as base:
             sample = domain_of(adapted.recipe).dataset("test")[index]
             networks = [segment(one.segmenter, Photograph(sample.image), one.contract) for one in (base, adapted)]
-        tuned = json.loads((results / f"{name}-classical-minutes-0.json").read_text(encoding="utf-8"))["parameters"]
-        found = (sample.truth, *networks, classical.METHODS[SETS[name].classical](**tuned)(sample.image))
-        words = ("truth", "base", method.replace("_", " "), "classical")
-        pictures = [
-            (f"{word}: {entities.count}", overlay(sample.image, entities))
-            for word, entities in zip(words, found, strict=True)
-        ]
+        found = dict(zip(("truth", "base", method.replace("_", " ")), (sample.truth, *networks), strict=True))
+        tuned = results / f"{name}-classical-minutes-0.json"
+        if tuned.is_file():
+            parameters = json.loads(tuned.read_text(encoding="utf-8"))["parameters"]
+            found["classical"] = classical.METHODS[SETS[name].classical](**parameters)(sample.image)
+        pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in found.items()]
         rows.append([(name, sample.image), *pictures])
     with atomic_path(out) as temporary:
         contact_sheet(rows).save(temporary)
