@@ -1,9 +1,10 @@
 """The decoders that were pretrained with a base, and where they fit.
 
 An adapter starts from one when the base's folder holds it and its decoder has the same shape; otherwise from random
-weights. They lie beside the base in half precision: `entity_decoder.safetensors` saw every kind of scene,
+weights. They lie beside the base: `entity_decoder.safetensors` saw every kind of scene,
 `entity_decoder.<kind>.safetensors` one kind only, since what counts as an entity is another thing on each;
-`entity_decoder.json` has their options.
+`entity_decoder.json` has their options. Kernels are stored in 8 bits with a scale per output channel, all else in half
+precision; a file that has everything in half precision is read as well.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from adapters.decoders import Decoder
 from domains.atomic import atomic_path
@@ -22,12 +24,12 @@ from domains.errors import InputError, suggest
 
 WEIGHTS = "entity_decoder.safetensors"
 OPTIONS = "entity_decoder.json"
+SCALE = ".scale"  # after the name of a tensor in 8 bits
 
 
 def save_pretrained_decoder(folder: Path, decoder: Decoder) -> None:
-    state = {name: value.detach().to("cpu", torch.float16).contiguous() for name, value in decoder.state_dict().items()}
     with atomic_path(folder / WEIGHTS) as path:
-        save_file(state, path)
+        save_file(compressed(decoder.state_dict()), path)
     with atomic_path(folder / OPTIONS) as path:
         path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
 
@@ -49,11 +51,41 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
                 f"train.start is {kind!r}; of {folder.name} {suggest(kind, known)}; null for the general one"
             )
     try:
-        state = {name: value.float() for name, value in load_file(path).items()}
-    except SafetensorError as error:
+        state = expanded(load_file(path))
+    except (SafetensorError, KeyError) as error:
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
     shapes = {name: value.shape for name, value in decoder.state_dict().items()}
     if {name: value.shape for name, value in state.items()} != shapes:
         return False
     decoder.load_state_dict(state)
     return True
+
+
+def compressed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """For `save_file`: kernels (C, ...) as int8 in -127..127 with `NAME.scale` (C,), what has one axis in float16.
+
+    A weight is off by at most half of a scale, 1/254 of the largest of its channel.
+    """
+    small: dict[str, Tensor] = {}
+    for name, value in state.items():
+        value = value.detach().to("cpu", torch.float32)
+        if value.ndim < 2:
+            small[name] = value.half().contiguous()
+            continue
+        scale = (value.flatten(1).abs().amax(1) / 127).clamp_min(1e-12)
+        small[name] = (value / along(scale, value)).round().to(torch.int8).contiguous()
+        small[name + SCALE] = scale
+    return small
+
+
+def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What was `compressed`, in float32. Raises KeyError for 8 bits without a scale."""
+    return {
+        name: value.float() * along(state[name + SCALE], value) if value.dtype == torch.int8 else value.float()
+        for name, value in state.items()
+        if not name.endswith(SCALE)
+    }
+
+
+def along(scale: Tensor, kernel: Tensor) -> Tensor:
+    return scale.view(-1, *[1] * (kernel.ndim - 1))

@@ -41,6 +41,7 @@ VAL_CROPS = 24
 LONG_VALIDATIONS = 8  # in the budget of minutes
 LONG_VAL_CROPS = 64
 ENOUGH_STEPS = 10**6  # under a budget of time
+GRANULARITIES = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7)  # seed heights for the oracle
 WARMUP_STEPS = 8  # the recipes' 20 would be half of what some methods do in these budgets
 
 
@@ -223,7 +224,7 @@ def best_of_granularities(segmenter: EntitySegmenter, test: Any, key: str, contr
     """A metric's mean over images when each is cut at the seed height that suits it best: BSDS500's OIS."""
     options = segmenter.decoder.options
     per_height = []
-    for height in options.TUNED["seed_height"]:
+    for height in GRANULARITIES:
         segmenter.decoder.options = replace(options, seed_height=height)
         per_height.append(measure(segmenter, test, [key], contract).per_image()[key])
     segmenter.decoder.options = options

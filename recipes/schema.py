@@ -36,7 +36,7 @@ from recipes.options import (
 )
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
-SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects")
+SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects", "landscapes")
 EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 

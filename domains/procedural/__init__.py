@@ -9,6 +9,7 @@ import numpy as np
 from domains.procedural.aerial import aerial
 from domains.procedural.fluorescence import nuclei_fluo
 from domains.procedural.histology import nuclei_he
+from domains.procedural.landscapes import landscapes
 from domains.procedural.leaves import leaves
 from domains.procedural.mosaic import mosaic
 from domains.procedural.objects import objects
@@ -22,4 +23,5 @@ SCENES: dict[str, Callable[[np.random.Generator, int, int], tuple[np.ndarray, np
     "aerial": aerial,
     "mosaic": mosaic,
     "objects": objects,
+    "landscapes": landscapes,
 }

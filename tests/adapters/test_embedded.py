@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import DenseDecoder
-from adapters.embedded import WEIGHTS, save_pretrained_decoder, warm_start
+from adapters.embedded import WEIGHTS, compressed, expanded, save_pretrained_decoder, warm_start
 from domains.errors import InputError
 
 
@@ -34,6 +35,44 @@ def test_the_decoder_of_a_kind_of_scenes_or_the_general_one(folder: Path, kind: 
     decoder = small()
     assert warm_start(decoder, folder, kind)
     assert bool((decoder.head.weight == value).all())
+
+
+def test_kernels_in_eight_bits_are_off_by_half_of_a_scale_at_most(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    decoder, again = small(width=4), small(width=4)
+    save_pretrained_decoder(tmp_path, decoder)
+    assert warm_start(again, tmp_path)
+    read = again.state_dict()
+    for name, value in decoder.state_dict().items():
+        error = (read[name] - value).abs()
+        if value.ndim > 1:
+            half = value.flatten(1).abs().amax(1) / 254
+            assert bool((error.flatten(1).amax(1) <= half * 1.001).all()), name
+        else:
+            torch.testing.assert_close(read[name], value, atol=1e-3, rtol=1e-3)
+    in_bytes = sum(file.stat().st_size for file in tmp_path.glob("*.safetensors"))
+    assert in_bytes < 1.3 * sum(value.numel() for value in decoder.state_dict().values()) + 10_000
+
+
+def test_a_channel_of_zeros_stays_zero() -> None:
+    kernel = torch.zeros(2, 3, 3, 3)
+    kernel[1] = -0.5
+    assert torch.equal(expanded(compressed({"kernel": kernel}))["kernel"], kernel)
+
+
+def test_a_decoder_in_half_precision_is_read_as_well(folder: Path) -> None:
+    half = {name: value.half() for name, value in expanded(load_file(folder / WEIGHTS)).items()}
+    save_file(half, folder / WEIGHTS)
+    decoder = small()
+    assert warm_start(decoder, folder)
+    assert bool((decoder.head.weight == 1).all())
+
+
+def test_eight_bits_without_a_scale_are_refused(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    save_file({name: value for name, value in state.items() if name != "head.weight.scale"}, folder / WEIGHTS)
+    with pytest.raises(InputError, match=r"entity_decoder\.safetensors cannot be read: .*head\.weight\.scale"):
+        warm_start(small(), folder)
 
 
 @pytest.mark.parametrize("kind", [None, "leaves"])

@@ -10,7 +10,7 @@ from domains.procedural.surfaces import surfaces
 from domains.procedural.truth import MIN_AREA_PX
 
 FAMILIES = sorted(SCENES)
-FULL = {"leaves", "mosaic"}  # every pixel belongs to an entity
+FULL = {"landscapes", "leaves", "mosaic"}  # every pixel belongs to an entity
 SCENES_EACH = 10
 
 
@@ -53,6 +53,7 @@ def test_only_full_families_leave_no_pixel_without_an_entity(family, drawn):
         ("aerial", 2, 60),
         ("mosaic", 6, 200),
         ("objects", 1.5, 22),
+        ("landscapes", 4, 30),
     ],
 )
 def test_the_mean_number_of_entities_is_that_of_such_pictures(family, least, most, drawn):
