@@ -52,8 +52,8 @@ Read with care:
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too.
 - Every network sees each tile once (`domain.symmetries=1`), though a recipe may average several views by default.
-- covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports beside the
-  one height for all.
+- covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports
+  beside the one height for all.
 - bytes: the tensors of what learnt in float32, decoder included; an adapter's file holds the decoder in half of that.
 """
 

@@ -10,14 +10,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import numpy as np
-
 from domains.entities import EntityMap
-from domains.images import read_mask
-from domains.layouts.drawing import components, of_class, same_size
+from domains.layouts.defects import Defect
 from domains.layouts.finding import files, folders, own_split, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
-from domains.layouts.mvtec_ad import Defect
 
 CLASS = re.compile(r"Class\d+", re.IGNORECASE)
 PARTS = ("Train", "Test")
@@ -48,11 +44,7 @@ class Dagm(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         defect: Defect = record.truth
-        if not defect.masks:
-            return [EntityMap(np.zeros(shape, np.int32))]
-        mask = read_mask(defect.masks[0])
-        same_size(record.image, shape, defect.masks[0], mask.shape)
-        return [of_class(components(mask), defect.label, defect.vocabulary)]
+        return [defect.truth(record.image, shape)]
 
 
 def _classes(root: Path) -> list[Path]:

@@ -16,29 +16,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from domains.entities import EntityMap
-from domains.errors import InputError
-from domains.images import read_mask
-from domains.layouts.drawing import components, of_class, paint, same_size
+from domains.layouts.defects import Defect
 from domains.layouts.finding import files, folders, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
 GOOD = "good"
 LIGHTS = re.compile(r"_(regular|underexposed|overexposed|shift_\d+)$")  # AD 2: one part under several
-
-
-@dataclass(frozen=True)
-class Defect:
-    """masks: one of all defects, or (LOCO) one of each; none for a good image. label: index into the vocabulary."""
-
-    masks: tuple[Path, ...] = ()
-    label: int = 0
-    vocabulary: tuple[str, ...] = ()
 
 
 class MvtecAd(Layout):
@@ -70,20 +56,7 @@ class MvtecAd(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         defect: Defect = record.truth
-        masks = []
-        for path in defect.masks:
-            masks.append(read_mask(path))
-            same_size(record.image, shape, path, masks[-1].shape)
-        if not masks:
-            return [EntityMap(np.zeros(shape, np.int32))]
-        if not any(mask.any() for mask in masks):
-            raise InputError(
-                f"{str(defect.masks[0])!r}: wanted a defect, as the image is in {record.stratum}, got an empty mask; "
-                f"complete it or move the image to {GOOD}"
-            )
-        one = len(masks) == 1
-        ids = components(masks[0]) if one else paint([np.flatnonzero(mask) for mask in masks], shape)[0]
-        return [of_class(ids, defect.label, defect.vocabulary)]
+        return [defect.truth(record.image, shape)]
 
 
 def _categories(root: Path) -> list[Path]:

@@ -9,15 +9,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
-
 from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.images import read_ids
-from domains.layouts.drawing import components, of_class, same_size
+from domains.layouts.defects import Defect
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
-from domains.layouts.mvtec_ad import Defect
 
 
 class Visa(Layout):
@@ -45,13 +41,7 @@ class Visa(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         defect: Defect = record.truth
-        if not defect.masks:
-            return [EntityMap(np.zeros(shape, np.int32))]
-        mask = read_ids(defect.masks[0]) > 0
-        same_size(record.image, shape, defect.masks[0], mask.shape)
-        if not mask.any():
-            raise InputError(f"{str(defect.masks[0])!r}: wanted a defect, got an empty mask; complete it")
-        return [of_class(components(mask), defect.label, defect.vocabulary)]
+        return [defect.truth(record.image, shape, lambda mask: read_ids(mask) > 0)]
 
 
 def _categories(root: Path) -> list[Path]:
