@@ -72,5 +72,5 @@ def test_what_has_no_counterpart_and_an_empty_mask_are_told(build, tmp_path):
     assert {fault.path for fault in MvtecAd().scan(root).faults} == {alone, mask}
     build.save(root / "bottle" / "ground_truth" / "scratch" / "000_mask.png", build.box(0, 0, 0, 0))
     record = next(record for record in MvtecAd().scan(root).records if record.name == "bottle/test/scratch/000")
-    with pytest.raises(InputError, match=r"000_mask\.png.*wanted a defect.*bottle/scratch"):
+    with pytest.raises(InputError, match=r"000_mask\.png.*wanted a defect.*bottle/test/scratch/000\.png"):
         MvtecAd().read(record)
