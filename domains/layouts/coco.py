@@ -72,10 +72,7 @@ class Coco(Layout):
         for path, content in sorted(contents, key=lambda item: (-len(item[1]["annotations"]), item[0])):
             for record in _records(path, content, on_disk, faults):
                 records.setdefault(record.image, record)
-        used = {image.parent for image in records}
-        unlisted = [image for image in on_disk.paths if image.parent in used and image not in records]
-        faults += [Fault(image, "is listed in no annotation file") for image in unlisted]
-        return Listing(sorted(records.values(), key=lambda record: record.name), faults)
+        return on_disk.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: CocoTruth = record.truth

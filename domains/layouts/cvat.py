@@ -76,10 +76,7 @@ class Cvat(Layout):
                 split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
                 truth = Image(path, _size(image), shapes, vocabulary)
                 records.setdefault(file, Record(name, file, truth, name, split))
-        used = {image.parent for image in records}
-        unlisted = [image for image in pictures.paths if image.parent in used and image not in records]
-        faults += [Fault(image, "is listed in no annotation file") for image in unlisted]
-        return Listing(sorted(records.values(), key=lambda record: record.name), faults)
+        return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: Image = record.truth

@@ -71,11 +71,7 @@ class LabelStudio(Layout):
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
                 truth = Task(path, results, vocabulary)
                 records.setdefault(image, Record(name, image, truth, name, own_split(Path(name).parent)))
-        used = {image.parent for image in records}
-        known = {*records, *(fault.path for fault in faults)}
-        unlisted = [image for image in pictures.paths if image.parent in used and image not in known]
-        faults += [Fault(image, "is no task of an export") for image in unlisted]
-        return Listing(sorted(records.values(), key=lambda record: record.name), faults)
+        return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: Task = record.truth

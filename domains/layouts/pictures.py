@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from domains.images import IMAGE_SUFFIXES
 from domains.layouts.finding import walk
+from domains.layouts.layout import Fault, Listing, Record
 
 
 class Pictures:
@@ -39,3 +41,13 @@ class Pictures:
         if len(found) != 1:
             raise ValueError(f"is called {name!r}, of which there are {len(found)} below the folder")
         return found[0]
+
+    def listing(self, records: Mapping[Path, Record], faults: list[Fault]) -> Listing:
+        """Records by image, in the order of their names. An image beside those in use that neither a record nor a
+        fault names is a fault.
+        """
+        used = {image.parent for image in records}
+        named = {*records, *(fault.path for fault in faults)}
+        unlisted = [image for image in self.paths if image.parent in used and image not in named]
+        alone = [Fault(image, "is listed in no annotation file") for image in unlisted]
+        return Listing(sorted(records.values(), key=lambda record: record.name), [*faults, *alone])
