@@ -162,6 +162,9 @@ def predict(
     square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
+    from recipes.inputs import check_present
+
+    check_present(inputs)
     size_m = metres(pixel_size)
     from recipes.predict import predict as run
 

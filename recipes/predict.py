@@ -25,6 +25,7 @@ from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.pixel_size import show_pixel_size
 from recipes import set_up
+from recipes.inputs import check_present
 from recipes.load import loaded
 from recipes.progress import Progress
 
@@ -199,6 +200,7 @@ def images_of(inputs: Sequence[Path]) -> Iterable[Path]:
 
     Raises InputError for what does not exist.
     """
+    check_present(inputs)
     found = []
     for path in inputs:
         if path.is_dir() and not is_zarr(path):
@@ -210,8 +212,6 @@ def images_of(inputs: Sequence[Path]) -> Iterable[Path]:
                     f"folder {str(path)!r} holds no image; wanted one of {', '.join(sorted(SCENE_SUFFIXES))}"
                 )
             found += inside
-        elif path.exists():
-            found.append(path)
         else:
-            raise InputError(f"input {str(path)!r} does not exist; wanted an image or a folder of images")
+            found.append(path)
     return dict.fromkeys(found)

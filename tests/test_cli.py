@@ -66,6 +66,13 @@ def test_help_comes_at_once_and_without_torch(words: list[str]) -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS_FOR_HELP
 
 
+def test_an_image_that_is_not_there_is_told_without_torch() -> None:
+    words = ["predict", "--adapter", "base", "nowhere.png", "--out", "out"]
+    program = f"import sys, cli; print(cli.main({words})); sys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "'nowhere.png' does not exist" in done.stderr, done.stderr
+
+
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
 def test_every_verb_explains_itself(verb: list[str]) -> None:
     result = CliRunner().invoke(cli.app, [*verb, "--help"])
