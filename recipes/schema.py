@@ -181,7 +181,8 @@ class TrainSection(Options):
     """How the weights that learn move."""
 
     start: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
-    """Which pretrained decoder of the base it starts from: entity-small has `nuclei`, `surfaces`; null: the general."""
+    """Which pretrained decoder of the base it starts from: entity-small has `aerial`, `nuclei`, `photographs` and
+    `surfaces`, each of one kind of scene; null: the general one."""
     steps: Count = 400
     """Optimiser steps."""
     seconds: Positive | None = None
