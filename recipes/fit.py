@@ -51,6 +51,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     L.seed_everything(recipe.train.seed, verbose=False)
 
     domain = domain_of(recipe)
+    wanted = calibrated_for(recipe, domain)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     check_data(domain, recipe.domain, SPLITS)
@@ -70,7 +71,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     states: dict[str, MetricSet] = {"before": before}
     if finished:
         if recipe.train.calibrate:
-            print(calibrate(segmenter, watched, domain.metrics, domain.headline, contract))  # type: ignore[arg-type]
+            print(calibrate(segmenter, watched, domain.metrics, wanted, contract))  # type: ignore[arg-type]
         states["after"] = measured("after", segmenter, test, domain, contract)
 
     values = {state: found.compute() for state, found in states.items()}
@@ -143,6 +144,14 @@ def data_of(
         rehearsal_share=options.rehearsal,
         pixel_size_m=pixel_size_m,
     )
+
+
+def calibrated_for(recipe: Recipe, domain: Domain) -> str:
+    """The metric that calibration makes most of. Raises InputError where the domain does not measure it."""
+    key, measured = recipe.train.calibrate_for or domain.headline, domain.metrics()
+    if key not in measured:
+        raise InputError(f"train.calibrate_for is {key!r}; {domain.name} measures {', '.join(measured)}")
+    return key
 
 
 def train_module(

@@ -208,6 +208,9 @@ class TrainSection(Options):
     """Share of the training crops that are generated scenes of the domain, against forgetting what the base knows."""
     calibrate: bool = True
     """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
+    calibrate_for: Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"] | None = None
+    """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
+    scores through, f1 and pq do not."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the machine is faster with it."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

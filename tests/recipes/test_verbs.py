@@ -22,6 +22,9 @@ from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
 from domains.scenes import Photograph, open_scene
+from recipes.build import domain_of
+from recipes.compose import load_recipe
+from recipes.fit import calibrated_for
 from recipes.predict import check_formats
 
 
@@ -214,6 +217,7 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
         (["fit", "--recipe", "natural", "--out", "out", "method.rank=0"], "method.rank"),
         (["fit", "--recipe", "pathology", "--out", "out", "backbone.name=dino2"], "backbone.name"),
         (["fit", "--recipe", "patology", "--out", "out"], "did you mean 'pathology'"),
+        (["fit", "--recipe", "natural", "--out", "out", "train.calibrate_for=aji"], "natural measures ap, ap50"),
         (["transfer", "--adapter", "nowhere", "--data", "pathology=sample", "--out", "out"], "does not exist"),
         (["adapters", "verify", "nowhere"], "does not exist"),
         (["adapters", "show", "nowhere"], "does not exist"),
@@ -226,6 +230,15 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "metric"),
+    [("remote_sensing", [], "f1"), ("remote_sensing", ["train.calibrate_for=ap50"], "ap50"), ("pathology", [], "aji")],
+)
+def test_calibration_follows_the_recipe_or_the_domain(recipe: str, options: list[str], metric: str) -> None:
+    loaded = load_recipe(recipe, options)
+    assert calibrated_for(loaded, domain_of(loaded)) == metric
 
 
 def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path, options, tmp_path, capsys) -> None:
