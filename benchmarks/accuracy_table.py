@@ -52,8 +52,8 @@ Read with care:
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too, for what the domain shows
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
-- Adapters of the two sets of nuclei and of five images started from a decoder in half precision, the others from
-  decoders in 8 bits, as they ship now: on a validation split F1 differs by .001 (docs/experiments.md).
+- Adapters of nuclei and of magnetic tile, and seed 0 of CrackForest, started from decoders in half precision, the
+  others from these in 8 bits, as they ship now: on a validation split F1 differs by .001 (docs/experiments.md).
 - Every network sees each tile once (`domain.symmetries=1`), though a recipe may average several views by default.
 - covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports
   beside the one height for all.
