@@ -52,7 +52,7 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
             )
     try:
         state = expanded(load_file(path))
-    except (SafetensorError, KeyError) as error:
+    except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
     shapes = {name: value.shape for name, value in decoder.state_dict().items()}
     if {name: value.shape for name, value in state.items()} != shapes:
@@ -79,11 +79,12 @@ def compressed(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """What was `compressed`, in float32. Raises KeyError for 8 bits without a scale."""
+    """What was `compressed`, in float32. Raises KeyError for 8 bits without a scale, RuntimeError for
+    a scale that does not fit."""
     return {
         name: value.float() * along(state[name + SCALE], value) if value.dtype == torch.int8 else value.float()
         for name, value in state.items()
-        if not name.endswith(SCALE)
+        if not (name.endswith(SCALE) and state.get(name.removesuffix(SCALE), value).dtype == torch.int8)
     }
 
 

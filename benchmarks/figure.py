@@ -1,7 +1,8 @@
 """The README's picture: image, truth, bare base, adapter and classical method (where it was run), a row per set.
 
 python benchmarks/accuracy.py --data DIR --budget minutes --method decoder_only --method classical --runs RUNS
-python benchmarks/figure.py --data DIR --runs RUNS --set dsb2018_he --set crackforest --out docs/overlays.png
+python benchmarks/figure.py --data DIR --runs RUNS --set dsb2018_he --image 9 --set dsb2018_fluo --image 3 \\
+    --set magnetic_tile --image 0 --set nwpu_vhr10 --image 10 --set bsds500 --image 12 --out docs/overlays.png
 """
 
 from __future__ import annotations

@@ -46,12 +46,12 @@ PREVIEWS = 6
 def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do."""
     set_up()
+    domain = domain_of(recipe)
+    wanted = calibrated_for(recipe, domain)  # before there is a folder: a mistake leaves none
     run = run_folder("fit", recipe.domain.name, out)
     checkpoint = open_run(run, recipe, resume)
     L.seed_everything(recipe.train.seed, verbose=False)
 
-    domain = domain_of(recipe)
-    wanted = calibrated_for(recipe, domain)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     check_data(domain, recipe.domain, SPLITS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+from skimage.measure import label
 
 from domains.procedural.camera import Camera
 from domains.procedural.leaves import pile
@@ -26,9 +27,8 @@ def landscapes(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     things, parts = np.zeros((height, width), np.int32), np.zeros((height, width), np.int32)
     largest = min(height, width) * rng.uniform(0.12, 0.5)
     for number in range(1, int(rng.choice([0, 1, 2, 3, 5, 9], p=[0.2, 0.25, 0.2, 0.15, 0.12, 0.08])) + 1):
-        draw_thing(
-            rng, things, parts, number, rng.uniform(0.05, 0.95, 2) * [width, height], largest * rng.uniform(0.3, 1)
-        )
+        centre = rng.uniform(0.05, 0.95, 2) * [width, height]
+        draw_thing(rng, things, parts, number, centre, largest * rng.uniform(0.3, 1))
     front = things > 0
     if front.any():
         image = np.where(front[..., None], paint_things(rng, things, parts, image), image)
@@ -46,9 +46,8 @@ def layers(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
         if rng.random() < 0.4:  # tree tops
             line = line + rng.uniform(1, 6) * smooth_field(rng, 1, width, int(rng.integers(15, 40)))
         regions[rows > line] = number
-    if rng.random() < 0.15:
-        regions = np.ascontiguousarray(np.rot90(regions)) if height == width else regions[:, ::-1].copy()
-    return regions
+    turned = rng.random() < 0.15 and height == width
+    return np.ascontiguousarray(np.rot90(regions)) if turned else regions
 
 
 def paint_ground(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
@@ -96,8 +95,4 @@ def paint_things(rng: np.random.Generator, things: np.ndarray, parts: np.ndarray
 
 def connected(ids: np.ndarray) -> np.ndarray:
     """(H, W) int32 from 1: the pieces of a region that something in front of it cuts in two are two entities."""
-    pieces = np.zeros_like(ids)
-    for number in np.unique(ids):
-        _, labels = cv2.connectedComponents((ids == number).astype(np.uint8), connectivity=4)
-        pieces = np.where(labels > 0, labels + pieces.max(), pieces)
-    return pieces.astype(np.int32)
+    return np.asarray(label(ids, connectivity=1), np.int32)

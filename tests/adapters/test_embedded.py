@@ -75,6 +75,18 @@ def test_eight_bits_without_a_scale_are_refused(folder: Path) -> None:
         warm_start(small(), folder)
 
 
+def test_a_scale_of_another_length_is_refused(folder: Path) -> None:
+    state = load_file(folder / WEIGHTS)
+    save_file(state | {"head.weight.scale": torch.ones(3)}, folder / WEIGHTS)
+    with pytest.raises(InputError, match=r"entity_decoder\.safetensors cannot be read"):
+        warm_start(small(), folder)
+
+
+def test_a_weight_that_is_called_scale_itself_is_kept() -> None:
+    state = {"gain.scale": torch.ones(4), "gain": torch.zeros(4)}
+    assert set(expanded(compressed(state))) == set(state)
+
+
 @pytest.mark.parametrize("kind", [None, "leaves"])
 def test_another_shape_is_left_as_it_is(folder: Path, kind: str | None) -> None:
     decoder = small(width=3)

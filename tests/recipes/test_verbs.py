@@ -230,6 +230,7 @@ def test_wrong_input_is_one_line_and_exit_code_2(
     assert main(arguments) == 2
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("error: ") and message in error
+    assert not (tmp_path / "out").exists()  # so that the corrected line may use the same name
 
 
 @pytest.mark.parametrize(
