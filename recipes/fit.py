@@ -47,11 +47,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do."""
     set_up()
     domain = domain_of(recipe)
-    wanted = calibrated_for(recipe, domain)  # before there is a folder: a mistake leaves none
-    run = run_folder("fit", recipe.domain.name, out)
-    checkpoint = open_run(run, recipe, resume)
+    wanted = calibrated_for(recipe, domain)
     L.seed_everything(recipe.train.seed, verbose=False)
-
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     check_data(domain, recipe.domain, SPLITS)
@@ -61,12 +58,15 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
     contract = contract_of(recipe, pixel_size(train), stain)
 
-    before = measured("before", segmenter, test, domain, contract)
-    shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
-
     module = module_of(recipe, segmenter)
     learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]
     data = data_of(recipe, domain, learnt, watched, pixel_size_m=contract.pixel_size_m)
+
+    run = run_folder("fit", recipe.domain.name, out)
+    checkpoint = open_run(run, recipe, resume)  # not before: a mistake in the recipe or the data leaves no folder
+    before = measured("before", segmenter, test, domain, contract)
+    shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
+
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
