@@ -27,11 +27,21 @@ OPTIONS = "entity_decoder.json"
 SCALE = ".scale"  # after the name of a tensor in 8 bits
 
 
-def save_pretrained_decoder(folder: Path, decoder: Decoder) -> None:
-    with atomic_path(folder / WEIGHTS) as path:
+def weights_file(folder: Path, kind: str | None = None) -> Path:
+    """Of the decoder of one kind of scene; None: of the general one."""
+    return folder / (WEIGHTS if kind is None else f"entity_decoder.{kind}.safetensors")
+
+
+def save_pretrained_decoder(folder: Path, decoder: Decoder, kind: str | None = None) -> None:
+    with atomic_path(weights_file(folder, kind)) as path:
         save_file(compressed(decoder.state_dict()), path)
     with atomic_path(folder / OPTIONS) as path:
         path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
+
+
+def kinds_of(folder: Path) -> list[str]:
+    """The kinds of scene that a base has a decoder of its own for."""
+    return sorted(file.name.split(".")[1] for file in folder.glob("entity_decoder.*.safetensors"))
 
 
 def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
@@ -42,14 +52,11 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
     """
     if not (folder / WEIGHTS).is_file():
         return False
-    path = folder / WEIGHTS
-    if kind is not None:
-        path = folder / f"entity_decoder.{kind}.safetensors"
-        if not path.is_file():
-            known = sorted(file.name.split(".")[1] for file in folder.glob("entity_decoder.*.safetensors"))
-            raise InputError(
-                f"train.start is {kind!r}; of {folder.name} {suggest(kind, known)}; null for the general one"
-            )
+    path = weights_file(folder, kind)
+    if not path.is_file():
+        raise InputError(
+            f"train.start is {kind!r}; of {folder.name} {suggest(str(kind), kinds_of(folder))}; null for the general one"
+        )
     try:
         state = expanded(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from adapters.denormals import flush_denormals
 from adapters.losses import EntityLoss
 from adapters.segmenter import EntitySegmenter
-from domains.entities import EntityBatch
+from domains.entities import EntityBatch, Place
 
 
 class NotFiniteError(RuntimeError):
@@ -80,10 +80,10 @@ class EntityModule(L.LightningModule):
         return self._shared_step(batch, prefix="val/")
 
     def _shared_step(self, batch: EntityBatch, prefix: str) -> Tensor:
-        terms = self.loss(self.segmenter(batch.images), batch)
+        terms = self.terms(batch)
         total = torch.stack(list(terms.values())).sum()
         if not torch.isfinite(total):
-            places = ", ".join(f"{place.scene} (y {place.y}, x {place.x})" for place in batch.places)
+            places = ", ".join(f"{place.scene} (y {place.y}, x {place.x})" for place in self.places(batch))
             values = ", ".join(f"{name} {float(value.detach()):.3g}" for name, value in terms.items())
             raise NotFiniteError(
                 f"the loss is not finite at step {self.global_step} ({values}), in the batch {places}: "
@@ -92,6 +92,14 @@ class EntityModule(L.LightningModule):
         values = {prefix + name: value.detach() for name, value in {"loss": total, **terms}.items()}
         self.log_dict(values, batch_size=len(batch))
         return total
+
+    def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
+        """The weighted terms of a batch, whose sum is the loss."""
+        return self.loss(self.segmenter(batch.images), batch)
+
+    def places(self, batch: EntityBatch) -> Iterable[Place]:
+        """Where the batch's crops come from."""
+        return batch.places
 
     @property
     def seconds(self) -> float:

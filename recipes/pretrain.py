@@ -1,11 +1,13 @@
 """`cli.py pretrain`: a base from nothing, on generated scenes with exact entities.
 
-The ViT and a dense decoder learn together; the result is a transformers folder (config.json, model.safetensors in
-half precision) with the decoder beside it, which is what `adapters/backbones/entity-small` holds.
+The ViT and its dense decoders, the general one and one for each kind of scene, learn together; the result is a
+transformers folder (config.json, model.safetensors in half precision) with the decoders beside it, which is what
+`adapters/backbones/entity-small` holds.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
@@ -20,10 +22,10 @@ from adapters.backbones.options import BackboneOptions
 from adapters.backbones.sources import locate
 from adapters.data import EntityDataModule
 from adapters.decoders import DECODERS
-from adapters.embedded import save_pretrained_decoder, warm_start
+from adapters.embedded import kinds_of, save_pretrained_decoder, warm_start
+from adapters.joint import JointData, JointModule, JointSegmenter
 from adapters.losses import build_loss
-from adapters.module import EntityModule, TrainOptions, best_precision
-from adapters.segmenter import EntitySegmenter
+from adapters.module import TrainOptions, best_precision
 from adapters.trainer import keep_best, make_trainer
 from domains.augment import Photometric, compose, eight_symmetries
 from domains.errors import InputError
@@ -31,7 +33,7 @@ from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
 from recipes.compose import resolved_yaml
-from recipes.schema import PretrainRecipe
+from recipes.schema import GENERAL, PretrainRecipe
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 
@@ -53,11 +55,32 @@ def pretrain(
     options = TrainOptions(
         train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
     )
-    module = EntityModule(segmenter, build_loss(recipe.losses.options()), options)
-    scenes = recipe.scenes
-    data = EntityDataModule(
-        ProceduralScenes(scenes.families, scenes.count, train.seed, scenes.size_px),
-        ProceduralScenes(scenes.families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
+    module = JointModule(segmenter, build_loss(recipe.losses.options()), options)
+    data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
+    trainer = make_trainer(
+        run, train.steps, train.validate_every, best_precision(train.precision), train.device, train.clip, bars or ()
+    )
+    trainer.fit(module, data, ckpt_path=str(last) if resume and last.exists() else None)
+    keep_best(trainer, module, data)
+    base = run / "base"
+    save_base(segmenter.backbone, base)
+    for kind, decoder in segmenter.decoder.items():
+        save_pretrained_decoder(base, decoder, None if kind == GENERAL else kind)  # type: ignore[arg-type]
+    for file in base.iterdir():
+        file.chmod(0o644)  # safetensors writes for its owner alone
+    return base
+
+
+def kinds(recipe: PretrainRecipe) -> dict[str, dict[str, float]]:
+    """Decoder -> weights of the families that it sees."""
+    return {GENERAL: recipe.scenes.families, **recipe.scenes.kinds}
+
+
+def data_of(recipe: PretrainRecipe, families: Mapping[str, float]) -> EntityDataModule:
+    scenes, train = recipe.scenes, recipe.train
+    return EntityDataModule(
+        ProceduralScenes(families, scenes.count, train.seed, scenes.size_px),
+        ProceduralScenes(families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
         compose(eight_symmetries(), Photometric(Recolour(), p=scenes.recolour)),
         scenes.crop_px,
         train.batch_size,
@@ -66,20 +89,10 @@ def pretrain(
         workers=train.workers,
         val_crops=scenes.val_count,
     )
-    trainer = make_trainer(
-        run, train.steps, train.validate_every, best_precision(train.precision), train.device, train.clip, bars or ()
-    )
-    trainer.fit(module, data, ckpt_path=str(last) if resume and last.exists() else None)
-    keep_best(trainer, module, data)
-    base = run / "base"
-    save_base(segmenter.backbone, base)
-    save_pretrained_decoder(base, segmenter.decoder)
-    for file in base.iterdir():
-        file.chmod(0o644)  # safetensors writes for its owner alone
-    return base
 
 
-def build(recipe: PretrainRecipe) -> EntitySegmenter:
+def build(recipe: PretrainRecipe) -> JointSegmenter:
+    """The network of a recipe; a kind of scene that the base to go on from has no decoder for starts from another."""
     vit = recipe.vit
     if vit.start is None:
         backbone = Dinov2Backbone(Dinov2Backbone.randomised(config_of(recipe)), name="pretraining", taps=vit.taps)
@@ -88,11 +101,13 @@ def build(recipe: PretrainRecipe) -> EntitySegmenter:
         check_architecture(recipe, backbone)
         for parameter in backbone.used_parameters().values():
             parameter.requires_grad_(vit.learns)
-    decoder = DECODERS[recipe.decoder.name](**recipe.decoder.options())
-    built = decoder.build(backbone.dim, len(backbone.taps), backbone.stride)
+    options = DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    decoders = {kind: options.build(backbone.dim, len(backbone.taps), backbone.stride) for kind in kinds(recipe)}
     if vit.start is not None:
-        warm_start(built, locate(vit.start, None)[0], recipe.train.start)
-    return EntitySegmenter(backbone, built)
+        folder = locate(vit.start, None)[0]
+        for kind, decoder in decoders.items():
+            warm_start(decoder, folder, kind if kind in kinds_of(folder) else recipe.train.start)
+    return JointSegmenter(backbone, decoders)
 
 
 def check_architecture(recipe: PretrainRecipe, backbone: Backbone) -> None:

@@ -36,6 +36,8 @@ from recipes.options import (
 )
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
+GENERAL = "general"
+"""The decoder that is pretrained on all families of scenes."""
 SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects", "landscapes")
 EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
@@ -250,7 +252,10 @@ class ScenesSection(Options):
     """The generated scenes that a base is pretrained on."""
 
     families: Annotated[dict[str, NotNegative], Field(min_length=1)]
-    """Weight of each family of scenes."""
+    """Weight of each family of scenes, for the general decoder."""
+    kinds: dict[Annotated[str, Field(pattern=r"^[a-z_]+$")], dict[str, NotNegative]] = {}
+    """Further decoders, each of one kind of scene: the kind's name, and the weights of its families. They learn beside
+    the general one; a step shows each of them `train.batch_size` crops."""
     size_px: Annotated[int, Field(ge=32, le=4096)] = 160
     """Side of a scene."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
@@ -271,6 +276,15 @@ class ScenesSection(Options):
         if not any(families.values()):
             raise ValueError("every family has weight 0; wanted one above 0")
         return families
+
+    @field_validator("kinds")
+    @classmethod
+    def _known_kinds(cls, kinds: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        if GENERAL in kinds:
+            raise ValueError(f"{GENERAL!r} is the name of the decoder of all families; wanted another name")
+        for families in kinds.values():
+            cls._known(families)
+        return kinds
 
 
 class VitSection(Options):

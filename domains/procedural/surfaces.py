@@ -22,13 +22,13 @@ SPOTLESS = 0.12
 
 def surfaces(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """Image (H, W, 3) uint8 and ids (H, W) int32, 0 where the surface is sound."""
-    plate = PLATES[rng.integers(len(PLATES))](rng, height, width)
-    level = rng.uniform(60, 190)
-    grey = level + plate + distract(rng, height, width)
+    draw = PLATES[rng.integers(len(PLATES))]
+    grey = rng.uniform(60, 190) + draw(rng, height, width) + distract(rng, height, width)
+    chances = GROUND_CHANCES if draw is ground_plate else CHANCES
     ids = np.zeros((height, width), np.int32)
     if rng.random() >= SPOTLESS:
         for number in range(1, int(rng.choice([1, 2, 3, 4, 5, 6], p=[0.4, 0.25, 0.15, 0.1, 0.06, 0.04])) + 1):
-            defect = DEFECTS[rng.choice(len(DEFECTS), p=[0.3, 0.23, 0.09, 0.08, 0.1, 0.07, 0.13])]
+            defect = DEFECTS[rng.choice(len(DEFECTS), p=chances)]
             mask, grey = defect(rng, grey)
             ids[mask & (ids == 0)] = number
     tint = 1 + rng.normal(0, 0.05, 3).clip(-0.12, 0.12)
@@ -42,6 +42,35 @@ def brushed_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarr
     columns = rng.standard_normal((1, width), dtype=np.float32) * rng.uniform(0, 8)
     fine = crop_kind("grain", rng, height, width, 1.0)
     return grain * rng.uniform(4, 22) + columns * (turn == 0) + fine * rng.uniform(2, 10)
+
+
+def ground_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """A ground face of a bent part: streaks one way, gloss across them, now and then the part's sides and its end."""
+    streaks = cv2.GaussianBlur(rng.standard_normal((height, width), dtype=np.float32), (0, 0), 0.8, sigmaY=7) * 4
+    single = rng.standard_normal((1, width), dtype=np.float32)
+    gloss = np.cumsum(cv2.GaussianBlur(rng.standard_normal((1, width), dtype=np.float32), (0, 0), 6), 1)
+    gloss = (gloss - gloss.mean()) / max(float(gloss.std()), 1e-3)
+    patch = np.clip(smooth_field(rng, height, width, 3), 0, 2)  # streaks come and go along their length
+    plate = streaks * rng.uniform(2, 9) * (0.4 + patch) + single * rng.uniform(1, 6) + gloss * rng.uniform(3, 18)
+    if rng.random() < 0.6:  # specks that are too small to be a defect
+        specks = (rng.random((height, width)) < rng.uniform(0.0002, 0.002)).astype(np.float32)
+        plate -= cv2.GaussianBlur(specks, (0, 0), 0.7) * rng.uniform(10, 60)
+    for side in np.flatnonzero(rng.random(4) < [0.3, 0.3, 0.12, 0.18]):
+        plate = beyond_side(rng, plate, int(side))
+    return plate if rng.random() < 0.8 else np.ascontiguousarray(np.rot90(plate, 1)) if height == width else plate
+
+
+def beyond_side(rng: np.random.Generator, plate: np.ndarray, side: int) -> np.ndarray:
+    """Past an edge of the part, left, right, top or bottom: dark or another face, often behind a bright line."""
+    turned = [plate.T, plate.T[::-1], plate, plate[::-1]][side].copy()
+    height, width = turned.shape
+    across = (np.arange(width) - rng.uniform(0, width)) / width
+    edge = rng.uniform(2, 0.12 * height) + rng.normal(0, 6) * across + (side > 1) * rng.uniform(-14, 14) * across**2
+    depth = edge - np.arange(height)[:, None]  # (H, W), above 0 past the edge
+    beyond = np.clip(depth + 0.5, 0, 1)
+    turned += beyond * (rng.uniform(-90, 15) - turned) * rng.uniform(0.6, 1)
+    turned += np.exp(-(((depth + 1) / rng.uniform(0.8, 2)) ** 2)) * max(0.0, rng.uniform(-40, 60))
+    return np.ascontiguousarray([turned.T, turned[::-1].T, turned, turned[::-1]][side])
 
 
 def cast_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
@@ -70,7 +99,7 @@ def fabric(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
 
 
 PLATES: tuple[Callable[[np.random.Generator, int, int], np.ndarray], ...] = (
-    brushed_plate, brushed_plate, cast_plate, asphalt, asphalt, tiled_plate, fabric,
+    brushed_plate, ground_plate, ground_plate, cast_plate, asphalt, asphalt, tiled_plate, fabric,
 )  # fmt: skip
 
 
@@ -177,36 +206,58 @@ def fray(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.nda
     soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.8, 4))
     other = crop_texture(rng, height, width) * rng.uniform(0, 30)
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 3)
-    inside = np.where(rng.random() < 0.6, grey, smooth) + other + rng.choice([-1, 1]) * rng.uniform(14, 50)
+    inside = np.where(rng.random() < 0.6, grey, smooth) + other + rng.choice([-1, -1, 1]) * rng.uniform(8, 50)
     return layer > 0, grey + (inside - grey) * soft
 
 
 def broken_edge(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A piece gone from the border: ragged, flat, dark or bright."""
+    """A piece gone from the border: ragged or rounded, of another grey or of the same with a rim in light and shadow."""
     height, width = grey.shape
     x = np.linspace(-5, width + 5, 40)
-    reach = rng.uniform(6, 30) * np.exp(-(((x - rng.uniform(0, width)) / rng.uniform(10, 45)) ** 2))
-    ragged = np.maximum(reach * (1 + rng.normal(0, 0.18, 40)) - 1.5, -2)
+    reach = rng.uniform(5, 30) if rng.random() < 0.7 else rng.uniform(25, 0.4 * height)
+    bulge = rng.choice([2.0, 4.0])  # 4: flat, with steep ends
+    outline = reach * np.exp(-(np.abs((x - rng.uniform(0, width)) / rng.uniform(8, 60)) ** bulge))
+    ragged = np.maximum(outline * (1 + rng.normal(0, rng.uniform(0.03, 0.18), 40)) - 1.5, -2)
     layer = np.zeros((height, width), np.uint8)
     fill(layer, np.concatenate([np.stack([x, ragged], 1), [[width + 5, -6], [-5, -6]]]), 1)
     turns = int(rng.integers(4)) if height == width else 2 * int(rng.integers(2))
     layer = np.ascontiguousarray(np.rot90(layer, turns))
-    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), 0.7)
-    inside = rng.choice([rng.uniform(0, 40), rng.uniform(140, 230)]) + crop_texture(rng, height, width) * 10
-    return layer > 0, grey + (inside - grey) * soft
+    soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.5, 1.5))
+    smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), rng.uniform(2, 8))
+    if rng.random() < 0.6:
+        face = smooth + rng.uniform(-30, 30)
+    else:
+        face = rng.choice([rng.uniform(0, 40), rng.uniform(140, 230)])
+    inside = face + crop_texture(rng, height, width) * rng.uniform(1, 10)
+    step = int(rng.integers(2))
+    rim = np.roll(soft, 1, step) - np.roll(soft, -1, step)
+    return layer > 0, grey + (inside - grey) * soft + rim * rng.choice([-1, 1]) * rng.uniform(10, 60)
 
 
 def reground(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A side, a band or a corner that was ground over again: other streaks, other brightness, one clear border."""
+    """A side, a band, a corner or a patch with rounded ends that was ground over again: other streaks, other
+    brightness, one clear border."""
     shape = grey.shape
-    mask = beyond_line(rng, shape, across=True)
-    if rng.random() < 0.7:  # a band ends at a second line along the first, a corner at one that crosses it
+    mask = rounded_band(rng, shape) if rng.random() < 0.25 else beyond_line(rng, shape, across=True)
+    if rng.random() < 0.6:  # a band ends at a second line along the first, a corner at one that crosses it
         other = beyond_line(rng, shape, across=rng.random() < 0.6)
         mask = mask & (other if rng.random() < 0.5 else ~other)
+    mask = ~mask if mask.mean() > 0.5 else mask  # of two halves the smaller was ground again
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), rng.uniform(2, 12))
-    inside = smooth + brushed_plate(rng, *shape) * rng.uniform(0.5, 1.6) + rng.uniform(-18, 30)
+    plate = brushed_plate if rng.random() < 0.4 else ground_plate
+    inside = smooth + plate(rng, *shape) * rng.uniform(0.5, 1.6) + rng.uniform(-12, 35)
     return mask, grey + (inside - grey) * soft
+
+
+def rounded_band(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """(H, W) bool: a lying rectangle with rounded ends, part of which may be outside the picture."""
+    height, width = shape
+    y, x = rng.uniform(0.1, 0.9) * height, rng.uniform(0, 1) * width
+    tall, wide = rng.uniform(0.06, 0.25) * height, rng.uniform(0.2, 0.8) * width
+    rows, columns = np.ogrid[:height, :width]
+    power = rng.uniform(3, 8)
+    return np.abs((rows - y) / tall) ** power + np.abs((columns - x) / wide) ** power < 1
 
 
 def beyond_line(rng: np.random.Generator, shape: tuple[int, ...], across: bool) -> np.ndarray:
@@ -222,3 +273,5 @@ def beyond_line(rng: np.random.Generator, shape: tuple[int, ...], across: bool) 
 DEFECTS: tuple[Callable[[np.random.Generator, np.ndarray], tuple[np.ndarray, np.ndarray]], ...] = (
     crack, blowhole, scratch, dent, fray, broken_edge, reground,
 )  # fmt: skip
+CHANCES = (0.3, 0.23, 0.09, 0.08, 0.12, 0.1, 0.08)
+GROUND_CHANCES = (0.16, 0.25, 0.05, 0.03, 0.13, 0.16, 0.22)  # a ground face shows where it was ground again

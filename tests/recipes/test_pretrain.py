@@ -1,14 +1,19 @@
-"""A base that goes on from another one."""
+"""A base and its decoders, from nothing or from another base."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 import torch
 
+from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
+from adapters.joint import JointData, JointModule
+from adapters.losses import build_loss
 from domains.errors import InputError
 from recipes.compose import load_pretrain_recipe
-from recipes.pretrain import build
+from recipes.pretrain import build, data_of, kinds, pretrain
 
 START = "vit.start=entity-small"
 
@@ -19,7 +24,7 @@ def test_it_begins_with_the_weights_of_the_base_and_of_its_decoder() -> None:
     assert (FOLDERS["entity-small"] / "entity_decoder.safetensors").is_file()
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])
-    weight = "decoder.head.weight"
+    weight = "decoder.general.head.weight"
     assert not torch.equal(first.state_dict()[weight], nothing.state_dict()[weight])
     assert all(parameter.requires_grad for parameter in first.backbone.used_parameters().values())
 
@@ -50,5 +55,64 @@ def test_it_goes_on_from_the_decoder_of_a_kind_of_scenes() -> None:
     general, surfaces = (
         build(load_pretrain_recipe("pretrain", [START, *more])) for more in ([], ["train.start=surfaces"])
     )
-    weight = "decoder.head.weight"
+    weight = "decoder.general.head.weight"
     assert not torch.equal(general.state_dict()[weight], surfaces.state_dict()[weight])
+
+
+TINY = (
+    *("vit.width=16", "vit.layers=2", "vit.heads=2", "vit.taps=[1,2]", "decoder.width=4"),
+    *("scenes.size_px=40", "scenes.crop_px=32", "scenes.val_count=4", "scenes.families.aerial=0"),
+    *("train.steps=4", "train.validate_every=2", "train.batch_size=2", "train.workers=0", "train.precision=fp32"),
+)
+
+
+def test_each_kind_starts_from_its_own_decoder_and_a_new_one_from_the_general() -> None:
+    segmenter = build(load_pretrain_recipe("pretrain", [START, "scenes.kinds.walls={surfaces: 1}"]))
+    assert set(segmenter.decoder) == {"general", "nuclei", "surfaces", "aerial", "photographs", "walls"}
+    weights = {kind: decoder.head.weight for kind, decoder in segmenter.decoder.items()}
+    assert torch.equal(weights["walls"], weights["general"])
+    assert not torch.equal(weights["nuclei"], weights["general"])
+
+
+def test_a_base_ships_a_decoder_for_every_kind_and_is_not_overwritten(tmp_path: Path) -> None:
+    recipe = load_pretrain_recipe("pretrain", list(TINY))
+    base = pretrain(recipe, tmp_path / "run")
+    whole = {path.name: path.read_bytes() for path in base.iterdir() if path.suffix == ".safetensors"}
+    assert {name for name in whole if name.startswith("entity_decoder")} == {
+        "entity_decoder.safetensors",
+        *(f"entity_decoder.{kind}.safetensors" for kind in ("nuclei", "surfaces", "aerial", "photographs")),
+    }
+    assert len(set(whole.values())) == len(whole)
+    assert build_backbone(BackboneOptions(str(base))).dim == 16
+    with pytest.raises(InputError, match="already holds a pretraining"):
+        pretrain(recipe, tmp_path / "run")
+
+
+def test_a_step_moves_the_base_and_every_decoder_and_names_each_loss() -> None:
+    recipe = load_pretrain_recipe("pretrain", list(TINY))
+    module = JointModule(build(recipe), build_loss(recipe.losses.options()))
+    data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
+    batch = next(iter(data.train_dataloader()))[0]
+    terms = module.terms(batch)
+    assert set(terms) == {f"{kind}/loss" for kind in ("general", "nuclei", "surfaces", "aerial", "photographs")}
+    torch.stack(list(terms.values())).sum().backward()
+    for part in (module.segmenter.backbone.model.embeddings, *module.segmenter.decoder.values()):
+        assert any(parameter.grad is not None and bool(parameter.grad.any()) for parameter in part.parameters())
+    assert len(list(module.places(batch))) == 10
+
+
+def test_a_kind_is_taught_by_its_own_scenes_alone() -> None:
+    recipe = load_pretrain_recipe("pretrain", list(TINY))
+    segmenter = build(recipe)
+    images = {kind: torch.rand(1, 3, 32, 32) for kind in kinds(recipe)}
+    outputs = segmenter(images)
+    outputs["aerial"]["foreground"].sum().backward()
+    for kind, decoder in segmenter.decoder.items():
+        assert (decoder.head.weight.grad is not None) == (kind == "aerial")
+    alone = segmenter.decoder["aerial"](segmenter.backbone(images["aerial"]), images["aerial"])
+    torch.testing.assert_close(outputs["aerial"]["foreground"], alone["foreground"])
+
+
+def test_the_general_decoder_is_no_kind() -> None:
+    with pytest.raises(InputError, match="'general' is the name of the decoder of all families"):
+        load_pretrain_recipe("pretrain", ["scenes.kinds.general={aerial: 1}"])
