@@ -34,6 +34,7 @@ from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
 from recipes.compose import load_recipe, resolved_yaml
 from recipes.fit import data_of, pixel_size, plain, write_json
+from recipes.scale import at_scale
 from recipes.schema import DomainSection, Recipe
 
 VALIDATIONS = 3
@@ -65,6 +66,7 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
     recipe = recipe_of(job, data)
     L.seed_everything(job.seed, verbose=False)
     domain = opened(recipe.domain)  # type: ignore[arg-type]  # pydantic makes frozen models hashable
+    recipe = at_scale(recipe, domain.dataset("train"))  # type: ignore[arg-type]
     test = domain.dataset("test")
     entities = entities_by_stratum(test)
     kept = runs and runs / job.name
@@ -114,7 +116,7 @@ def name_digest(names: Iterable[str]) -> str:
 def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
     overrides.append("domain.symmetries=1")  # networks are compared by one view of each tile
-    overrides += [*SETS[job.set].overrides, *METHODS[job.method]]
+    overrides += METHODS[job.method]
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"

@@ -20,8 +20,6 @@ class Set:
     """CPU-seconds of fitting, at the same time for every method."""
     steps: int = 30
     """Optimiser steps, at the same number for every method."""
-    overrides: tuple[str, ...] = ()
-    """Of the recipe, for every network alike."""
 
 
 MINUTES = 600.0
@@ -32,7 +30,7 @@ NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
 SETS: dict[str, Set] = {
     "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40),
-    "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, (0, 1, 2), 40, 40, ("domain.scale=0.5",)),
+    "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, (0, 1, 2), 40, 40),
     "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
     "crackforest": Set("industrial", "black_tophat", DEFECTS),
     "nwpu_vhr10": Set("remote_sensing", "black_tophat", ("ap50", "ap", "ar100", "pq")),

@@ -20,6 +20,7 @@ from adapters.segmenter import EntitySegmenter
 from domains.bands import channels_of
 from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
+from recipes.scale import in_numbers
 from recipes.schema import Recipe
 
 
@@ -65,7 +66,7 @@ def contract_of(
     domain = recipe.domain
     symmetries = domain.symmetries if recipe.decoder.name == "dense" else 1  # sets of queries have no mean
     return InputContract(
-        domain.scale,
+        in_numbers(domain.scale),
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,

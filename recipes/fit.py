@@ -35,6 +35,7 @@ from recipes.build import backbone_of, contract_of, domain_of, method_of, module
 from recipes.check_data import check_data
 from recipes.compose import resolved_yaml
 from recipes.progress import Progress
+from recipes.scale import at_scale, in_numbers
 from recipes.schema import Recipe
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
@@ -52,6 +53,9 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     check_data(domain, recipe.domain, SPLITS)
+    asked, recipe = recipe, at_scale(recipe, train)  # type: ignore[arg-type]
+    if asked != recipe:
+        print(f"domain.scale: {recipe.domain.scale:g}, by the size of the training images' entities")
     method = method_of(recipe)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method)
     print(learning_line(segmenter, method.name))
@@ -63,7 +67,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     data = data_of(recipe, domain, learnt, watched, pixel_size_m=contract.pixel_size_m)
 
     run = run_folder("fit", recipe.domain.name, out)
-    checkpoint = open_run(run, recipe, resume)  # not before: a mistake in the recipe or the data leaves no folder
+    checkpoint = open_run(run, asked, resume)  # not before: a mistake in the recipe or the data leaves no folder
     before = measured("before", segmenter, test, domain, contract)
     shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
@@ -134,7 +138,7 @@ def data_of(
         options.batch_size,
         round_steps or min(options.validate_every, options.steps),
         options.seed,
-        seen.scale,
+        in_numbers(seen.scale),
         options.workers,
         val_crops,
         balance=seen.balance,

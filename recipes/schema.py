@@ -66,8 +66,9 @@ class DomainSection(Options):
     """Number of generated scenes when data is `sample`."""
     pixel_size_m: Annotated[float, Field(ge=1e-10, le=1e6)] | None = None
     """Size of a pixel of the folder's images in metres, in place of what they say; null: what they say."""
-    scale: Annotated[float, Field(ge=1 / 64, le=16)] = 1.0
-    """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger."""
+    scale: Annotated[float, Field(ge=1 / 64, le=16)] | Literal["auto"] = 1.0
+    """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger. auto: 1,
+    0.5 or 0.25, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
     """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""
     balance: Share | None = None

@@ -65,7 +65,7 @@ def beyond_side(rng: np.random.Generator, plate: np.ndarray, side: int) -> np.nd
     turned = [plate.T, plate.T[::-1], plate, plate[::-1]][side].copy()
     height, width = turned.shape
     across = (np.arange(width) - rng.uniform(0, width)) / width
-    edge = rng.uniform(2, 0.12 * height) + rng.normal(0, 6) * across + (side > 1) * rng.uniform(-14, 14) * across**2
+    edge = rng.uniform(0.02, 0.12) * height + rng.normal(0, 6) * across + (side > 1) * rng.uniform(-14, 14) * across**2
     depth = edge - np.arange(height)[:, None]  # (H, W), above 0 past the edge
     beyond = np.clip(depth + 0.5, 0, 1)
     turned += beyond * (rng.uniform(-90, 15) - turned) * rng.uniform(0.6, 1)
@@ -214,7 +214,7 @@ def broken_edge(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray,
     """A piece gone from the border: ragged or rounded, of another grey or of the same with a rim in light and shadow."""
     height, width = grey.shape
     x = np.linspace(-5, width + 5, 40)
-    reach = rng.uniform(5, 30) if rng.random() < 0.7 else rng.uniform(25, 0.4 * height)
+    reach = rng.uniform(5, 30) if rng.random() < 0.7 else rng.uniform(0.15, 0.4) * height
     bulge = rng.choice([2.0, 4.0])  # 4: flat, with steep ends
     outline = reach * np.exp(-(np.abs((x - rng.uniform(0, width)) / rng.uniform(8, 60)) ** bulge))
     ragged = np.maximum(outline * (1 + rng.normal(0, rng.uniform(0.03, 0.18), 40)) - 1.5, -2)

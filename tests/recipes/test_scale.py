@@ -1,0 +1,50 @@
+"""`domain.scale=auto` looks at the training images."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from domains.entities import EntityMap, EntitySample, Place
+from recipes.build import contract_of
+from recipes.compose import load_recipe
+from recipes.scale import at_scale
+
+
+def squares(*sides: int) -> list[EntitySample]:
+    """An image each, with one square entity; of side 0 none."""
+    samples = []
+    for side in sides:
+        ids = np.zeros((600, 600), np.int32)
+        ids[:side, :side] = 1
+        samples.append(EntitySample(np.zeros((600, 600, 3), np.uint8), (EntityMap(ids),), Place("one")))
+    return samples
+
+
+AUTO = load_recipe("industrial", ["domain.scale=auto", "domain.crop_px=128"])
+
+
+@pytest.mark.parametrize(
+    ("sides", "scale"),
+    [((20,), 1.0), ((128,), 1.0), ((129,), 0.5), ((256,), 0.5), ((257,), 0.25), ((600,), 0.25), ((0,), 1.0)],
+)
+def test_the_largest_scale_at_which_an_entity_is_no_larger_than_a_crop(sides: tuple[int, ...], scale: float) -> None:
+    assert at_scale(AUTO, squares(*sides)).domain.scale == scale
+
+
+def test_one_large_entity_among_many_decides_nothing() -> None:
+    assert at_scale(AUTO, squares(*[20] * 40, 500)).domain.scale == 1.0
+    assert at_scale(AUTO, squares(*[20] * 40, *[500] * 4)).domain.scale == 0.25
+
+
+def test_a_long_crack_is_not_large() -> None:
+    ids = np.zeros((600, 600), np.int32)
+    ids[:, 300:304] = 1
+    sample = EntitySample(np.zeros((600, 600, 3), np.uint8), (EntityMap(ids),), Place("crack"))
+    assert at_scale(AUTO, [sample]).domain.scale == 1.0
+
+
+def test_a_number_stays_and_images_that_nobody_labelled_are_seen_as_they_are() -> None:
+    recipe = load_recipe("industrial", ["domain.scale=0.3"])
+    assert at_scale(recipe, squares(500)) is recipe
+    assert contract_of(AUTO).scale == 1.0
