@@ -54,9 +54,8 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
         return False
     path = weights_file(folder, kind)
     if not path.is_file():
-        raise InputError(
-            f"train.start is {kind!r}; of {folder.name} {suggest(str(kind), kinds_of(folder))}; null for the general one"
-        )
+        known = suggest(str(kind), kinds_of(folder))
+        raise InputError(f"train.start is {kind!r}; of {folder.name} {known}; null for the general one")
     try:
         state = expanded(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length

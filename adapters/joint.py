@@ -23,10 +23,6 @@ from adapters.module import EntityModule, TrainOptions
 from domains.entities import EntityBatch, Place
 
 
-class Decoders(nn.ModuleDict):
-    """Decoders by kind; `EntityModule` gives them one learning rate."""
-
-
 class JointSegmenter(nn.Module):
     """forward: images by kind, each (B, 3, H, W) of one size -> the outputs of that kind's decoder, by kind."""
 
@@ -35,7 +31,7 @@ class JointSegmenter(nn.Module):
     def __init__(self, backbone: Backbone, decoders: Mapping[str, Decoder]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.decoder = Decoders(decoders)
+        self.decoder = nn.ModuleDict(decoders)
 
     def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
@@ -43,9 +39,7 @@ class JointSegmenter(nn.Module):
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
             taps = [tap.split(sizes) for tap in self.backbone(torch.cat(list(images.values())))]
         features = zip(*taps, strict=True)  # per kind, its part of every tap
-        return {
-            kind: self.decoder[kind](list(own), images[kind]) for kind, own in zip(images, features, strict=True)
-        }
+        return {kind: self.decoder[kind](list(own), images[kind]) for kind, own in zip(images, features, strict=True)}
 
 
 class JointModule(EntityModule):

@@ -1,8 +1,9 @@
-"""What each shortcut is worth: ratios of CPU-seconds, both sides measured turn by turn in one run.
+"""What each shortcut is worth, and what each part costs: ratios of CPU-seconds, turn by turn in one run.
 
-    python benchmarks/speed.py            one thread, generated scenes, the default recipe; about a minute
+    python benchmarks/speed.py            one thread, generated scenes, the default recipe; two minutes
 
-A ratio above 1 says how many times as fast the shortcut is. Absolute times depend on the machine and on what else runs.
+A ratio above 1 says how many times as fast the second side is. Absolute times depend on the machine and on what else
+runs.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from skimage.segmentation import watershed  # noqa: E402
 
 from adapters.decoders.basins import basins, merge_shallow  # noqa: E402
 from adapters.methods import merge  # noqa: E402
+from adapters.module import best_precision  # noqa: E402
 from adapters.segmenter import EntitySegmenter  # noqa: E402
+from benchmarks.unet import UNetSegmenter  # noqa: E402
 from recipes.build import backbone_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
 from recipes.fit import data_of  # noqa: E402
 from recipes.schema import Recipe  # noqa: E402
 
 TURNS = 7
+BF16 = best_precision("bf16")
 
 
 def main() -> None:
@@ -46,6 +50,48 @@ def main() -> None:
         show(f"backbone at {side} px, LoRA merged", beside, merged)
     fast, slow = decoding(recipe)
     show("entities of a 256 px tile, basins merged rather than flooded from h-maxima", slow, fast)
+    print("what parts cost, in the precision that fit takes here, decoder only")
+    for name, networks in others().items():
+        show(f"training step, {name}", *turn_by_turn(*(training_step(recipe, one) for one in networks)))
+        show(f"prediction of a 256 px tile, {name}", *turn_by_turn(*map(prediction, networks)))
+    once, twice = (prediction(network(recipe), symmetries) for symmetries in (1, 2))
+    show("prediction of a 256 px tile, two views rather than one", *turn_by_turn(twice, once))
+    if best_precision() == BF16:
+        one = network(recipe)
+        full, half = (training_step(recipe, one, kind) for kind in ("fp32", "auto"))
+        show("training step, bf16 rather than fp32", *turn_by_turn(full, half))
+
+
+def others() -> dict[str, tuple[EntitySegmenter, EntitySegmenter]]:
+    """Comparison -> (pathology's network, another one)."""
+    own, plain = load_recipe("pathology"), load_recipe("pathology", ["decoder.detail=false"])
+    return {
+        "the decoder without convolutions on the image rather than with them": (network(own), network(plain)),
+        "MONAI's U-Net rather than ours": (network(own), UNetSegmenter()),
+    }
+
+
+def training_step(recipe: Recipe, segmenter: EntitySegmenter, precision: str = "auto") -> Callable[[], None]:
+    """Loss and gradients of one batch of the recipe's crops."""
+    module = module_of(recipe, segmenter)
+    domain = domain_of(recipe)
+    batch = next(iter(data_of(recipe, domain, domain.dataset("train"), None).train_dataloader()))
+
+    def run() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=best_precision(precision) == BF16):
+            loss = torch.stack(list(module.loss(module(batch.images), batch).values())).sum()
+        loss.backward()
+        module.zero_grad()
+
+    return run
+
+
+def prediction(segmenter: EntitySegmenter, symmetries: int = 1) -> Callable[[], object]:
+    """Four tiles to entities; prediction is in fp32."""
+    scenes = domain_of(load_recipe("pathology", ["domain.sample_count=16"])).dataset("test")
+    tiles = [scenes[i].image[:256, :256] for i in range(4)]
+    segmenter.eval()
+    return lambda: segmenter.entities(tiles, symmetries)
 
 
 def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:

@@ -211,7 +211,7 @@ def fray(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def broken_edge(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A piece gone from the border: ragged or rounded, of another grey or of the same with a rim in light and shadow."""
+    """A piece gone from the border, ragged or rounded, of another grey or the same, its rim in light or shadow."""
     height, width = grey.shape
     x = np.linspace(-5, width + 5, 40)
     reach = rng.uniform(5, 30) if rng.random() < 0.7 else rng.uniform(0.15, 0.4) * height
