@@ -72,6 +72,10 @@ Symmetries = Annotated[
         min=1, max=8, metavar="N", help="Average over N flips and turns, N times as slow; by default as fitted."
     ),
 ]
+TestScales = Annotated[
+    str | None,
+    typer.Option(metavar="S,S", help="Average over the image at these sizes, such as 1,0.7; by default as fitted."),
+]
 WindowPx = Annotated[
     int | None,
     typer.Option(
@@ -122,23 +126,18 @@ def evaluate(
     recipe: MaybeRecipe = None,
     strict: Strict = False,
     symmetries: Symmetries = None,
+    test_scales: TestScales = None,
     window: WindowPx = None,
     pixel_size: PixelSize = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
+    from recipes.inputs import Asked, parse_scales
+
+    asked = Asked(symmetries, window, parse_scales(test_scales))
     from recipes.evaluate import evaluate as run
 
-    run(
-        adapter,
-        data,
-        split.value,
-        json,
-        recipe,
-        changes(overrides, strict=strict, pixel_size=pixel_size),
-        symmetries,
-        window,
-    )
+    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), asked)
 
 
 @app.command()
@@ -152,6 +151,7 @@ def predict(
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
     symmetries: Symmetries = None,
+    test_scales: TestScales = None,
     window: WindowPx = None,
     pixel_size: PixelSize = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
@@ -162,14 +162,15 @@ def predict(
     square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
-    from recipes.inputs import check_present
+    from recipes.inputs import Asked, check_present, parse_scales
 
     check_present(inputs)
+    asked = Asked(symmetries, window, parse_scales(test_scales))
     size_m = metres(pixel_size)
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
-    run(adapter, inputs, out, formats, recipe, overwrite, symmetries, size_m, everywhere, window, simplify, square)
+    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square)
 
 
 @app.command()

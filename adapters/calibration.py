@@ -118,5 +118,5 @@ def tile_outputs(
 def outputs_of(segmenter: EntitySegmenter, images: list[np.ndarray], contract: InputContract) -> list[Output]:
     """Made as prediction makes them."""
     if contract.window_px is None:
-        return segmenter.outputs(images, contract.symmetries)
-    return [image_fields(segmenter, image, contract.window_px, contract.symmetries) for image in images]
+        return segmenter.outputs(images, contract.views)
+    return [image_fields(segmenter, image, contract.window_px, contract.views) for image in images]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.segmenter import EntitySegmenter, Output, to_tensor
+from adapters.segmenter import ONE_VIEW, EntitySegmenter, Output, Views, to_tensor
 from domains.crops import mirrored
 from domains.errors import InputError
 from domains.scenes import Photograph, Scene
@@ -60,7 +60,7 @@ def _span(start: int, length: int, side: int) -> tuple[int, int]:
 
 
 @torch.inference_mode()
-def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, symmetries: int = 1) -> Output:
+def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, views: Views = ONE_VIEW) -> Output:
     """The decoder's fields of the tile, each (1, C, h, w) logits. Raises InputError for a decoder that has none."""
     if not segmenter.decoder.fields:
         raise InputError(f"window_px is {side}: only decoder.name=dense has fields to average; leave it out")
@@ -77,7 +77,7 @@ def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, symmetri
     for start in range(0, len(corners), at_once):
         chosen = corners[start : start + at_once]
         images = torch.stack([to_tensor(around.image[y : y + side, x : x + side]) for y, x in chosen])
-        outputs = segmenter.averaged(images.to(device), symmetries)
+        outputs = segmenter.averaged(images.to(device), views)
         for name in segmenter.decoder.fields:
             values = outputs[name].float() * weight  # (B, C, side, side)
             if name not in total:
@@ -91,10 +91,10 @@ def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, symmetri
     return Output(mean, 0, (around.tile.height, around.tile.width))
 
 
-def image_fields(segmenter: EntitySegmenter, image: np.ndarray, side: int, symmetries: int = 1) -> Output:
+def image_fields(segmenter: EntitySegmenter, image: np.ndarray, side: int, views: Views = ONE_VIEW) -> Output:
     """The same of a whole image (h, w, 3) uint8."""
     scene = Photograph(image)
-    return fields(segmenter, surroundings(scene, Window(0, 0, *scene.shape), side), side, symmetries)
+    return fields(segmenter, surroundings(scene, Window(0, 0, *scene.shape), side), side, views)
 
 
 def hann(side: int) -> torch.Tensor:

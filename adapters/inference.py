@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from adapters.fields import Surroundings, fields, surroundings
-from adapters.segmenter import EntitySegmenter
+from adapters.segmenter import EntitySegmenter, Views
 from domains.bands import MOST, channels_of, parse_bands
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
@@ -34,6 +34,8 @@ LIMITS = {
     "channels": (3, MOST),
     "symmetries": (1, 8),
 }
+TEST_SCALE_LIMITS = (0.25, 4)
+MOST_TEST_SCALES = 4
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ class InputContract:
     """Of what the network is shown: RGB, or as many as there are bands, where these are more."""
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
+    test_scales: tuple[float, ...] = (1.0,)
+    """Resizings of a tile, beside `scale`, over which they are averaged too; the time goes up by their squares' sum."""
     window_px: int | None = None
     """Side of the windows that the network sees, on a lattice of the scene, their fields averaged (`adapters.fields`);
     None: it sees the tiles."""
@@ -68,6 +72,13 @@ class InputContract:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
                 raise InputError(f"input {name} is {value!r}; wanted a number from {least:g} to {most:g}")
+        least, most = TEST_SCALE_LIMITS
+        known = isinstance(self.test_scales, tuple) and 1 <= len(self.test_scales) <= MOST_TEST_SCALES
+        if not known or not all(type(one) in (int, float) and least <= one <= most for one in self.test_scales):
+            raise InputError(
+                f"input test_scales is {self.test_scales!r:.80}; wanted 1 to {MOST_TEST_SCALES} numbers from {least:g} "
+                f"to {most:g}"
+            )
         size = self.pixel_size_m
         if size is not None and not (isinstance(size, (int, float)) and 1e-10 <= size <= 1e6):
             raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
@@ -92,7 +103,16 @@ class InputContract:
                 raise InputError(f"input stain is {self.stain!r}; wanted a name and a target, and RGB")
             build_normaliser(self.stain)
 
-    def changed(self, symmetries: int | None = None, window_px: int | None = None) -> InputContract:
+    @property
+    def views(self) -> Views:
+        return Views(self.symmetries, self.test_scales)
+
+    def changed(
+        self,
+        symmetries: int | None = None,
+        window_px: int | None = None,
+        test_scales: tuple[float, ...] | None = None,
+    ) -> InputContract:
         """As a user asks for it; None leaves what it is.
 
         Windows are four views of every pixel: with them there is one symmetry unless more are asked for, and what is
@@ -101,6 +121,8 @@ class InputContract:
         new = self
         if window_px is not None:
             new = replace(new, window_px=window_px, tile_px=max(self.tile_px, TILE_WINDOWS * window_px), symmetries=1)
+        if test_scales is not None:
+            new = replace(new, test_scales=test_scales)
         return new if symmetries is None else replace(new, symmetries=symmetries)
 
     def view(self, scene: Scene) -> View:
@@ -218,12 +240,12 @@ class Tiles:
     def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
         """From what `read` gives to entities."""
         segmenter.eval()
-        side, symmetries = self.contract.window_px, self.contract.symmetries
+        side, views = self.contract.window_px, self.contract.views
         if side is None:
-            return lambda images: segmenter.entities(images, symmetries)
+            return lambda images: segmenter.entities(images, views)
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
-            outputs = (fields(segmenter, tile, side, symmetries) for tile in tiles)
+            outputs = (fields(segmenter, tile, side, views) for tile in tiles)
             return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
 
         return of_windows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,8 +17,21 @@ from adapters.projection import BandProjection
 from domains.entities import EntityMap
 from domains.errors import InputError
 
-VIEWS = ((False, 0), (True, 0), (False, 2), (True, 2), (False, 1), (True, 1), (False, 3), (True, 3))
+SYMMETRIES = ((False, 0), (True, 0), (False, 2), (True, 2), (False, 1), (True, 1), (False, 3), (True, 3))
 """The eight symmetries of a square as (flip, quarter turns); the first four keep landscape landscape."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """How often an image is looked at before its entities are cut out; the decoder's fields are averaged."""
+
+    symmetries: int = 1
+    """The first so many flips and turns of `SYMMETRIES`."""
+    scales: tuple[float, ...] = (1.0,)
+    """The image is resized by each: a smaller one shows the network more of the scene at a glance."""
+
+
+ONE_VIEW = Views()
 
 
 class Output(NamedTuple):
@@ -58,13 +72,13 @@ class EntitySegmenter(nn.Module):
             features = self.backbone(images)
         return self.decoder(features, images)
 
-    def entities(self, images: Sequence[np.ndarray], symmetries: int = 1) -> list[EntityMap]:
-        """Images of any sizes, each (H, W, C) uint8, to their entities; symmetries as in `averaged`."""
-        found = self.outputs(images, symmetries)
+    def entities(self, images: Sequence[np.ndarray], views: Views = ONE_VIEW) -> list[EntityMap]:
+        """Images of any sizes, each (H, W, C) uint8, to their entities."""
+        found = self.outputs(images, views)
         return [self.decoder.entities(one.outputs, one.index, one.size) for one in found]
 
     @torch.inference_mode()
-    def outputs(self, images: Sequence[np.ndarray], symmetries: int = 1) -> list[Output]:
+    def outputs(self, images: Sequence[np.ndarray], views: Views = ONE_VIEW) -> list[Output]:
         """What the decoder says of each image, before it becomes entities; images of one padded size go together."""
         multiple = int(np.lcm(self.backbone.stride, 8))
         padded = [pad_to(to_tensor(image), multiple) for image in images]
@@ -72,27 +86,44 @@ class EntitySegmenter(nn.Module):
         device = next(self.decoder.parameters()).device
         for size in sorted({x.shape[-2:] for x in padded}):
             members = [i for i, x in enumerate(padded) if x.shape[-2:] == size]
-            outputs = self.averaged(torch.stack([padded[i] for i in members]).to(device), symmetries)
+            outputs = self.averaged(torch.stack([padded[i] for i in members]).to(device), views)
             for position, i in enumerate(members):
                 results[i] = Output(outputs, position, images[i].shape[:2])  # type: ignore[arg-type]
         return [results[i] for i in range(len(images))]
 
-    def averaged(self, images: Tensor, symmetries: int) -> dict[str, Any]:
-        """The decoder's fields, each the mean of its logits over the first `symmetries` of the eight flips and turns.
+    def averaged(self, images: Tensor, views: Views) -> dict[str, Any]:
+        """The decoder's fields, each the mean of its logits over the views.
 
-        images: (B, C, H, W). With 1 it is `forward`. Raises InputError for a decoder that gives no fields.
+        images: (B, C, H, W). With one view it is `forward`. Raises InputError for a decoder that gives no fields.
         """
-        if symmetries == 1:
+        if views == ONE_VIEW:
             return self(images)
         if not self.decoder.fields:
-            raise InputError(f"symmetries is {symmetries}: only decoder.name=dense can average; set it to 1")
+            raise InputError(
+                f"symmetries is {views.symmetries} and test_scales {list(views.scales)}: only decoder.name=dense can "
+                "average; set them to 1 and [1]"
+            )
         total: dict[str, Any] = dict.fromkeys(self.decoder.fields, 0.0)
-        for flip, turns in VIEWS[:symmetries]:
-            outputs = self(torch.rot90(images.flip(-1) if flip else images, turns, (-2, -1)))
-            for name in total:
-                back = torch.rot90(outputs[name], -turns, (-2, -1))
-                total[name] = total[name] + (back.flip(-1) if flip else back) / symmetries
-        return total
+        for scale in views.scales:
+            resized = self._resized(images, scale)
+            for flip, turns in SYMMETRIES[: views.symmetries]:
+                outputs = self(torch.rot90(resized.flip(-1) if flip else resized, turns, (-2, -1)))
+                for name in total:
+                    back = torch.rot90(outputs[name], -turns, (-2, -1))
+                    total[name] = total[name] + interpolated(back.flip(-1) if flip else back, images.shape[-2:])
+        return {name: field / (len(views.scales) * views.symmetries) for name, field in total.items()}
+
+    def _resized(self, images: Tensor, scale: float) -> Tensor:
+        """To the nearest size that the network takes."""
+        multiple = int(np.lcm(self.backbone.stride, 8))
+        return interpolated(images, [max(1, round(side * scale / multiple)) * multiple for side in images.shape[-2:]])
+
+
+def interpolated(x: Tensor, size: Sequence[int]) -> Tensor:
+    """(B, C, H, W) to another size, without aliasing; as it is where it has that size."""
+    if tuple(x.shape[-2:]) == tuple(size):
+        return x
+    return F.interpolate(x, size=list(size), mode="bilinear", align_corners=False, antialias=True)
 
 
 def to_tensor(image: np.ndarray) -> Tensor:

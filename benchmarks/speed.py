@@ -27,7 +27,7 @@ from skimage.segmentation import watershed  # noqa: E402
 from adapters.decoders.basins import basins, merge_shallow  # noqa: E402
 from adapters.methods import merge  # noqa: E402
 from adapters.module import best_precision  # noqa: E402
-from adapters.segmenter import EntitySegmenter  # noqa: E402
+from adapters.segmenter import ONE_VIEW, EntitySegmenter, Views  # noqa: E402
 from benchmarks.unet import UNetSegmenter  # noqa: E402
 from recipes.build import backbone_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
@@ -54,7 +54,7 @@ def main() -> None:
     for name, networks in others().items():
         show(f"training step, {name}", *turn_by_turn(*(training_step(recipe, one) for one in networks)))
         show(f"prediction of a 256 px tile, {name}", *turn_by_turn(*map(prediction, networks)))
-    once, twice = (prediction(network(recipe), symmetries) for symmetries in (1, 2))
+    once, twice = (prediction(network(recipe), Views(symmetries)) for symmetries in (1, 2))
     show("prediction of a 256 px tile, two views rather than one", *turn_by_turn(twice, once))
     if best_precision() == BF16:
         one = network(recipe)
@@ -86,12 +86,12 @@ def training_step(recipe: Recipe, segmenter: EntitySegmenter, precision: str = "
     return run
 
 
-def prediction(segmenter: EntitySegmenter, symmetries: int = 1) -> Callable[[], object]:
+def prediction(segmenter: EntitySegmenter, views: Views = ONE_VIEW) -> Callable[[], object]:
     """Four tiles to entities; prediction is in fp32."""
     scenes = domain_of(load_recipe("pathology", ["domain.sample_count=16"])).dataset("test")
     tiles = [scenes[i].image[:256, :256] for i in range(4)]
     segmenter.eval()
-    return lambda: segmenter.entities(tiles, symmetries)
+    return lambda: segmenter.entities(tiles, views)
 
 
 def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:

@@ -64,14 +64,15 @@ def contract_of(
     recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
 ) -> InputContract:
     domain = recipe.domain
-    symmetries = domain.symmetries if recipe.decoder.name == "dense" else 1  # sets of queries have no mean
+    dense = recipe.decoder.name == "dense"  # sets of queries have no mean
     return InputContract(
         in_numbers(domain.scale),
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,
         channels=channels_of(domain.bands),
-        symmetries=symmetries,
+        symmetries=domain.symmetries if dense else 1,
+        test_scales=domain.test_scales if dense else (1.0,),
         window_px=domain.window_px,
         stain=stain,
         bands=domain.bands,

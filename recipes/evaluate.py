@@ -15,6 +15,7 @@ from recipes.build import domain_of
 from recipes.check_data import check_data
 from recipes.compose import changed
 from recipes.fit import plain, write_json
+from recipes.inputs import Asked
 from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.schema import Recipe
@@ -28,8 +29,7 @@ def evaluate(
     json_path: Path | None = None,
     recipe: str | None = None,
     overrides: Sequence[str] = (),
-    symmetries: int | None = None,
-    window_px: int | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` if given; returns what it writes."""
     set_up()
@@ -42,7 +42,7 @@ def evaluate(
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
         check_data(domain, parts.domain, (split,))
-        contract = network.contract.changed(symmetries, window_px)
+        contract = network.contract.changed(**vars(asked))
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
             found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.pixel_size import show_pixel_size
 from recipes import set_up
-from recipes.inputs import check_present
+from recipes.inputs import Asked, check_present
 from recipes.load import loaded
 from recipes.progress import Progress
 
@@ -39,25 +39,24 @@ def predict(
     formats: Sequence[str] = (),
     recipe: str | None = None,
     overwrite: bool = False,
-    symmetries: int | None = None,
+    asked: Asked = Asked(),  # noqa: B008  # frozen
     pixel_size_m: float | None = None,
     everywhere: bool = False,
-    window_px: int | None = None,
     simplify_px: float | None = None,
     square: bool = False,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
-    look at all tiles, those too where the domain says that there can be no entity (empty glass). symmetries, window_px:
-    as in `InputContract.changed`. simplify_px, square: of polygons, as in `Destination`.
+    look at all tiles, those too where the domain says that there can be no entity (empty glass).
+    simplify_px, square: of polygons, as in `Destination`.
     """
     set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
     with loaded(adapter, recipe) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
-        contract = network.contract.changed(symmetries, window_px)
+        contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
         destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None), simplify_px, square)

@@ -44,6 +44,9 @@ DOMAINS_GROUP = "entity_adapters.domains"
 
 BandWord = Annotated[str, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
 BandList = Annotated[tuple[BandWord, ...], Strict(False)]
+TestScales = Annotated[
+    tuple[Annotated[float, Field(ge=0.25, le=4)], ...], Strict(False), Field(min_length=1, max_length=4)
+]
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 
 
@@ -91,6 +94,8 @@ class DomainSection(Options):
     """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
     symmetries: Annotated[int, Field(ge=1, le=8)] = 1
     """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
+    test_scales: TestScales = (1.0,)
+    """Resizings, beside `scale`, over which it averages them too: [1, 0.7] takes half as long again."""
     bands: BandList = ()
     """Bands of rasters that the network sees: names, numbers from 1, ndvi, (nir-red)/(nir+red); [] for RGB."""
     band_names: Annotated[tuple[str, ...], Strict(False)] = ()

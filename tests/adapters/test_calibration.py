@@ -28,7 +28,7 @@ class Painted:
     def eval(self) -> None:
         pass
 
-    def outputs(self, images, symmetries):
+    def outputs(self, images, views):
         for image in images:
             bright = torch.from_numpy(image[..., 0] / 255).float().clamp(1e-4, 1 - 1e-4).logit()[None, None]
             core = torch.where(bright > -2, 4.0, -4.0)

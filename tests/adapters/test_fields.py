@@ -8,7 +8,7 @@ import torch
 
 from adapters.fields import fields, hann, image_fields, surroundings
 from adapters.inference import InputContract, segment, segment_into
-from adapters.segmenter import EntitySegmenter
+from adapters.segmenter import EntitySegmenter, Views
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.scenes import Photograph
@@ -120,3 +120,4 @@ def test_a_user_who_asks_for_windows_gets_large_tiles_and_one_symmetry():
     asked = fitted.changed(window_px=128)
     assert (asked.window_px, asked.tile_px, asked.overlap_px, asked.symmetries) == (128, 1024, 48, 1)
     assert fitted.changed(4, 128).symmetries == 4
+    assert fitted.changed(test_scales=(1.0, 0.5)).views == Views(2, (1.0, 0.5))

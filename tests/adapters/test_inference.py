@@ -27,7 +27,7 @@ class Threshold(nn.Module):
         self.decoder = SimpleNamespace(options=f"threshold {level}")
         self.level, self.tiles = level, 0
 
-    def entities(self, images, symmetries=1):
+    def entities(self, images, views=None):
         self.tiles += len(images)
         found = [np.asarray(label(image[..., 0] > self.level, connectivity=2)) for image in images]
         return [EntityMap(ids, np.full(ids.max(), 0.75, np.float32)) for ids in found]
