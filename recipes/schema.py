@@ -261,7 +261,7 @@ class ScenesSection(Options):
     """Weight of each family of scenes, for the general decoder."""
     kinds: dict[Annotated[str, Field(pattern=r"^[a-z_]+$")], dict[str, NotNegative]] = {}
     """Further decoders, each of one kind of scene: the kind's name, and the weights of its families. They learn beside
-    the general one; a step shows each of them `train.batch_size` crops."""
+    the general one; a step shows each of them `train.batch_size` crops. A kind that is null is left out."""
     size_px: Annotated[int, Field(ge=32, le=4096)] = 160
     """Side of a scene."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
@@ -282,6 +282,12 @@ class ScenesSection(Options):
         if not any(families.values()):
             raise ValueError("every family has weight 0; wanted one above 0")
         return families
+
+    @field_validator("kinds", mode="before")
+    @classmethod
+    def _left_in(cls, kinds: Any) -> Any:
+        given = isinstance(kinds, Mapping)
+        return {kind: families for kind, families in kinds.items() if families is not None} if given else kinds
 
     @field_validator("kinds")
     @classmethod

@@ -116,3 +116,9 @@ def test_a_kind_is_taught_by_its_own_scenes_alone() -> None:
 def test_the_general_decoder_is_no_kind() -> None:
     with pytest.raises(InputError, match="'general' is the name of the decoder of all families"):
         load_pretrain_recipe("pretrain", ["scenes.kinds.general={aerial: 1}"])
+
+
+def test_a_kind_that_is_null_is_left_out() -> None:
+    assert set(kinds(load_pretrain_recipe("pretrain", ["scenes.kinds.nuclei=null"]))) == {
+        *("general", "surfaces", "aerial", "photographs")
+    }
