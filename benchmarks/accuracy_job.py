@@ -89,6 +89,7 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),  # of the process so far
         "threads": torch.get_num_threads(),
         "recipe": recipe.model_dump(mode="json", exclude={"domain": {"data", "groups"}}),
+        "precision": best_precision(recipe.train.precision, "cpu"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()},
     }
     write_json(path, plain(result))
@@ -115,7 +116,6 @@ def name_digest(names: Iterable[str]) -> str:
 
 def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
-    overrides.append("domain.symmetries=1")  # networks are compared by one view of each tile
     overrides += METHODS[job.method]
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
@@ -133,13 +133,33 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
     """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter."""
     method = None if job.method == "unet" else method_of(recipe)
     segmenter = UNetSegmenter() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
-    train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
+    train, val = domain.dataset("train"), domain.dataset("val")
     long = job.budget == "minutes"
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)
-    contract = contract_of(recipe, pixel_size(train))
-    calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
+    asked, untuned = contract_of(recipe, pixel_size(train)), segmenter.decoder.options
+    once = asked.changed(symmetries=1, test_scales=(1.0,))
+    measured = tested(job, segmenter, domain, once, long)
+    if long and asked != once:
+        segmenter.decoder.options = untuned
+        measured["views"] = {
+            "symmetries": asked.symmetries,
+            "test_scales": asked.test_scales,
+            **tested(job, segmenter, domain, asked, long),
+        }
     if kept is not None and method is not None and job.method != "base":
-        keep(kept, recipe, segmenter, method, contract)
+        keep(kept, recipe, segmenter, method, asked)
+    return {
+        **measured,
+        **costs(fitted),
+        "bytes": 0 if job.method == "base" else saved_bytes(segmenter, method),
+        "trainable": sum(p.numel() for p in segmenter.parameters() if p.requires_grad),
+    }
+
+
+def tested(job: Job, segmenter: EntitySegmenter, domain: Domain, contract: InputContract, long: bool) -> dict[str, Any]:
+    """Metrics on the test split; long: with thresholds chosen on the validation split, which the segmenter keeps."""
+    val, test = domain.dataset("val"), domain.dataset("test")
+    calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
     start = time.process_time()
     found = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     oracle = {}
@@ -149,9 +169,6 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
         **numbers(found, oracle),
         "calibration": None if calibration is None else asdict(calibration),
         "eval_cpu_s": round(time.process_time() - start, 1),
-        **costs(fitted),
-        "bytes": 0 if job.method == "base" else saved_bytes(segmenter, method),
-        "trainable": sum(p.numel() for p in segmenter.parameters() if p.requires_grad),
     }
 
 

@@ -27,6 +27,7 @@ WORDS = {
     "steps": "the same number of steps",
     "minutes": "the same CPU-seconds, thresholds calibrated on the validation split",
 }
+VIEWED = "+views"  # behind a method's name: by the recipe's views of each tile
 UNFITTED = {"base": ("none",), "classical": ("time",)}
 """Method without steps -> the budgets whose result it may be shown by elsewhere."""
 
@@ -54,7 +55,8 @@ Read with care:
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
 - Adapters of nuclei and of magnetic tile, and seed 0 of CrackForest, started from decoders in half precision, the
   others from these in 8 bits, as they ship now: on a validation split F1 differs by .001 (docs/experiments.md).
-- Every network sees each tile once (`domain.symmetries=1`), though a recipe may average several views by default.
+- Every network sees each tile once, and again as the recipe has it, where that averages several views (symmetries,
+  test scales), with thresholds of its own.
 - covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports
   beside the one height for all.
 - bytes: the tensors of what learnt in float32, decoder included; an adapter's file holds the decoder in half of that.
@@ -69,6 +71,7 @@ def write_table(results: Path, path: Path) -> None:
 
 def render(results: Sequence[dict[str, Any]]) -> str:
     """Markdown: per set a paragraph, and a table per budget."""
+    results = [row for result in results for row in (result, *viewed(result))]
     parts = [HEAD]
     for name in SETS:
         own = [result for result in results if result["set"] == name]
@@ -86,11 +89,19 @@ def render(results: Sequence[dict[str, Any]]) -> str:
     return "\n".join(parts)
 
 
+def viewed(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row of a network that was also measured by several views of each tile."""
+    if views := result.get("views"):
+        yield {**result, **views, "method": result["method"] + VIEWED}
+
+
 def budget_parts(name: str, results: Sequence[dict[str, Any]], images: int | None) -> Iterator[str]:
     """A sentence and a table for each budget that has fits on this many training images, None for all of them."""
     for budget, words in WORDS.items():
-        rows = rows_of([one for one in results if one["method"] == "base" or one.get("images_limit") == images], budget)
-        fitted = [one for one in rows if one["budget"] == budget and one["method"] not in UNFITTED]
+        rows = rows_of(
+            [one for one in results if unviewed(one["method"]) == "base" or one.get("images_limit") == images], budget
+        )
+        fitted = [one for one in rows if one["budget"] == budget and unviewed(one["method"]) not in UNFITTED]
         if not fitted:
             continue
         limits = {(one["seconds_limit"], one["steps_limit"]) for one in fitted}
@@ -113,7 +124,8 @@ def rows_of(results: Iterable[dict[str, Any]], budget: str) -> list[dict[str, An
 
 def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
     """Rows methods, columns metrics and costs; the best mean of each metric bold."""
-    by_method = {method: [one for one in results if one["method"] == method] for method in METHODS}
+    order = [method + suffix for method in METHODS for suffix in ("", VIEWED)]
+    by_method = {method: [one for one in results if one["method"] == method] for method in order}
     by_method = {method: sorted(own, key=lambda one: one["seed"]) for method, own in by_method.items() if own}
     columns = [key for key in columns if any(value(own[0], key) is not None for own in by_method.values())]
     means = {(m, key): mean(value(one, key) for one in own) for m, own in by_method.items() for key in columns}
@@ -126,8 +138,20 @@ def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> s
         cells = [cell(own, key, bold=means[method, key] == best[key]) for key in columns]
         steps = f"{fmean(one['steps'] for one in own):.0f}"
         seconds = f"{fmean(one['fit_cpu_s'] for one in own):.0f}"
-        lines.append([NAMES[method], *cells, steps, seconds, size(own[0]["bytes"]), str(len(own))])
+        lines.append([name_of(method, own[0]), *cells, steps, seconds, size(own[0]["bytes"]), str(len(own))])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def name_of(method: str, result: dict[str, Any]) -> str:
+    """For the first column: `decoder only; 2 symmetries, scales 1, 0.7`."""
+    if not method.endswith(VIEWED):
+        return NAMES[method]
+    scales = ", ".join(f"{scale:g}" for scale in result["test_scales"])
+    return f"{NAMES[unviewed(method)]}; symmetries {result['symmetries']}, scales {scales}"
+
+
+def unviewed(method: str) -> str:
+    return method.removesuffix(VIEWED)
 
 
 def cell(results: Sequence[dict[str, Any]], key: str, bold: bool) -> str:

@@ -157,3 +157,17 @@ def test_the_table_shows_mean_spread_and_interval_and_marks_the_best() -> None:
 def test_results_that_cannot_be_compared_give_no_table(change: dict[str, Any]) -> None:
     with pytest.raises(InputError, match="run them again"):
         render([result_of("lora", 0, 0.5), {**result_of("lora", 1, 0.6), **change}])
+
+
+def test_the_views_of_a_recipe_are_a_row_of_their_own(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "unet", ("domain.crop_px=32", "train.batch_size=2", "domain.test_scales=[1,0.7]"))
+    out = tmp_path / "results"
+    assert run_all([Job("dsb2018_he", "unet", "minutes", 0, seconds=0.1, steps=1)], data, out) == 0
+    (result,) = (json.loads(file.read_text()) for file in out.iterdir())
+    assert (result["views"]["symmetries"], result["views"]["test_scales"]) == (2, [1.0, 0.7])
+    assert result["views"]["metrics"].keys() == result["metrics"].keys()
+    text = render([result])
+    assert "| MONAI U-Net from scratch |" in text
+    assert "| MONAI U-Net from scratch; symmetries 2, scales 1, 0.7 |" in text
