@@ -55,8 +55,8 @@ Read with care:
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
 - Adapters of nuclei and of magnetic tile, and seed 0 of CrackForest, started from decoders in half precision, the
   others from these in 8 bits, as they ship now: on a validation split F1 differs by .001 (docs/experiments.md).
-- Every network sees each tile once, and again as the recipe has it, where that averages several views (symmetries,
-  test scales), with thresholds of its own.
+- Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
+  averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default.
 - covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports
   beside the one height for all.
 - bytes: the tensors of what learnt in float32, decoder included; an adapter's file holds the decoder in half of that.
