@@ -45,16 +45,20 @@ Read with care:
 - Bold is the best mean of a column; it need not differ from the second beyond chance.
 - Seconds are CPU-seconds of one thread, validation included, data reading excluded. Other load on the machine slows
   memory, so the same seconds may buy a few steps more or less.
-- All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set, but all of
-  them see magnetic tile at half its scale. Classical methods search their grid on the training images for the same
-  seconds. The adapters' decoder starts pretrained, on the kind of scenes that the recipe names (`train.start`).
+- Rows of fp32 are from a 2.5 GHz Xeon without bf16 instructions, rows of bf16 from an EPYC with them, where the same
+  seconds buy twice the steps: compare rows of one precision. Which of them were fitted again on the second machine was
+  a matter of time.
+- All networks have the same losses, crops, augmentation, learning rate and decode; none is tuned for a set; all of them
+  see magnetic tile at half its scale, as `domain.scale=auto` finds. Classical methods search their grid on the training
+  images for the same seconds. The adapters' decoder starts pretrained, on the kind of scenes that the recipe names
+  (`train.start`).
 - The grid of Otsu and watershed was set after looking at stained images that may be among the tested ones, which can
   only favour it. Felzenszwalb saw few of its settings in this time.
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too, for what the domain shows
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
-- Adapters of nuclei and of magnetic tile, and seed 0 of CrackForest, started from decoders in half precision, the
-  others from these in 8 bits, as they ship now: on a validation split F1 differs by .001 (docs/experiments.md).
+- fp32 adapters of nuclei started from decoders in half precision, the others from these in 8 bits, as they ship now: on
+  a validation split F1 differs by .001 (docs/experiments.md).
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
   averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default.
 - covering_ois: each image at that of twelve seed heights that suits it best, chosen by its truth, as BSDS500 reports
@@ -131,15 +135,25 @@ def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> s
     means = {(m, key): mean(value(one, key) for one in own) for m, own in by_method.items() for key in columns}
     best = {key: max(means[method, key] for method in by_method) for key in columns}
     lines = [
-        ["method", *columns, "steps", "CPU-s", "bytes", "seeds"],
-        ["---"] * (len(columns) + 5),
+        ["method", *columns, "precision", "steps", "CPU-s", "bytes", "seeds"],
+        ["---"] * (len(columns) + 6),
     ]
     for method, own in by_method.items():
         cells = [cell(own, key, bold=means[method, key] == best[key]) for key in columns]
         steps = f"{fmean(one['steps'] for one in own):.0f}"
         seconds = f"{fmean(one['fit_cpu_s'] for one in own):.0f}"
-        lines.append([name_of(method, own[0]), *cells, steps, seconds, size(own[0]["bytes"]), str(len(own))])
+        costs = [precision_of(own), steps, seconds, size(own[0]["bytes"]), str(len(own))]
+        lines.append([name_of(method, own[0]), *cells, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def precision_of(results: Sequence[dict[str, Any]]) -> str:
+    """Of the fits of a row; nothing where nothing was fitted. Results from before it was written down are fp32."""
+    found = {result.get("precision", "32-true") for result in results if result["steps"]}
+    if len(found) > 1:
+        one = results[0]
+        raise InputError(f"seeds of {one['method']} on {one['set']} had several precisions; run the odd ones again")
+    return {"32-true": "fp32", "bf16-mixed": "bf16"}[found.pop()] if found else ""
 
 
 def name_of(method: str, result: dict[str, Any]) -> str:

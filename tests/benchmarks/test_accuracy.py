@@ -148,7 +148,7 @@ def test_the_unet_gives_the_fields_at_the_size_of_the_image_and_decodes_any_size
 
 def test_the_table_shows_mean_spread_and_interval_and_marks_the_best() -> None:
     text = render([result_of("lora", 0, 0.5), result_of("lora", 1, 0.6), result_of("base", 0, 0.3, "none")])
-    assert "| LoRA | **.550** ± .071 [.400, .600] | 50 | 60 | 1.50 M | 2 |" in text
+    assert "| LoRA | **.550** ± .071 [.400, .600] | fp32 | 50 | 60 | 1.50 M | 2 |" in text
     assert "| base as it comes | .300 [.200, .400] |" in text
     assert "f1" not in text.partition("| method |")[2].partition("\n")[0]
 
@@ -171,3 +171,10 @@ def test_the_views_of_a_recipe_are_a_row_of_their_own(
     text = render([result])
     assert "| MONAI U-Net from scratch |" in text
     assert "| MONAI U-Net from scratch; symmetries 2, scales 1, 0.7 |" in text
+
+
+def test_a_row_says_its_precision_and_does_not_mix_two() -> None:
+    slow, fast = result_of("lora", 0, 0.5), {**result_of("lora", 1, 0.6), "precision": "bf16-mixed"}
+    assert "| fp32 | 50 |" in render([slow]) and "| bf16 | 50 |" in render([fast])
+    with pytest.raises(InputError, match="several precisions"):
+        render([slow, fast])
