@@ -174,6 +174,22 @@ def test_predict_and_evaluate_by_windows(run: Path, data: Path, tmp_path, capsys
     assert "window_px is 20; wanted a multiple of 16" in capsys.readouterr().err
 
 
+def test_predict_and_evaluate_by_several_sizes_of_a_tile(run: Path, data: Path, tmp_path, capsys) -> None:
+    words = ["--adapter", str(run / "adapter"), "--test-scales"]
+    out, file = tmp_path / "out", tmp_path / "numbers.json"
+    assert main(["predict", *words, "1,0.5", str(data / "images" / "0.png"), "--out", str(out)]) == 0
+    assert (out / "0.labels.tif").exists()
+    assert main(["evaluate", *words, "1,0.5", "--data", str(data), "--json", str(file)]) == 0
+    assert json.loads(file.read_text())["images"] >= 1
+    for wrong, message in (
+        ("1,half", "--test-scales is '1,half'; wanted numbers with commas between"),
+        ("9", "input test_scales is (9.0,); wanted 1 to 4 numbers from 0.25 to 4"),
+        ("1,1,1,1,1", "wanted 1 to 4 numbers"),
+    ):
+        assert main(["evaluate", *words, wrong, "--data", str(data)]) == 2
+        assert message in capsys.readouterr().err
+
+
 def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:
     (tmp_path / "broken.png").write_bytes(b"")
     arguments = [
