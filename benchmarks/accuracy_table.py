@@ -28,6 +28,7 @@ WORDS = {
     "minutes": "the same CPU-seconds, thresholds calibrated on the validation split",
 }
 VIEWED = "+views"  # behind a method's name: by the recipe's views of each tile
+PRECISIONS = {"": 0, "fp32": 1, "bf16": 2}  # in the order of their rows
 UNFITTED = {"base": ("none",), "classical": ("time",)}
 """Method without steps -> the budgets whose result it may be shown by elsewhere."""
 
@@ -127,37 +128,36 @@ def rows_of(results: Iterable[dict[str, Any]], budget: str) -> list[dict[str, An
 
 
 def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> str:
-    """Rows methods, columns metrics and costs; the best mean of each metric bold."""
-    order = [method + suffix for method in METHODS for suffix in ("", VIEWED)]
-    by_method = {method: [one for one in results if one["method"] == method] for method in order}
-    by_method = {method: sorted(own, key=lambda one: one["seed"]) for method, own in by_method.items() if own}
-    columns = [key for key in columns if any(value(own[0], key) is not None for own in by_method.values())]
-    means = {(m, key): mean(value(one, key) for one in own) for m, own in by_method.items() for key in columns}
-    best = {key: max(means[method, key] for method in by_method) for key in columns}
+    """Rows methods, columns metrics and costs; the best mean of each metric bold. Fits of two precisions are two rows:
+    the same seconds bought them other numbers of steps."""
+    order = {method + suffix: rank for rank, method in enumerate(METHODS) for suffix in ("", VIEWED)}
+    rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for one in sorted(results, key=lambda one: (order[one["method"]], PRECISIONS[precision_of(one)], one["seed"])):
+        rows.setdefault((one["method"], precision_of(one)), []).append(one)
+    columns = [key for key in columns if any(value(own[0], key) is not None for own in rows.values())]
+    means = {(row, key): mean(value(one, key) for one in own) for row, own in rows.items() for key in columns}
+    best = {key: max(means[row, key] for row in rows) for key in columns}
     lines = [
         ["method", *columns, "precision", "steps", "CPU-s", "bytes", "seeds"],
         ["---"] * (len(columns) + 6),
     ]
-    for method, own in by_method.items():
-        cells = [cell(own, key, bold=means[method, key] == best[key]) for key in columns]
+    for row, own in rows.items():
+        cells = [cell(own, key, bold=means[row, key] == best[key]) for key in columns]
         steps = f"{fmean(one['steps'] for one in own):.0f}"
         seconds = f"{fmean(one['fit_cpu_s'] for one in own):.0f}"
-        costs = [precision_of(own), steps, seconds, size(own[0]["bytes"]), str(len(own))]
-        lines.append([name_of(method, own[0]), *cells, *costs])
+        costs = [row[1], steps, seconds, size(own[0]["bytes"]), str(len(own))]
+        lines.append([name_of(own[0]), *cells, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def precision_of(results: Sequence[dict[str, Any]]) -> str:
-    """Of the fits of a row; nothing where nothing was fitted. Results from before it was written down are fp32."""
-    found = {result.get("precision", "32-true") for result in results if result["steps"]}
-    if len(found) > 1:
-        one = results[0]
-        raise InputError(f"seeds of {one['method']} on {one['set']} had several precisions; run the odd ones again")
-    return {"32-true": "fp32", "bf16-mixed": "bf16"}[found.pop()] if found else ""
+def precision_of(result: dict[str, Any]) -> str:
+    """Of a fit; nothing where nothing was fitted. Results from before it was written down are fp32."""
+    return {"32-true": "fp32", "bf16-mixed": "bf16"}[result.get("precision", "32-true")] if result["steps"] else ""
 
 
-def name_of(method: str, result: dict[str, Any]) -> str:
-    """For the first column: `decoder only; 2 symmetries, scales 1, 0.7`."""
+def name_of(result: dict[str, Any]) -> str:
+    """For the first column: `decoder only; symmetries 2, scales 1, 0.7`."""
+    method = result["method"]
     if not method.endswith(VIEWED):
         return NAMES[method]
     scales = ", ".join(f"{scale:g}" for scale in result["test_scales"])

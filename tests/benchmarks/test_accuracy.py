@@ -173,8 +173,10 @@ def test_the_views_of_a_recipe_are_a_row_of_their_own(
     assert "| MONAI U-Net from scratch; symmetries 2, scales 1, 0.7 |" in text
 
 
-def test_a_row_says_its_precision_and_does_not_mix_two() -> None:
+def test_fits_of_two_precisions_are_two_rows() -> None:
     slow, fast = result_of("lora", 0, 0.5), {**result_of("lora", 1, 0.6), "precision": "bf16-mixed"}
-    assert "| fp32 | 50 |" in render([slow]) and "| bf16 | 50 |" in render([fast])
-    with pytest.raises(InputError, match="several precisions"):
-        render([slow, fast])
+    text = render([fast, slow])
+    assert "| LoRA | .500 [.400, .600] | fp32 | 50 |" in text
+    assert "| LoRA | **.600** [.500, .700] | bf16 | 50 |" in text
+    base = {**result_of("base", 0, 0.3), "steps": 0}
+    assert "| base as it comes | .300 [.200, .400] |  | 0 |" in render([base, slow])
