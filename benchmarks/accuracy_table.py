@@ -133,7 +133,7 @@ def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> s
     order = {method + suffix: rank for rank, method in enumerate(METHODS) for suffix in ("", VIEWED)}
     rows: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for one in sorted(results, key=lambda one: (order[one["method"]], PRECISIONS[precision_of(one)], one["seed"])):
-        rows.setdefault((one["method"], precision_of(one)), []).append(one)
+        rows.setdefault((name_of(one), precision_of(one)), []).append(one)
     columns = [key for key in columns if any(value(own[0], key) is not None for own in rows.values())]
     means = {(row, key): mean(value(one, key) for one in own) for row, own in rows.items() for key in columns}
     best = {key: max(means[row, key] for row in rows) for key in columns}
@@ -146,7 +146,7 @@ def budget_table(results: Iterable[dict[str, Any]], columns: Sequence[str]) -> s
         steps = f"{fmean(one['steps'] for one in own):.0f}"
         seconds = f"{fmean(one['fit_cpu_s'] for one in own):.0f}"
         costs = [row[1], steps, seconds, size(own[0]["bytes"]), str(len(own))]
-        lines.append([name_of(own[0]), *cells, *costs])
+        lines.append([row[0], *cells, *costs])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
