@@ -3,6 +3,9 @@
 python benchmarks/accuracy.py --data DIR --budget minutes --method decoder_only --method classical --runs RUNS
 python benchmarks/figure.py --data DIR --runs RUNS --set dsb2018_he --image 9 --set dsb2018_fluo --image 3 \\
     --set magnetic_tile --image 0 --set nwpu_vhr10 --image 10 --set bsds500 --image 12 --out docs/overlays.png
+python benchmarks/figure.py --data DIR --runs RUNS --set magnetic_tile --image 0 --set magnetic_tile --image 2 \\
+    --set magnetic_tile --image 19 --set magnetic_tile --image 41 --set magnetic_tile --image 46 \\
+    --set magnetic_tile --image 58 --set crackforest --image 2 --out docs/defects.png
 """
 
 from __future__ import annotations
