@@ -53,9 +53,9 @@ def main() -> None:
     print("what parts cost, in the precision that fit takes here, decoder only")
     for name, networks in others().items():
         show(f"training step, {name}", *turn_by_turn(*(training_step(recipe, one) for one in networks)))
-        show(f"prediction of a 256 px tile, {name}", *turn_by_turn(*map(prediction, networks)))
+        show(f"prediction of four images, {name}", *turn_by_turn(*map(prediction, networks)))
     once, twice = (prediction(network(recipe), Views(symmetries)) for symmetries in (1, 2))
-    show("prediction of a 256 px tile, two views rather than one", *turn_by_turn(twice, once))
+    show("prediction of four images, two views rather than one", *turn_by_turn(twice, once))
     if best_precision() == BF16:
         one = network(recipe)
         full, half = (training_step(recipe, one, kind) for kind in ("fp32", "auto"))
@@ -87,11 +87,11 @@ def training_step(recipe: Recipe, segmenter: EntitySegmenter, precision: str = "
 
 
 def prediction(segmenter: EntitySegmenter, views: Views = ONE_VIEW) -> Callable[[], object]:
-    """Four tiles to entities; prediction is in fp32."""
-    scenes = domain_of(load_recipe("pathology", ["domain.sample_count=16"])).dataset("test")
-    tiles = [scenes[i].image[:256, :256] for i in range(4)]
+    """Four generated images to entities; prediction is in fp32."""
+    scenes = domain_of(load_recipe("pathology", ["domain.sample_count=16"])).dataset("all")
+    images = [scenes[i].image for i in range(4)]
     segmenter.eval()
-    return lambda: segmenter.entities(tiles, views)
+    return lambda: segmenter.entities(images, views)
 
 
 def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:
