@@ -11,13 +11,14 @@ from adapters.inference import measure
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
-from recipes.build import domain_of
+from recipes.build import contract_of, domain_of
 from recipes.check_data import check_data
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
-from recipes.load import loaded
+from recipes.load import BASE, loaded
 from recipes.progress import Progress
+from recipes.scale import at_scale
 from recipes.schema import Recipe
 from recipes.tables import counts_line, text_table, with_span
 
@@ -42,7 +43,10 @@ def evaluate(
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
         check_data(domain, parts.domain, (split,))
-        contract = network.contract.changed(**vars(asked))
+        contract = network.contract
+        if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
+            contract = contract_of(at_scale(parts, domain.dataset("train")))  # type: ignore[arg-type]
+        contract = contract.changed(**vars(asked))
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
             found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]

@@ -49,6 +49,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     set_up()
     domain = domain_of(recipe)
     wanted = calibrated_for(recipe, domain)
+    run = run_folder("fit", recipe.domain.name, out)
+    check_run(run, recipe, resume)
     L.seed_everything(recipe.train.seed, verbose=False)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
@@ -66,8 +68,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]
     data = data_of(recipe, domain, learnt, watched, pixel_size_m=contract.pixel_size_m)
 
-    run = run_folder("fit", recipe.domain.name, out)
-    checkpoint = open_run(run, asked, resume)  # not before: a mistake in the recipe or the data leaves no folder
+    checkpoint = open_run(run, asked)  # not before: a mistake in the recipe or the data leaves no folder
     before = measured("before", segmenter, test, domain, contract)
     shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
@@ -101,21 +102,25 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     return run
 
 
-def open_run(run: Path, recipe: Recipe, resume: bool) -> Path | None:
-    """Make RUN, or go on with it; returns the checkpoint to go on from. An existing run is never overwritten."""
-    described, checkpoint = run / "recipe.yaml", run / "checkpoints" / "last.ckpt"
-    text = resolved_yaml(recipe)
+def check_run(run: Path, recipe: Recipe, resume: bool) -> None:
+    """Raises InputError where RUN may not be begun, or gone on with: an existing run is never overwritten."""
+    described = run / "recipe.yaml"
     if described.exists():
         if not resume:
             raise InputError(f"{str(run)!r} holds a run already; go on with it by --resume, or name another --out")
-        if described.read_text(encoding="utf-8") != text:
+        if described.read_text(encoding="utf-8") != resolved_yaml(recipe):
             raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}")
+
+
+def open_run(run: Path, recipe: Recipe) -> Path | None:
+    """Make RUN, which `check_run` has passed, or go on with it; returns the checkpoint to go on from."""
+    described, checkpoint = run / "recipe.yaml", run / "checkpoints" / "last.ckpt"
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {str(run)!r}: {error.strerror}; name another --out") from error
     with atomic_path(described) as path:
-        path.write_text(text, encoding="utf-8")
+        path.write_text(resolved_yaml(recipe), encoding="utf-8")
     return checkpoint if checkpoint.exists() else None
 
 

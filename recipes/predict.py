@@ -49,7 +49,7 @@ def predict(
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
     look at all tiles, those too where the domain says that there can be no entity (empty glass).
-    simplify_px, square: of polygons, as in `Destination`.
+    asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`.
     """
     set_up()
     paths = list(images_of(inputs))

@@ -57,7 +57,7 @@ def test_any_size_is_brought_to_one_that_the_network_takes(tiny_segmenter, scale
 
 def test_a_decoder_without_fields_says_that_it_cannot_average(tiny_segmenter) -> None:
     segmenter = tiny_segmenter(decoder="query")[0].eval()
-    with pytest.raises(InputError, match=r"only decoder\.name=dense"):
+    with pytest.raises(InputError, match=r"symmetries is 4 and test_scales \[1\.0\]: only decoder\.name=dense"):
         segmenter.entities([np.zeros((32, 32, 3), np.uint8)], Views(4))
 
 

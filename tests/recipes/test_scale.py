@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from cli import main
 from domains.entities import EntityMap, EntitySample, Place
 from recipes.build import contract_of
 from recipes.compose import load_recipe
@@ -48,3 +53,20 @@ def test_a_number_stays_and_images_that_nobody_labelled_are_seen_as_they_are() -
     recipe = load_recipe("industrial", ["domain.scale=0.3"])
     assert at_scale(recipe, squares(500)) is recipe
     assert contract_of(AUTO).scale == 1.0
+
+
+def test_the_base_is_evaluated_at_the_scale_that_fit_would_choose(tmp_path: Path) -> None:
+    for number in range(6):
+        image, truth = np.full((280, 280, 3), 90 + number, np.uint8), np.zeros((280, 280), np.uint8)
+        image[:270, :270], truth[:270, :270] = 200, 1
+        for folder, array in (("images", image), ("labels", truth)):
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(tmp_path / "data" / folder / f"{number}.png")
+    base, data = ["evaluate", "--adapter", "base", "--recipe", "industrial"], str(tmp_path / "data")
+    found = []
+    for number, scale in enumerate(("auto", "0.25", "1")):
+        file = tmp_path / f"{number}.json"
+        words = [*base, "--data", data, "--split", "all", "--json", str(file), f"domain.scale={scale}"]
+        assert main([*words, "domain.card=ignore"]) == 0
+        found.append(json.loads(file.read_text())["metrics"])
+    assert found[0] == found[1] != found[2]
