@@ -62,12 +62,12 @@ def main(
 
 def run_all(chosen: Sequence[Job], data: Path, out: Path, runs: Path | None = None) -> int:
     """Run the jobs that have no result yet; returns how many failed."""
-    from benchmarks.accuracy_job import run_job
+    from benchmarks.accuracy_job import result_name, run_job
 
     out.mkdir(parents=True, exist_ok=True)
     failed = 0
     for number, job in enumerate(chosen, 1):
-        path = out / f"{job.name}.json"
+        path = out / f"{result_name(job)}.json"
         if path.exists():
             continue
         print(f"[{number}/{len(chosen)}] {job.name}", flush=True)

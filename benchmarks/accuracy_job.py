@@ -22,6 +22,7 @@ from adapters.data import EntityDataModule
 from adapters.folder import describe, plain_state, save_adapter
 from adapters.inference import InputContract, measure
 from adapters.methods import Method, adapter_state
+from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer
@@ -54,6 +55,12 @@ class Fitted:
     cpu_s: float = 0.0
     wall_s: float = 0.0
     val_loss: float | None = None
+
+
+def result_name(job: Job) -> str:
+    """Of a job's file: the same seconds buy other steps in another precision, so a fit in bf16 is a result apart."""
+    fitted = job.method not in ("base", "classical")
+    return f"{job.name}-bf16" if fitted and best_precision("auto", "cpu") == "bf16-mixed" else job.name
 
 
 def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[str, Any]:
@@ -193,8 +200,9 @@ def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, 
     start_cpu, start_wall = time.process_time(), time.monotonic()
     with tempfile.TemporaryDirectory() as run:
         precision = best_precision(options.precision, "cpu")
-        trainer = make_trainer(Path(run), options.steps, round_steps, precision, "cpu", options.clip)
         fitting = data(round_steps)
+        mining = [HardNegatives(fitting.own)] if recipe.domain.hard_negatives else []
+        trainer = make_trainer(Path(run), options.steps, round_steps, precision, "cpu", options.clip, mining)
         trainer.fit(module, fitting)
         best = keep_best(trainer, module, fitting)
     return Fitted(module.steps_done, time.process_time() - start_cpu, time.monotonic() - start_wall, best)

@@ -14,7 +14,7 @@ from domains.entities import EntitySample
 from domains.errors import InputError
 from domains.layouts import recognise
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
-from domains.splits import FRACTIONS, assign, find_groups, read_groups, unused_rows, with_groups
+from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 
 
 class SampleCache:
@@ -109,11 +109,11 @@ def open_folder(
 
 
 def grouped(root: Path, listing: Listing, groups: Path | None = None) -> Listing:
-    """The listing in the groups of `groups` or of the folder's `groups.csv`; as it is without a table."""
+    """The listing in the groups (and strata) of `groups` or of the folder's `groups.csv`; as it is without a table."""
     table = find_groups(root, groups)
     if table is None or not listing.records:
         return listing
-    records, unused = with_groups(listing.records, read_groups(table))
+    records, unused = with_groups(listing.records, read_groups(table), read_strata(table))
     return Listing(records, listing.faults + unused_rows(table, unused))
 
 

@@ -79,25 +79,10 @@ def read_groups(table: Path) -> dict[str, str]:
     Columns of files: file, image, image_id, id, name; where a `class` or `folder` column stands beside it, the key is
     `class/file`. Comma, semicolon or tab. Raises InputError.
     """
-    try:
-        text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names may be bytes that are no UTF-8
-    except OSError as error:
-        raise InputError(f"{str(table)!r}: wanted a table of groups, {error.strerror}; check domain.groups") from error
-    head = text.partition("\n")[0].strip()
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
-    columns = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    file = next((columns[name] for name in _FILE_COLUMNS if name in columns), None)
-    group = next((columns[name] for name in columns if name == "group" or name.endswith("_group")), None)
-    if file is None or group is None:
-        raise InputError(
-            f"{str(table)!r}: wanted a header with a column of files ({', '.join(_FILE_COLUMNS)}) "
-            f"and a column `group`, got {head[:80]!r}"
-        )
-    folder = next((columns[name] for name in _FOLDER_COLUMNS if name in columns), None)
+    reader, file, group, key_of = _table(table)
     groups: dict[str, str] = {}
     for row in reader:
-        name, value = (row[file] or "").strip(), (row[group] or "").strip()
-        key = f"{row[folder] or ''}/{name}" if folder else name
+        name, value, key = (row[file] or "").strip(), (row[group] or "").strip(), key_of(row)
         if not name or not value or groups.get(key, value) != value:
             came = f"the groups {groups[key]!r} and {value!r}" if name and value else f"{name!r}, {value!r}"
             raise InputError(f"{str(table)!r}: line {reader.line_num}: wanted a file and one group, got {came}")
@@ -107,15 +92,56 @@ def read_groups(table: Path) -> dict[str, str]:
     return groups
 
 
-def with_groups(records: Sequence[Record], groups: Mapping[str, str]) -> tuple[list[Record], list[str]]:
+def read_strata(table: Path) -> dict[str, str]:
+    """Stratum of each file from the same table, where it has such a column (`stratum`, `stain_stratum`, ...), else
+    nothing: the kinds of image that metrics are reported for apart. Keys as in `read_groups`."""
+    reader, _, _, key_of = _table(table)
+    column = _named(reader, lambda name: name == "stratum" or name.endswith("_stratum"))
+    return {} if column is None else {key_of(row): (row[column] or "").strip() for row in reader}
+
+
+def _table(table: Path) -> tuple[csv.DictReader, str, str, Callable[[Mapping[str, str]], str]]:
+    """(its rows, the column of files, that of groups, the key of a row)."""
+    try:
+        text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names may be bytes that are no UTF-8
+    except OSError as error:
+        raise InputError(f"{str(table)!r}: wanted a table of groups, {error.strerror}; check domain.groups") from error
+    head = text.partition("\n")[0].strip()
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
+    file = next((found for one in _FILE_COLUMNS if (found := _named(reader, one.__eq__))), None)
+    group = _named(reader, lambda name: name == "group" or name.endswith("_group"))
+    if file is None or group is None:
+        raise InputError(
+            f"{str(table)!r}: wanted a header with a column of files ({', '.join(_FILE_COLUMNS)}) "
+            f"and a column `group`, got {head[:80]!r}"
+        )
+    folder = next((found for one in _FOLDER_COLUMNS if (found := _named(reader, one.__eq__))), None)
+
+    def key_of(row: Mapping[str, str]) -> str:
+        name = (row[file] or "").strip()
+        return f"{row[folder] or ''}/{name}" if folder else name
+
+    return reader, file, group, key_of
+
+
+def _named(reader: csv.DictReader, wanted: Callable[[str], bool]) -> str | None:
+    """The first column whose name, in small letters, is wanted."""
+    return next((name for name in reader.fieldnames or () if wanted((name or "").strip().lower())), None)
+
+
+def with_groups(
+    records: Sequence[Record], groups: Mapping[str, str], strata: Mapping[str, str] | None = None
+) -> tuple[list[Record], list[str]]:
     """(records in the groups of the table, keys of the table that name no record).
 
+    strata: of the same keys; a record keeps its own where they say nothing.
     A key names a record by its name, with or without suffix, or by its file name alone where that is unique.
     Raises InputError where the table leaves records out: an image of unknown group could leak.
     """
     spellings = (printable, _composed)  # as it is, then with accents composed: the table may come from a Mac
     indices = [_by_name(records, spelling) for spelling in spellings]
     found: dict[str, str] = {}
+    kinds: dict[str, str] = {}
     unused = []
     for key, group in groups.items():
         name = PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key
@@ -130,13 +156,14 @@ def with_groups(records: Sequence[Record], groups: Mapping[str, str]) -> tuple[l
                     f"{str(one.image)!r}: wanted one group, the table gives {found[one.name]!r} and {group!r}; "
                     "keep one of the two rows"
                 )
+            kinds[one.name] = (strata or {}).get(key) or one.stratum
     missing = [record.name for record in records if record.name not in found]
     if missing:
         raise InputError(
             f"{str(records[0].image.parent)!r}: {len(missing)} of {len(records)} images have no group in the table "
             f"(first: {missing[0]!r}); give each image a row, or use no table"
         )
-    return [replace(record, group=found[record.name]) for record in records], unused
+    return [replace(record, group=found[record.name], stratum=kinds[record.name]) for record in records], unused
 
 
 def unused_rows(table: Path, unused: Sequence[str]) -> list[Fault]:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from benchmarks import figure
 from benchmarks.accuracy import run_all
-from benchmarks.accuracy_job import recipe_of
+from benchmarks.accuracy_job import recipe_of, result_name
 from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
 from benchmarks.accuracy_table import render, write_table
 from benchmarks.unet import UNetSegmenter
@@ -68,7 +68,7 @@ def test_a_job_leaves_one_file_and_is_not_done_twice(
     chosen = [Job("dsb2018_he", method, "time", 0, seconds=0.1, steps=1) for method in ("unet", "classical")]
     assert run_all(chosen, data, out) == 0
     files = sorted(out.glob("*"))
-    assert [file.name for file in files] == ["dsb2018_he-classical-time-0.json", "dsb2018_he-unet-time-0.json"]
+    assert {file.name for file in files} == {f"{result_name(job)}.json" for job in chosen}
     classical, unet = (json.loads(file.read_text()) for file in files)
     assert unet["steps"] >= 1 and unet["bytes"] > 1e6 and unet["val_loss"] > 0
     assert classical["metrics"]["f1"] > 0.9
@@ -105,6 +105,16 @@ def test_fits_on_few_images_have_a_file_and_a_table_of_their_own(tmp_path: Path)
     whole, five = text.split("From 5 training images")
     assert "43 training images" in whole and "**.500**" in whole and ".350" not in whole
     assert "**.350**" in five and "base as it comes" in five and ".500" not in five
+
+
+def test_fits_of_two_precisions_are_two_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs_ = [Job("dsb2018_he", method, "minutes", 1, 600, 30) for method in ("lora", "classical")]
+    names = []
+    for precision in ("32-true", "bf16-mixed"):
+        monkeypatch.setattr("benchmarks.accuracy_job.best_precision", lambda *_, precision=precision: precision)
+        names.append([result_name(job) for job in jobs_])
+    lora, classical = "dsb2018_he-lora-minutes-1", "dsb2018_he-classical-minutes-1"
+    assert names == [[lora, classical], [f"{lora}-bf16", classical]]
 
 
 def test_a_job_that_fails_is_counted_and_leaves_no_file(tmp_path: Path) -> None:

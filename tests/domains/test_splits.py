@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from domains.dataset import grouped
 from domains.errors import InputError
 from domains.layouts import recognise
 from domains.layouts.layout import SPLITS, Listing, Record
-from domains.splits import FRACTIONS, assign, find_groups, read_groups, split_of, with_groups
+from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, split_of, with_groups
 
 
 def records(groups, splits=None) -> list[Record]:
@@ -109,6 +110,16 @@ def test_tables_of_groups_are_read_by_their_header(tmp_path, text):
     (tmp_path / "t.csv").write_text(text, encoding="utf-8")
     groups = read_groups(tmp_path / "t.csv")
     assert [Path(name).stem for name in groups] == ["a", "b"] and list(groups.values()) == ["x", "y"]
+
+
+def test_a_table_may_say_the_kind_of_each_image(tmp_path):
+    (tmp_path / "t.csv").write_text("image_id,Stain_Stratum,source_group\nr0,pink,g1\nr1.png,,g2\n")
+    assert read_strata(tmp_path / "t.csv") == {"r0": "pink", "r1.png": ""}
+    own = [replace(record, stratum="own") for record in records(["a", "b"])]
+    found = grouped(tmp_path, Listing(own, []), tmp_path / "t.csv").records
+    assert [(record.group, record.stratum) for record in found] == [("g1", "pink"), ("g2", "own")]
+    (tmp_path / "t.csv").write_text("image_id,source_group\nr0,g1\n")
+    assert read_strata(tmp_path / "t.csv") == {}
 
 
 @pytest.mark.parametrize(("text", "message"), [

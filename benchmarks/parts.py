@@ -1,0 +1,267 @@
+"""What the parts that a domain brings are worth: each fitted with and without, the rest being equal.
+
+    python benchmarks/parts.py --data DIR [--part stain] [--shard 0/2]     every job that has no result yet
+    python benchmarks/parts.py --table                                     results -> benchmarks/parts.md
+
+Test splits are not looked at. The images of training and validation are cut into three folds by group; of seed s, fold
+s is measured and the other two are fitted, for the same CPU-seconds, in one thread. Thresholds are calibrated on images
+that were fitted. So the spread holds what the data matter, and arms are compared fold by fold.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Annotated, Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch
+sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolve().parents[1])]
+
+import lightning as L  # noqa: E402
+import torch  # noqa: E402
+import typer  # noqa: E402
+
+from adapters.calibration import calibrate  # noqa: E402
+from adapters.inference import measure  # noqa: E402
+from adapters.module import best_precision  # noqa: E402
+from benchmarks.accuracy_job import ENOUGH_STEPS, WARMUP_STEPS, costs, entities_by_stratum, fit, name_digest  # noqa: E402
+from benchmarks.accuracy_plan import SETS  # noqa: E402
+from benchmarks.parts_plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs  # noqa: E402
+from domains.augment import compose  # noqa: E402
+from domains.domain import DataDomain, first_images, name_hash  # noqa: E402
+from domains.layouts.layout import Record, Split  # noqa: E402
+from domains.metrics import MetricSet  # noqa: E402
+from recipes import set_up  # noqa: E402
+from recipes.build import backbone_of, contract_of, domain_of, method_of, segmenter_of  # noqa: E402
+from recipes.compose import load_recipe  # noqa: E402
+from recipes.fit import calibrated_for, pixel_size, plain, write_json  # noqa: E402
+from recipes.scale import at_scale  # noqa: E402
+
+HERE = Path(__file__).resolve().parent
+CALIBRATED_ON = 24
+"""Tiles of the fitted images."""
+
+
+@dataclass(frozen=True)
+class Resplit(DataDomain):
+    """A domain whose splits are given, and some of whose augmentations are left out."""
+
+    given: Mapping[Split, Sequence[Record]] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+
+    @property
+    def splits(self) -> dict[Split, list[Record]]:  # type: ignore[override]
+        return {split: list(records) for split, records in self.given.items()}
+
+    def augmentation(self) -> Any:
+        parts: Any = super().augmentation().transforms
+        return compose(*(one for one in parts if named(one) not in self.without))
+
+
+def named(transform: Any) -> str:
+    """Of the class that changes pixels: `Photometric` wraps it."""
+    return type(getattr(transform, "change", transform)).__name__
+
+
+def thirds(records: Sequence[Record]) -> dict[str, int]:
+    """Group -> fold, 0 to 2: in turn, class after class, in the order of the names' hashes."""
+    strata: dict[str, set[str]] = {}
+    first = {record.group: record.stratum for record in reversed(records)}
+    for group, stratum in first.items():
+        strata.setdefault(stratum, set()).add(group)
+    order = [group for stratum in sorted(strata) for group in sorted(strata[stratum], key=name_hash)]
+    return {group: turn % len(SEEDS) for turn, group in enumerate(order)}
+
+
+def resplit(domain: DataDomain, job: PartJob, styles: Mapping[str, str]) -> Resplit:
+    """Training and validation images as what is fitted ("train") and what is measured ("val").
+
+    Where the size of the training set is limited, that is of images with entities; those without all stay.
+    """
+    part = PARTS[job.part]
+    records = [*domain.splits["train"], *domain.splits["val"]]
+    held_out: Callable[[Record], bool]
+    if part.held_out is None:
+        fold = thirds(records)
+        held_out = lambda record: fold[record.group] == job.seed  # noqa: E731
+    else:
+        records = [record for record in records if styles[record.name] != "brightfield"]
+        held_out = lambda record: styles[record.name] == part.held_out  # noqa: E731
+    given: dict[Split, list[Record]] = {
+        "train": [record for record in records if not held_out(record)],
+        "val": [record for record in records if held_out(record)],
+        "test": [],
+    }
+    if job.images is not None:
+        empty = {record.name for record in given["train"] if not domain.folder.layout.read(record).truth.count}
+        labelled = first_images([record for record in given["train"] if record.name not in empty], job.images)
+        given["train"] = labelled + [record for record in given["train"] if record.name in empty]
+    own = {one.name: getattr(domain, one.name) for one in fields(DataDomain)}
+    return Resplit(**own, given=given, without=part.arms[job.arm].without)
+
+
+def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
+    """Fit, calibrate, measure; the result, also written to `path`."""
+    part = PARTS[job.part]
+    set_up()
+    torch.set_num_threads(1)
+    index = data / "index" / f"{part.set}.csv"
+    overrides = [
+        f"domain.data={data / part.set}",
+        "method.name=decoder_only",
+        "domain.symmetries=1",
+        f"train.seed={job.seed}",
+        f"train.warmup_steps={WARMUP_STEPS}",
+        f"train.steps={ENOUGH_STEPS}",
+        f"train.seconds={SECONDS}",
+        *([f"domain.groups={index}"] if index.is_file() else []),
+        *part.arms[job.arm].overrides,
+    ]
+    recipe = load_recipe(SETS[part.set].recipe, overrides)
+    L.seed_everything(job.seed, verbose=False)
+    whole = domain_of(recipe)
+    assert isinstance(whole, DataDomain)
+    domain = resplit(whole, job, styles_of(index) if part.held_out else {})
+    train, held_out = domain.dataset("train"), domain.dataset("val")
+    recipe = at_scale(recipe, train)
+    segmenter = segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
+    fitted = fit(recipe, segmenter, domain, train, train, long=False)
+    contract = contract_of(recipe, pixel_size(train))
+    chosen = calibrate(segmenter, train, domain.metrics, calibrated_for(recipe, domain), contract, CALIBRATED_ON)
+    found = measure(segmenter, held_out, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
+    result = plain(
+        {
+            "part": job.part,
+            "arm": job.arm,
+            "seed": job.seed,
+            "images_limit": job.images,
+            "seconds_limit": SECONDS,
+            **costs(fitted),
+            "metrics": found.compute(),
+            "by_stratum": found.by_stratum(),
+            "calibration": str(chosen),
+            "train_images": len(train),
+            "images": len(held_out),
+            "entities": sum(entities_by_stratum(held_out).values()),
+            "split": name_digest(record.name for record in held_out.records),
+            "precision": best_precision(recipe.train.precision, "cpu"),
+        }
+    )
+    write_json(path, result)
+    return result
+
+
+def styles_of(index: Path) -> dict[str, str]:
+    """Style of each image."""
+    with index.open(newline="", encoding="utf-8") as file:
+        return {row["image_id"]: row["stain_stratum"] for row in csv.DictReader(file)}
+
+
+def render(results: Sequence[Mapping[str, Any]]) -> str:
+    """Markdown: a table per part and size of the training set, a row per arm, differences fold by fold."""
+    texts = [HEAD]
+    for name, part in PARTS.items():
+        for images in part.images:
+            rows = {arm: own_results(results, name, arm, images) for arm in part.arms}
+            if not all(rows.values()):
+                continue
+            texts.append(part_table(name, part, images, rows))
+    return "\n".join(texts)
+
+
+def own_results(
+    results: Sequence[Mapping[str, Any]], part: str, arm: str, images: int | None
+) -> dict[int, Mapping[str, Any]]:
+    """Seed -> result; of another part where that made the same fit."""
+    found = {}
+    for seed in SEEDS:
+        key = PartJob(part, arm, seed, images).key
+        for one in results:
+            if PartJob(one["part"], one["arm"], one["seed"], one["images_limit"]).key == key:
+                found[seed] = one
+    return found
+
+
+def part_table(name: str, part: Part, images: int | None, rows: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
+    plain_arm = next(iter(part.arms))
+    seen = list(rows[plain_arm].values())
+    fitted = f"{min(one['train_images'] for one in seen)} to {max(one['train_images'] for one in seen)} images"
+    held_out = f"its {part.held_out} images" if part.held_out else "a third of the groups"
+    lines = [["arm", *part.columns, "steps", "seeds"], ["---"] * (len(part.columns) + 3)]
+    for arm, own in rows.items():
+        cells = [cell(own, rows[plain_arm], key, arm == plain_arm) for key in part.columns]
+        lines.append([arm, *cells, f"{fmean(one['steps'] for one in own.values()):.0f}", str(len(own))])
+    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return f"## {name.replace('_', ' ')}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
+
+
+def cell(own: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
+    """`.512 ± .040 (+.012 ± .008)`: mean and spread, and those of the difference from the plain arm, seed by seed."""
+    values = {seed: one["metrics"].get(key) for seed, one in own.items()}
+    known = [value for value in values.values() if value is not None]
+    if not known:
+        return "-"
+    text = spread(known)
+    if is_plain:
+        return text
+    both = [
+        seed for seed in values if seed in plainly and None not in (values[seed], plainly[seed]["metrics"].get(key))
+    ]
+    return f"{text} ({spread([values[seed] - plainly[seed]['metrics'][key] for seed in both], '+')})" if both else text
+
+
+def spread(values: Sequence[float], sign: str = "") -> str:
+    text = f"{fmean(values):{sign}.3f}".replace("0.", ".")
+    return f"{text} ± {stdev(values):.3f}".replace("0.", ".") if len(values) > 1 else text
+
+
+HEAD = f"""# What the parts of a domain are worth
+
+Written by `python benchmarks/parts.py --table` from the files of `benchmarks/parts/`.
+
+Test splits are not looked at: of seed s, the s-th third of the groups of training and validation is measured, and the
+other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread,
+decoder only, one view of each tile; thresholds calibrated on the images that were fitted. Mean ± standard deviation
+over the folds; in brackets the difference from the first row, fold by fold. A difference smaller than its spread is
+none. More is better, but for {", ".join(LESS)}.
+"""
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="folder of the data sets and their index/")] = None,
+    part: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(PARTS)}; all by default")] = None,
+    out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "parts",
+    shard: Annotated[str, typer.Option(help="i/n: every n-th job, from the i-th")] = "0/1",
+    table: Annotated[bool, typer.Option("--table", help="write the table of the results, and run nothing")] = False,
+) -> None:
+    """Fit and measure every arm; one JSON file each."""
+    if table:
+        results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(out.glob("*.json"))]
+        (out.parent / "parts.md").write_text(render(results), encoding="utf-8")
+        return
+    for name in part or ():
+        if name not in PARTS:
+            raise typer.BadParameter(f"{name!r}; known: {', '.join(PARTS)}", param_hint="--part")
+    if data is None or not data.is_dir():
+        raise typer.BadParameter(f"wanted the folder that holds the data sets, got {data}", param_hint="--data")
+    out.mkdir(parents=True, exist_ok=True)
+    first, count = map(int, shard.split("/"))
+    chosen = list(part_jobs({name: PARTS[name] for name in part or PARTS}))[first::count]
+    for number, job in enumerate(chosen, 1):
+        path = out / f"{job.name}.json"
+        if path.exists():
+            continue
+        print(f"[{number}/{len(chosen)}] {job.name}", flush=True)
+        result = run_part(job, data, path)
+        shown = ", ".join(f"{key} {result['metrics'].get(key)}" for key in PARTS[job.part].columns)
+        print(f"    {result['steps']} steps; {shown}; {result['calibration']}", flush=True)
+
+
+if __name__ == "__main__":
+    typer.run(main)

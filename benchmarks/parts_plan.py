@@ -1,0 +1,124 @@
+"""Which parts of a domain are measured against its plain version, and on what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+SECONDS = 120.0
+"""CPU-seconds of every fit."""
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to fit: overrides of the set's recipe, and augmentations left out, by the name of their class."""
+
+    overrides: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Part:
+    """An experiment: arms on one set, the first of them plain."""
+
+    set: str
+    """Key of `benchmarks.accuracy_plan.SETS`."""
+    arms: Mapping[str, Arm]
+    columns: tuple[str, ...]
+    """Metrics of the table, more is better unless in `LESS`."""
+    images: tuple[int | None, ...] = (None,)
+    """Sizes of the training set; None for all."""
+    held_out: str | None = None
+    """A style (`stain_stratum` of the set's index) that is tested on and not fitted to; None: a third of the groups."""
+
+
+LESS = ("false_alarms",)
+STAINS = ("StainJitter", "Counterstain")
+NUCLEI = ("f1", "aji", "pq")
+CRACKS = ("f1_2px", "iou", "cldice", "line_recall_2px")
+DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
+ABOVE = ("f1", "pq", "ap50", "ar100")
+WHITE_FROM_PURPLE = "white_bg"
+DIFFERENCES = "(green-red)/(green+red),(blue-red)/(blue+red)"
+
+PARTS: dict[str, Part] = {
+    "stain": Part(
+        "dsb2018_he",
+        {
+            "none": Arm(without=STAINS),
+            "jitter": Arm(),
+            "styles": Arm(("domain.stain_augmentation=styles",)),
+            "both": Arm(("domain.stain_augmentation=both",)),
+            "no augmentation, reinhard": Arm(("domain.stain=reinhard",), STAINS),
+        },
+        NUCLEI,
+        held_out=WHITE_FROM_PURPLE,
+    ),
+    "native_resolution": Part(
+        "crackforest", {"half the size": Arm(("domain.scale=0.5",)), "native": Arm(("domain.scale=1",))}, CRACKS
+    ),
+    "defect_aware_sampling": Part(
+        "magnetic_tile",
+        {"crops anywhere": Arm(("domain.balance=null",)), "7 of 10 hold a defect": Arm()},
+        DEFECTS,
+    ),
+    "pasting": Part(
+        "magnetic_tile", {"none": Arm(), "half": Arm(("domain.paste_share=0.5",))}, DEFECTS, images=(5, 10, 20)
+    ),
+    "bands": Part(
+        "nwpu_vhr10",
+        {
+            "RGB": Arm(),
+            "red alone": Arm(("domain.bands=[red]",)),
+            "RGB and two differences": Arm((f"domain.bands=[red,green,blue,{DIFFERENCES}]",)),
+        },
+        ABOVE,
+    ),
+    "hard_negatives": Part("magnetic_tile", {"none": Arm(), "half": Arm(("domain.hard_negatives=0.5",))}, DEFECTS),
+    "topology": Part(
+        "crackforest",
+        {
+            "none": Arm(("domain.scale=1",)),
+            "soft clDice": Arm(("domain.scale=1", "losses.topology={}")),
+        },
+        CRACKS,
+    ),
+    "air": Part(
+        "nwpu_vhr10",
+        {"neither": Arm(without=("Season", "Shade")), "season and shadows": Arm()},
+        ABOVE,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class PartJob:
+    part: str
+    arm: str
+    seed: int
+    images: int | None
+
+    @property
+    def key(self) -> tuple[str, Arm, str | None, int, int | None]:
+        """Jobs of one key are the same fit, and measured once."""
+        part = PARTS[self.part]
+        return part.set, part.arms[self.arm], part.held_out, self.seed, self.images
+
+    @property
+    def name(self) -> str:
+        few = "" if self.images is None else f"-{self.images}img"
+        return f"{self.part}-{self.arm.replace(' ', '_').replace(',', '')}-{self.seed}{few}"
+
+
+def part_jobs(parts: Mapping[str, Part]) -> Iterator[PartJob]:
+    """All of a part before the next one; of jobs that are the same fit the first alone."""
+    seen = set()
+    for name, part in parts.items():
+        for images in part.images:
+            for seed in SEEDS:
+                for arm in part.arms:
+                    job = PartJob(name, arm, seed, images)
+                    if job.key not in seen:
+                        seen.add(job.key)
+                        yield job

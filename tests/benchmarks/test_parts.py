@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.parts import Resplit, named, render, resplit, spread, thirds
+from benchmarks.parts_plan import PARTS, SEEDS, PartJob, part_jobs
+from domains.layouts.layout import Record
+from domains.pathology.domain import DOMAIN
+
+
+def result_of(part: str, arm: str, seed: int, f1: float, images: int | None = None) -> dict[str, Any]:
+    metrics = {"f1": f1, "aji": 0.5, "pq": None}
+    words = {"part": part, "arm": arm, "seed": seed, "images_limit": images}
+    return {**words, "metrics": metrics, "steps": 200, "train_images": 9}
+
+
+def test_a_third_of_the_groups_of_every_class_is_held_out(tmp_path) -> None:
+    records = [
+        Record(f"{kind}{group}{i}", tmp_path, None, f"{kind}{group}", stratum=kind)
+        for kind in ("crack", "free")
+        for group in range(6)
+        for i in range(2)
+    ]
+    fold = thirds(records)
+    for kind in ("crack", "free"):
+        assert sorted(fold[f"{kind}{group}"] for group in range(6)) == [0, 0, 1, 1, 2, 2]
+
+
+def test_what_is_fitted_and_what_is_measured_share_no_group_and_no_test_image() -> None:
+    domain = DOMAIN(sample_count=24)
+    tested = {record.name for record in domain.splits["test"]}
+    measured = set()
+    for seed in SEEDS:
+        job = PartJob("pasting", "none", seed, None)
+        given = resplit(domain, job, {}).given
+        groups = [{record.group for record in given[split]} for split in ("train", "val")]
+        assert not groups[0] & groups[1]
+        names = {record.name for split in ("train", "val") for record in given[split]}
+        assert not names & tested
+        measured |= {record.name for record in given["val"]}
+    assert measured == {record.name for split in ("train", "val") for record in domain.splits[split]}
+
+
+def test_a_style_is_held_out_and_an_arm_leaves_its_augmentation_out() -> None:
+    domain = DOMAIN(sample_count=24)
+    records = [*domain.splits["train"], *domain.splits["val"]]
+    styles = {record.name: ("white_bg", "purple_bg", "brightfield")[i % 3] for i, record in enumerate(records)}
+    held = resplit(domain, PartJob("stain", "none", 0, None), styles)
+    assert {styles[record.name] for record in held.given["val"]} == {"white_bg"}
+    assert {styles[record.name] for record in held.given["train"]} == {"purple_bg"}
+    left_out = {named(one) for one in domain.augmentation().transforms} - {
+        named(one) for one in held.augmentation().transforms
+    }
+    assert left_out == {"StainJitter", "Counterstain"}
+    assert isinstance(held, Resplit)
+
+
+def test_the_same_fit_is_made_once_and_every_arm_has_one() -> None:
+    jobs = list(part_jobs(PARTS))
+    assert len({job.key for job in jobs}) == len(jobs) == len({job.name for job in jobs})
+    keys = {job.key for job in jobs}
+    for name, part in PARTS.items():
+        for arm in part.arms:
+            assert all(PartJob(name, arm, seed, images).key in keys for seed in SEEDS for images in part.images)
+
+
+def test_differences_are_taken_fold_by_fold() -> None:
+    results = [result_of("stain", arm, seed, 0.5 + 0.1 * seed) for arm in PARTS["stain"].arms for seed in SEEDS]
+    for one in results:
+        if one["arm"] == "jitter":
+            one["metrics"]["f1"] += 0.05
+    text = render(results)
+    assert "## stain" in text and "## bands" not in text
+    jitter = next(line for line in text.splitlines() if line.startswith("| jitter"))
+    assert ".650 ± .100 (+.050 ± .000)" in jitter and "| - |" in jitter
+    assert spread([-0.25], "+") == "-.250"
