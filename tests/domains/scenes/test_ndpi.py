@@ -1,6 +1,6 @@
 """A file in the layout of Hamamatsu's NDPI, written by hand: no library writes it, and no real one may be passed on.
 
-Classic TIFF whose IFD offsets are 64 bits wide, the high halves of its tags behind each IFD; every level one JPEG strip,
+Classic TIFF whose IFD offsets have 64 bits, the high halves of its tags behind each IFD; every level one JPEG strip,
 whose restart markers are listed (McuStarts), so that pieces of it can be decoded; magnification -1 for the macro image.
 """
 
