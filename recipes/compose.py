@@ -14,7 +14,8 @@ from typing import Any
 import yaml
 
 from domains.errors import InputError, suggest
-from recipes.schema import PretrainRecipe, Recipe, check_recipe
+from recipes.pretrain_schema import PretrainRecipe
+from recipes.schema import Recipe, check_recipe
 
 SHIPPED = Path(__file__).parent
 MAX_BYTES = 64 * 1024

@@ -9,7 +9,8 @@ from typing import Any
 
 from domains.errors import InputError
 from recipes.compose import list_recipes, load_any
-from recipes.schema import BUILT_IN_DOMAINS, DOMAINS_GROUP, PretrainRecipe
+from recipes.pretrain_schema import PretrainRecipe
+from recipes.schema import BUILT_IN_DOMAINS, DOMAINS_GROUP
 
 
 def recipes_text() -> str:

@@ -33,7 +33,7 @@ from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
 from recipes.compose import resolved_yaml
-from recipes.schema import GENERAL, PretrainRecipe
+from recipes.pretrain_schema import GENERAL, PretrainRecipe
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 

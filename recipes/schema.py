@@ -1,16 +1,13 @@
-"""What a recipe may say: its sections, their options, defaults and ranges, and the JSON Schema for editors.
+"""What a recipe may say: its sections, their options, defaults and ranges.
 
 Light on purpose: neither torch nor transformers is imported here, so a wrong recipe is refused at once.
-`python -m recipes.schema` writes the JSON Schema files beside the recipes.
 """
 
 from __future__ import annotations
 
-import json
 import os.path
 from collections.abc import Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, Strict, ValidationError, WithJsonSchema, field_validator, model_validator
@@ -36,9 +33,6 @@ from recipes.options import (
 )
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
-GENERAL = "general"
-"""The decoder that is pretrained on all families of scenes."""
-SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects", "landscapes")
 EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 
@@ -254,102 +248,6 @@ class Recipe(Options):
         return self
 
 
-class ScenesSection(Options):
-    """The generated scenes that a base is pretrained on."""
-
-    families: Annotated[dict[str, NotNegative], Field(min_length=1)]
-    """Weight of each family of scenes, for the general decoder."""
-    kinds: dict[Annotated[str, Field(pattern=r"^[a-z_]+$")], dict[str, NotNegative]] = {}
-    """Further decoders, each of one kind of scene: the kind's name, and the weights of its families. They learn beside
-    the general one; a step shows each of them `train.batch_size` crops. A kind that is null is left out."""
-    size_px: Annotated[int, Field(ge=32, le=4096)] = 160
-    """Side of a scene."""
-    crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
-    """Side of the training crops."""
-    count: Count = 9000
-    """Scenes to train on."""
-    val_count: Count = 256
-    """Scenes to validate on, of other seeds."""
-    recolour: Share = 0.5
-    """Share of the training crops whose colours are turned: shape and contrast remain."""
-
-    @field_validator("families")
-    @classmethod
-    def _known(cls, families: dict[str, float]) -> dict[str, float]:
-        for family in families:
-            if family not in SCENE_FAMILIES:
-                raise ValueError(f"no family is called {family!r}; {suggest(family, SCENE_FAMILIES)}")
-        if not any(families.values()):
-            raise ValueError("every family has weight 0; wanted one above 0")
-        return families
-
-    @field_validator("kinds", mode="before")
-    @classmethod
-    def _left_in(cls, kinds: Any) -> Any:
-        given = isinstance(kinds, Mapping)
-        return {kind: families for kind, families in kinds.items() if families is not None} if given else kinds
-
-    @field_validator("kinds")
-    @classmethod
-    def _known_kinds(cls, kinds: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        if GENERAL in kinds:
-            raise ValueError(f"{GENERAL!r} is the name of the decoder of all families; wanted another name")
-        for families in kinds.values():
-            cls._known(families)
-        return kinds
-
-
-class VitSection(Options):
-    """The architecture of the base: a ViT in DINOv2's form."""
-
-    width: Annotated[int, Field(ge=16, le=2048)] = 192
-    """Channels of a token; a multiple of `heads`."""
-    layers: Annotated[int, Field(ge=1, le=48)] = 6
-    """Blocks."""
-    heads: Annotated[int, Field(ge=1, le=64)] = 3
-    """Attention heads."""
-    start: str | None = None
-    """A base to go on from, `entity-small` or a folder, of this very architecture; null: from nothing."""
-    learns: bool = True
-    """False: the base that it goes on from stays as it is, and the decoder alone learns."""
-    patch_px: Annotated[int, Field(ge=2, le=64)] = 8
-    """Side of the patch behind a token."""
-    taps: Taps = (2, 4, 6)
-    """After which blocks the decoder reads, counted from 1."""
-
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width is {self.width}; wanted a multiple of heads, which is {self.heads}")
-        if self.start is None and not self.learns:
-            raise ValueError("learns is false, but there is no base to go on from; name one by start")
-        if max(self.taps) > self.layers:
-            raise ValueError(f"taps end at {max(self.taps)}; wanted at most layers, which is {self.layers}")
-        return self
-
-
-class PretrainRecipe(Options):
-    """Everything that decides how a base is trained from nothing."""
-
-    scenes: ScenesSection
-    vit: VitSection = VitSection()
-    decoder: Decoder = Dense()
-    losses: Losses = Losses()
-    train: TrainSection = TrainSection()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, sections: Any) -> Any:
-        return fill_losses(fill_names(sections, {"decoder": "dense"}))
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        check_terms(self.decoder, self.losses)
-        if self.train.start is not None and self.vit.start is None:
-            raise ValueError("train.start names a decoder of the base to go on from; name that base by vit.start")
-        return self
-
-
 def fill_names(sections: Any, names: Mapping[str, str]) -> Any:
     """The sections, with a `name` where a mapping lacks it: `method: {rank: 4}` means LoRA."""
     if not isinstance(sections, Mapping):
@@ -392,38 +290,3 @@ def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any]) -> AnyRecip
         return kind.model_validate(dict(sections))
     except ValidationError as error:
         raise InputError(explain(error, kind.model_json_schema())) from error
-
-
-# JSON Schema for editors
-
-
-SCHEMAS: dict[str, type[Options]] = {"recipe.schema.json": Recipe, "pretrain.schema.json": PretrainRecipe}
-
-
-def editor_schema(kind: type[Options]) -> dict[str, Any]:
-    """JSON Schema (draft 2020-12) of a recipe as it is written: nothing is required, since a parent may say it."""
-    schema = kind.model_json_schema()
-    schema["properties"] = {
-        "extends": {"type": "string", "description": "A shipped recipe, or a .yaml in this folder or below it."},
-        **schema["properties"],
-    }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_optional(schema)}
-
-
-def _optional(node: Any) -> Any:
-    if isinstance(node, list):
-        return [_optional(item) for item in node]
-    if not isinstance(node, dict):
-        return node
-    rename = {"oneOf": "anyOf"}  # without a name, a section may fit several parts
-    dropped = {"required", "discriminator", "wanted", "title"}
-    return {rename.get(key, key): _optional(value) for key, value in node.items() if key not in dropped}
-
-
-def write_schemas(folder: Path) -> None:
-    for file, kind in SCHEMAS.items():
-        (folder / file).write_text(json.dumps(editor_schema(kind), indent=2) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_schemas(Path(__file__).parent)

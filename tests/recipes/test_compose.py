@@ -21,7 +21,8 @@ from recipes.compose import (
     parse_yaml,
     resolved_yaml,
 )
-from recipes.schema import BUILT_IN_DOMAINS, PretrainRecipe
+from recipes.pretrain_schema import PretrainRecipe
+from recipes.schema import BUILT_IN_DOMAINS
 
 
 def written(folder: Path, name: str, text: str) -> Path:

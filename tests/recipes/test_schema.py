@@ -23,8 +23,10 @@ from domains.domain import DOMAINS, GROUP, DataDomain
 from domains.errors import InputError
 from domains.procedural import SCENES
 from recipes.compose import SHIPPED, list_recipes, load_any
+from recipes.editor_schema import SCHEMAS, editor_schema
 from recipes.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Losses, Method, Options, Role
-from recipes.schema import PretrainRecipe, Recipe, check_recipe, editor_schema
+from recipes.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
+from recipes.schema import Recipe, check_recipe
 
 
 def members(union: Any) -> dict[str, type[Options]]:
@@ -61,7 +63,7 @@ def test_the_tables_name_the_same_parts() -> None:
     assert members(Method).keys() == METHODS.keys()
     assert members(Decoder).keys() == DECODERS.keys()
     assert term_models().keys() == LOSSES.keys()
-    assert set(schema.SCENE_FAMILIES) == set(SCENES)
+    assert set(SCENE_FAMILIES) == set(SCENES)
     assert set(schema.BUILT_IN_DOMAINS) == set(DOMAINS) and schema.DOMAINS_GROUP == GROUP
     assert schema.EMBEDDED_BACKBONES == EMBEDDED
     assert get_args(Role) == ROLES
@@ -225,10 +227,10 @@ def test_the_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None
     assert domain.data == "/home/ada/images"
 
 
-@pytest.mark.parametrize("file", schema.SCHEMAS)
+@pytest.mark.parametrize("file", SCHEMAS)
 def test_the_shipped_json_schema_is_current(file: str) -> None:
     written = json.loads((SHIPPED / file).read_text(encoding="utf-8"))
-    assert written == editor_schema(schema.SCHEMAS[file]), "run python -m recipes.schema"
+    assert written == editor_schema(SCHEMAS[file]), "run python -m recipes.editor_schema"
 
 
 @pytest.mark.parametrize("name", list_recipes())
