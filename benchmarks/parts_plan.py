@@ -70,7 +70,6 @@ PARTS: dict[str, Part] = {
         "nwpu_vhr10",
         {
             "RGB": Arm(),
-            "red alone": Arm(("domain.bands=[red]",)),
             "RGB and two differences": Arm((f"domain.bands=[red,green,blue,{DIFFERENCES}]",)),
         },
         ABOVE,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from adapters.backbones import Backbone, BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
 from adapters.decoders import DECODERS
 from adapters.embedded import warm_start
+from adapters.folder import as_json, load_adapter
 from adapters.inference import InputContract
 from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.module import EntityModule, TrainOptions
 from adapters.projection import build_projection
 from adapters.segmenter import EntitySegmenter
+from adapters.sharing import opened
 from domains.bands import channels_of
 from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
@@ -40,13 +42,39 @@ def method_of(recipe: Recipe) -> Method:
 
 
 def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
-    """The network, method attached. A decoder of a shape that was pretrained with the base starts from that."""
+    """The network, method attached. It starts from an adapter where the recipe names one; else a decoder of a shape
+    that was pretrained with the base starts from that."""
     check_sides(recipe, backbone)
+    if recipe.train.start_adapter:
+        return continued(recipe, backbone, method)
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
-        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start)
+        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start_kind)
     return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands))
+
+
+def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
+    """The network of an adapter to go on from: its weights, with the thresholds of the recipe's decoder.
+
+    Raises InputError where what would learn is not what the adapter holds.
+    """
+    start, options = recipe.train.start_adapter or "", DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    with opened(Path(start).expanduser()) as folder:
+        segmenter, info = load_adapter(folder, backbone)
+    for part, had, has in (
+        ("method", info.method, as_json(asdict(method))),
+        ("decoder", info.decoder, as_json(asdict(options))),
+        ("domain.bands", {"bands": list(info.contract.bands)}, {"bands": list(recipe.domain.bands)}),
+    ):
+        for name in sorted((had.keys() | has.keys()) - set(options.TUNED), key=lambda name: (name != "name", name)):
+            if had.get(name) != has.get(name):
+                raise InputError(
+                    f"train.start {start!r} has {part} {name}={had.get(name)}; the recipe has {has.get(name)}: set it "
+                    "to the adapter's, or start from another"
+                )
+    segmenter.decoder.options = options
+    return segmenter.train()
 
 
 def decoder_of(section: Any, backbone: Backbone) -> Any:

@@ -39,7 +39,7 @@ from recipes.scale import at_scale, in_numbers
 from recipes.schema import Recipe
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
-from recipes.verdict import against_base, validation_curve, what_would_help
+from recipes.verdict import against, validation_curve, what_would_help
 
 PREVIEWS = 6
 
@@ -91,7 +91,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: python cli.py fit --recipe {run / 'recipe.yaml'} --out {run} --resume")
         return run
     print(before_after(states["before"], states["after"], domain.headline))
-    print(against_base(states["before"], states["after"], domain.headline))
+    start = "its start" if recipe.train.start_adapter else "the base"
+    print(against(start, states["before"], states["after"], domain.headline))
     curve = validation_curve(run / "history.csv")
     print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(train)))  # type: ignore[arg-type]
     adapter = run / "adapter"

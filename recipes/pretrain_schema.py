@@ -107,6 +107,10 @@ class PretrainRecipe(Options):
     @model_validator(mode="after")
     def _agree(self) -> Self:
         check_terms(self.decoder, self.losses)
+        if self.train.start_adapter:
+            raise ValueError(
+                f"train.start is {self.train.start!r}; pretraining wants the name of a decoder of the base"
+            )
         if self.train.start is not None and self.vit.start is None:
             raise ValueError("train.start names a decoder of the base to go on from; name that base by vit.start")
         return self

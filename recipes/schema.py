@@ -6,6 +6,7 @@ Light on purpose: neither torch nor transformers is imported here, so a wrong re
 from __future__ import annotations
 
 import os.path
+import re
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -182,9 +183,10 @@ class BackboneSection(Options):
 class TrainSection(Options):
     """How the weights that learn move."""
 
-    start: Annotated[str, Field(pattern=r"^[a-z_]+$")] | None = None
-    """Which pretrained decoder of the base it starts from: entity-small has `aerial`, `nuclei`, `photographs` and
-    `surfaces`, each of one kind of scene; null: the general one."""
+    start: Annotated[str, Field(min_length=1)] | None = None
+    """What it starts from: a pretrained decoder of the base, of which entity-small has `aerial`, `nuclei`,
+    `photographs` and `surfaces`, each of one kind of scene; null: the general one; or an adapter, its folder (./mine)
+    or packed file, of the same base, method and decoder."""
     steps: Count = 400
     """Optimiser steps."""
     seconds: Positive | None = None
@@ -220,6 +222,15 @@ class TrainSection(Options):
     """Processes that load and augment; 0 does it in the main one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
+    @property
+    def start_kind(self) -> str | None:
+        """The kind of scene whose decoder it starts from; a word is a kind, all else the path of an adapter."""
+        return self.start if self.start and re.fullmatch("[a-z_]+", self.start) else None
+
+    @property
+    def start_adapter(self) -> str | None:
+        return None if self.start_kind else self.start
+
 
 class Recipe(Options):
     """Everything that decides a run: what to see, what is adapted, how few weights learn, and how they are trained."""
@@ -243,6 +254,8 @@ class Recipe(Options):
             raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.domain.window_px and self.decoder.name != "dense":
             raise ValueError(f"domain.window_px wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
+        if self.train.start_adapter and self.backbone.random:
+            raise ValueError("train.start names an adapter of the base; backbone.random=true has another: leave one")
         if len(self.domain.bands) > 3 and self.train.rehearsal:
             raise ValueError("train.rehearsal wants three bands at most, as generated scenes are RGB; set it to 0")
         return self

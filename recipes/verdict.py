@@ -25,19 +25,19 @@ def paired_intervals(before: MetricSet, after: MetricSet) -> dict[str, tuple[flo
     return found
 
 
-def against_base(before: MetricSet, after: MetricSet, key: str) -> str:
-    """Whether the adapter beats the base by more than chance."""
+def against(start: str, before: MetricSet, after: MetricSet, key: str) -> str:
+    """Whether the adapter beats what it started from, which `start` calls by name, by more than chance."""
     change = after.compute()[key] - before.compute()[key]
     low, high = paired_intervals(before, after)[key]
     seen = f"{len(before)} test images in {len(set(before.groups))} groups"
     if np.isnan(low):
-        return f"against the base: {key} cannot be compared on {seen}"
+        return f"against {start}: {key} cannot be compared on {seen}"
     numbers = f"{key} {change:+.3f} [{low:+.3f}, {high:+.3f}] on {seen}"
     if low > 0:
-        return f"against the base: better by more than chance, {numbers}"
+        return f"against {start}: better by more than chance, {numbers}"
     if high < 0:
-        return f"against the base: worse by more than chance, {numbers}; look at preview.png"
-    return f"against the base: not told apart, {numbers}; more test groups would narrow this"
+        return f"against {start}: worse by more than chance, {numbers}; look at preview.png"
+    return f"against {start}: not told apart, {numbers}; more test groups would narrow this"
 
 
 def what_would_help(curve: list[tuple[int, float]], steps: int, seconds: float | None, images: int) -> str:

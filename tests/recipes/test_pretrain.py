@@ -49,6 +49,8 @@ def test_nothing_learns_without_a_base_is_refused() -> None:
 def test_a_decoder_to_start_from_wants_its_base() -> None:
     with pytest.raises(InputError, match=r"name that base by vit\.start"):
         load_pretrain_recipe("pretrain", ["train.start=surfaces"])
+    with pytest.raises(InputError, match="wants the name of a decoder"):
+        load_pretrain_recipe("pretrain", [START, "train.start=./adapter"])
 
 
 def test_it_goes_on_from_the_decoder_of_a_kind_of_scenes() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from domains.entities import EntityMap
 from domains.metrics import MetricSet
-from recipes.verdict import against_base, paired_intervals, validation_curve, what_would_help
+from recipes.verdict import against, paired_intervals, validation_curve, what_would_help
 
 
 def measured(found_in: list[bool], groups: int = 6) -> MetricSet:
@@ -23,23 +23,23 @@ def measured(found_in: list[bool], groups: int = 6) -> MetricSet:
 
 
 def test_an_adapter_that_wins_everywhere_beats_the_base() -> None:
-    line = against_base(measured([False] * 6), measured([True] * 6), "pq")
+    line = against("the base", measured([False] * 6), measured([True] * 6), "pq")
     assert "better by more than chance, pq +1.000 [+1.000, +1.000] on 6 test images in 6 groups" in line
 
 
 def test_one_that_loses_everywhere_is_worse() -> None:
-    assert "worse by more than chance" in against_base(measured([True] * 6), measured([False] * 6), "pq")
+    assert "worse by more than chance" in against("the base", measured([True] * 6), measured([False] * 6), "pq")
 
 
 def test_one_that_wins_here_and_loses_there_is_not_told_apart() -> None:
     before, after = measured([True, False] * 3), measured([False, True] * 3)
-    assert "not told apart" in against_base(before, after, "pq")
+    assert "not told apart" in against("the base", before, after, "pq")
 
 
 def test_a_single_group_tells_nothing() -> None:
     before, after = measured([False] * 3, groups=1), measured([True] * 3, groups=1)
     assert np.isnan(paired_intervals(before, after)["pq"]).all()
-    assert "cannot be compared" in against_base(before, after, "pq")
+    assert "cannot be compared" in against("the base", before, after, "pq")
 
 
 @pytest.mark.parametrize(
