@@ -112,6 +112,8 @@ class DomainSpec:
     """Families that `train.rehearsal` draws from; empty: those of `families`."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
+    dyed: Callable[[float], A.BasicTransform] | None = None
+    """Shows that share of fluorescence as stained tissue, for `fluorescence_as_dye`; None: it knows no fluorescence."""
     styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
     """The training transforms for `stain_augmentation` styles or both, from training images; None: it has none."""
     layouts: tuple[Layout, ...] = ()
@@ -164,6 +166,8 @@ class DataDomain:
     """Of a folder's images, in place of what they say of themselves."""
     stain_augmentation: str = "jitter"
     """jitter, styles or both; see `domains.pathology.domain`."""
+    fluorescence_as_dye: float = 0.0
+    """Share of the training crops of fluorescence that are shown as stained tissue; see `domains.pathology.as_dye`."""
     bands: tuple[str, ...] = ()
     """Bands of rasters, see `domains.bands`; none for RGB."""
     band_names: tuple[str, ...] = ()
@@ -196,11 +200,17 @@ class DataDomain:
         return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
-        from domains.augment import without_colour
+        from domains.augment import compose, without_colour
 
-        if self.stain_augmentation == "jitter":
-            whole = self.spec.augmentation()
-            return whole if starts_with_rgb(self.bands) else without_colour(whole)
+        whole = self._restained() if self.stain_augmentation != "jitter" else self.spec.augmentation()
+        if self.fluorescence_as_dye:
+            if self.spec.dyed is None:
+                raise InputError(f"domain.fluorescence_as_dye is set, but {self.name!r} knows no stains; leave it at 0")
+            parts: Any = whole.transforms
+            whole = compose(self.spec.dyed(self.fluorescence_as_dye), *parts)
+        return whole if starts_with_rgb(self.bands) else without_colour(whole)
+
+    def _restained(self) -> A.Compose:
         if self.spec.styled is None:
             raise InputError(
                 f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"

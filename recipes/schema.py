@@ -87,6 +87,8 @@ class DomainSection(Options):
     """Stain normalisation of every image before the network, towards the median look of the training images."""
     stain_augmentation: Literal["jitter", "styles", "both"] = "jitter"
     """Pathology: dyes drawn freely (jitter), or like the styles that the training images show (styles)."""
+    fluorescence_as_dye: Share = 0.0
+    """Pathology: share of the training crops of fluorescence that are shown as stained tissue."""
     symmetries: Annotated[int, Field(ge=1, le=8)] = 1
     """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
     test_scales: TestScales = (1.0,)

@@ -44,6 +44,14 @@ def styled(images: Sequence[np.ndarray], kind: str) -> A.Compose:
     return around(Photometric(styles, p=0.5), Photometric(StainJitter(), p=0.5))
 
 
+def dyed(share: float) -> A.BasicTransform:
+    """That share of crops of fluorescence shown as stained tissue."""
+    from domains.augment import Photometric
+    from domains.pathology.as_dye import AsDye
+
+    return Photometric(AsDye(), p=share)
+
+
 def around(*stains: A.BasicTransform) -> A.Compose:
     """All that is done to training crops, with these changes of the stain."""
     from domains.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
@@ -70,6 +78,7 @@ DOMAIN = DomainSpec(
     families=("nuclei_he",),
     rehearsed=("nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
+    dyed=dyed,
     styled=styled,
     worth=worth,
     describe=describe,
