@@ -34,7 +34,6 @@ class Part:
 
 
 LESS = ("false_alarms",)
-STAINS = ("StainJitter", "Counterstain")
 NUCLEI = ("f1", "aji", "pq")
 CRACKS = ("f1_2px", "iou", "cldice", "line_recall_2px")
 DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
@@ -46,11 +45,11 @@ PARTS: dict[str, Part] = {
     "stain": Part(
         "dsb2018_he",
         {
-            "none": Arm(without=STAINS),
-            "jitter": Arm(),
+            "none": Arm(("domain.stain_augmentation=none",)),
+            "jitter": Arm(("domain.stain_augmentation=jitter",)),
             "styles": Arm(("domain.stain_augmentation=styles",)),
             "both": Arm(("domain.stain_augmentation=both",)),
-            "no augmentation, reinhard": Arm(("domain.stain=reinhard",), STAINS),
+            "no augmentation, reinhard": Arm(("domain.stain_augmentation=none", "domain.stain=reinhard")),
         },
         NUCLEI,
         held_out=WHITE_FROM_PURPLE,

@@ -26,10 +26,12 @@ def augmentation() -> A.Compose:
 
 
 def styled(images: Sequence[np.ndarray], kind: str) -> A.Compose:
-    """Stains like those of `images` ("styles"), or these and then jittered ones ("both").
+    """Stains like those of `images` ("styles"), these and then jittered ones ("both"), or as they are ("none").
 
-    Raises InputError where the images show no styles.
+    Raises InputError where styles are wanted and the images show none.
     """
+    if kind == "none":
+        return around()
     from domains.augment import Photometric
     from domains.pathology.stain import StainJitter
     from domains.pathology.stain_styles import StainStyles

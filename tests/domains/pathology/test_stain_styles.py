@@ -65,7 +65,7 @@ def test_glass_grey_and_blank_tiles_stay() -> None:
     assert StainStyles.of([grey, np.full((32, 32, 3), 255, np.uint8), IMAGES[0]]) is None
 
 
-@pytest.mark.parametrize("kind", ["styles", "both"])
+@pytest.mark.parametrize("kind", ["styles", "both", "none"])
 def test_the_domain_augments_by_its_own_styles_when_asked(kind: str) -> None:
     domain = build_domain("pathology", sample_count=16, stain_augmentation=kind)
     image = domain.dataset("train")[0].image  # type: ignore[index]
