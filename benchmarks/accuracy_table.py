@@ -194,8 +194,10 @@ def mean(values: Iterable[float | None]) -> float:
     return fmean(known) if known else float("-inf")
 
 
-def short(number: float) -> str:
-    return f"{number:.3f}".removeprefix("0")
+def short(number: float, sign: str = "") -> str:
+    """`.512`, `-.012`, `10.250`; sign: `+` to have it written before what is not negative too."""
+    text = f"{number:{sign}.3f}"
+    return text.replace("0.", ".", 1) if abs(number) < 0.9995 else text
 
 
 def size(count: int) -> str:

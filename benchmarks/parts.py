@@ -10,7 +10,6 @@ that were fitted. So the spread holds what the data matter, and arms are compare
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import sys
@@ -32,11 +31,13 @@ from adapters.inference import measure  # noqa: E402
 from adapters.module import best_precision  # noqa: E402
 from benchmarks.accuracy_job import ENOUGH_STEPS, WARMUP_STEPS, costs, entities_by_stratum, fit, name_digest  # noqa: E402
 from benchmarks.accuracy_plan import SETS  # noqa: E402
+from benchmarks.accuracy_table import short  # noqa: E402
 from benchmarks.parts_plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs  # noqa: E402
 from domains.augment import compose  # noqa: E402
 from domains.domain import DataDomain, first_images, name_hash  # noqa: E402
 from domains.layouts.layout import Record, Split  # noqa: E402
 from domains.metrics import MetricSet  # noqa: E402
+from domains.normalisers import Normalised, fit_normaliser  # noqa: E402
 from recipes import set_up  # noqa: E402
 from recipes.build import backbone_of, contract_of, domain_of, method_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
@@ -79,7 +80,7 @@ def thirds(records: Sequence[Record]) -> dict[str, int]:
     return {group: turn % len(SEEDS) for turn, group in enumerate(order)}
 
 
-def resplit(domain: DataDomain, job: PartJob, styles: Mapping[str, str]) -> Resplit:
+def resplit(domain: DataDomain, job: PartJob) -> Resplit:
     """Training and validation images as what is fitted ("train") and what is measured ("val").
 
     Where the size of the training set is limited, that is of images with entities; those without all stay.
@@ -91,8 +92,8 @@ def resplit(domain: DataDomain, job: PartJob, styles: Mapping[str, str]) -> Resp
         fold = thirds(records)
         held_out = lambda record: fold[record.group] == job.seed  # noqa: E731
     else:
-        records = [record for record in records if styles[record.name] != "brightfield"]
-        held_out = lambda record: styles[record.name] == part.held_out  # noqa: E731
+        records = [record for record in records if record.stratum not in part.left_out]
+        held_out = lambda record: record.stratum == part.held_out  # noqa: E731
     given: dict[Split, list[Record]] = {
         "train": [record for record in records if not held_out(record)],
         "val": [record for record in records if held_out(record)],
@@ -127,13 +128,15 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     L.seed_everything(job.seed, verbose=False)
     whole = domain_of(recipe)
     assert isinstance(whole, DataDomain)
-    domain = resplit(whole, job, styles_of(index) if part.held_out else {})
+    domain = resplit(whole, job)
     train, held_out = domain.dataset("train"), domain.dataset("val")
     recipe = at_scale(recipe, train)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
-    fitted = fit(recipe, segmenter, domain, train, train, long=False)
-    contract = contract_of(recipe, pixel_size(train))
-    chosen = calibrate(segmenter, train, domain.metrics, calibrated_for(recipe, domain), contract, CALIBRATED_ON)
+    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
+    learnt: Any = Normalised(train, stain) if stain else train  # type: ignore[arg-type]
+    fitted = fit(recipe, segmenter, domain, learnt, learnt, long=False)
+    contract = contract_of(recipe, pixel_size(train), stain)
+    chosen = calibrate(segmenter, learnt, domain.metrics, calibrated_for(recipe, domain), contract, CALIBRATED_ON)
     found = measure(segmenter, held_out, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     result = plain(
         {
@@ -155,12 +158,6 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     )
     write_json(path, result)
     return result
-
-
-def styles_of(index: Path) -> dict[str, str]:
-    """Style of each image."""
-    with index.open(newline="", encoding="utf-8") as file:
-        return {row["image_id"]: row["stain_stratum"] for row in csv.DictReader(file)}
 
 
 def render(results: Sequence[Mapping[str, Any]]) -> str:
@@ -210,15 +207,14 @@ def cell(own: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain:
     text = spread(known)
     if is_plain:
         return text
-    both = [
-        seed for seed in values if seed in plainly and None not in (values[seed], plainly[seed]["metrics"].get(key))
-    ]
-    return f"{text} ({spread([values[seed] - plainly[seed]['metrics'][key] for seed in both], '+')})" if both else text
+    pairs = [(value, plainly[seed]["metrics"].get(key)) for seed, value in values.items() if seed in plainly]
+    gains = [value - other for value, other in pairs if value is not None and other is not None]
+    return f"{text} ({spread(gains, '+')})" if gains else text
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:
-    text = f"{fmean(values):{sign}.3f}".replace("0.", ".")
-    return f"{text} ± {stdev(values):.3f}".replace("0.", ".") if len(values) > 1 else text
+    text = short(fmean(values), sign)
+    return f"{text} ± {short(stdev(values))}" if len(values) > 1 else text
 
 
 HEAD = f"""# What the parts of a domain are worth

@@ -30,7 +30,9 @@ class Part:
     images: tuple[int | None, ...] = (None,)
     """Sizes of the training set; None for all."""
     held_out: str | None = None
-    """A style (`stain_stratum` of the set's index) that is tested on and not fitted to; None: a third of the groups."""
+    """A stratum that is tested on and not fitted to; None: a third of the groups."""
+    left_out: tuple[str, ...] = ()
+    """Strata that are neither, where one is held out."""
 
 
 LESS = ("false_alarms",)
@@ -38,7 +40,6 @@ NUCLEI = ("f1", "aji", "pq")
 CRACKS = ("f1_2px", "iou", "cldice", "line_recall_2px")
 DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
 ABOVE = ("f1", "pq", "ap50", "ar100")
-WHITE_FROM_PURPLE = "white_bg"
 DIFFERENCES = "(green-red)/(green+red),(blue-red)/(blue+red)"
 
 PARTS: dict[str, Part] = {
@@ -49,10 +50,11 @@ PARTS: dict[str, Part] = {
             "jitter": Arm(("domain.stain_augmentation=jitter",)),
             "styles": Arm(("domain.stain_augmentation=styles",)),
             "both": Arm(("domain.stain_augmentation=both",)),
-            "no augmentation, reinhard": Arm(("domain.stain_augmentation=none", "domain.stain=reinhard")),
+            "reinhard": Arm(("domain.stain_augmentation=none", "domain.stain=reinhard")),
         },
         NUCLEI,
-        held_out=WHITE_FROM_PURPLE,
+        held_out="white_bg",  # so purple_bg is fitted
+        left_out=("brightfield",),
     ),
     "native_resolution": Part(
         "crackforest", {"half the size": Arm(("domain.scale=0.5",)), "native": Arm(("domain.scale=1",))}, CRACKS

@@ -43,6 +43,8 @@ def loaded(
         if recipe is None:
             raise InputError("--adapter base wants a --recipe, which says the domain; for instance --recipe pathology")
         parts = load_recipe(recipe, overrides)
+        if parts.train.start_adapter:  # which is not the base
+            parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
         backbone = backbone or backbone_of(parts)
         segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"))
         yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)

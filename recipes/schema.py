@@ -227,7 +227,7 @@ class TrainSection(Options):
     @property
     def start_kind(self) -> str | None:
         """The kind of scene whose decoder it starts from; a word is a kind, all else the path of an adapter."""
-        return self.start if self.start and re.fullmatch("[a-z_]+", self.start) else None
+        return self.start if self.start and re.fullmatch("[A-Za-z0-9_-]+", self.start) else None
 
     @property
     def start_adapter(self) -> str | None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.parts import Resplit, named, render, resplit, spread, thirds
@@ -33,7 +34,7 @@ def test_what_is_fitted_and_what_is_measured_share_no_group_and_no_test_image() 
     measured = set()
     for seed in SEEDS:
         job = PartJob("pasting", "none", seed, None)
-        given = resplit(domain, job, {}).given
+        given = resplit(domain, job).given
         groups = [{record.group for record in given[split]} for split in ("train", "val")]
         assert not groups[0] & groups[1]
         names = {record.name for split in ("train", "val") for record in given[split]}
@@ -44,12 +45,13 @@ def test_what_is_fitted_and_what_is_measured_share_no_group_and_no_test_image() 
 
 def test_a_style_is_held_out_and_an_arm_leaves_its_augmentation_out() -> None:
     domain = DOMAIN(sample_count=24)
-    records = [*domain.splits["train"], *domain.splits["val"]]
-    styles = {record.name: ("white_bg", "purple_bg", "brightfield")[i % 3] for i, record in enumerate(records)}
-    held = resplit(domain, PartJob("stain", "none", 0, None), styles)
-    assert {styles[record.name] for record in held.given["val"]} == {"white_bg"}
-    assert {styles[record.name] for record in held.given["train"]} == {"purple_bg"}
-    air = resplit(ABOVE(sample_count=24), PartJob("air", "neither", 0, None), {})
+    names = ("white_bg", "purple_bg", "brightfield")
+    for split in ("train", "val"):
+        domain.splits[split] = [replace(one, stratum=names[i % 3]) for i, one in enumerate(domain.splits[split])]
+    held = resplit(domain, PartJob("stain", "none", 0, None))
+    assert {record.stratum for record in held.given["val"]} == {"white_bg"}
+    assert {record.stratum for record in held.given["train"]} == {"purple_bg"}
+    air = resplit(ABOVE(sample_count=24), PartJob("air", "neither", 0, None))
     whole: Any = ABOVE(sample_count=24).augmentation().transforms
     left: Any = air.augmentation().transforms
     assert {named(one) for one in whole} - {named(one) for one in left} == {"Season", "Shade"}
@@ -74,4 +76,4 @@ def test_differences_are_taken_fold_by_fold() -> None:
     assert "## stain" in text and "## bands" not in text
     jitter = next(line for line in text.splitlines() if line.startswith("| jitter"))
     assert ".650 ± .100 (+.050 ± .000)" in jitter and "| - |" in jitter
-    assert spread([-0.25], "+") == "-.250"
+    assert spread([-0.25], "+") == "-.250" and spread([10.25]) == "10.250" and spread([0.9999]) == "1.000"
