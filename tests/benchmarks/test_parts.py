@@ -74,6 +74,9 @@ def test_differences_are_taken_fold_by_fold() -> None:
             one["metrics"]["f1"] += 0.05
     text = render(results)
     assert "## stain" in text and "## bands" not in text
+    without_plain = render([one for one in results if one["arm"] != "none"])
+    without_one = render([one for one in results if one["arm"] != "reinhard"])
+    assert "## stain" not in without_plain and "| both " in without_one and "reinhard" not in without_one
     jitter = next(line for line in text.splitlines() if line.startswith("| jitter"))
     assert ".650 ± .100 (+.050 ± .000)" in jitter and "| - |" in jitter
     assert spread([-0.25], "+") == "-.250" and spread([10.25]) == "10.250" and spread([0.9999]) == "1.000"

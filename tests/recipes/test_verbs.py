@@ -27,6 +27,7 @@ from domains.scenes import Photograph, open_scene
 from recipes.build import backbone_of, domain_of, method_of, segmenter_of
 from recipes.compose import load_recipe
 from recipes.fit import calibrated_for
+from recipes.load import loaded
 from recipes.predict import check_formats
 
 
@@ -124,6 +125,8 @@ def test_fit_goes_on_from_an_adapter(run: Path, data: Path, options, tmp_path, c
     out = tmp_path / "two"
     assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options, start]) == 0
     assert "against its start: " in capsys.readouterr().out
+    with loaded("base", str(out / "recipe.yaml")) as as_it_comes:
+        assert as_it_comes.recipe.train.start is None
     assert (
         main(["predict", "--adapter", str(out / "adapter"), str(data / "images/0.png"), "--out", str(tmp_path / "p")])
         == 0
@@ -135,6 +138,7 @@ def test_fit_goes_on_from_an_adapter(run: Path, data: Path, options, tmp_path, c
     (["decoder.width=16"], "has decoder width=8; the recipe has 16"),
     (["domain.bands=[red]"], "has domain.bands bands=[]; the recipe has ['red']"),
     (["train.start=./nowhere"], "adapter 'nowhere' does not exist"),
+    (["train.start=Nuclei", "backbone.name=entity-small", "backbone.taps=null"], "is 'Nuclei'; of entity-small"),
 ])  # fmt: skip
 def test_an_adapter_of_another_kind_is_no_start(run: Path, options, more, message) -> None:
     recipe = load_recipe("pathology", [*options, f"train.start={run / 'adapter'}", *more])
