@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from adapters.inference import InputContract, measure
 from benchmarks import figure
 from benchmarks.accuracy import run_all
-from benchmarks.accuracy_job import recipe_of, result_name
+from benchmarks.accuracy_job import GRANULARITIES, best_of_granularities, recipe_of, result_name
 from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
 from benchmarks.accuracy_table import render, write_table
 from benchmarks.unet import UNetSegmenter
+from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 
 SIDE = 48
@@ -154,6 +157,29 @@ def test_the_unet_gives_the_fields_at_the_size_of_the_image_and_decodes_any_size
     assert {field.shape for field in fields.values()} == {(1, 1, 32, 48)}
     found = network.entities([np.zeros((37, 21, 3), np.uint8)])
     assert found[0].ids.shape == (37, 21)
+
+
+def test_granularities_are_decoded_from_one_run_of_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    network, contract, rng = UNetSegmenter().eval(), InputContract(tile_px=32, overlap_px=8), np.random.default_rng(0)
+    truth = (EntityMap(np.full((48, 40), 1, np.int32)),)
+    samples = [
+        EntitySample(rng.integers(0, 256, (48, 40, 3), dtype=np.uint8), truth, Place(scene)) for scene in ("a", "b")
+    ]
+    options = network.decoder.options
+    best = []
+    for sample in samples:
+        values = []
+        for height in GRANULARITIES:
+            network.decoder.options = replace(options, seed_height=height)
+            values.append(measure(network, [sample], ["covering"], contract).compute()["covering"])
+        best.append(max(values))
+        assert min(values) < max(values)
+    network.decoder.options = options
+    runs = []
+    monkeypatch.setattr(network.decoder, "forward", lambda *a, was=network.decoder.forward: runs.append(1) or was(*a))
+    found = best_of_granularities(network, samples, "covering", contract)
+    assert found == pytest.approx(np.mean(best), abs=1e-6) and len(runs) == len(samples)
+    assert network.decoder.options == options
 
 
 def test_the_table_shows_mean_spread_and_interval_and_marks_the_best() -> None:
