@@ -195,7 +195,8 @@ def part_table(name: str, part: Part, images: int | None, rows: Mapping[str, Map
         cells = [cell(own, rows[plain_arm], key, arm == plain_arm) for key in part.columns]
         lines.append([arm, *cells, f"{fmean(one['steps'] for one in own.values()):.0f}", str(len(own))])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"## {name.replace('_', ' ')}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
+    size = "" if images is None else f", {images} labelled images"
+    return f"## {name.replace('_', ' ')}{size}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
 
 
 def cell(own: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
@@ -223,7 +224,7 @@ Written by `python benchmarks/parts.py --table` from the files of `benchmarks/pa
 
 Test splits are not looked at: of seed s, the s-th third of the groups of training and validation is measured, and the
 other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread,
-decoder only, one view of each tile; thresholds calibrated on the images that were fitted. Mean ± standard deviation
+decoder only but for the arm of LoRA, one view of each tile; thresholds calibrated on the images that were fitted. Mean ± standard deviation
 over the folds; in brackets the difference from the first row, fold by fold. A difference smaller than its spread is
 none. More is better, but for {", ".join(LESS)}. Fits to stained nuclei started from the nuclei's decoder before it had
 seen fluorescence as tissue.
