@@ -175,11 +175,11 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
 def own_results(
     results: Sequence[Mapping[str, Any]], part: str, arm: str, images: int | None
 ) -> dict[int, Mapping[str, Any]]:
-    """Seed -> result; of another part where that made the same fit."""
+    """Seed -> result; of another part where that made the same fit and this one did not."""
     found = {}
     for seed in SEEDS:
         key = PartJob(part, arm, seed, images).key
-        for one in results:
+        for one in sorted(results, key=lambda result: result["part"] == part):
             if PartJob(one["part"], one["arm"], one["seed"], one["images_limit"]).key == key:
                 found[seed] = one
     return found

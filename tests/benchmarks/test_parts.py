@@ -80,3 +80,12 @@ def test_differences_are_taken_fold_by_fold() -> None:
     jitter = next(line for line in text.splitlines() if line.startswith("| jitter"))
     assert ".650 ± .100 (+.050 ± .000)" in jitter and "| - |" in jitter
     assert spread([-0.25], "+") == "-.250" and spread([10.25]) == "10.250" and spread([0.9999]) == "1.000"
+
+
+def test_a_part_shows_its_own_fit_before_the_same_one_of_another() -> None:
+    other = [result_of("hard_negatives", "none", seed, 0.1) for seed in SEEDS]
+    plain = [result_of("defect_aware_sampling", "crops anywhere", seed, 0.2) for seed in SEEDS]
+    own = [result_of("defect_aware_sampling", "7 of 10 hold a defect", seed, 0.3) for seed in SEEDS]
+    for results, shown in ((plain + other, ".100"), (plain + own + other, ".300"), (other + own + plain, ".300")):
+        rows = [line.split(" | ") for line in render(results).splitlines() if line.startswith("| 7 of 10")]
+        assert [row[2].split()[0] for row in rows] == [shown]
