@@ -40,6 +40,7 @@ NUCLEI = ("f1", "aji", "pq")
 CRACKS = ("f1_2px", "iou", "cldice", "line_recall_2px")
 DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
 ABOVE = ("f1", "pq", "ap50", "ar100")
+BALANCED = "domain.balance=0.7"
 DIFFERENCES = "(green-red)/(green+red),(blue-red)/(blue+red)"
 
 PARTS: dict[str, Part] = {
@@ -57,15 +58,21 @@ PARTS: dict[str, Part] = {
         left_out=("brightfield",),
     ),
     "native_resolution": Part(
-        "crackforest", {"half the size": Arm(("domain.scale=0.5",)), "native": Arm(("domain.scale=1",))}, CRACKS
+        "crackforest",
+        {"half the size": Arm((BALANCED, "domain.scale=0.5")), "native": Arm((BALANCED, "domain.scale=1"))},
+        CRACKS,
     ),
     "defect_aware_sampling": Part(
         "magnetic_tile",
-        {"crops anywhere": Arm(("domain.balance=null",)), "7 of 10 hold a defect": Arm()},
+        {"crops anywhere": Arm(("domain.balance=null",)), "7 of 10 hold a defect": Arm((BALANCED,))},
         DEFECTS,
+        images=(None, 5),
     ),
     "pasting": Part(
-        "magnetic_tile", {"none": Arm(), "half": Arm(("domain.paste_share=0.5",))}, DEFECTS, images=(5, 10, 20)
+        "magnetic_tile",
+        {"none": Arm((BALANCED,)), "half": Arm((BALANCED, "domain.paste_share=0.5"))},
+        DEFECTS,
+        images=(5, 10, 20),
     ),
     "bands": Part(
         "nwpu_vhr10",
@@ -75,12 +82,16 @@ PARTS: dict[str, Part] = {
         },
         ABOVE,
     ),
-    "hard_negatives": Part("magnetic_tile", {"none": Arm(), "half": Arm(("domain.hard_negatives=0.5",))}, DEFECTS),
+    "hard_negatives": Part(
+        "magnetic_tile",
+        {"none": Arm((BALANCED,)), "half": Arm((BALANCED, "domain.hard_negatives=0.5"))},
+        DEFECTS,
+    ),
     "topology": Part(
         "crackforest",
         {
-            "none": Arm(("domain.scale=1",)),
-            "soft clDice": Arm(("domain.scale=1", "losses.topology={}")),
+            "none": Arm((BALANCED, "domain.scale=1")),
+            "soft clDice": Arm((BALANCED, "domain.scale=1", "losses.topology={}")),
         },
         CRACKS,
     ),

@@ -115,7 +115,7 @@ class DomainSpec:
     dyed: Callable[[float], A.BasicTransform] | None = None
     """Shows that share of fluorescence as stained tissue, for `fluorescence_as_dye`; None: it knows no fluorescence."""
     styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
-    """The training transforms for a `stain_augmentation` other than jitter, from training images; None: it has none."""
+    """The training transforms for a `stain_augmentation` other than none, from training images; None: it has none."""
     layouts: tuple[Layout, ...] = ()
     """Layouts of this domain alone; they are looked for before those of `LAYOUTS`."""
 
@@ -164,8 +164,8 @@ class DataDomain:
     """A file that cannot be used is an error, rather than left out."""
     pixel_size_m: float | None = None
     """Of a folder's images, in place of what they say of themselves."""
-    stain_augmentation: str = "jitter"
-    """jitter, styles, both or none; see `domains.pathology.domain`. The other domains know jitter alone, their own."""
+    stain_augmentation: str = "none"
+    """jitter, styles, both or none; see `domains.pathology.domain`. The other domains know none."""
     fluorescence_as_dye: float = 0.0
     """Share of the training crops of fluorescence that are shown as stained tissue; see `domains.pathology.as_dye`."""
     bands: tuple[str, ...] = ()
@@ -202,7 +202,7 @@ class DataDomain:
     def augmentation(self) -> A.Compose:
         from domains.augment import compose, without_colour
 
-        whole = self._restained() if self.stain_augmentation != "jitter" else self.spec.augmentation()
+        whole = self.spec.augmentation() if self.stain_augmentation == "none" else self._restained()
         if self.fluorescence_as_dye:
             if self.spec.dyed is None:
                 raise InputError(f"domain.fluorescence_as_dye is set, but {self.name!r} knows no stains; leave it at 0")
@@ -215,8 +215,6 @@ class DataDomain:
             raise InputError(
                 f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"
             )
-        if self.stain_augmentation == "none":
-            return self.spec.styled((), "none")
         train = self.dataset("train")
         chosen = sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), STYLE_IMAGES))})
         return self.spec.styled([train[i].image for i in chosen], self.stain_augmentation)

@@ -85,7 +85,7 @@ class DomainSection(Options):
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None
     """Stain normalisation of every image before the network, towards the median look of the training images."""
-    stain_augmentation: Literal["jitter", "styles", "both", "none"] = "jitter"
+    stain_augmentation: Literal["jitter", "styles", "both", "none"] = "none"
     """Pathology: dyes drawn freely (jitter), like the styles that the training images show (styles), both, or none."""
     fluorescence_as_dye: Share = 0.0
     """Pathology: share of the training crops of fluorescence that are shown as stained tissue."""

@@ -30,9 +30,10 @@ DOMAIN = DomainSpec(
     metric_keys=(
         *("ap", "ap50", "f1", "pq", "iou", "class_iou", "dice", "boundary_f"),
         *("f1_2px", "cldice", "line_recall_2px"),
-        *("image_auroc", "image_f1", "false_alarms"),
+        *("image_auroc", "image_f1", "image_f1_max", "false_alarms"),
         *("pixel_auroc", "pixel_ap", "aupro", "aupro_05"),
         *("region_recall", "recall_tiny", "recall_small", "recall_medium", "recall_large"),
+        *("f1_tiny", "f1_small", "f1_medium", "f1_large"),
     ),
     families=("surfaces",),
     augmentation=augmentation,

@@ -17,29 +17,22 @@ if TYPE_CHECKING:
     from domains.pathology.tissue import TissueMask
 
 
-def augmentation() -> A.Compose:
-    from domains.augment import Photometric
-    from domains.pathology.counterstain import Counterstain
-    from domains.pathology.stain import StainJitter
-
-    return around(Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3))
-
-
 def styled(images: Sequence[np.ndarray], kind: str) -> A.Compose:
-    """Stains like those of `images` ("styles"), these and then jittered ones ("both"), or as they are ("none").
+    """Stains drawn freely ("jitter"), like those of `images` ("styles"), or one or the other ("both").
 
     Raises InputError where styles are wanted and the images show none.
     """
-    if kind == "none":
-        return around()
     from domains.augment import Photometric
+    from domains.pathology.counterstain import Counterstain
     from domains.pathology.stain import StainJitter
     from domains.pathology.stain_styles import StainStyles
 
+    if kind == "jitter":
+        return around(Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3))
     styles = StainStyles.of(images)
     if styles is None:
         raise InputError(
-            "domain.stain_augmentation wants training images of stained tissue, got fewer than two; leave it at jitter"
+            "domain.stain_augmentation wants training images of stained tissue, got fewer than two; try jitter"
         )
     if kind == "styles":
         return around(Photometric(styles, p=0.8))
@@ -79,7 +72,7 @@ DOMAIN = DomainSpec(
     metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
     rehearsed=("nuclei_he", "nuclei_fluo"),
-    augmentation=augmentation,
+    augmentation=around,
     dyed=dyed,
     styled=styled,
     worth=worth,

@@ -11,13 +11,14 @@ from domains.decode import decode
 from domains.errors import InputError
 from domains.scenes.geotiff import GeoScene, has_rasterio
 from domains.scenes.ome_zarr import OmeZarrScene, is_zarr
+from domains.scenes.openslide import INSTALL, OpenSlideScene, has_openslide
 from domains.scenes.openslide import SUFFIXES as SLIDES
-from domains.scenes.openslide import OpenSlideScene, has_openslide
 from domains.scenes.scene import Photograph, Scene
-from domains.scenes.tiff import SIGNATURES, open_tiff
+from domains.scenes.tiff import SIGNATURES, CutOff, open_tiff
 
 RASTERS = frozenset({".jp2", ".j2k", ".img", ".vrt"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+SCANNERS = SLIDES - {".tif", ".tiff"}
 SCENE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".qptiff", ".zarr"}) | PICTURES | SLIDES | RASTERS
 
 
@@ -55,16 +56,19 @@ def open_scene(path: str | Path, pixel_size_m: float | None = None) -> Scene:
 def _tiff(path: Path, pixel_size_m: float | None) -> Scene:
     try:
         scene = open_tiff(path, pixel_size_m)
-    except InputError:
+    except CutOff:  # OpenSlide would open it, and stop in the middle
         raise
     except Exception as error:  # tifffile raises anything on what is damaged or of a kind that it does not know
-        if has_openslide() and path.suffix.lower() in SLIDES:
+        suffix, ours = path.suffix.lower(), isinstance(error, InputError)
+        slide = suffix in (SCANNERS if ours else SLIDES)
+        if slide and has_openslide():
             with suppress(InputError):
                 return OpenSlideScene(path, pixel_size_m)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        raise InputError(
-            f"{str(path)!r}: wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
-        ) from error
+        wanted = f"wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
+        text = str(error) if ours else f"{str(path)!r}: {wanted}"
+        hint = f", or read it through OpenSlide: {INSTALL}" if suffix in SCANNERS and not has_openslide() else ""
+        raise InputError(text + hint) from error
     if scene.georeference is not None and has_rasterio():
         scene.close()
         return GeoScene(path, pixel_size_m)

@@ -10,6 +10,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import cv2
+import imagecodecs
 import numpy as np
 import tifffile
 
@@ -25,6 +27,7 @@ MAX_CHANNELS = 64
 GDAL_NODATA = 42113
 ORIENTATION = 274
 JPEGS = (6, 7, 33003, 33004, 33005, 34712)  # their YCbCr comes as RGB
+APERIO_YCBCR = 33003  # JPEG 2000 of Y, Cb and Cr whatever the tags say (https://openslide.org/formats/aperio/)
 
 
 def open_tiff(path: Path, pixel_size_m: float | None = None) -> Scene:
@@ -121,6 +124,8 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
         if index >= len(holder.dataoffsets) or not holder.databytecounts[index] or not holder.dataoffsets[index]:
             return None
         content = os.pread(file, holder.databytecounts[index], holder.dataoffsets[index] + shift)
+        if page.compression == APERIO_YCBCR and samples == 3:
+            return rgb_of(imagecodecs.jpeg2k_decode(content))
         tables = {"jpegtables": holder.jpegtables} if holder.jpegtables is not None else {}
         header = {"jpegheader": page.jpegheader} if page.jpegheader is not None else {}
         values = page.decode(content, index, **tables, **header)[0]
@@ -141,6 +146,11 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
         return result
 
     return Level((height, width), (tall, wide), fetch)
+
+
+def rgb_of(ycbcr: np.ndarray) -> np.ndarray:
+    """(h, w, 3) uint8 of Y, Cb, Cr, full range as in JFIF, to RGB."""
+    return cv2.cvtColor(np.ascontiguousarray(ycbcr[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)
 
 
 def first_planes(series: tifffile.TiffPageSeries) -> list[int]:
@@ -188,10 +198,14 @@ def is_plain(page: Any, ome: bool) -> bool:
     )
 
 
+class CutOff(InputError):
+    """The file ends before its last block."""
+
+
 def check_cut_off(path: Path, file: tifffile.TiffFile, page: Any) -> None:
     ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)[: len(page.dataoffsets)]
     if ends.max(initial=0) > file.filehandle.size:
-        raise InputError(
+        raise CutOff(
             f"{str(path)!r}: wanted a whole TIFF of at least {ends.max()} bytes, got {file.filehandle.size}: it is cut "
             "off; copy it again"
         )

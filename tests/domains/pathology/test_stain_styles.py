@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -65,11 +67,14 @@ def test_glass_grey_and_blank_tiles_stay() -> None:
     assert StainStyles.of([grey, np.full((32, 32, 3), 255, np.uint8), IMAGES[0]]) is None
 
 
-@pytest.mark.parametrize("kind", ["styles", "both", "none"])
-def test_the_domain_augments_by_its_own_styles_when_asked(kind: str) -> None:
+@pytest.mark.parametrize("kind", ["jitter", "styles", "both"])
+def test_the_domain_changes_stains_when_asked(kind: str) -> None:
     domain = build_domain("pathology", sample_count=16, stain_augmentation=kind)
     image = domain.dataset("train")[0].image  # type: ignore[index]
     augmented = domain.augmentation()(image=image, mask=np.zeros(image.shape[:2], np.int32))
     assert augmented["image"].shape == image.shape
+    plain: Any = build_domain("pathology", sample_count=16).augmentation().transforms
+    changed: Any = domain.augmentation().transforms
+    assert len(changed) > len(plain)
     with pytest.raises(InputError, match="knows no stains"):
         build_domain("natural", stain_augmentation=kind).augmentation()

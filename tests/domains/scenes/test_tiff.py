@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import cv2
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -80,6 +82,27 @@ def test_jpeg_in_ycbcr_comes_as_rgb(tmp_path, textured, holds):
     scene = open_scene(tmp_path / "a.tif")
     assert scene.channels == ("red", "green", "blue")
     holds(scene, image, 30)
+    scene.close()
+
+
+@pytest.mark.parametrize("photometric", ["rgb", "ycbcr"])
+def test_jpeg_2000_of_aperio_scanners_in_ycbcr_comes_as_rgb(tmp_path, photometric):
+    y, x = np.mgrid[:64, :64].astype(np.uint8)
+    image = np.stack([200 - x, 60 + y, 120 + (x + y) // 2], -1)
+    ycbcr = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    options = {"level": 0, "mct": False, "reversible": True, "codecformat": "j2k"}
+    tiles = [
+        imagecodecs.jpeg2k_encode(np.ascontiguousarray(ycbcr[r : r + 32, c : c + 32]), **options)
+        for r in (0, 32)
+        for c in (0, 32)
+    ]
+    tifffile.imwrite(
+        tmp_path / "a.svs", iter(tiles), shape=image.shape, dtype=image.dtype, tile=(32, 32), photometric=photometric,
+        compression=33003,
+    )  # fmt: skip
+    scene = open_scene(tmp_path / "a.svs")
+    assert scene.channels == ("red", "green", "blue")
+    assert np.abs(scene.read(10, 20, 40, 30).astype(int) - image[10:50, 20:50]).max() <= 2
     scene.close()
 
 
