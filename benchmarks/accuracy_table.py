@@ -60,6 +60,8 @@ Read with care:
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
 - fp32 adapters of nuclei, and those from 5 images, started from a decoder that had seen generated nuclei alone; those
   of bf16, and the base as it comes, from today's, which has seen the training images of dsb2018_fluo too.
+- Rows of CrackForest, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a defect
+  (`domain.balance=0.7`), as the recipe then said.
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
   averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default.
 - covering_ois: each image at that of some seed heights that suits it best, chosen by its truth, as BSDS500 reports
