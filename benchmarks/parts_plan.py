@@ -95,12 +95,6 @@ PARTS: dict[str, Part] = {
         },
         CRACKS,
     ),
-    "method": Part(
-        "dsb2018_he",
-        {"decoder only": Arm(), "LoRA": Arm(("method.name=lora", "method.layers=all"))},
-        NUCLEI,
-        images=(5, 10, 25, None),
-    ),
     "air": Part(
         "nwpu_vhr10",
         {"neither": Arm(without=("Season", "Shade")), "season and shadows": Arm()},
