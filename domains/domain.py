@@ -114,7 +114,7 @@ class DomainSpec:
     """Data cards of sets that fit this domain, to point at."""
     dyed: Callable[[float], A.BasicTransform] | None = None
     """Shows that share of fluorescence as stained tissue, for `fluorescence_as_dye`; None: it knows no fluorescence."""
-    styled: Callable[[Sequence[np.ndarray], str], A.Compose] | None = None
+    styled: Callable[[Iterable[np.ndarray], str], A.Compose] | None = None
     """The training transforms for a `stain_augmentation` other than none, from training images; None: it has none."""
     layouts: tuple[Layout, ...] = ()
     """Layouts of this domain alone; they are looked for before those of `LAYOUTS`."""
@@ -217,7 +217,7 @@ class DataDomain:
             )
         train = self.dataset("train")
         chosen = sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), STYLE_IMAGES))})
-        return self.spec.styled([train[i].image for i in chosen], self.stain_augmentation)
+        return self.spec.styled((train[i].image for i in chosen), self.stain_augmentation)  # read where they are wanted
 
     def rehearsal(self, size_px: int) -> ProceduralScenes | None:
         families = self.spec.rehearsed or self.spec.families

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from domains.pathology.tissue import TissueMask
 
 
-def styled(images: Sequence[np.ndarray], kind: str) -> A.Compose:
+def styled(images: Iterable[np.ndarray], kind: str) -> A.Compose:
     """Stains drawn freely ("jitter"), like those of `images` ("styles"), or one or the other ("both").
 
     Raises InputError where styles are wanted and the images show none.

@@ -9,7 +9,7 @@ within two standard deviations; the spaces are CIELAB and HED (not HSV), one of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import cv2
@@ -44,7 +44,7 @@ class StainStyles:
     """Factor on how far templates vary: 0 is normalisation to the mean template."""
 
     @classmethod
-    def of(cls, images: Sequence[np.ndarray], spread: float = 1.0) -> StainStyles | None:
+    def of(cls, images: Iterable[np.ndarray], spread: float = 1.0) -> StainStyles | None:
         """Measured on images of (H, W, 3) uint8; None where fewer than two show tissue in colour."""
         shown = [pixels for pixels in map(coloured_tissue, images) if pixels is not None]
         if len(shown) < 2:

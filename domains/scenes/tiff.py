@@ -27,6 +27,7 @@ MAX_CHANNELS = 64
 GDAL_NODATA = 42113
 ORIENTATION = 274
 JPEGS = (6, 7, 33003, 33004, 33005, 34712)  # their YCbCr comes as RGB
+JPEG_2000 = (33003, 33004, 33005, 34712)
 APERIO_YCBCR = 33003  # JPEG 2000 of Y, Cb and Cr whatever the tags say (https://openslide.org/formats/aperio/)
 
 
@@ -124,6 +125,8 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
         if index >= len(holder.dataoffsets) or not holder.databytecounts[index] or not holder.dataoffsets[index]:
             return None
         content = os.pread(file, holder.databytecounts[index], holder.dataoffsets[index] + shift)
+        if page.compression in JPEG_2000:
+            check_block(str(path), codestream_size(content), samples, np.dtype(series.dtype))
         if page.compression == APERIO_YCBCR and samples == 3:
             return rgb_of(imagecodecs.jpeg2k_decode(content))
         tables = {"jpegtables": holder.jpegtables} if holder.jpegtables is not None else {}
@@ -146,6 +149,18 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
         return result
 
     return Level((height, width), (tall, wide), fetch)
+
+
+def codestream_size(content: bytes) -> tuple[int, int]:
+    """(height, width) that a JPEG 2000 codestream says of itself, whatever the tags say; (0, 0) where it has no header.
+
+    The SIZ marker follows the start of the codestream (ISO/IEC 15444-1, A.5.1); a decoder takes memory by it.
+    """
+    start = content.find(b"\xff\x4f\xff\x51")
+    if start < 0 or len(content) < start + 16:
+        return 0, 0
+    width, height = (int.from_bytes(content[start + at : start + at + 4], "big") for at in (8, 12))
+    return height, width
 
 
 def rgb_of(ycbcr: np.ndarray) -> np.ndarray:

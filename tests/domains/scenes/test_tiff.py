@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import cv2
 import imagecodecs
 import numpy as np
 import pytest
@@ -89,7 +88,8 @@ def test_jpeg_in_ycbcr_comes_as_rgb(tmp_path, textured, holds):
 def test_jpeg_2000_of_aperio_scanners_in_ycbcr_comes_as_rgb(tmp_path, photometric):
     y, x = np.mgrid[:64, :64].astype(np.uint8)
     image = np.stack([200 - x, 60 + y, 120 + (x + y) // 2], -1)
-    ycbcr = cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[..., [0, 2, 1]]
+    jfif = [[0.299, 0.587, 0.114], [-0.168736, -0.331264, 0.5], [0.5, -0.418688, -0.081312]]  # ITU-T T.871
+    ycbcr = np.round(image @ np.transpose(jfif) + [0, 128, 128]).astype(np.uint8)
     options = {"level": 0, "mct": False, "reversible": True, "codecformat": "j2k"}
     tiles = [
         imagecodecs.jpeg2k_encode(np.ascontiguousarray(ycbcr[r : r + 32, c : c + 32]), **options)
@@ -103,6 +103,21 @@ def test_jpeg_2000_of_aperio_scanners_in_ycbcr_comes_as_rgb(tmp_path, photometri
     scene = open_scene(tmp_path / "a.svs")
     assert scene.channels == ("red", "green", "blue")
     assert np.abs(scene.read(10, 20, 40, 30).astype(int) - image[10:50, 20:50]).max() <= 2
+    scene.close()
+
+
+@pytest.mark.parametrize("compression", [33003, 33005])
+def test_a_codestream_larger_than_its_tags_say_is_refused_before_memory_is_taken(tmp_path, textured, compression):
+    small = imagecodecs.jpeg2k_encode(textured(32, 32), codecformat="j2k")
+    siz = small.index(b"\xff\x4f\xff\x51") + 8
+    huge = small[:siz] + (60000).to_bytes(4, "big") * 2 + small[siz + 8 :]
+    tifffile.imwrite(
+        tmp_path / "a.svs", iter([huge]), shape=(32, 32, 3), dtype="uint8", tile=(32, 32), photometric="rgb",
+        compression=compression,
+    )  # fmt: skip
+    scene = open_scene(tmp_path / "a.svs")
+    with pytest.raises(InputError, match="60000"):
+        scene.read(0, 0, 32, 32)
     scene.close()
 
 
