@@ -79,7 +79,7 @@ TestScales = Annotated[
 WindowPx = Annotated[
     int | None,
     typer.Option(
-        "--window", metavar="PX", help="Average over windows of this side (128 is good), so that tiles do not show."
+        "--window", metavar="PX", help="Average over windows of this side, so that tiles do not show; 0: none."
     ),
 ]
 PixelSize = Annotated[

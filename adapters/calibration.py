@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from adapters.fields import image_fields
 from adapters.inference import TILES_AT_ONCE, InputContract
 from adapters.segmenter import EntitySegmenter, Output
 from domains.crops import Samples
@@ -111,12 +110,5 @@ def tile_outputs(
             truths.append(tuple(truth.crop(*cut[chosen]) for truth in sample.truths))
             scenes.append(sample.place.scene)
     for start in range(0, len(images), TILES_AT_ONCE):
-        for i, output in enumerate(outputs_of(segmenter, images[start : start + TILES_AT_ONCE], contract), start):
+        for i, output in enumerate(segmenter.outputs(images[start : start + TILES_AT_ONCE], contract.views), start):
             yield output, truths[i], scenes[i]
-
-
-def outputs_of(segmenter: EntitySegmenter, images: list[np.ndarray], contract: InputContract) -> list[Output]:
-    """Made as prediction makes them."""
-    if contract.window_px is None:
-        return segmenter.outputs(images, contract.views)
-    return [image_fields(segmenter, image, contract.window_px, contract.views) for image in images]

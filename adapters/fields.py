@@ -9,8 +9,8 @@ PLOS ONE 15(3), e0229839 (2020), https://doi.org/10.1371/journal.pone.0229839.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,39 +18,43 @@ import torch
 from adapters.segmenter import ONE_VIEW, EntitySegmenter, Output, Views, to_tensor
 from domains.crops import mirrored
 from domains.errors import InputError
-from domains.scenes import Photograph, Scene
+from domains.scenes import Scene
 from domains.tiling import Window
 
 AT_ONCE_PX = 2**19  # pixels of windows that go through the network together
+NOTHING = -30.0  # the logit of a field where nothing was looked for: no foreground
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """A tile of a scene with all lattice windows that touch it.
+    """A tile of a scene with the lattice windows that touch it.
 
     image: (h, w, 3) uint8 from the first window's corner to the last one's end, mirrored beyond the scene's border.
-    rows, columns: first rows and columns of the windows in it. tile: where the tile lies in it.
+    corners: (y, x) in it of the windows that are worth looking at. tile: where the tile lies in it.
     """
 
     image: np.ndarray
-    rows: list[int]
-    columns: list[int]
+    corners: list[tuple[int, int]]
     tile: Window
 
 
-def surroundings(scene: Scene, tile: Window, side: int) -> Surroundings:
-    """side: of the windows, in pixels, even."""
+def surroundings(
+    scene: Scene, tile: Window, side: int, wanted: Callable[[Window], bool] = lambda window: True
+) -> Surroundings:
+    """side: of the windows, in pixels, even. wanted: whether a window of the scene is worth looking at."""
     (top, bottom), (left, right) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
     (height, width), step = scene.shape, side // 2
     rows, columns = mirrored(np.arange(top, bottom), height), mirrored(np.arange(left, right), width)
     y, x = int(rows.min()), int(columns.min())
     read = scene.read(y, x, int(rows.max()) + 1 - y, int(columns.max()) + 1 - x)
-    return Surroundings(
-        read[np.ix_(rows - y, columns - x)],
-        list(range(0, bottom - top - step, step)),
-        list(range(0, right - left - step, step)),
-        Window(tile.y - top, tile.x - left, tile.height, tile.width),
-    )
+    corners = [
+        (row, column)
+        for row in range(0, bottom - top - step, step)
+        for column in range(0, right - left - step, step)
+        if wanted(Window(top + row, left + column, side, side).shared(Window(0, 0, height, width)))
+    ]
+    inside = Window(tile.y - top, tile.x - left, tile.height, tile.width)
+    return Surroundings(read[np.ix_(rows - y, columns - x)], corners, inside)
 
 
 def _span(start: int, length: int, side: int) -> tuple[int, int]:
@@ -61,40 +65,37 @@ def _span(start: int, length: int, side: int) -> tuple[int, int]:
 
 @torch.inference_mode()
 def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, views: Views = ONE_VIEW) -> Output:
-    """The decoder's fields of the tile, each (1, C, h, w) logits. Raises InputError for a decoder that has none."""
+    """The decoder's fields of the tile, each (1, 1, h, w) logits; `NOTHING` where no window was looked at.
+
+    Raises InputError for a decoder that has none.
+    """
     if not segmenter.decoder.fields:
         raise InputError(f"window_px is {side}: only decoder.name=dense has fields to average; leave it out")
     multiple = int(np.lcm(segmenter.backbone.stride, 8))
     if side % multiple:
         raise InputError(f"window_px is {side}: {segmenter.backbone.name} wants a multiple of {multiple}")
     height, width = around.image.shape[:2]
-    corners = [(y, x) for y in around.rows for x in around.columns]
     device = next(segmenter.decoder.parameters()).device
     weight = hann(side).to(device)
-    total: dict[str, Any] = {}
     weights = torch.zeros((height, width), device=device)
+    total = {name: torch.zeros_like(weights) for name in segmenter.decoder.fields}
     at_once = max(1, AT_ONCE_PX // side**2)
-    for start in range(0, len(corners), at_once):
-        chosen = corners[start : start + at_once]
+    for start in range(0, len(around.corners), at_once):
+        chosen = around.corners[start : start + at_once]
         images = torch.stack([to_tensor(around.image[y : y + side, x : x + side]) for y, x in chosen])
         outputs = segmenter.averaged(images.to(device), views)
-        for name in segmenter.decoder.fields:
-            values = outputs[name].float() * weight  # (B, C, side, side)
-            if name not in total:
-                total[name] = torch.zeros((1, values.shape[1], height, width), device=device)
-            for (y, x), one in zip(chosen, values, strict=True):
-                total[name][0, :, y : y + side, x : x + side] += one
+        for name, sums in total.items():
+            for (y, x), values in zip(chosen, outputs[name][:, 0].float() * weight, strict=True):
+                sums[y : y + side, x : x + side] += values
         for y, x in chosen:
             weights[y : y + side, x : x + side] += weight
-    rows, columns = around.tile.slices
-    mean = {name: (value / weights)[:, :, rows, columns] for name, value in total.items()}
+    weights = weights[around.tile.slices]
+    nothing = torch.full((), NOTHING, device=device)
+    mean = {
+        name: torch.where(weights > 0, sums[around.tile.slices] / weights, nothing)[None, None]
+        for name, sums in total.items()
+    }
     return Output(mean, 0, (around.tile.height, around.tile.width))
-
-
-def image_fields(segmenter: EntitySegmenter, image: np.ndarray, side: int, views: Views = ONE_VIEW) -> Output:
-    """The same of a whole image (h, w, 3) uint8."""
-    scene = Photograph(image)
-    return fields(segmenter, surroundings(scene, Window(0, 0, *scene.shape), side), side, views)
 
 
 def hann(side: int) -> torch.Tensor:

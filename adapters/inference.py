@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ class InputContract:
     scale: float = 1.0
     """Images are resized by this before the network (from `pixel_size_m` on, where known), and entities mapped back."""
     tile_px: int = 256
-    """Side of a tile, after scaling."""
+    """Side of a tile, after scaling; a scene that is no larger is seen whole."""
     overlap_px: int = 64
     """Overlap of neighbouring tiles, after scaling."""
     pixel_size_m: float | None = None
@@ -57,8 +58,8 @@ class InputContract:
     test_scales: tuple[float, ...] = (1.0,)
     """Resizings of a tile, beside `scale`, over which they are averaged too; the time goes up by their squares' sum."""
     window_px: int | None = None
-    """Side of the windows that the network sees, on a lattice of the scene, their fields averaged (`adapters.fields`);
-    None: it sees the tiles."""
+    """Side of the windows that the network sees of a scene that is larger than a tile, on a lattice of the scene, their
+    fields averaged (`adapters.fields`); None: it sees the tiles."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.normalisers`; None for none."""
     bands: tuple[str, ...] = ()
@@ -107,23 +108,32 @@ class InputContract:
     def views(self) -> Views:
         return Views(self.symmetries, self.test_scales)
 
+    @property
+    def window_views(self) -> Views:
+        """Of a window: four hold every pixel, so they are four of the views that are asked for."""
+        return Views(ceil(self.symmetries / 4), self.test_scales)
+
+    def by_windows(self, shape: tuple[int, int]) -> bool:
+        """Whether the network sees a scene of that (height, width), after scaling, by windows."""
+        return self.window_px is not None and max(shape) > self.tile_px
+
+    def grid(self, shape: tuple[int, int]) -> Grid:
+        """Tiles of a scene of that (height, width), after scaling. By windows they are what is decoded at once, and
+        large, since the windows at a tile's rim are looked at again for the next tile.
+        """
+        least = TILE_WINDOWS * self.window_px if self.window_px and self.by_windows(shape) else 0
+        return Grid(shape, max(self.tile_px, least), self.overlap_px)
+
     def changed(
         self,
         symmetries: int | None = None,
         window_px: int | None = None,
         test_scales: tuple[float, ...] | None = None,
     ) -> InputContract:
-        """As a user asks for it; None leaves what it is.
-
-        Windows are four views of every pixel: with them there is one symmetry unless more are asked for, and what is
-        decoded at once is large, since the windows at a tile's rim are looked at again for the next tile.
-        """
-        new = self
-        if window_px is not None:
-            new = replace(new, window_px=window_px, tile_px=max(self.tile_px, TILE_WINDOWS * window_px), symmetries=1)
-        if test_scales is not None:
-            new = replace(new, test_scales=test_scales)
-        return new if symmetries is None else replace(new, symmetries=symmetries)
+        """As a user asks for it; None leaves what it is, and windows of 0 px are none."""
+        asked = {"symmetries": symmetries, "window_px": window_px, "test_scales": test_scales}
+        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
+        return replace(self, **given | ({"window_px": None} if window_px == 0 else {}))
 
     def view(self, scene: Scene) -> View:
         """What the network is shown of a scene. Raises InputError where that lacks a band."""
@@ -221,7 +231,9 @@ class Tiles:
         self.shape = scene.shape
         scene = normalised(scene, contract.stain)
         self.scene = Resampled(scene, contract.factor(scene.pixel_size_m))
-        self.grid = Grid(self.scene.shape, contract.tile_px, contract.overlap_px)
+        self.grid = contract.grid(self.scene.shape)
+        self.side = contract.window_px if contract.by_windows(self.scene.shape) else None
+        """Of the windows that the network sees in place of the tiles, if it does."""
 
     def predicted(
         self, segmenter: EntitySegmenter, first: int = 0, clock: Clock | None = None
@@ -235,17 +247,17 @@ class Tiles:
     @property
     def at_once(self) -> int:
         """Tiles that are predicted together; by windows each tile is many batches."""
-        return TILES_AT_ONCE if self.contract.window_px is None else 1
+        return TILES_AT_ONCE if self.side is None else 1
 
     def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
         """From what `read` gives to entities."""
         segmenter.eval()
-        side, views = self.contract.window_px, self.contract.views
+        side, contract = self.side, self.contract
         if side is None:
-            return lambda images: segmenter.entities(images, views)
+            return lambda images: segmenter.entities(images, contract.views)
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
-            outputs = (fields(segmenter, tile, side, views) for tile in tiles)
+            outputs = (fields(segmenter, tile, side, contract.window_views) for tile in tiles)
             return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
 
         return of_windows
@@ -255,8 +267,9 @@ class Tiles:
 
     def read(self, window: Window) -> Any:
         """What the network is given of a tile: its image, or its `Surroundings`."""
-        side = self.contract.window_px
-        return self.scene.read(*window) if side is None else surroundings(self.scene, window, side)
+        if self.side is None:
+            return self.scene.read(*window)
+        return surroundings(self.scene, window, self.side, self._wanted)
 
     def _wanted(self, window: Window) -> bool:
         return self.wanted is None or self.wanted(self.at_level_0(window))

@@ -144,7 +144,7 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
     long = job.budget == "minutes"
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)
     asked, untuned = contract_of(recipe, pixel_size(train)), segmenter.decoder.options
-    once = asked.changed(symmetries=1, test_scales=(1.0,))
+    once = asked.changed(symmetries=1, window_px=0, test_scales=(1.0,))
     measured = tested(job, segmenter, domain, once, long)
     if long and asked != once:
         segmenter.decoder.options = untuned

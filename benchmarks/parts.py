@@ -33,7 +33,6 @@ from benchmarks.accuracy_job import ENOUGH_STEPS, WARMUP_STEPS, costs, entities_
 from benchmarks.accuracy_plan import SETS  # noqa: E402
 from benchmarks.accuracy_table import short  # noqa: E402
 from benchmarks.parts_plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs  # noqa: E402
-from domains.augment import compose  # noqa: E402
 from domains.domain import DataDomain, first_images, name_hash  # noqa: E402
 from domains.layouts.layout import Record, Split  # noqa: E402
 from domains.metrics import MetricSet  # noqa: E402
@@ -51,23 +50,13 @@ CALIBRATED_ON = 24
 
 @dataclass(frozen=True)
 class Resplit(DataDomain):
-    """A domain whose splits are given, and some of whose augmentations are left out."""
+    """A domain whose splits are given."""
 
     given: Mapping[Split, Sequence[Record]] = field(default_factory=dict)
-    without: tuple[str, ...] = ()
 
     @property
     def splits(self) -> dict[Split, list[Record]]:  # type: ignore[override]
         return {split: list(records) for split, records in self.given.items()}
-
-    def augmentation(self) -> Any:
-        parts: Any = super().augmentation().transforms
-        return compose(*(one for one in parts if named(one) not in self.without))
-
-
-def named(transform: Any) -> str:
-    """Of the class that changes pixels: `Photometric` wraps it."""
-    return type(getattr(transform, "change", transform)).__name__
 
 
 def thirds(records: Sequence[Record]) -> dict[str, int]:
@@ -104,7 +93,7 @@ def resplit(domain: DataDomain, job: PartJob) -> Resplit:
         labelled = first_images([record for record in given["train"] if record.name not in empty], job.images)
         given["train"] = labelled + [record for record in given["train"] if record.name in empty]
     own = {one.name: getattr(domain, one.name) for one in fields(DataDomain)}
-    return Resplit(**own, given=given, without=part.arms[job.arm].without)
+    return Resplit(**own, given=given)
 
 
 def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:

@@ -12,10 +12,9 @@ SEEDS = (0, 1, 2)
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to fit: overrides of the set's recipe, and augmentations left out, by the name of their class."""
+    """One way to fit: overrides of the set's recipe."""
 
     overrides: tuple[str, ...] = ()
-    without: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ PARTS: dict[str, Part] = {
     ),
     "air": Part(
         "nwpu_vhr10",
-        {"neither": Arm(without=("Season", "Shade")), "season and shadows": Arm()},
+        {"neither": Arm(), "season and shadows": Arm(("domain.seasons=true",))},
         ABOVE,
     ),
 }

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time
 from typing import NamedTuple
@@ -101,25 +100,32 @@ def together(
     return clock, found
 
 
+def tiles_of(scene: Scene, contract: InputContract, tile_px: int | None, origin_px: int = 0) -> Tiles:
+    """With tiles of another side than the contract's, and the second of them moved back."""
+    tiles = Tiles(scene, contract)
+    tiles.grid = Grid(tiles.grid.shape, tile_px or tiles.grid.tile_px, tiles.grid.overlap_px, origin_px)
+    return tiles
+
+
 def between_tilings(
-    segmenter: EntitySegmenter, scene: Region, contract: InputContract, found: EntityMap
+    segmenter: EntitySegmenter, scene: Region, contract: InputContract, tile_px: int | None, found: EntityMap
 ) -> dict[str, float]:
     """PQ of the region under other tilings against `found`: the scene as it is, and begun later by half a step of the
     tiles, or by a quarter of the windows, which puts the rims of one amid the others.
     """
-    step = contract.tile_px - contract.overlap_px
-    later = contract.window_px // 4 if contract.window_px else step // 2
+    plain = tiles_of(scene, contract, tile_px)
+    side, step = plain.grid.tile_px, plain.grid.tile_px - plain.grid.overlap_px
+    later = plain.side // 4 if plain.side else step // 2
     y, x, height, width = scene.window
     begun_later = Region(scene.scene, Window(y + later, x + later, height - later, width - later))
     others = {
-        "origin moved by half a step": (scene, contract, step // 2),
-        "tiles of 1.5 times the side": (scene, replace(contract, tile_px=contract.tile_px * 3 // 2), 0),
-        f"scene begun {later} px later": (begun_later, contract, 0),
+        "origin moved by half a step": (scene, side, step // 2),
+        "tiles of 1.5 times the side": (scene, side * 3 // 2, 0),
+        f"scene begun {later} px later": (begun_later, side, 0),
     }
     values = {}
-    for name, (region, wanted, origin_px) in others.items():
-        tiles = Tiles(region, wanted)
-        tiles.grid = Grid(tiles.grid.shape, wanted.tile_px, wanted.overlap_px, origin_px)
+    for name, (region, wanted_px, origin_px) in others.items():
+        tiles = tiles_of(region, contract, wanted_px, origin_px)
         moved = stitch(tiles.grid, tiles.predicted(segmenter), region.shape)
         metric = MetricSet(["pq"])
         start = region.window.y - y
@@ -134,29 +140,28 @@ def main() -> None:
     words.add_argument("--adapter", default="base")
     words.add_argument("--recipe")
     words.add_argument("--region", default="0,0,1024,1024", help="y,x,height,width of level 0")
-    words.add_argument("--window", type=int, help="side of windows whose fields are averaged, in px")
-    words.add_argument("--tile", type=int, help="tile_px in place of the adapter's")
+    words.add_argument("--window", type=int, help="side of windows whose fields are averaged, in px; 0: none")
+    words.add_argument("--tile", type=int, help="of tiles, in px, in place of the adapter's")
     given = words.parse_args()
     region = Window(*(int(number) for number in given.region.split(",")))
     set_up()
     with loaded(given.adapter, given.recipe) as there:
         contract = there.contract.changed(window_px=given.window)
-        contract = contract if given.tile is None else replace(contract, tile_px=given.tile)
 
         def tiles(scene: Scene) -> Tiles:
-            return Tiles(scene, contract)
+            return tiles_of(scene, contract, given.tile)
 
         for readers in (0, 1, 2):
             print(f"reading alone, {readers or 'no'} threads: {reading(given.slide, tiles, region, readers)}")
         scene = open_scene(given.slide)
         whole = Region(Viewed(scene, plain_view(scene)), region)
-        print(f"network alone: {network(there.segmenter, tiles(whole))}, of {contract.tile_px} px")
+        print(f"network alone: {network(there.segmenter, tiles(whole))}, of {tiles(whole).grid.tile_px} px")
         clock, found = together(given.slide, there.segmenter, tiles, region)
         print(
             f"together: {clock.tiles / clock.total:.1f} tiles/s; waiting for pixels "
             f"{clock.waiting_share:.1%} of the time; {found.count} entities in {clock.tiles} tiles"
         )
-        for name, value in between_tilings(there.segmenter, whole, contract, found).items():
+        for name, value in between_tilings(there.segmenter, whole, contract, given.tile, found).items():
             print(f"PQ, {name}: {value:.4f}")
         scene.close()
 

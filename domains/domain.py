@@ -7,8 +7,8 @@ group `entity_adapters.domains`. The attribute is called with the data and the o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from hashlib import blake2b
 from importlib.metadata import EntryPoint, entry_points
@@ -44,7 +44,14 @@ DOMAINS: dict[str, str] = {
 GROUP = "entity_adapters.domains"
 SAMPLE = "sample"
 REHEARSED = 100_000  # scenes, of which a fit draws a few thousand
-STYLE_IMAGES = 64
+SOME_IMAGES = 64
+
+
+OPTIONAL: dict[str, Any] = {"seasons": False, "stain_augmentation": "none", "fluorescence_as_dye": 0.0}
+"""Options of a domain that add to its training transforms, and the value at which each adds nothing."""
+
+Change = Callable[[Any, Callable[[], Iterable[np.ndarray]]], "Sequence[A.BasicTransform]"]
+"""From such an option's value, and from what reads some training images, to the transforms that it adds."""
 
 
 class Domain(Protocol):
@@ -112,10 +119,8 @@ class DomainSpec:
     """Families that `train.rehearsal` draws from; empty: those of `families`."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
-    dyed: Callable[[float], A.BasicTransform] | None = None
-    """Shows that share of fluorescence as stained tissue, for `fluorescence_as_dye`; None: it knows no fluorescence."""
-    styled: Callable[[Iterable[np.ndarray], str], A.Compose] | None = None
-    """The training transforms for a `stain_augmentation` other than none, from training images; None: it has none."""
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    """Transforms for those of `OPTIONAL` that it knows, done before its others."""
     layouts: tuple[Layout, ...] = ()
     """Layouts of this domain alone; they are looked for before those of `LAYOUTS`."""
 
@@ -130,7 +135,7 @@ class DomainSpec:
     """More measurements of entities: ids (H, W), image (H, W, 3) uint8 and pixel size to {id: {name: value}}."""
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
-        known = [field.name for field in fields(DataDomain) if field.name not in ("spec", "data")]
+        known = [one.name for one in fields(DataDomain) if one.name not in ("spec", "data")]
         for option in options:
             if option not in known:
                 raise InputError(f"domain.{option} is no option of {self.name!r}; {suggest(option, known)}")
@@ -165,9 +170,11 @@ class DataDomain:
     pixel_size_m: float | None = None
     """Of a folder's images, in place of what they say of themselves."""
     stain_augmentation: str = "none"
-    """jitter, styles, both or none; see `domains.pathology.domain`. The other domains know none."""
+    """jitter, styles, both or none; see `domains.pathology.domain`."""
     fluorescence_as_dye: float = 0.0
     """Share of the training crops of fluorescence that are shown as stained tissue; see `domains.pathology.as_dye`."""
+    seasons: bool = False
+    """Plants of other seasons and soft shadows in training crops; see `domains.remote_sensing.domain`."""
     bands: tuple[str, ...] = ()
     """Bands of rasters, see `domains.bands`; none for RGB."""
     band_names: tuple[str, ...] = ()
@@ -202,22 +209,26 @@ class DataDomain:
     def augmentation(self) -> A.Compose:
         from domains.augment import compose, without_colour
 
-        whole = self.spec.augmentation() if self.stain_augmentation == "none" else self._restained()
-        if self.fluorescence_as_dye:
-            if self.spec.dyed is None:
-                raise InputError(f"domain.fluorescence_as_dye is set, but {self.name!r} knows no stains; leave it at 0")
-            parts: Any = whole.transforms
-            whole = compose(self.spec.dyed(self.fluorescence_as_dye), *parts)
+        added: list[Any] = []
+        for option, nothing in OPTIONAL.items():
+            value = getattr(self, option)
+            if value == nothing:
+                continue
+            if option not in self.spec.changes:
+                raise InputError(
+                    f"domain.{option} is {value!r}, which {self.name!r} does not know; leave it {nothing!r}"
+                )
+            added = [*self.spec.changes[option](value, self._some_images), *added]
+        whole: Any = self.spec.augmentation()
+        if added:
+            whole = compose(*added, *whole.transforms)
         return whole if starts_with_rgb(self.bands) else without_colour(whole)
 
-    def _restained(self) -> A.Compose:
-        if self.spec.styled is None:
-            raise InputError(
-                f"domain.stain_augmentation is {self.stain_augmentation!r}, but {self.name!r} knows no stains; leave it"
-            )
+    def _some_images(self) -> Iterator[np.ndarray]:
+        """Of the training split, spread over it, each read when it is asked for."""
         train = self.dataset("train")
-        chosen = sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), STYLE_IMAGES))})
-        return self.spec.styled((train[i].image for i in chosen), self.stain_augmentation)  # read where they are wanted
+        for i in sorted({round(i) for i in np.linspace(0, len(train) - 1, min(len(train), SOME_IMAGES))}):
+            yield train[i].image
 
     def rehearsal(self, size_px: int) -> ProceduralScenes | None:
         families = self.spec.rehearsed or self.spec.families

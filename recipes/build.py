@@ -101,7 +101,7 @@ def contract_of(
         channels=channels_of(domain.bands),
         symmetries=domain.symmetries if dense else 1,
         test_scales=domain.test_scales if dense else (1.0,),
-        window_px=domain.window_px,
+        window_px=domain.window_px if dense else None,
         stain=stain,
         bands=domain.bands,
         band_names=domain.band_names,

@@ -77,10 +77,11 @@ class DomainSection(Options):
     """Share of the training crops of images without entity that lie where the network saw one, looked up anew after
     every validation; wants decoder.name=dense."""
     tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
-    """Side of the tiles in evaluation and prediction after scaling."""
+    """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole."""
     window_px: Annotated[int, Field(ge=16, le=8192, multiple_of=16)] | None = None
-    """Side of the windows that the network sees in place of the tiles, four to a pixel, their fields averaged: the
-    tiling no longer shows. Then tile_px is what is decoded at once, 1024 is good. Null: the network sees the tiles."""
+    """Side of the windows that the network sees of a scene larger than a tile, four to a pixel, their fields averaged:
+    the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. A multiple
+    of the backbone's stride and of 8; the dense decoder alone has fields to average."""
     overlap_px: Natural = 64
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None
@@ -89,6 +90,8 @@ class DomainSection(Options):
     """Pathology: dyes drawn freely (jitter), like the styles that the training images show (styles), both, or none."""
     fluorescence_as_dye: Share = 0.0
     """Pathology: share of the training crops of fluorescence that are shown as stained tissue."""
+    seasons: bool = False
+    """Remote sensing: plants of other seasons and soft shadows in training crops."""
     symmetries: Annotated[int, Field(ge=1, le=8)] = 1
     """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
     test_scales: TestScales = (1.0,)
@@ -254,8 +257,6 @@ class Recipe(Options):
         check_terms(self.decoder, self.losses)
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
-        if self.domain.window_px and self.decoder.name != "dense":
-            raise ValueError(f"domain.window_px wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.start_adapter and self.backbone.random:
             raise ValueError("train.start names an adapter of the base; backbone.random=true has another: leave one")
         if len(self.domain.bands) > 3 and self.train.rehearsal:

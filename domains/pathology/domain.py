@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,13 @@ if TYPE_CHECKING:
     from domains.pathology.tissue import TissueMask
 
 
-def styled(images: Iterable[np.ndarray], kind: str) -> A.Compose:
+def augmentation() -> A.Compose:
+    from domains.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
+
+    return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), defocus(p=0.15), sensor_noise(p=0.15))
+
+
+def stains(kind: str, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """Stains drawn freely ("jitter"), like those of `images` ("styles"), or one or the other ("both").
 
     Raises InputError where styles are wanted and the images show none.
@@ -28,30 +34,23 @@ def styled(images: Iterable[np.ndarray], kind: str) -> A.Compose:
     from domains.pathology.stain_styles import StainStyles
 
     if kind == "jitter":
-        return around(Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3))
-    styles = StainStyles.of(images)
+        return [Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3)]
+    styles = StainStyles.of(images())
     if styles is None:
         raise InputError(
             "domain.stain_augmentation wants training images of stained tissue, got fewer than two; try jitter"
         )
     if kind == "styles":
-        return around(Photometric(styles, p=0.8))
-    return around(Photometric(styles, p=0.5), Photometric(StainJitter(), p=0.5))
+        return [Photometric(styles, p=0.8)]
+    return [Photometric(styles, p=0.5), Photometric(StainJitter(), p=0.5)]
 
 
-def dyed(share: float) -> A.BasicTransform:
+def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """That share of crops of fluorescence shown as stained tissue."""
     from domains.augment import Photometric
     from domains.pathology.as_dye import AsDye
 
-    return Photometric(AsDye(), p=share)
-
-
-def around(*stains: A.BasicTransform) -> A.Compose:
-    """All that is done to training crops, with these changes of the stain."""
-    from domains.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
-
-    return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), *stains, defocus(p=0.15), sensor_noise(p=0.15))
+    return [Photometric(AsDye(), p=share)]
 
 
 def worth(scene: Scene) -> TissueMask | None:
@@ -72,9 +71,8 @@ DOMAIN = DomainSpec(
     metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
     rehearsed=("nuclei_he", "nuclei_fluo"),
-    augmentation=around,
-    dyed=dyed,
-    styled=styled,
+    augmentation=augmentation,
+    changes={"stain_augmentation": stains, "fluorescence_as_dye": dyed},
     worth=worth,
     describe=describe,
     cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from domains.domain import DomainSpec
 
@@ -13,18 +16,23 @@ if TYPE_CHECKING:
 def augmentation() -> A.Compose:
     from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries
     from domains.remote_sensing.atmosphere import Haze, Sunlight
-    from domains.remote_sensing.season import Season
-    from domains.remote_sensing.shade import Shade
 
     return compose(
         eight_symmetries(),
         Turn(limit_deg=45, p=0.3),
-        Photometric(Season(), p=0.2),
         Photometric(Sunlight(), p=0.8),
-        Photometric(Shade(), p=0.2, every_channel=True),
         Photometric(Haze(), p=0.3),
         defocus(p=0.1),
     )
+
+
+def seasons(wanted: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
+    """Plants brown or lush, and the shadows of clouds and hills."""
+    from domains.augment import Photometric
+    from domains.remote_sensing.season import Season
+    from domains.remote_sensing.shade import Shade
+
+    return [Photometric(Season(), p=0.2), Photometric(Shade(), p=0.2, every_channel=True)]
 
 
 DOMAIN = DomainSpec(
@@ -51,5 +59,6 @@ DOMAIN = DomainSpec(
     ),  # fmt: skip
     families=("aerial",),
     augmentation=augmentation,
+    changes={"seasons": seasons},
     cards=("nwpu_vhr10", "spacenet_atlanta"),
 )

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.fields import fields, hann, image_fields, surroundings
-from adapters.inference import InputContract, segment, segment_into
-from adapters.segmenter import EntitySegmenter, Views
+from adapters.fields import NOTHING, fields, hann, surroundings
+from adapters.inference import InputContract, Tiles, segment, segment_into
+from adapters.segmenter import EntitySegmenter, Output, Views
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.scenes import Photograph
-from domains.tiling import Window
+from domains.stitching import stitch
+from domains.tiling import Grid, Window
 
 
 @pytest.fixture
@@ -33,6 +34,11 @@ def network(tiny_segmenter) -> EntitySegmenter:
     return network
 
 
+def image_fields(network: EntitySegmenter, image: np.ndarray, side: int) -> Output:
+    scene = Photograph(image)
+    return fields(network, surroundings(scene, Window(0, 0, *scene.shape), side), side)
+
+
 def test_weights_of_windows_half_a_side_apart_sum_to_one():
     weight = hann(16)
     four = weight[:8, :8] + weight[8:, :8] + weight[:8, 8:] + weight[8:, 8:]
@@ -48,7 +54,9 @@ def test_the_surroundings_of_a_tile_are_the_scene_mirrored_at_its_border(scene, 
     assert top % 16 == left % 16 == 0 and min(around.tile[:2]) >= 16 and max(around.tile[:2]) <= 31
     height, width = around.image.shape[:2]
     assert np.array_equal(around.image, padded[top + margin :, left + margin :][:height, :width])
-    assert around.rows[-1] + side == height and around.columns[-1] + side == width
+    steps = range(0, height - 16, 16), range(0, width - 16, 16)
+    assert around.corners == [(y, x) for y in steps[0] for x in steps[1]]
+    assert around.corners[-1] == (height - side, width - side)
 
 
 def test_a_scene_smaller_than_a_window_is_mirrored_as_often_as_it_takes(network):
@@ -74,10 +82,12 @@ def segment_of_tile(network: EntitySegmenter, scene: Photograph, tile: Window) -
 
 def test_the_tiling_does_not_show_where_windows_lie_on_a_lattice(network, scene):
     """Of a network that says something everywhere; the entities of two tilings are each other's to 0.98."""
-    found = [
-        segment(network, scene, InputContract(tile_px=tile_px, overlap_px=overlap_px, window_px=32))
-        for tile_px, overlap_px in ((190, 0), (96, 48), (120, 50))
-    ]
+    found = []
+    for tile_px, overlap_px in ((190, 0), (96, 48), (120, 50)):
+        tiles = Tiles(scene, InputContract(tile_px=64, overlap_px=48, window_px=32))
+        assert len(tiles.grid) == 1  # what is decoded at once is large
+        tiles.grid = Grid(scene.shape, tile_px, overlap_px)
+        found.append(stitch(tiles.grid, tiles.predicted(network), scene.shape))
     assert found[0].count > 5
     for other in found[1:]:
         metric = MetricSet(["pq"])
@@ -86,17 +96,18 @@ def test_the_tiling_does_not_show_where_windows_lie_on_a_lattice(network, scene)
 
 
 def test_a_prediction_on_a_lattice_is_resumed_to_the_same(network, scene, tmp_path):
-    contract = InputContract(tile_px=64, overlap_px=32, window_px=32)
+    contract = InputContract(tile_px=64, overlap_px=32, window_px=16)
+    assert len(contract.grid(scene.shape)) == 4
     whole = segment(network, scene, contract)
 
     def stop(running, tile):
-        if tile == 10 and running.resumed == 0:
+        if tile == 2 and running.resumed == 0:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
     running = segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
-    assert running.resumed == 10
+    assert running.resumed == 2
     assert np.array_equal(running.prediction().read(Window(0, 0, *scene.shape)), whole.ids)
     with pytest.raises(InputError, match="another input, adapter or tiling"):
         segment_into(tmp_path / "r", network, scene, InputContract(tile_px=64, overlap_px=32), {})
@@ -114,10 +125,37 @@ def test_a_decoder_without_fields_cannot_be_averaged(tiny_segmenter, scene):
         image_fields(network, scene.image, 32)
 
 
-def test_a_user_who_asks_for_windows_gets_large_tiles_and_one_symmetry():
+def test_only_a_scene_larger_than_a_tile_is_seen_by_windows(network, scene):
+    contract = InputContract(tile_px=192, overlap_px=32, window_px=32)
+    assert not contract.by_windows((192, 100)) and contract.by_windows((100, 193))
+    assert Tiles(scene, contract).side is None  # 150 x 190
+    whole, plain = (segment(network, scene, one) for one in (contract, replace(contract, window_px=None)))
+    assert np.array_equal(whole.ids, plain.ids)
+
+
+def test_windows_that_are_not_worth_looking_at_are_not_looked_at(network, scene, monkeypatch):
+    seen = []
+    forward = network.averaged
+    monkeypatch.setattr(
+        network, "averaged", lambda images, views: (seen.append(len(images)), forward(images, views))[1]
+    )
+    around = surroundings(scene, Window(0, 0, 150, 190), 32, lambda window: window.x < 50)
+    assert all(0 <= x - 16 < 50 or x == 0 for _, x in around.corners)  # the first window begins 16 px before the scene
+    there = fields(network, around, 32).outputs["foreground"][0, 0]
+    everywhere = image_fields(network, scene.image, 32).outputs["foreground"][0, 0]
+    assert seen[0] == len(around.corners) < seen[1]
+    assert torch.allclose(there[:, :48], everywhere[:, :48], atol=1e-4) and (there[:, 80:] == NOTHING).all()
+    tiles = Tiles(scene, InputContract(tile_px=64, overlap_px=32, window_px=32), lambda window: False)
+    nothing = tiles.predictor(network)([tiles.read(Window(0, 0, 150, 190))])[0]
+    assert nothing.count == 0
+
+
+def test_what_a_user_asks_for_in_place_of_what_was_fitted():
     fitted = InputContract(tile_px=320, overlap_px=48, symmetries=2)
     assert fitted.changed() == fitted and fitted.changed(symmetries=8).symmetries == 8
     asked = fitted.changed(window_px=128)
-    assert (asked.window_px, asked.tile_px, asked.overlap_px, asked.symmetries) == (128, 1024, 48, 1)
-    assert fitted.changed(4, 128).symmetries == 4
+    assert (asked.window_px, asked.tile_px, asked.grid((5000, 5000)).tile_px) == (128, 320, 1024)
+    assert (asked.views, asked.window_views) == (Views(2), Views(1))
+    assert asked.changed(symmetries=8).window_views == Views(2)
+    assert asked.changed(window_px=0) == fitted
     assert fitted.changed(test_scales=(1.0, 0.5)).views == Views(2, (1.0, 0.5))

@@ -3,11 +3,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.parts import Resplit, named, render, resplit, spread, thirds
+from benchmarks.parts import Resplit, render, resplit, spread, thirds
 from benchmarks.parts_plan import PARTS, SEEDS, PartJob, part_jobs
 from domains.layouts.layout import Record
 from domains.pathology.domain import DOMAIN
-from domains.remote_sensing.domain import DOMAIN as ABOVE
 
 
 def result_of(part: str, arm: str, seed: int, f1: float, images: int | None = None) -> dict[str, Any]:
@@ -43,7 +42,7 @@ def test_what_is_fitted_and_what_is_measured_share_no_group_and_no_test_image() 
     assert measured == {record.name for split in ("train", "val") for record in domain.splits[split]}
 
 
-def test_a_style_is_held_out_and_an_arm_leaves_its_augmentation_out() -> None:
+def test_a_style_is_held_out() -> None:
     domain = DOMAIN(sample_count=24)
     names = ("white_bg", "purple_bg", "brightfield")
     for split in ("train", "val"):
@@ -51,10 +50,6 @@ def test_a_style_is_held_out_and_an_arm_leaves_its_augmentation_out() -> None:
     held = resplit(domain, PartJob("stain", "none", 0, None))
     assert {record.stratum for record in held.given["val"]} == {"white_bg"}
     assert {record.stratum for record in held.given["train"]} == {"purple_bg"}
-    air = resplit(ABOVE(sample_count=24), PartJob("air", "neither", 0, None))
-    whole: Any = ABOVE(sample_count=24).augmentation().transforms
-    left: Any = air.augmentation().transforms
-    assert {named(one) for one in whole} - {named(one) for one in left} == {"Season", "Shade"}
     assert isinstance(held, Resplit)
 
 

@@ -179,7 +179,7 @@ def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopp
     """Large is made small here: the same picture, once in memory and once as a slide, has the same entities."""
     picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
     tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
-    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--out"]
+    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--window", "0", "--out"]
     assert main([*words, str(tmp_path / "whole")]) == 0
     monkeypatch.setattr("recipes.predict.LARGE_PX", 1000)
     add = RunningPrediction.add

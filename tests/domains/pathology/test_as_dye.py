@@ -55,5 +55,5 @@ def test_a_domain_shows_a_share_of_its_crops_so_and_others_know_none() -> None:
     assert dyed(image=image, masks=[ids])["image"].std(axis=2).mean() > 1
     plain = build_domain("pathology").augmentation()
     assert len(plain.transforms) == len(dyed.transforms) - 1
-    with pytest.raises(InputError, match="knows no stains"):
+    with pytest.raises(InputError, match="which 'natural' does not know; leave it"):
         build_domain("natural", fluorescence_as_dye=0.5).augmentation()

@@ -76,5 +76,5 @@ def test_the_domain_changes_stains_when_asked(kind: str) -> None:
     plain: Any = build_domain("pathology", sample_count=16).augmentation().transforms
     changed: Any = domain.augmentation().transforms
     assert len(changed) > len(plain)
-    with pytest.raises(InputError, match="knows no stains"):
+    with pytest.raises(InputError, match="which 'natural' does not know; leave it"):
         build_domain("natural", stain_augmentation=kind).augmentation()

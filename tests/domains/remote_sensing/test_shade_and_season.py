@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from domains.augment import Photometric, compose, without_colour
-from domains.remote_sensing.domain import augmentation
+from domains.domain import DataDomain, build_domain
+from domains.errors import InputError
+from domains.remote_sensing.domain import DOMAIN
 from domains.remote_sensing.season import Season
 from domains.remote_sensing.shade import Shade
 
@@ -47,7 +51,7 @@ def test_of_many_bands_the_first_three_are_recoloured_and_all_are_shaded_and_tur
     seasons.set_random_seed(0)
     colour = seasons(image=image)["image"]
     assert np.array_equal(colour[..., 3:], image[..., 3:]) and not np.array_equal(colour[..., :3], image[..., :3])
-    whole = augmentation()
+    whole = DOMAIN(seasons=True).augmentation()
     ids = np.arange(64 * 64, dtype=np.int32).reshape(64, 64)
     for seed in range(10):
         whole.set_random_seed(seed)
@@ -55,9 +59,20 @@ def test_of_many_bands_the_first_three_are_recoloured_and_all_are_shaded_and_tur
         assert result["image"].shape == image.shape and result["image"].dtype == np.uint8
 
 
+def changes(domain: DataDomain) -> list[str]:
+    parts: Any = domain.augmentation().transforms
+    return [type(one.change).__name__ for one in parts if isinstance(one, Photometric)]
+
+
+def test_seasons_and_shadows_are_drawn_when_asked_for_and_by_no_other_domain():
+    assert not {"Season", "Shade"} & set(changes(DOMAIN()))
+    assert changes(DOMAIN(seasons=True)) == ["Season", "Shade", *changes(DOMAIN())]
+    with pytest.raises(InputError, match="domain.seasons is True, which 'natural' does not know; leave it False"):
+        build_domain("natural", seasons=True).augmentation()
+
+
 def test_without_colour_only_what_suits_every_band_is_left():
-    kinds = [type(one.change).__name__ for one in without_colour(augmentation()) if isinstance(one, Photometric)]
-    assert kinds == ["Shade"]
+    assert changes(DOMAIN(seasons=True, bands=("nir", "red", "green"))) == ["Shade"]
     assert len(list(without_colour(compose(Photometric(Season()))))) == 0
 
 
