@@ -116,11 +116,12 @@ class RunningPrediction:
     def prediction(self) -> Prediction:
         """The whole, when every tile was added."""
         self.commit()
-        records = [record for record, _ in self.journal.records()]
-        parts = np.concatenate([np.zeros(0, PART), *(record.parts for record in records)])
-        links = np.concatenate([np.zeros((0, 2), np.int64), *(record.links for record in records)])
-        del records
-        lookup, entities = joined(parts, links)
+        parts, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
+        for record, _ in self.journal.records():  # a view would keep the record, with its whole map
+            parts.append(record.parts.copy())
+            links.append(record.links.copy())
+        lookup, entities = joined(np.concatenate(parts), np.concatenate(links))
+        del parts, links
 
         def read(window: Window) -> np.ndarray:
             return lookup[self.canvas.read(window)]
