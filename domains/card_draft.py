@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
 import yaml
 
 from domains.cards import SPLITS_FIELD, SplitContent
 from domains.check import Report
-from domains.contents import files_sha256
+from domains.contents import parts_sha256
 from domains.layouts.layout import Record
 
 FAULTS = 10
@@ -35,11 +39,14 @@ def split_contents(report: Report) -> dict[str, SplitContent]:
     """Number and digest of the images of every split that has any, and of all."""
     everything: list[Record] = [record for records in report.records.values() for record in records]
     parts = {**report.records, "all": everything}
-    return {
-        split: SplitContent(len(records), files_sha256(report.root, (record.image for record in records)))
-        for split, records in parts.items()
-        if records
-    }
+    return {split: content(report.root, records, everything) for split, records in parts.items() if records}
+
+
+def content(root: Path, records: Sequence[Record], everything: Sequence[Record]) -> SplitContent:
+    """everything: all images of the data; those that were cut from one file count by their names too."""
+    images = Counter(record.image for record in everything)
+    parts = ((record.image, record.name if images[record.image] > 1 else "") for record in records)
+    return SplitContent(len(records), parts_sha256(root, parts))
 
 
 def size_category(images: int) -> str:

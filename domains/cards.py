@@ -3,7 +3,7 @@
 A card is Markdown with the front matter of a Hub dataset card (https://huggingface.co/docs/hub/datasets-cards) and
 the sections of `SECTIONS`. Its digest goes into `entity.json` of every adapter trained on the data. Under
 `entity_splits` the front matter may say which images the splits hold, and `fit` and `evaluate` hold the files against
-that: `{train: {images: 46, sha256: <contents.files_sha256>}, val: ..., test: ..., all: ...}`.
+that: `{train: {images: 46, sha256: <contents.parts_sha256>}, val: ..., test: ..., all: ...}`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Card:
 
 @dataclass(frozen=True)
 class SplitContent:
-    """Number of images, and `contents.files_sha256` of their files."""
+    """Number of images, and `contents.parts_sha256` of them."""
 
     images: int
     sha256: str

@@ -33,8 +33,15 @@ def files_sha256(root: Path, files: Iterable[Path]) -> str:
     With names of plain letters that is what anybody gets by
     `cd ROOT && sha256sum FILES | LC_ALL=C sort -k2 | sha256sum`. Raises InputError.
     """
-    named = sorted((os.fsencode(_inside(root, file)), file) for file in set(files))
-    lines = [content_sha256(file).encode() + b"  " + name + b"\n" for name, file in named]
+    return parts_sha256(root, ((file, "") for file in files))
+
+
+def parts_sha256(root: Path, parts: Iterable[tuple[Path, str]]) -> str:
+    """The same of (file, part) with `#part` after the path of a file that is not meant as a whole (part not "")."""
+    named = sorted(
+        (os.fsencode(_inside(root, file)), os.fsencode(f"#{part}" if part else ""), file) for file, part in set(parts)
+    )
+    lines = [content_sha256(file).encode() + b"  " + name + part + b"\n" for name, part, file in named]
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from domains.card_draft import content
 from domains.cards import Card, SplitContent
-from domains.contents import files_sha256
 from domains.dataset import EntityDataset
 from domains.domain import SAMPLE, Domain
 from domains.errors import InputError
@@ -42,11 +42,11 @@ def check_card(card: Card, domain: Domain, section: DomainSection, splits: Seque
     own = card.path.resolve().parent == root.resolve()
     if own and card.missing:
         print(f"data card {card.path}: still to be filled in: {', '.join(card.missing)}")
-    same = []
+    same, everything = [], records_of(domain, "all")
     for split in splits:
         if split not in card.splits or (split == "train" and section.max_images):
             continue
-        found = content(root, records_of(domain, split))
+        found = content(root, records_of(domain, split), everything)
         if found != card.splits[split]:
             refuse_split(card, domain, section, split, found, own)
             return
@@ -60,8 +60,8 @@ def refuse_split(
 ) -> None:
     """Raises InputError; prints a note instead where the card is a shipped one, found by the folder's name alone."""
     root, stated = Path(section.data), card.splits[split]
-    everything = found if split == "all" else content(root, records_of(domain, "all"))
-    if everything == card.splits.get("all"):
+    everything = records_of(domain, "all")
+    if content(root, everything, everything) == card.splits.get("all"):
         fact = (
             f"the images are those of the data card {str(card.path)!r}, but {split} is another share of them "
             f"({found.images} images, the card has {stated.images})"
@@ -99,10 +99,6 @@ def look_of(read: Callable[[Record], np.ndarray], record: Record) -> Look | None
         return look_at(read(record))
     except InputError:
         return None
-
-
-def content(root: Path, records: Sequence[Record]) -> SplitContent:
-    return SplitContent(len(records), files_sha256(root, (record.image for record in records)))
 
 
 def records_of(domain: Domain, split: Any) -> list[Record]:

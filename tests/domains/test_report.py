@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from cli import main
-from domains.card_draft import draft_card, size_category, split_contents
+from domains.card_draft import content, draft_card, size_category, split_contents
 from domains.cards import open_card, read_card
 from domains.check import check_folder
 from domains.entities import EntityMap
@@ -48,6 +48,17 @@ def test_every_layout_has_a_draft_whose_facts_are_those_of_the_folder(folder, tm
     )
     assert card.splits == split_contents(report) and card.splits["all"].images == report.total.images
     assert report.entity in card.sections["What counts as an entity"]
+
+
+def test_images_that_were_cut_from_one_file_are_told_apart(build, tmp_path):
+    """All records of the raster are one file: its digest alone would be the same in every split."""
+    report = check_folder(build.raster_vectors(tmp_path / "raster_vectors"))
+    everything = [record for records in report.records.values() for record in records]
+    one, two = everything[:1], everything[1:2]
+    assert one[0].image == two[0].image
+    found = [content(report.root, part, everything).sha256 for part in (one, two, everything)]
+    assert len(set(found)) == 3
+    assert content(report.root, one, one) == content(report.root, two, two)  # each the whole of its data: a file
 
 
 def test_a_filled_in_draft_is_a_card(build, tmp_path):
