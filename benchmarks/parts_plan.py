@@ -46,15 +46,22 @@ PARTS: dict[str, Part] = {
     "stain": Part(
         "dsb2018_he",
         {
-            "none": Arm(("domain.stain_augmentation=none",)),
+            "none": Arm(),
             "jitter": Arm(("domain.stain_augmentation=jitter",)),
             "styles": Arm(("domain.stain_augmentation=styles",)),
             "both": Arm(("domain.stain_augmentation=both",)),
-            "reinhard": Arm(("domain.stain_augmentation=none", "domain.stain=reinhard")),
+            "macenko": Arm(("domain.stain=macenko",)),
+            "reinhard": Arm(("domain.stain=reinhard",)),
         },
         NUCLEI,
         held_out="white_bg",  # so purple_bg is fitted
         left_out=("brightfield",),
+    ),
+    "method": Part(
+        "dsb2018_he",
+        {"decoder only": Arm(), "LoRA": Arm(("method.name=lora", "method.layers=all"))},
+        NUCLEI,
+        images=(5, 10, 25, None),
     ),
     "native_resolution": Part(
         "crackforest",
