@@ -37,5 +37,5 @@ DOMAIN = DomainSpec(
     ),
     families=("surfaces",),
     augmentation=augmentation,
-    cards=("magnetic_tile", "crackforest"),
+    cards=("magnetic_tile", "crackforest", "deepcrack", "crack500"),
 )

@@ -60,5 +60,15 @@ DOMAIN = DomainSpec(
     families=("aerial",),
     augmentation=augmentation,
     changes={"seasons": seasons},
-    cards=("nwpu_vhr10", "spacenet_atlanta"),
+    cards=(
+        "nwpu_vhr10",
+        "spacenet_atlanta",
+        "spacenet",
+        "xview2",
+        "inria",
+        "massachusetts_buildings",
+        "landcover_ai",
+        "isaid",
+        "whu_buildings",
+    ),
 )
