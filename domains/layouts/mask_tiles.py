@@ -1,8 +1,8 @@
 """Large aerial images with a mask each: Inria, Massachusetts, LandCover.ai. Entities are the components of a class.
 
 Inria (Maggiori et al., IGARSS 2017): `train/images/austin1.tif` with `train/gt/austin1.tif`, 0 or 255; tiles 1 to 5 of
-each city validate, as its authors ask. Massachusetts (Mnih, thesis, 2013): `train/` with `train_labels/`, likewise
-`val` and `test`; buildings or roads are red or white. LandCover.ai (Boguszewski et al., CVPRW 2021): `images/` with
+each city validate, as its authors ask. Massachusetts (Mnih, thesis, 2013): `train/` with `train_labels/`, or
+`train/sat/` with `train/map/`, likewise `val` (`valid`) and `test`; buildings or roads are red or white. LandCover.ai (Boguszewski et al., CVPRW 2021): `images/` with
 `masks/` of 0 to 4; its published split deals out neighbouring tiles of 512 px, here an orthophoto is a group.
 """
 
@@ -156,8 +156,13 @@ def _massachusetts(root: Path, faults: list[Fault]) -> list[Source]:
     for base in (root, *folders(root)):
         inner = {folder.name.lower(): folder for folder in folders(base)}
         for part, split in _PARTS.items():
-            if part in inner and f"{part}_labels" in inner:
-                pairs = _paired(files(inner[part]), files(inner[f"{part}_labels"]), faults)
+            if part not in inner:
+                continue
+            images, masks = inner[part], inner.get(f"{part}_labels")
+            if masks is None and files(images / "sat") and files(images / "map"):
+                images, masks = images / "sat", images / "map"
+            if masks is not None:
+                pairs = _paired(files(images), files(masks), faults)
                 size = PIXEL_M["massachusetts"]
                 found += [Source(image, mask, f"{part}/{printable(image.stem)}", split, size) for image, mask in pairs]
     return found

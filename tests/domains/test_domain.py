@@ -56,7 +56,7 @@ def test_a_domain_on_a_folder_keeps_the_contract(tmp_path, check):
     check(build_domain("pathology", write_label_maps(tmp_path / "mine")))
 
 
-@pytest.mark.skipif("ENTITY_DATA" not in os.environ, reason="ENTITY_DATA names no folder of real data")
+@pytest.mark.skipif(not os.environ.get("ENTITY_DATA"), reason="ENTITY_DATA names no folder of real data")
 @pytest.mark.parametrize("name", REAL)
 def test_a_real_data_set_gives_three_splits_of_disjoint_groups(name):
     root = Path(os.environ["ENTITY_DATA"])

@@ -100,12 +100,14 @@ def test_a_large_mask_is_read_by_blocks(build, tmp_path, monkeypatch):
     assert pixels == 32
 
 
-def test_massachusetts_has_red_masks_and_three_parts(build, tmp_path):
+@pytest.mark.parametrize("folders", [("{}", "{}_labels"), ("{}/sat", "{}/map")])
+def test_massachusetts_has_red_masks_and_three_parts(build, tmp_path, folders):
+    images, masks = folders
     mask = np.zeros((20, 30, 3), np.uint8)
     mask[4:10, 5:15, 0] = 255
     for part in ("train", "val", "test"):
-        build.save(tmp_path / "tiff" / part / f"{part}_22828930_15.tiff", build.picture())
-        build.save(tmp_path / "tiff" / f"{part}_labels" / f"{part}_22828930_15.tif", mask)
+        build.save(tmp_path / "tiff" / images.format(part) / f"{part}_22828930_15.tiff", build.picture())
+        build.save(tmp_path / "tiff" / masks.format(part) / f"{part}_22828930_15.tif", mask)
     layout = recognise(tmp_path)
     records, faults = layout.scan(tmp_path, strict=True)
     assert layout.name == "mask_tiles" and {one.split for one in records} == {"train", "val", "test"}

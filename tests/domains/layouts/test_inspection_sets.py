@@ -122,7 +122,7 @@ def test_deep_crack_s_folders_are_paired(build, tmp_path):
 def test_crops_of_one_crack500_photograph_are_a_group(build, tmp_path):
     for part, names in (
         ("traincrop", ("20160222_081011_1_361", "20160222_081011_641_1")),
-        ("valcrop", ("20160301_101010_1_1",)),
+        ("valcrop", ("20160301_101010_1_1", "IMG_2935_1_969", "IMG_2935_361_1")),
     ):
         for name in names:
             build.save(tmp_path / part / f"{name}.jpg", build.picture())
@@ -134,6 +134,7 @@ def test_crops_of_one_crack500_photograph_are_a_group(build, tmp_path):
     assert [(record.group, record.split) for record in records] == [
         *[("20160222_081011", "train")] * 2,
         ("20160301_101010", "val"),
+        *[("IMG_2935", "val")] * 2,
     ]
 
 
