@@ -3,7 +3,8 @@
 DeepCrack (Liu et al., Neurocomputing 338, 2019): `train_img/` with `train_lab/`, `test_img/` with `test_lab/`.
 CRACK500 (Yang et al., IEEE T-ITS 21(4), 2020), GAPs384 and others: `<stem>.jpg` with its mask `<stem>.png` beside it,
 in the folder itself or in subfolders such as `traincrop/`. CRACK500's crops of one photograph, `<date>_<time>_1_361`
-or `IMG_<n>_1_361`, are a group. (`images/` with `masks/`, and `<stem>_mask.png` beside the image, are the layout `label_maps`.)
+or `IMG_<n>_1_361`, are a group. (`images/` with `masks/`, and `<stem>_mask.png` beside the image, are the layout
+`label_maps`.)
 """
 
 from __future__ import annotations

@@ -2,8 +2,9 @@
 
 Inria (Maggiori et al., IGARSS 2017): `train/images/austin1.tif` with `train/gt/austin1.tif`, 0 or 255; tiles 1 to 5 of
 each city validate, as its authors ask. Massachusetts (Mnih, thesis, 2013): `train/` with `train_labels/`, or
-`train/sat/` with `train/map/`, likewise `val` (`valid`) and `test`; buildings or roads are red or white. LandCover.ai (Boguszewski et al., CVPRW 2021): `images/` with
-`masks/` of 0 to 4; its published split deals out neighbouring tiles of 512 px, here an orthophoto is a group.
+`train/sat/` with `train/map/`, likewise `val` (`valid`) and `test`; buildings or roads are red or white. LandCover.ai
+(Boguszewski et al., CVPRW 2021): `images/` with `masks/` of 0 to 4; its published split deals out neighbouring tiles of
+512 px, here an orthophoto is a group.
 """
 
 from __future__ import annotations
