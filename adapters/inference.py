@@ -27,7 +27,8 @@ from domains.stitching import stitch
 from domains.tiling import READERS, Clock, Grid, Window, predict_tiles, single_colour
 
 TILES_AT_ONCE = 8
-TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows
+TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
+WINDOWED_TILE_PX = 2048
 LIMITS = {
     "scale": (1 / 64, 16),
     "tile_px": (16, 8192),
@@ -86,9 +87,9 @@ class InputContract:
         if self.overlap_px >= self.tile_px:
             raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
         if self.window_px is not None and (
-            type(self.window_px) is not int or self.window_px not in range(16, 8193, 16)
+            type(self.window_px) is not int or self.window_px not in range(16, 2049, 16)
         ):
-            raise InputError(f"input window_px is {self.window_px!r}; wanted a multiple of 16 up to 8192, or null")
+            raise InputError(f"input window_px is {self.window_px!r}; wanted a multiple of 16 up to 2048, or null")
         for name in ("bands", "band_names"):
             words = getattr(self, name)
             if not (isinstance(words, tuple) and all(isinstance(one, str) and len(one) <= 100 for one in words)):
@@ -121,7 +122,8 @@ class InputContract:
         """Tiles of a scene of that (height, width), after scaling. By windows they are what is decoded at once, and
         large, since the windows at a tile's rim are looked at again for the next tile.
         """
-        least = TILE_WINDOWS * self.window_px if self.window_px and self.by_windows(shape) else 0
+        side = self.window_px if self.window_px and self.by_windows(shape) else 0
+        least = max(side, min(TILE_WINDOWS * side, WINDOWED_TILE_PX))
         return Grid(shape, max(self.tile_px, least), self.overlap_px)
 
     def changed(
@@ -283,9 +285,10 @@ class Tiles:
 
 
 def level_0_tiles(scene: Scene, contract: InputContract) -> list[Window]:
-    """All tiles of a scene, in its own pixels."""
+    """All tiles of a scene, in its own pixels; where the network sees windows, every second of these, side by side."""
     tiles = Tiles(scene, replace(contract, stain=None))
-    return [tiles.at_level_0(tiles.grid.window(i)) for i in range(len(tiles.grid))]
+    grid = tiles.grid if tiles.side is None else Grid(tiles.grid.shape, tiles.side, 0)
+    return [tiles.at_level_0(grid.window(i)) for i in range(len(grid))]
 
 
 def weights_digest(segmenter: EntitySegmenter) -> str:

@@ -78,7 +78,7 @@ class DomainSection(Options):
     every validation; wants decoder.name=dense."""
     tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
     """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole."""
-    window_px: Annotated[int, Field(ge=16, le=8192, multiple_of=16)] | None = None
+    window_px: Annotated[int, Field(ge=16, le=2048, multiple_of=16)] | None = None
     """Side of the windows that the network sees of a scene larger than a tile, four to a pixel, their fields averaged:
     the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. A multiple
     of the backbone's stride and of 8; the dense decoder alone has fields to average."""

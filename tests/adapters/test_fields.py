@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from adapters.fields import NOTHING, fields, hann, surroundings
-from adapters.inference import InputContract, Tiles, segment, segment_into
+from adapters.inference import InputContract, Tiles, level_0_tiles, segment, segment_into
 from adapters.segmenter import EntitySegmenter, Output, Views
 from domains.errors import InputError
 from domains.metrics import MetricSet
@@ -133,6 +133,13 @@ def test_only_a_scene_larger_than_a_tile_is_seen_by_windows(network, scene):
     assert np.array_equal(whole.ids, plain.ids)
 
 
+def test_what_is_shown_of_a_slide_are_its_windows_side_by_side(scene):
+    contract = InputContract(tile_px=64, overlap_px=32, window_px=32)
+    shown = level_0_tiles(scene, contract)
+    assert len(shown) == 5 * 6 and {(one.height, one.width) for one in shown} == {(32, 32)}
+    assert len(level_0_tiles(scene, replace(contract, window_px=None))) == 4 * 5
+
+
 def test_windows_that_are_not_worth_looking_at_are_not_looked_at(network, scene, monkeypatch):
     seen = []
     forward = network.averaged
@@ -155,6 +162,7 @@ def test_what_a_user_asks_for_in_place_of_what_was_fitted():
     assert fitted.changed() == fitted and fitted.changed(symmetries=8).symmetries == 8
     asked = fitted.changed(window_px=128)
     assert (asked.window_px, asked.tile_px, asked.grid((5000, 5000)).tile_px) == (128, 320, 1024)
+    assert fitted.changed(window_px=2048).grid((60_000, 60_000)).tile_px == 2048
     assert (asked.views, asked.window_views) == (Views(2), Views(1))
     assert asked.changed(symmetries=8).window_views == Views(2)
     assert asked.changed(window_px=0) == fitted
