@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+import cv2
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 CAP_PX = 16.0  # beyond this depth every pixel counts as core
@@ -46,24 +46,29 @@ def _one(ids: np.ndarray) -> tuple[np.ndarray, ...]:
         empty = np.zeros(ids.shape, np.float32)
         return labelled, empty, empty, empty
     depth = depth_inside(ids)
-    index = np.arange(1, count + 1)
-    entity = np.maximum(ids, 0)
+    pixels = np.flatnonzero(ids)  # every step of a fit comes here: only entities' pixels are worked on
+    pixels = pixels[ids.flat[pixels] > 0]
+    entity, deep = ids.flat[pixels], depth.flat[pixels]
 
-    deepest = np.concatenate([[1.0], ndimage.maximum(depth, entity, index)])
-    capped = np.minimum(depth, CAP_PX) / np.minimum(np.maximum(deepest, 1.0), CAP_PX)[entity]
+    deepest = largest_of(entity, deep, count)
+    capped = np.minimum(deep, CAP_PX) / np.minimum(np.maximum(deepest, 1.0), CAP_PX)[entity]
 
-    centres = np.array(ndimage.maximum_position(depth, entity, index), np.float32)  # (N, 2)
-    centres = np.concatenate([np.zeros((1, 2), np.float32), centres])[entity]  # (H, W, 2)
-    grid = np.moveaxis(np.mgrid[: ids.shape[0], : ids.shape[1]], 0, -1).astype(np.float32)
-    reach = np.linalg.norm(grid - centres, axis=-1)
-    farthest = np.concatenate([[1.0], ndimage.maximum(reach, entity, index)])
-    centred = reach / np.maximum(farthest, 1.0)[entity]
-    return (
-        labelled,
-        foreground.astype(np.float32),
-        np.where(foreground, capped, 0).astype(np.float32),
-        np.where(foreground, centred, 0).astype(np.float32),
-    )
+    y, x = np.divmod(pixels, ids.shape[1])
+    top = np.flatnonzero(deep == deepest[entity])[::-1]  # written backwards, so that the first of equals stays
+    centres = np.zeros((2, count + 1), np.float32)
+    centres[:, entity[top]] = y[top], x[top]
+    reach = np.hypot(y - centres[0, entity], x - centres[1, entity])
+    centred = reach / np.maximum(largest_of(entity, reach, count), 1.0)[entity]
+    distances = np.zeros((2, *ids.shape), np.float32)
+    distances.reshape(2, -1)[:, pixels] = capped, centred
+    return labelled, foreground.astype(np.float32), distances[0], distances[1]
+
+
+def largest_of(entity: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
+    """(count + 1,) float32: by entity the largest of its values, all 0 or more; 0 where it has none."""
+    largest = np.zeros(count + 1, np.float32)
+    np.maximum.at(largest, entity, values.astype(np.float32))
+    return largest
 
 
 def depth_inside(ids: np.ndarray) -> np.ndarray:
@@ -75,7 +80,7 @@ def depth_inside(ids: np.ndarray) -> np.ndarray:
     rim = inner_rim(ids)
     if not rim.any():
         return np.where(ids > 0, np.float32(max(ids.shape)), np.float32(0))
-    depth = np.asarray(ndimage.distance_transform_edt(~rim)) + 1.0
+    depth = cv2.distanceTransform((~rim).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) + 1.0
     return np.where(ids > 0, depth, 0).astype(np.float32)
 
 
