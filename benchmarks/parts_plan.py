@@ -50,11 +50,20 @@ PARTS: dict[str, Part] = {
             "jitter": Arm(("domain.stain_augmentation=jitter",)),
             "styles": Arm(("domain.stain_augmentation=styles",)),
             "both": Arm(("domain.stain_augmentation=both",)),
+        },
+        NUCLEI,
+        held_out="white_bg",  # so purple_bg is fitted
+        left_out=("brightfield",),
+    ),
+    "normalisation": Part(
+        "dsb2018_he",
+        {
+            "none": Arm(),
             "macenko": Arm(("domain.stain=macenko",)),
             "reinhard": Arm(("domain.stain=reinhard",)),
         },
         NUCLEI,
-        held_out="white_bg",  # so purple_bg is fitted
+        held_out="white_bg",
         left_out=("brightfield",),
     ),
     "method": Part(
