@@ -216,8 +216,8 @@ Test splits are not looked at: of seed s, the s-th third of the groups of traini
 other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread,
 decoder only unless a row says otherwise, one view of each tile; thresholds calibrated on the images that were fitted.
 Mean ± standard deviation over the folds; in brackets the difference from the first row, fold by fold. A difference
-smaller than its spread is none. More is better, but for {", ".join(LESS)}. The fits of "stain" started from the nuclei's
-decoder before it had seen fluorescence as tissue.
+smaller than its spread is none. More is better, but for {", ".join(LESS)}. The fits of "stain" started from the decoder
+of nuclei before it had seen fluorescence as tissue.
 """
 
 
