@@ -58,8 +58,8 @@ Read with care:
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too, for what the domain shows
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
-- fp32 adapters of nuclei, and those from 5 images, started from a decoder that had seen generated nuclei alone; those
-  of bf16, and the base as it comes, from today's, which has seen the training images of dsb2018_fluo too.
+- fp32 adapters of nuclei started from a decoder that had seen generated nuclei alone; those of bf16, and the base as it
+  comes, from today's, which has seen the training images of dsb2018_fluo too.
 - Rows of CrackForest, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a defect
   (`domain.balance=0.7`), as the recipe then said.
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
