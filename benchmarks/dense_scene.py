@@ -38,7 +38,8 @@ class Discs:
     side: int
     spacing: int
     dtype = np.dtype(np.uint8)
-    channels, nodata, pixel_size_m, georeference = 3, None, 0.5e-6, None
+    channels = ("red", "green", "blue")
+    nodata, pixel_size_m, georeference = None, 0.5e-6, None
 
     @property
     def shape(self) -> tuple[int, int]:
