@@ -60,24 +60,25 @@ def calibrate(
     after the other, in at most two passes. Where the metric is undefined, all stay as they are.
     """
     kept = list(tile_outputs(segmenter, samples, contract, tiles))
-    decoder = segmenter.decoder
+    decoder, start = segmenter.decoder, segmenter.decoder.options
+    ready = [(decoder.prepared(one.outputs, one.index, one.size), truths, group) for one, truths, group in kept]
     scores: dict[Any, float] = {}
 
     def score(options: Any) -> float:
         if options not in scores:
             decoder.options = options
             found = MetricSet({headline: metrics()[headline]})
-            for output, truths, group in kept:
-                found.update(decoder.entities(output.outputs, output.index, output.size), truths, group)
+            for prepared, truths, group in ready:
+                found.update(decoder.cut(prepared), truths, group)
             value = found.compute()[headline]
             scores[options] = -math.inf if math.isnan(value) else value
         return scores[options]
 
-    start = best = decoder.options
+    best, tuned = start, decoder.tuned()
     score(start)
     for _ in range(PASSES):
         before_pass = best
-        for name, values in start.TUNED.items():
+        for name, values in tuned.items():
             candidates = [replace(best, **{name: value}) for value in values]
             winner = max(candidates, key=score)
             if score(winner) > score(best) + MARGIN:
@@ -85,7 +86,7 @@ def calibrate(
         if best == before_pass:
             break
     decoder.options = best
-    moved = {name: (getattr(start, name), getattr(best, name)) for name in start.TUNED}
+    moved = {name: (getattr(start, name), getattr(best, name)) for name in tuned}
     changed = {name: pair for name, pair in moved.items() if pair[0] != pair[1]}
     return Calibration(headline, scores[start], scores[best], changed, len(kept))
 

@@ -24,6 +24,7 @@ from domains.errors import InputError, suggest
 
 WEIGHTS = "entity_decoder.safetensors"
 OPTIONS = "entity_decoder.json"
+SCORER = "scorer."  # of regions, which learns after a fit, and so is never pretrained
 SCALE = ".scale"  # after the name of a tensor in 8 bits
 
 
@@ -34,7 +35,8 @@ def weights_file(folder: Path, kind: str | None = None) -> Path:
 
 def save_pretrained_decoder(folder: Path, decoder: Decoder, kind: str | None = None) -> None:
     with atomic_path(weights_file(folder, kind)) as path:
-        save_file(compressed(decoder.state_dict()), path)
+        own = {name: value for name, value in decoder.state_dict().items() if not name.startswith(SCORER)}
+        save_file(compressed(own), path)
     with atomic_path(folder / OPTIONS) as path:
         path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
 
@@ -60,10 +62,10 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
         state = expanded(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
-    shapes = {name: value.shape for name, value in decoder.state_dict().items()}
-    if {name: value.shape for name, value in state.items()} != shapes:
+    own = {name: value for name, value in decoder.state_dict().items() if not name.startswith(SCORER)}
+    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
         return False
-    decoder.load_state_dict(state)
+    decoder.load_state_dict(state, strict=False)
     return True
 
 

@@ -24,6 +24,7 @@ from adapters.inference import InputContract, measure
 from adapters.methods import Method, adapter_state
 from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
+from adapters.region_fit import fit_regions
 from adapters.segmenter import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.trainer import keep_best, make_trainer
 from benchmarks import classical
@@ -166,6 +167,8 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
 def tested(job: Job, segmenter: EntitySegmenter, domain: Domain, contract: InputContract, long: bool) -> dict[str, Any]:
     """Metrics on the test split; long: with thresholds chosen on the validation split, which the segmenter keeps."""
     val, test = domain.dataset("val"), domain.dataset("test")
+    if long and job.method != "base":
+        fit_regions(segmenter, domain.dataset("train"), contract, seed=job.seed)  # type: ignore[arg-type]
     calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
     start = time.process_time()
     found = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ import typer  # noqa: E402
 from adapters.calibration import calibrate  # noqa: E402
 from adapters.inference import measure  # noqa: E402
 from adapters.module import best_precision  # noqa: E402
+from adapters.region_fit import fit_regions  # noqa: E402
 from benchmarks.accuracy_job import ENOUGH_STEPS, WARMUP_STEPS, costs, entities_by_stratum, fit, name_digest  # noqa: E402
 from benchmarks.accuracy_plan import SETS  # noqa: E402
 from benchmarks.accuracy_table import short  # noqa: E402
@@ -126,6 +127,7 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     learnt: Any = Normalised(train, stain) if stain else train  # type: ignore[arg-type]
     fitted = fit(recipe, segmenter, domain, learnt, learnt, long=False)
     contract = contract_of(recipe, pixel_size(train), stain)
+    fit_regions(segmenter, learnt, contract, seed=job.seed)
     chosen = calibrate(segmenter, learnt, domain.metrics, calibrated_for(recipe, domain), contract, CALIBRATED_ON)
     found = measure(segmenter, held_out, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     result = plain(

@@ -57,4 +57,5 @@ class UNetDecoder(Decoder):
         x = self.unet((images - 0.5) / 0.25)  # (B, fields, H, W)
         return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
 
-    entities = DenseDecoder.entities
+    scorer, by_regions = None, False  # a watershed is what it comes with
+    prepared, cut, tuned = DenseDecoder.prepared, DenseDecoder.cut, DenseDecoder.tuned

@@ -67,13 +67,15 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
         ("decoder", info.decoder, as_json(asdict(options))),
         ("domain.bands", {"bands": list(info.contract.bands)}, {"bands": list(recipe.domain.bands)}),
     ):
-        for name in sorted((had.keys() | has.keys()) - set(options.TUNED), key=lambda name: (name != "name", name)):
+        for name in sorted(
+            (had.keys() | has.keys()) - {"regions", *options.TUNED}, key=lambda name: (name != "name", name)
+        ):
             if had.get(name) != has.get(name):
                 raise InputError(
                     f"train.start {start!r} has {part} {name}={had.get(name)}; the recipe has {has.get(name)}: set it "
                     "to the adapter's, or start from another"
                 )
-    segmenter.decoder.options = options
+    segmenter.decoder.adopt(options)
     return segmenter.train()
 
 

@@ -19,6 +19,7 @@ from adapters.folder import describe, round_to_half, save_adapter
 from adapters.inference import InputContract, measure, segment
 from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
+from adapters.region_fit import fit_regions
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import StopOnInterrupt, keep_best, make_trainer
 from domains.atomic import atomic_path
@@ -75,6 +76,10 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
+        learnt_from = fit_regions(segmenter, learnt, contract, seed=recipe.train.seed)  # type: ignore[arg-type]
+        round_to_half(segmenter.decoder)
+        if learnt_from:
+            print(f"regions: learnt from {learnt_from} candidates of the training images")
         if recipe.train.calibrate:
             print(calibrate(segmenter, watched, domain.metrics, wanted, contract))  # type: ignore[arg-type]
         states["after"] = measured("after", segmenter, test, domain, contract)

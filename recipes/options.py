@@ -108,6 +108,11 @@ class Dense(Options):
     """Smaller entities are dropped."""
     min_score: Share = 0.0
     """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
+    regions: bool = False
+    """After fitting, learn from the training images which of nested candidate regions is an entity, and take those
+    instead of the watershed's."""
+    least_iou: Share = 0.45
+    """Regions of a lower predicted IoU are dropped; their score is that IoU."""
 
 
 class Query(Options):

@@ -39,7 +39,14 @@ def merge_shallow(ids: np.ndarray, peaks: np.ndarray, level: np.ndarray, height:
     ids, peaks: of `basins`; level: (H, W) integers, 0 or more. The ground lies at 0: what rises no higher than
     `height` joins it. Returns ids and peaks again, numbered 0..M.
     """
-    first, second, saddle = saddles(ids, level)
+    node, tops = join_shallow(peaks, *saddles(ids, level), height)
+    return node[ids], tops
+
+
+def join_shallow(
+    peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The same by basin: (N + 1,) int32, what each has become, 0..M, and (M + 1,) the peaks; saddles as of `saddles`."""
     tops, parent = peaks.tolist(), list(range(len(peaks)))
 
     def root(one: int) -> int:
@@ -56,7 +63,7 @@ def merge_shallow(ids: np.ndarray, peaks: np.ndarray, level: np.ndarray, height:
             parent[low] = high
     roots = np.array([0 if tops[root(one)] <= height else root(one) for one in range(len(tops))])
     kept, dense = np.unique(roots, return_inverse=True)  # 0, the ground, is its own root and stays 0
-    return dense.astype(np.int32)[ids], peaks[kept]
+    return dense.astype(np.int32), peaks[kept]
 
 
 def saddles(ids: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

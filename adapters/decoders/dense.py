@@ -11,20 +11,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import gcd
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy import ndimage
 from torch import Tensor, nn
 
 from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
+from adapters.decoders.regions import LEVELS, Regions, RegionScorer, candidates, core_field, select
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
-LEVELS = 1000  # of the core field, between 0 and 1
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,11 @@ class Dense:
     """Smaller entities are dropped."""
     min_score: float = 0.0
     """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
+    regions: bool = False
+    """After fitting, learn from the training images which of nested candidate regions is an entity, and take those
+    instead of the watershed's (`adapters/decoders/regions.py`)."""
+    least_iou: float = 0.45
+    """Regions of a lower predicted IoU are dropped; their score is that IoU."""
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
@@ -55,8 +59,11 @@ class Dense:
         "smoothing_px": (0.5, 1.0, 2.0),
         "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
         "min_area_px": (12, 40, 100),
+        "least_iou": (0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
     }
     """Option -> what calibration tries."""
+    OF_REGIONS: ClassVar[tuple[str, ...]] = ("least_iou", "min_area_px")
+    """Those that matter where regions are chosen; `least_iou` matters nowhere else."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> DenseDecoder:
         return DenseDecoder(self, backbone_dim, taps)
@@ -75,6 +82,7 @@ class DenseDecoder(Decoder):
     def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
         super().__init__()
         self.options = options
+        self.scorer = RegionScorer() if options.regions else None
         full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
         self.norms = nn.ModuleList(nn.GroupNorm(1, backbone_dim) for _ in range(taps))
         self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
@@ -117,12 +125,44 @@ class DenseDecoder(Decoder):
             details.append(down(details[-1]))
         return details
 
-    def entities(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> EntityMap:
-        """The entities of one image of a batch, cropped to `size` (H, W) where the network's input was padded."""
+    def tuned(self) -> dict[str, tuple[float, ...]]:
+        """Of the watershed, or of regions where their scorer is fitted."""
+        own = Dense.OF_REGIONS if self.by_regions else [name for name in Dense.TUNED if name != "least_iou"]
+        return {name: Dense.TUNED[name] for name in own}
+
+    def adopt(self, options: Dense) -> None:
+        self.options = options
+        if options.regions != (self.scorer is not None):
+            self.scorer = RegionScorer() if options.regions else None
+
+    @property
+    def by_regions(self) -> bool:
+        return self.scorer is not None and bool(self.scorer.fitted.item())
+
+    def prepared(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> Prepared:
         fields = {
             name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
         }
-        return replace(decode(fields, self.options), pixel_scores=fields["foreground"].astype(np.float16))
+        if self.scorer is None or not self.by_regions:
+            return Prepared(fields, None, np.zeros(0, np.float32))
+        regions = candidates(fields, self.options.smoothing_px)
+        return Prepared(fields, regions, self.scorer.iou(regions.features))
+
+    def cut(self, prepared: Prepared) -> EntityMap:
+        fields, regions, iou = prepared
+        options = self.options
+        found = (
+            decode(fields, options) if regions is None else select(regions, iou, options.least_iou, options.min_area_px)
+        )
+        return replace(found, pixel_scores=fields["foreground"].astype(np.float16))
+
+
+class Prepared(NamedTuple):
+    """One image's fields (H, W) in [0, 1], and where regions are chosen its candidates and their predicted IoU."""
+
+    fields: dict[str, np.ndarray]
+    regions: Regions | None
+    iou: np.ndarray
 
 
 class Residual(nn.Module):
@@ -157,14 +197,12 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
 def decode(fields: Mapping[str, np.ndarray], options: Dense) -> EntityMap:
     """Fields (H, W) in [0, 1] to entities: cores rise above saddles by `seed_height`, each floods the foreground.
 
-    The core field is the mean of the boundary distance and of one minus the boundary score: either alone misses
-    seams that the other sees. An entity's score is its mean foreground score times the height of its core.
+    An entity's score is its mean foreground score times the height of its core.
     """
     foreground = fields["foreground"] > options.foreground_threshold
     if not foreground.any():
         return EntityMap(np.zeros(foreground.shape, np.int32), scores=np.zeros(0, np.float32))
-    core = (fields["boundary_distance"] + 1 - fields["boundary"]) / 2
-    core = ndimage.gaussian_filter(core, options.smoothing_px) if options.smoothing_px else core
+    core = core_field(fields, options.smoothing_px)
     level = np.round(core * LEVELS).astype(np.int32)  # whole levels: exact plateaus
     ids, peaks = merge_shallow(*basins(level, foreground), level, round(options.seed_height * LEVELS))
     areas = np.bincount(ids.ravel(), minlength=len(peaks))[1:]

@@ -118,8 +118,8 @@ class QueryDecoder(Decoder):
         }
 
     @torch.no_grad()
-    def entities(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> EntityMap:
-        """The entities of one image of a batch, cropped to `size` (H, W) where the network's input was padded."""
+    def cut(self, prepared: tuple[Mapping[str, Any], int, tuple[int, int]]) -> EntityMap:
+        outputs, index, size = prepared
         logits, objects, ious = (outputs[key][index].float() for key in ("mask_logits", "object_logits", "iou_logits"))
         quality = objects.sigmoid() * ious.sigmoid()
         if not (logits.isfinite().all() and quality.isfinite().all()):

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from adapters.calibration import calibrate, tile_outputs
-from adapters.decoders import Dense
+from adapters.decoders import Decoder, Dense
 from adapters.decoders.dense import FIELDS, decode
 from adapters.inference import InputContract
 from adapters.segmenter import Output
@@ -18,15 +18,16 @@ from domains.metrics import build_metrics
 CONTRACT = InputContract(tile_px=48, overlap_px=8)
 
 
-class Painted:
+class Painted(Decoder):
     """Stands for a segmenter: the foreground score is the image's brightness, every entity has one deep core."""
 
     def __init__(self, options: Dense) -> None:
-        self.decoder = self
+        super().__init__()
         self.options = options
 
-    def eval(self) -> None:
-        pass
+    @property
+    def decoder(self) -> Painted:
+        return self
 
     def outputs(self, images, views):
         for image in images:
@@ -35,7 +36,8 @@ class Painted:
             fields = {"foreground": bright, "boundary_distance": core, "centre_distance": core, "boundary": -core}
             yield Output(fields, 0, image.shape[:2])
 
-    def entities(self, outputs, index, size):
+    def cut(self, prepared):
+        outputs, index, _ = prepared
         return decode({name: outputs[name][index, 0].sigmoid().numpy() for name in FIELDS}, self.options)
 
 

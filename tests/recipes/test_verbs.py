@@ -117,9 +117,9 @@ def test_fit_goes_on_from_an_adapter(run: Path, data: Path, options, tmp_path, c
     backbone = backbone_of(recipe)
     segmenter = segmenter_of(recipe, backbone, method_of(recipe))
     learnt, _ = load_adapter(run / "adapter", backbone_of(recipe))
-    assert segmenter.training and segmenter.decoder.options == DECODERS["dense"](width=8)
-    there = learnt.decoder.state_dict()
-    assert all(torch.equal(value, there[name]) for name, value in segmenter.decoder.state_dict().items())
+    assert segmenter.training and segmenter.decoder.options == DECODERS["dense"](width=8, regions=True)
+    there, here = learnt.decoder.state_dict(), segmenter.decoder.state_dict()
+    assert all(torch.equal(value, here[name]) for name, value in there.items())
     assert any(parameter.requires_grad for parameter in segmenter.decoder.parameters())
 
     out = tmp_path / "two"

@@ -1,0 +1,93 @@
+"""Teach the dense decoder's scorer of regions which candidates are entities, when the fields have been fitted.
+
+Candidates of the training images, each with its IoU with the entity that is nearest to it: some seconds of a small
+network, after one look at each image.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapters.calibration import tile_outputs
+from adapters.decoders.regions import RegionScorer
+from adapters.inference import InputContract
+from adapters.segmenter import EntitySegmenter
+from domains.crops import Samples
+from domains.entities import EntityMap
+
+TILES = 64
+STEPS = 800
+BATCH = 1024
+LR = 3e-3
+FEWEST = 200
+"""Candidates; from fewer nothing is learnt, and the watershed stays."""
+MOST_UNLABELLED = 0.5
+
+
+def fit_regions(
+    segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int = TILES, seed: int = 0
+) -> int:
+    """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
+
+    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` regions are given up.
+    """
+    decoder = segmenter.decoder
+    if not getattr(decoder.options, "regions", False):
+        return 0
+    scorer = RegionScorer().to(next(decoder.parameters()).device)
+    scorer.fitted.fill_(1)
+    decoder.scorer = scorer
+    rows, targets = [], []
+    for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles):
+        regions = decoder.prepared(output.outputs, output.index, output.size).regions
+        iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
+        rows.append(regions.features[~np.isnan(iou)])
+        targets.append(iou[~np.isnan(iou)])
+    features, wanted = (torch.from_numpy(np.concatenate(part)).float() for part in (rows, targets))
+    if len(features) < FEWEST:
+        decoder.adopt(replace(decoder.options, regions=False))
+        return 0
+    learn(scorer, features.to(scorer.mean.device), wanted.to(scorer.mean.device), seed)
+    return len(features)
+
+
+def learn(scorer: RegionScorer, features: Tensor, wanted: Tensor, seed: int) -> None:
+    """features (N, D), wanted (N,) IoU in [0, 1]. Cross-entropy with the IoU as a soft label."""
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(seed)
+        for layer in scorer.layers:
+            layer.reset_parameters()
+        scorer.mean.copy_(features.mean(0))
+        scorer.deviation.copy_(features.std(0) + 1e-4)
+        scorer.requires_grad_(True)
+        optimizer = torch.optim.AdamW(scorer.parameters(), LR, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        for _ in range(STEPS):
+            drawn = torch.randint(len(features), (BATCH,)).to(features.device)
+            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), wanted[drawn])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+        scorer.requires_grad_(False)
+
+
+def nearest_iou(pixels: list[np.ndarray], truth: EntityMap) -> np.ndarray:
+    """(N,) of candidates the largest IoU with an entity, on labelled pixels; NaN where those are less than half."""
+    ids = truth.ids.ravel()
+    areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)
+    found = np.zeros(len(pixels))
+    for i, inside in enumerate(pixels):
+        own = ids[inside]
+        labelled = own[own >= 0]
+        if len(labelled) < (1 - MOST_UNLABELLED) * len(own):
+            found[i] = np.nan
+        elif truth.count:
+            shared = np.bincount(labelled, minlength=truth.count + 1)[1:]
+            found[i] = (shared / (areas[1:] + len(labelled) - shared)).max()
+    return found
