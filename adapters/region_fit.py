@@ -34,7 +34,8 @@ def fit_regions(
 ) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
-    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` regions are given up.
+    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` regions are
+    given up.
     """
     decoder = segmenter.decoder
     if not getattr(decoder.options, "regions", False):

@@ -46,7 +46,7 @@ def merge_shallow(ids: np.ndarray, peaks: np.ndarray, level: np.ndarray, height:
 def join_shallow(
     peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The same by basin: (N + 1,) int32, what each has become, 0..M, and (M + 1,) the peaks; saddles as of `saddles`."""
+    """The same by basin: (N + 1,) int32, what each has become, 0..M, and (M + 1,) the peaks; saddles: of `saddles`."""
     tops, parent = peaks.tolist(), list(range(len(peaks)))
 
     def root(one: int) -> int:
