@@ -62,7 +62,7 @@ def learn(scorer: RegionScorer, features: Tensor, wanted: Tensor, seed: int) -> 
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
         for layer in scorer.layers:
-            layer.reset_parameters()
+            layer.reset_parameters()  # type: ignore[operator]
         scorer.mean.copy_(features.mean(0))
         scorer.deviation.copy_(features.std(0) + 1e-4)
         scorer.requires_grad_(True)
