@@ -63,8 +63,8 @@ def learn(scorer: RegionScorer, features: Tensor, wanted: Tensor, seed: int) -> 
         torch.manual_seed(seed)
         for layer in scorer.layers:
             layer.reset_parameters()  # type: ignore[operator]
-        scorer.mean.copy_(features.mean(0))
-        scorer.deviation.copy_(features.std(0) + 1e-4)
+        scorer.mean.copy_(features.mean(0).half())  # as an adapter is saved
+        scorer.deviation.copy_((features.std(0) + 1e-4).half())
         scorer.requires_grad_(True)
         optimizer = torch.optim.AdamW(scorer.parameters(), LR, weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)

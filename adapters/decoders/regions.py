@@ -235,7 +235,7 @@ def select(regions: Regions, iou: np.ndarray, least: float, min_area_px: int) ->
     ids = np.zeros(regions.size[0] * regions.size[1], np.int32)
     scores: list[float] = []
     for i in np.argsort(-iou, kind="stable"):
-        if iou[i] < least:
+        if not iou[i] >= least:  # NaN is none either
             break
         inside = regions.pixels[i]
         free = inside[ids[inside] == 0]

@@ -10,6 +10,7 @@ import torch
 from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
 from adapters.decoders.regions import FEATURES, Regions, RegionScorer, candidates, select
+from adapters.folder import compact_state, round_to_half
 from adapters.region_fit import fit_regions, learn, nearest_iou
 from adapters.targets import DenseTargets, inner_rim
 from domains.entities import EntityMap, EntitySample, Place
@@ -79,6 +80,7 @@ def test_the_better_of_overlapping_candidates_is_taken_and_the_poor_left_out() -
     whole = select(regions, np.array([0.95, 0.9, 0.8, 0.3], np.float32), 0.4, 12)
     assert whole.count == 1 and (whole.ids > 0).sum() == 40
     assert select(regions, np.array([0.95, 0.9, 0.8, 0.3], np.float32), 0.2, 30).count == 1
+    assert select(regions, np.full(4, np.nan, np.float32), 0.2, 12).count == 0
 
 
 def test_candidates_without_labels_teach_nothing() -> None:
@@ -100,6 +102,8 @@ def test_the_scorer_learns_the_iou_and_the_same_from_the_same_seed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not any(one.requires_grad for one in first.parameters())
     assert np.abs(first.iou(x.numpy()) - wanted.numpy()).mean() < 0.1
+    round_to_half(first)
+    assert all(value.dtype == torch.float16 for value in compact_state(first).values())
 
 
 class Shown(torch.nn.Module):
