@@ -49,8 +49,8 @@ Read with care:
 - Rows of fp32 are from a 2.5 GHz Xeon without bf16 instructions, rows of bf16 from an EPYC with them, where the same
   seconds buy twice the steps: compare rows of one precision. Which of them were fitted again on the second machine was
   a matter of time.
-- All networks have the same losses, crops, augmentation, learning rate and, but for regions, decode; none is tuned for a set; all of them
-  see magnetic tile at half its scale, as `domain.scale=auto` finds. Classical methods search their grid on the training
+- All networks have the same losses, crops, augmentation, learning rate and, but for regions, decode; none is tuned for
+  a set; all of them see magnetic tile at half its scale, as `domain.scale=auto` finds. Classical methods search their grid on the training
   images for the same seconds. The adapters' decoder starts pretrained, on the kind of scenes that the recipe names
   (`train.start`).
 - The grid of Otsu and watershed was set after looking at stained images that may be among the tested ones, which can
@@ -60,8 +60,8 @@ Read with care:
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
 - fp32 adapters of nuclei started from a decoder that had seen generated nuclei alone; those of bf16, and the base as it
   comes, from today's, which has seen the training images of dsb2018_fluo too.
-- Nuclei by the decoder alone from all images, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`, taught
-  after the seconds of the fit, as thresholds are chosen after them); all other rows by a watershed.
+- Nuclei by the decoder alone from all images, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`,
+  taught after the seconds of the fit, as thresholds are chosen after them); all other rows by a watershed.
 - Rows of CrackForest, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a defect
   (`domain.balance=0.7`), as the recipe then said.
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
