@@ -51,8 +51,8 @@ Read with care:
   a matter of time.
 - All networks have the same losses, crops, augmentation, learning rate and, but for regions, decode; none is tuned for
   a set; all of them see magnetic tile at half its scale, as `domain.scale=auto` finds. Classical methods search their
-  grid on the training images for the same seconds. The adapters' decoder starts pretrained, on the kind of scenes that the recipe names
-  (`train.start`).
+  grid on the training images for the same seconds. The adapters' decoder starts pretrained, on the kind of scenes that
+  the recipe names (`train.start`).
 - The grid of Otsu and watershed was set after looking at stained images that may be among the tested ones, which can
   only favour it. Felzenszwalb saw few of its settings in this time.
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
