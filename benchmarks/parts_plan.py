@@ -72,6 +72,21 @@ PARTS: dict[str, Part] = {
         NUCLEI,
         images=(5, 10, 25, None),
     ),
+    "regions": Part(
+        "dsb2018_he",
+        {"watershed": Arm(), "regions": Arm(("decoder.regions=true",))},
+        NUCLEI,
+    ),
+    "regions_of_defects": Part(
+        "magnetic_tile",
+        {"watershed": Arm(), "regions": Arm(("decoder.regions=true",))},
+        DEFECTS,
+    ),
+    "regions_of_cracks": Part(
+        "crackforest",
+        {"watershed": Arm(), "regions": Arm(("decoder.regions=true",))},
+        (*CRACKS, "f1"),
+    ),
     "native_resolution": Part(
         "crackforest",
         {"half the size": Arm((BALANCED, "domain.scale=0.5")), "native": Arm((BALANCED, "domain.scale=1"))},

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
-from adapters.decoders.regions import LEVELS, Regions, RegionScorer, candidates, core_field, select
+from adapters.decoders.regions import LEVELS, Regions, RegionScorer, best_iou, candidates, core_field, select
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
@@ -59,7 +59,7 @@ class Dense:
         "smoothing_px": (0.5, 1.0, 2.0),
         "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
         "min_area_px": (12, 40, 100),
-        "least_iou": (0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
+        "least_iou": (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
     }
     """Option -> what calibration tries."""
     OF_REGIONS: ClassVar[tuple[str, ...]] = ("least_iou", "min_area_px")
@@ -144,25 +144,33 @@ class DenseDecoder(Decoder):
             name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
         }
         if self.scorer is None or not self.by_regions:
-            return Prepared(fields, None, np.zeros(0, np.float32))
+            return Prepared(fields, None, np.zeros(0, np.float32), fields["foreground"].astype(np.float16))
         regions = candidates(fields, self.options.smoothing_px)
-        return Prepared(fields, regions, self.scorer.iou(regions.features))
+        iou = self.scorer.iou(regions.features)
+        heat = (fields["foreground"] + best_iou(regions, iou)) / 2
+        return Prepared(fields, regions, iou, heat.astype(np.float16))
 
     def cut(self, prepared: Prepared) -> EntityMap:
-        fields, regions, iou = prepared
-        options = self.options
-        found = (
-            decode(fields, options) if regions is None else select(regions, iou, options.least_iou, options.min_area_px)
-        )
-        return replace(found, pixel_scores=fields["foreground"].astype(np.float16))
+        options, regions = self.options, prepared.regions
+        if regions is None:
+            found = decode(prepared.fields, options)
+        else:
+            found = select(regions, prepared.iou, options.least_iou, options.min_area_px)
+        return replace(found, pixel_scores=prepared.heat)
 
 
 class Prepared(NamedTuple):
-    """One image's fields (H, W) in [0, 1], and where regions are chosen its candidates and their predicted IoU."""
+    """What is known of one image before its entities are cut out."""
 
     fields: dict[str, np.ndarray]
+    """(H, W) in [0, 1]."""
     regions: Regions | None
+    """Candidates, where regions are chosen."""
     iou: np.ndarray
+    """(N,) in [0, 1], predicted of the candidates."""
+    heat: np.ndarray
+    """(H, W) float16 in [0, 1]: the foreground score, where regions are chosen its mean with the best predicted IoU
+    of a candidate that holds the pixel. So a speck that no candidate takes seriously stays lukewarm."""
 
 
 class Residual(nn.Module):

@@ -243,3 +243,13 @@ def select(regions: Regions, iou: np.ndarray, least: float, min_area_px: int) ->
             scores.append(float(iou[i]))
             ids[free] = len(scores)
     return EntityMap.from_ids(ids.reshape(regions.size), np.asarray(scores, np.float32))
+
+
+def best_iou(regions: Regions, iou: np.ndarray) -> np.ndarray:
+    """(H, W) float32: of each pixel the best predicted IoU (N,) of the candidates that hold it, 0 where none does."""
+    best = np.zeros(regions.size[0] * regions.size[1], np.float32)
+    if len(iou):
+        rising = np.argsort(iou, kind="stable")
+        inside = [regions.pixels[i] for i in rising]
+        best[np.concatenate(inside)] = np.repeat(iou[rising], [len(one) for one in inside])  # the last one stays
+    return best.reshape(regions.size)

@@ -42,7 +42,7 @@ class ImageF1(ImageMetric):
 
 
 class BestImageF1(ImageAUROC):
-    """`image_f1_max`: F1 over images, called defective by the score of their best entity, at the best threshold.
+    """`image_f1_max`: F1 over images, called defective by the maximum of their heat map, at the best threshold.
 
     As detectors are compared that leave the threshold to their user. The threshold is chosen on the very images, and
     may lie below every score: then all are called defective, and the value is 2 D / (images + D) for D defective ones.

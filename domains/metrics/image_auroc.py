@@ -1,8 +1,9 @@
 """Is there anything in this image? Area under the ROC curve over images, as inspection lines are judged.
 
-An image's score is that of its best entity, as in MVTec AD (Bergmann et al., IJCV 129, 2021) it is the
-maximum of the anomaly map. Fawcett, Pattern Recognition Letters 27, 2006: the area is the chance that an image with a
-defect scores above one without, ties half.
+An image's score is the maximum of its heat map, as in MVTec AD (Bergmann et al., IJCV 129, 2021); of a prediction
+without one it is that of the best entity. Entities alone would tie all images in which none passed the threshold.
+Fawcett, Pattern Recognition Letters 27, 2006: the area is the chance that an image with a defect scores above one
+without, ties half.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from domains.metrics.matching import Comparison, compare_all
 
 
 class ImageAUROC:
-    """`image_auroc`: over images with a true entity and images without; one where nothing is found scores 0.
+    """`image_auroc`: over images with a true entity and images without; by the highest score of a labelled pixel.
 
     Any annotator's entity makes an image one with a defect. nan when all images are of one kind.
     """
@@ -29,7 +30,7 @@ class ImageAUROC:
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
-        self._scores.append(max((float(one.scores.max(initial=0)) for one in comparisons), default=0.0))
+        self._scores.append(max((warmest(one) for one in comparisons), default=0.0))
         self._defects.append(any(len(one.true_areas) for one in comparisons))
 
     def compute(self) -> float:
@@ -43,3 +44,8 @@ class ImageAUROC:
         below = np.cumsum(good, 1) - good / 2  # of the good ones, those that a bad one of this score beats
         pairs = good.sum(1) * bad.sum(1)
         return np.divide((bad * below).sum(1), pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
+
+
+def warmest(comparison: Comparison) -> float:
+    """The highest score of a labelled pixel, 0 without one."""
+    return float(comparison.pixel_scores[comparison.labelled].max(initial=0))

@@ -9,7 +9,7 @@ import torch
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
-from adapters.decoders.regions import FEATURES, Regions, RegionScorer, candidates, select
+from adapters.decoders.regions import FEATURES, Regions, RegionScorer, best_iou, candidates, select
 from adapters.folder import compact_state, round_to_half
 from adapters.region_fit import fit_regions, learn, nearest_iou
 from adapters.targets import DenseTargets, inner_rim
@@ -83,6 +83,14 @@ def test_the_better_of_overlapping_candidates_is_taken_and_the_poor_left_out() -
     assert select(regions, np.full(4, np.nan, np.float32), 0.2, 12).count == 0
 
 
+def test_each_pixel_has_the_best_iou_of_the_candidates_that_hold_it() -> None:
+    pixels = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40)]
+    regions = Regions(np.zeros((3, len(FEATURES)), np.float32), pixels, (10, 10))
+    wanted = np.repeat([0.9, 0.5, 0], [20, 20, 60]).reshape(10, 10)
+    np.testing.assert_allclose(best_iou(regions, np.array([0.5, 0.9, 0.1], np.float32)), wanted)
+    assert not best_iou(Regions(np.zeros((0, len(FEATURES)), np.float32), [], (4, 4)), np.zeros(0, np.float32)).any()
+
+
 def test_candidates_without_labels_teach_nothing() -> None:
     ids = np.zeros((10, 10), np.int32)
     ids[:2] = 1
@@ -145,6 +153,11 @@ def test_regions_beat_the_watershed_where_seams_differ_from_image_to_image() -> 
         return found.compute()["f1"]
 
     by_regions = f1()
+    one = next(network.outputs([samples[12].image], None))
+    prepared = network.decoder.prepared(one.outputs, 0, one.size)
+    heat = network.decoder.cut(prepared).pixel_scores
+    assert heat.max() == np.float16((fields[12]["foreground"] + best_iou(prepared.regions, prepared.iou)).max() / 2)
+    assert heat[maps[12] > 0].mean() > heat[maps[12] == 0].mean() + 0.5
     network.decoder.adopt(replace(network.decoder.options, regions=False))
     assert network.decoder.scorer is None and by_regions > f1() + 0.02 and by_regions > 0.8
 

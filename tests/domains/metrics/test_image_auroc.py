@@ -49,3 +49,18 @@ def test_the_best_of_several_entities_counts() -> None:
     metric.update(EntityMap(two, np.array([0.1, 0.9], np.float32)), [EntityMap(two)])
     metric.update(EntityMap(two, np.array([0.5, 0.6], np.float32)), [EntityMap(np.zeros_like(two))])
     assert metric.compute() == 1
+
+
+def test_a_heat_map_ranks_images_in_which_nothing_was_found() -> None:
+    metric = ImageAUROC()
+    for warmth, defect in ((0.4, SOMETHING), (0.1, NOTHING), (0.3, SOMETHING)):
+        heat = np.full((4, 4), 0.05, np.float16)
+        heat[1, 2] = warmth
+        metric.update(EntityMap(NOTHING, pixel_scores=heat), [EntityMap(defect)])
+    assert metric.compute() == 1
+    unlabelled = NOTHING.copy()
+    unlabelled[1, 2] = -1
+    heat = np.zeros((4, 4), np.float16)
+    heat[1, 2] = 0.9
+    metric.update(EntityMap(NOTHING, pixel_scores=heat), [EntityMap(unlabelled)])  # nobody said what is there
+    assert metric.compute() == 1
