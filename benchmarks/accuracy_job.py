@@ -29,7 +29,7 @@ from adapters.segmenter import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.trainer import keep_best, make_trainer
 from benchmarks import classical
 from benchmarks.accuracy_plan import METHODS, SETS, Job
-from benchmarks.unet import UNetSegmenter
+from benchmarks.unet import UNETS
 from domains.domain import Domain
 from domains.metrics import MetricSet
 from recipes import set_up
@@ -139,8 +139,8 @@ def recipe_of(job: Job, data: Path) -> Recipe:
 
 def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None) -> dict[str, Any]:
     """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter."""
-    method = None if job.method == "unet" else method_of(recipe)
-    segmenter = UNetSegmenter() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
+    method = None if job.method in UNETS else method_of(recipe)
+    segmenter = UNETS[job.method]() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
     train, val = domain.dataset("train"), domain.dataset("val")
     long = job.budget == "minutes"
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)

@@ -46,6 +46,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "scratch": ("method.name=full", "backbone.random=true"),
     "random_lora": ("method.name=lora", "backbone.random=true"),
     "unet": ("backbone.random=true",),
+    "unet_regions": ("backbone.random=true",),
     "classical": (),
 }
 """Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""

@@ -20,6 +20,7 @@ NAMES = {
     "scratch": "same network from scratch",
     "random_lora": "LoRA on a random frozen backbone",
     "unet": "MONAI U-Net from scratch",
+    "unet_regions": "MONAI U-Net from scratch, by regions",
     "classical": "classical, tuned",
 }
 WORDS = {

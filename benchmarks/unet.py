@@ -7,13 +7,14 @@ al., STACOM 2018, as https://docs.monai.io/en/stable/networks.html#unet has them
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from monai.networks.nets.unet import UNet
 from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import FIELDS, Dense, DenseDecoder
+from adapters.decoders.regions import RegionScorer
 from adapters.segmenter import EntitySegmenter
 
 CHANNELS = (24, 48, 96, 192, 256)
@@ -44,6 +45,7 @@ class UNetDecoder(Decoder):
     def __init__(self, options: Dense) -> None:
         super().__init__()
         self.options = options
+        self.scorer = RegionScorer() if options.regions else None
         self.unet = UNet(
             spatial_dims=2,
             in_channels=3,
@@ -57,5 +59,12 @@ class UNetDecoder(Decoder):
         x = self.unet((images - 0.5) / 0.25)  # (B, fields, H, W)
         return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
 
-    scorer, by_regions = None, False  # a watershed is what it comes with
-    prepared, cut, tuned = DenseDecoder.prepared, DenseDecoder.cut, DenseDecoder.tuned
+    by_regions, prepared, cut = DenseDecoder.by_regions, DenseDecoder.prepared, DenseDecoder.cut
+    tuned, adopt = DenseDecoder.tuned, DenseDecoder.adopt
+
+
+UNETS: dict[str, Callable[[], UNetSegmenter]] = {
+    "unet": UNetSegmenter,
+    "unet_regions": lambda: UNetSegmenter(Dense(regions=True)),
+}
+"""A watershed is what it comes with; with our choice of regions it shows what the network alone is worth."""

@@ -16,7 +16,7 @@ from benchmarks.accuracy import run_all
 from benchmarks.accuracy_job import GRANULARITIES, best_of_granularities, recipe_of, result_name
 from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
 from benchmarks.accuracy_table import render, write_table
-from benchmarks.unet import UNetSegmenter
+from benchmarks.unet import UNETS, UNetSegmenter
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 
@@ -142,7 +142,7 @@ def test_every_set_has_a_recipe_and_every_budget_one_limit(name: str, tmp_path: 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_recipe(method: str, tmp_path: Path) -> None:
     job = next(jobs(["dsb2018_he"], [method]))
-    assert recipe_of(job, tmp_path).backbone.random == (method in ("scratch", "random_lora", "unet"))
+    assert recipe_of(job, tmp_path).backbone.random == (method in ("scratch", "random_lora", *UNETS))
 
 
 def test_the_base_has_one_job_and_classical_methods_have_no_steps() -> None:
@@ -195,18 +195,19 @@ def test_results_that_cannot_be_compared_give_no_table(change: dict[str, Any]) -
         render([result_of("lora", 0, 0.5), {**result_of("lora", 1, 0.6), **change}])
 
 
+@pytest.mark.parametrize(("method", "name"), [("unet", ""), ("unet_regions", ", by regions")])
 def test_the_views_of_a_recipe_are_a_row_of_their_own(
-    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, name: str
 ) -> None:
-    monkeypatch.setitem(METHODS, "unet", ("domain.crop_px=32", "train.batch_size=2", "domain.test_scales=[1,0.7]"))
+    monkeypatch.setitem(METHODS, method, ("domain.crop_px=32", "train.batch_size=2", "domain.test_scales=[1,0.7]"))
     out = tmp_path / "results"
-    assert run_all([Job("dsb2018_he", "unet", "minutes", 0, seconds=0.1, steps=1)], data, out) == 0
+    assert run_all([Job("dsb2018_he", method, "minutes", 0, seconds=0.1, steps=1)], data, out) == 0
     (result,) = (json.loads(file.read_text()) for file in out.iterdir())
     assert (result["views"]["symmetries"], result["views"]["test_scales"]) == (2, [1.0, 0.7])
     assert result["views"]["metrics"].keys() == result["metrics"].keys()
     text = render([result])
-    assert "| MONAI U-Net from scratch |" in text
-    assert "| MONAI U-Net from scratch; symmetries 2, scales 1, 0.7 |" in text
+    assert f"| MONAI U-Net from scratch{name} |" in text
+    assert f"| MONAI U-Net from scratch{name}; symmetries 2, scales 1, 0.7 |" in text
 
 
 def test_fits_of_two_precisions_are_two_rows() -> None:
