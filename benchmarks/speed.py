@@ -27,11 +27,12 @@ from skimage.segmentation import watershed  # noqa: E402
 from adapters.decoders.basins import basins, merge_shallow  # noqa: E402
 from adapters.methods import merge  # noqa: E402
 from adapters.module import best_precision  # noqa: E402
+from adapters.region_fit import fit_regions  # noqa: E402
 from adapters.segmenter import ONE_VIEW, EntitySegmenter, Views  # noqa: E402
 from benchmarks.unet import UNetSegmenter  # noqa: E402
-from recipes.build import backbone_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
+from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
-from recipes.fit import data_of  # noqa: E402
+from recipes.fit import data_of, pixel_size  # noqa: E402
 from recipes.schema import Recipe  # noqa: E402
 
 TURNS = 7
@@ -56,6 +57,8 @@ def main() -> None:
         show(f"prediction of four images, {name}", *turn_by_turn(*map(prediction, networks)))
     once, twice = (prediction(network(recipe), Views(symmetries)) for symmetries in (1, 2))
     show("prediction of four images, two views rather than one", *turn_by_turn(twice, once))
+    cut, chosen = network(load_recipe("pathology", ["decoder.regions=false"])), by_regions(recipe)
+    show("prediction of four images, the watershed rather than regions", *turn_by_turn(*map(prediction, (chosen, cut))))
     if best_precision() == BF16:
         one = network(recipe)
         full, half = (training_step(recipe, one, kind) for kind in ("fp32", "auto"))
@@ -145,6 +148,14 @@ def decoding(recipe: Recipe) -> tuple[list[float], list[float]]:
 
 def network(recipe: Recipe) -> EntitySegmenter:
     return segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
+
+
+def by_regions(recipe: Recipe) -> EntitySegmenter:
+    """As it is after a fit: with a scorer of regions, which without fitting leaves the watershed."""
+    segmenter, train = network(recipe), domain_of(recipe).dataset("train")
+    if not fit_regions(segmenter, train, contract_of(recipe, pixel_size(train))):  # type: ignore[arg-type]
+        raise RuntimeError("too few candidates in the sample for a scorer of regions")
+    return segmenter
 
 
 def turn_by_turn(*runs: Callable[[], object]) -> tuple[list[float], list[float]]:

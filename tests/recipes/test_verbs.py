@@ -11,70 +11,20 @@ import pytest
 import tifffile
 import torch
 from PIL import Image
-from transformers import Dinov2Config, SamConfig
+from transformers import SamConfig
 
-from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
-from adapters.decoders import DECODERS
-from adapters.folder import load_adapter
 from cli import main
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
 from domains.scenes import Photograph, open_scene
-from recipes.build import backbone_of, domain_of, method_of, segmenter_of
+from recipes.build import domain_of
 from recipes.compose import load_recipe
 from recipes.fit import calibrated_for
-from recipes.load import loaded
 from recipes.predict import check_formats
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    config = Dinov2Config(
-        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=8, image_size=32
-    )
-    folder = tmp_path_factory.mktemp("models") / "tiny"
-    save_base(Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2)), folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six labelled images in images/ and labels/."""
-    root = tmp_path_factory.mktemp("data") / "cells"
-    for name in ("images", "labels"):
-        (root / name).mkdir(parents=True)
-    for i in range(6):
-        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
-        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
-        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
-    return root
-
-
-@pytest.fixture(scope="session")
-def options(base: Path) -> list[str]:
-    return [
-        f"backbone.name={base}",
-        "backbone.taps=[1,2]",
-        "decoder.width=8",
-        "domain.crop_px=48",
-        "domain.tile_px=64",
-        "domain.overlap_px=16",
-        "train.steps=6",
-        "train.batch_size=2",
-        "train.validate_every=3",
-    ]
-
-
-@pytest.fixture(scope="session")
-def run(data: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("runs") / "one"
-    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 0
-    return out
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -109,42 +59,6 @@ def test_a_finished_run_can_be_resumed_and_gives_the_same_numbers(run: Path, cap
     before = json.loads((run / "metrics.json").read_text())["metrics"]
     assert main(["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]) == 0
     assert json.loads((run / "metrics.json").read_text())["metrics"] == before
-
-
-def test_fit_goes_on_from_an_adapter(run: Path, data: Path, options, tmp_path, capsys) -> None:
-    start = f"train.start={run / 'adapter'}"
-    recipe = load_recipe("pathology", [f"domain.data={data}", *options, start])
-    backbone = backbone_of(recipe)
-    segmenter = segmenter_of(recipe, backbone, method_of(recipe))
-    learnt, _ = load_adapter(run / "adapter", backbone_of(recipe))
-    assert segmenter.training and segmenter.decoder.options == DECODERS["dense"](width=8, regions=True)
-    there, here = learnt.decoder.state_dict(), segmenter.decoder.state_dict()
-    assert all(torch.equal(value, here[name]) for name, value in there.items())
-    assert any(parameter.requires_grad for parameter in segmenter.decoder.parameters())
-
-    out = tmp_path / "two"
-    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options, start]) == 0
-    assert "against its start: " in capsys.readouterr().out
-    with loaded("base", str(out / "recipe.yaml")) as as_it_comes:
-        assert as_it_comes.recipe.train.start is None
-    assert (
-        main(["predict", "--adapter", str(out / "adapter"), str(data / "images/0.png"), "--out", str(tmp_path / "p")])
-        == 0
-    )
-
-
-@pytest.mark.parametrize(("more", "message"), [
-    (["method.name=lora"], "has method name=decoder_only; the recipe has lora"),
-    (["decoder.width=16"], "has decoder width=8; the recipe has 16"),
-    (["domain.bands=[red]"], "has domain.bands bands=[]; the recipe has ['red']"),
-    (["train.start=./nowhere"], "adapter 'nowhere' does not exist"),
-    (["train.start=Nuclei", "backbone.name=entity-small", "backbone.taps=null"], "is 'Nuclei'; of entity-small"),
-])  # fmt: skip
-def test_an_adapter_of_another_kind_is_no_start(run: Path, options, more, message) -> None:
-    recipe = load_recipe("pathology", [*options, f"train.start={run / 'adapter'}", *more])
-    with pytest.raises(InputError) as caught:
-        segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
-    assert message in str(caught.value)
 
 
 def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, capsys) -> None:

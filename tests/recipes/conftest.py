@@ -1,0 +1,62 @@
+"""A base of two blocks, a small labelled folder, and one fit of the one to the other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from transformers import Dinov2Config
+
+from adapters.backbones.dinov2 import Dinov2Backbone
+from adapters.backbones.folders import save_base
+from cli import main
+from domains.procedural.scene import draw_scene
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    config = Dinov2Config(
+        hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=8, image_size=32
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    save_base(Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2)), folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six labelled images in images/ and labels/."""
+    root = tmp_path_factory.mktemp("data") / "cells"
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    for i in range(6):
+        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
+        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
+        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="session")
+def options(base: Path) -> list[str]:
+    return [
+        f"backbone.name={base}",
+        "backbone.taps=[1,2]",
+        "decoder.width=8",
+        "domain.crop_px=48",
+        "domain.tile_px=64",
+        "domain.overlap_px=16",
+        "train.steps=6",
+        "train.batch_size=2",
+        "train.validate_every=3",
+    ]
+
+
+@pytest.fixture(scope="session")
+def run(data: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "one"
+    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 0
+    return out
