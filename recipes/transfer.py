@@ -6,7 +6,7 @@ All adapters of one base share it: it is loaded once and the next adapter is swa
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,8 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
                     found = measure(network.segmenter, samples[label], metrics, network.contract, progress.advance)  # type: ignore[arg-type]
                 for key, value in plain(found.compute()).items():
                     table.setdefault(key, {}).setdefault(row, {})[label] = value
-    write(out, table, list(rows.values()), list(sets), split)
+    table = {key: values for key, values in table.items() if any(known(values))}
+    write(out, table, list(rows.values()), list(sets), split, {domain.headline for domain in sets.values()})
     headline = "pq" if "pq" in table else next(iter(table))
     print(f"{headline}, {split} split; rows are adapters, columns data sets")
     print(text_table(cells(table[headline], list(rows.values()), list(sets))))
@@ -124,7 +125,15 @@ def cells(
     return [["adapter", *columns], *([row, *(cell(row, column) for column in columns)] for row in rows)]
 
 
-def write(out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], split: str) -> None:
+def known(values: Mapping[str, Mapping[str, float | None]]) -> list[bool]:
+    """Of each cell of a metric, whether it has a value: a set may hold nothing that the metric speaks of."""
+    return [value is not None for row in values.values() for value in row.values()]
+
+
+def write(
+    out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], split: str, headlines: Collection[str]
+) -> None:
+    """All metrics as text; as a picture those of `headlines` and those that every set has."""
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / "transfer.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -140,7 +149,9 @@ def write(out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], 
             encoding="utf-8",
         )
     with atomic_path(out / "transfer.png") as path:
-        heat_maps(path, table, rows, columns)
+        every = len(rows) * len(columns)
+        pictured = {key: one for key, one in table.items() if key in headlines or sum(known(one)) == every}
+        heat_maps(path, pictured or table, rows, columns)
     write_json(out / "transfer.json", as_json(table, split))  # last: its presence says the rest is there
 
 

@@ -167,6 +167,8 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
     table = json.loads((out / "transfer.json").read_text())["metrics"]
     assert set(table["pq"]) == {"base", "one"} and set(table["pq"]["one"]) == {"pathology", "industrial"}
     assert "aji" in table and "industrial" not in table["aji"]["one"]
+    assert all(any(value is not None for row in one.values() for value in row.values()) for one in table.values())
+    assert "image_auroc" not in table  # every image has entities
     with Image.open(out / "transfer.png") as picture:
         assert picture.size[0] > 100
     assert "| one |" in (out / "transfer.md").read_text()
