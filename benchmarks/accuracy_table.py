@@ -61,9 +61,11 @@ Read with care:
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
 - fp32 adapters of nuclei started from a decoder that had seen generated nuclei alone; those of bf16, and the base as it
   comes, from today's, which has seen the training images of dsb2018_fluo too.
-- Nuclei by the decoder alone, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`,
-  taught after the seconds of the fit, as thresholds are chosen after them); all other rows by a watershed.
-- Rows of CrackForest, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a defect
+- Nuclei, tiles and cracks by the decoder alone, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`,
+  taught after the seconds of the fit, as thresholds are chosen after them), and so is the U-Net where its row says so;
+  all other rows by a watershed.
+- image_auroc: an image's score is the maximum of its heat map; in the rows of fp32 it is that of its best entity.
+- Rows of CrackForest but the adapter's, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a defect
   (`domain.balance=0.7`), as the recipe then said.
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
   averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default, and
