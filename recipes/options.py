@@ -113,6 +113,8 @@ class Dense(Options):
     instead of the watershed's."""
     least_iou: Share = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
+    sure_foreground: Share = 1.0
+    """Those of at least this mean foreground score are not; 1 for none such."""
 
 
 class Query(Options):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
-from adapters.decoders.regions import LEVELS, Regions, RegionScorer, best_iou, candidates, core_field, select
+from adapters.decoders.regions import LEVELS, Regions, RegionScorer, best_iou, candidates, core_field, kept, select
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
@@ -52,6 +52,8 @@ class Dense:
     instead of the watershed's (`adapters/decoders/regions.py`)."""
     least_iou: float = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
+    sure_foreground: float = 1.0
+    """Those of at least this mean foreground score are not; 1 for none such."""
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
@@ -60,10 +62,18 @@ class Dense:
         "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
         "min_area_px": (12, 40, 100),
         "least_iou": (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
+        "sure_foreground": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
     }
     """Option -> what calibration tries."""
-    OF_REGIONS: ClassVar[tuple[str, ...]] = ("least_iou", "min_area_px")
-    """Those that matter where regions are chosen; `least_iou` matters nowhere else."""
+    OF_WATERSHED: ClassVar[tuple[str, ...]] = (
+        "foreground_threshold",
+        "seed_height",
+        "smoothing_px",
+        "min_score",
+        "min_area_px",
+    )
+    OF_REGIONS: ClassVar[tuple[str, ...]] = ("least_iou", "sure_foreground", "min_area_px")
+    """Those that matter where regions are chosen; the first two matter nowhere else."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> DenseDecoder:
         return DenseDecoder(self, backbone_dim, taps)
@@ -127,7 +137,7 @@ class DenseDecoder(Decoder):
 
     def tuned(self) -> dict[str, tuple[float, ...]]:
         """Of the watershed, or of regions where their scorer is fitted."""
-        own = Dense.OF_REGIONS if self.by_regions else [name for name in Dense.TUNED if name != "least_iou"]
+        own = Dense.OF_REGIONS if self.by_regions else Dense.OF_WATERSHED
         return {name: Dense.TUNED[name] for name in own}
 
     def adopt(self, options: Dense) -> None:
@@ -155,7 +165,8 @@ class DenseDecoder(Decoder):
         if regions is None:
             found = decode(prepared.fields, options)
         else:
-            found = select(regions, prepared.iou, options.least_iou, options.min_area_px)
+            chosen = kept(regions, prepared.iou, options.least_iou, options.sure_foreground)
+            found = select(regions, prepared.iou, chosen, options.min_area_px)
         return replace(found, pixel_scores=prepared.heat)
 
 

@@ -230,13 +230,21 @@ def describe(
     return np.stack(columns, 1).astype(np.float32)
 
 
-def select(regions: Regions, iou: np.ndarray, least: float, min_area_px: int) -> EntityMap:
-    """The best candidates of a predicted IoU (N,) of at least `least`, the better first, each on pixels still free."""
+def kept(regions: Regions, iou: np.ndarray, least_iou: float, sure_foreground: float) -> np.ndarray:
+    """(N,) bool: candidates of at least that predicted IoU, and those of at least that mean foreground score.
+
+    A piece of a long crack has a low IoU with the whole, and is a crack all the same.
+    """
+    return (iou >= least_iou) | (regions.features[:, FEATURES.index("foreground")] >= sure_foreground)
+
+
+def select(regions: Regions, iou: np.ndarray, kept: np.ndarray, min_area_px: int) -> EntityMap:
+    """Of the candidates in `kept` (N,) bool those of the best predicted IoU (N,), each on pixels still free."""
     ids = np.zeros(regions.size[0] * regions.size[1], np.int32)
     scores: list[float] = []
     for i in np.argsort(-iou, kind="stable"):
-        if not iou[i] >= least:  # NaN is none either
-            break
+        if not kept[i]:
+            continue
         inside = regions.pixels[i]
         free = inside[ids[inside] == 0]
         if len(free) >= max(min_area_px, (1 - MOST_COVERED) * len(inside)):

@@ -9,7 +9,7 @@ import torch
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
-from adapters.decoders.regions import FEATURES, Regions, RegionScorer, best_iou, candidates, select
+from adapters.decoders.regions import FEATURES, Regions, RegionScorer, best_iou, candidates, kept, select
 from adapters.folder import compact_state, round_to_half
 from adapters.region_fit import fit_regions, learn, nearest_iou
 from adapters.targets import DenseTargets, inner_rim
@@ -72,15 +72,30 @@ def test_a_candidate_does_not_depend_on_where_the_image_begins() -> None:
     np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-3)
 
 
+PIXELS = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40), np.arange(60, 80)]
+
+
+def chosen(iou: list[float], least: float, min_area_px: int = 12, foreground: float = 0.2) -> EntityMap:
+    """Of `PIXELS`, with that predicted IoU; the last one has that mean foreground score, those of at least .9 stay."""
+    features = np.zeros((4, len(FEATURES)), np.float32)
+    features[3, FEATURES.index("foreground")] = foreground
+    regions, predicted = Regions(features, PIXELS, (10, 10)), np.array(iou, np.float32)
+    return select(regions, predicted, kept(regions, predicted, least, 0.9), min_area_px)
+
+
 def test_the_better_of_overlapping_candidates_is_taken_and_the_poor_left_out() -> None:
-    pixels = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40), np.arange(60, 80)]
-    regions = Regions(np.zeros((4, len(FEATURES)), np.float32), pixels, (10, 10))
-    parts = select(regions, np.array([0.5, 0.9, 0.8, 0.3], np.float32), 0.4, 12)
+    parts = chosen([0.5, 0.9, 0.8, 0.3], 0.4)
     assert parts.count == 2 and np.allclose(sorted(parts.scores), [0.8, 0.9])  # type: ignore[arg-type]
-    whole = select(regions, np.array([0.95, 0.9, 0.8, 0.3], np.float32), 0.4, 12)
+    whole = chosen([0.95, 0.9, 0.8, 0.3], 0.4)
     assert whole.count == 1 and (whole.ids > 0).sum() == 40
-    assert select(regions, np.array([0.95, 0.9, 0.8, 0.3], np.float32), 0.2, 30).count == 1
-    assert select(regions, np.full(4, np.nan, np.float32), 0.2, 12).count == 0
+    assert chosen([0.95, 0.9, 0.8, 0.3], 0.2, 30).count == 1
+    assert chosen([np.nan] * 4, 0.2).count == 0
+
+
+def test_a_piece_that_is_surely_foreground_stays_whatever_its_iou() -> None:
+    assert not chosen([0.95, 0.9, 0.8, 0.3], 0.4, foreground=0.85).ids.ravel()[60:80].any()
+    piece = chosen([0.95, 0.9, 0.8, 0.3], 0.4, foreground=0.95)
+    assert piece.ids.ravel()[60:80].all() and np.allclose(sorted(piece.scores), [0.3, 0.95])  # type: ignore[arg-type]
 
 
 def test_each_pixel_has_the_best_iou_of_the_candidates_that_hold_it() -> None:
