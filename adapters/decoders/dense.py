@@ -53,7 +53,7 @@ class Dense:
     least_iou: float = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
     sure_foreground: float = 1.0
-    """Those of at least this mean foreground score are not; 1 for none such."""
+    """Those of at least this mean foreground score are not; 1 for none such, which calibration leaves at that."""
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
@@ -72,8 +72,9 @@ class Dense:
         "min_score",
         "min_area_px",
     )
-    OF_REGIONS: ClassVar[tuple[str, ...]] = ("least_iou", "sure_foreground", "min_area_px")
-    """Those that matter where regions are chosen; the first two matter nowhere else."""
+    OF_REGIONS: ClassVar[tuple[str, ...]] = ("sure_foreground", "least_iou", "min_area_px")
+    """Those that matter where regions are chosen, in the order in which calibration tries them: what is surely
+    foreground stays whatever its IoU, so with it the least IoU matters little. These two matter nowhere else."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> DenseDecoder:
         return DenseDecoder(self, backbone_dim, taps)
@@ -138,6 +139,8 @@ class DenseDecoder(Decoder):
     def tuned(self) -> dict[str, tuple[float, ...]]:
         """Of the watershed, or of regions where their scorer is fitted."""
         own = Dense.OF_REGIONS if self.by_regions else Dense.OF_WATERSHED
+        if self.options.sure_foreground == 1:
+            own = tuple(name for name in own if name != "sure_foreground")
         return {name: Dense.TUNED[name] for name in own}
 
     def adopt(self, options: Dense) -> None:

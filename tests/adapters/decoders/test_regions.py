@@ -98,6 +98,15 @@ def test_a_piece_that_is_surely_foreground_stays_whatever_its_iou() -> None:
     assert piece.ids.ravel()[60:80].all() and np.allclose(sorted(piece.scores), [0.3, 0.95])  # type: ignore[arg-type]
 
 
+def test_calibration_tries_what_matters() -> None:
+    decoder = Dense(width=8, regions=True).build(8, 1, 8)
+    assert set(decoder.tuned()) == set(Dense.OF_WATERSHED)  # nothing has been learnt yet
+    decoder.scorer.fitted.fill_(1)
+    assert set(decoder.tuned()) == {"least_iou", "min_area_px"}
+    decoder.options = replace(decoder.options, sure_foreground=0.9)
+    assert set(decoder.tuned()) == set(Dense.OF_REGIONS) and 1.0 in decoder.tuned()["sure_foreground"]
+
+
 def test_each_pixel_has_the_best_iou_of_the_candidates_that_hold_it() -> None:
     pixels = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40)]
     regions = Regions(np.zeros((3, len(FEATURES)), np.float32), pixels, (10, 10))
