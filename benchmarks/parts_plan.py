@@ -40,6 +40,7 @@ CRACKS = ("f1_2px", "iou", "cldice", "line_recall_2px")
 DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
 ABOVE = ("f1", "pq", "ap50", "ar100")
 BALANCED = "domain.balance=0.7"
+BY_IOU_ALONE = ("decoder.regions=true", "decoder.sure_foreground=1")
 DIFFERENCES = "(green-red)/(green+red),(blue-red)/(blue+red)"
 
 PARTS: dict[str, Part] = {
@@ -79,12 +80,12 @@ PARTS: dict[str, Part] = {
     ),
     "regions_of_defects": Part(
         "magnetic_tile",
-        {"watershed": Arm(), "regions": Arm(("decoder.regions=true",))},
+        {"watershed": Arm(), "regions": Arm(BY_IOU_ALONE)},
         DEFECTS,
     ),
     "regions_of_cracks": Part(
         "crackforest",
-        {"watershed": Arm(), "regions": Arm(("decoder.regions=true",))},
+        {"watershed": Arm(), "regions": Arm(BY_IOU_ALONE)},
         (*CRACKS, "f1"),
     ),
     "native_resolution": Part(
