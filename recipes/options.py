@@ -114,7 +114,7 @@ class Dense(Options):
     least_iou: Share = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
     sure_foreground: Share = 1.0
-    """Those of at least this mean foreground score are not; 1 for none such, which calibration leaves at that."""
+    """Those whose mean foreground score is above this are not; 1 for none such, which calibration leaves at that."""
 
 
 class Query(Options):

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
-from adapters.decoders.regions import LEVELS, Regions, RegionScorer, best_iou, candidates, core_field, kept, select
+from adapters.decoders.regions import LEVELS, Regions, RegionScorer, admitted, best_iou, candidates, core_field, select
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
@@ -53,7 +53,7 @@ class Dense:
     least_iou: float = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
     sure_foreground: float = 1.0
-    """Those of at least this mean foreground score are not; 1 for none such, which calibration leaves at that."""
+    """Those whose mean foreground score is above this are not; 1 for none such, which calibration leaves at that."""
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
@@ -168,8 +168,8 @@ class DenseDecoder(Decoder):
         if regions is None:
             found = decode(prepared.fields, options)
         else:
-            chosen = kept(regions, prepared.iou, options.least_iou, options.sure_foreground)
-            found = select(regions, prepared.iou, chosen, options.min_area_px)
+            wanted = admitted(regions, prepared.iou, options.least_iou, options.sure_foreground)
+            found = select(regions, prepared.iou, wanted, options.min_area_px)
         return replace(found, pixel_scores=prepared.heat)
 
 

@@ -94,8 +94,8 @@ class RegionScorer(nn.Module):
 
     @torch.inference_mode()
     def iou(self, features: np.ndarray) -> np.ndarray:
-        """(N,) float32 in [0, 1]."""
-        return self(torch.from_numpy(features).to(self.mean.device)).sigmoid().cpu().numpy()
+        """(N,) float32 in [0, 1]; 0 where weights are broken and say NaN."""
+        return self(torch.from_numpy(features).to(self.mean.device)).sigmoid().nan_to_num(0).cpu().numpy()
 
 
 def core_field(fields: Mapping[str, np.ndarray], smoothing_px: float) -> np.ndarray:
@@ -230,20 +230,20 @@ def describe(
     return np.stack(columns, 1).astype(np.float32)
 
 
-def kept(regions: Regions, iou: np.ndarray, least_iou: float, sure_foreground: float) -> np.ndarray:
-    """(N,) bool: candidates of at least that predicted IoU, and those of at least that mean foreground score.
+def admitted(regions: Regions, iou: np.ndarray, least_iou: float, sure_foreground: float) -> np.ndarray:
+    """(N,) bool: candidates of at least that predicted IoU, and those whose mean foreground score is above the other.
 
     A piece of a long crack has a low IoU with the whole, and is a crack all the same.
     """
-    return (iou >= least_iou) | (regions.features[:, FEATURES.index("foreground")] >= sure_foreground)
+    return (iou >= least_iou) | (regions.features[:, FEATURES.index("foreground")] > sure_foreground)
 
 
-def select(regions: Regions, iou: np.ndarray, kept: np.ndarray, min_area_px: int) -> EntityMap:
-    """Of the candidates in `kept` (N,) bool those of the best predicted IoU (N,), each on pixels still free."""
+def select(regions: Regions, iou: np.ndarray, wanted: np.ndarray, min_area_px: int) -> EntityMap:
+    """Of the candidates `wanted` (N,) bool those of the best predicted IoU (N,), each on pixels still free."""
     ids = np.zeros(regions.size[0] * regions.size[1], np.int32)
     scores: list[float] = []
     for i in np.argsort(-iou, kind="stable"):
-        if not kept[i]:
+        if not wanted[i]:
             continue
         inside = regions.pixels[i]
         free = inside[ids[inside] == 0]

@@ -9,7 +9,7 @@ import torch
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
-from adapters.decoders.regions import FEATURES, Regions, RegionScorer, best_iou, candidates, kept, select
+from adapters.decoders.regions import FEATURES, Regions, RegionScorer, admitted, best_iou, candidates, select
 from adapters.folder import compact_state, round_to_half
 from adapters.region_fit import fit_regions, learn, nearest_iou
 from adapters.targets import DenseTargets, inner_rim
@@ -76,11 +76,11 @@ PIXELS = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40), np.arange(60, 8
 
 
 def chosen(iou: list[float], least: float, min_area_px: int = 12, foreground: float = 0.2) -> EntityMap:
-    """Of `PIXELS`, with that predicted IoU; the last one has that mean foreground score, those of at least .9 stay."""
+    """Of `PIXELS`, with that predicted IoU; the last one has that mean foreground score, those above .9 stay."""
     features = np.zeros((4, len(FEATURES)), np.float32)
     features[3, FEATURES.index("foreground")] = foreground
     regions, predicted = Regions(features, PIXELS, (10, 10)), np.array(iou, np.float32)
-    return select(regions, predicted, kept(regions, predicted, least, 0.9), min_area_px)
+    return select(regions, predicted, admitted(regions, predicted, least, 0.9), min_area_px)
 
 
 def test_the_better_of_overlapping_candidates_is_taken_and_the_poor_left_out() -> None:
@@ -134,6 +134,8 @@ def test_the_scorer_learns_the_iou_and_the_same_from_the_same_seed() -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
     assert not any(one.requires_grad for one in first.parameters())
     assert np.abs(first.iou(x.numpy()) - wanted.numpy()).mean() < 0.1
+    second.layers[-1].bias.data.fill_(float("nan"))  # an adapter comes from anybody
+    assert not second.iou(x.numpy()).any()
     round_to_half(first)
     assert all(value.dtype == torch.float16 for value in compact_state(first).values())
 
