@@ -19,6 +19,7 @@ import torch
 
 from adapters.calibration import calibrate
 from adapters.data import EntityDataModule
+from adapters.decoders import Dense
 from adapters.folder import describe, plain_state, save_adapter
 from adapters.inference import InputContract, measure
 from adapters.methods import Method, adapter_state
@@ -140,7 +141,10 @@ def recipe_of(job: Job, data: Path) -> Recipe:
 def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None) -> dict[str, Any]:
     """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter."""
     method = None if job.method in UNETS else method_of(recipe)
-    segmenter = UNETS[job.method]() if method is None else segmenter_of(recipe, backbone_of(recipe), method)
+    if method is None:
+        segmenter: EntitySegmenter = UNETS[job.method](Dense(**recipe.decoder.options()))
+    else:
+        segmenter = segmenter_of(recipe, backbone_of(recipe), method)
     train, val = domain.dataset("train"), domain.dataset("val")
     long = job.budget == "minutes"
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)

@@ -8,6 +8,7 @@ al., STACOM 2018, as https://docs.monai.io/en/stable/networks.html#unet has them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from monai.networks.nets.unet import UNet
 from torch import Tensor, nn
@@ -63,8 +64,9 @@ class UNetDecoder(Decoder):
     tuned, adopt = DenseDecoder.tuned, DenseDecoder.adopt
 
 
-UNETS: dict[str, Callable[[], UNetSegmenter]] = {
-    "unet": UNetSegmenter,
-    "unet_regions": lambda: UNetSegmenter(Dense(regions=True)),
+UNETS: dict[str, Callable[[Dense], UNetSegmenter]] = {
+    "unet": lambda options: UNetSegmenter(),
+    "unet_regions": lambda options: UNetSegmenter(replace(options, regions=True)),
 }
-"""A watershed is what it comes with; with our choice of regions it shows what the network alone is worth."""
+"""Of the recipe's decoder. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to begin
+with, it shows what our network alone is worth."""
