@@ -68,5 +68,5 @@ UNETS: dict[str, Callable[[Dense], UNetSegmenter]] = {
     "unet": lambda options: UNetSegmenter(),
     "unet_regions": lambda options: UNetSegmenter(replace(options, regions=True)),
 }
-"""Of the recipe's decoder. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to begin
-with, it shows what our network alone is worth."""
+"""From the recipe's decoder. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to
+begin with, it shows what our network alone is worth."""
