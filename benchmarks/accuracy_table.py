@@ -64,9 +64,10 @@ Read with care:
 - Nuclei, tiles and cracks by the decoder alone, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`,
   taught after the seconds of the fit, as thresholds are chosen after them), and so is the U-Net where its row says so;
   all other rows by a watershed.
-- image_auroc: an image's score is the maximum of its heat map; in the rows of fp32 it is that of its best entity.
-- Rows of CrackForest but the adapter's, and the U-Net's of magnetic tile in fp32, drew seven of ten crops about a
-  defect (`domain.balance=0.7`), as the recipe then said.
+- image_auroc: an image's score is the maximum of its heat map; classically, and in the rows of fp32, it is that of its
+  best entity.
+- The U-Net's rows of CrackForest by a watershed, and of magnetic tile in fp32, drew seven of ten crops about a defect
+  (`domain.balance=0.7`), as the recipe then said.
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
   averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default, and
   two sizes that of photographs.

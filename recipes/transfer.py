@@ -130,6 +130,11 @@ def known(values: Mapping[str, Mapping[str, float | None]]) -> list[bool]:
     return [value is not None for row in values.values() for value in row.values()]
 
 
+def pictured(table: Table, cells: int, headlines: Collection[str]) -> Table:
+    """The metrics that have a value in each of so many cells, and the headlines; all where there are none."""
+    return {key: one for key, one in table.items() if key in headlines or sum(known(one)) == cells} or table
+
+
 def write(
     out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], split: str, headlines: Collection[str]
 ) -> None:
@@ -149,9 +154,7 @@ def write(
             encoding="utf-8",
         )
     with atomic_path(out / "transfer.png") as path:
-        every = len(rows) * len(columns)
-        pictured = {key: one for key, one in table.items() if key in headlines or sum(known(one)) == every}
-        heat_maps(path, pictured or table, rows, columns)
+        heat_maps(path, pictured(table, len(rows) * len(columns), headlines), rows, columns)
     write_json(out / "transfer.json", as_json(table, split))  # last: its presence says the rest is there
 
 
