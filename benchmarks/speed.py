@@ -47,7 +47,7 @@ def main() -> None:
         flushed, plain = denormals(load_recipe("pathology", ["domain.sample_count=16", f"method.name={method}"]))
         show(f"training step of {method}, denormal numbers flushed", plain, flushed)
     for side in (128, 256):
-        merged, beside = merging(recipe, side)
+        merged, beside = merging(load_recipe("pathology", ["method.name=lora"]), side)
         show(f"backbone at {side} px, LoRA merged", beside, merged)
     fast, slow = decoding(recipe)
     show("entities of a 256 px tile, basins merged rather than flooded from h-maxima", slow, fast)
