@@ -33,10 +33,12 @@ class Format(StrEnum):
     geojson = "geojson"
     coco = "coco"
     csv = "csv"
+    images = "images"
     overlay = "overlay"
     zarr = "zarr"
     parquet = "parquet"
     density = "density"
+    heat = "heat"
     gpkg = "gpkg"
 
 

@@ -25,6 +25,7 @@ from domains.errors import InputError, suggest
 WEIGHTS = "entity_decoder.safetensors"
 OPTIONS = "entity_decoder.json"
 SCORER = "scorer."  # of regions, which learns after a fit, and so is never pretrained
+HEAD = ("head.weight", "head.bias")  # a row per field, then those of an embedding, which is never pretrained
 SCALE = ".scale"  # after the name of a tensor in 8 bits
 
 
@@ -47,7 +48,8 @@ def kinds_of(folder: Path) -> list[str]:
 
 
 def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
-    """Pretrained weights into a decoder of the same shape; False, and nothing done, where it has another shape.
+    """Pretrained weights into a decoder of the same shape; False, and nothing done, where it has another shape. An
+    embedding beside the fields, which was not pretrained, keeps its random weights.
 
     kind: of scenes that the weights saw, None for all kinds. Raises InputError where a folder has decoders, but none
     of that kind.
@@ -63,6 +65,9 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
     own = {name: value for name, value in decoder.state_dict().items() if not name.startswith(SCORER)}
+    for name in HEAD:
+        if name in state and name in own and state[name].shape[1:] == own[name].shape[1:]:
+            state[name] = torch.cat([state[name], own[name][len(state[name]) :]])
     if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
         return False
     decoder.load_state_dict(state, strict=False)

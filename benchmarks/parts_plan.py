@@ -41,6 +41,7 @@ DEFECTS = ("class_iou", "f1", "pixel_ap", "image_auroc", "false_alarms")
 ABOVE = ("f1", "pq", "ap50", "ar100")
 BALANCED = "domain.balance=0.7"
 BY_IOU_ALONE = ("decoder.regions=true", "decoder.sure_foreground=1")
+REGIONS = ("decoder.regions=true",)
 DIFFERENCES = "(green-red)/(green+red),(blue-red)/(blue+red)"
 
 PARTS: dict[str, Part] = {
@@ -104,6 +105,16 @@ PARTS: dict[str, Part] = {
         {"none": Arm((BALANCED,)), "half": Arm((BALANCED, "domain.paste_share=0.5"))},
         DEFECTS,
         images=(5, 10, 20),
+    ),
+    "drawn_defects": Part(
+        "magnetic_tile",
+        {"none": Arm(REGIONS), "half": Arm((*REGIONS, "domain.drawn_defects=0.5"))},
+        DEFECTS,
+    ),
+    "drawn_on_cracks": Part(
+        "crackforest",
+        {"none": Arm(REGIONS), "half": Arm((*REGIONS, "domain.drawn_defects=0.5"))},
+        (*CRACKS, "f1"),
     ),
     "bands": Part(
         "nwpu_vhr10",

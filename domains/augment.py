@@ -37,6 +37,7 @@ from domains.crops import (  # noqa: E402
 )
 from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
 from domains.pasting import paste  # noqa: E402
+from domains.procedural.drawn import draw_defect  # noqa: E402
 from domains.resize import by_few_channels, resize_ids, resize_image  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
@@ -57,6 +58,7 @@ class TrainCrops(Dataset[EntitySample]):
     balance: share of all crops that hold an entity, whatever share of the images has one; the others come from images
         without any (else they lie anywhere). Takes the place of `entity_share`. None: each image as often as another.
     paste_share: share of the crops without entity onto which one of another image is pasted, see `domains.pasting`.
+    drawn_share: share of the crops on which a generated defect is drawn, see `domains.procedural.drawn`.
     hard_share: share of the crops of images without entity that hold a spot of `set_spots`; before any was set, none.
     length: crops per epoch; by default one per image.
     cache_bytes: decoded images kept; every worker process has its own.
@@ -78,12 +80,14 @@ class TrainCrops(Dataset[EntitySample]):
         entity_share: float = 0.8,
         balance: float | None = None,
         paste_share: float = 0.0,
+        drawn_share: float = 0.0,
         hard_share: float = 0.0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.crop_px, self.augmentation, self.seed = crop_px, augmentation, seed
         self.scale_range, self.entity_share = scale_range, entity_share
         self.balance, self.paste_share, self.hard_share = balance, paste_share, hard_share
+        self.drawn_share = drawn_share
         looked = balance is not None or paste_share > 0 or hard_share > 0
         self._filled, self._empty = with_and_without(dataset) if looked else (np.zeros(0, int), np.zeros(0, int))
         self.length = len(dataset) if length is None else length
@@ -170,7 +174,10 @@ class TrainCrops(Dataset[EntitySample]):
             image, truth = paste(image, truth, donor.image, donor.ids[0], donor.boxes[0], rng)
         shape = (self.crop_px, self.crop_px)
         place = crop_place(decoded.place, y, x, decoded.scale, window_px / self.crop_px)
-        return EntitySample(resize_image(image, shape), (EntityMap(resize_ids(truth, shape)),), place)
+        image, truth = resize_image(image, shape), resize_ids(truth, shape)
+        if self.drawn_share and rng.random() < self.drawn_share:
+            image, truth = draw_defect(image, truth, rng)
+        return EntitySample(image, (EntityMap(truth),), place)
 
 
 class Mixture(Dataset[EntitySample]):

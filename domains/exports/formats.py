@@ -17,6 +17,8 @@ from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
 from domains.exports.geojson import GeoJson
 from domains.exports.geopackage import GeoPackage
+from domains.exports.heat import HeatTiff
+from domains.exports.image_table import ImageTable
 from domains.exports.label_image import LabelZarr
 from domains.exports.label_raster import LabelTiff
 from domains.exports.parquet import ParquetTable
@@ -57,14 +59,16 @@ FORMATS: dict[str, type[Export]] = {
     "geojson": GeoJson,
     "coco": CocoJson,
     "csv": EntityTable,
+    "images": ImageTable,
     "overlay": OverlayPng,
     "zarr": LabelZarr,
     "parquet": ParquetTable,
     "density": DensityTiff,
+    "heat": HeatTiff,
     "gpkg": GeoPackage,
 }
-DEFAULT = ("labels", "geojson", "coco", "csv", "overlay")
-DEFAULT_STREAMED = ("zarr", "geojson", "csv")
+DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
+DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")
 STREAMED = tuple(word for word, kind in FORMATS.items() if hasattr(kind, "stream"))
 
 

@@ -95,6 +95,14 @@ def test_another_shape_is_left_as_it_is(folder: Path, kind: str | None) -> None:
     assert torch.equal(decoder.head.weight, before)
 
 
+def test_an_embedding_beside_the_fields_keeps_its_random_weights(folder: Path) -> None:
+    decoder = Dense(width=2, embedding_dim=3).build(backbone_dim=8, taps=1, stride=8)
+    fields, before = len(decoder.fields), decoder.head.weight.clone()
+    assert warm_start(decoder, folder)
+    assert bool((decoder.head.weight[:fields] == 1).all())
+    assert torch.equal(decoder.head.weight[fields:], before[fields:])
+
+
 def test_a_base_without_decoders_gives_none(tmp_path: Path) -> None:
     assert not warm_start(small(), tmp_path, "leaves")
 

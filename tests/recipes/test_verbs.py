@@ -83,6 +83,9 @@ def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_
     assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 0
     names = {path.name for path in out.iterdir()}
     assert {"entities.csv", "predictions.coco.json", "0.labels.tif", "0.geojson", "0.overlay.png"} <= names
+    with (out / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(list((data / "images").iterdir())) and all(0 < float(row["score"]) <= 1 for row in rows)
     assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 2
     assert "--overwrite" in capsys.readouterr().err
 

@@ -27,7 +27,9 @@ from domains.predictions.prediction import Prediction
 from domains.scenes import open_scene
 
 PLACE = Place("slides/a.png")
-EVERY = [word for word in FORMATS if word != "gpkg" and (word != "parquet" or find_spec("pyarrow"))]  # an extra
+EVERY = [
+    word for word in FORMATS if word not in ("gpkg", "heat") and (word != "parquet" or find_spec("pyarrow"))
+]  # parquet is an extra; gpkg wants a place on the ground, heat scores of pixels
 
 
 def written(tmp_path, formats, image, *predictions, **options):
@@ -144,6 +146,28 @@ def test_the_table_has_a_row_per_entity_of_all_images(tmp_path, image, predictio
         assert [float(row["centroid_y"]), float(row["centroid_x"])] == pytest.approx(centre, abs=0.006)
 
 
+def test_the_table_of_images_says_how_sure_it_is_of_the_surest_pixel(tmp_path, image, prediction):
+    empty, warm = EntityMap(np.zeros((24, 30), np.int32)), np.full((24, 30), 0.125, np.float16)
+    warm[3, 4] = 0.75
+    doubtful = replace(empty, pixel_scores=warm)  # nothing passed the threshold, yet the image is not a clean one
+    path = written(tmp_path, ["images"], image, prediction, doubtful, empty) / "images.csv"
+    assert path.read_text().splitlines() == [
+        "image,height,width,entities,score",
+        "slides/image0.png,24,30,5,1.0",
+        "slides/image1.png,24,30,0,0.75",
+        "slides/image2.png,24,30,0,",
+    ]
+
+
+def test_the_heat_map_is_read_back_to_the_bit(tmp_path, image, prediction):
+    heat = np.random.default_rng(0).random((24, 30)).astype(np.float16)
+    path = written(tmp_path, ["heat"], image, replace(prediction, pixel_scores=heat)) / "image0.heat.tif"
+    read = tifffile.imread(path)
+    assert read.dtype == np.float16 and np.array_equal(read, heat)
+    with pytest.raises(InputError, match="wants scores of pixels"):
+        written(tmp_path / "none", ["heat"], image, prediction)
+
+
 def test_names_with_commas_quotes_and_bytes_that_are_no_text_stay_one_cell(tmp_path, image, prediction):
     scene = 'a, "b"\n\udcff.png'
     with open_exports(["csv", "coco"], Destination(tmp_path), ["a"]) as exports:
@@ -185,7 +209,7 @@ def test_all_results_lie_in_the_folder_under_the_stated_names(tmp_path, image, p
     assert ("entities.parquet" in found) == ("parquet" in EVERY)
     assert sorted(found - {"entities.parquet"}) == [
         "entities.csv", "image0.density.tif", "image0.geojson", "image0.labels.tif",
-        "image0.labels.zarr", "image0.overlay.png", "predictions.coco.json",
+        "image0.labels.zarr", "image0.overlay.png", "images.csv", "predictions.coco.json",
     ]  # fmt: skip
 
 
@@ -250,8 +274,8 @@ def test_what_is_streamed_is_what_is_written_at_once(tmp_path, image, prediction
                 exports.add("a", image, prediction, place)
             else:
                 exports.stream("a", Prediction.of_map(prediction), place)
-    assert set(STREAMED) == {"geojson", "csv", "zarr", "parquet", "density", "labels", "gpkg"}
-    for name in ("a.geojson", "entities.csv", "a.density.tif"):
+    assert set(STREAMED) == {"geojson", "csv", "images", "zarr", "parquet", "density", "labels", "gpkg"}
+    for name in ("a.geojson", "entities.csv", "images.csv", "a.density.tif"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "streamed" / name).read_bytes()
     for folder in (tmp_path / "whole", tmp_path / "streamed"):
         assert np.array_equal(np.maximum(tifffile.imread(folder / "a.labels.tif"), 0), np.maximum(prediction.ids, 0))
@@ -292,7 +316,7 @@ def test_scenes_in_memory_get_the_default_formats_and_large_ones_those_that_stre
         exports.stream("b", Prediction.of_map(prediction), Place("b.svs"))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "a.geojson", "a.labels.tif", "a.overlay.png", "b.geojson", "b.labels.zarr", "entities.csv",
-        "predictions.coco.json",
+        "images.csv", "predictions.coco.json",
     ]  # fmt: skip
     assert len((tmp_path / "entities.csv").read_text().splitlines()) == 11
 
