@@ -110,11 +110,7 @@ PARTS: dict[str, Part] = {
         "magnetic_tile",
         {"none": Arm(REGIONS), "half": Arm((*REGIONS, "domain.drawn_defects=0.5"))},
         DEFECTS,
-    ),
-    "drawn_on_cracks": Part(
-        "crackforest",
-        {"none": Arm(REGIONS), "half": Arm((*REGIONS, "domain.drawn_defects=0.5"))},
-        (*CRACKS, "f1"),
+        images=(5, 20),
     ),
     "bands": Part(
         "nwpu_vhr10",
