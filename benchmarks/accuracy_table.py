@@ -47,9 +47,9 @@ Read with care:
 - Bold is the best mean of a column; it need not differ from the second beyond chance.
 - Seconds are CPU-seconds of one thread, validation included, data reading excluded. Other load on the machine slows
   memory, so the same seconds may buy a few steps more or less.
-- Rows of fp32 are from a 2.5 GHz Xeon without bf16 instructions, rows of bf16 from an EPYC with them, where the same
-  seconds buy twice the steps: compare rows of one precision. Which of them were fitted again on the second machine was
-  a matter of time.
+- Rows of fp32 are from a 2.5 GHz Xeon without bf16 instructions (of stained nuclei by the decoder alone from an EPYC
+  without them), rows of bf16 from an EPYC with them, where the same seconds buy twice the steps: compare rows of one
+  precision. Which of them were fitted again on another machine was a matter of time.
 - All networks have the same losses, crops, augmentation, learning rate and, but for regions, decode; none is tuned for
   a set; all of them see magnetic tile at half its scale, as `domain.scale=auto` finds. Classical methods search their
   grid on the training images for the same seconds. The adapters' decoder starts pretrained, on the kind of scenes that
@@ -59,11 +59,11 @@ Read with care:
 - In the budgets of seconds and steps every decode has its default thresholds. In that of minutes, five on two cores,
   they are calibrated on the validation split, for the U-Net and the base as it comes too, for what the domain shows
   first. For views from above that is AP50, which lets clutter through; their recipe's default is F1.
-- fp32 adapters of nuclei started from a decoder that had seen generated nuclei alone; those of bf16, and the base as it
-  comes, from today's, which has seen the training images of dsb2018_fluo too.
-- Nuclei, tiles and cracks by the decoder alone, in bf16, are cut out as regions of a learnt IoU (`decoder.regions`,
-  taught after the seconds of the fit, as thresholds are chosen after them), and so is the U-Net where its row says so;
-  all other rows by a watershed.
+- In fp32 fluorescent nuclei, LoRA, and the fit from five images started from a decoder that had seen generated nuclei
+  alone; all else, and the base as it comes, from today's, which has seen the training images of dsb2018_fluo too.
+- Nuclei, tiles and cracks by the decoder alone, in bf16, and stained nuclei in fp32 too, are cut out as regions of a
+  learnt IoU (`decoder.regions`, taught after the seconds of the fit, as thresholds are chosen after them), and so is
+  the U-Net where its row says so; all other rows by a watershed.
 - image_auroc: an image's score is the maximum of its heat map; classically, and in the rows of fp32, it is that of its
   best entity.
 - The U-Net's rows of CrackForest by a watershed, and of magnetic tile in fp32, drew seven of ten crops about a defect
