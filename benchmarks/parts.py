@@ -221,9 +221,10 @@ decoder only unless a row says otherwise, one view of each tile; thresholds cali
 Mean ± standard deviation over the folds; in brackets the difference from the first row, fold by fold. A difference
 smaller than its spread is none. More is better, but for {", ".join(LESS)}. The fits of "stain" started from the decoder
 of nuclei before it had seen fluorescence as tissue. Entities are cut out by a watershed, not as regions
-(`decoder.regions=false`), but where a row says so; there by the predicted IoU alone (`decoder.sure_foreground=1`). An
-image's score in image_auroc is the maximum of its heat map under "regions of defects"; elsewhere it was that of its
-best entity.
+(`decoder.regions=false`), but where a row says so, there by the predicted IoU alone (`decoder.sure_foreground=1`), and
+under "drawn defects", as regions as the recipe has them. An image's score in image_auroc is the maximum of its heat map
+under "regions of defects" and "drawn defects"; elsewhere it was that of its best entity. "Drawn defects" was fitted in
+fp32 on a processor without bf16 instructions, all else in the precision of its file.
 """
 
 
