@@ -74,8 +74,8 @@ class DomainSection(Options):
     paste_share: Share = 0.0
     """Share of the training crops without entity onto which an entity of another training image is blended."""
     drawn_defects: Share = 0.0
-    """Share of the training crops on which a defect is drawn by the generator of surfaces, beside what they hold: the
-    ground is the user's own, the defect need not be among the labelled ones."""
+    """Inspection: share of the training crops on which the generator of surfaces draws a defect, beside what they hold:
+    the ground is the user's own, the defect need not be among the labelled ones."""
     hard_negatives: Share = 0.0
     """Share of the training crops of images without entity that lie where the network saw one, looked up anew after
     every validation; wants decoder.name=dense."""

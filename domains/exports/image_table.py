@@ -35,7 +35,7 @@ class ImageTable:
         self.rows.append((place.scene, *prediction.shape, prediction.count, score))
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        scores = [one.score for one in prediction.measures() if one.score is not None]
+        scores = (one.score for one in prediction.measures() if one.score is not None)
         self.rows.append((place.scene, *prediction.shape, prediction.count, max(scores, default=None)))
 
     def close(self) -> None:

@@ -35,10 +35,10 @@ def test_what_is_labelled_keeps_its_pixels_and_its_number(seed: int) -> None:
     assert drawn.dtype == np.uint8 and (drawn == drawn[..., :1]).all()  # a grey picture stays grey
 
 
-def test_nearly_every_picture_shows_a_defect_where_it_says(seed: int = 0) -> None:
+def test_nearly_every_picture_shows_a_defect_where_it_says() -> None:
     image, nothing, shown = ground(), np.zeros((SIDE, SIDE), np.int32), []
     for i in range(60):
-        drawn, marked = draw_defect(image, nothing, np.random.default_rng((seed, i)))
+        drawn, marked = draw_defect(image, nothing, np.random.default_rng((0, i)))
         if marked.any():
             assert (marked == 1).sum() >= SEEN_PX
             change = np.abs(drawn.astype(int) - image)[..., 0]
