@@ -120,11 +120,12 @@ class InputContract:
 
     def grid(self, shape: tuple[int, int]) -> Grid:
         """Tiles of a scene of that (height, width), after scaling. By windows they are what is decoded at once, and
-        large, since the windows at a tile's rim are looked at again for the next tile.
+        large, since the windows at a tile's rim are looked at again for the next tile; they share a sixteenth of
+        their side or more, which is half a window where eight make a tile.
         """
         side = self.window_px if self.window_px and self.by_windows(shape) else 0
         least = max(side, min(TILE_WINDOWS * side, WINDOWED_TILE_PX))
-        return Grid(shape, max(self.tile_px, least), self.overlap_px)
+        return Grid(shape, max(self.tile_px, least), max(self.overlap_px, least // 16))
 
     def changed(
         self,

@@ -163,6 +163,8 @@ def test_what_a_user_asks_for_in_place_of_what_was_fitted():
     asked = fitted.changed(window_px=128)
     assert (asked.window_px, asked.tile_px, asked.grid((5000, 5000)).tile_px) == (128, 320, 1024)
     assert fitted.changed(window_px=2048).grid((60_000, 60_000)).tile_px == 2048
+    assert asked.grid((5000, 5000)).overlap_px == 64  # half a window
+    assert asked.grid((300, 300)).overlap_px == fitted.grid((5000, 5000)).overlap_px == 48
     assert (asked.views, asked.window_views) == (Views(2), Views(1))
     assert asked.changed(symmetries=8).window_views == Views(2)
     assert asked.changed(window_px=0) == fitted
