@@ -18,7 +18,7 @@ from recipes.fit import plain, write_json
 from recipes.inputs import Asked
 from recipes.load import BASE, loaded
 from recipes.progress import Progress
-from recipes.scale import at_scale
+from recipes.scale import at_scale, unsized_note
 from recipes.schema import Recipe
 from recipes.tables import counts_line, text_table, with_span
 
@@ -47,6 +47,8 @@ def evaluate(
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
             contract = contract_of(at_scale(parts, domain.dataset("train")))  # type: ignore[arg-type]
         contract = contract.changed(**vars(asked))
+        if note := unsized_note(contract.pixel_size_m, samples):
+            print(note)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
             found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]

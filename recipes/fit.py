@@ -36,7 +36,7 @@ from recipes.build import backbone_of, contract_of, domain_of, method_of, module
 from recipes.check_data import check_data
 from recipes.compose import resolved_yaml
 from recipes.progress import Progress
-from recipes.scale import at_scale, in_numbers
+from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
@@ -64,6 +64,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     print(learning_line(segmenter, method.name))
     stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
     contract = contract_of(recipe, pixel_size(train), stain)
+    if note := unsized_note(contract.pixel_size_m, train, val, test):
+        print(note)
 
     module = module_of(recipe, segmenter)
     learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]

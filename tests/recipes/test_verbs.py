@@ -247,7 +247,10 @@ def test_a_pixel_size_that_is_said_is_stored_by_fit_and_asked_of_evaluate(
     words = ["evaluate", "--adapter", str(adapter), "--json", str(file)]
     assert main(words) == 0 and json.loads(file.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
     assert main([*words, "--pixel-size", "20"]) == 2  # forty times as large as what it was fitted to
-    assert "the adapter was trained at 0.5 um" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "the adapter was trained at 0.5 um" in printed.err and "note:" not in printed.out
+    assert main(["evaluate", "--adapter", str(adapter), "domain.pixel_size_m=null"]) == 0
+    assert "do not say their pixel size and are taken to have 0.5 um" in capsys.readouterr().out
 
 
 def test_transfer_refuses_an_image_that_was_learned_from(run: Path, data: Path, tmp_path, capsys) -> None:
