@@ -64,7 +64,7 @@ class Scene(Protocol):
 class Photograph:
     """An image in memory as a scene of one level.
 
-    image: (H, W, C) of any number type.
+    image: (H, W, C) of any number type. cut_from: the file of the scene that it is a tile of, None where it is whole.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Photograph:
         channels: tuple[str, ...] = (),
         nodata: float | None = None,
         georeference: Georeference | None = None,
+        cut_from: Path | None = None,
     ) -> None:
         if image.ndim != 3 or not image.size:
             raise ValueError(f"a photograph wants (H, W, C) with pixels in it; got {image.shape} {image.dtype}")
@@ -82,6 +83,7 @@ class Photograph:
         self.channels = channels or ("",) * image.shape[2]
         self.nodata = nodata
         self.georeference = georeference
+        self.cut_from = cut_from
 
     @classmethod
     def open(cls, path: str | Path, pixel_size_m: float | None = None) -> Photograph:
