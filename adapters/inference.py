@@ -177,7 +177,8 @@ class InputContract:
                 f"{sample.place.scene!r} has {sample.image.shape[2]} channels, the adapter sees {self.channels} "
                 f"({', '.join(self.bands) or 'RGB'}); evaluate it on data with these, by domain.bands"
             )
-        return Photograph(sample.image, sample.place.pixel_size_m or self.pixel_size_m)
+        size = sample.place.pixel_size_m or self.pixel_size_m
+        return Photograph(sample.image, size, cut_from=sample.place.cut_from)
 
 
 Wanted = Callable[[Window], bool]

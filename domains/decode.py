@@ -31,6 +31,7 @@ _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # named, so that no file can s
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GDAL_NODATA = 42113
 _ORIENTATION = 274
+_STRIP_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -92,22 +93,31 @@ def _decode_with_pillow(path: Path, file: BinaryIO, deep_png: bool) -> Picture:
             _check_png(file)
         orientation = image.getexif().get(_ORIENTATION, 1)
         palette = None
-        image.load()
         if deep_png:
             file.seek(0)
             values = imagecodecs.png_decode(file.read())
         else:
+            image.load()
             if image.mode in ("P", "PA"):
                 palette = np.zeros((256, 3), np.uint8)
                 colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
                 palette[: len(colours)] = colours
             elif image.mode not in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "I", "F"):
                 image = image.convert("RGB")
-            values = np.asarray(image)
+            values = _values(image)
             if image.mode == "PA":
                 values = values[..., 0]
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a preview behind it
     return Picture(_upright(values, orientation), kind, palette=palette, inks=image.mode == "CMYK")
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """`np.asarray(image)` by strips: the whole would be copied twice on its way."""
+    one = np.asarray(image.crop((0, 0, 1, 1)))
+    values = np.empty((image.height, image.width, *one.shape[2:]), one.dtype)
+    for y in range(0, image.height, _STRIP_ROWS):
+        values[y : y + _STRIP_ROWS] = np.asarray(image.crop((0, y, image.width, min(y + _STRIP_ROWS, image.height))))
+    return values
 
 
 def _check_png(file: BinaryIO) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -131,6 +132,8 @@ class Place:
     pixel_size_m: float | None = None
     georeference: Georeference | None = None
     """Of level 0 of the scene."""
+    cut_from: Path | None = None
+    """The file that a tile is a part of; None for a picture of its own."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,13 @@ that recolours all of it, so that every tile of a slide is treated alike. An ada
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, fields
+from functools import lru_cache
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +20,7 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
-from domains.scenes import Scene, Viewed
+from domains.scenes import Photograph, Scene, Viewed, open_scene, plain_view
 from domains.scenes.view import sample_values
 
 NORMALISERS: dict[str, str] = {
@@ -57,7 +61,9 @@ def fit_normaliser(name: str, samples: Dataset[EntitySample]) -> dict[str, Any]:
 
 
 class Normalised(Dataset[EntitySample]):
-    """Samples recoloured, each by its own pixels, as `normalised` does with scenes."""
+    """Samples recoloured as `normalised` does with scenes: by the pixels of the slide that they were cut from, else by
+    their own.
+    """
 
     def __init__(self, samples: Dataset[EntitySample], options: Mapping[str, Any]) -> None:
         self.samples, self.options = samples, dict(options)
@@ -68,8 +74,8 @@ class Normalised(Dataset[EntitySample]):
 
     def __getitem__(self, index: int) -> EntitySample:
         sample = self.samples[index]
-        recolour = build_normaliser(self.options).fitted(sample.image)
-        return EntitySample(recolour(sample.image), sample.truths, sample.place)
+        scene = normalised(Photograph(sample.image, cut_from=sample.place.cut_from), self.options)
+        return EntitySample(scene.read(0, 0, *sample.image.shape[:2]), sample.truths, sample.place)
 
 
 class Recoloured:
@@ -85,7 +91,21 @@ class Recoloured:
 
 
 def normalised(scene: Scene, options: Mapping[str, Any] | None) -> Scene:
-    """The scene recoloured, fitted to pixels from all over it; the scene itself without options."""
+    """The scene recoloured, fitted to pixels from all over it, a tile to those of its slide; the scene itself without
+    options.
+    """
     if not options:
         return scene
+    if isinstance(scene, Photograph) and scene.cut_from is not None:
+        changed_ns = scene.cut_from.stat().st_mtime_ns
+        return Viewed(scene, Recoloured(fitted_to_file(scene.cut_from, changed_ns, json.dumps(options))))
     return Viewed(scene, Recoloured(build_normaliser(options).fitted(sample_values(scene))))
+
+
+@lru_cache(maxsize=256)
+def fitted_to_file(path: Path, changed_ns: int, options: str) -> Callable[[np.ndarray], np.ndarray]:
+    """What recolours a slide, found once per process for all its tiles. changed_ns: tells one state of the file from
+    another; options: as JSON.
+    """
+    with closing(open_scene(path)) as scene:
+        return build_normaliser(json.loads(options)).fitted(sample_values(Viewed(scene, plain_view(scene))))

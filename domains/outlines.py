@@ -32,14 +32,17 @@ def outlines(ids: np.ndarray) -> Iterator[tuple[int, list[Polygon]]]:
 
     ids: (H, W) integers; below 1 is outside.
     """
-    components = np.asarray(label(np.maximum(ids, 0), background=0, connectivity=1))
+    positive = np.maximum(ids, 0) if ids.min(initial=0) < 0 else ids
+    components = np.asarray(label(positive, background=0, connectivity=1))
     entity = np.zeros(components.max(initial=0) + 1, np.int64)
-    entity[components] = np.maximum(ids, 0)
+    entity[components] = positive
     by_entity = np.argsort(entity, kind="stable")
     renumbered = np.empty(len(entity), np.int32)
     renumbered[by_entity] = np.arange(len(entity))
     entity = entity[by_entity]
-    rings = _rings(*_corners(np.pad(renumbered[components], 1)))  # by entity, then by component
+    padded = np.pad(renumbered[components], 1)
+    del components, positive  # of a whole scene they are large
+    rings = _rings(*_corners(padded))  # by entity, then by component
     for i, of_entity in groupby(rings, key=lambda found: int(entity[found[0]])):
         yield i, [[ring for _, ring in of_component] for _, of_component in groupby(of_entity, key=itemgetter(0))]
 

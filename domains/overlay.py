@@ -13,6 +13,7 @@ from domains.entities import EntityMap
 GOLDEN = 0.618034  # of the hues, from one id to the next: neighbours in number look different
 FIRST_HUE, HUES = 0.9, 0.75  # from pink round to blue; violet drowns in haematoxylin
 OPACITY = 0.4
+STRIP_PX = 2**20
 MARGIN_PX = 6
 LINE_PX = 18
 PAPER = (255, 255, 255)
@@ -24,13 +25,13 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
 
     Of an image of more channels the first three are shown.
     """
-    image = image[..., :3]
-    ids = entities.ids
-    tint = palette(entities.count)[np.maximum(ids, 0)]  # (H, W, 3)
-    share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
-    share[_outermost(ids)] = 1.0
-    share[ids < 0] = 0.5  # towards palette[0], black
-    return np.round(image + share[..., None] * (tint.astype(np.float32) - image)).astype(np.uint8)
+    colours, edge = palette(entities.count), _outermost(entities.ids)
+    shown = np.empty((*entities.shape, 3), np.uint8)
+    rows = max(1, STRIP_PX // entities.shape[1])
+    for y in range(0, len(shown), rows):
+        strip = slice(y, y + rows)
+        shown[strip] = _tinted(image[strip, :, :3], entities.ids[strip], edge[strip], colours)
+    return shown
 
 
 def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
@@ -73,6 +74,15 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: in
             draw.text((x, y), _shortened(caption, font, panel_px), INK, font)
             sheet.paste(panel, (x, y + LINE_PX))
     return sheet
+
+
+def _tinted(image: np.ndarray, ids: np.ndarray, edge: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32."""
+    tint = colours[np.maximum(ids, 0)].astype(np.float32)
+    share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
+    share[edge] = 1.0
+    share[ids < 0] = 0.5  # towards black
+    return np.round(image + share[..., None] * (tint - image))
 
 
 def _outermost(ids: np.ndarray) -> np.ndarray:

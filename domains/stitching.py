@@ -226,7 +226,7 @@ def stitch(
     one tile, are dropped.
     """
     stitcher = Stitcher(grid, shape, threshold)
-    canvas = np.full(stitcher.shape, UNLABELLED, np.int64)
+    canvas = np.full(stitcher.shape, UNLABELLED, np.int32)
     sure: np.ndarray | None = np.zeros(stitcher.shape, np.float16)
     parts, links, vocabulary = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)], ()
     for index, entities in tiles:
@@ -240,8 +240,11 @@ def stitch(
         links.append(placed.links)
         vocabulary = entities.vocabulary if entities.count else vocabulary
     lookup, table = joined(np.concatenate(parts), np.concatenate(links))
+    lookup = lookup.astype(np.int32)
+    for row in canvas:  # in place: at times this is the largest array there is
+        row[:] = lookup[row]
     sure = sure if len(parts) > 1 else None
-    return EntityMap(lookup[canvas].astype(np.int32), table.scores, table.labels, vocabulary, pixel_scores=sure)
+    return EntityMap(canvas, table.scores, table.labels, vocabulary, pixel_scores=sure)
 
 
 # Which pieces are one

@@ -8,7 +8,6 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from adapters.inference import InputContract, level_0_tiles, segment, segment_into
@@ -24,12 +23,13 @@ from domains.predictions.running import RunningPrediction
 from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.scene import read_whole
 from recipes import set_up
 from recipes.inputs import Asked, check_present
 from recipes.load import loaded
 from recipes.progress import Progress
 
-LARGE_PX = 2**26  # a scene of more pixels than 8192 x 8192 is not held in memory
+LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
 
 def predict(
@@ -104,8 +104,7 @@ class Run:
             shown = Viewed(scene, self.contract.view(scene))
             if is_large(scene) or len(scene.levels) > 1:
                 return shown
-            pixels = np.ascontiguousarray(shown.read(0, 0, *scene.shape))
-            picture = Photograph(pixels, scene.pixel_size_m, georeference=scene.georeference)
+            picture = Photograph(read_whole(shown), scene.pixel_size_m, georeference=scene.georeference)
         except BaseException:
             scene.close()
             raise
@@ -121,7 +120,8 @@ class Run:
         if is_large(scene):
             return self.predict_large(scene, place, name, wanted)
         found = segment(self.segmenter, scene, self.contract, wanted)
-        self.exports.add(name, np.ascontiguousarray(scene.read(0, 0, *scene.shape)[..., :3]), found, place)
+        image = scene.image if isinstance(scene, Photograph) else read_whole(scene)
+        self.exports.add(name, image[..., :3], found, place)
         return found.count
 
     def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> int:

@@ -35,7 +35,7 @@ GZIP_FROM = 20_000  # entities: some 15 MB of text
 class GeoJson:
     """`<name>.geojson`: one Feature per entity, holes kept, outlines as `Destination.drawn` has them.
 
-    Streamed and of more than `GZIP_FROM` entities it is `<name>.geojson.gz`, which QuPath opens too (PathIO.java).
+    Of more than `GZIP_FROM` entities it is `<name>.geojson.gz`, which QuPath opens too (PathIO.java).
     """
 
     destination: Destination
@@ -47,13 +47,16 @@ class GeoJson:
         describe = self.destination.describe
         known = describe(prediction.ids, image, place.pixel_size_m) if describe else {}
         entities = ((*entity, 1) for entity in entities_of(prediction))
-        self._write(self.file(name), entities, lambda entity: known.get(entity.id, {}), place)
+        filename = self._file(name, prediction.count)
+        self._write(filename, entities, lambda entity: known.get(entity.id, {}), place)
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
         """Entities of very large boxes have the property `outline_px`: their outline follows pixels of that size."""
-        ending = ".gz" if prediction.count > GZIP_FROM else ""
         about = Described(prediction, self.destination.describe, place.pixel_size_m)
-        self._write(self.file(name) + ending, prediction.outlined(), about, place)
+        self._write(self._file(name, prediction.count), prediction.outlined(), about, place)
+
+    def _file(self, name: str, count: int) -> str:
+        return self.file(name) + (".gz" if count > GZIP_FROM else "")
 
     def _write(
         self,

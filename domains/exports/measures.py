@@ -9,6 +9,8 @@ from scipy import ndimage
 
 from domains.entities import EntityMap
 
+STRIP_PX = 2**20
+
 
 class Measure(NamedTuple):
     """One entity. Box: pixels y..y + height - 1, x..x + width - 1. Centroid: mean pixel index, as in scikit-image."""
@@ -31,13 +33,11 @@ class Measure(NamedTuple):
 
 def measure(entities: EntityMap) -> list[Measure]:
     """Every entity that has pixels, by id."""
-    y, x = np.nonzero(entities.foreground)
-    ids = entities.ids[y, x]
-    areas = entities.areas
+    areas, sum_y, sum_x = _sums(entities.ids, entities.count)
     with np.errstate(invalid="ignore"):  # ids without pixels; they have no box either
-        centroid_y, centroid_x = (np.bincount(ids, weights=axis)[1:] / areas for axis in (y, x))
+        centroid_y, centroid_x = sum_y / areas, sum_x / areas
     measures = []
-    for i, box in enumerate(ndimage.find_objects(np.maximum(entities.ids, 0))):
+    for i, box in enumerate(ndimage.find_objects(entities.ids)):  # looks at ids from 1 on
         if box is None:
             continue
         rows, columns = box
@@ -56,3 +56,15 @@ def measure(entities: EntityMap) -> list[Measure]:
             )
         )
     return measures
+
+
+def _sums(ids: np.ndarray, count: int) -> np.ndarray:
+    """(3, N) float64 pixels of every entity and sums of their y and x; by strips, as indices outgrow the map."""
+    sums = np.zeros((3, count + 1))
+    rows = max(1, STRIP_PX // ids.shape[1])
+    for top in range(0, len(ids), rows):
+        y, x = np.nonzero(ids[top : top + rows] > 0)
+        number = ids[top : top + rows][y, x]
+        for total, weights in zip(sums, (None, y + top, x), strict=True):
+            total += np.bincount(number, weights, minlength=count + 1)
+    return sums[:, 1:]

@@ -81,9 +81,8 @@ class MaskTiles(Layout):
         window: Window = record.truth.window
         image, faults = self.image(record), []
         truths = self.truths(record, image.shape[:2], faults)
-        return EntitySample(
-            image, tuple(truths), Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m)
-        ), faults
+        place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, cut_from=record.image)
+        return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: MaskBlock = record.truth

@@ -123,7 +123,8 @@ class RasterVectors(Layout):
             replace(truth, ids=np.where(seen | (truth.ids > 0), truth.ids, UNLABELLED))
             for truth in self.truths(record, image.shape[:2], faults)
         ]
-        place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, georeference=here)
+        size = record.pixel_size_m
+        place = Place(record.name, *window[:2], pixel_size_m=size, georeference=here, cut_from=record.image)
         return EntitySample(np.ascontiguousarray(image), tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:

@@ -82,7 +82,8 @@ class Slides(Layout):
         image, window = self.image(record), record.truth.window
         faults: list[Fault] = []
         truths = self.truths(record, image.shape[:2], faults)
-        return EntitySample(image, tuple(truths), Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m)), []
+        place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, cut_from=record.image)
+        return EntitySample(image, tuple(truths), place), []
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         tile: SlideTile = record.truth

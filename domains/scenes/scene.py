@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +10,8 @@ import numpy as np
 
 from domains.georeference import Georeference
 from domains.images import read_image
+
+STRIP_PX = 2**21  # of all bands at once
 
 
 class Scene(Protocol):
@@ -61,7 +64,7 @@ class Scene(Protocol):
 class Photograph:
     """An image in memory as a scene of one level.
 
-    image: (H, W, C) of any number type.
+    image: (H, W, C) of any number type. cut_from: the file of the scene that it is a tile of, None where it is whole.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class Photograph:
         channels: tuple[str, ...] = (),
         nodata: float | None = None,
         georeference: Georeference | None = None,
+        cut_from: Path | None = None,
     ) -> None:
         if image.ndim != 3 or not image.size:
             raise ValueError(f"a photograph wants (H, W, C) with pixels in it; got {image.shape} {image.dtype}")
@@ -79,6 +83,7 @@ class Photograph:
         self.channels = channels or ("",) * image.shape[2]
         self.nodata = nodata
         self.georeference = georeference
+        self.cut_from = cut_from
 
     @classmethod
     def open(cls, path: str | Path, pixel_size_m: float | None = None) -> Photograph:
@@ -108,6 +113,20 @@ class Photograph:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+def read_whole(scene: Scene, level: int = 0, bands: Sequence[int] | None = None) -> np.ndarray:
+    """(H, W, C) of a level, C all channels or those of `bands`; read by strips of rows, so that of many bands, or
+    behind a view, no more than the result is held.
+    """
+    height, width = scene.levels[level]
+    kept = slice(None) if bands is None else list(bands)
+    result = np.empty((height, width, len(scene.channels) if bands is None else len(bands)), scene.dtype)
+    rows = max(1, STRIP_PX // width)
+    for y in range(0, height, rows):
+        tall = min(rows, height - y)
+        result[y : y + tall] = scene.read(y, 0, tall, width, level)[..., kept]
+    return result
 
 
 def clipped(

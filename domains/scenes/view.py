@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
+from math import isqrt
 from typing import Protocol
 
 import numpy as np
@@ -16,10 +18,11 @@ import numpy as np
 from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.images import apply_stretch, stretch_limits
-from domains.scenes.scene import Scene
+from domains.scenes.scene import Scene, read_whole
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
-SAMPLE_WINDOW = 1024
+SAMPLE_BYTES = 12 * SAMPLE_PIXELS  # three float bands of that many; of more bands, fewer pixels
+SAMPLE_WINDOWS = 16
 
 
 class View(Protocol):
@@ -73,7 +76,7 @@ def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: 
     first, second, third = chosen
     if scene.dtype == np.uint8:
         return Stretched((first, second, third))
-    values = sample_values(scene)[..., list(chosen)]
+    values = sample_values(scene, chosen)
     try:
         together = values if len({*chosen}) > 1 else values[..., 0]
         parts = [values[..., i] for i in range(3)] if per_channel else [together] * 3
@@ -90,21 +93,26 @@ def rgb_indices(channels: Sequence[str]) -> tuple[int, ...]:
     return (0, 1, 2) if len(channels) >= 3 else (0, 0, 0)
 
 
-def sample_values(scene: Scene) -> np.ndarray:
-    """(h, w, C) values of the whole scene, or (n, C) of windows spread evenly over it; about 16 M pixels at most."""
+def sample_values(scene: Scene, bands: Sequence[int] | None = None) -> np.ndarray:
+    """(h, w, C) values of the whole scene, or (n, C) of windows spread evenly over it, C all channels or those of
+    `bands`; about 16 M pixels and `SAMPLE_BYTES` at most.
+    """
+    count = len(scene.channels) if bands is None else len(bands)
+    pixels = min(SAMPLE_PIXELS, SAMPLE_BYTES // (count * scene.dtype.itemsize))
     for level, (height, width) in enumerate(scene.levels):
-        if height * width <= SAMPLE_PIXELS:
-            return scene.read(0, 0, height, width, level)
+        if height * width <= pixels:
+            return read_whole(scene, level, bands)
     level = len(scene.levels) - 1
     height, width = scene.levels[level]
-    tall, wide = min(SAMPLE_WINDOW, height), min(SAMPLE_WINDOW, width)
-    each = max(1, int((SAMPLE_PIXELS / (tall * wide)) ** 0.5))
-    windows = [
-        scene.read(round(y), round(x), tall, wide, level)
-        for y in np.linspace(0, height - tall, each)
-        for x in np.linspace(0, width - wide, each)
-    ]
-    return np.concatenate([window.reshape(-1, window.shape[2]) for window in windows])
+    side = isqrt(pixels // SAMPLE_WINDOWS)
+    tall, wide = min(side, height), min(side, width)
+    each = max(1, isqrt(pixels // (tall * wide)))
+    kept = slice(None) if bands is None else list(bands)
+    values = np.empty((each**2, tall * wide, count), scene.dtype)
+    corners = product(np.linspace(0, height - tall, each), np.linspace(0, width - wide, each))
+    for window, (y, x) in zip(values, corners, strict=True):
+        window[:] = scene.read(round(y), round(x), tall, wide, level)[..., kept].reshape(-1, count)
+    return values.reshape(-1, count)
 
 
 class Viewed:

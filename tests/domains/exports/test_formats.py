@@ -349,9 +349,13 @@ def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> 
     return {int(i): {"mean": round(float(image[ids == i].mean()), 3)} for i in np.unique(ids[ids > 0])}
 
 
-def test_a_large_streamed_collection_is_gzipped(tmp_path, prediction, monkeypatch):
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_large_collection_is_gzipped(streamed, tmp_path, prediction, image, monkeypatch):
     monkeypatch.setattr("domains.exports.geojson.GZIP_FROM", 4)
-    GeoJson(Destination(tmp_path)).stream("a", Prediction.of_map(prediction), PLACE)
+    if streamed:
+        GeoJson(Destination(tmp_path)).stream("a", Prediction.of_map(prediction), PLACE)
+    else:
+        GeoJson(Destination(tmp_path)).add("a", image, prediction, PLACE)
     assert [path.name for path in tmp_path.iterdir()] == ["a.geojson.gz"]
     with gzip.open(tmp_path / "a.geojson.gz", "rt") as file:
         assert len(json.load(file)["features"]) == 5

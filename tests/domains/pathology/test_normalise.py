@@ -1,11 +1,18 @@
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
+import tifffile
 
+from adapters.inference import InputContract
+from domains.dataset import open_folder
+from domains.entities import Place
 from domains.errors import InputError
 from domains.images import read_image
-from domains.normalisers import Normalised, build_normaliser, fit_normaliser, normalised
+from domains.layouts.slides import Slides
+from domains.normalisers import Normalised, build_normaliser, fit_normaliser, fitted_to_file, normalised
 from domains.pathology.normalise import Macenko, Reinhard, angle_deg, lab_statistics, macenko_fit, tissue
 from domains.pathology.stain import HED, StainJitter, transmitted
 from domains.scenes import Photograph, open_scene
@@ -114,6 +121,30 @@ def test_a_scene_is_fitted_as_a_whole_and_windows_are_cut_from_it() -> None:
     assert normalised(Photograph(picture), None).read(0, 0, 200, 200) is not None
 
 
+def test_tiles_of_a_slide_are_recoloured_alike_and_as_the_slide_is(tmp_path) -> None:
+    """One tile is all haematoxylin, the other all eosin: fitted by themselves they would come out otherwise."""
+    slide = np.concatenate([stained(OTHER, (1.2, 0.05), 0, 512), stained(OTHER, (0.05, 1.2), 1, 512)], axis=1)
+    tifffile.imwrite(tmp_path / "a.tif", slide, photometric="rgb", tile=(256, 256))
+    ids = np.zeros(slide.shape[:2], np.int32)
+    ids[100:120, 100:120], ids[100:120, 700:720] = 1, 2
+    tifffile.imwrite(tmp_path / "a.labels.tif", ids)
+    samples = open_folder(tmp_path, layout=Slides()).dataset("all")
+    options = fit_normaliser("macenko", [type("Sample", (), {"image": stained(HED)})])  # type: ignore[arg-type]
+    expected = normalised(open_scene(tmp_path / "a.tif"), options).read(0, 0, *slide.shape[:2])
+    fitted_to_file.cache_clear()
+    recoloured: Normalised = pickle.loads(pickle.dumps(Normalised(samples, options)))  # for a worker
+    assert len(recoloured) == 2
+    for i in range(2):
+        place = samples[i].place
+        wanted = expected[place.y : place.y + 512, place.x : place.x + 512]
+        assert np.array_equal(recoloured[i].image, wanted)
+        seen = normalised(InputContract(stain=options).photograph(samples[i]), options)  # as `measure` shows it
+        assert np.array_equal(seen.read(0, 0, 512, 512), wanted)
+        alone = build_normaliser(options).fitted(samples[i].image)(samples[i].image)
+        assert not np.array_equal(alone, wanted)
+    assert fitted_to_file.cache_info().misses == 1
+
+
 def test_real_tissue_of_two_laboratories_comes_nearer(entity_data) -> None:
     scene = open_scene(entity_data / "slides" / "small_HE.svs")
     slide = scene.read(800, 800, 512, 512)
@@ -147,7 +178,7 @@ def gap(one: np.ndarray, other: np.ndarray) -> float:
 
 def test_normalised_samples_keep_truth_and_records() -> None:
     sample = type("Sample", (), {})()
-    sample.image, sample.truths, sample.place = stained(OTHER), ("truth",), "place"
+    sample.image, sample.truths, sample.place = stained(OTHER), ("truth",), Place("place")
     options = fit_normaliser("reinhard", [type("Sample", (), {"image": stained(HED)})])  # type: ignore[arg-type]
     recoloured = Normalised([sample], options)  # type: ignore[arg-type]
     assert len(recoloured) == 1 and recoloured[0].truths == ("truth",)
