@@ -105,7 +105,7 @@ class Run:
             if is_large(scene) or len(scene.levels) > 1:
                 return shown
             pixels = np.ascontiguousarray(shown.read(0, 0, *scene.shape))
-            picture = Photograph(pixels, scene.pixel_size_m, georeference=scene.georeference)
+            picture = Photograph(pixels, scene.pixel_size_m, (), shown.nodata, scene.georeference)
         except BaseException:
             scene.close()
             raise

@@ -80,7 +80,7 @@ class MaskTiles(Layout):
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         window: Window = record.truth.window
         image, faults = self.image(record), []
-        truths = self.truths(record, image.shape[:2], faults)
+        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
         return EntitySample(
             image, tuple(truths), Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m)
         ), faults

@@ -15,18 +15,18 @@ import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError
+from domains.georeference import Georeference
 from domains.ground import require
 from domains.layouts.blocks import LEAST_RASTERS, Block, cut_into_blocks
 from domains.layouts.finding import files, own_split, pair, printable, visible
 from domains.layouts.label_maps import IMAGE_FOLDERS, LABEL_FOLDERS
-from domains.layouts.layout import Fault, Layout, Listing, Record, read_bands, view_of
+from domains.layouts.layout import RASTERS, Fault, Layout, Listing, Record, read_bands
 from domains.layouts.polygons import Outline
 from domains.layouts.slides import balanced
 from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on, rings
 from domains.scenes import open_scene
 from domains.tiling import Window
 
-RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
 MOST_BLOCKS = 256  # of a raster
 Pair = tuple[Path, Path]
 
@@ -36,6 +36,7 @@ class VectorBlock:
     """outlines: those that touch the window, in pixels of the raster. elsewhere: those whose home is another block."""
 
     window: Window
+    georeference: Georeference
     outlines: tuple[Outline, ...]
     elsewhere: tuple[Outline, ...] = ()
     vocabulary: tuple[str, ...] = ()
@@ -91,7 +92,7 @@ class RasterVectors(Layout):
             raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
         outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
         blocks = cut_into_blocks(shape, split)
-        truths = [block_truth(block, outlines, split) for block in blocks]
+        truths = [block_truth(block, here, outlines, split) for block in blocks]
         name = printable(raster.relative_to(root).with_suffix("").as_posix())
         chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
         records = []
@@ -111,20 +112,12 @@ class RasterVectors(Layout):
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         window: Window = record.truth.window
-        scene = open_scene(record.image)
-        try:
-            values, here = scene.read(*window), scene.georeference
-            seen = known(values, scene.nodata)
-        finally:
-            scene.close()
-        image = view_of(record.image, record.image.stat().st_mtime_ns, self.reading)(values)
-        faults: list[Fault] = []
-        truths = [
-            replace(truth, ids=np.where(seen | (truth.ids > 0), truth.ids, UNLABELLED))
-            for truth in self.truths(record, image.shape[:2], faults)
-        ]
-        place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, georeference=here)
-        return EntitySample(np.ascontiguousarray(image), tuple(truths), place), faults
+        image, faults = self.image(record), []
+        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
+        place = Place(
+            record.name, *window[:2], pixel_size_m=record.pixel_size_m, georeference=record.truth.georeference
+        )
+        return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: VectorBlock = record.truth
@@ -172,12 +165,12 @@ def area(outline: Outline) -> float:
     return sum(map(inside, outline.exteriors)) - sum(map(inside, outline.holes))
 
 
-def block_truth(block: Block, outlines: Sequence[Outline], split: bool) -> VectorBlock:
+def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Outline], split: bool) -> VectorBlock:
     window = block.window
     touching = [one for one in outlines if _touches(one, window)]
     here = [one for one in touching if not split or _middle_in(one, window)]
     elsewhere = [one for one in touching if split and not _middle_in(one, window)]
-    return VectorBlock(window, tuple(here), tuple(elsewhere))
+    return VectorBlock(window, georeference, tuple(here), tuple(elsewhere))
 
 
 def with_vocabulary(records: list[Record]) -> list[Record]:
@@ -185,14 +178,6 @@ def with_vocabulary(records: list[Record]) -> list[Record]:
     words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
     vocabulary = tuple(sorted(str(word) for word in words))
     return [replace(record, truth=replace(record.truth, vocabulary=vocabulary)) for record in records]
-
-
-def known(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(H, W) bool: pixels that have data in any band."""
-    seen = np.isfinite(values)
-    if nodata is not None:
-        seen &= values != nodata
-    return np.asarray(seen.any(axis=2))
 
 
 def _touches(outline: Outline, window: Window) -> bool:
