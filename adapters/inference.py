@@ -9,6 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from adapters.fields import Surroundings, fields, surroundings
@@ -25,6 +26,7 @@ from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.stitching import stitch
 from domains.tiling import READERS, Clock, Grid, Window, predict_tiles, single_colour
+from domains.validity import Validity
 
 TILES_AT_ONCE = 8
 TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
@@ -192,9 +194,11 @@ def segment(
     wanted: Wanted | None = None,
     clock: Clock | None = None,
 ) -> EntityMap:
-    """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it."""
+    """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it; none lies
+    where that has no data.
+    """
     tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
-    return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape)
+    return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape, has_data=has_data(scene))
 
 
 def segment_into(
@@ -214,7 +218,7 @@ def segment_into(
     """
     tiles = Tiles(scene, contract, wanted)
     plan = {**plan, "contract": asdict(contract), "weights": weights_digest(segmenter), "grid": tiles.grid.shape}
-    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, tiles.at_once)
+    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, tiles.at_once, has_data(scene))
     on_tile(running, running.next)
     try:
         for index, entities in tiles.predicted(segmenter, running.next, clock):
@@ -223,6 +227,11 @@ def segment_into(
     finally:
         running.commit()
     return running
+
+
+def has_data(scene: Scene) -> Callable[[Window], np.ndarray] | None:
+    """Of a window of a scene as it is shown, where there are data; None where there are everywhere."""
+    return None if scene.nodata is None else lambda window: Validity(scene.nodata).pixels(scene.read(*window))
 
 
 class Tiles:

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -39,7 +39,8 @@ class Picture:
     """values: (H, W) or (H, W, C) as stored, turned upright.
 
     white: the largest value of an 8-bit or smaller channel. palette: (256 or more, 3) uint8, of which values are
-    indices. inks: CMYK. nodata: the value that GDAL declares to be none.
+    indices. inks: CMYK. nodata: the value that GDAL declares to be none. alpha: the channel in which a TIFF says where
+    it has data; that of a PNG or WebP says how to show it.
     """
 
     values: np.ndarray
@@ -48,6 +49,7 @@ class Picture:
     palette: np.ndarray | None = None
     inks: bool = False
     nodata: float | None = None
+    alpha: int | None = None
 
 
 def decode(path: Path) -> Picture:
@@ -151,7 +153,7 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
             )
         values, axes = page.asarray(), page.axes
         orientation = page.tags.valueof(_ORIENTATION, 1)
-        nodata = _nodata(page.tags.valueof(_GDAL_NODATA))
+        nodata, alpha = _nodata(page.tags.valueof(_GDAL_NODATA)), alpha_of(page)
     for axis in reversed(range(len(axes))):
         if axes[axis] not in "YXS":
             values, axes = values.take(0, axis), axes[:axis] + axes[axis + 1 :]  # the first plane of a stack
@@ -170,7 +172,14 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
     ):
         raise InputError(f"{str(path)!r}: wanted grey or RGB, got a TIFF in {photometric.name}; save it as RGB")
     inks = photometric == tifffile.PHOTOMETRIC.SEPARATED
-    return Picture(_upright(values, orientation), "TIFF", white, palette, inks, nodata)
+    return Picture(_upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha)
+
+
+def alpha_of(page: Any) -> int | None:
+    """The sample of a TIFF page that is alpha (tag 338, 1 associated, 2 not), None where none is."""
+    extra = [int(kind) for kind in page.extrasamples]
+    found = [i for i, kind in enumerate(extra, int(page.samplesperpixel) - len(extra)) if kind in (1, 2)]
+    return found[0] if found else None
 
 
 def _nodata(text: object) -> float | None:

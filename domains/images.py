@@ -12,6 +12,7 @@ import numpy as np
 from domains.decode import Picture, decode
 from domains.entities import UNLABELLED, renumber
 from domains.errors import InputError
+from domains.validity import Validity
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".bmp"})
 _VOID = 255  # "no truth here" in the palette label maps of PASCAL VOC, DAVIS and YouTube-VOS
@@ -23,28 +24,30 @@ def read_image(path: Path) -> np.ndarray:
     Palette and CMYK become RGB, grey three equal channels. Alpha is dropped, not composited: what lies under it is
     what a camera saw. Of several pages the first is taken, of more than three channels the first three.
     8-bit values stay as they are. 16-bit and float values have no fixed white: their 0.1 to 99.9 percentile range
-    over all channels becomes 0..255 (`stretch`). Raises InputError.
+    over all channels becomes 0..255 (`stretch`). What a TIFF declares to hold no data, by value or by alpha, is 0
+    (`Validity.blanked`). Raises InputError.
     """
     picture = decode(path)
-    values = picture.values
+    values = stored = picture.values if picture.values.ndim == 3 else picture.values[..., None]
+    validity = Validity(picture.nodata, picture.alpha, values.dtype.kind == "f")
     if picture.palette is not None:
-        values = picture.palette[values]
+        values = picture.palette[values[..., 0]]
     elif picture.inks:
         values = _from_inks(values)
-    if values.ndim == 3:
-        values = values[..., :3] if values.shape[2] >= 3 else values[..., 0]
+    values = values[..., :3] if values.shape[2] >= 3 and picture.alpha in (None, 3) else values[..., :1]
     if values.dtype == np.uint8:
         values = values if picture.white == 255 else values * np.uint8(255 // picture.white)
     elif values.dtype == bool:
         values = values * np.uint8(255)
     else:
         try:
-            values = stretch(values, picture.nodata)
+            seen = validity.pixels(stored) if picture.alpha is not None else None
+            values = stretch(values, picture.nodata, seen)
         except ValueError as error:
             raise InputError(f"{str(path)!r}: {error}; leave the file out or export it again") from error
-    if values.ndim == 2:
-        values = np.repeat(values[..., None], 3, axis=2)
-    return np.ascontiguousarray(values)
+    if values.shape[2] == 1:
+        values = np.repeat(values, 3, axis=2)
+    return np.ascontiguousarray(validity.blanked(values, stored))
 
 
 def read_ids(path: Path) -> np.ndarray:
@@ -98,12 +101,13 @@ def read_mask(path: Path) -> np.ndarray:
     )
 
 
-def stretch(values: np.ndarray, nodata: float | None = None) -> np.ndarray:
+def stretch(values: np.ndarray, nodata: float | None = None, seen: np.ndarray | None = None) -> np.ndarray:
     """uint8 of the same shape: the 0.1..99.9 percentile range of the valid values becomes 0..255.
 
-    Valid is finite and not `nodata`; the rest becomes 0. Raises ValueError where nothing is valid.
+    Valid is finite and not `nodata`; the rest becomes 0. seen: of the pixels, those that the range is of. Raises
+    ValueError where nothing is valid.
     """
-    return apply_stretch(values, *stretch_limits(values, nodata), nodata)
+    return apply_stretch(values, *stretch_limits(values if seen is None else values[seen], nodata), nodata)
 
 
 def stretch_limits(values: np.ndarray, nodata: float | None = None) -> tuple[float, float]:
@@ -111,7 +115,7 @@ def stretch_limits(values: np.ndarray, nodata: float | None = None) -> tuple[flo
 
     Where these meet (nearly constant images) the full range is taken; low equals high for a constant image.
     """
-    known = values[_valid(values, nodata)]
+    known = values[Validity(nodata).values(values)]
     if not known.size:
         raise ValueError("wanted pixel values, got only NaN, infinity or nodata")
     sample = known[:: 1 + known.size // 2**24]  # an even sample of 16 M values is enough for a percentile
@@ -121,15 +125,10 @@ def stretch_limits(values: np.ndarray, nodata: float | None = None) -> tuple[flo
 
 def apply_stretch(values: np.ndarray, low: float, high: float, nodata: float | None = None) -> np.ndarray:
     """uint8 of the same shape: low..high to 0..255, what lies beyond clipped, what is not valid 0."""
-    valid = _valid(values, nodata)
+    valid = Validity(nodata).values(values)
     scale = 255.0 / (high - low) if high > low else 0.0
     wide = np.where(valid, values, low).astype(np.result_type(values.dtype, np.float32))
     return np.where(valid, np.round(np.clip((wide - low) * scale, 0, 255)), 0).astype(np.uint8)
-
-
-def _valid(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    valid = np.isfinite(values)
-    return valid if nodata is None else valid & (values != nodata)
 
 
 def _one_channel(path: Path, picture: Picture) -> np.ndarray:

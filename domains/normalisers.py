@@ -22,6 +22,7 @@ from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.scenes import Photograph, Scene, Viewed, open_scene, plain_view
 from domains.scenes.view import sample_values
+from domains.validity import Validity
 
 NORMALISERS: dict[str, str] = {
     "macenko": "domains.pathology.normalise:Macenko",
@@ -82,6 +83,7 @@ class Recoloured:
     """The view of a scene of three uint8 channels through a fitted normaliser."""
 
     channels = ("red", "green", "blue")
+    validity = Validity()
 
     def __init__(self, recolour: Callable[[np.ndarray], np.ndarray]) -> None:
         self.recolour = recolour

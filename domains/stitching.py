@@ -7,7 +7,7 @@ entity. Only tiles that a later one can touch are kept, so a scene of any size i
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,11 +71,17 @@ class Stitcher:
     """Takes the maps of a grid's tiles in their order; gives what each adds to the scene.
 
     shape: (height, width) of the result, where it differs from the grid's: each of its pixels is what the grid's pixel
-    under its centre is (`resize_ids`).
+    under its centre is (`resize_ids`). has_data: where a window of the result has data; elsewhere is no entity.
     """
 
-    def __init__(self, grid: Grid, shape: tuple[int, int] | None = None, threshold: float = MATCH) -> None:
-        self.grid, self.shape, self.threshold = grid, shape or grid.shape, threshold
+    def __init__(
+        self,
+        grid: Grid,
+        shape: tuple[int, int] | None = None,
+        threshold: float = MATCH,
+        has_data: Callable[[Window], np.ndarray] | None = None,
+    ) -> None:
+        self.grid, self.shape, self.threshold, self.has_data = grid, shape or grid.shape, threshold, has_data
         self.parts = 0
         self._seen: dict[tuple[int, int], _Seen] = {}  # by row and column of the grid
         self._y = 0
@@ -89,9 +95,18 @@ class Stitcher:
         for other in self._neighbours(window):
             pair = (window, entities.ids), (other.window, other.ids)
             links.append(_matches(*pair, self.threshold) + [self.parts, other.offset])
-        core, ids = self._core(index, entities.ids)
+        core, ids = self._at(index, self.grid.core(index), entities.ids)
+        sure = None
+        if entities.pixel_scores is not None:
+            sure = self._at(index, self.grid.core(index), entities.pixel_scores)[1]
+        if self.has_data is not None and (sure is not None or (ids > 0).any()):
+            tile, whole = self._at(index, window, entities.ids)
+            data = self.has_data(tile)
+            holes = _holes(whole, data)
+            data = data[core.within(tile).slices]
+            ids = np.where((ids > 0) & (~data | holes[ids.clip(0)]), BACKGROUND, ids)
+            sure = None if sure is None else np.where(data, sure, np.float16(0))
         parts = _measured(ids, core, entities)
-        sure = None if entities.pixel_scores is None else self._core(index, entities.pixel_scores)[1]
         numbers = np.where(ids > 0, ids.astype(np.int64) + self.parts, ids)
         placed = Placed(core, numbers, parts, np.concatenate(links), sure)
         self.remember(index, entities.ids)
@@ -129,13 +144,13 @@ class Stitcher:
         seen, coming = self.grid.window(index), self.grid.window(first)
         return seen.y + seen.height > coming.y
 
-    def _core(self, index: int, values: np.ndarray) -> tuple[Window, np.ndarray]:
-        """Where the core lies in the result, and the values of a tile there."""
-        window, core = self.grid.window(index), self.grid.core(index)
+    def _at(self, index: int, area: Window, values: np.ndarray) -> tuple[Window, np.ndarray]:
+        """Where an area of a tile lies in the result, and the tile's values there."""
+        window = self.grid.window(index)
         rows, columns = (
             _resized(start, length, whole, result)
             for start, length, whole, result in zip(
-                (core.y, core.x), (core.height, core.width), self.grid.shape, self.shape, strict=True
+                (area.y, area.x), (area.height, area.width), self.grid.shape, self.shape, strict=True
             )
         )
         here = Window(rows[0], columns[0], len(rows[1]), len(columns[1]))
@@ -156,6 +171,13 @@ def _lower(seen: _Seen, y: int) -> _Seen:
     cut = max(0, y - seen.window.y)
     window = Window(seen.window.y + cut, seen.window.x, seen.window.height - cut, seen.window.width)
     return _Seen(window, seen.ids[cut:].copy(), seen.offset)
+
+
+def _holes(ids: np.ndarray, data: np.ndarray) -> np.ndarray:
+    """(N + 1,) bool: entities most of whose pixels have no data; such a one is a hole, and what has data its rim."""
+    every = ids.clip(0).ravel()
+    areas, seen = np.bincount(every), np.bincount(every, weights=data.ravel())
+    return 2 * seen < areas
 
 
 def _measured(ids: np.ndarray, core: Window, entities: EntityMap) -> np.ndarray:
@@ -218,14 +240,18 @@ def _table(parts: np.ndarray, number: np.ndarray, count: int) -> Entities:
 
 
 def stitch(
-    grid: Grid, tiles: Iterable[tuple[int, EntityMap]], shape: tuple[int, int] | None = None, threshold: float = MATCH
+    grid: Grid,
+    tiles: Iterable[tuple[int, EntityMap]],
+    shape: tuple[int, int] | None = None,
+    threshold: float = MATCH,
+    has_data: Callable[[Window], np.ndarray] | None = None,
 ) -> EntityMap:
     """The map of a scene that fits into memory, from its tiles; pixels of tiles that are left out are unlabelled.
 
-    shape: as in `Stitcher`. Pixel scores are kept where every tile has them, 0 where there was no tile. Parents, ids of
-    one tile, are dropped.
+    shape, has_data: as in `Stitcher`. Pixel scores are kept where every tile has them, 0 where there was no tile.
+    Parents, ids of one tile, are dropped.
     """
-    stitcher = Stitcher(grid, shape, threshold)
+    stitcher = Stitcher(grid, shape, threshold, has_data)
     canvas = np.full(stitcher.shape, UNLABELLED, np.int32)
     sure: np.ndarray | None = np.zeros(stitcher.shape, np.float16)
     parts, links, vocabulary = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)], ()

@@ -104,7 +104,7 @@ class Run:
             shown = Viewed(scene, self.contract.view(scene))
             if is_large(scene) or len(scene.levels) > 1:
                 return shown
-            picture = Photograph(read_whole(shown), scene.pixel_size_m, georeference=scene.georeference)
+            picture = Photograph(read_whole(shown), scene.pixel_size_m, (), shown.nodata, scene.georeference)
         except BaseException:
             scene.close()
             raise

@@ -27,14 +27,20 @@ class Block(NamedTuple):
     name: str
 
 
-def cut_into_blocks(shape: tuple[int, int], split: bool) -> list[Block]:
-    """Blocks of about `LARGEST_PX` a side, row by row. split: as many as splits need, with gaps between them."""
-    side = LARGEST_PX
+def cut_into_blocks(shape: tuple[int, int], split: bool, rim_px: int = 0) -> list[Block]:
+    """Blocks of about `LARGEST_PX` a side, row by row. split: as many as splits need, with gaps between them.
+    rim_px: left out all around.
+    """
+    side, shape = LARGEST_PX, (shape[0] - 2 * rim_px, shape[1] - 2 * rim_px)
     if split:
         side = min(side, max(SMALLEST_PX, math.ceil(min(shape) / PER_SIDE)))
     gap = min(GAP_PX, side // 8) if split else 0
     rows, columns = (_spans(length, side, gap) for length in shape)
-    blocks = [Window(top, left, bottom - top, right - left) for top, bottom in rows for left, right in columns]
+    blocks = [
+        Window(top + rim_px, left + rim_px, bottom - top, right - left)
+        for top, bottom in rows
+        for left, right in columns
+    ]
     if len(blocks) == 1:
         return [Block(blocks[0], "")]
     return [Block(window, f"y{window.y}_x{window.x}") for window in blocks]

@@ -5,22 +5,24 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
-from domains.entities import EntityMap, EntitySample, Place
+from domains.entities import BACKGROUND, UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError, SkippedFilesError
 from domains.images import read_image
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
 from domains.tiling import Window
+from domains.validity import SHOWN
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
 
 
 @dataclass(frozen=True)
@@ -136,8 +138,15 @@ class Layout(ABC):
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         """The sample, and what of its truth was left out. Raises InputError."""
         image, faults = self.image(record), []
-        truths = self.truths(record, image.shape[:2], faults)
+        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
         return EntitySample(image, tuple(truths), Place(record.name, pixel_size_m=record.pixel_size_m)), faults
+
+    def seen(self, truths: Sequence[EntityMap], image: np.ndarray, record: Record) -> list[EntityMap]:
+        """The truths, unlabelled where the image has no data and no entity (`domains.validity`)."""
+        black = ~SHOWN.pixels(image)
+        if not black.any() or not may_lack_data(record.image, self.reading):
+            return list(truths)
+        return [replace(one, ids=np.where(black & (one.ids == BACKGROUND), UNLABELLED, one.ids)) for one in truths]
 
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
@@ -152,6 +161,11 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
         return np.ascontiguousarray(shown.read(*(window or (0, 0, *scene.shape))))
     finally:
         scene.close()
+
+
+def may_lack_data(path: Path, reading: Reading) -> bool:
+    """Whether an image is a raster that declares pixels without data. Raises InputError."""
+    return path.suffix.lower() in RASTERS and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
 
 
 @lru_cache(maxsize=256)

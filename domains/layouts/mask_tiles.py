@@ -23,6 +23,7 @@ from domains.layouts.blocks import cut_into_blocks
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.neighbours import Raster, placed
 from domains.scenes import open_scene
 from domains.tiling import Window
 
@@ -66,12 +67,16 @@ class MaskTiles(Layout):
 
     def listing(self, root: Path) -> Listing:
         faults: list[Fault] = []
-        records = []
+        heads: list[Head] = []
         for source in next(filter(None, (find(root, faults) for find in ARRANGEMENTS)), []):
             try:
-                records += _records(root, source)
+                heads.append(_head(source))
             except InputError as error:
                 faults.append(Fault(source.image, str(error)))
+        lying = placed([head.raster for head in heads])
+        records = []
+        for head, first, rim_px in zip(heads, lying.groups, lying.rims_px, strict=True):
+            records += _records(root, head, heads[first].source.group, int(rim_px))
         return Listing(records, faults)
 
     def image(self, record: Record) -> np.ndarray:
@@ -80,7 +85,7 @@ class MaskTiles(Layout):
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         window: Window = record.truth.window
         image, faults = self.image(record), []
-        truths = self.truths(record, image.shape[:2], faults)
+        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
         place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, cut_from=record.image)
         return EntitySample(image, tuple(truths), place), faults
 
@@ -107,26 +112,38 @@ class MaskTiles(Layout):
         return [EntityMap(ids, labels=np.array(labels, np.int32), vocabulary=truth.vocabulary)]
 
 
-def _records(root: Path, source: Source) -> list[Record]:
+class Head(NamedTuple):
+    source: Source
+    raster: Raster
+    pixel_size_m: float | None
+
+
+def _head(source: Source) -> Head:
     """Raises InputError: an image or mask that cannot be opened, another size."""
-    shapes, size_m = [], None
+    shapes, size_m, here = [], None, None
     for path in (source.mask, source.image):
         scene = open_scene(path)
         shapes.append(scene.shape)
-        size_m = scene.pixel_size_m
+        size_m, here = scene.pixel_size_m, scene.georeference
         scene.close()
     same_size(source.image, shapes[1], source.mask, shapes[0])
+    raster = Raster(here, shapes[1], source.group, source.split is not None)
+    return Head(source, raster, size_m or source.pixel_size_m)
+
+
+def _records(root: Path, head: Head, group: str, rim_px: int) -> list[Record]:
+    source = head.source
     name = printable(source.image.relative_to(root).with_suffix("").as_posix())
     return [
         Record(
             "/".join(filter(None, (name, block.name))),
             source.image,
             MaskBlock(source.mask, block.window, source.vocabulary),
-            source.group,
+            group,
             source.split,
-            size_m or source.pixel_size_m,
+            head.pixel_size_m,
         )
-        for block in cut_into_blocks(shapes[1], split=False)
+        for block in cut_into_blocks(head.raster.shape, False, rim_px)
     ]
 
 

@@ -7,26 +7,29 @@ two that overlap on top. Pixels without data are unlabelled; all else that has n
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError
+from domains.georeference import Georeference
 from domains.ground import require
 from domains.layouts.blocks import LEAST_RASTERS, Block, cut_into_blocks
 from domains.layouts.finding import files, own_split, pair, printable, visible
 from domains.layouts.label_maps import IMAGE_FOLDERS, LABEL_FOLDERS
-from domains.layouts.layout import Fault, Layout, Listing, Record, read_bands, view_of
+from domains.layouts.layout import RASTERS, Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.neighbours import ONE_GROUP, Raster, placed
 from domains.layouts.polygons import Outline
 from domains.layouts.slides import balanced
 from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on, rings
 from domains.scenes import open_scene
 from domains.tiling import Window
 
-RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
 MOST_BLOCKS = 256  # of a raster
 Pair = tuple[Path, Path]
 
@@ -36,9 +39,23 @@ class VectorBlock:
     """outlines: those that touch the window, in pixels of the raster. elsewhere: those whose home is another block."""
 
     window: Window
+    georeference: Georeference
     outlines: tuple[Outline, ...]
     elsewhere: tuple[Outline, ...] = ()
     vocabulary: tuple[str, ...] = ()
+
+
+class Source(NamedTuple):
+    """own: whether the vector file is of this raster alone."""
+
+    raster: Path
+    vectors: Path
+    name: str
+    georeference: Georeference
+    shape: tuple[int, int]
+    pixel_size_m: float | None
+    split: Split | None
+    own: bool
 
 
 class RasterVectors(Layout):
@@ -68,64 +85,57 @@ class RasterVectors(Layout):
 
     def listing(self, root: Path) -> Listing:
         found, faults = self.pairs(root)
-        records = []
+        counts = Counter(vectors for _, vectors in found)
+        sources = []
         for raster, vectors in found:
             try:
-                own = sum(other == vectors for _, other in found) == 1
-                records += self.blocks_of(root, raster, vectors, len(found) < LEAST_RASTERS, own, faults)
+                sources.append(source_of(root, raster, vectors, counts[vectors] == 1))
             except InputError as error:
                 faults.append(Fault(raster, str(error)))
+        lying = placed([Raster(one.georeference, one.shape, split=one.split is not None) for one in sources])
+        several = len(found) >= LEAST_RASTERS
+        if several and len(sources) > 1 and len({*lying.groups}) == 1:
+            faults.append(Fault(root, ONE_GROUP))
+        records = []
+        for source, first, rim_px in zip(sources, lying.groups, lying.rims_px, strict=True):
+            group = sources[first].name if several else None
+            try:
+                records += self.blocks_of(source, group, int(rim_px), faults)
+            except InputError as error:
+                faults.append(Fault(source.raster, str(error)))
         return Listing(with_vocabulary(records), faults)
 
-    def blocks_of(
-        self, root: Path, raster: Path, vectors: Path, split: bool, own: bool, faults: list[Fault]
-    ) -> list[Record]:
-        """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. own: as in `outlines_on`.
-
-        Raises InputError.
+    def blocks_of(self, source: Source, group: str | None, rim_px: int, faults: list[Fault]) -> list[Record]:
+        """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. group: None for one of each block.
+        rim_px: as in `cut_into_blocks`. Raises InputError.
         """
-        scene = open_scene(raster)
-        shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
-        scene.close()
-        if here is None:
-            raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
+        raster, vectors, name, here, shape, size_m, split, own = source
         outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
-        blocks = cut_into_blocks(shape, split)
-        truths = [block_truth(block, outlines, split) for block in blocks]
-        name = printable(raster.relative_to(root).with_suffix("").as_posix())
+        blocks = cut_into_blocks(shape, group is None, rim_px)
+        truths = [block_truth(block, here, outlines, group is None or rim_px > 0) for block in blocks]
         chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
         records = []
         for i, stratum in sorted(chosen.items()):
             block = "/".join(filter(None, (name, blocks[i].name)))
-            group = block if split else self.group(name)
-            place = own_split(raster.relative_to(root).parent)
-            records.append(Record(block, raster, truths[i], group, place, size_m, stratum if len(blocks) > 1 else ""))
+            stratum = stratum if len(blocks) > 1 else ""
+            records.append(Record(block, raster, truths[i], group or block, split, size_m, stratum))
         return records
-
-    def group(self, name: str) -> str:
-        """The group of a raster, where rasters are split and not their blocks."""
-        return name
 
     def image(self, record: Record) -> np.ndarray:
         return read_bands(record.image, self.reading, record.truth.window)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         window: Window = record.truth.window
-        scene = open_scene(record.image)
-        try:
-            values, here = scene.read(*window), scene.georeference
-            seen = known(values, scene.nodata)
-        finally:
-            scene.close()
-        image = view_of(record.image, record.image.stat().st_mtime_ns, self.reading)(values)
-        faults: list[Fault] = []
-        truths = [
-            replace(truth, ids=np.where(seen | (truth.ids > 0), truth.ids, UNLABELLED))
-            for truth in self.truths(record, image.shape[:2], faults)
-        ]
-        size = record.pixel_size_m
-        place = Place(record.name, *window[:2], pixel_size_m=size, georeference=here, cut_from=record.image)
-        return EntitySample(np.ascontiguousarray(image), tuple(truths), place), faults
+        image, faults = self.image(record), []
+        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
+        place = Place(
+            record.name,
+            *window[:2],
+            pixel_size_m=record.pixel_size_m,
+            georeference=record.truth.georeference,
+            cut_from=record.image,
+        )
+        return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: VectorBlock = record.truth
@@ -140,6 +150,18 @@ class RasterVectors(Layout):
         kept = np.unique(ids[ids > 0]) - 1
         labels = np.array([index[outlines[i].label or ""] for i in kept], np.int32)
         return [EntityMap(found.ids, labels=labels, vocabulary=truth.vocabulary)]
+
+
+def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
+    """Raises InputError."""
+    inside = raster.relative_to(root)
+    scene = open_scene(raster)
+    shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
+    scene.close()
+    if here is None:
+        raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
+    name = printable(inside.with_suffix("").as_posix())
+    return Source(raster, vectors, name, here, shape, size_m, own_split(inside.parent), own)
 
 
 def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
@@ -173,12 +195,12 @@ def area(outline: Outline) -> float:
     return sum(map(inside, outline.exteriors)) - sum(map(inside, outline.holes))
 
 
-def block_truth(block: Block, outlines: Sequence[Outline], split: bool) -> VectorBlock:
+def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Outline], split: bool) -> VectorBlock:
     window = block.window
     touching = [one for one in outlines if _touches(one, window)]
     here = [one for one in touching if not split or _middle_in(one, window)]
     elsewhere = [one for one in touching if split and not _middle_in(one, window)]
-    return VectorBlock(window, tuple(here), tuple(elsewhere))
+    return VectorBlock(window, georeference, tuple(here), tuple(elsewhere))
 
 
 def with_vocabulary(records: list[Record]) -> list[Record]:
@@ -186,14 +208,6 @@ def with_vocabulary(records: list[Record]) -> list[Record]:
     words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
     vocabulary = tuple(sorted(str(word) for word in words))
     return [replace(record, truth=replace(record.truth, vocabulary=vocabulary)) for record in records]
-
-
-def known(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """(H, W) bool: pixels that have data in any band."""
-    seen = np.isfinite(values)
-    if nodata is not None:
-        seen &= values != nodata
-    return np.asarray(seen.any(axis=2))
 
 
 def _touches(outline: Outline, window: Window) -> bool:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -36,8 +36,8 @@ SECONDS = 2.0  # between two writes: what a kill costs
 class RunningPrediction:
     """Takes the maps of a grid's tiles in order.
 
-    shape: (height, width) of the result, see `Stitcher`. batch: tiles that go through the network together; a resumed
-    run begins with a whole batch, so that its numbers are the same.
+    shape: (height, width) of the result, and has_data: see `Stitcher`. batch: tiles that go through the network
+    together; a resumed run begins with a whole batch, so that its numbers are the same.
     """
 
     folder: Path
@@ -45,6 +45,7 @@ class RunningPrediction:
     grid: Grid
     shape: tuple[int, int]
     batch: int = 1
+    has_data: Callable[[Window], np.ndarray] | None = None
     resumed: int = 0
     """Tiles that were done before."""
     next: int = 0
@@ -72,7 +73,7 @@ class RunningPrediction:
                 temporary.write_text(text, encoding="utf-8")
         self.canvas = Canvas(self.folder / "parts", self.shape)
         self.journal = Journal(self.folder / "journal")
-        self.stitcher = Stitcher(self.grid, self.shape)
+        self.stitcher = Stitcher(self.grid, self.shape, has_data=self.has_data)
         self.vocabulary: tuple[str, ...] = ()
         self._resume()
 

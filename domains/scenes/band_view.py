@@ -12,6 +12,7 @@ from domains.errors import InputError, suggest
 from domains.images import apply_stretch, stretch_limits
 from domains.scenes.scene import Scene
 from domains.scenes.view import sample_values
+from domains.validity import Validity
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class BandView:
     """A view (see `View`) of bands by index: single ones stretched `low..high` to 0..255, differences -1..1 likewise.
 
     parts: per band one index, or two of a normalised difference. limits: per band (low, high), None for uint8 as it is
-    and for differences. What is not finite or is nodata, in any part, becomes 0.
+    and for differences. Of other types what is not finite or is nodata, in any part, becomes 0.
     """
 
     parts: tuple[tuple[int, ...], ...]
     limits: tuple[tuple[float, float] | None, ...]
     channels: tuple[str, ...]
-    nodata: float | None = None
+    validity: Validity = Validity()
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         shown = [self._shown(values, *band) for band in zip(self.parts, self.limits, strict=True)]
@@ -33,10 +34,10 @@ class BandView:
 
     def _shown(self, values: np.ndarray, part: tuple[int, ...], limits: tuple[float, float] | None) -> np.ndarray:
         if len(part) == 2:
-            return difference(values[..., part[0]], values[..., part[1]], self.nodata)
+            return difference(values[..., part[0]], values[..., part[1]], self.validity.nodata)
         if limits is None:
             return values[..., part[0]]
-        return apply_stretch(values[..., part[0]], *limits, self.nodata)
+        return apply_stretch(values[..., part[0]], *limits, self.validity.nodata)
 
 
 def difference(first: np.ndarray, second: np.ndarray, nodata: float | None = None) -> np.ndarray:
@@ -61,8 +62,10 @@ def band_view(scene: Scene, bands: Sequence[str | int], band_names: Sequence[str
     wanted = parse_bands(bands)
     parts = tuple(tuple(_index(part, names, len(scene.channels)) for part in band.parts) for band in wanted)
     limits: list[tuple[float, float] | None] = [None] * len(parts)
+    validity = Validity.of(scene.dtype, scene.nodata, (*names, *scene.channels[len(names) :]))
     if scene.dtype != np.uint8:
         values = sample_values(scene)
+        values = values if validity.alpha is None else values[validity.pixels(values)]
         for i, part in enumerate(parts):
             if len(part) == 1:
                 try:
@@ -70,7 +73,7 @@ def band_view(scene: Scene, bands: Sequence[str | int], band_names: Sequence[str
                 except ValueError as error:
                     raise InputError(f"band {bands[i]!r} of {scene.dtype}: {error}; leave the file out") from error
     shown = tuple(str(band) for band in bands) * (3 if len(bands) == 1 else 1)
-    return BandView(parts, tuple(limits), shown, scene.nodata)
+    return BandView(parts, tuple(limits), shown, validity)
 
 
 def _index(part: str, names: Sequence[str], count: int) -> int:

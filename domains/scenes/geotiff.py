@@ -1,6 +1,7 @@
 """Georeferenced rasters through rasterio, an optional extra: GeoTIFF, COG, and whatever else GDAL reads.
 
-Windows come as GDAL reads them, overviews are the levels. Without rasterio a GeoTIFF is read as a TIFF, with the
+Windows come as GDAL reads them, overviews are the levels. A mask that lies beside the bands in the file is a last
+channel, alpha. Without rasterio a GeoTIFF is read as a TIFF, with the
 geo-transform that its tags spell out (`geotags`).
 """
 
@@ -13,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from domains.bands import RGB
 from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
 from domains.scenes.scene import check_level, clipped
+from domains.validity import ALPHA
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 CACHE_MIB = 256  # of GDAL, which would take 5 % of the memory
@@ -66,9 +69,11 @@ class GeoScene:
         self.dtype = np.dtype(first.dtypes[0])
         self.nodata = first.nodata
         self.channels = tuple(
-            name or (colour.name if colour.name in ("red", "green", "blue", "alpha", "nir") else "")
+            name or (colour.name if colour.name in (*RGB, ALPHA, "nir") else "")
             for name, colour in zip(first.descriptions, first.colorinterp, strict=True)
         )
+        self._masked = has_mask(first)
+        self.channels += (ALPHA,) * self._masked
         transform = tuple(first.transform)[:6]
         placed = first.crs is not None and not first.transform.is_identity
         self.georeference = Georeference(crs_name(first.crs), transform) if placed else None
@@ -92,16 +97,25 @@ class GeoScene:
         try:
             with self._lock, rasterio.Env(**self._env):
                 values = self._open[level].read(window=window)  # (C, h, w)
+                mask = self._open[level].read_masks(1, window=window) if self._masked else None
         except RasterioError as error:
             raise InputError(
                 f"{str(self.path)!r}: the window at y {y}, x {x} cannot be read ({error}); copy it again"
             ) from error
-        result[inside] = values.transpose(1, 2, 0)
+        result[(*inside, slice(len(values)))] = values.transpose(1, 2, 0)
+        if mask is not None:
+            result[(*inside, -1)] = mask > 0
         return result
 
     def close(self) -> None:
         for one in self._open:
             one.close()
+
+
+def has_mask(file: Any) -> bool:
+    """Whether a mask lies in a file that is neither a band of it nor the value of no data."""
+    flags = {flag.name for flag in file.mask_flag_enums[0]}
+    return "per_dataset" in flags and not flags & {"alpha", "nodata"}
 
 
 def crs_name(crs: Any) -> str:

@@ -82,5 +82,5 @@ def open_picture(path: Path, pixel_size_m: float | None = None) -> Photograph:
         return Photograph.open(path, pixel_size_m)
     values = picture.values if picture.values.ndim == 3 else picture.values[..., None]
     count = values.shape[2]
-    names = ("red", "green", "blue", "alpha")[:count] if count in (3, 4) else ()
+    names = ("red", "green", "blue", "")[:count] if count in (3, 4) else ()  # alpha says how to show it
     return Photograph(np.ascontiguousarray(values), pixel_size_m, names)

@@ -30,7 +30,7 @@ class Scene(Protocol):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """A name per channel, "" where the file gives none."""
+        """A name per channel, "" where the file gives none; `validity.ALPHA` for the one that says where data are."""
         ...
 
     @property

@@ -15,12 +15,14 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from domains.decode import quiet
+from domains.bands import RGB
+from domains.decode import alpha_of, quiet
 from domains.errors import InputError
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
 from domains.scenes.geotags import georeference, ground_size
 from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution
 from domains.scenes.scene import Photograph, Scene
+from domains.validity import ALPHA
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_CHANNELS = 64
@@ -244,9 +246,16 @@ def tiff_pixel_size(file: tifffile.TiffFile, page: Any, shape: tuple[int, int]) 
 
 
 def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...]:
-    if count in (3, 4) and tifffile.PHOTOMETRIC(file.series[0].keyframe.photometric).name in ("RGB", "YCBCR"):
-        return ("red", "green", "blue", "alpha")[:count]
-    return ("",) * count
+    """Colours and alpha as the tags have them; "" for all else."""
+    page: Any = file.series[0].keyframe
+    names = [""] * count
+    if count == int(page.samplesperpixel):
+        if count >= 3 and tifffile.PHOTOMETRIC(page.photometric).name in ("RGB", "YCBCR"):
+            names[:3] = RGB
+        alpha = alpha_of(page)
+        if alpha is not None:
+            names[alpha] = ALPHA
+    return tuple(names)
 
 
 def number(text: object) -> float | None:

@@ -15,10 +15,12 @@ from typing import Protocol
 
 import numpy as np
 
+from domains.bands import RGB
 from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.images import apply_stretch, stretch_limits
 from domains.scenes.scene import Scene, read_whole
+from domains.validity import ALPHA, SHOWN, Validity
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
 SAMPLE_BYTES = 12 * SAMPLE_PIXELS  # three float bands of that many; of more bands, fewer pixels
@@ -37,6 +39,11 @@ class View(Protocol):
         """(h, w, C) as the scene stores it to (h, w, len(self.channels)) uint8. A pure function of each pixel."""
         ...
 
+    @property
+    def validity(self) -> Validity:
+        """Where the scene has data; elsewhere `Viewed` shows 0."""
+        ...
+
 
 ViewMaker = Callable[[Scene], View]
 
@@ -50,7 +57,7 @@ class Stretched:
 
     indices: tuple[int, int, int]
     limits: tuple[tuple[float, float], ...] | None = None
-    nodata: float | None = None
+    validity: Validity = Validity()
     channels: tuple[str, ...] = ("red", "green", "blue")
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -58,39 +65,46 @@ class Stretched:
         chosen = values[..., :3] if self.indices == (0, 1, 2) else values[..., list(self.indices)]
         if self.limits is None:
             return chosen
-        shown = [apply_stretch(chosen[..., i], *limits, self.nodata) for i, limits in enumerate(self.limits)]
+        shown = [apply_stretch(chosen[..., i], *limits, self.validity.nodata) for i, limits in enumerate(self.limits)]
         return np.stack(shown, axis=-1)
 
 
 def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: bool = False) -> Stretched:
     """Red, green and blue where channels are named so, else the first three, or of fewer the first thrice.
 
-    8-bit values stay. Of others the 0.1 to 99.9 percentile range, over the three channels together or `per_channel`,
-    becomes 0..255; it is taken from the whole scene where that has up to 16 M pixels, else from its coarsest level
-    with that many or from windows spread evenly over it. Raises InputError where nothing is valid.
+    8-bit values stay. Of others the 0.1 to 99.9 percentile range of what is valid, over the three channels together or
+    `per_channel`, becomes 0..255; it is taken from the whole scene where that has up to 16 M pixels, else from its
+    coarsest level with that many or from windows spread evenly over it. Raises InputError where nothing is valid.
     """
     count = len(scene.channels)
     chosen = tuple(indices) if indices is not None else rgb_indices(scene.channels)
     if len(chosen) != 3 or not all(0 <= index < count for index in chosen):
         raise InputError(f"channels are {list(chosen)}; wanted three numbers from 0 to {count - 1}")
     first, second, third = chosen
+    validity = Validity.of(scene.dtype, scene.nodata, scene.channels)
     if scene.dtype == np.uint8:
-        return Stretched((first, second, third))
-    values = sample_values(scene, chosen)
+        return Stretched((first, second, third), None, validity)
+    bands = chosen if validity.alpha is None else (*chosen, validity.alpha)
+    values = sample_values(scene, bands)
+    if validity.alpha is not None:
+        values = values[validity._replace(alpha=3).pixels(values), :3]
     try:
         together = values if len({*chosen}) > 1 else values[..., 0]
         parts = [values[..., i] for i in range(3)] if per_channel else [together] * 3
         limits = tuple(stretch_limits(part, scene.nodata) for part in parts)
     except ValueError as error:
         raise InputError(f"a scene of {scene.dtype}: {error}; leave the file out or export it again") from error
-    return Stretched((first, second, third), limits, scene.nodata)
+    return Stretched((first, second, third), limits, validity)
 
 
 def rgb_indices(channels: Sequence[str]) -> tuple[int, ...]:
-    """Red, green and blue by their names; without these the first three, or of fewer the first thrice."""
-    if {"red", "green", "blue"} <= {*channels}:
-        return tuple(channels.index(name) for name in ("red", "green", "blue"))
-    return (0, 1, 2) if len(channels) >= 3 else (0, 0, 0)
+    """Red, green and blue by their names; without these the first three, or of fewer the first thrice; alpha is none of
+    them.
+    """
+    if {*RGB} <= {*channels}:
+        return tuple(channels.index(name) for name in RGB)
+    bands = [i for i, name in enumerate(channels) if name != ALPHA] or [0]
+    return tuple(bands[:3]) if len(bands) >= 3 else (bands[0],) * 3
 
 
 def sample_values(scene: Scene, bands: Sequence[int] | None = None) -> np.ndarray:
@@ -116,14 +130,18 @@ def sample_values(scene: Scene, bands: Sequence[int] | None = None) -> np.ndarra
 
 
 class Viewed:
-    """A scene seen through a view: the same levels, georeference and pixel size, its windows uint8."""
+    """A scene seen through a view: the same levels, georeference and pixel size, its windows uint8.
+
+    Where the scene has no data it is 0 in every channel, and nowhere else: nodata is 0, or None where there may be no
+    such pixel.
+    """
 
     dtype = np.dtype(np.uint8)
-    nodata = None
 
     def __init__(self, scene: Scene, view: View) -> None:
         self.scene, self.view = scene, view
         self.channels = view.channels
+        self.nodata = SHOWN.nodata if view.validity.declared else None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -142,7 +160,8 @@ class Viewed:
         return self.scene.georeference
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        return self.view(self.scene.read(y, x, height, width, level))
+        values = self.scene.read(y, x, height, width, level)
+        return self.view.validity.blanked(self.view(values), values)
 
     def close(self) -> None:
         self.scene.close()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
+from scipy.ndimage import binary_erosion
 from skimage.measure import label
 from torch import nn
 
@@ -148,3 +150,32 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     scene.close()
     assert entities == prediction.count == sum(filled) > 3
     assert peak < 2**26
+
+
+class Dark(Threshold):
+    """Connected dark regions of a tile, one pixel wider than they are: holes, if no one looks after them."""
+
+    def entities(self, images, views=None):
+        found = [
+            np.asarray(label(~binary_erosion(image[..., 0] > 60, np.ones((3, 3)), border_value=1))) for image in images
+        ]
+        return [EntityMap(ids, np.full(ids.max(), 0.75, np.float32)) for ids in found]
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5, 1.7])
+def test_no_entity_lies_where_there_are_no_data_in_memory_and_tile_by_tile(tmp_path, scale):
+    image = np.full((256, 320, 3), 120, np.uint8)
+    image[20:60, 20:60] = image[100:140, 150:300] = 10
+    image[100:120, 150:200] = 255  # a corner of the second entity
+    for y, x in product(range(160, 240, 20), range(40, 300, 24)):
+        image[y : y + 12, x : x + 12] = 255
+    scene = Photograph(image, nodata=255)
+    shown = Viewed(scene, plain_view(scene))
+    contract = InputContract(scale=scale, tile_px=64, overlap_px=32)
+    found = segment(Dark(), shown, contract)
+    assert found.count == 2 and not found.ids[(image == 255).all(axis=2)].any()
+    assert (found.ids[20:60, 20:60] == found.ids[40, 40]).all() and found.ids[130, 200] > 0
+    whole = Window(0, 0, 256, 320)
+    running = segment_into(tmp_path / "running", Dark(), shown, contract, {})
+    assert np.array_equal(running.prediction().read(whole), found.ids)
+    assert running.prediction().entities.area_px.tolist() == found.areas.tolist()

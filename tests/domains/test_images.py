@@ -129,7 +129,7 @@ def test_nan_and_nodata_are_left_out_of_the_stretch_and_become_0(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", values, photometric="minisblack", extratags=extra)
     image = read_image(tmp_path / "a.tif")
     assert image[0, :3].max() == 0
-    assert image[0, 3, 0] == 0 and image[-1, -1, 0] == 255 and 110 < image[4, 0, 0] < 145
+    assert image[0, 3, 0] == 1 and image[-1, -1, 0] == 255 and 110 < image[4, 0, 0] < 145
 
 
 def test_stretch_of_a_nearly_constant_image_uses_its_full_range_and_of_a_constant_one_is_0():

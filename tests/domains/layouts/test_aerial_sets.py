@@ -114,6 +114,15 @@ def test_massachusetts_has_red_masks_and_three_parts(build, tmp_path, folders):
     assert [layout.read(one).truth.areas.tolist() for one in records] == [[60]] * 3
 
 
+def test_sheets_whose_orthophotos_touch_are_one_group(build, tmp_path):
+    for i, sheet in enumerate(("M-33-20-D-a", "M-33-20-D-b", "M-33-20-D-c", "N-34-66-C-a", "N-34-66-C-b")):
+        corner = 5e5 + (15 if i == 1 else 1000 * i), 5e6  # the second begins where the first ends
+        build.raster(tmp_path / "images" / f"{sheet}.tif", build.picture(), corner=corner)
+        build.save(tmp_path / "masks" / f"{sheet}.tif", np.zeros_like(build.picture()[..., 0]))
+    records, faults = recognise(tmp_path).scan(tmp_path, strict=True)
+    assert [one.group[-3:] for one in records] == ["D-a", "D-a", "D-c", "C-a", "C-b"]
+
+
 def test_land_cover_has_classes_and_orthophotos_are_groups(build, tmp_path):
     classes = build.box(1, 1, 6, 6, 1) + build.box(10, 10, 15, 20, 2) + build.box(15, 10, 18, 20, 3)
     for sheet in ("M-33-20-D-c-4-2", "N-34-66-C-c-4-3"):

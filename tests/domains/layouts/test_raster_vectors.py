@@ -9,9 +9,11 @@ import pytest
 from domains.domain import build_domain
 from domains.entities import UNLABELLED
 from domains.errors import InputError
+from domains.georeference import Georeference
 from domains.layouts import LAYOUTS, recognise
 from domains.layouts.blocks import GAP_PX
 from domains.layouts.layout import Reading
+from domains.layouts.neighbours import Raster, placed
 from domains.layouts.polygons import Outline
 from domains.layouts.raster_vectors import burned
 from domains.scenes import open_scene
@@ -91,12 +93,69 @@ def test_a_house_over_a_gap_is_unlabelled_but_in_the_block_of_its_middle(build, 
 
 
 def test_three_rasters_are_three_groups(build, tmp_path):
-    for name in "abc":
-        build.raster(tmp_path / "images" / f"{name}.tif", build.ground(70, 90))
-        build.footprints(tmp_path / "labels" / f"{name}.geojson", [(5, 5, 20, 30)])
+    for i, name in enumerate("abc"):
+        place = 5e5 + 200 * i, 5e6
+        build.raster(tmp_path / "images" / f"{name}.tif", build.ground(70, 90), corner=place)
+        build.footprints(tmp_path / "labels" / f"{name}.geojson", [(5, 5, 20, 30)], upper_left=place)
     records, faults = recognise(tmp_path).scan(tmp_path, strict=True)
     assert [(one.name, one.group) for one in records] == [(f"images/{name}",) * 2 for name in "abc"]
     assert [LAYOUT.read(one).truth.areas.tolist() for one in records] == [[15 * 25]] * 3
+
+
+def mosaic(build, folder, rows, columns, step_m, crs="EPSG:32633"):
+    """Rasters of 80 x 80 px of half a metre, one every `step_m`, each with two houses."""
+    for y, x in np.ndindex(rows, columns):
+        place = 5e5 + step_m * x, 5e6 - step_m * y
+        build.raster(folder / f"{y}_{x}.tif", build.ground(80, 80), corner=place, crs=crs)
+        build.footprints(folder / f"{y}_{x}.geojson", [(30, 30, 45, 50), (0, 0, 3, 3)], upper_left=place)
+
+
+def test_rasters_that_touch_are_one_group_as_long_as_three_remain(build, tmp_path):
+    mosaic(build, tmp_path, 3, 3, 300)
+    build.raster(tmp_path / "z.tif", build.ground(80, 80), corner=(5e5 + 40, 5e6))  # beside 0_0
+    build.footprints(tmp_path / "z.geojson", [(30, 30, 45, 50)], upper_left=(5e5 + 40, 5e6))
+    records, faults = LAYOUT.listing(tmp_path)
+    assert not faults and {one.name: one.group for one in records}["z"] == "0_0"
+    assert len({one.group for one in records}) == 9 and len(records) == 10
+
+
+def test_a_mosaic_of_tiles_is_split_by_cells_with_a_gap_between_them(build, tmp_path):
+    mosaic(build, tmp_path, 6, 6, 40)  # each touches the next
+    records, faults = LAYOUT.listing(tmp_path)
+    groups = {tuple(map(int, one.name.split("_"))): one.group for one in records}
+    assert not faults and len(records) == 36 and len(set(groups.values())) == 16
+    for record in records:
+        y, x = map(int, record.name.split("_"))
+        beside = [groups.get((y + dy, x + dx)) for dy in (-1, 0, 1) for dx in (-1, 0, 1)]
+        rim = 10 if {*beside} - {None, record.group} else 0
+        assert record.truth.window == Window(rim, rim, 80 - 2 * rim, 80 - 2 * rim)
+        assert LAYOUT.read(record).truth.count == (1 if rim else 2)
+
+
+def test_rasters_that_overlap_are_never_split_and_a_line_says_what_to_do(build, tmp_path):
+    mosaic(build, tmp_path, 2, 2, 20)
+    records, faults = LAYOUT.listing(tmp_path)
+    assert len({one.group for one in records}) == 1 and len(records) == 4
+    assert "merge them into one raster" in str(faults[0]) and len(faults) == 1
+
+
+def test_rasters_of_two_crs_are_brought_together(build, tmp_path):
+    pytest.importorskip("pyproj")
+    from domains.ground import moved, transformer
+
+    there = moved(transformer("EPSG:32633", "EPSG:32632"), np.array([[5e5, 5e6]]))[0]
+    rasters = [
+        Raster(Georeference("EPSG:32633", (0.5, 0, 5e5 + x, 0, -0.5, 5e6)), (80, 80)) for x in (0, 900, 2000, 4000)
+    ]
+    rasters.append(Raster(Georeference("EPSG:32632", (0.5, 0, there[0] + 25, 0, -0.5, there[1])), (80, 80)))
+    rasters.append(Raster(None, (80, 80)))
+    assert placed(rasters).groups.tolist() == [0, 1, 2, 3, 0, 5]
+
+
+def test_what_has_a_split_of_its_own_keeps_it():
+    here = Georeference("EPSG:32633", (0.5, 0, 5e5, 0, -0.5, 5e6))
+    lying = placed([Raster(here, (80, 80), split=True)] * 4)
+    assert lying.groups.tolist() == [0, 1, 2, 3] and not lying.rims_px.any()
 
 
 @pytest.mark.parametrize("suffix", [".gpkg", ".shp", ".fgb"])
@@ -147,6 +206,22 @@ def test_pixels_without_data_are_unlabelled(build, tmp_path):
     assert (first.image[:, :40] == 0).all()
 
 
+@pytest.mark.parametrize("kind", ["alpha", "mask", "nodata"])
+def test_so_are_pixels_of_eight_bits_outside_of_alpha_or_mask(build, tmp_path, kind):
+    image, seen = build.ground(300, 300) // 2 + 1, np.full((300, 300), 255, np.uint8)
+    seen[:, :40] = 0
+    image[seen == 0] = 200
+    options = {"alpha": {"alpha": "yes"}, "mask": {}, "nodata": {"nodata": 200}}[kind]
+    build.raster(tmp_path / "a.tif", np.dstack([image, seen]) if kind == "alpha" else image, **options)
+    if kind == "mask":
+        with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(tmp_path / "a.tif", "r+") as file:
+            file.write_mask(seen)
+    build.footprints(tmp_path / "a.geojson", [(10, 10, 30, 30), (200, 200, 220, 220)])
+    first = LAYOUT.read(LAYOUT.listing(tmp_path).records[0])
+    assert (first.truth.ids[40:, :40] == UNLABELLED).all() and (first.truth.ids[10:30, 10:30] == 1).all()
+    assert (first.image[:, :40] == 0).all() and (first.truth.ids[40:, 41:] != UNLABELLED).all()
+
+
 def test_bands_are_stretched_alike_in_every_block(build, tmp_path):
     image = np.concatenate([build.ground(400, 400).astype(np.float32) * 3, build.ground(400, 400)[..., :1]], axis=2)
     build.raster(tmp_path / "a.tif", image)
@@ -160,7 +235,8 @@ def test_bands_are_stretched_alike_in_every_block(build, tmp_path):
         rows = (sample.place.y + np.arange(sample.image.shape[0])) % 256
         for row, shown in zip(rows, sample.image[:, 0, 2], strict=True):
             values.setdefault(int(row), set()).add(int(shown))
-    assert all(len(shown) == 1 for shown in values.values()) and values[0] == {0} and values[255] == {255}
+    assert all(len(shown) == 1 for row, shown in values.items() if row)
+    assert values[0] <= {0, 1} and values[255] == {255}  # 1 where all bands would be 0
 
 
 # What a user can get wrong
@@ -211,9 +287,9 @@ def test_vectors_that_lie_elsewhere_are_no_silent_background(build, tmp_path):
 
 
 def test_one_vector_file_serves_rasters_that_it_does_not_reach(build, tmp_path):
-    for name in "abc":
-        build.raster(tmp_path / f"{name}.tif", build.ground(70, 90 if name == "b" else 60))
-    build.footprints(tmp_path / "all.geojson", [(5, 65, 20, 85)])
+    for i, name in enumerate("abc"):
+        build.raster(tmp_path / f"{name}.tif", build.ground(70, 90 if name == "b" else 60), corner=(5e5 + 200 * i, 5e6))
+    build.footprints(tmp_path / "all.geojson", [(5, 465, 20, 485)])
     records, faults = LAYOUT.listing(tmp_path)
     assert not faults and [LAYOUT.read(one).truth.count for one in records] == [0, 1, 0]
 

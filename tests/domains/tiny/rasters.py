@@ -13,14 +13,14 @@ from tests.domains.tiny.basics import box, picture, save
 UTM = 500_000.0, 5_000_000.0  # of the upper left corner of `raster`
 
 
-def raster(path: Path, image: np.ndarray, size: float = 0.5, crs: str = "EPSG:32633", **options) -> Path:
-    """A GeoTIFF in UTM 33 N whose corner is `UTM`."""
+def raster(path: Path, image: np.ndarray, size: float = 0.5, crs: str = "EPSG:32633", corner=UTM, **options) -> Path:
+    """A GeoTIFF in UTM 33 N."""
     rasterio = pytest.importorskip("rasterio")
     height, width, count = image.shape
     profile = {"driver": "GTiff", "height": height, "width": width, "count": count, "dtype": image.dtype, "crs": crs}
     path.parent.mkdir(parents=True, exist_ok=True)
     with rasterio.open(
-        path, "w", **profile, transform=rasterio.Affine(size, 0, UTM[0], 0, -size, UTM[1]), **options
+        path, "w", **profile, transform=rasterio.Affine(size, 0, corner[0], 0, -size, corner[1]), **options
     ) as file:
         file.write(np.moveaxis(image, -1, 0))
     return path
@@ -32,11 +32,13 @@ def ground(y: int, x: int) -> np.ndarray:
     return np.stack([rows % 256, columns % 256, (rows + columns) % 256], axis=-1).astype(np.uint8)
 
 
-def footprints(path: Path, boxes: list[tuple[int, int, int, int]], size: float = 0.5, **members) -> Path:
+def footprints(
+    path: Path, boxes: list[tuple[int, int, int, int]], size: float = 0.5, upper_left=UTM, **members
+) -> Path:
     """GeoJSON of boxes (y0, x0, y1, x1) in pixels of `raster`, in UTM as its member `crs` says; kinds in turn."""
 
     def corner(y: float, x: float) -> tuple[float, float]:
-        return UTM[0] + x * size, UTM[1] - y * size
+        return upper_left[0] + x * size, upper_left[1] - y * size
 
     features = [
         {
@@ -71,11 +73,13 @@ def spacenet(root: Path) -> Path:
     """Four chips of 65 px of Vegas as published since SpaceNet 2, sharp RGB and eight bands; one without a building."""
     for i in (1, 2, 10, 21):
         stem = f"SN2_buildings_train_AOI_2_Vegas_{{}}_img{i}"
-        raster(root / "PS-RGB" / f"{stem.format('PS-RGB')}.tif", (ground(65, 65) * 8 + i).astype(np.uint16))
+        place = UTM[0] + 1000 * i, UTM[1]
+        image = (ground(65, 65) * 8 + i).astype(np.uint16)
+        raster(root / "PS-RGB" / f"{stem.format('PS-RGB')}.tif", image, corner=place)
         bands = np.concatenate([ground(33, 33)] * 3, axis=2)[..., :8].astype(np.uint16) * 9 + i
-        raster(root / "PS-MS" / f"{stem.format('PS-MS')}.tif", bands, size=1.0)
+        raster(root / "PS-MS" / f"{stem.format('PS-MS')}.tif", bands, size=1.0, corner=place)
         boxes = [] if i == 10 else [(5, 5, 17, 25), (30, 20, 60, 50)]
-        footprints(root / "geojson_buildings" / f"{stem.format('geojson_buildings')}.geojson", boxes)
+        footprints(root / "geojson_buildings" / f"{stem.format('geojson_buildings')}.geojson", boxes, upper_left=place)
     return root
 
 

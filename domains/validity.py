@@ -1,0 +1,61 @@
+"""Where an image has data: the one rule for files, views, labels and predictions.
+
+An 8-bit image that is shown is 0 in every channel where there are no data, and nowhere else where its file declares
+that there may be such pixels; so "shown as nothing" and "nothing was seen" stay one, through memory and through tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+ALPHA = "alpha"
+
+
+class Validity(NamedTuple):
+    """What a file declares. nodata: the value of no data. alpha: the channel that is above 0 where there are data.
+    infinite: values may be NaN or infinite.
+    """
+
+    nodata: float | None = None
+    alpha: int | None = None
+    infinite: bool = False
+
+    @classmethod
+    def of(cls, dtype: np.dtype, nodata: float | None, channels: Sequence[str] = ()) -> Validity:
+        """channels: names, of which one may be `ALPHA`."""
+        names = [name.lower() for name in channels]
+        return cls(nodata, names.index(ALPHA) if ALPHA in names else None, dtype.kind == "f")
+
+    @property
+    def declared(self) -> bool:
+        """Whether there may be pixels without data at all."""
+        return self.nodata is not None or self.alpha is not None or self.infinite
+
+    def values(self, values: np.ndarray) -> np.ndarray:
+        """bool of the same shape: finite and not `nodata`."""
+        valid = np.isfinite(values)
+        return valid if self.nodata is None else valid & (values != self.nodata)
+
+    def pixels(self, values: np.ndarray) -> np.ndarray:
+        """(..., C) to (...) bool: any band has data, and alpha is above 0."""
+        if self.alpha is None:
+            return np.asarray(self.values(values).any(axis=-1))
+        seen = values[..., self.alpha] > 0
+        return seen & self.values(np.delete(values, self.alpha, axis=-1)).any(axis=-1)
+
+    def blanked(self, shown: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """shown (..., 3) uint8 of values (..., C): 0 where there are no data, and 1 where there are and all would be 0
+        (as gdalwarp does); the very array where nothing is declared.
+        """
+        if not self.declared:
+            return shown
+        seen = self.pixels(values)[..., None]
+        black = ~shown.any(axis=-1, keepdims=True)
+        return np.where(seen, np.where(black, np.uint8(1), shown), np.uint8(0))
+
+
+SHOWN = Validity(0)
+"""Of an image that is shown and may have pixels without data."""
