@@ -4,7 +4,7 @@
     adapter_config.json          for plain peft (methods that peft has)
     adapter_model.safetensors    what learnt inside the backbone
     entity_decoder.safetensors   the decoder
-    band_projection.safetensors  more than three bands to three, where the network sees so many
+    band_projection.safetensors  two bands, or more than three, to three, where the network sees so many
     entity.json                  base and its fingerprint, options, input contract, metrics, probe
     recipe.yaml                  the resolved recipe
 
@@ -201,7 +201,9 @@ def load_projection(path: Path, contract: InputContract) -> BandProjection | Non
     projection = build_projection(contract.bands)
     if projection is None:
         if path.exists():
-            raise InputError(f"{str(path)!r} is for more than three bands, {INFO} names no such; get the adapter again")
+            raise InputError(
+                f"{str(path)!r} is for other than three channels, {INFO} names no such; get the adapter again"
+            )
         return None
     check_shapes(path, {name: tuple(value.shape) for name, value in projection.state_dict().items()})
     projection.load_state_dict(load_file(path))

@@ -35,7 +35,7 @@ LIMITS = {
     "scale": (1 / 64, 16),
     "tile_px": (16, 8192),
     "overlap_px": (0, 8191),
-    "channels": (3, MOST),
+    "channels": (2, MOST),
     "symmetries": (1, 8),
 }
 TEST_SCALE_LIMITS = (0.25, 4)
@@ -55,7 +55,7 @@ class InputContract:
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres; None: any size will do."""
     channels: int = 3
-    """Of what the network is shown: RGB, or as many as there are bands, where these are more."""
+    """Of what the network is shown: RGB, or as many as there are bands; one band is shown thrice."""
     symmetries: int = 1
     """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
     test_scales: tuple[float, ...] = (1.0,)

@@ -25,7 +25,7 @@ def probe_image(side: int, channels: int = 3) -> Tensor:
     """(1, channels, side, side) float32 in [0, 1]; the first three are the same for any number of channels."""
     y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
     more = [(1 + i % 5, 3 - i % 7, i) for i in range(3, channels)]
-    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *more]]
+    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *more][:channels]]
     return (torch.stack(waves)[None] + 1) / 2
 
 

@@ -56,15 +56,15 @@ def parse_band(text: str | int) -> Band:
 
 
 def parse_bands(bands: Sequence[str | int]) -> tuple[Band, ...]:
-    """Raises InputError: no band, two, or more than `MOST`."""
-    if len(bands) not in (1, *range(3, MOST + 1)):
-        raise InputError(f"bands are {list(bands)!r:.120}; wanted one, or from 3 to {MOST}")
+    """Raises InputError: no band, or more than `MOST`."""
+    if not 1 <= len(bands) <= MOST:
+        raise InputError(f"bands are {list(bands)!r:.120}; wanted from 1 to {MOST}")
     return tuple(parse_band(band) for band in bands)
 
 
 def channels_of(bands: Sequence[str | int]) -> int:
     """Channels of an image of these bands: one band is shown thrice, no bands are RGB."""
-    return len(bands) if len(bands) > 3 else 3
+    return len(bands) if len(bands) > 1 else 3
 
 
 def starts_with_rgb(bands: Sequence[str | int]) -> bool:

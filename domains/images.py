@@ -50,6 +50,11 @@ def read_image(path: Path) -> np.ndarray:
     return np.ascontiguousarray(validity.blanked(values, stored))
 
 
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """(H, W, 3) to be looked at of (H, W, C): the first three channels, of two the second twice."""
+    return np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., [0, 1, 1]])
+
+
 def read_ids(path: Path) -> np.ndarray:
     """(H, W) int32 entity ids of a label picture: 0 none, -1 unlabelled.
 

@@ -17,6 +17,8 @@ from PIL import Image
 from scipy.fft import dctn
 from scipy.ndimage import uniform_filter
 
+from domains.images import as_rgb
+
 THUMBNAIL_PX = 64
 LOW = 8
 SMOOTHED_PX = 9  # of the thumbnail: what is wider than a seventh of the image is light, not detail
@@ -46,9 +48,9 @@ class Likeness:
 
 
 def look_at(image: np.ndarray) -> Look:
-    """The look of an image, (H, W, 3) uint8 of any size; of more channels the first three count."""
+    """The look of an image, (H, W, 3) uint8 of any size; of other channels `as_rgb` counts."""
     grey = (
-        Image.fromarray(np.ascontiguousarray(image[..., :3])).convert("L").convert("F")
+        Image.fromarray(as_rgb(image)).convert("L").convert("F")
     )  # averaged unrounded, or a dim image would lose its detail
     thumbnail = np.asarray(grey.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX))
     coarse = thumbnail.reshape(THUMBNAIL_PX // 2, 2, THUMBNAIL_PX // 2, 2).mean((1, 3))  # (32, 32)

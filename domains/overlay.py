@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from domains.entities import EntityMap
+from domains.images import as_rgb
 
 GOLDEN = 0.618034  # of the hues, from one id to the next: neighbours in number look different
 FIRST_HUE, HUES = 0.9, 0.75  # from pink round to blue; violet drowns in haematoxylin
@@ -23,20 +24,20 @@ INK = (20, 20, 20)
 def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
     """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened.
 
-    Of an image of more channels the first three are shown.
+    Of an image of other channels `as_rgb` is shown.
     """
     colours, edge = palette(entities.count), _outermost(entities.ids)
     shown = np.empty((*entities.shape, 3), np.uint8)
     rows = max(1, STRIP_PX // entities.shape[1])
     for y in range(0, len(shown), rows):
         strip = slice(y, y + rows)
-        shown[strip] = _tinted(image[strip, :, :3], entities.ids[strip], edge[strip], colours)
+        shown[strip] = _tinted(as_rgb(image[strip]), entities.ids[strip], edge[strip], colours)
     return shown
 
 
 def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
     """(h, w, 3) uint8, at most side_px long: the image shrunk, with outlines one pixel wide in full colour."""
-    image = np.ascontiguousarray(image[..., :3])
+    image = as_rgb(image)
     height, width = image.shape[:2]
     scale = min(1.0, side_px / max(height, width))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -98,7 +99,7 @@ def _outermost(ids: np.ndarray) -> np.ndarray:
 
 def _fitted(image: np.ndarray, panel_px: int) -> Image.Image:
     """Small images grow with sharp pixels, large ones shrink smoothly."""
-    image = np.ascontiguousarray(image[..., :3])
+    image = as_rgb(image)
     height, width = image.shape[:2]
     scale = panel_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))

@@ -19,6 +19,7 @@ from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
 from domains.exports.density import CELL_UM
 from domains.ground import INSTALL, ground_of
+from domains.images import as_rgb
 from domains.predictions.running import RunningPrediction
 from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
 from domains.scenes.ome_zarr import is_zarr
@@ -121,7 +122,7 @@ class Run:
             return self.predict_large(scene, place, name, wanted)
         found = segment(self.segmenter, scene, self.contract, wanted)
         image = scene.image if isinstance(scene, Photograph) else read_whole(scene)
-        self.exports.add(name, image[..., :3], found, place)
+        self.exports.add(name, as_rgb(image), found, place)
         return found.count
 
     def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> int:
@@ -146,7 +147,7 @@ class Run:
                 progress.advance(count=tile - progress.done)
 
             running = segment_into(folder, self.segmenter, scene, self.contract, plan, wanted, show)
-        prediction = replace(running.prediction(), image=lambda window: scene.read(*window)[..., :3])
+        prediction = replace(running.prediction(), image=lambda window: as_rgb(scene.read(*window)))
         self.exports.stream(name, prediction, place)
         running.remove()
         return prediction.count

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Field, Strict, ValidationError, WithJsonSchema, field_validator, model_validator
 
-from domains.bands import parse_bands
+from domains.bands import channels_of, parse_bands
 from domains.errors import InputError, suggest
 from recipes.explain import explain
 from recipes.options import (
@@ -131,8 +131,8 @@ class DomainSection(Options):
     def _fits_the_bands(self) -> Self:
         if self.bands and self.stain is not None:
             raise ValueError("domain.stain wants RGB; set domain.stain=null or domain.bands=[]")
-        if len(self.bands) > 3 and self.paste_share:
-            raise ValueError("domain.paste_share wants three bands at most, as its blending does; set it to 0")
+        if channels_of(self.bands) != 3 and self.paste_share:
+            raise ValueError("domain.paste_share wants one band or three, as its blending does; set it to 0")
         return self
 
     @field_validator("name")
@@ -262,8 +262,8 @@ class Recipe(Options):
             raise ValueError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.start_adapter and self.backbone.random:
             raise ValueError("train.start names an adapter of the base; backbone.random=true has another: leave one")
-        if len(self.domain.bands) > 3 and self.train.rehearsal:
-            raise ValueError("train.rehearsal wants three bands at most, as generated scenes are RGB; set it to 0")
+        if channels_of(self.domain.bands) != 3 and self.train.rehearsal:
+            raise ValueError("train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0")
         return self
 
 

@@ -38,8 +38,14 @@ def test_a_fresh_projection_passes_red_green_and_blue_through_by_name():
     assert torch.equal(BandProjection(["1", "2", "3", "4"])(images[:, :4]), images[:, :3])
 
 
-def test_up_to_three_bands_need_none():
-    assert build_projection(()) is build_projection(("nir", "red", "green")) is None
+def test_one_band_and_three_need_none():
+    assert build_projection(()) is build_projection(("nir",)) is build_projection(("nir", "red", "green")) is None
+
+
+def test_of_two_bands_a_fresh_one_passes_the_second_twice():
+    images = torch.rand(2, 2, 8, 8)
+    assert torch.equal(build_projection(("vv", "vh"))(images), images[:, [0, 1, 1]])
+    assert torch.equal(probe_image(16, 2), probe_image(16)[:, :2])
 
 
 def test_a_fresh_one_changes_no_output_and_a_step_teaches_it_though_the_backbone_is_frozen(segmenter):
@@ -99,6 +105,7 @@ def test_a_projection_that_does_not_fit_is_refused_in_one_line(segmenter, backbo
     [
         {"channels": 4},
         {"bands": ("a", "b")},
+        {"channels": 2},
         {"bands": ("a;b",) * 5},
         {"bands": (1,) * 5},
         {"channels": 99},

@@ -39,10 +39,10 @@ def test_nothing_else_is(text):
     assert "\n" not in str(error.value)
 
 
-def test_one_band_or_three_and_more_make_an_image():
-    assert [channels_of(["x"] * count) for count in (0, 1, 3, 4, 12)] == [3, 3, 3, 4, 12]
-    for count in (2, 17):
-        with pytest.raises(InputError, match="wanted one, or from 3 to 16"):
+def test_one_band_is_shown_thrice_and_more_are_as_many_channels():
+    assert [channels_of(["x"] * count) for count in (0, 1, 2, 3, 4, 12)] == [3, 3, 2, 3, 4, 12]
+    for count in (0, 17):
+        with pytest.raises(InputError, match="wanted from 1 to 16"):
             parse_bands(["red"] * count)
     assert len(parse_bands([*INDICES, 1, "red"])) == len(INDICES) + 2
 

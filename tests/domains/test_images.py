@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 
 from domains.decode import MAX_PIXELS
 from domains.errors import InputError
-from domains.images import read_ids, read_image, read_mask, stretch
+from domains.images import as_rgb, read_ids, read_image, read_mask, stretch
 
 GREY = np.add.outer(np.arange(8) * 10, np.arange(12) * 10).astype(np.uint8)  # (8, 12), 0..180
 COLOUR = np.stack([GREY, GREY[::-1], np.full_like(GREY, 7)], axis=2)
@@ -91,6 +91,11 @@ def test_cmyk_becomes_rgb(tmp_path, suffix):
     with Image.open(tmp_path / f"a{suffix}") as opened:
         expected = np.asarray(opened.convert("RGB")).astype(int)
     assert np.abs(read_image(tmp_path / f"a{suffix}") - expected).max() <= 1
+
+
+def test_any_channels_can_be_looked_at():
+    image = np.arange(20, dtype=np.uint8).reshape(2, 2, 5)
+    assert as_rgb(image)[0, 0].tolist() == [0, 1, 2] and as_rgb(image[..., :2])[0, 0].tolist() == [0, 1, 1]
 
 
 def test_alpha_of_zero_keeps_the_colour(tmp_path):

@@ -145,10 +145,10 @@ WRONG = {
     "domain.fractions is [0.5, 0.5, 0.5]; wanted shares of train, val and test that sum to 1; these sum to 1.5": {
         "domain": {"name": "natural", "fractions": [0.5, 0.5, 0.5]}
     },
-    ("domain.bands is ['red', 'nir']; bands are ['red', 'nir']; wanted one, or from 3 to 16"): {
-        "domain": {"name": "natural", "bands": ["red", "nir"]}
+    f"domain.bands is [1, 1, 1, 1, 1, 1, ...]; bands are {['1'] * 17}; wanted from 1 to 16": {
+        "domain": {"name": "natural", "bands": [1] * 17}
     },
-    "train.rehearsal wants three bands at most, as generated scenes are RGB; set it to 0": {
+    "train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0": {
         "domain": {"name": "natural", "bands": [1, 2, 3, 4]},
         "train": {"rehearsal": 0.5},
     },

@@ -335,6 +335,31 @@ def test_bands_go_from_fit_through_the_adapter_to_predict_and_results_lie_on_the
     assert "the image has 3" in capsys.readouterr().err
 
 
+def test_two_bands_go_from_fit_through_the_adapter_to_predict(options: list[str], tmp_path: Path, capsys) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    sample = draw_scene("aerial", (3, 1), 240, 240)
+    folder, run, out = tmp_path / "data", tmp_path / "run", tmp_path / "out"
+    (folder / "images").mkdir(parents=True)
+    (folder / "labels").mkdir()
+    raster = folder / "images" / "town.tif"
+    profile = {"driver": "GTiff", "height": 240, "width": 240, "dtype": "float32", "crs": "EPSG:32633"}
+    with rasterio.open(raster, "w", count=2, transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **profile) as file:
+        file.write(np.moveaxis(sample.image[..., :2].astype(np.float32) / 10 - 25, -1, 0))  # decibels
+    for part in "abc":
+        (folder / "images" / f"{part}.tif").write_bytes(raster.read_bytes())
+        Image.fromarray(sample.truth.ids.astype(np.uint16)).save(folder / "labels" / f"{part}.png")
+    raster.unlink()
+    bands = ["domain.bands=[vv,vh]", "domain.band_names=[vv,vh]", "method.name=decoder_only", "domain.leaks=allow"]
+    arguments = ["fit", "--recipe", "remote_sensing", "--data", str(folder), "--out", str(run), *options, *bands]
+    assert main(arguments) == 0, capsys.readouterr().err
+    adapter = str(run / "adapter")
+    assert json.loads((run / "adapter" / "entity.json").read_text())["input"]["channels"] == 2
+    assert (run / "adapter" / "band_projection.safetensors").is_file() and main(["adapters", "verify", adapter]) == 0
+    assert main(["predict", "--adapter", adapter, str(folder / "images" / "a.tif"), "--out", str(out)]) == 0
+    with Image.open(out / "a.overlay.png") as shown:
+        assert shown.size == (240, 240)
+
+
 def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
     exports = open_exports(["density"], Destination(tmp_path), ["a"])
     with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
