@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -130,7 +131,8 @@ def test_tiles_of_a_slide_are_recoloured_alike_and_as_the_slide_is(tmp_path) -> 
     tifffile.imwrite(tmp_path / "a.labels.tif", ids)
     samples = open_folder(tmp_path, layout=Slides()).dataset("all")
     options = fit_normaliser("macenko", [type("Sample", (), {"image": stained(HED)})])  # type: ignore[arg-type]
-    expected = normalised(open_scene(tmp_path / "a.tif"), options).read(0, 0, *slide.shape[:2])
+    with closing(open_scene(tmp_path / "a.tif")) as scene:
+        expected = normalised(scene, options).read(0, 0, *slide.shape[:2])
     fitted_to_file.cache_clear()
     recoloured: Normalised = pickle.loads(pickle.dumps(Normalised(samples, options)))  # for a worker
     assert len(recoloured) == 2
