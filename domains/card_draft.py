@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -26,9 +28,7 @@ def draft_card(report: Report, name: str) -> str:
         "task_categories": ["image-segmentation"],
         "pretty_name": name,
         "size_categories": [size_category(report.total.images)],
-        SPLITS_FIELD: {
-            split: {"images": one.images, "sha256": one.sha256} for split, one in split_contents(report).items()
-        },
+        SPLITS_FIELD: {split: one.stated() for split, one in split_contents(report).items()},
     }
     facts = yaml.safe_dump(front, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
     blank = "".join(f"{key}:  # {wanted}\n" for key, wanted in HUMAN.items())
@@ -46,7 +46,21 @@ def content(root: Path, records: Sequence[Record], everything: Sequence[Record])
     """everything: all images of the data; those that were cut from one file count by their names too."""
     images = Counter(record.image for record in everything)
     parts = ((record.image, record.name if images[record.image] > 1 else "") for record in records)
-    return SplitContent(len(records), parts_sha256(root, parts))
+    labels = {(file, "") for record in records for file in label_files(record.truth)}
+    return SplitContent(len(records), parts_sha256(root, parts), parts_sha256(root, labels) if labels else None)
+
+
+def label_files(truth: Any) -> Iterator[Path]:
+    """The files that a record's truth names; none where it holds outlines that were read from a list."""
+    if isinstance(truth, Path):
+        yield truth
+    elif is_dataclass(truth) and not isinstance(truth, type):
+        yield from label_files([getattr(truth, one.name) for one in fields(truth)])
+    elif isinstance(truth, Mapping):
+        yield from label_files([*truth.values()])
+    elif isinstance(truth, (tuple, list)):
+        for part in truth:
+            yield from label_files(part)
 
 
 def size_category(images: int) -> str:

@@ -3,7 +3,7 @@
 A card is Markdown with the front matter of a Hub dataset card (https://huggingface.co/docs/hub/datasets-cards) and
 the sections of `SECTIONS`. Its digest goes into `entity.json` of every adapter trained on the data. Under
 `entity_splits` the front matter may say which images the splits hold, and `fit` and `evaluate` hold the files against
-that: `{train: {images: 46, sha256: <contents.parts_sha256>}, val: ..., test: ..., all: ...}`.
+that: `{train: {images: 46, sha256: <contents.parts_sha256>, labels_sha256: <the same>}, val: ..., all: ...}`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -54,7 +54,10 @@ class Card:
         if stated is None:
             return {}
         try:
-            return {str(split): SplitContent(int(one["images"]), str(one["sha256"])) for split, one in stated.items()}
+            return {
+                str(split): SplitContent(int(one["images"]), str(one["sha256"]), one.get("labels_sha256"))
+                for split, one in stated.items()
+            }
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise InputError(
                 f"data card {str(self.path)!r}: wanted {SPLITS_FIELD} as {{train: {{images: N, sha256: ...}}, ...}}, "
@@ -64,10 +67,17 @@ class Card:
 
 @dataclass(frozen=True)
 class SplitContent:
-    """Number of images, and `contents.parts_sha256` of them."""
+    """Number of images, and `contents.parts_sha256` of them and of the files that hold their truth. labels_sha256: None
+    where a card does not say it, or a layout keeps the truth of many images in one list.
+    """
 
     images: int
     sha256: str
+    labels_sha256: str | None = None
+
+    def stated(self) -> dict[str, Any]:
+        """As the front matter has it."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 def read_card(path: str | Path) -> Card:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,10 @@ def check_card(card: Card, domain: Domain, section: DomainSection, splits: Seque
         if split not in card.splits or (split == "train" and section.max_images):
             continue
         found = content(root, records_of(domain, split), everything)
-        if found != card.splits[split]:
+        stated = card.splits[split]
+        if stated.labels_sha256 is None:
+            found = replace(found, labels_sha256=None)
+        if found != stated:
             refuse_split(card, domain, section, split, found, own)
             return
         same.append(split)
@@ -61,7 +65,14 @@ def refuse_split(
     """Raises InputError; prints a note instead where the card is a shipped one, found by the folder's name alone."""
     root, stated = Path(section.data), card.splits[split]
     everything = records_of(domain, "all")
-    if content(root, everything, everything) == card.splits.get("all"):
+    whole = card.splits.get("all")
+    if (found.images, found.sha256) == (stated.images, stated.sha256):
+        fact = (
+            f"the images of {split} are those of the data card {str(card.path)!r}, but their label files are others: "
+            f"SHA-256 {str(found.labels_sha256)[:12]}..., the card has {str(stated.labels_sha256)[:12]}..."
+        )
+        answer = f"restore them, draft the card again by `python cli.py domains card {section.data} --overwrite`"
+    elif whole is not None and content(root, everything, everything).sha256 == whole.sha256:
         fact = (
             f"the images are those of the data card {str(card.path)!r}, but {split} is another share of them "
             f"({found.images} images, the card has {stated.images})"

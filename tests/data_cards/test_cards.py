@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from domains.cards import FOLDER, SECTIONS, digest, find_card, read_card
@@ -25,6 +27,18 @@ def test_a_licence_of_another_kind_has_a_name_and_an_address(path):
     front = read_card(path).front
     if front["license"] == "other":  # as the Hub asks
         assert front["license_name"] and front["license_link"].startswith("https://")
+
+
+TRIED = re.compile(
+    r"(tried|not) on the real files|files were not to be had here.{0,80}tried only on|there are no files",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("path", CARDS, ids=lambda path: path.stem)
+def test_every_card_says_whether_its_reader_was_tried_on_the_real_files(path):
+    about = " ".join(path.read_text(encoding="utf-8").partition("## What counts as an entity")[0].split())
+    assert TRIED.search(about)
 
 
 def test_every_domain_has_the_cards_it_points_at_and_one_of_its_sample():

@@ -134,6 +134,17 @@ def test_a_changed_a_lost_and_an_added_image_are_refused(carded, capsys):
     assert "all is not what" in refusal(carded, "all")
 
 
+def test_a_changed_label_is_refused_though_the_images_are_the_cards(carded):
+    label = carded / "labels" / "test" / "0.png"
+    Image.fromarray(np.eye(*texture(0).shape[:2], dtype=np.uint8)).save(label)
+    line = refusal(carded)
+    assert "the images of test are those of the data card" in line and "label files are others: SHA-256" in line
+    check(carded, "train")
+    card = carded / "data_card.md"
+    card.write_text(re.sub(r",\s*labels_sha256: \w+", "", card.read_text()))  # as cards were before
+    check(carded)
+
+
 def test_another_split_of_the_same_images_is_told_as_that(carded, tmp_path):
     table = tmp_path / "groups.csv"
     rows = [
