@@ -62,7 +62,7 @@ def mean_size(y_m: float | None, x_m: float | None) -> float | None:
 def warn_stretched(way: str, ratio: str) -> None:
     """Once for pixels of a shape, however many files have it and however often they are opened."""
     logging.getLogger(__name__).warning(
-        f"pixels are {ratio} times as {way}, and the network sees them as square, so the image as stretched; resample it "
+        f"pixels are {ratio} times as {way}, and the network sees the image stretched; resample it "
         "to square ones, for a raster in degrees by gdalwarp -t_srs with a projected CRS such as UTM"
     )
 
