@@ -57,5 +57,13 @@ class Validity(NamedTuple):
         return np.where(seen, np.where(black, np.uint8(1), shown), np.uint8(0))
 
 
+def held(nodata: float | None, dtype: np.dtype) -> float | None:
+    """A nodata value, None where values of that type never have it, such as NaN or -9999 of uint8."""
+    if nodata is None or dtype.kind == "f":
+        return nodata
+    limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return nodata if limits[0] <= nodata <= limits[1] else None
+
+
 SHOWN = Validity(0)
 """Of an image that is shown and may have pixels without data."""

@@ -19,7 +19,7 @@ from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
 from domains.scenes.scene import check_level, clipped
-from domains.validity import ALPHA
+from domains.validity import ALPHA, held
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 CACHE_MIB = 256  # of GDAL, which would take 5 % of the memory
@@ -67,7 +67,7 @@ class GeoScene:
             )
         self.shape: tuple[int, int] = first.height, first.width
         self.dtype = np.dtype(first.dtypes[0])
-        self.nodata = first.nodata
+        self.nodata = held(first.nodata, self.dtype)
         self.channels = tuple(
             name or (colour.name if colour.name in (*RGB, ALPHA, "nir") else "")
             for name, colour in zip(first.descriptions, first.colorinterp, strict=True)

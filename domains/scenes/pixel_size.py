@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from functools import lru_cache
 from typing import Any
 
 from domains.errors import InputError
@@ -17,7 +19,8 @@ UNITS_M = {
 TYPED = ("nm", "um", "mm", "cm", "m", "km")
 PLAUSIBLE_TAG_M = 20e-6
 """Resolution tags of larger pixels (under 1270 dpi) are a printer's or a screen's, such as 72, 96 or 300 dpi."""
-ISOTROPIC = 0.01
+ISOTROPIC = 0.05
+"""Pixels are square to this share; what is farther from it is seen stretched, and a line says so."""
 _LARGEST_XML = 2**26
 
 
@@ -44,11 +47,24 @@ def show_pixel_size(size_m: float) -> str:
 
 
 def mean_size(y_m: float | None, x_m: float | None) -> float | None:
-    """One size for both axes, their geometric mean; None unless both are known, finite and above 0."""
-    sizes = (y_m, x_m)
-    if any(size is None or not math.isfinite(size) or size <= 0 for size in sizes):
+    """One size for both axes, their geometric mean; None unless both are known, finite and above 0.
+
+    Logs a warning where they differ.
+    """
+    if y_m is None or x_m is None or not all(math.isfinite(size) and size > 0 for size in (y_m, x_m)):
         return None
-    return math.sqrt(y_m * x_m)  # type: ignore[operator]
+    if abs(math.log(y_m / x_m)) > ISOTROPIC:
+        warn_stretched("tall as wide" if y_m > x_m else "wide as tall", f"{max(y_m / x_m, x_m / y_m):.1f}")
+    return math.sqrt(y_m * x_m)
+
+
+@lru_cache(maxsize=256)
+def warn_stretched(way: str, ratio: str) -> None:
+    """Once for pixels of a shape, however many files have it and however often they are opened."""
+    logging.getLogger(__name__).warning(
+        f"pixels are {ratio} times as {way}, and the network sees the image stretched; resample it "
+        "to square ones, for a raster in degrees by gdalwarp -t_srs with a projected CRS such as UTM"
+    )
 
 
 def from_aperio(description: str) -> float | None:

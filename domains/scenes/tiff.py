@@ -22,7 +22,7 @@ from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_lev
 from domains.scenes.geotags import georeference, ground_size
 from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution
 from domains.scenes.scene import Photograph, Scene
-from domains.validity import ALPHA
+from domains.validity import ALPHA, held
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_CHANNELS = 64
@@ -65,7 +65,7 @@ class TiffScene:
         page: Any = series.keyframe
         self.is_plain = is_plain(page, self.file.is_ome)
         self.dtype = np.dtype(series.dtype)
-        self.nodata = number(page.tags.valueof(GDAL_NODATA))
+        self.nodata = held(number(page.tags.valueof(GDAL_NODATA)), self.dtype)
         self.georeference = georeference(page)
         sizes = dict(zip(series.axes, series.shape, strict=True))
         count = sizes.get("C", 1) * sizes.get("S", 1)
@@ -119,7 +119,7 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
     check_block(str(path), (tall, wide), count, np.dtype(series.dtype))
     rows, columns = -(-height // tall), -(-width // wide)
     pages = [page_of(path, series, plane) for plane in first_planes(series)]
-    nodata = number(page.tags.valueof(GDAL_NODATA)) or 0
+    nodata = held(number(page.tags.valueof(GDAL_NODATA)), np.dtype(series.dtype)) or 0
 
     def strile(plane: int, index: int) -> np.ndarray | None:
         """(h, w, S) of one stored strip or tile; None where nothing was stored."""

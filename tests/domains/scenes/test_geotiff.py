@@ -6,6 +6,7 @@ import pytest
 from domains.errors import InputError
 from domains.images import read_image
 from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes.pixel_size import warn_stretched
 from domains.scenes.tiff import TiffScene
 
 REAL = {
@@ -64,6 +65,14 @@ def test_degrees_are_measured_on_the_ellipsoid(tmp_path, textured, reader):
     # at 59.9965 N a ten-thousandth of a degree is 11.1412 m of meridian and 5.5805 m of parallel (pyproj)
     assert scene.pixel_size_m == pytest.approx((11.1412 * 5.5805) ** 0.5, rel=1e-3)
     scene.close()
+
+
+def test_pixels_that_are_not_square_are_said_in_one_line_once(tmp_path, textured, reader, caplog):
+    warn_stretched.cache_clear()
+    for name, crs in (("a", "EPSG:4326"), ("b", "EPSG:4326"), ("c", "EPSG:32633")):
+        open_scene(write(tmp_path / f"{name}.tif", textured(), crs, 1e-4)).close()  # a and b at 60 degrees north
+    (line,) = caplog.messages
+    assert "2.0 times as tall as wide" in line and "gdalwarp -t_srs" in line
 
 
 def test_a_metre_of_web_mercator_is_less_on_the_ground(tmp_path, textured, reader):

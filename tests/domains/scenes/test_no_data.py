@@ -95,3 +95,13 @@ def test_names_of_bands_overrule_an_alpha_that_is_none():
     names = ("red", "green", "blue", "nir")
     assert band_view(scene, names, names).validity == Validity()
     assert band_view(scene, ["red"]).validity == Validity(alpha=3)
+
+
+@pytest.mark.parametrize("text", ["-9999", "nan"])
+def test_a_value_that_the_type_cannot_hold_declares_nothing(tmp_path, textured, text):
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, textured(), photometric="rgb", extratags=[(42113, "s", 0, text, True)])
+    scene = open_scene(path)
+    shown = Viewed(scene, plain_view(scene))
+    assert shown.nodata is None and (shown.read(-2, 0, 2, 4) == 0).all()
+    scene.close()
