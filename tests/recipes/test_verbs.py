@@ -15,16 +15,18 @@ from transformers import SamConfig
 
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
+from adapters.inference import InputContract, has_data
 from cli import main
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
 from domains.scenes import Photograph, open_scene
+from domains.tiling import Window
 from recipes.build import domain_of
 from recipes.compose import load_recipe
 from recipes.fit import calibrated_for
-from recipes.predict import check_formats
+from recipes.predict import Run, check_formats
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -358,6 +360,18 @@ def test_two_bands_go_from_fit_through_the_adapter_to_predict(options: list[str]
     assert main(["predict", "--adapter", adapter, str(folder / "images" / "a.tif"), "--out", str(out)]) == 0
     with Image.open(out / "a.overlay.png") as shown:
         assert shown.size == (240, 240)
+
+
+def test_a_picture_in_memory_keeps_where_it_has_no_data(tmp_path: Path) -> None:
+    image = np.full((40, 50, 3), 90, np.uint8)
+    image[:10] = 255
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extratags=[(42113, "s", 0, "255", True)])
+    destination = Destination(tmp_path)
+    run = Run(None, InputContract(), open_exports(["labels"], destination, ["a"]), destination, None, None)  # type: ignore[arg-type]
+    scene = run.open(tmp_path / "a.tif")
+    seen = has_data(scene)
+    assert isinstance(scene, Photograph) and seen is not None
+    assert not seen(Window(0, 0, 10, 50)).any() and seen(Window(10, 0, 30, 50)).all()
 
 
 def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
