@@ -7,6 +7,7 @@ that there may be such pixels; so "shown as nothing" and "nothing was seen" stay
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -42,9 +43,9 @@ class Validity(NamedTuple):
     def pixels(self, values: np.ndarray) -> np.ndarray:
         """(..., C) to (...) bool: any band has data, and alpha is above 0."""
         if self.alpha is None:
-            return np.asarray(self.values(values).any(axis=-1))
+            return any_band(self.values(values))
         seen = values[..., self.alpha] > 0
-        return seen & self.values(np.delete(values, self.alpha, axis=-1)).any(axis=-1)
+        return seen & any_band(self.values(np.delete(values, self.alpha, axis=-1)))
 
     def blanked(self, shown: np.ndarray, values: np.ndarray) -> np.ndarray:
         """shown (..., 3) uint8 of values (..., C): 0 where there are no data, and 1 where there are and all would be 0
@@ -53,8 +54,13 @@ class Validity(NamedTuple):
         if not self.declared:
             return shown
         seen = self.pixels(values)[..., None]
-        black = ~shown.any(axis=-1, keepdims=True)
-        return np.where(seen, np.where(black, np.uint8(1), shown), np.uint8(0))
+        black = ~any_band(shown != 0)[..., None]
+        return np.where(seen, np.maximum(shown, black), np.uint8(0))
+
+
+def any_band(true: np.ndarray) -> np.ndarray:
+    """(..., C) to (...) bool; band by band, several times as fast as `any` over so short an axis."""
+    return reduce(np.logical_or, np.moveaxis(true, -1, 0))
 
 
 def held(nodata: float | None, dtype: np.dtype) -> float | None:

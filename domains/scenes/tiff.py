@@ -65,8 +65,10 @@ class TiffScene:
         page: Any = series.keyframe
         self.is_plain = is_plain(page, self.file.is_ome)
         self.dtype = np.dtype(series.dtype)
-        self.nodata = held(number(page.tags.valueof(GDAL_NODATA)), self.dtype)
+        fill = held(number(page.tags.valueof(GDAL_NODATA)), self.dtype)
         self.georeference = georeference(page)
+        # of 8 bits without a place on the ground, a slide, it is the glass of tiles that are not stored
+        self.nodata = fill if self.dtype != np.uint8 or self.georeference else None
         sizes = dict(zip(series.axes, series.shape, strict=True))
         count = sizes.get("C", 1) * sizes.get("S", 1)
         if count > MAX_CHANNELS or not {"Y", "X"} <= sizes.keys() or self.dtype.kind not in "uifb":
@@ -77,7 +79,7 @@ class TiffScene:
         self.channels = channel_names(self.file, count)
         self._levels = [self._level(series.levels[i]) for i in pyramid(series)] if self.is_plain else []
         self.shape: tuple[int, int] = sizes["Y"], sizes["X"]
-        self.reader = BlockReader(self._levels, count, self.dtype, self.nodata or 0)
+        self.reader = BlockReader(self._levels, count, self.dtype, fill or 0)
         self.pixel_size_m = pixel_size_m or tiff_pixel_size(self.file, page, self.shape)
 
     def _level(self, series: tifffile.TiffPageSeries) -> Level:

@@ -262,3 +262,14 @@ def test_the_real_slides(entity_data, name):
     if not name.endswith(("2c.ome.tif", "2z.ome.tif", "2t.ome.tif", "qptiff")):  # stacks, and palettes to show them
         assert np.array_equal(shown, read_image(entity_data / name))
     scene.close()
+
+
+def test_what_an_8_bit_slide_does_not_store_is_glass(tmp_path):
+    values = np.full((64, 64, 3), 245, np.uint8)
+    values[8:24, 8:24] = (120, 60, 130)
+    tag = (42113, "s", 0, "245", True)
+    tifffile.imwrite(tmp_path / "slide.tif", values, photometric="rgb", tile=(16, 16), extratags=[tag])
+    scene = open_scene(tmp_path / "slide.tif")
+    shown = Viewed(scene, plain_view(scene))
+    assert scene.nodata is None and np.array_equal(shown.read(0, 0, 64, 64), values)
+    scene.close()
