@@ -85,6 +85,8 @@ class RegionScorer(nn.Module):
         sizes = (count, WIDTH, WIDTH, 1)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in zip(sizes, sizes[1:], strict=False))
         self.requires_grad_(False)  # it learns after the decoder, from what that has learnt
+        for weight in self.parameters():
+            weight.zero_()  # not by chance: a network's digest says whether it is the one of a stopped prediction
 
     def forward(self, features: Tensor) -> Tensor:
         x = (features - self.mean) / self.deviation

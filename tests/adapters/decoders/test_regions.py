@@ -159,6 +159,11 @@ class Shown(torch.nn.Module):
             yield Output(logits, 0, image.shape[:2])
 
 
+def test_until_it_is_fitted_a_scorer_is_always_the_same() -> None:
+    first, second = RegionScorer().state_dict(), RegionScorer().state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)  # by which a stopped prediction is known
+
+
 def test_regions_beat_the_watershed_where_seams_differ_from_image_to_image() -> None:
     from adapters.inference import InputContract
     from domains.metrics import MetricSet, build_metrics
