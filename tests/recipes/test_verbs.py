@@ -363,7 +363,7 @@ def test_two_bands_go_from_fit_through_the_adapter_to_predict(options: list[str]
 
 
 def test_a_picture_in_memory_keeps_where_it_has_no_data(tmp_path: Path) -> None:
-    image = np.full((40, 50, 3), 90, np.uint8)
+    image = np.full((40, 50, 3), 90, np.uint16)
     image[:10] = 255
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extratags=[(42113, "s", 0, "255", True)])
     destination = Destination(tmp_path)
