@@ -34,7 +34,7 @@ def samples_are_well_formed(domain: Domain) -> None:
     for where, sample in first_samples(domain):
         image, shape = sample.image, sample.image.shape[:2]
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] >= 2, (
-            f"{where}: image is {image.dtype} {image.shape}, wanted uint8 (H, W, 3 or more)"
+            f"{where}: image is {image.dtype} {image.shape}, wanted uint8 (H, W, 2 or more)"
         )
         assert sample.truths, f"{where}: no truth, wanted at least one map"
         for truth in sample.truths:

@@ -31,6 +31,7 @@ _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # named, so that no file can s
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GDAL_NODATA = 42113
 _ORIENTATION = 274
+_PLACES = (33550, 34264)  # a GeoTIFF has either its pixels' scale or the whole transformation
 _STRIP_ROWS = 512
 
 
@@ -40,7 +41,7 @@ class Picture:
 
     white: the largest value of an 8-bit or smaller channel. palette: (256 or more, 3) uint8, of which values are
     indices. inks: CMYK. nodata: the value that GDAL declares to be none. alpha: the channel in which a TIFF says where
-    it has data; that of a PNG or WebP says how to show it.
+    it has data; that of a PNG or WebP says how to show it. placed: whether a TIFF says where on the ground it lies.
     """
 
     values: np.ndarray
@@ -50,6 +51,7 @@ class Picture:
     inks: bool = False
     nodata: float | None = None
     alpha: int | None = None
+    placed: bool = False
 
 
 def decode(path: Path) -> Picture:
@@ -153,7 +155,8 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
             )
         values, axes = page.asarray(), page.axes
         orientation = page.tags.valueof(_ORIENTATION, 1)
-        nodata, alpha = _nodata(page.tags.valueof(_GDAL_NODATA)), alpha_of(page)
+        nodata, alpha = nodata_of(page), alpha_of(page)
+        placed = any(tag in page.tags for tag in _PLACES)
     for axis in reversed(range(len(axes))):
         if axes[axis] not in "YXS":
             values, axes = values.take(0, axis), axes[:axis] + axes[axis + 1 :]  # the first plane of a stack
@@ -172,7 +175,7 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
     ):
         raise InputError(f"{str(path)!r}: wanted grey or RGB, got a TIFF in {photometric.name}; save it as RGB")
     inks = photometric == tifffile.PHOTOMETRIC.SEPARATED
-    return Picture(_upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha)
+    return Picture(_upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha, placed)
 
 
 def alpha_of(page: Any) -> int | None:
@@ -182,9 +185,10 @@ def alpha_of(page: Any) -> int | None:
     return found[0] if found else None
 
 
-def _nodata(text: object) -> float | None:
+def nodata_of(page: Any) -> float | None:
+    """The value of a TIFF page that GDAL declares to be no data, None where there is none."""
     try:
-        return float(str(text))
+        return float(str(page.tags.valueof(_GDAL_NODATA)))
     except ValueError:
         return None
 

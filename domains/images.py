@@ -29,7 +29,9 @@ def read_image(path: Path) -> np.ndarray:
     """
     picture = decode(path)
     values = stored = picture.values if picture.values.ndim == 3 else picture.values[..., None]
-    validity = Validity(picture.nodata, picture.alpha, values.dtype.kind == "f")
+    # of 8 bits without a place on the ground it is what a slide does not store, as `scenes.tiff` has it
+    nodata = picture.nodata if values.dtype != np.uint8 or picture.placed else None
+    validity = Validity(nodata, picture.alpha, values.dtype.kind == "f")
     if picture.palette is not None:
         values = picture.palette[values[..., 0]]
     elif picture.inks:
@@ -42,7 +44,7 @@ def read_image(path: Path) -> np.ndarray:
     else:
         try:
             seen = validity.pixels(stored) if picture.alpha is not None else None
-            values = stretch(values, picture.nodata, seen)
+            values = stretch(values, nodata, seen)
         except ValueError as error:
             raise InputError(f"{str(path)!r}: {error}; leave the file out or export it again") from error
     if values.shape[2] == 1:

@@ -16,7 +16,7 @@ import numpy as np
 import tifffile
 
 from domains.bands import RGB
-from domains.decode import alpha_of, quiet
+from domains.decode import alpha_of, nodata_of, quiet
 from domains.errors import InputError
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
 from domains.scenes.geotags import georeference, ground_size
@@ -26,7 +26,6 @@ from domains.validity import ALPHA, held
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_CHANNELS = 64
-GDAL_NODATA = 42113
 ORIENTATION = 274
 JPEGS = (6, 7, 33003, 33004, 33005, 34712)  # their YCbCr comes as RGB
 JPEG_2000 = (33003, 33004, 33005, 34712)
@@ -65,7 +64,7 @@ class TiffScene:
         page: Any = series.keyframe
         self.is_plain = is_plain(page, self.file.is_ome)
         self.dtype = np.dtype(series.dtype)
-        fill = held(number(page.tags.valueof(GDAL_NODATA)), self.dtype)
+        fill = held(nodata_of(page), self.dtype)
         self.georeference = georeference(page)
         # of 8 bits without a place on the ground, a slide, it is the glass of tiles that are not stored
         self.nodata = fill if self.dtype != np.uint8 or self.georeference else None
@@ -121,7 +120,7 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
     check_block(str(path), (tall, wide), count, np.dtype(series.dtype))
     rows, columns = -(-height // tall), -(-width // wide)
     pages = [page_of(path, series, plane) for plane in first_planes(series)]
-    nodata = held(number(page.tags.valueof(GDAL_NODATA)), np.dtype(series.dtype)) or 0
+    nodata = held(nodata_of(page), np.dtype(series.dtype)) or 0
 
     def strile(plane: int, index: int) -> np.ndarray | None:
         """(h, w, S) of one stored strip or tile; None where nothing was stored."""
@@ -258,10 +257,3 @@ def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...]:
         if alpha is not None:
             names[alpha] = ALPHA
     return tuple(names)
-
-
-def number(text: object) -> float | None:
-    try:
-        return float(str(text))
-    except ValueError:
-        return None

@@ -319,3 +319,13 @@ def test_an_empty_and_a_full_mask_are_masks(tmp_path):
 def test_a_photograph_an_id_map_or_a_probability_map_is_no_mask(tmp_path, values):
     tifffile.imwrite(tmp_path / "a.tif", values)
     refusal(read_mask, tmp_path / "a.tif")
+
+
+def test_what_an_8_bit_picture_without_a_place_declares_as_nodata_is_shown_as_it_is(tmp_path):
+    image = np.full((8, 9, 3), 255, np.uint8)
+    image[2:5] = 90
+    tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extratags=[(42113, "s", 0, "255", True)])
+    assert np.array_equal(read_image(tmp_path / "a.tif"), image)
+    scale = (33550, "d", 3, (1.0, 1.0, 0.0), True)
+    tifffile.imwrite(tmp_path / "b.tif", image, photometric="rgb", extratags=[(42113, "s", 0, "255", True), scale])
+    assert not read_image(tmp_path / "b.tif")[:2].any()
