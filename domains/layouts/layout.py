@@ -54,6 +54,13 @@ class Fault:
         return f"{str(self.path)!r}: {self.reason}"
 
 
+class Assumption(Fault):
+    """A file that allows two readings, and which was taken; it is used, so `--strict` passes it.
+
+    The reason is the same text for all files of a kind (no counts, no names), so that it can be told once for all.
+    """
+
+
 class Listing(NamedTuple):
     records: list[Record]
     faults: list[Fault]
@@ -181,11 +188,22 @@ def view_of(path: Path, changed_ns: int, reading: Reading) -> View:
 
 
 def insist(faults: Sequence[Fault]) -> None:
-    """`--strict`: raises SkippedFilesError when there is any fault."""
-    if faults:
+    """`--strict`: raises SkippedFilesError when there is any fault but assumptions."""
+    if skipped(faults):
         raise SkippedFilesError(f"{count_faults(faults)}; repair or remove it, or go on without --strict")
 
 
 def count_faults(faults: Sequence[Fault]) -> str:
     """`3 skipped, the first is '/data/a.png': it has no mask`, for one line of warning."""
-    return f"{len(faults)} skipped, the first is {faults[0]}" if faults else "none skipped"
+    left_out = skipped(faults)
+    return f"{len(left_out)} skipped, the first is {left_out[0]}" if left_out else "none skipped"
+
+
+def skipped(faults: Sequence[Fault]) -> list[Fault]:
+    """The faults that are no assumptions."""
+    return [fault for fault in faults if not isinstance(fault, Assumption)]
+
+
+def assumed(faults: Sequence[Fault]) -> list[Assumption]:
+    """The assumptions among the faults."""
+    return [fault for fault in faults if isinstance(fault, Assumption)]
