@@ -34,5 +34,5 @@ def test_mutations_change_what_they_are_given_and_are_the_same_for_a_seed():
     content = json.dumps({"images": [{"id": 1, "size": [3, 4]}], "annotations": []}).encode()
     for change in (changed_json, changed_words, changed_bytes):
         results = [change(content, np.random.default_rng(seed)) for seed in range(40)]
-        assert sum(result != content for result in results) > 30
+        assert sum(result != content for result in results) > 20
         assert results == [change(content, np.random.default_rng(seed)) for seed in range(40)]
