@@ -127,9 +127,10 @@ def test_one_picture_for_two_names_or_two_tasks_is_left_out(build, tmp_path):
         ("a.png", 'task_id="1"'), ("a.png", 'task_id="2"'), ("lot1/b.png", ""), ("lot2/b.png", ""),
     )]  # fmt: skip
     records, faults = Cvat().scan(written(build, tmp_path, *images))
-    assert not records and [
-        fault.reason[15:22] for fault in faults if fault.path.name == "a.png"
-    ] == ["2 tasks", "2 tasks"]
+    assert not records and [fault.reason[15:22] for fault in faults if fault.path.name == "a.png"] == [
+        "2 tasks",
+        "2 tasks",
+    ]
     assert sum("others would be the same 'b.png'" in fault.reason for fault in faults) == 2
 
 
