@@ -189,6 +189,11 @@ def _owner(shape: Shape, number: int) -> Hashable:
     return ("alone", number) if shape.entity is None else ("joined", shape.entity)
 
 
+def same_content(shape: Shape, other: Shape) -> bool:
+    """Whether two shapes are one that is written twice."""
+    return _content(shape) == _content(other)
+
+
 def _content(shape: Shape) -> tuple[Hashable, ...]:
     """What two shapes share when they are one shape written twice."""
     geometry = json.dumps(shape.geometry, sort_keys=True, default=str)

@@ -64,7 +64,7 @@ class YoloSeg(Layout):
         if alone and not any(_is_label(path) for path in labelled):
             raise InputError(
                 f"{str(root)!r}: wanted label files called as their images, got {len(alone)} that belong to none "
-                f"(first: {alone[0].name!r}); all images would be taken for ones without entity: give both the same names"
+                f"(first: {alone[0].name!r}); they would all be taken for empty: give both one name"
             )
         faults += [Fault(path, "is a label file without image") for path in alone]
         strays = {folded(path): path.relative_to(root).as_posix() for path in alone}
