@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from domains.entities import BACKGROUND, UNLABELLED, EntityMap
+from domains.entities import UNLABELLED, EntityMap
 from domains.errors import InputError
 from domains.layouts.coco_regions import FlawedRegion
 from domains.layouts.drawing import paint, same_size
@@ -36,7 +36,7 @@ class Shape:
     """what: how a fault calls it. geometry: as in the file, checked when it is drawn; kind: of geometry.
 
     label: its class, None without one. entity: the same for the parts of one entity, None where it is one itself.
-    ignored: whether it says that something was not labelled.
+    ignored: whether it says that something was not labelled; it lies below the shapes of its own level.
     """
 
     file: Path
@@ -131,12 +131,13 @@ def draw_all(
     regions = _once([(each, region) for each, region in drawn if not each.ignored], shape, faults)
     entities: dict[Hashable, int] = {}
     owners = [entities.setdefault(_owner(each, i), len(entities)) for i, (each, _) in enumerate(regions)]
-    ids, kept = paint([region for _, region in regions], shape, [each.level for each, _ in regions], owners)
-    ignored = np.zeros(shape, bool)
-    for each, region in drawn:
-        if each.ignored:
-            ignored.flat[region] = True
-    ids[ignored & (ids == BACKGROUND)] = UNLABELLED
+    nothing = [(each, region) for each, region in drawn if each.ignored]
+    levels = [each.level for each, _ in regions] + [each.level - 0.5 for each, _ in nothing]
+    painted = [region for _, region in (*regions, *nothing)]
+    ids, kept = paint(painted, shape, levels, owners + [len(entities)] * len(nothing))
+    if len(kept) and kept[-1] == len(entities):  # the last number stands for all that is ignored
+        ids[ids == len(kept)] = UNLABELLED
+        kept = kept[:-1]
     if not vocabulary:
         return EntityMap(ids)
     label_of = {owner: each.label for owner, (each, _) in zip(reversed(owners), reversed(regions), strict=True)}
