@@ -106,7 +106,7 @@ def _records(
 def _mixed(shapes: Sequence[Shape]) -> bool:
     """Whether shapes of several labels have one group."""
     groups = {each.entity for each in shapes if each.entity}
-    return len(groups) > len({group for _, group in groups})
+    return len(groups) > len({each.geometry["group_id"] for each in shapes if each.entity})
 
 
 def _shape(path: Path, number: int, element: Element) -> Shape:

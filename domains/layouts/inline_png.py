@@ -56,6 +56,7 @@ def opaque(picture: Image.Image) -> np.ndarray:
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         pixels = np.asarray(picture.convert("RGBA"))
         alpha = pixels[..., 3]
-        return alpha > 0 if alpha.min() != alpha.max() or not alpha.any() else (pixels[..., :3] > 0).any(axis=2)
-    pixels = np.asarray(picture.convert("RGB") if picture.mode == "P" else picture)
-    return pixels > 0 if pixels.ndim == 2 else (pixels > 0).any(axis=2)
+        shown = alpha[..., None] if alpha.min() != alpha.max() or not alpha.any() else pixels[..., :3]
+    else:
+        shown = np.atleast_3d(np.asarray(picture.convert("RGB") if picture.mode == "P" else picture))
+    return np.any(shown, axis=2)
