@@ -28,7 +28,7 @@ from domains.layouts.coco_regions import rectangle, region
 from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
@@ -55,7 +55,7 @@ class Coco(Layout):
             except InputError as error:
                 faults.append(Fault(path, str(error)))
         if not contents:
-            raise InputError(f"{str(root)!r}: wanted COCO annotations, got none that can be read ({faults[0]})")
+            raise none_readable(root, "COCO annotations", faults)
         for path, content in _truths_first(contents, faults):
             for record in _records(path, content, pictures, faults):
                 gather(records, record, faults)

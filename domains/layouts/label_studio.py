@@ -29,7 +29,7 @@ from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.inline_png import png_mask
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures, readings
-from domains.layouts.shapes import JOINED, Shape, draw_all, same_content, tell, told_boxes
+from domains.layouts.shapes import JOINED, Shape, draw_all, none_readable, same_content, tell, told_boxes
 
 MAX_BYTES = 2 * 2**30  # of an export
 CORNERS = 64  # of the polygon that stands for an ellipse
@@ -72,7 +72,7 @@ class LabelStudio(Layout):
             except InputError as error:
                 faults.append(Fault(path, str(error)))
         if not exports:
-            raise InputError(f"{faults[0]}")
+            raise none_readable(root, "an export of Label Studio", faults)
         every = (each for _, tasks in exports for task in tasks for results in _done(task) for each in results)
         vocabulary = tuple(sorted({_label(each) for each in every}))
         for path, tasks in exports:

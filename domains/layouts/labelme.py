@@ -25,7 +25,7 @@ from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.inline_png import png_mask
 from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes
 
 MAX_BYTES = 512 * 2**20  # of a JSON, whose imageData may be a large photograph
 IGNORED, BACKGROUND = "__ignore__", "_background_"
@@ -52,7 +52,7 @@ class Labelme(Layout):
             except InputError as error:
                 faults.append(Fault(path, str(error)))
         if not contents:
-            raise InputError(f"{str(root)!r}: wanted labelme's files, got none that can be read ({faults[0]})")
+            raise none_readable(root, "labelme's files", faults)
         every = {_label(shape) for content in contents.values() for shape in content["shapes"]}
         vocabulary = tuple(sorted(every - {IGNORED, BACKGROUND}))
         records: dict[Path, Record] = {}

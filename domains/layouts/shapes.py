@@ -83,6 +83,13 @@ def gather(records: dict[Path, Record], record: Record, faults: list[Fault]) -> 
     records[record.image] = replace(before, truth=truth)
 
 
+def none_readable(root: Path, kind: str, faults: Sequence[Fault]) -> InputError:
+    """The error of a folder that has no file of this kind that can be read. faults: of those that cannot."""
+    return InputError(
+        f"{str(root)!r}: wanted {kind}, got none that can be read ({faults[0] if faults else 'no such file'})"
+    )
+
+
 def tell(faults: list[Fault], file: Path, reason: str) -> None:
     """Appends an assumption about a file, once."""
     if not any(fault.path == file and fault.reason == reason for fault in faults):
