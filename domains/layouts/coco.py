@@ -24,11 +24,11 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.coco_regions import rectangle, region
+from domains.layouts.coco_regions import FlawedRegion, rectangle, region
 from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes, told_joined
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
@@ -56,9 +56,12 @@ class Coco(Layout):
                 faults.append(Fault(path, str(error)))
         if not contents:
             raise none_readable(root, "COCO annotations", faults)
-        for path, content in _truths_first(contents, faults):
-            for record in _records(path, content, pictures, faults):
-                gather(records, record, faults)
+        joined = [
+            gather(records, record)
+            for path, content in _truths_first(contents, faults)
+            for record in _records(path, content, pictures, faults)
+        ]
+        told_joined(joined, faults)
         faults = [fault for fault in faults if fault.path not in records]
         return pictures.listing(records, faults)
 
@@ -67,6 +70,8 @@ class Coco(Layout):
 
 
 def _pixels(annotation: Shape, shape: tuple[int, int]) -> np.ndarray:
+    if annotation.kind == "box":
+        raise FlawedRegion("has no segmentation but a bounding box, and boxes are no masks")
     return region(annotation.geometry, shape)
 
 
@@ -81,7 +86,9 @@ def _truths_first(contents: list[tuple[Path, dict]], faults: list[Fault]) -> lis
 
 def _is_prediction(content: dict) -> bool:
     entries = content["annotations"]
-    return bool(entries) and all(isinstance(entry, dict) and "score" in entry for entry in entries)
+    return bool(entries) and all(
+        isinstance(each, dict) and isinstance(each.get("score"), int | float) for each in entries
+    )
 
 
 @dataclass
@@ -180,7 +187,9 @@ def _link(
                 faults.append(Fault(path, f"annotation id {key!r} is used twice (both are kept)"))
             label = None if listed is None else label_of[listed]
             crowd = number(entry.get("iscrowd")) == 1 or entry.get("iscrowd") is True
-            images[owner].shapes.append(Shape(path, what, entry.get("segmentation"), label, ignored=crowd))
+            segmentation = entry.get("segmentation")
+            kind = "box" if not segmentation and entry.get("bbox") else ""
+            images[owner].shapes.append(Shape(path, what, segmentation, label, kind, ignored=crowd))
         seen.add(key)
     return strays
 

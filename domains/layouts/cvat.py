@@ -23,7 +23,7 @@ from domains.layouts.coco_regions import FlawedRegion, region
 from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
 
 MAX_BYTES = 2**30
 CORNERS = 64  # of the polygon that stands for an ellipse
@@ -54,9 +54,12 @@ class Cvat(Layout):
             raise none_readable(root, "an export of CVAT", faults)
         every = (shape for _, images in exports for image in images for shape in image if shape.tag != "tag")
         vocabulary = tuple(sorted({shape.get("label", "") for shape in every}))
-        for path, images in exports:
-            for record in _records(path, images, vocabulary, pictures, faults):
-                gather(records, record, faults)
+        joined = [
+            gather(records, record)
+            for path, images in exports
+            for record in _records(path, images, vocabulary, pictures, faults)
+        ]
+        told_joined(joined, faults)
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:

@@ -29,7 +29,7 @@ from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.inline_png import png_mask
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures, readings
-from domains.layouts.shapes import JOINED, Shape, draw_all, none_readable, same_content, tell, told_boxes
+from domains.layouts.shapes import JOINED, Shape, draw_all, none_readable, same_content, told_boxes
 
 MAX_BYTES = 2 * 2**30  # of an export
 CORNERS = 64  # of the polygon that stands for an ellipse
@@ -75,9 +75,12 @@ class LabelStudio(Layout):
             raise none_readable(root, "an export of Label Studio", faults)
         every = (each for _, tasks in exports for task in tasks for results in _done(task) for each in results)
         vocabulary = tuple(sorted({_label(each) for each in every}))
-        for path, tasks in exports:
-            for record in _records(path, tasks, vocabulary, pictures, faults):
-                _gather(records, record, faults)
+        told = [
+            _gather(records, record)
+            for path, tasks in exports
+            for record in _records(path, tasks, vocabulary, pictures, faults)
+        ]
+        faults += [Assumption(*each) for each in sorted({each for each in told if each is not None})]
         return pictures.listing(records, [fault for fault in faults if fault.path not in records])
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
@@ -136,11 +139,14 @@ def _records(
             yield Record(name, image, truth, name, own_split(Path(name).parent))
 
 
-def _gather(records: dict[Path, Record], record: Record, faults: list[Fault]) -> None:
-    """Adds a picture. What two exports say is joined, if each is of one annotator; else they stand side by side."""
+def _gather(records: dict[Path, Record], record: Record) -> tuple[Path, str] | None:
+    """Adds a picture. What two exports say is joined, if each is of one annotator; else they stand side by side.
+
+    Returns the file and what is to be told of it, where it adds to a picture.
+    """
     before = records.setdefault(record.image, record)
     if before is record:
-        return
+        return None
     held, task = before.truth, record.truth
     files = tuple(dict.fromkeys((*held.files, *task.files)))
     if len(held.truths) == len(task.truths) == 1 and held.files != task.files:
@@ -151,9 +157,10 @@ def _gather(records: dict[Path, Record], record: Record, faults: list[Fault]) ->
         added = [shapes for shapes in task.truths if not any(_same(shapes, other) for other in held.truths)]
         truths = (*held.truths, *added)
         reason = AGAIN
-    if added:
-        tell(faults, task.files[0], reason)
-        records[record.image] = replace(before, truth=replace(held, files=files, truths=truths))
+    if not added:
+        return None
+    records[record.image] = replace(before, truth=replace(held, files=files, truths=truths))
+    return task.files[0], reason
 
 
 def _same(shapes: tuple[Shape, ...], others: tuple[Shape, ...]) -> bool:

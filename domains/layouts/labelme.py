@@ -25,7 +25,7 @@ from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.inline_png import png_mask
 from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes, told_joined
 
 MAX_BYTES = 512 * 2**20  # of a JSON, whose imageData may be a large photograph
 IGNORED, BACKGROUND = "__ignore__", "_background_"
@@ -56,6 +56,7 @@ class Labelme(Layout):
         every = {_label(shape) for content in contents.values() for shape in content["shapes"]}
         vocabulary = tuple(sorted(every - {IGNORED, BACKGROUND}))
         records: dict[Path, Record] = {}
+        joined: list[Path | None] = []
         for path, content in contents.items():
             images, reasons = pictures.find_all({0: (content.get("imagePath"), "")}, path, faults)
             if reasons:
@@ -66,7 +67,8 @@ class Labelme(Layout):
             sizes = ((path, size),) if (size := _size(content)) else ()
             truth = Drawing((path,), tuple(_shapes(path, content["shapes"])), vocabulary, sizes)
             record = Record(name, images[0], truth, name, own_split(Path(name).parent))
-            gather(records, record, faults)
+            joined.append(gather(records, record))
+        told_joined(joined, faults)
         drawn = (_corners(shape) for record in records.values() for shape in record.truth.shapes)
         told_boxes(root, drawn, faults)
         return pictures.listing(records, faults)
@@ -97,7 +99,7 @@ def _shapes(path: Path, entries: list[dict[str, Any]]) -> list[Shape]:
 
 
 def _label(entry: dict[str, Any]) -> str:
-    return str(entry.get("label"))
+    return "" if entry.get("label") is None else str(entry["label"])
 
 
 def _polygon(geometry: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:

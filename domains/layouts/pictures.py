@@ -38,8 +38,10 @@ class Pictures:
         self.paths = walk(root)
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_small_name: dict[str, list[Path]] = defaultdict(list)
+        self.by_folder_and_name: dict[tuple[str, ...], list[Path]] = defaultdict(list)
         for path in self.paths:
             self.by_name[composed(path.name)].append(path)
+            self.by_folder_and_name[composed(path.parent.name), composed(path.name)].append(path)
             self.by_small_name[composed(path.name).casefold()].append(path)
 
     def find(self, name: object, file: Path, subset: str = "") -> Path:
@@ -93,7 +95,7 @@ class Pictures:
         """Readings of a name, the likeliest first, with the pictures of that file name."""
         forms = [form for form in readings(name) if parts(form)]
         for form in forms:
-            yield form, self.by_name.get(parts(form)[-1], [])
+            yield form, self.by_folder_and_name.get(parts(form)[-2:]) or self.by_name.get(parts(form)[-1], [])
         for form in forms:
             folder, slash, last = form.rpartition("/")
             if UPLOADED.match(last):

@@ -62,25 +62,31 @@ class Drawing:
     sizes: tuple[tuple[Path, tuple[int, int]], ...] = ()
 
 
-def gather(records: dict[Path, Record], record: Record, faults: list[Fault]) -> None:
-    """Adds a record, whose truth is a `Drawing`, to those of other files and of other entries of its file."""
-    before = records.get(record.image)
-    if before is None:
-        records[record.image] = record
-        return
+def gather(records: dict[Path, Record], record: Record) -> Path | None:
+    """Adds a record, whose truth is a `Drawing`, to those of other files and of other entries of its file.
+
+    Returns the file where it adds shapes to a picture that another file has drawn on, which is to be told.
+    """
+    before = records.setdefault(record.image, record)
+    if before is record:
+        return None
     held, drawing = before.truth, record.truth
     seen = {_content(shape) for shape in held.shapes}
     added = tuple(shape for shape in drawing.shapes if _content(shape) not in seen)
     if not added:
-        return
-    if held.shapes and not {*drawing.files} <= {*held.files}:
-        tell(faults, drawing.files[0], JOINED)
+        return None
     names = dict.fromkeys((*held.vocabulary, *drawing.vocabulary))
     number = len(held.files)
     added = tuple(shape if shape.entity is None else replace(shape, entity=(number, shape.entity)) for shape in added)
     files = tuple(dict.fromkeys((*held.files, *drawing.files)))
     truth = Drawing(files, held.shapes + added, tuple(names), held.sizes + drawing.sizes)
     records[record.image] = replace(before, truth=truth)
+    return drawing.files[0] if held.shapes and len(files) > len(held.files) else None
+
+
+def told_joined(files: Iterable[Path | None], faults: list[Fault]) -> None:
+    """Appends an assumption for every file among those that `gather` returned."""
+    faults += [Assumption(file, JOINED) for file in sorted({file for file in files if file is not None})]
 
 
 def none_readable(root: Path, kind: str, faults: Sequence[Fault]) -> InputError:
