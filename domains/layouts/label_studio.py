@@ -23,6 +23,7 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
+from domains.layouts.brush_strokes import brush_mask
 from domains.layouts.coco_regions import FlawedRegion, region
 from domains.layouts.drawing import same_size
 from domains.layouts.finding import own_split, printable, walk
@@ -219,45 +220,6 @@ def _number(value: Any) -> float:
         return float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise FlawedRegion("has coordinates that are no numbers") from error
-
-
-def brush_mask(rle: Any, shape: tuple[int, int]) -> np.ndarray:
-    """(H, W) bool: where the last of the four channels of brush strokes is above 0. Raises FlawedRegion."""
-    if not isinstance(rle, list) or not all(isinstance(byte, int) and 0 <= byte < 256 for byte in rle):
-        raise FlawedRegion("has brush strokes that are no list of bytes")
-    bits = np.unpackbits(np.array(rle, np.uint8))
-    position = 0
-
-    def read(count: int) -> int:
-        nonlocal position
-        if position + count > len(bits):
-            raise FlawedRegion("has brush strokes that are cut off")
-        position += count
-        value = 0
-        for bit in bits[position - count : position].tolist():
-            value = value << 1 | bit
-        return value
-
-    total, word = read(32), read(5) + 1
-    widths = [read(4) + 1 for _ in range(4)]
-    if total != 4 * shape[0] * shape[1]:
-        raise FlawedRegion(f"has brush strokes of {total / 4:g} pixels, its image has {shape[0] * shape[1]}")
-    painted = np.zeros(total, bool)
-    at = 0
-    while at < total:
-        repeated, end = read(1), at + 1 + read(widths[read(2)])
-        if end > total:
-            raise FlawedRegion("has brush strokes that run out of its image")
-        if repeated:
-            painted[at:end] = read(word) > 0
-        else:
-            length = (end - at) * word
-            if position + length > len(bits):
-                raise FlawedRegion("has brush strokes that are cut off")
-            painted[at:end] = bits[position : position + length].reshape(-1, word).any(axis=1)
-            position += length
-        at = end
-    return painted.reshape(*shape, 4)[..., 3]
 
 
 def _done(task: dict[str, Any]) -> Iterator[tuple[dict[str, Any], ...]]:

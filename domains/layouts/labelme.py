@@ -1,6 +1,6 @@
 """labelme: a JSON beside each photograph, with polygons, circles and masks.
 
-https://github.com/wkentaro/labelme, format of its versions 4 and 5 (`labelme/label_file.py`, and for what shapes mean
+https://github.com/wkentaro/labelme, format of its versions 4 to 6 (`labelme/_label_file.py`, and for what shapes mean
 `labelme/utils/shape.py` and `examples/instance_segmentation/labelme2coco.py`, which this reader follows to the pixel).
 Shapes of one label and one `group_id` are one entity; of two shapes that overlap the later lies on top. What is called
 `__ignore__` is unlabelled, `_background_` is background. The image is what `imagePath` names from beside the JSON; a
@@ -22,6 +22,7 @@ from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts.coco_regions import FlawedRegion, polygons, region
 from domains.layouts.finding import own_split, printable, walk
+from domains.layouts.ids import number
 from domains.layouts.inline_png import png_mask
 from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
@@ -86,15 +87,15 @@ class Labelme(Layout):
 def _shapes(path: Path, entries: list[dict[str, Any]]) -> list[Shape]:
     """The shapes of a file but for background, each a level higher than the one before."""
     shapes = []
-    for number, entry in enumerate(entries):
+    for i, entry in enumerate(entries):
         label, group = _label(entry), entry.get("group_id")
         if label == BACKGROUND:
             continue
         kind = str(entry.get("shape_type") or "polygon")
         geometry = {"points": entry.get("points"), "mask": entry.get("mask") if kind == "mask" else None}
-        entity = None if group is None else (label, str(group))
+        entity = None if group is None else (label, str(group) if number(group) is None else number(group))
         ignored = label == IGNORED
-        shapes.append(Shape(path, f"shape {number}", geometry, label, kind, number, entity, ignored))
+        shapes.append(Shape(path, f"shape {i}", geometry, label, kind, i, entity, ignored))
     return shapes
 
 

@@ -274,6 +274,15 @@ def test_a_file_of_no_annotation_says_that_all_are_empty(build, tmp_path):
     assert len(listing.records) == 1 and "lists images and no annotation" in listing.faults[0].reason
 
 
+@pytest.mark.parametrize(("first", "shift"), [(0, 1), (1, -1)])
+def test_annotations_that_count_images_from_another_number_are_refused(build, tmp_path, first, shift):
+    images = [{"id": first + i, "file_name": f"{i}.png"} for i in range(4)]
+    entries = [entry(i, first + i + shift) for i in range(4)]
+    root = annotated(build, tmp_path, tuple(f"{i}.png" for i in range(4)), images=images, annotations=entries)
+    records, faults = Coco().scan(root)
+    assert not records and any("count from 0 and the other from 1" in fault.reason for fault in faults)
+
+
 FLAT = [2, 2, 8, 2, 8, 6]
 FORMS = {
     "flat": FLAT, "pairs": [[[2, 2], [8, 2], [8, 6]]], "one of pairs": [[2, 2], [8, 2], [8, 6]], "usual": [FLAT],

@@ -10,9 +10,10 @@ from PIL import Image
 
 from domains.errors import InputError
 from domains.layouts import recognise
+from domains.layouts.brush_strokes import brush_mask
 from domains.layouts.coco_regions import FlawedRegion
 from domains.layouts.inline_png import png_mask
-from domains.layouts.label_studio import LabelStudio, brush_mask
+from domains.layouts.label_studio import LabelStudio
 
 
 def packed(values: np.ndarray, word: int = 8, widths: tuple[int, ...] = (3, 4, 8, 16)) -> list[int]:
