@@ -92,7 +92,7 @@ def _truths_first(contents: list[tuple[Path, dict]], faults: list[Fault]) -> lis
 def _is_prediction(content: dict) -> bool:
     entries = content["annotations"]
     return bool(entries) and all(
-        isinstance(each, dict) and isinstance(each.get("score"), int | float) for each in entries
+        isinstance(entry, dict) and isinstance(entry.get("score"), int | float) for entry in entries
     )
 
 
@@ -140,8 +140,8 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
             sizes = ((path, entry.size),) if entry.size else ()
             truth = Drawing((path,), tuple(entry.shapes), vocabulary, sizes)
             records.append(Record(name, paths[key], truth, group=whole_image(name), split=split))
-    shapes = (each for entry in images.values() for each in entry.shapes if not each.ignored)
-    told_boxes(path, (rectangle(each.geometry) for each in shapes), faults)
+    shapes = (shape for entry in images.values() for shape in entry.shapes if not shape.ignored)
+    told_boxes(path, (rectangle(shape.geometry) for shape in shapes), faults)
     return records
 
 

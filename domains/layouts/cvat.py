@@ -63,13 +63,13 @@ class Cvat(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        for each in record.truth.shapes:
-            if each.kind not in DRAW:
+        for figure in record.truth.shapes:
+            if figure.kind not in DRAW:
                 raise InputError(
-                    f"{str(each.file)!r}: {each.what} of {record.name!r}: wanted a polygon, mask or ellipse, got a "
-                    f"{each.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
+                    f"{str(figure.file)!r}: {figure.what} of {record.name!r}: wanted a polygon, mask or ellipse, got a "
+                    f"{figure.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
                 )
-        return [draw_shapes(record, shape, lambda each, size: DRAW[each.kind](each.geometry, size), faults)]
+        return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
 
 
 def _records(
@@ -94,12 +94,13 @@ def _records(
             )
             continue
         name = printable(file.relative_to(pictures.root).with_suffix("").as_posix())
-        shapes = [_shape(path, number, each) for number, each in enumerate(each for each in image if each.tag != "tag")]
+        elements = [element for element in image if element.tag != "tag"]
+        shapes = [_shape(path, number, element) for number, element in enumerate(elements)]
         sizes = ((path, size),) if (size := _size(image)) else ()
         split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
         truth = Drawing((path,), tuple(shapes), vocabulary, sizes)
         records.append(Record(name, file, truth, name, split))
-        outlines += [_corners(each.geometry) if each.kind == "polygon" else None for each in shapes]
+        outlines += [_corners(figure.geometry) if figure.kind == "polygon" else None for figure in shapes]
     told_boxes(path, outlines, faults)
     if any(_mixed(record.truth.shapes) for record in records):
         tell(faults, path, MIXED)
@@ -108,8 +109,8 @@ def _records(
 
 def _mixed(shapes: Sequence[Shape]) -> bool:
     """Whether shapes of several labels have one group."""
-    groups = {each.entity for each in shapes if each.entity}
-    return len(groups) > len({each.geometry["group_id"] for each in shapes if each.entity})
+    groups = {figure.entity for figure in shapes if figure.entity}
+    return len(groups) > len({figure.geometry["group_id"] for figure in shapes if figure.entity})
 
 
 def _shape(path: Path, number: int, element: Element) -> Shape:

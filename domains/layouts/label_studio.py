@@ -74,21 +74,21 @@ class LabelStudio(Layout):
                 faults.append(Fault(path, str(error)))
         if not exports:
             raise none_readable(root, "an export of Label Studio", faults)
-        every = (each for _, tasks in exports for task in tasks for results in _done(task) for each in results)
-        vocabulary = tuple(sorted({_label(each) for each in every}))
+        every = (result for _, tasks in exports for task in tasks for results in _done(task) for result in results)
+        vocabulary = tuple(sorted({_label(result) for result in every}))
         told = [
             _gather(records, record)
             for path, tasks in exports
             for record in _records(path, tasks, vocabulary, pictures, faults)
         ]
-        faults += [Assumption(*each) for each in sorted({each for each in told if each is not None})]
+        faults += [Assumption(*line) for line in sorted({line for line in told if line is not None})]
         return pictures.listing(records, [fault for fault in faults if fault.path not in records])
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         task: Task = record.truth
         for regions in task.truths:
-            for each in regions:
-                _check(each, record, shape)
+            for figure in regions:
+                _check(figure, record, shape)
         maps, failed = [], []
         for regions in task.truths:
             try:
@@ -113,7 +113,7 @@ def _records(
         what = f"task {task.get('id', number)!r:.40}"
         texts = _pictures(task)
         results = list(_done(task))
-        targets = [{_target(each, texts) for each in shapes} for shapes in results]
+        targets = [{_target(result, texts) for result in shapes} for shapes in results]
         if not texts:
             faults.append(Fault(path, f"{what} names no image"))
         elif any(None in keys for keys in targets):
@@ -128,7 +128,7 @@ def _records(
     for number, key in reasons:
         faults.append(Fault(path, f"task {tasks[number].get('id', number)!r:.40} {reasons[number, key]}"))
     counts = Counter(number for number, _ in names)
-    told_boxes(path, (_corners(each) for place in regions for shapes in regions[place] for each in shapes), faults)
+    told_boxes(path, (_corners(figure) for place in regions for shapes in regions[place] for figure in shapes), faults)
     for (number, key), image in paths.items():
         if not regions[number, key]:
             faults.append(Fault(image, "has no finished annotation"))
@@ -151,8 +151,9 @@ def _gather(records: dict[Path, Record], record: Record) -> tuple[Path, str] | N
     held, task = before.truth, record.truth
     files = tuple(dict.fromkeys((*held.files, *task.files)))
     if len(held.truths) == len(task.truths) == 1 and held.files != task.files:
-        added = [each for each in task.truths[0] if not any(same_content(each, other) for other in held.truths[0])]
-        truths = ((*held.truths[0], *added),)
+        mine, others = task.truths[0], held.truths[0]
+        added = [figure for figure in mine if not any(same_content(figure, other) for other in others)]
+        truths = ((*others, *added),)
         reason = JOINED
     else:
         added = [shapes for shapes in task.truths if not any(_same(shapes, other) for other in held.truths)]
@@ -168,26 +169,26 @@ def _same(shapes: tuple[Shape, ...], others: tuple[Shape, ...]) -> bool:
     return len(shapes) == len(others) and all(map(same_content, shapes, others))
 
 
-def _check(each: Shape, record: Record, shape: tuple[int, int]) -> None:
+def _check(figure: Shape, record: Record, shape: tuple[int, int]) -> None:
     """Raises InputError for a region that cannot be drawn on this image."""
-    what = f"{str(each.file)!r}: {each.what} of {record.name!r}"
-    drawn = each.geometry
-    if each.kind.removesuffix("labels") not in DRAWN or not isinstance(drawn.get("value"), dict):
+    what = f"{str(figure.file)!r}: {figure.what} of {record.name!r}"
+    drawn = figure.geometry
+    if figure.kind.removesuffix("labels") not in DRAWN or not isinstance(drawn.get("value"), dict):
         raise InputError(
-            f"{what}: wanted a polygon, an ellipse, brush strokes or a mask, got {each.kind!r:.40}, which has no "
+            f"{what}: wanted a polygon, an ellipse, brush strokes or a mask, got {figure.kind!r:.40}, which has no "
             "outline; draw it, or leave the task out of the export"
         )
     if drawn.get("image_rotation"):
         raise InputError(f"{what}: was drawn on a turned image ({drawn['image_rotation']!r:.10} degrees); turn it back")
     size = drawn.get("original_height"), drawn.get("original_width")
     if all(isinstance(side, int) for side in size):
-        same_size(record.image, shape, each.file, size)  # type: ignore[arg-type]
+        same_size(record.image, shape, figure.file, size)  # type: ignore[arg-type]
 
 
-def _pixels(each: Shape, shape: tuple[int, int]) -> np.ndarray:
+def _pixels(figure: Shape, shape: tuple[int, int]) -> np.ndarray:
     """Flat indices. Raises FlawedRegion."""
-    value = each.geometry["value"]
-    kind = each.kind.removesuffix("labels")
+    value = figure.geometry["value"]
+    kind = figure.kind.removesuffix("labels")
     if kind in ("brush", "bitmask"):
         mask = brush_mask(value.get("rle"), shape) if kind == "brush" else png_mask(value.get("imageDataURL"), shape)
         pixels = np.flatnonzero(mask)
@@ -230,32 +231,33 @@ def _done(task: dict[str, Any]) -> Iterator[tuple[dict[str, Any], ...]]:
         results = annotation.get("result") if isinstance(annotation, dict) else None
         if not isinstance(results, list) or annotation.get("was_cancelled"):
             continue
-        every = [each for each in results if isinstance(each, dict)]
-        labels = {str(each.get("id")): _label(each) for each in every if each.get("type") == "labels"}
-        drawn = [each for each in every if each.get("type") not in ANSWERS]
-        yield tuple({**each, "apart": labels.get(str(each.get("id")))} for each in drawn)
+        every = [result for result in results if isinstance(result, dict)]
+        labels = {str(result.get("id")): _label(result) for result in every if result.get("type") == "labels"}
+        drawn = [result for result in every if result.get("type") not in ANSWERS]
+        yield tuple({**result, "apart": labels.get(str(result.get("id")))} for result in drawn)
 
 
-def _label(each: dict[str, Any]) -> str:
+def _label(result: dict[str, Any]) -> str:
     """The region's first label; `region` where it has none."""
-    value = each.get("value")
-    labels = value.get(each.get("type")) if isinstance(value, dict) and isinstance(each.get("type"), str) else None
-    return str(labels[0]) if isinstance(labels, list) and labels else each.get("apart") or "region"
+    value = result.get("value")
+    labels = value.get(result.get("type")) if isinstance(value, dict) and isinstance(result.get("type"), str) else None
+    return str(labels[0]) if isinstance(labels, list) and labels else result.get("apart") or "region"
 
 
 def _shapes(path: Path, results: tuple[dict[str, Any], ...], key: Key, texts: dict[Key, str]) -> tuple[Shape, ...]:
     """The regions that one annotator drew on one picture of a task."""
-    mine = (each for each in results if _target(each, texts) == key)
     return tuple(
-        Shape(path, f"region {each.get('id')!r:.40}", each, _label(each), str(each.get("type"))) for each in mine
+        Shape(path, f"region {result.get('id')!r:.40}", result, _label(result), str(result.get("type")))
+        for result in results
+        if _target(result, texts) == key
     )
 
 
-def _corners(each: Shape) -> list[float] | None:
+def _corners(figure: Shape) -> list[float] | None:
     """[x, y, x, y, ...] in percent of a polygon; None for others."""
     try:
-        value = each.geometry.get("value")
-        return _polygon(value, (100, 100)) if each.kind.startswith("polygon") and isinstance(value, dict) else None
+        value = figure.geometry.get("value")
+        return _polygon(value, (100, 100)) if figure.kind.startswith("polygon") and isinstance(value, dict) else None
     except FlawedRegion:
         return None
 
@@ -279,12 +281,12 @@ def _is_picture(text: str) -> bool:
     return any(PurePosixPath(form).suffix.lower() in IMAGE_SUFFIXES for form in readings(text))
 
 
-def _target(each: dict[str, Any], texts: dict[Key, str]) -> Key | None:
+def _target(result: dict[str, Any], texts: dict[Key, str]) -> Key | None:
     """The picture that a region is drawn on: called as its `to_name`, else the only one. None where that is open."""
     keys = {key for key, _ in texts}
-    name = each.get("to_name")
+    name = result.get("to_name")
     key = name if isinstance(name, str) and name in keys else next(iter(keys)) if len(keys) == 1 else None
-    number = each.get("item_index", 0)
+    number = result.get("item_index", 0)
     return next((place for place in texts if place[0] == key and place[1] in (None, number)), None)
 
 

@@ -75,13 +75,13 @@ class Labelme(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        for each in record.truth.shapes:
-            if each.kind not in DRAW:
+        for figure in record.truth.shapes:
+            if figure.kind not in DRAW:
                 raise InputError(
-                    f"{str(each.file)!r}: {each.what} of {record.name!r}: wanted a polygon, circle or mask, got a "
-                    f"{each.kind!r:.40}, which has no outline; draw it, or take the file away"
+                    f"{str(figure.file)!r}: {figure.what} of {record.name!r}: wanted a polygon, circle or mask, got a "
+                    f"{figure.kind!r:.40}, which has no outline; draw it, or take the file away"
                 )
-        return [draw_shapes(record, shape, lambda each, size: DRAW[each.kind](each.geometry, size), faults)]
+        return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
 
 
 def _shapes(path: Path, entries: list[dict[str, Any]]) -> list[Shape]:

@@ -130,22 +130,22 @@ def draw_all(
     """The map of some shapes. name: of the record, for faults."""
     flawed: list[Fault] = []
     drawn: list[tuple[Shape, np.ndarray]] = []
-    for each in shapes:
+    for figure in shapes:
         try:
-            drawn.append((each, pixels(each, shape)))
+            drawn.append((figure, pixels(figure, shape)))
         except FlawedRegion as error:
-            flawed.append(Fault(each.file, f"{each.what} of {name!r} {error}"))
+            flawed.append(Fault(figure.file, f"{figure.what} of {name!r} {error}"))
     if flawed and not drawn:
         raise InputError(
             f"{flawed[0]}; none of the {len(flawed)} shapes on this picture can be drawn, so it is left out and not "
             "taken for one without any entity: repair them, or delete them if nothing is there"
         )
     faults += flawed
-    regions = _once([(each, region) for each, region in drawn if not each.ignored], shape, faults)
+    regions = _once([(figure, region) for figure, region in drawn if not figure.ignored], shape, faults)
     entities: dict[Hashable, int] = {}
-    owners = [entities.setdefault(_owner(each, i), len(entities)) for i, (each, _) in enumerate(regions)]
-    nothing = [(each, region) for each, region in drawn if each.ignored]
-    levels = [each.level for each, _ in regions] + [each.level - 0.5 for each, _ in nothing]
+    owners = [entities.setdefault(_owner(figure, i), len(entities)) for i, (figure, _) in enumerate(regions)]
+    nothing = [(figure, region) for figure, region in drawn if figure.ignored]
+    levels = [figure.level for figure, _ in regions] + [figure.level - 0.5 for figure, _ in nothing]
     painted = [region for _, region in (*regions, *nothing)]
     ids, kept = paint(painted, shape, levels, owners + [len(entities)] * len(nothing))
     if len(kept) and kept[-1] == len(entities):  # the last number stands for all that is ignored
@@ -153,7 +153,7 @@ def draw_all(
         kept = kept[:-1]
     if not vocabulary:
         return EntityMap(ids)
-    label_of = {owner: each.label for owner, (each, _) in zip(reversed(owners), reversed(regions), strict=True)}
+    label_of = {owner: figure.label for owner, (figure, _) in zip(reversed(owners), reversed(regions), strict=True)}
     index = {word: i for i, word in enumerate(vocabulary)}
     labels = np.array([index[label_of[owner] or ""] for owner in kept], np.int32)
     return EntityMap(ids, labels=labels, vocabulary=vocabulary)
@@ -164,9 +164,9 @@ def told_boxes(file: Path, outlines: Iterable[Sequence[float] | None], faults: l
 
     outlines: [x, y, x, y, ...] of each shape; None for one that is no polygon and no box.
     """
-    outlines = iter(outlines)
-    first = [each is not None and is_box(each) for each in islice(outlines, LEAST_BOXES)]
-    if len(first) == LEAST_BOXES and all(first) and all(each is not None and is_box(each) for each in outlines):
+    boxes = (outline is not None and is_box(outline) for outline in outlines)
+    first = list(islice(boxes, LEAST_BOXES))
+    if len(first) == LEAST_BOXES and all(first) and all(boxes):
         tell(faults, file, BOXES)
 
 
@@ -182,18 +182,18 @@ def _once(
     regions: list[tuple[Shape, np.ndarray]], shape: tuple[int, int], faults: list[Fault]
 ) -> list[tuple[Shape, np.ndarray]]:
     """The shapes of the first file, and of each other those that no file before it drew."""
-    files = list(dict.fromkeys(each.file for each, _ in regions))
-    kept = [(each, region) for each, region in regions if each.file == files[0]] if files else []
+    files = list(dict.fromkeys(figure.file for figure, _ in regions))
+    kept = [(figure, region) for figure, region in regions if figure.file == files[0]] if files else []
     for file in files[1:]:
         ids, numbers = paint([region for _, region in kept], shape)
         sizes = {i + 1: len(kept[number][1]) for i, number in enumerate(numbers)}
-        for each, region in [pair for pair in regions if pair[0].file == file]:
+        for figure, region in [pair for pair in regions if pair[0].file == file]:
             shared = Counter(ids.flat[region].tolist())
             overlaps = [
                 count / (len(region) + sizes[number] - count) for number, count in shared.items() if number != 0
             ]
             if max(overlaps, default=0) < SAME:
-                kept.append((each, region))
+                kept.append((figure, region))
             else:
                 tell(faults, file, TWICE)
     return kept

@@ -118,8 +118,11 @@ def test_the_subset_says_which_picture_of_a_name_is_meant(build, tmp_path):
         for i, s in enumerate(("Train", "Validation"))
     ]
     records, faults = Cvat().scan(written(build, tmp_path, *images))
-    assert [(one.name, one.split) for one in records] == [("images/Train/1", "train"), ("images/Validation/1", "val")]
-    assert [Cvat().read(one).truth.ids[3, 3 + 9 * i] for i, one in enumerate(records)] == [1, 1]
+    assert [(record.name, record.split) for record in records] == [
+        ("images/Train/1", "train"),
+        ("images/Validation/1", "val"),
+    ]
+    assert [Cvat().read(record).truth.ids[3, 3 + 9 * i] for i, record in enumerate(records)] == [1, 1]
 
 
 def test_one_picture_for_two_names_or_two_tasks_is_left_out(build, tmp_path):

@@ -154,7 +154,7 @@ def folder(build, root, pictures: tuple[str, ...], *tasks: dict):
 
 def counts(root) -> dict[str, int]:
     records = LabelStudio().scan(root).records
-    return {one.image.relative_to(root).as_posix(): LabelStudio().read(one).truth.count for one in records}
+    return {record.image.relative_to(root).as_posix(): LabelStudio().read(record).truth.count for record in records}
 
 
 def test_to_name_says_on_which_picture_of_a_task_a_region_lies(build, tmp_path):
@@ -189,9 +189,9 @@ def test_the_folders_of_a_path_say_which_picture_is_meant(build, tmp_path, prefi
     pictures = ("1.png", "lot1/1.png", "lot2/1.png")
     drawn = [task(i, {"image": f"{prefix}lot{i}/1.png"}, *[triangle("a")] * i) for i in (1, 2)]
     root = folder(build, tmp_path, pictures, *drawn)
-    assert {one.name for one in LabelStudio().scan(root).records} == {"lot1/1", "lot2/1"}
+    assert {record.name for record in LabelStudio().scan(root).records} == {"lot1/1", "lot2/1"}
     (root / "lot1" / "1.png").unlink()
-    assert [one.name for one in LabelStudio().scan(root).records] == ["lot2/1"]  # 1.png may be lot1's, or not
+    assert [record.name for record in LabelStudio().scan(root).records] == ["lot2/1"]  # 1.png may be lot1's, or not
     (root / "lot2" / "1.png").unlink()
     listing = LabelStudio().scan(root)  # two names, one picture: neither is guessed
     assert not listing.records and sum("would be the same '1.png'" in fault.reason for fault in listing.faults) == 2

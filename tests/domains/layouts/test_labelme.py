@@ -97,7 +97,7 @@ def test_a_flawed_shape_is_told_and_alone_makes_no_negative(build, tmp_path, kin
 def test_the_image_beside_the_file_is_meant_whatever_path_it_once_had(build, tmp_path, name):
     build.save(tmp_path / "lot2" / "a.png", build.picture(1))
     folder(build, tmp_path / "lot", build.labelme_shape("a", TRIANGLE), name=name)
-    assert [one.name for one in Labelme().scan(tmp_path).records] == ["lot/a"]
+    assert [record.name for record in Labelme().scan(tmp_path).records] == ["lot/a"]
 
 
 def test_files_without_image_say_so_and_broken_ones_are_told(build, tmp_path):

@@ -92,14 +92,14 @@ def record(path: str, name: str | None = None) -> Record:
 def test_pictures_of_one_stem_get_names_of_their_own_and_others_keep_theirs():
     paths = ["b.png", "part.png", "part.jpg", "part.jpg.png", "lot/part.png"]
     named = with_own_names(Listing([record(path) for path in paths], [])).records
-    assert [one.name for one in named] == ["b", "part.png", "part.jpg~2", "part.jpg", "lot/part"]
-    assert [one.group for one in named] == ["b", "part", "part", "part.jpg", "lot/part"]
+    assert [record.name for record in named] == ["b", "part.png", "part.jpg~2", "part.jpg", "lot/part"]
+    assert [record.group for record in named] == ["b", "part", "part", "part.jpg", "lot/part"]
 
 
 def test_names_that_look_alike_are_told_apart():
     forms = [unicodedata.normalize(form, "prüfling.png") for form in ("NFC", "NFD")]
     named = with_own_names(Listing([record(form) for form in forms], [])).records
-    assert len({unicodedata.normalize("NFC", one.name) for one in named}) == 2
+    assert len({unicodedata.normalize("NFC", record.name) for record in named}) == 2
 
 
 def test_a_picture_that_comes_beside_another_moves_no_group(build, tmp_path):
@@ -107,12 +107,12 @@ def test_a_picture_that_comes_beside_another_moves_no_group(build, tmp_path):
         build.save(tmp_path / "images" / f"{name}.png", build.picture(ord(name)))
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels" / "a.txt").write_text("0 0.1 0.1 0.5 0.1 0.5 0.5\n")
-    before = {one.image: one.group for one in open_folder(tmp_path).records}
+    before = {record.image: record.group for record in open_folder(tmp_path).records}
     build.save(tmp_path / "images" / "a.jpg", build.picture(9))
     folder = open_folder(tmp_path)
-    after = {one.image: one.group for one in folder.records}
+    after = {record.image: record.group for record in folder.records}
     samples = folder.dataset("all")
-    assert all((samples[i].image == read_image(one.image)).all() for i, one in enumerate(samples.records))
+    assert all((samples[i].image == read_image(record.image)).all() for i, record in enumerate(samples.records))
     report = check_folder(tmp_path)
     assert report.total.images == len({record.name for part in report.records.values() for record in part}) == 4
     assert {image: after.get(image, group) for image, group in before.items()} == before
