@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,19 @@ def changed_json(content: bytes, rng: np.random.Generator) -> bytes:
     for _ in range(rng.integers(1, 4)):
         holder, key = pick_node(root, rng)
         if holder is None:
-            root = HOSTILE[rng.integers(len(HOSTILE))]
+            root = hostile(rng)
         elif rng.random() < 0.2:
             del holder[key]
         elif isinstance(holder, list) and rng.random() < 0.2:
             holder.extend([holder[key]] * int(rng.integers(1, 4)))
         else:
-            holder[key] = HOSTILE[rng.integers(len(HOSTILE))]
+            holder[key] = hostile(rng)
     return json.dumps(root).encode()
+
+
+def hostile(rng: np.random.Generator) -> Any:
+    """A value that no reader may trust; a copy, as later changes may go into it."""
+    return deepcopy(HOSTILE[rng.integers(len(HOSTILE))])
 
 
 def pick_node(root: Any, rng: np.random.Generator) -> tuple[Any, Any]:
