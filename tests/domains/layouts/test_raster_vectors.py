@@ -14,7 +14,7 @@ from domains.layouts import LAYOUTS, recognise
 from domains.layouts.blocks import GAP_PX
 from domains.layouts.layout import Reading
 from domains.layouts.neighbours import Raster, placed
-from domains.layouts.polygons import Outline
+from domains.layouts.polygons import Outline, Part
 from domains.layouts.raster_vectors import burned
 from domains.scenes import open_scene
 from domains.tiling import Window
@@ -192,7 +192,7 @@ def test_an_attribute_is_kept_as_class(build, tmp_path):
 def test_rings_are_filled_by_the_even_odd_rule_and_by_pixel_centres():
     outer = np.array([(0.6, 0.6), (9.4, 0.6), (9.4, 9.4), (0.6, 9.4)])
     inner = np.array([(3, 3), (6, 3), (6, 6), (3, 6)], float)
-    ids = burned([Outline((outer,), (inner,))], Window(0, 0, 10, 10))
+    ids = burned([Outline((Part(outer, (inner,)),))], Window(0, 0, 10, 10))
     assert ids[1:9, 1:9].sum() == 64 - 9 and ids.sum() == 64 - 9  # the centres of the outer pixels lie outside
 
 
