@@ -124,7 +124,7 @@ def _border(region: Region) -> np.ndarray:
     low, high = corners.min(axis=0), corners.max(axis=0)
     if region.kind == "rectangle":
         return ring([low, (high[0], low[1]), high, (low[0], high[1])])
-    return ring(ellipse(low, high))
+    return ring(ellipse(low, high).tolist())
 
 
 def ellipse(low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ SIGNATURES = {
 }  # GDAL looks at the content, and some of its formats follow paths and addresses in it
 SUFFIXES = frozenset({".geojson", *SIGNATURES})
 LONLAT = "OGC:CRS84"
+AROUND_WEB_MERCATOR = 2 * np.pi * 6378137.0
 UNKNOWN = "unknown"  # the class of a feature without one
 NO_VALUES = frozenset({"", "nan", "NaN", "NaT", "<NA>", "null", "NULL"})  # as pandas and databases write them to text
 Box = tuple[float, float, float, float]  # left, bottom, right, top
@@ -56,7 +57,7 @@ def outlines_on(
     else:
         crs, shapes, features = _through_pyogrio(path, here, shape, attribute, failed)
     change = None if _same(crs, here.crs) else transformer(crs, here.crs)
-    globe = Globe(here, shape) if is_geographic(here.crs) else None
+    globe = globe_of(here, shape)
     outlines, drawn = [], 0
     for number, polygon in enumerate(shapes, 1):
         try:
@@ -82,29 +83,38 @@ def outlines_on(
 
 
 class Globe:
-    """Longitudes as a raster in degrees has them, which may lie across 180 degrees or beyond."""
+    """Eastings as a raster has them that goes around the world: it may lie across 180 degrees, or beyond.
 
-    def __init__(self, here: Georeference, shape: tuple[int, int]):
-        longitudes = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))[:, 0]
-        self.west, self.east = float(longitudes.min()), float(longitudes.max())
+    turn: once around, in units of its CRS.
+    """
+
+    def __init__(self, here: Georeference, shape: tuple[int, int], turn: float):
+        eastings = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))[:, 0]
+        self.west, self.east, self.turn = float(eastings.min()), float(eastings.max()), turn
 
     def unrolled(self, rings: Sequence[np.ndarray]) -> list[np.ndarray]:
         """A part whose edges go the short way across 180 degrees, moved by a whole turn where that is on the raster."""
-        rings = [_short_way(ring) for ring in rings]
+        rings = [self._short_way(ring) for ring in rings]
         west, east = float(rings[0][:, 0].min()), float(rings[0][:, 0].max())
-        turns = [turn for turn in (0, 360, -360) if west + turn < self.east and east + turn > self.west]
-        return [ring + (turns[0], 0) for ring in rings] if turns and turns[0] else rings
+        moves = [by for by in (0, self.turn, -self.turn) if west + by < self.east and east + by > self.west]
+        return [ring + (moves[0], 0) for ring in rings] if moves and moves[0] else rings
+
+    def _short_way(self, ring: np.ndarray) -> np.ndarray:
+        """A ring, unrolled where an edge of more than half a turn shows that it crosses 180 degrees. An edge of a whole
+        turn is that of a map of the world.
+        """
+        steps = np.diff(ring[:, 0]) / self.turn
+        if not ((np.abs(steps) > 0.5) & (np.abs(steps) < 1 - 1e-9)).any():
+            return ring
+        turns = np.concatenate([[0], np.cumsum(-self.turn * np.round(steps))])
+        return np.column_stack([ring[:, 0] + turns, ring[:, 1]])
 
 
-def _short_way(ring: np.ndarray) -> np.ndarray:
-    """A ring in degrees, unrolled where an edge of more than half a turn shows that it crosses 180 degrees. An edge
-    of a whole turn is that of a map of the world.
-    """
-    steps = np.diff(ring[:, 0])
-    if not ((np.abs(steps) > 180) & (np.abs(steps) < 360)).any():
-        return ring
-    turns = np.concatenate([[0], np.cumsum(-360 * np.round(steps / 360))])
-    return np.column_stack([ring[:, 0] + turns, ring[:, 1]])
+def globe_of(here: Georeference, shape: tuple[int, int]) -> Globe | None:
+    """None for a CRS in which eastings do not go on beyond 180 degrees."""
+    if is_geographic(here.crs):
+        return Globe(here, shape, 360)
+    return Globe(here, shape, AROUND_WEB_MERCATOR) if here.crs == "EPSG:3857" else None
 
 
 def _pixels(
@@ -275,7 +285,8 @@ def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> li
     from pyogrio import raw  # type: ignore[import-not-found]
 
     chosen = [] if attribute is None else [attribute]
-    column = str(attribute).replace('"', '""')
+    # the quote in a name is doubled in the SQL of a GeoPackage, and follows a backslash in GDAL's own
+    column = str(attribute).replace('"', '""' if path.suffix.lower() == ".gpkg" else '\\"')
     filters = [None] if attribute is None else [f'"{column}" IS NOT NULL', f'"{column}" IS NULL']
     rows: dict[int, tuple[Any, str | None]] = {}
     for box in boxes:
