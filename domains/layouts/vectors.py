@@ -101,8 +101,10 @@ class Globe:
 
     def _short_way(self, ring: np.ndarray) -> np.ndarray:
         """A ring, unrolled where an edge of more than half a turn shows that it crosses 180 degrees. An edge of a whole
-        turn is that of a map of the world.
+        turn, and any on a raster of half the world, is that of a map of the world.
         """
+        if self.east - self.west > self.turn / 2:
+            return ring
         steps = np.diff(ring[:, 0]) / self.turn
         if not ((np.abs(steps) > 0.5) & (np.abs(steps) < 1 - 1e-9)).any():
             return ring
