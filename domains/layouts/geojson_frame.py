@@ -19,6 +19,7 @@ from domains.errors import InputError
 
 Frame = Literal["pixels", "marked", "map", "beyond degrees", "degrees"]
 
+RESULTS = "a result of `predict` is read as labels, which nobody has drawn; lay drawn ones beside it, or move it away"
 MAX_BYTES = 2**29
 FARTHEST_DEGREE = 360
 _PIECE = 2**20
@@ -48,34 +49,44 @@ def frame_of(path: Path) -> Frame:
     A file that cannot be read has the frame "pixels" when it is packed, as maps seldom are, else "degrees": reading it
     says what is wrong.
     """
+    return _looked(path)[0]
+
+
+def is_result(path: Path) -> bool:
+    """Whether a GeoJSON is what `predict` wrote, and nobody has drawn. QuPath leaves our marks out when it exports."""
+    return _looked(path)[1]
+
+
+def _looked(path: Path) -> tuple[Frame, bool]:
     try:
         state = path.stat()
     except OSError:
-        return "degrees"
-    return _frame(path, state.st_mtime_ns, state.st_size)
+        return "degrees", False
+    return _look(path, state.st_mtime_ns, state.st_size)
 
 
 @lru_cache(maxsize=4096)
-def _frame(path: Path, changed_ns: int, size: int) -> Frame:
+def _look(path: Path, changed_ns: int, size: int) -> tuple[Frame, bool]:
+    """(frame, whether it is a result of ours)."""
     ours, on_the_map, like_qupath, farthest = False, False, False, 0.0
     try:
         for i, piece in enumerate(_pieces(path)):
-            if _CRS.search(piece):
-                return "map"
-            if _QUPATH.search(piece):
-                return "pixels"
             ours = ours or bool(_OURS.search(piece))
+            if _CRS.search(piece):
+                return "map", ours
+            if _QUPATH.search(piece):
+                return "pixels", ours
             like_qupath = like_qupath or bool(_LIKE_QUPATH.search(piece))
             on_the_map = on_the_map or bool(_OURS_ON_THE_MAP.search(piece))
             if i == 0:
                 farthest = max((_farther(*match.groups()) for match in _POINT.finditer(piece)), default=0.0)
     except (OSError, EOFError, zlib.error):
-        return "pixels" if path.suffix == ".gz" else "degrees"
+        return "pixels" if path.suffix == ".gz" else "degrees", False
     if ours:
-        return "map" if on_the_map else "pixels"
+        return "map" if on_the_map else "pixels", True
     if like_qupath:
-        return "pixels" if farthest > FARTHEST_DEGREE else "marked"
-    return "beyond degrees" if farthest > FARTHEST_DEGREE else "degrees"
+        return "pixels" if farthest > FARTHEST_DEGREE else "marked", False
+    return "beyond degrees" if farthest > FARTHEST_DEGREE else "degrees", False
 
 
 def read_json(path: Path, what: str = "annotations") -> Any:

@@ -21,9 +21,9 @@ from domains.georeference import Georeference
 from domains.ground import require
 from domains.layouts.blocks import LEAST_RASTERS, Block, cut_into_blocks
 from domains.layouts.finding import composed, files, own_split, pair, printable, stem, visible
-from domains.layouts.geojson_frame import is_geojson
+from domains.layouts.geojson_frame import RESULTS, is_geojson, is_result
 from domains.layouts.label_maps import IMAGE_FOLDERS, LABEL_FOLDERS
-from domains.layouts.layout import RASTERS, Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.layout import RASTERS, Assumption, Fault, Layout, Listing, Record, Split, read_bands
 from domains.layouts.neighbours import ONE_GROUP, Raster, placed
 from domains.layouts.polygons import Outline
 from domains.layouts.slides import balanced
@@ -77,6 +77,7 @@ class RasterVectors(Layout):
         for rasters, vectors in _folders(root):
             images = [one for one in files(rasters, RASTERS) if not one.name.endswith(".labels.tif")]
             labels = [file for file in files(vectors, SUFFIXES | {".gz"}) if of_a_map(file)]
+            labels = [file for file in labels if not (is_geojson(file) and is_result(file))] or labels
             if images and len(labels) == 1:
                 return [(image, labels[0]) for image in images], []
             found, alone = pair(images, labels, "vector file", ROUNDS)
@@ -87,6 +88,7 @@ class RasterVectors(Layout):
     def listing(self, root: Path) -> Listing:
         found, faults = self.pairs(root)
         counts = Counter(vectors for _, vectors in found)
+        faults += [Assumption(path, RESULTS) for path in counts if is_geojson(path) and is_result(path)]
         sources = []
         for raster, vectors in found:
             try:
@@ -214,10 +216,29 @@ def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Out
 
 
 def with_vocabulary(records: list[Record]) -> list[Record]:
-    """The records with the classes of all of them, where polygons have classes."""
+    """The records with the classes of all of them, where polygons have classes.
+
+    1.0 of one file is 1 of another: tables with empty cells are often written so.
+    """
     words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
-    vocabulary = tuple(sorted(str(word) for word in words))
-    return [replace(record, truth=replace(record.truth, vocabulary=vocabulary)) for record in records]
+    whole = {f"{word}.0": word for word in words if f"{word}.0" in words and str(word).lstrip("-").isdecimal()}
+    vocabulary = tuple(sorted(str(word) for word in words - {*whole}))
+
+    def named(outlines: Sequence[Outline]) -> tuple[Outline, ...]:
+        return tuple(replace(one, label=whole[one.label]) if one.label in whole else one for one in outlines)
+
+    return [
+        replace(
+            record,
+            truth=replace(
+                record.truth,
+                outlines=named(record.truth.outlines),
+                elsewhere=named(record.truth.elsewhere),
+                vocabulary=vocabulary,
+            ),
+        )
+        for record in records
+    ]
 
 
 def _touches(outline: Outline, window: Window) -> bool:

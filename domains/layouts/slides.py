@@ -25,8 +25,8 @@ from domains.layouts.aperio_xml import aperio_drawing
 from domains.layouts.areas import Drawing
 from domains.layouts.drawing import same_size
 from domains.layouts.finding import files, printable
-from domains.layouts.geojson_frame import frame_of, is_geojson
-from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.geojson_frame import RESULTS, frame_of, is_geojson, is_result
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.monuseg import patient
 from domains.layouts.polygons import Outline, Part, draw, pixels
 from domains.layouts.qupath import qupath_drawing
@@ -36,6 +36,7 @@ from domains.tiling import Window
 SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
 SCANNED = SLIDES - {".tif", ".tiff", ".btf"}
 PICTURES = IMAGE_SUFFIXES - SLIDES
+SEVERAL = "several annotation files lie beside an image; the first of .geojson, .xml, .json and .labels.tif is read"
 ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".json", ".labels.tif")
 TILE_PX = 512
 MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
@@ -76,7 +77,7 @@ class Slides(Layout):
 
     def listing(self, root: Path) -> Listing:
         records, faults = [], []
-        for slide, annotation in annotated(root, SLIDES | PICTURES):
+        for slide, annotation in annotated(root, SLIDES | PICTURES, faults):
             try:
                 records += tiles_of(slide, annotation, faults)
             except InputError as error:
@@ -263,8 +264,11 @@ def _grid(shape: tuple[int, int]) -> list[Window]:
     ]
 
 
-def annotated(root: Path, suffixes: Iterable[str]) -> list[tuple[Path, Path]]:
-    """(image, annotation) of the root and of its folder `slides/`; other files are nobody's concern."""
+def annotated(root: Path, suffixes: Iterable[str], faults: list[Fault] | None = None) -> list[tuple[Path, Path]]:
+    """(image, annotation) of the root and of its folder `slides/`; other files are nobody's concern.
+
+    What was drawn comes before results of ours. What was assumed is appended to `faults`.
+    """
     pairs = []
     for folder in (root, root / "slides"):
         for image in files(folder, suffixes):
@@ -274,9 +278,13 @@ def annotated(root: Path, suffixes: Iterable[str]) -> list[tuple[Path, Path]]:
             candidates = (
                 place / f"{name}{ending}" for place in places for ending in ANNOTATIONS for name in names(image)
             )
-            annotation = next((path for path in candidates if path.is_file() and _of_pixels(path, image)), None)
-            if annotation is not None:
-                pairs.append((image, annotation))
+            usable = dict.fromkeys(path for path in candidates if path.is_file() and _of_pixels(path, image))
+            drawn = [path for path in usable if not (is_geojson(path) and is_result(path))]
+            if usable:
+                pairs.append((image, (drawn or list(usable))[0]))
+            if faults is not None and usable:
+                faults += [Assumption(image, SEVERAL)] if len(drawn) > 1 else []
+                faults += [Assumption(image, RESULTS)] if not drawn else []
     return pairs
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -11,9 +13,11 @@ from domains.exports.destination import Destination
 from domains.exports.geojson import GeoJson
 from domains.georeference import Georeference
 from domains.layouts import recognise
+from domains.layouts.geojson_frame import RESULTS
 from domains.layouts.polygons import draw
 from domains.layouts.qupath import read_qupath
 from domains.layouts.raster_vectors import burned
+from domains.layouts.slides import Slides
 from domains.layouts.vectors import outlines_on
 from domains.tiling import Window
 
@@ -54,8 +58,8 @@ def test_pixels_of_a_picture_come_back(tmp_path, flavour, seed):
         Georeference("EPSG:32633", (0.5, 0, 5e5, 0, -0.5, 5e6)),
         Georeference("EPSG:32633", (0.4, 0.3, 5e5, 0.3, -0.4, 5e6)),
         Georeference("EPSG:4326", (1e-6, 0, 13.4, 0, -1e-6, 52.5)),
-        Georeference("EPSG:32760", (0.5, 0, 819_980, 0, -0.5, 8_140_000)),  # across 180 degrees
-        Georeference("EPSG:4326", (1e-5, 0, 180 - 32e-5, 0, -1e-5, -16.8)),
+        Georeference("EPSG:32760", (0.5, 0, 819_775, 0, -0.5, 8_140_160)),  # across 180 degrees
+        Georeference("EPSG:4326", (1e-5, 0, 180 - 15e-5, 0, -1e-5, -16.8)),
         Georeference("+proj=aea +lat_0=37 +lon_0=128 +lat_1=34 +lat_2=41 +datum=WGS84", (1, 0, 9e4, 0, -1, 8e4)),
     ],
 )
@@ -65,6 +69,19 @@ def test_pixels_of_a_raster_come_back(tmp_path, georeference):
     path = write(tmp_path, prediction, georeference, simplify_px=0.0)
     ids = burned(outlines_on(path, georeference, SHAPE, None, faults := []), WHOLE)
     assert (ids == prediction.ids).all() and not faults
+
+
+def test_results_across_180_degrees_are_cut_there_and_right_handed(tmp_path):
+    shapely = pytest.importorskip("shapely")
+    here = Georeference("EPSG:4326", (1e-5, 0, 180 - 15e-5, 0, -1e-5, -16.8))
+    content = json.loads(write(tmp_path, entities(1), here, simplify_px=0.0).read_text())
+    for feature in content["features"]:
+        shape = shapely.geometry.shape(feature["geometry"])
+        west, _, east, _ = zip(*(part.bounds for part in shapely.get_parts(shape)), strict=True)
+        assert all(abs(e - w) < 1 for w, e in zip(west, east, strict=True)) and max(map(abs, west + east)) <= 180
+        assert all(shapely.is_ccw(part.exterior) for part in shapely.get_parts(shape))
+    total = sum(shapely.geometry.shape(feature["geometry"]).area for feature in content["features"])
+    assert total == pytest.approx((entities(1).ids > 0).sum() * 1e-10, rel=1e-3)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif"])
@@ -85,7 +102,21 @@ def test_results_of_a_raster_are_read_packed_too(build, tmp_path, monkeypatch):
     assert not write(tmp_path, entities(0), here).exists() and (tmp_path / "a.geojson.gz").exists()
     layout = recognise(tmp_path)
     records, faults = layout.scan(tmp_path)
-    assert layout.name == "raster_vectors" and records and not faults
+    assert layout.name == "raster_vectors" and records and [fault.reason for fault in faults] == [RESULTS]
+
+
+def test_what_was_drawn_comes_before_results(build, tmp_path):
+    pytest.importorskip("pyogrio")
+    build.slide(tmp_path / "slides" / "s.tif")
+    build.aperio(tmp_path / "annotations" / "s.xml", *build.lozenges(5))
+    write(tmp_path, entities(0), flavour="qupath").rename(tmp_path / "slides" / "s.geojson")
+    assert Slides().listing(tmp_path).records[0].truth.outlines[0].box == (20, 20, 40, 40)
+    build.raster(tmp_path / "map" / "a.tif", build.ground(*SHAPE))
+    here = Georeference("EPSG:32633", (0.5, 0, 5e5, 0, -0.5, 5e6))
+    build.footprints(tmp_path / "map" / "b.geojson", [(5, 5, 20, 30)])
+    write(tmp_path / "map", entities(0), here)
+    records, faults = recognise(tmp_path / "map").listing(tmp_path / "map")
+    assert {len(record.truth.outlines) for record in records} <= {0, 1} and not faults
 
 
 def test_results_beside_labels_of_another_kind_are_not_taken_for_the_labels(build, tmp_path):

@@ -10,8 +10,8 @@ from domains.dataset import open_folder
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts import recognise
-from domains.layouts.layout import Fault
-from domains.layouts.slides import STRATA, Slides, balanced, tiles_of
+from domains.layouts.layout import Fault, skipped
+from domains.layouts.slides import SEVERAL, STRATA, Slides, balanced, tiles_of
 
 
 def of(records, slide: str) -> list:
@@ -83,7 +83,7 @@ def test_points_boxes_and_annotations_elsewhere_are_told_with_the_slide(build, t
     tifffile.imwrite(tmp_path / "a.labels.tif", np.zeros((5, 5), np.uint16))
     with pytest.raises(InputError, match="got 5 x 5"):
         tiles_of(slide, tmp_path / "a.labels.tif", [])
-    faults = Slides().scan(tmp_path).faults
+    faults = skipped(Slides().scan(tmp_path).faults)
     assert len(faults) == 1 and faults[0].path == slide
 
 
@@ -148,6 +148,14 @@ def test_unmarked_coordinates_beyond_degrees_are_pixels_where_no_place_is_said(b
     assert recognise(tmp_path).name == "raster_vectors"  # these may be degrees
     (fault,) = recognise(tmp_path).listing(tmp_path).faults
     assert "does not say where it lies" in fault.reason and "objectType" in fault.reason
+
+
+def test_several_annotation_files_of_a_slide_are_told(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    build.qupath(tmp_path / "a.geojson", build.lozenges(3))
+    build.aperio(tmp_path / "annotations" / "a.xml", *build.lozenges(9))
+    (record,), faults = Slides().listing(tmp_path)
+    assert len(record.truth.outlines) == 3 and [fault.reason for fault in faults] == [SEVERAL]
 
 
 def test_a_mark_behind_a_long_outline_is_seen(build, tmp_path):
