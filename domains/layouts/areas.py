@@ -51,12 +51,13 @@ class Held:
         boxes = np.array([outline.box for outline in outlines], np.int64).reshape(-1, 4)
         self.order = np.argsort(boxes[:, 1], kind="stable")
         self.boxes = boxes[self.order]  # by their left side
+        self.lefts = np.ascontiguousarray(self.boxes[:, 1])
         self.middles = (self.boxes[:, [1, 0]] + self.boxes[:, [3, 2]]) / 2
 
     def by(self, area: Outline, most: int | None = None, whole: bool = True) -> np.ndarray:
         """Indices of outlines in the area, up to `most` of them; whole: their boxes lie in its box too."""
         y0, x0, y1, x1 = area.box
-        first, end = np.searchsorted(self.boxes[:, 1], [x0 if whole else -np.inf, x1], side="left")
+        first, end = np.searchsorted(self.lefts, [x0 if whole else self.lefts[0], x1]) if len(self.lefts) else (0, 0)
         v0, u0, v1, u1 = self.boxes[first:end].T
         if whole:
             near = (v0 >= y0) & (v1 <= y1) & (u1 <= x1) & ((v1 - v0 < y1 - y0) | (u1 - u0 < x1 - x0))
@@ -64,6 +65,8 @@ class Held:
             near = (v0 < y1) & (v1 > y0) & (u1 > x0)
         candidates = first + np.flatnonzero(near)
         chosen: list[int] = []
+        if not len(candidates):
+            return np.array(chosen, np.int64)
         step = min(
             max(_CHUNK // sum(len(ring) for part in area.parts for ring in part.rings), 1), 64 if most else 2**16
         )

@@ -77,8 +77,8 @@ class Outline:
         """Four corners, two x and two y: what a bounding-box tool leaves."""
         if len(self.parts) != 1 or self.parts[0].holes:
             return False
-        corners = np.unique(self.parts[0].exterior, axis=0)
-        return len(corners) == 4 and all(len(np.unique(axis)) == 2 for axis in corners.T)
+        points = self.parts[0].exterior.tolist()
+        return len({*map(tuple, points)}) == 4 and all(len({*axis}) == 2 for axis in zip(*points, strict=True))
 
 
 def ring(points: Sequence[Any]) -> np.ndarray:
@@ -86,7 +86,7 @@ def ring(points: Sequence[Any]) -> np.ndarray:
     values = np.array([tuple(point)[:2] for point in points], np.float64).reshape(-1, 2)
     if not np.isfinite(values).all() or (np.abs(values) > FARTHEST_PX).any():
         raise ValueError("has coordinates that are no finite numbers, or lie beyond any slide")
-    different = len(np.unique(values, axis=0))
+    different = len({*map(tuple, values.tolist())})
     if different < 3:
         raise Degenerate(f"has {different} different points, wanted an outline of 3 or more")
     return values

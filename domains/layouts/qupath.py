@@ -146,13 +146,14 @@ def _drawn_by_hand(
     refuse_boxes(path, annotations)
     outlines = [outline for outline in annotations if not outline.is_box]
     held, entities = Held(outlines), []
+    with_classes = any(outline.label is not None for outline in outlines)
     for outline in annotations:
         if outline.is_box:
             if len(held.by(outline, most=1)):
                 regions.append(outline)
             else:
                 faults.append(_box_fault(path, outline))
-        elif outline.label is None and _all_have_classes(outlines, held.by(outline)):
+        elif with_classes and outline.label is None and _all_have_classes(outlines, held.by(outline)):
             regions.append(outline)
             _tell(Assumption(path, HOLDERS), faults)
         else:
