@@ -23,7 +23,7 @@ import numpy as np
 from domains.errors import InputError
 from domains.layouts.areas import Drawing, Held, area_kind, parted, tell_nested
 from domains.layouts.layout import Assumption, Fault
-from domains.layouts.polygons import Outline, Part, refuse_boxes, ring
+from domains.layouts.polygons import FARTHEST_PX, Outline, Part, refuse_boxes, ring
 
 MAX_BYTES = 2**29
 KINDS = {
@@ -119,7 +119,7 @@ def _border(region: Region) -> np.ndarray:
     if region.kind not in ("ellipse", "rectangle") or len(region.vertices) > (2 if region.kind == "rectangle" else 4):
         return ring(region.vertices)
     corners = np.array(region.vertices, float).reshape(-1, 2)
-    if not np.isfinite(corners).all() or len(corners) < 2:
+    if not (np.abs(corners) <= FARTHEST_PX).all() or len(corners) < 2:
         return ring(region.vertices)
     low, high = corners.min(axis=0), corners.max(axis=0)
     if region.kind == "rectangle":

@@ -37,6 +37,7 @@ SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", "
 SCANNED = SLIDES - {".tif", ".tiff", ".btf"}
 PICTURES = IMAGE_SUFFIXES - SLIDES
 SEVERAL = "several annotation files lie beside an image; the first of .geojson, .xml, .json and .labels.tif is read"
+UNMARKED = "GeoJSON that names neither a CRS nor objects of QuPath is read in pixels, for the image lies nowhere"
 ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".json", ".labels.tif")
 TILE_PX = 512
 MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
@@ -280,11 +281,15 @@ def annotated(root: Path, suffixes: Iterable[str], faults: list[Fault] | None = 
             )
             usable = dict.fromkeys(path for path in candidates if path.is_file() and _of_pixels(path, image))
             drawn = [path for path in usable if not (is_geojson(path) and is_result(path))]
-            if usable:
-                pairs.append((image, (drawn or list(usable))[0]))
-            if faults is not None and usable:
+            if not usable:
+                continue
+            annotation = (drawn or list(usable))[0]
+            pairs.append((image, annotation))
+            if faults is not None:
                 faults += [Assumption(image, SEVERAL)] if len(drawn) > 1 else []
                 faults += [Assumption(image, RESULTS)] if not drawn else []
+                unmarked = is_geojson(annotation) and frame_of(annotation) in ("beyond degrees", "marked")
+                faults += [Assumption(image, UNMARKED)] if unmarked and image.suffix.lower() not in SCANNED else []
     return pairs
 
 

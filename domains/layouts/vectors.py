@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -226,11 +227,21 @@ def crs_named(name: str) -> str:
 def _through_pyogrio(
     path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
 ) -> tuple[str, list[Shape], int]:
+    """As `_through_gdal`, without the warnings of GDAL, which say of a broken ring that it was closed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _through_gdal(path, here, shape, attribute, faults)
+
+
+def _through_gdal(
+    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
+) -> tuple[str, list[Shape], int]:
     """(CRS, polygons near the raster, features in all)."""
     require("pyogrio", "shapely", "pyproj", what=f"{str(path)!r}")
     import shapely  # type: ignore[import-not-found]
     from pyogrio import list_layers, read_info  # type: ignore[import-not-found]
-    from pyogrio.errors import DataSourceError  # type: ignore[import-not-found]
+    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]
+    from shapely.errors import ShapelyError  # type: ignore[import-not-found]
 
     with open(path, "rb") as file:
         if not file.read(16).startswith(SIGNATURES[path.suffix.lower()]):
@@ -249,8 +260,11 @@ def _through_pyogrio(
         if crs is None:
             raise InputError(f"{str(path)!r}: wanted vectors with a CRS, got none; assign it in QGIS and save again")
         rows = _near(path, layers[0], attribute, _bounds(here, shape, crs, info.get("total_bounds")))
-    except DataSourceError as error:
-        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {error}; export it again") from error
+    except InputError:
+        raise
+    except (DataSourceError, DataLayerError, ShapelyError, ValueError) as error:  # a name may be no UTF-8
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {said}; export it again") from error
     shapes, kinds = [], []
     for number, (geometry, label) in enumerate(rows, 1):
         kinds.append(None if geometry is None else geometry.geom_type)
@@ -297,7 +311,7 @@ def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> li
                 path, layer=layer, columns=chosen, bbox=box, where=where, return_fids=True, force_2d=True
             )
             labels = [None] * len(blobs) if attribute is None else [class_of(value) for value in values[0]]
-            rows |= zip(fids.tolist(), zip(shapely.from_wkb(blobs), labels, strict=True), strict=True)
+            rows |= zip(fids.tolist(), zip(shapely.from_wkb(blobs, on_invalid="fix"), labels, strict=True), strict=True)
     return [rows[fid] for fid in sorted(rows)]
 
 

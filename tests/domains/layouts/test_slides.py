@@ -11,7 +11,7 @@ from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts import recognise
 from domains.layouts.layout import Fault, skipped
-from domains.layouts.slides import SEVERAL, STRATA, Slides, balanced, tiles_of
+from domains.layouts.slides import SEVERAL, STRATA, UNMARKED, Slides, balanced, tiles_of
 
 
 def of(records, slide: str) -> list:
@@ -142,6 +142,7 @@ def test_unmarked_coordinates_beyond_degrees_are_pixels_where_no_place_is_said(b
     content = {"type": "FeatureCollection", "features": [{"geometry": {"type": "Polygon", "coordinates": [ring]}}]}
     (tmp_path / "a.geojson").write_text(json.dumps(content))
     assert recognise(tmp_path).name == "slides"
+    assert [fault.reason for fault in Slides().listing(tmp_path).faults] == [UNMARKED]
     (tmp_path / "a.geojson").write_text(json.dumps({"crs": {"properties": {"name": "EPSG:32633"}}, **content}))
     assert recognise(tmp_path).name == "raster_vectors"
     (tmp_path / "a.geojson").write_text(json.dumps(content).replace("4", "1"))
