@@ -101,7 +101,7 @@ def _sorted(path: Path, drawn: list[tuple[str, Outline]], faults: list[Fault]) -
     held = Held([outline for rectangle, outline in rest if not rectangle and not outline.is_box])
     entities = []
     for rectangle, outline in rest:
-        if (rectangle or outline.is_box) and len(held.by(outline, most=1)):
+        if (rectangle or outline.is_box) and held.bounded_by(outline):
             regions.append(outline)
         elif rectangle:
             y0, x0, _, _ = outline.box

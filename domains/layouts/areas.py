@@ -22,6 +22,7 @@ NESTED = (
     "some outlines lie wholly in others: read as entities on top of entities; an outline that only says which area was "
     "annotated wants the class Region*"
 )
+LARGER = 4  # times the only outline that it holds: what is smaller was drawn around an object, not around an area
 _CHUNK = 2**22  # points times corners that are looked at together
 
 
@@ -48,6 +49,7 @@ class Held:
     """Which outlines lie in an area, by their boxes and middles."""
 
     def __init__(self, outlines: Sequence[Outline]):
+        self.outlines = outlines
         boxes = np.array([outline.box for outline in outlines], np.int64).reshape(-1, 4)
         self.order = np.argsort(boxes[:, 1], kind="stable")
         self.boxes = boxes[self.order]  # by their left side
@@ -76,6 +78,11 @@ class Held:
             if most is not None and len(chosen) >= most:
                 break
         return np.array(chosen, np.int64)
+
+    def bounded_by(self, area: Outline) -> bool:
+        """Whether the area holds two outlines, or one that is much smaller."""
+        inner = self.by(area, most=2)
+        return len(inner) > 1 or any(area.area > LARGER * self.outlines[int(i)].area for i in inner)
 
 
 def contains(outline: Outline, points: np.ndarray) -> np.ndarray:

@@ -36,6 +36,7 @@ HOLDERS = (
     "annotations without a class around outlines that have one are read as areas that were annotated, not as entities"
 )
 LARGE = "annotations without detections that are many times as large as any are read as areas of which nothing is known"
+AGAIN = "annotations around a single detection of their size are read as entities beneath it: one object is drawn twice"
 FRAMES = "TMA cores and tiles without an outline in them are read as areas of which nothing is known"
 PLANES = "objects of other planes (z, t or c of `plane`) are left out: the first is what is read"
 _LINES = ("Point", "MultiPoint", "LineString", "MultiLineString")
@@ -124,7 +125,7 @@ def _beside_detections(
     held, entities = Held(detections), []
     longest = max(_length(outline) for outline in detections)
     for _, outline, parent, _ in annotations:
-        if parent or len(held.by(outline, most=1)):
+        if parent or held.bounded_by(outline):
             regions.append(outline)
             _tell(Assumption(path, PARENTS), faults)
         elif _length(outline) > MUCH_LONGER * longest:
@@ -133,6 +134,8 @@ def _beside_detections(
             faults.append(_box_fault(path, outline))
         else:
             entities.append(outline)
+            if len(held.by(outline, most=1)):
+                _tell(Assumption(path, AGAIN), faults)
     return entities
 
 
@@ -149,7 +152,7 @@ def _drawn_by_hand(
     with_classes = any(outline.label is not None for outline in outlines)
     for outline in annotations:
         if outline.is_box:
-            if len(held.by(outline, most=1)):
+            if held.bounded_by(outline):
                 regions.append(outline)
             else:
                 faults.append(_box_fault(path, outline))

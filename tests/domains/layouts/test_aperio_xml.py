@@ -73,9 +73,11 @@ def test_a_rectangle_around_outlines_is_the_area_that_was_annotated(tmp_path, ki
 
 
 def test_a_rectangle_that_holds_nothing_has_no_outline(tmp_path):
-    path = layers(tmp_path / "a.xml", ("", [region([(100, 100), (160, 160)], 1), *map(region, CELLS)]))
-    drawing = aperio_drawing(path, faults := [])
-    assert [len(drawn) for drawn in drawing] == [4, 0, 0] and "x 100, y 100 is a bounding box" in faults[0].reason
+    for corners in ([(100, 100), (160, 160)], [(15, 15), (25, 25)]):  # the second is a box around one cell
+        path = layers(tmp_path / "a.xml", ("", [region(corners, 1), *map(region, CELLS)]))
+        drawing = aperio_drawing(path, faults := [])
+        assert [len(drawn) for drawn in drawing] == [4, 0, 0]
+        assert f"x {corners[0][0]}, y {corners[0][1]} is a bounding box" in faults[0].reason
 
 
 @pytest.mark.parametrize("kind", [2, "Ellipse"])

@@ -9,7 +9,7 @@ from domains.errors import InputError
 from domains.layouts.areas import NESTED, Drawing
 from domains.layouts.layout import Fault, skipped
 from domains.layouts.polygons import draw, pixels
-from domains.layouts.qupath import FRAMES, HOLDERS, LARGE, PLANES, qupath_drawing, read_qupath
+from domains.layouts.qupath import AGAIN, FRAMES, HOLDERS, LARGE, PARENTS, PLANES, qupath_drawing, read_qupath
 from domains.tiling import Window
 
 LOZENGE = [(15, 5), (20, 10), (15, 15), (10, 10), (15, 5)]
@@ -135,6 +135,14 @@ def test_areas_without_a_detection_say_nothing_and_are_told(tmp_path):
     missing = feature(lozenge(50, 50, 48), "tmaCore")
     missing["properties"]["isMissing"] = True
     assert [len(drawn) for drawn in read(tmp_path, [missing, *cells])[0]] == [6, 0, 0]
+
+
+def test_an_annotation_around_a_single_detection_of_its_size_is_no_area(tmp_path):
+    cells = [feature(cell, "detection") for cell in CELLS]
+    drawing, faults = read(tmp_path, [*cells, feature(lozenge(30, 40, 6), "annotation")])
+    assert [len(drawn) for drawn in drawing] == [7, 0, 0] and [fault.reason for fault in faults] == [AGAIN]
+    drawing, faults = read(tmp_path, [*cells, feature(lozenge(30, 40, 15), "annotation")])
+    assert [len(drawn) for drawn in drawing] == [6, 1, 0] and [fault.reason for fault in faults] == [PARENTS]
 
 
 def test_an_unclassified_annotation_around_classified_ones_is_an_area_and_other_nests_are_told(tmp_path):
