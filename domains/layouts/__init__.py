@@ -29,7 +29,7 @@ from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
 from domains.layouts.pannuke import PanNuke
 from domains.layouts.raster_vectors import RasterVectors
 from domains.layouts.severstal import Severstal
-from domains.layouts.slides import Slides
+from domains.layouts.slides import DrawnPictures, Slides
 from domains.layouts.spacenet import SpaceNet
 from domains.layouts.visa import Visa
 from domains.layouts.xview2 import XView2
@@ -62,7 +62,8 @@ LAYOUTS: dict[str, Layout] = {
     "cvat": Cvat(),
     "labelme": Labelme(),
     "crack_masks": CrackMasks(),
-    "label_maps": LabelMaps(),  # the least particular one comes last
+    "label_maps": LabelMaps(),  # the least particular one of label files
+    "drawn_pictures": DrawnPictures(),  # last, for our own results may lie beside pictures whose labels are others
 }
 
 

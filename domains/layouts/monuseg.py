@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
+from domains.errors import InputError
 from domains.layouts.aperio_xml import read_aperio
 from domains.layouts.finding import files, folders, own_split, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split
@@ -42,11 +43,17 @@ class MoNuSeg(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         window = Window(0, 0, *shape)
         outlines = read_aperio(record.truth, faults)
-        faults += [
+        outside = [
             Fault(record.truth, f"the outline at x {box[1]}, y {box[0]} lies outside its image")
             for box in (outline.box for outline in outlines)
             if min(window.shared(Window(box[0], box[1], box[2] - box[0], box[3] - box[1]))[2:]) <= 0
         ]
+        if outlines and len(outside) == len(outlines):
+            raise InputError(
+                f"{str(record.truth)!r}: wanted outlines on {record.image.name!r}, none of {len(outlines)} lies on it; "
+                "check the pair"
+            )
+        faults += outside
         return [draw(outlines, window)]  # without labels: an annotation layer is no class of nuclei
 
 

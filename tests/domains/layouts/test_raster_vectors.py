@@ -14,7 +14,7 @@ from domains.layouts import LAYOUTS, recognise
 from domains.layouts.blocks import GAP_PX
 from domains.layouts.layout import Reading
 from domains.layouts.neighbours import Raster, placed
-from domains.layouts.polygons import Outline
+from domains.layouts.polygons import Outline, Part
 from domains.layouts.raster_vectors import burned
 from domains.scenes import open_scene
 from domains.tiling import Window
@@ -189,10 +189,27 @@ def test_an_attribute_is_kept_as_class(build, tmp_path):
         build_domain("remote_sensing", tmp_path, attribute="knid", strict=True).dataset("all")
 
 
+def test_one_of_a_table_with_empty_cells_is_one_of_others(build, tmp_path):
+    for i, floors in enumerate(([1, 2, 3], [1.0, None, 3.0], [2.0, 2.5, None])):
+        place = 5e5 + 200 * i, 5e6
+        build.raster(tmp_path / f"{i}.tif", build.ground(70, 90), corner=place)
+        path = build.footprints(
+            tmp_path / f"{i}.geojson", [(5, 5, 9, 9), (15, 5, 19, 9), (25, 5, 29, 9)], upper_left=place
+        )
+        content = json.loads(path.read_text())
+        for feature, value in zip(content["features"], floors, strict=True):
+            feature["properties"]["floors"] = value
+        path.write_text(json.dumps(content))
+    layout = LAYOUT.with_reading(Reading(attribute="floors"))
+    truths = [layout.read(record).truth for record in layout.scan(tmp_path, strict=True).records]
+    assert {truth.vocabulary for truth in truths} == {("1", "2", "2.5", "3", "unknown")}
+    assert [truth.labels.tolist() for truth in truths] == [[0, 1, 3], [0, 4, 3], [1, 2, 4]]
+
+
 def test_rings_are_filled_by_the_even_odd_rule_and_by_pixel_centres():
     outer = np.array([(0.6, 0.6), (9.4, 0.6), (9.4, 9.4), (0.6, 9.4)])
     inner = np.array([(3, 3), (6, 3), (6, 6), (3, 6)], float)
-    ids = burned([Outline((outer,), (inner,))], Window(0, 0, 10, 10))
+    ids = burned([Outline((Part(outer, (inner,)),))], Window(0, 0, 10, 10))
     assert ids[1:9, 1:9].sum() == 64 - 9 and ids.sum() == 64 - 9  # the centres of the outer pixels lie outside
 
 
