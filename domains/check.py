@@ -12,7 +12,7 @@ import numpy as np
 
 from domains.dataset import examine_all, grouped
 from domains.layouts import LAYOUTS, recognise
-from domains.layouts.layout import Fault, Layout, Record, Split
+from domains.layouts.layout import Fault, Layout, Reading, Record, Split
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
 from domains.overlay import thumbnail
@@ -105,10 +105,11 @@ def check_folder(
     fractions: Sequence[float] = FRACTIONS,
     examples: int = 0,
     layouts: Mapping[str, Layout] = LAYOUTS,
+    reading: Reading = Reading(),
 ) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
-    layout = recognise(root, layouts)
+    layout = recognise(root, layouts).with_reading(reading)
     listing = grouped(root, layout.listing(root), groups)
     faults = list(listing.faults)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from domains.entities import EntityMap
-from domains.images import read_mask
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import paint, same_size
 from domains.layouts.finding import files, folders, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.images import read_ids
+from domains.label_pictures import read_ids
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, own_split, pair, printable, stem
 from domains.layouts.layout import Fault, Layout, Listing, Record

@@ -15,7 +15,7 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.images import read_mask
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record

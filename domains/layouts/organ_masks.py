@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap, renumber
-from domains.images import read_ids, read_mask
+from domains.label_pictures import read_ids, read_mask
 from domains.layouts.drawing import same_size
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
