@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from domains.dataset import examine_all, grouped
-from domains.layouts import LAYOUTS, recognise
+from domains.layouts import LAYOUTS, others, recognise
 from domains.layouts.layout import Fault, Layout, Reading, Record, Split
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
@@ -105,13 +105,13 @@ def check_folder(
     fractions: Sequence[float] = FRACTIONS,
     examples: int = 0,
     layouts: Mapping[str, Layout] = LAYOUTS,
-    reading: Reading = Reading(),
+    reading: Reading | None = None,
 ) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
-    layout = recognise(root, layouts).with_reading(reading)
+    layout = recognise(root, layouts).with_reading(reading or Reading())
     listing = grouped(root, layout.listing(root), groups)
-    faults = list(listing.faults)
+    faults = listing.faults + others(root, layout, listing, layouts)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()

@@ -14,7 +14,7 @@ What is said (`domain.labels`, `domain.void`) holds. Else:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -119,7 +119,7 @@ class LabelPicture:
     """path: a label picture. among: those that are read as it is."""
 
     path: Path
-    among: LabelSet
+    among: LabelSet = field(compare=False, repr=False)
 
     def truth(self, labels: Labels | None = None, void: Void | None = None) -> tuple[EntityMap, tuple[str, ...]]:
         """The entities, and what was assumed of their picture. Raises InputError."""

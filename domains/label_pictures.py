@@ -7,6 +7,7 @@ stated, `domains.label_meanings` decides for a whole folder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -106,6 +107,28 @@ def read_mask(path: Path) -> np.ndarray:
         f"{str(path)!r}: wanted a binary mask of 0/1 or 0/255, got values up to {highest.item()!r} that are no soft "
         "edges; threshold it, or save ids in a folder of label maps"
     )
+
+
+def hold_masks(paths: Sequence[Path]) -> bool:
+    """Whether label pictures, as far as three of them tell, are masks: the mark of a published set that has masks.
+
+    What cannot be read, or is empty, does not tell.
+    """
+    told = 0
+    for path in paths:
+        try:
+            labels = stored_labels(path)
+            if not labels.values.any():
+                continue
+            read_mask(path)
+        except InputError as error:
+            if "wanted a binary mask" in str(error) or "wanted one channel" in str(error):
+                return False
+            continue
+        told += 1
+        if told == 3:
+            break
+    return True
 
 
 def as_ids(path: Path, labels: StoredLabels) -> np.ndarray:

@@ -19,7 +19,7 @@ from domains.layouts.hovernet_mat import CoNSeP, Lizard
 from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
-from domains.layouts.layout import Layout
+from domains.layouts.layout import Assumption, Fault, Layout, Listing
 from domains.layouts.magnetic_tile import MagneticTile
 from domains.layouts.mask_tiles import MaskTiles
 from domains.layouts.monuseg import MoNuSeg
@@ -62,6 +62,24 @@ LAYOUTS: dict[str, Layout] = {
     "crack_masks": CrackMasks(),
     "label_maps": LabelMaps(),  # the least particular one comes last
 }
+
+
+def others(root: Path, layout: Layout, listing: Listing, layouts: Mapping[str, Layout] = LAYOUTS) -> list[Fault]:
+    """An assumption for each other layout by which images lie in `root` that `layout` neither lists nor tells of."""
+    named = {*(record.image for record in listing.records), *(fault.path for fault in listing.faults)}
+    told: list[Fault] = []
+    for other in layouts.values():
+        if other.name == layout.name or not other.matches(root):
+            continue
+        try:
+            images = {record.image for record in other.listing(root).records}
+        except InputError:
+            continue
+        if images - named:
+            reason = f"holds a set as {other.name} too, which is not read; set domain.layout={other.name} for it, or "
+            told.append(Assumption(root, reason + "give each set a folder of its own"))
+            named |= images
+    return told
 
 
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:

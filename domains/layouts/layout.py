@@ -127,7 +127,7 @@ class Layout(ABC):
 
     @abstractmethod
     def matches(self, root: Path) -> bool:
-        """Whether `root` looks like this layout; lists folders, reads at most the head of a file."""
+        """Whether `root` has the marks of this layout; lists folders, reads heads of files and a few masks."""
 
     @abstractmethod
     def listing(self, root: Path) -> Listing:

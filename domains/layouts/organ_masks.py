@@ -21,6 +21,7 @@ from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
 IMAGES = "tissue images"
+PIXEL_SIZE_M = 0.25e-6
 LABELS = ("label masks modify", "label masks")  # `modify`: borders between touching nuclei taken out
 
 
@@ -81,7 +82,8 @@ class CryoNuSeg(Layout):
             if labels:
                 name = printable(image.stem)
                 organ = re.sub(r"^human_|_\d+$", "", name, flags=re.IGNORECASE)
-                records.append(Record(name, image, tuple(labels), group=name, pixel_size_m=0.25e-6, stratum=organ))
+                size = PIXEL_SIZE_M if name.lower().startswith("human_") else None  # as the set calls its pictures
+                records.append(Record(name, image, tuple(labels), group=name, pixel_size_m=size, stratum=organ))
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
