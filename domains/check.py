@@ -76,11 +76,12 @@ class Report:
 
     def rows(self) -> list[tuple[str, str]]:
         """Every fact, by name."""
+        empty = f"{self.without_entity} without any entity"
         rows = [
             ("folder", str(self.root)),
             ("layout", self.layout),
             ("an entity is", self.entity),
-            ("images", f"{self.total.images} in {self.total.groups} groups; {self.without_entity} without any entity"),
+            ("images", f"{self.total.images} images in {self.total.groups} groups; {empty}"),
             ("entities", f"{self.total.entities} in {sum(n * c for n, c in self.annotators.items())} truths"),
             ("area, px", _quantiles(_five(self.areas))),
             ("per truth", _quantiles(self.per_image)),

@@ -5,16 +5,17 @@ What is said (`domain.labels`, `domain.void`) holds. Else:
 1. One number besides 0 in each picture, the same in all (or 1 in some and 255 in others): a mask.
 2. Numbers up to white whose greys are soft edges (`looks_soft`): a mask of more than half of white.
 3. 255 or 65535 beside a sequence of smaller numbers 1..N of which most occur: that number is unlabelled, told.
-4. Numbers that lie in several pieces of similar size each, two and more of them on average and at most 32 numbers in a
-   picture: classes, of which each 8-connected piece is an entity, told. From one and a half pieces on it is told that
-   they were taken for ids.
-5. Else: ids.
+4. Numbers that lie in several pieces of similar size each, on average two and more at up to 10 numbers in a picture, or
+   four and more at up to 32: classes, of which each 8-connected piece is an entity, told. From one and a half pieces on
+   it is told that they were taken for ids.
+5. Else: ids. Where specks of them lie along the edges of others it is told, since ids were interpolated; a picture of
+   hundreds of numbers in specks is a photograph, and refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -27,6 +28,8 @@ from domains.errors import InputError, suggest
 from domains.label_pictures import (
     StoredLabels,
     as_ids,
+    at_others,
+    is_flat,
     looks_soft,
     of_jpeg,
     stored_labels,
@@ -38,7 +41,8 @@ Labels = Literal["ids", "mask", "classes"]
 Void = int | Literal["none"]
 VOIDS = (255, 65535)
 SURVEYED = 200  # pictures, spread over the folder: as many decide what the numbers of all mean
-MOST_CLASSES = 32
+CLASSES = ((2.0, 10), (4.0, 32))  # pieces of a number, numbers of a picture, on average: so many pieces, few numbers
+PHOTOGRAPH, SPECK_PX = 64, 6  # numbers, and pixels of their pieces: more numbers in smaller pieces are no labels
 WEIGHTY = 0.25  # of the largest piece of a number: smaller ones are strays
 
 VOID_TOLD = (
@@ -52,6 +56,10 @@ CLASSES_TOLD = (
 IDS_TOLD = (
     "has numbers of several pieces here and there: they are taken for ids; set domain.labels=classes if each piece is "
     "an entity, or domain.labels=ids if this is right"
+)
+SPECKS_TOLD = (
+    "has specks of its numbers along the edges of others, as ids that were resized with interpolation: they are taken "
+    "as they are; resize ids by the nearest pixel, or set domain.labels=mask if it is a mask"
 )
 MIXED_TOLD = (
     "lies among masks of 0 and 1 and of 0 and 255: whatever is not 0 is taken for the mask; set domain.labels=ids if "
@@ -85,12 +93,19 @@ def said(labels: str | None, void: str | int | None) -> dict[str, Any]:
 
 
 class Facts(NamedTuple):
-    """Of a picture. numbers: its positive ones. pieces: of each, those of some size. soft: whether its greys are soft
-    edges up to white, None where it has nothing to tell by."""
+    """Of a picture. numbers: its positive ones. pieces: of each, those of some size. every: pieces of any size.
+    specks: those that are edges through and through, along other numbers.
+
+    soft: whether its greys are soft edges up to white, None where it has nothing to tell by. photograph: whether it has
+    more numbers than labels have, in pieces of a few pixels.
+    """
 
     numbers: tuple[int, ...]
     pieces: tuple[int, ...]
+    every: int
+    specks: int
     soft: bool | None
+    photograph: bool
 
 
 class LabelSet:
@@ -128,11 +143,19 @@ class LabelPicture:
         if stored.coloured and labels not in ("ids", "classes"):
             without_colours(self.path, stored)
         notes = [*stored.notes, *meaning.notes] if stored.values.any() else []
+        if labels != "mask" and stored.values.dtype.kind == "f":
+            stored = replace(stored, values=as_ids(self.path, stored))
         stored = with_void(stored, meaning.void)
         if meaning.labels == "mask":
             return EntityMap(_of_mask(self.path, stored, meaning, labels)), tuple(notes)
         if stored.lossy:
             raise of_jpeg(self.path)
+        facts = _facts_or_none(self.path)
+        if labels is None and facts is not None and facts.photograph:
+            raise InputError(
+                f"{str(self.path)!r}: wanted labels, got {len(facts.numbers)} numbers in specks, as a photograph or "
+                "ids that were interpolated have them; export it again, or set domain.labels if it is right"
+            )
         ids = as_ids(self.path, stored)
         if meaning.labels == "ids":
             return EntityMap.from_ids(ids), tuple(notes)
@@ -160,6 +183,8 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
     told, classes = _pieces_tell(facts, number)
     if labels is None:
         notes += [told] if told else []
+        every = sum(one.every for one in facts)
+        notes += [SPECKS_TOLD] if 2 * sum(one.specks for one in facts) > every else []
         labels = "classes" if classes else "ids"
     return Meaning(labels, number, classes=tuple(numbers) if labels == "classes" else (), notes=tuple(notes))
 
@@ -181,7 +206,7 @@ def _pieces_tell(facts: list[Facts], void: int | None) -> tuple[str | None, bool
         pieces += kept
         counts += [len(kept)] if kept else []
     mean = np.mean(pieces) if pieces else 1.0
-    if mean >= 2 and np.mean(counts) <= MOST_CLASSES:
+    if any(mean >= least and np.mean(counts) <= most for least, most in CLASSES):
         return CLASSES_TOLD, True
     return (IDS_TOLD, False) if mean >= 1.5 else (None, False)
 
@@ -208,7 +233,13 @@ def _facts(path: Path, changed_ns: int) -> Facts:
     largest = np.zeros(len(numbers), np.int64)
     np.maximum.at(largest, place, areas)
     weighty = np.bincount(place[areas >= WEIGHTY * largest[place]], minlength=len(numbers))
-    return Facts(tuple(numbers.tolist()), tuple(weighty.tolist()), _soft(stored, numbers))
+    inside = np.bincount(pieces[is_flat(values)], minlength=len(areas) + 1)[1:] > 0
+    touching = np.bincount(pieces[at_others(values)], minlength=len(areas) + 1)[1:] > 0
+    specks = int((touching & ~inside).sum())
+    photograph = len(numbers) > PHOTOGRAPH and areas.sum() < SPECK_PX * len(areas) and 2 * specks > len(areas)
+    return Facts(
+        tuple(numbers.tolist()), tuple(weighty.tolist()), len(areas), specks, _soft(stored, numbers), bool(photograph)
+    )
 
 
 def _soft(stored: StoredLabels, numbers: np.ndarray) -> bool | None:

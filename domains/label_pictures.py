@@ -181,17 +181,22 @@ def looks_soft(labels: StoredLabels) -> bool:
         return False
     if not labels.lossy:
         faint = (values > 0) & (values <= margin)
-        flat = minimum_filter(values, 3, mode="nearest") == maximum_filter(values, 3, mode="nearest")
+        flat = is_flat(values)
         bright = np.count_nonzero(values > full // 2)
         if 2 * np.count_nonzero(flat & faint) > bright:  # small numbers with areas of their own, beside a void of 255
             return False
         if 5 * np.count_nonzero(flat & between) > np.count_nonzero(between):
             return False
-        return 2 * np.count_nonzero(between & ~_at_others(values)) <= np.count_nonzero(between)
+        return 2 * np.count_nonzero(between & ~at_others(values)) <= np.count_nonzero(between)
     return True
 
 
-def _at_others(values: np.ndarray) -> np.ndarray:
+def is_flat(values: np.ndarray) -> np.ndarray:
+    """(H, W) bool: whether a pixel lies among eight of its own number."""
+    return minimum_filter(values, 3, mode="nearest") == maximum_filter(values, 3, mode="nearest")
+
+
+def at_others(values: np.ndarray) -> np.ndarray:
     """(H, W) bool: whether a pixel has a neighbour (of eight) that is neither 0 nor its own number."""
     highest = maximum_filter(values, 3, mode="nearest")
     ground = np.where(values == 0, np.iinfo(values.dtype).max, values)

@@ -13,6 +13,7 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
+from domains.errors import InputError
 from domains.label_meanings import LabelPicture, LabelSet
 from domains.label_pictures import read_mask
 from domains.layouts.drawing import components, same_size
@@ -54,7 +55,10 @@ class CrackMasks(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         if self.reading.labels or self.reading.void is not None:
             return [truth_of_picture(self, record, shape, faults)]
-        mask = read_mask(record.truth.path)
+        try:
+            mask = read_mask(record.truth.path)
+        except InputError as error:
+            raise InputError(f"{error}, or set domain.labels=ids or =classes if it holds these") from error
         same_size(record.image, shape, record.truth.path, mask.shape)
         return [EntityMap(components(mask))]
 
