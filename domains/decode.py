@@ -85,14 +85,14 @@ def _decode_with_pillow(path: Path, file: BinaryIO, deep_png: bool) -> Picture:
     try:
         image = Image.open(file, formats=_PILLOW_FORMATS)
     except Image.DecompressionBombError as error:
-        raise _too_large(path, "more") from error
+        raise too_large(path, "more") from error
     except Image.UnidentifiedImageError as error:
         raise InputError(
             f"{str(path)!r}: wanted a PNG, JPEG, TIFF, WebP or BMP picture, its content is none of these; convert it"
         ) from error
     with image:
         if image.width * image.height > MAX_PIXELS:
-            raise _too_large(path, f"{image.width} x {image.height}")
+            raise too_large(path, f"{image.width} x {image.height}")
         if image.format == "PNG":
             _check_png(file)
         orientation = image.getexif().get(_ORIENTATION, 1)
@@ -112,7 +112,7 @@ def _decode_with_pillow(path: Path, file: BinaryIO, deep_png: bool) -> Picture:
             if image.mode == "PA":
                 values = values[..., 0]
     kind = "JPEG" if image.format == "MPO" else str(image.format)  # MPO: a JPEG with a preview behind it
-    return Picture(_upright(values, orientation), kind, palette=palette, inks=image.mode == "CMYK")
+    return Picture(upright(values, orientation), kind, palette=palette, inks=image.mode == "CMYK")
 
 
 def _values(image: Image.Image) -> np.ndarray:
@@ -146,7 +146,7 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages.first
         if page.imagewidth * page.imagelength > MAX_PIXELS or page.size > MAX_VALUES:
-            raise _too_large(path, " x ".join(map(str, page.shape)))
+            raise too_large(path, " x ".join(map(str, page.shape)))
         ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
         if max(ends, default=0) > tiff.filehandle.size:
             raise InputError(
@@ -175,7 +175,7 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
     ):
         raise InputError(f"{str(path)!r}: wanted grey or RGB, got a TIFF in {photometric.name}; save it as RGB")
     inks = photometric == tifffile.PHOTOMETRIC.SEPARATED
-    return Picture(_upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha, placed)
+    return Picture(upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha, placed)
 
 
 def alpha_of(page: Any) -> int | None:
@@ -193,13 +193,13 @@ def nodata_of(page: Any) -> float | None:
         return None
 
 
-def _too_large(path: Path, claim: str) -> InputError:
+def too_large(path: Path, claim: str) -> InputError:
     return InputError(
         f"{str(path)!r}: wanted at most {MAX_PIXELS:,} pixels, its header claims {claim}; cut it into smaller pictures"
     )
 
 
-def _upright(values: np.ndarray, orientation: int) -> np.ndarray:
+def upright(values: np.ndarray, orientation: int) -> np.ndarray:
     """EXIF / TIFF tag 274: how to turn what is stored so that it stands as the camera saw it."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)

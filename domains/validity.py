@@ -13,6 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 ALPHA = "alpha"
+HUGE = 1e30
+"""Floats beyond it are none that anybody measured: the lowest float32 (-3.4e38) and netCDF's fill (9.97e36) mean that
+there are no data, whether a file declares them or not.
+"""
 
 
 class Validity(NamedTuple):
@@ -36,8 +40,8 @@ class Validity(NamedTuple):
         return self.nodata is not None or self.alpha is not None or self.infinite
 
     def values(self, values: np.ndarray) -> np.ndarray:
-        """bool of the same shape: finite and not `nodata`."""
-        valid = np.isfinite(values)
+        """bool of the same shape: finite, of floats within `HUGE`, and not `nodata`."""
+        valid = np.abs(values) < HUGE if values.dtype.kind == "f" and values.itemsize > 2 else np.isfinite(values)
         return valid if self.nodata is None else valid & (values != self.nodata)
 
     def pixels(self, values: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ from domains.images import read_image
 from domains.label_meanings import Labels, Void
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
+from domains.scenes.described import described
 from domains.tiling import Window
 from domains.validity import SHOWN
 
@@ -152,13 +153,17 @@ class Layout(ABC):
         """(H, W, C) uint8: RGB, or the bands asked for. Raises InputError. For layouts with several images in a file to
         override.
         """
-        return read_bands(record.image, self.reading) if self.reading.bands else read_image(record.image)
+        return read_bands(record.image, self.reading)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         """The sample, and what of its truth was left out. Raises InputError."""
         image, faults = self.image(record), []
         truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
         return EntitySample(image, tuple(truths), Place(record.name, pixel_size_m=record.pixel_size_m)), faults
+
+    def how(self, record: Record) -> str:
+        """How the image of a record is read: its kind, its channels, and what was assumed. Raises InputError."""
+        return how_shown(record.image, self.reading)
 
     def seen(self, truths: Sequence[EntityMap], image: np.ndarray, record: Record) -> list[EntityMap]:
         """The truths, unlabelled where the image has no data and no entity (`domains.validity`)."""
@@ -173,7 +178,9 @@ class Layout(ABC):
 
 
 def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np.ndarray:
-    """(H, W, C) uint8 of a raster or of a window of it, stretched alike all over it. Raises InputError."""
+    """(H, W, C) uint8 of an image or of a window of it, stretched alike all over it. Raises InputError."""
+    if not reading.bands and window is None:
+        return read_image(path)
     scene = open_scene(path)
     try:
         shown = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
@@ -185,6 +192,15 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
 def may_lack_data(path: Path, reading: Reading) -> bool:
     """Whether an image is a raster that declares pixels without data. Raises InputError."""
     return path.suffix.lower() in RASTERS and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
+
+
+def how_shown(path: Path, reading: Reading) -> str:
+    """How an image is read, in a line that is the same for all of a kind. Raises InputError."""
+    scene = open_scene(path)
+    try:
+        return described(scene, view_of(path, path.stat().st_mtime_ns, reading))
+    finally:
+        scene.close()
 
 
 @lru_cache(maxsize=256)

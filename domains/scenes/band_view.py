@@ -9,9 +9,9 @@ import numpy as np
 
 from domains.bands import parse_bands
 from domains.errors import InputError, suggest
-from domains.images import apply_stretch, stretch_limits
 from domains.scenes.scene import Scene
-from domains.scenes.view import sample_values
+from domains.scenes.view import UNDECLARED, sample_values, undeclared_nodata
+from domains.stretch import apply_stretch, stretch_limits
 from domains.validity import Validity
 
 
@@ -27,6 +27,7 @@ class BandView:
     limits: tuple[tuple[float, float] | None, ...]
     channels: tuple[str, ...]
     validity: Validity = Validity()
+    remarks: tuple[str, ...] = ()
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         shown = [self._shown(values, *band) for band in zip(self.parts, self.limits, strict=True)]
@@ -60,31 +61,37 @@ def band_view(scene: Scene, bands: Sequence[str | int], band_names: Sequence[str
     if len(names) > len(scene.channels):
         raise InputError(f"wanted {len(names)} bands ({', '.join(names)}), the image has {len(scene.channels)}")
     wanted = parse_bands(bands)
-    parts = tuple(tuple(_index(part, names, len(scene.channels)) for part in band.parts) for band in wanted)
+    described = () if band_names else scene.descriptions
+    parts = tuple(tuple(_index(part, names, described, len(scene.channels)) for part in band.parts) for band in wanted)
     limits: list[tuple[float, float] | None] = [None] * len(parts)
     validity = Validity.of(scene.dtype, scene.nodata, (*names, *scene.channels[len(names) :]))
+    remarks: tuple[str, ...] = ()
     if scene.dtype != np.uint8:
         values = sample_values(scene)
         values = values if validity.alpha is None else values[validity.pixels(values)]
+        undeclared = None if validity.nodata is not None else undeclared_nodata(values)
+        if undeclared is not None:
+            validity, remarks = validity._replace(nodata=undeclared), (UNDECLARED,)
         for i, part in enumerate(parts):
             if len(part) == 1:
                 try:
-                    limits[i] = stretch_limits(values[..., part[0]], scene.nodata)
+                    limits[i] = stretch_limits(values[..., part[0]], validity.nodata)
                 except ValueError as error:
                     raise InputError(f"band {bands[i]!r} of {scene.dtype}: {error}; leave the file out") from error
     shown = tuple(str(band) for band in bands) * (3 if len(bands) == 1 else 1)
-    return BandView(parts, tuple(limits), shown, validity)
+    return BandView(parts, tuple(limits), shown, validity, remarks)
 
 
-def _index(part: str, names: Sequence[str], count: int) -> int:
-    """Index of a band from its number (from 1) or its name."""
+def _index(part: str, names: Sequence[str], described: Sequence[str], count: int) -> int:
+    """Index of a band from its number (from 1), its name, or what the file calls it."""
     if part.isdecimal():
         if 1 <= int(part) <= count:
             return int(part) - 1
         raise InputError(f"band {part} is wanted, the image has {count}")
-    lower = [name.lower() for name in names]
-    if lower.count(part.lower()) == 1:
-        return lower.index(part.lower())
-    known = [name for name in names if name]
+    for words in (names, described):
+        lower = [word.lower() for word in words]
+        if lower.count(part.lower()) == 1:
+            return lower.index(part.lower())
+    known = [name for name in (*names, *described) if name]
     said = suggest(part, known) if known else "the file names none, so name them in order by domain.band_names"
     raise InputError(f"band {part!r} is wanted, the image has {count} bands; {said}")

@@ -1,8 +1,9 @@
 """Georeferenced rasters through rasterio, an optional extra: GeoTIFF, COG, and whatever else GDAL reads.
 
-Windows come as GDAL reads them, overviews are the levels. A mask that lies beside the bands in the file is a last
-channel, alpha. Without rasterio a GeoTIFF is read as a TIFF, with the
-geo-transform that its tags spell out (`geotags`).
+Windows come as GDAL reads them, overviews are the levels. A mask that lies beside the bands in the file, or beside the
+file as `.msk`, is a last channel, alpha. The colour of a band is what the file says by its colour interpretation; what
+it is called comes second. Palettes and white that is 0 come as what they mean (`meaning`). Without rasterio a GeoTIFF
+is read as a TIFF, with the geo-transform that its tags spell out (`geotags`).
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 import numpy as np
 
 from domains.bands import RGB
+from domains.decode import quiet
 from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
+from domains.scenes.meaning import PLAIN, Meaning, of_grey
 from domains.scenes.scene import check_level, clipped
+from domains.scenes.sidecars import Sidecar, beside
 from domains.validity import ALPHA, held
 
 INSTALL = 'pip install "entity-adapters[geo]"'
@@ -39,10 +43,24 @@ def has_rasterio() -> bool:
     return find_spec("rasterio") is not None
 
 
-class GeoScene:
-    """A raster that GDAL reads. Raises InputError for what it cannot read, and where rasterio is not installed."""
+COLOURS = (*RGB, ALPHA, "nir")
+CONTROL_POINTS = (
+    "it says its place by ground control points or RPCs alone, which are not used, so it has none; gdalwarp it"
+)
+NO_CRS = "it has a place on a map without a CRS, so it has none; add a .prj, or gdal_edit.py -a_srs"
+CONTRADICTION = "a band's name says another colour than its colour interpretation, which is believed"
 
-    def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
+
+class GeoScene:
+    """A raster that GDAL reads. Raises InputError for what it cannot read, and where rasterio is not installed.
+
+    stored: values as they are stored, indices of palettes too. sidecar: what lies beside the file; looked for where
+    None.
+    """
+
+    def __init__(
+        self, path: Path, pixel_size_m: float | None = None, stored: bool = False, sidecar: Sidecar | None = None
+    ) -> None:
         if not has_rasterio():
             raise InputError(f"{str(path)!r} wants rasterio; {INSTALL}")
         import rasterio  # type: ignore[import-not-found]
@@ -51,33 +69,62 @@ class GeoScene:
         self.path = path
         self._env = {"GDAL_CACHEMAX": CACHE_MIB, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "NUM_THREADS": 1}
         self._lock = Lock()  # GDAL's handles are not for several threads
+        self._open: list[Any] = []
+        self._beside: list[Any] = []
+        sidecar = beside(path) if sidecar is None else sidecar
         try:
-            with rasterio.Env(**self._env):
+            with quiet(), rasterio.Env(**self._env):
                 first = rasterio.open(path, driver=None, sharing=False)
-                self._open = [first]
+                self._open.append(first)
                 self._open += [
                     rasterio.open(path, overview_level=i, sharing=False) for i in range(len(first.overviews(1)))
                 ]
+                if sidecar.mask is not None:
+                    self._beside.append(rasterio.open(sidecar.mask, driver="GTiff", sharing=False))
+            self._describe(first, sidecar, pixel_size_m, stored)
         except RasterioError as error:
+            self.close()
             raise InputError(f"{str(path)!r}: wanted a raster, GDAL says: {error}; copy or export it again") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _describe(self, first: Any, sidecar: Sidecar, pixel_size_m: float | None, stored: bool) -> None:
         if first.driver not in DRIVERS or first.count > MAX_CHANNELS or len(set(first.dtypes)) > 1:
             raise InputError(
-                f"{str(path)!r}: wanted bands of one type in {', '.join(DRIVERS)}, got {first.count} of "
+                f"{str(self.path)!r}: wanted bands of one type in {', '.join(DRIVERS)}, got {first.count} of "
                 f"{sorted(set(first.dtypes))} in {first.driver}; gdal_translate -of COG"
             )
         self.shape: tuple[int, int] = first.height, first.width
-        self.dtype = np.dtype(first.dtypes[0])
-        self.nodata = held(first.nodata, self.dtype)
-        self.channels = tuple(
-            name or (colour.name if colour.name in (*RGB, ALPHA, "nir") else "")
-            for name, colour in zip(first.descriptions, first.colorinterp, strict=True)
-        )
-        self._masked = has_mask(first)
+        if self._beside and (self._beside[0].height, self._beside[0].width) != self.shape:
+            raise InputError(
+                f"{str(self.path)!r}: wanted a mask beside it of its size, {self.shape[1]} x {self.shape[0]}, got "
+                f"{self._beside[0].width} x {self._beside[0].height}; remove or mend the .msk"
+            )
+        if (kind := first.dtypes[0]).startswith("complex"):
+            raise InputError(
+                f"{str(self.path)!r}: wanted real numbers, got {kind}, such as of a radar's single look; save the amplitude "
+                "(gdal_calc.py --calc 'abs(A)')"
+            )
+        self._stored = np.dtype(first.dtypes[0])
+        self.descriptions = tuple(name or "" for name in first.descriptions) if any(first.descriptions) else ()
+        colours = [colour.name for colour in first.colorinterp]
+        self._names = tuple(map(channel_name, colours, first.descriptions))
+        nodata = held(first.nodata if first.nodata is not None else sidecar.nodata, self._stored)
+        self.meaning = PLAIN if stored else meaning_of(first, self._stored, nodata)
+        self.dtype = self.meaning.dtype(self._stored)
+        self.nodata = self.meaning.nodata(nodata)
+        self._fill = nodata or 0
+        self._masked = has_mask(first) or bool(self._beside)
+        self.channels = self.meaning.channels(self._names)
+        self._masked &= ALPHA not in self.channels
         self.channels += (ALPHA,) * self._masked
-        transform = tuple(first.transform)[:6]
-        placed = first.crs is not None and not first.transform.is_identity
-        self.georeference = Georeference(crs_name(first.crs), transform) if placed else None
-        self.pixel_size_m = pixel_size_m or (crs_size(first.crs, transform, self.shape) if placed else None)
+        self.georeference = georeference_of(first, sidecar)
+        self.pixel_size_m = pixel_size_m or (
+            crs_size(self.georeference, self.shape) if self.georeference is not None else None
+        )
+        self.remarks = remarks_of(first, self.georeference, sidecar, self._names)
+        self.format = "GeoTIFF" if first.driver in ("GTiff", "COG") else str(first.driver)
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -97,19 +144,100 @@ class GeoScene:
         try:
             with self._lock, rasterio.Env(**self._env):
                 values = self._open[level].read(window=window)  # (C, h, w)
-                mask = self._open[level].read_masks(1, window=window) if self._masked else None
+                mask = self._mask(level, window) if self._masked else None
         except RasterioError as error:
             raise InputError(
                 f"{str(self.path)!r}: the window at y {y}, x {x} cannot be read ({error}); copy it again"
             ) from error
-        result[(*inside, slice(len(values)))] = values.transpose(1, 2, 0)
+        meant = self.meaning(values.transpose(1, 2, 0), self._names)
+        result[(*inside, slice(meant.shape[2]))] = meant
         if mask is not None:
             result[(*inside, -1)] = mask > 0
         return result
 
+    def _mask(self, level: int, window: Any) -> np.ndarray:
+        """(h, w) above 0 where there are data; of a mask beside the file, at the window's size in that of level 0."""
+        if not self._beside:
+            return self._open[level].read_masks(1, window=window)
+        down, across = (whole / part for whole, part in zip(self.shape, self.levels[level], strict=True))
+        y, x = window.row_off * down, window.col_off * across
+        whole = type(window)(x, y, window.width * across, window.height * down)
+        return self._beside[0].read(1, window=whole, out_shape=(round(window.height), round(window.width)))
+
     def close(self) -> None:
-        for one in self._open:
-            one.close()
+        for file in (*self._open, *self._beside):
+            file.close()
+
+
+def channel_name(colour: str, description: str | None) -> str:
+    """A band by its colour interpretation; else by what it is called, in small letters where that is a colour."""
+    if colour in COLOURS:
+        return colour
+    name = description or ""
+    return name.lower() if name.lower() in COLOURS else name
+
+
+def meaning_of(file: Any, dtype: np.dtype, nodata: float | None) -> Meaning:
+    """What the stored values of a raster mean: colours of a palette, white that is 0, fewer bits than eight."""
+    structure = file.tags(ns="IMAGE_STRUCTURE")
+    white_is_zero = structure.get("MINISWHITE") == "YES"
+    if file.colorinterp[0].name == "palette" and dtype.kind == "u" and not white_is_zero:
+        table = file.colormap(1)
+        colours = np.zeros((max(table) + 1, 3), np.uint8)
+        for index, colour in table.items():
+            colours[index] = colour[:3]
+        transparent = {index for index, colour in table.items() if colour[3] == 0}
+        if nodata is not None:
+            transparent.add(int(nodata))
+        return Meaning(colours, tuple(sorted(transparent)))
+    if file.count == 1 and (white_is_zero or dtype == np.uint8):
+        bits = int(file.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * dtype.itemsize))
+        return of_grey(bits, dtype, white_is_zero)
+    return PLAIN
+
+
+def georeference_of(file: Any, sidecar: Sidecar) -> Georeference | None:
+    """The place that a raster says itself, or files beside it do; None without a CRS or a transform."""
+    crs = crs_of(file.crs, sidecar.crs)
+    transform = None if file.transform.is_identity else tuple(file.transform)[:6]
+    transform = transform or sidecar.transform
+    return None if crs is None or transform is None else Georeference(crs_name(crs), transform)  # type: ignore[arg-type]
+
+
+def crs_of(own: Any, beside: str | None) -> Any:
+    """rasterio's CRS: the file's own, else what is written beside it; None where neither can be read."""
+    from rasterio.crs import CRS  # type: ignore[import-not-found]
+    from rasterio.errors import CRSError  # type: ignore[import-not-found]
+
+    if own is not None or beside is None:
+        return own
+    try:
+        return CRS.from_user_input(beside, morph_from_esri_dialect=beside.lstrip().startswith(("PROJCS", "GEOGCS")))
+    except CRSError:
+        return None
+
+
+def placed_beside(path: Path) -> Georeference | None:
+    """Where a picture lies that says nothing itself, by what lies beside it; None without rasterio too."""
+    sidecar = beside(path)
+    if sidecar.transform is None or sidecar.crs is None or not has_rasterio():
+        return None
+    crs = crs_of(None, sidecar.crs)
+    return None if crs is None else Georeference(crs_name(crs), sidecar.transform)
+
+
+def remarks_of(
+    file: Any, georeference: Georeference | None, sidecar: Sidecar, names: tuple[str, ...]
+) -> tuple[str, ...]:
+    told = []
+    if georeference is None and (file.gcps[0] or file.rpcs or sidecar.points):
+        told.append(CONTROL_POINTS)
+    elif georeference is None and (not file.transform.is_identity or sidecar.transform):
+        told.append(NO_CRS)
+    called = [(name or "").lower() for name in file.descriptions]
+    if any(word in COLOURS and word != name for word, name in zip(called, names, strict=True)):
+        told.append(CONTRADICTION)
+    return tuple(told)
 
 
 def has_mask(file: Any) -> bool:
@@ -123,12 +251,16 @@ def crs_name(crs: Any) -> str:
     return f"EPSG:{code}" if code else crs.to_wkt()
 
 
-def crs_size(crs: Any, transform: tuple[float, ...], shape: tuple[int, int]) -> float | None:
+def crs_size(here: Georeference, shape: tuple[int, int]) -> float | None:
     """Metres of a pixel; None where the CRS has no unit of length."""
+    from rasterio.crs import CRS  # type: ignore[import-not-found]
+
+    crs = CRS.from_user_input(here.crs)
     if crs.is_geographic:
-        return size_of_transform(transform, shape, True, None)
+        return size_of_transform(here.transform, shape, True, None)
     try:
-        metre = mercator_metre(transform, shape) if crs.to_epsg() == WEB_MERCATOR else float(crs.linear_units_factor[1])
-        return size_of_transform(transform, shape, False, metre)
+        mercator = crs.to_epsg() == WEB_MERCATOR
+        metre = mercator_metre(here.transform, shape) if mercator else float(crs.linear_units_factor[1])
+        return size_of_transform(here.transform, shape, False, metre)
     except Exception:  # engineering CRS and others without a unit
         return None

@@ -14,9 +14,10 @@ import zarr
 
 from domains.errors import InputError
 from domains.scenes.blocks import BlockReader, Level, array_level
-from domains.scenes.pixel_size import UNITS_M, mean_size
+from domains.scenes.main_image import STACKS
+from domains.scenes.pixel_size import mean_size, unit_m
 
-MAX_CHANNELS = 64
+MAX_CHANNELS = 4096
 MAX_LEVELS = 64
 
 
@@ -24,14 +25,30 @@ def is_zarr(path: Path) -> bool:
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs"))
 
 
+def only_series(path: Path) -> Path:
+    """The folder of the image: of a root as bioformats2raw writes it, with a folder for each series, that of its only
+    one. Several stay a root, which is refused.
+    """
+    try:
+        attributes = dict(zarr.open_group(str(path), mode="r").attrs)
+    except Exception:  # whatever a stranger's metadata makes zarr raise is told where the image is read
+        return path
+    inner = attributes.get("ome", attributes)
+    if not isinstance(inner, dict) or "multiscales" in inner:
+        return path
+    series = [folder for folder in path.iterdir() if folder.name.isdecimal() and is_zarr(folder)]
+    return series[0] if len(series) == 1 and not series[0].is_symlink() else path
+
+
 class OmeZarrScene:
     """A multiscale image in a folder. Raises InputError where it is none."""
 
     nodata = None
     georeference = None
+    format = "OME-Zarr"
 
     def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
-        self.path = path
+        self.path = path = only_series(path)
         multiscale, attributes = self._multiscale()
         axes = axis_letters(multiscale)
         arrays = [self._array(str(entry.get("path"))) for entry in multiscale["datasets"][:MAX_LEVELS]]
@@ -47,6 +64,11 @@ class OmeZarrScene:
         shown = attributes.get("omero", {}).get("channels", [])
         labels = [str(one.get("label", "")) for one in shown if isinstance(one, dict)]
         self.channels = tuple(labels) if len(labels) == count else ("",) * count
+        self.descriptions = tuple(labels) if len(labels) == count else ()
+        lengths = dict(zip(axes, arrays[0].shape, strict=True))
+        self.remarks = tuple(
+            f"of several {STACKS[axis]} the first is read" for axis in STACKS if lengths.get(axis, 1) > 1
+        )
         self.pixel_size_m = pixel_size_m or ngff_pixel_size(multiscale, axes)
 
     def _multiscale(self) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -59,7 +81,7 @@ class OmeZarrScene:
             raise self._wrong("metadata that are no mapping")
         found = attributes.get("multiscales")
         if not (isinstance(found, list) and found and isinstance(found[0], dict) and found[0].get("datasets")):
-            inside = "; it has a folder 0: name that" if (self.path / "0").is_dir() else ""
+            inside = "; it has a folder for each series: name that, such as 0" if (self.path / "0").is_dir() else ""
             raise self._wrong(f"a group without multiscales{inside}")
         return found[0], attributes
 
@@ -104,7 +126,7 @@ def ngff_pixel_size(multiscale: dict[str, Any], axes: str) -> float | None:
     sizes = []
     for letter in "YX":
         i = axes.index(letter)
-        unit = UNITS_M.get(str(named[i].get("unit"))) if isinstance(named[i], dict) else None
+        unit = unit_m(named[i].get("unit")) if isinstance(named[i], dict) else None
         scales = [
             step["scale"][i]
             for steps in (multiscale["datasets"][0], multiscale)

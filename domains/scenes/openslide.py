@@ -31,6 +31,9 @@ class OpenSlideScene:
     dtype = np.dtype(np.uint8)
     nodata = None
     georeference = None
+    descriptions: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    format = "slide"
 
     def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
         if not has_openslide():

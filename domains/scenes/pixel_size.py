@@ -12,16 +12,34 @@ from typing import Any
 from domains.errors import InputError
 
 UNITS_M = {
-    "m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 1e-2, "centimeter": 1e-2, "mm": 1e-3, "millimeter": 1e-3,
-    "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "microns": 1e-6, "micrometer": 1e-6, "micrometre": 1e-6,
-    "nm": 1e-9, "nanometer": 1e-9, "km": 1e3, "kilometer": 1e3, "inch": 0.0254, "in": 0.0254, "foot": 0.3048,
+    "m": 1.0, "metre": 1.0, "meter": 1.0, "cm": 1e-2, "centimeter": 1e-2, "centimetre": 1e-2, "mm": 1e-3,
+    "millimeter": 1e-3, "millimetre": 1e-3, "um": 1e-6, "µm": 1e-6, "μm": 1e-6, "micron": 1e-6, "micrometer": 1e-6,
+    "micrometre": 1e-6, "nm": 1e-9, "nanometer": 1e-9, "nanometre": 1e-9, "pm": 1e-12, "picometer": 1e-12,
+    "å": 1e-10, "angstrom": 1e-10, "km": 1e3, "kilometer": 1e3, "kilometre": 1e3, "inch": 0.0254, "in": 0.0254,
+    '"': 0.0254, "foot": 0.3048, "ft": 0.3048,
 }  # fmt: skip
+_SPELLINGS = {"\\u00b5": "µ", "&#181;": "µ", "&micro;": "µ", "âµ": "µ", "\ufffd": "µ", "a\u030a": "å"}
 TYPED = ("nm", "um", "mm", "cm", "m", "km")
 PLAUSIBLE_TAG_M = 20e-6
 """Resolution tags of larger pixels (under 1270 dpi) are a printer's or a screen's, such as 72, 96 or 300 dpi."""
+PRINTED_DPI = (72, 90, 96, 100, 120, 150, 200, 240, 300, 360, 400, 600)
+PRINTED = "its resolution is a screen's or a printer's (such as 72 or 300 dpi), so the size of a pixel is unknown"
 ISOTROPIC = 0.05
 """Pixels are square to this share; what is farther from it is seen stretched, and a line says so."""
 _LARGEST_XML = 2**26
+
+
+def unit_m(text: object) -> float | None:
+    """Metres of a unit as files spell it, None for pixels and for what is no unit of length."""
+    word = str(text).strip().lower()
+    for spelling, sign in _SPELLINGS.items():
+        word = word.replace(spelling, sign)
+    return UNITS_M.get(word, UNITS_M.get(word.removesuffix(".").removesuffix("s")))
+
+
+def is_printed(size_m: float) -> bool:
+    """Whether a pixel is as large as those of a screen or a printer: a whole usual number to the inch."""
+    return any(abs(size_m * dpi / 0.0254 - 1) < 2e-3 for dpi in PRINTED_DPI)
 
 
 def parse_pixel_size(text: str) -> float:
@@ -73,24 +91,43 @@ def from_aperio(description: str) -> float | None:
     return _positive(match.group(1), 1e-6) if match else None
 
 
-def from_ome_xml(xml: str, image: int = 0) -> float | None:
-    """PhysicalSizeX and Y of an image's Pixels; without a unit they are micrometres
-    (https://docs.openmicroscopy.org/ome-model). None for XML with a document type, which could grow when parsed.
+def from_ome_xml(xml: str, name: str = "") -> tuple[float | None, tuple[str, ...]]:
+    """(PhysicalSizeX and Y of the Pixels of an image, what was not believed); without a unit they are micrometres
+    (https://docs.openmicroscopy.org/ome-model).
+
+    name: of the image, the first where none is called so. Nothing for XML with a document type, which could grow when
+    parsed.
     """
+    pixels = _ome_pixels(xml, name)
+    if pixels is None:
+        return None, ()
+    sizes = []
+    for axis in "YX":
+        unit = unit_m(pixels.get(f"PhysicalSize{axis}Unit", "µm"))
+        sizes.append(_positive(pixels.get(f"PhysicalSize{axis}"), unit) if unit else None)
+    size = mean_size(*sizes)
+    return (None, (PRINTED,)) if size is not None and is_printed(size) else (size, ())
+
+
+def ome_channels(xml: str, name: str = "") -> tuple[str, ...]:
+    """Names of the channels of an image, "" for one without; none where the XML does not name any."""
+    pixels = _ome_pixels(xml, name)
+    channels = [] if pixels is None else [part for part in pixels if part.tag.rpartition("}")[2] == "Channel"]
+    names = tuple(channel.get("Name", "") for channel in channels)
+    return names if any(names) else ()
+
+
+def _ome_pixels(xml: str, name: str) -> ElementTree.Element | None:
     if len(xml) > _LARGEST_XML or "<!DOCTYPE" in xml or "<!ENTITY" in xml:
         return None
     try:
         root = ElementTree.fromstring(xml)
     except ElementTree.ParseError:
         return None
-    pixels = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Pixels"]
-    if image >= len(pixels):
-        return None
-    sizes = []
-    for axis in "YX":
-        unit = UNITS_M.get(pixels[image].get(f"PhysicalSize{axis}Unit", "µm"))
-        sizes.append(_positive(pixels[image].get(f"PhysicalSize{axis}"), unit) if unit else None)
-    return mean_size(*sizes)
+    images = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Image"]
+    images.sort(key=lambda image: image.get("Name", "") != name)  # stable: without such a name the first
+    pixels = (part for image in images[:1] for part in image if part.tag.rpartition("}")[2] == "Pixels")
+    return next(pixels, None)
 
 
 def from_resolution(x: float, y: float, unit: int) -> float | None:
@@ -102,11 +139,16 @@ def from_resolution(x: float, y: float, unit: int) -> float | None:
     return size if size is not None and size <= PLAUSIBLE_TAG_M else None
 
 
-def from_imagej(metadata: dict[str, Any] | None, x: float, y: float) -> float | None:
-    """ImageJ keeps pixels per `unit` in the resolution tags and the unit's name in its description."""
-    text = str((metadata or {}).get("unit", "")).replace("\\u00B5", "u")
-    unit = UNITS_M.get(text)
-    return mean_size(unit / y, unit / x) if unit and x > 0 and y > 0 else None
+def from_imagej(metadata: dict[str, Any] | None, x: float, y: float) -> tuple[float | None, tuple[str, ...]]:
+    """(the size of a pixel, what was not believed): ImageJ keeps pixels per `unit` in the resolution tags and the
+    unit's name in its description; inches and centimetres of prints are no measure.
+    """
+    unit = unit_m((metadata or {}).get("unit", ""))
+    size = mean_size(unit / y, unit / x) if unit and x > 0 and y > 0 else None
+    if size is None or unit is None:
+        return None, ()
+    of_prints = unit in (UNITS_M["inch"], UNITS_M["cm"]) and size > PLAUSIBLE_TAG_M
+    return (None, (PRINTED,)) if of_prints or is_printed(size) else (size, ())
 
 
 def of_degrees(dy: float, dx: float, latitude: float) -> float | None:

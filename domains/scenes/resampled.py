@@ -58,6 +58,18 @@ class Resampled:
         across, down = self.scene.shape[1] / width, self.scene.shape[0] / height
         return Georeference(here.crs, (a * across, b * down, c, d * across, e * down, f))
 
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        return self.scene.descriptions
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return self.scene.remarks
+
+    @property
+    def format(self) -> str:
+        return self.scene.format
+
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
         if self.direct:
             return self.scene.read(y, x, height, width, self.level)

@@ -9,7 +9,6 @@ from typing import Protocol
 import numpy as np
 
 from domains.georeference import Georeference
-from domains.images import read_image
 
 STRIP_PX = 2**21  # of all bands at once
 
@@ -51,6 +50,21 @@ class Scene(Protocol):
     @property
     def georeference(self) -> Georeference | None: ...
 
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        """What the file calls each channel, whatever `channels` makes of it; () where it calls them nothing."""
+        ...
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Which reading was taken where the file allows another; the same words for all files of a kind."""
+        ...
+
+    @property
+    def format(self) -> str:
+        """What kind of file it is, for people."""
+        ...
+
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
         """(height, width, C) as stored; y, x and size in pixels of `level`.
 
@@ -75,6 +89,7 @@ class Photograph:
         nodata: float | None = None,
         georeference: Georeference | None = None,
         cut_from: Path | None = None,
+        format: str = "picture",
     ) -> None:
         if image.ndim != 3 or not image.size:
             raise ValueError(f"a photograph wants (H, W, C) with pixels in it; got {image.shape} {image.dtype}")
@@ -84,11 +99,9 @@ class Photograph:
         self.nodata = nodata
         self.georeference = georeference
         self.cut_from = cut_from
-
-    @classmethod
-    def open(cls, path: str | Path, pixel_size_m: float | None = None) -> Photograph:
-        """As RGB uint8, every format that `read_image` reads; its InputError names the file."""
-        return cls(read_image(Path(path)), pixel_size_m, ("red", "green", "blue"))
+        self.format = format
+        self.descriptions: tuple[str, ...] = ()
+        self.remarks: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """TIFF scenes through tifffile: SVS, OME-TIFF, QPTIFF, NDPI, BigTIFF, COG, generic; tiled or striped.
 
-The first series is the scene; its lower resolutions (sub-IFDs, or pages that follow) are the levels. Of stacks the
-first time and the first plane in depth are taken; channels and samples become channels.
+The picture is the largest image of a file, its smaller copies are the levels (`main_image`). Of stacks the first time
+and the first plane in depth are taken; channels and samples become channels. Palettes, inks, white that is 0 and few
+bits come as what they mean (`meaning`).
 """
 
 from __future__ import annotations
@@ -16,75 +17,108 @@ import numpy as np
 import tifffile
 
 from domains.bands import RGB
-from domains.decode import alpha_of, nodata_of, quiet
+from domains.decode import MAX_PIXELS, MAX_VALUES, alpha_of, nodata_of, quiet, too_large, upright
 from domains.errors import InputError
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
 from domains.scenes.geotags import georeference, ground_size
-from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution
-from domains.scenes.scene import Photograph, Scene
+from domains.scenes.main_image import first_planes, levels_of, main_image, remarks_of
+from domains.scenes.meaning import PLAIN, Meaning, of_grey
+from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution, ome_channels
+from domains.scenes.scene import Photograph, Scene, clipped
 from domains.validity import ALPHA, held
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MAX_CHANNELS = 64
+MAX_CHANNELS = 4096
 ORIENTATION = 274
 JPEGS = (6, 7, 33003, 33004, 33005, 34712)  # their YCbCr comes as RGB
 JPEG_2000 = (33003, 33004, 33005, 34712)
 APERIO_YCBCR = 33003  # JPEG 2000 of Y, Cb and Cr whatever the tags say (https://openslide.org/formats/aperio/)
 
 
-def open_tiff(path: Path, pixel_size_m: float | None = None) -> Scene:
-    """A `TiffScene`, or a picture in memory for what is stored in palettes, inks, single bits or turned.
+def open_tiff(path: Path, pixel_size_m: float | None = None, stored: bool = False) -> Scene:
+    """A `TiffScene`, or a picture in memory for what is stored turned or in depth.
 
-    Raises InputError for what is damaged, cut off or too large to be held so.
+    stored: as in `open_scene`. Raises InputError for what is damaged, cut off or too large to be held so.
     """
     with quiet():
-        scene = TiffScene(path, pixel_size_m)
-        if not scene.is_plain:
-            size = scene.pixel_size_m
+        scene = TiffScene(path, pixel_size_m, stored)
+        if scene.is_upright:
+            return scene
+        try:
+            return scene.turned()
+        finally:
             scene.close()
-            return Photograph.open(path, size)
-    return scene
 
 
 class TiffScene:
-    """A series of a TIFF file, read by windows."""
+    """The picture of a TIFF file, read by windows. stored: values as they are stored, whatever they mean."""
 
-    def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
+    def __init__(self, path: Path, pixel_size_m: float | None = None, stored: bool = False) -> None:
         self.path = path
         self.file = tifffile.TiffFile(path, _multifile=False)  # no file that another one names
         self._file = os.open(path, os.O_RDONLY)
         try:
-            self._open(pixel_size_m)
+            self._open(pixel_size_m, stored)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, pixel_size_m: float | None) -> None:
-        series = self.file.series[0]
+    def _open(self, pixel_size_m: float | None, stored: bool) -> None:
+        series = main_image(self.file)
         page: Any = series.keyframe
-        self.is_plain = is_plain(page, self.file.is_ome)
-        self.dtype = np.dtype(series.dtype)
-        fill = held(nodata_of(page), self.dtype)
-        self.georeference = georeference(page)
-        # of 8 bits without a place on the ground, a slide, it is the glass of tiles that are not stored
-        self.nodata = fill if self.dtype != np.uint8 or self.georeference else None
         sizes = dict(zip(series.axes, series.shape, strict=True))
         count = sizes.get("C", 1) * sizes.get("S", 1)
-        if count > MAX_CHANNELS or not {"Y", "X"} <= sizes.keys() or self.dtype.kind not in "uifb":
+        if series.dtype is None or np.dtype(series.dtype).kind not in "uifb" or count > MAX_CHANNELS:
             raise InputError(
                 f"{str(self.path)!r}: wanted an image of numbers with up to {MAX_CHANNELS} channels, got "
                 f"{series.shape} in {series.axes} of {series.dtype}; export it again"
             )
-        self.channels = channel_names(self.file, count)
-        self._levels = [self._level(series.levels[i]) for i in pyramid(series)] if self.is_plain else []
+        self._series = series
+        self._stored = np.dtype(series.dtype)
+        self._names = channel_names(page, count)
+        self.meaning = PLAIN if stored else meaning_of(self.path, page, self.file.is_ome)
+        self.is_upright = page.tags.valueof(ORIENTATION, 1) == 1 and page.imagedepth == 1
         self.shape: tuple[int, int] = sizes["Y"], sizes["X"]
-        self.reader = BlockReader(self._levels, count, self.dtype, fill or 0)
-        self.pixel_size_m = pixel_size_m or tiff_pixel_size(self.file, page, self.shape)
+        self.dtype = self.meaning.dtype(self._stored)
+        self.channels = self.meaning.channels(self._names)
+        self.descriptions = ome_channels(self.file.ome_metadata or "", series.name) if self.file.is_ome else ()
+        self.georeference = georeference(page)
+        fill = held(nodata_of(page), self._stored)
+        # of 8 bits without a place on the ground, a slide, it is the glass of tiles that are not stored
+        declared = fill if self._stored != np.uint8 or self.georeference else None
+        if self.meaning.palette is not None and declared is not None:
+            self.meaning = Meaning(self.meaning.palette, transparent=(int(declared),))
+            self.channels = self.meaning.channels(self._names)
+        self.nodata = self.meaning.nodata(declared)
+        kept = levels_of(self.file, series) if self.is_upright else []
+        self._levels = [self._level(level) for level in kept]
+        self.reader = BlockReader(self._levels, count, self._stored, fill or 0)
+        self.pixel_size_m, told = tiff_pixel_size(self.file, series, self.shape)
+        self.pixel_size_m, told = (pixel_size_m, ()) if pixel_size_m else (self.pixel_size_m, told)
+        self.remarks = (*remarks_of(self.file, series), *told)
+        self.format = kind_of_file(self.file)
+
+    def turned(self) -> Photograph:
+        """The picture in memory, upright. Raises InputError where it is too large for that, or cut off."""
+        page: Any = self._series.keyframe
+        if page.imagewidth * page.imagelength > MAX_PIXELS or page.size > MAX_VALUES:
+            raise too_large(self.path, " x ".join(map(str, page.shape)))
+        check_cut_off(self.path, self.file, page)
+        values, axes = page.asarray(), page.axes
+        for axis in reversed(range(len(axes))):
+            if axes[axis] not in "YXS":
+                values, axes = values.take(0, axis), axes[:axis] + axes[axis + 1 :]  # the first plane in depth
+        values = np.moveaxis(values, 0, -1) if axes == "SYX" else values if axes == "YXS" else values[..., None]
+        values = np.ascontiguousarray(upright(self.meaning(values, self._names), page.tags.valueof(ORIENTATION, 1)))
+        picture = Photograph(values, self.pixel_size_m, self.channels, self.nodata, format=self.format)
+        picture.remarks = self.remarks
+        return picture
 
     def _level(self, series: tifffile.TiffPageSeries) -> Level:
         page: Any = series.keyframe
         strips = np.prod(page.chunks, dtype=np.int64) * self.dtype.itemsize
         if page.is_memmappable and strips > MAX_BLOCK_BYTES and len(series) == 1:
+            check_length(self.path, self.file, page)
             values = tifffile.memmap(self.path, page=page.index, mode="r")  # one strip as it is: nothing to decode
             return array_level(str(self.path), values, series.axes, block=(512, 512))
         check_cut_off(self.path, self.file, page)
@@ -96,7 +130,15 @@ class TiffScene:
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
         """Raises InputError where a block cannot be decoded."""
-        return self.reader.read(y, x, height, width, level)
+        if self.meaning.is_plain:
+            return self.reader.read(y, x, height, width, level)
+        inside, (rows, columns) = clipped(y, x, height, width, self.levels[level])
+        result = np.full((height, width, len(self.channels)), self.nodata or 0, self.dtype)
+        if rows.start < rows.stop:
+            tall, wide = rows.stop - rows.start, columns.stop - columns.start
+            stored = self.reader.read(rows.start, columns.start, tall, wide, level)
+            result[inside] = self.meaning(stored, self._names)
+        return result
 
     def close(self) -> None:
         self.file.close()
@@ -171,14 +213,6 @@ def rgb_of(ycbcr: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(ycbcr[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)
 
 
-def first_planes(series: tifffile.TiffPageSeries) -> list[int]:
-    """Indices of the pages that hold the channels of the first time and depth."""
-    leading = [(axis, length) for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
-    numbers = np.arange(int(np.prod([length for _, length in leading], dtype=np.int64)))
-    index = tuple(slice(None) if axis == "C" else 0 for axis, _ in leading)
-    return np.atleast_1d(numbers.reshape([length for _, length in leading])[index]).tolist()
-
-
 def page_of(path: Path, series: tifffile.TiffPageSeries, index: int) -> tuple[Any, int]:
     """The page with the offsets of a plane, and what to add to them: ImageJ and others list only the first page."""
     page: Any = series[0] if series.dataoffset is not None else series[index]
@@ -189,31 +223,19 @@ def page_of(path: Path, series: tifffile.TiffPageSeries, index: int) -> tuple[An
     return page, index * int(page.nbytes) if series.dataoffset is not None else 0
 
 
-def pyramid(series: tifffile.TiffPageSeries) -> list[int]:
-    """Indices of the levels of the same channels, each smaller than the one before."""
-    kept = [0]
-    size = {axis: length for axis, length in zip(series.axes, series.shape, strict=True)}
-    for i, level in enumerate(series.levels[1:], 1):
-        here = {axis: length for axis, length in zip(level.axes, level.shape, strict=True)}
-        same = [axis for axis in here if axis not in "YX"] == [axis for axis in size if axis not in "YX"]
-        if same and level.dtype == series.dtype and here["Y"] <= size["Y"] and here["X"] <= size["X"]:
-            kept.append(i)
-    return kept
-
-
-def is_plain(page: Any, ome: bool) -> bool:
-    """Are the stored values the scene's, upright and as numbers? Of OME-TIFF the palettes are only a way to show."""
+def meaning_of(path: Path, page: Any, ome: bool) -> Meaning:
+    """What the stored values of a page mean. Of OME-TIFF the palettes are only a way to show. Raises InputError."""
     photometric = tifffile.PHOTOMETRIC(page.photometric).name
-    return (
-        (
-            photometric in ("MINISBLACK", "RGB")
-            or (photometric == "YCBCR" and page.compression in JPEGS)
-            or (ome and photometric == "PALETTE")
-        )
-        and page.tags.valueof(ORIENTATION, 1) == 1
-        and page.bitspersample in (8, 16, 32, 64)
-        and page.imagedepth == 1
-    )
+    dtype = np.dtype(page.dtype)
+    if photometric == "PALETTE" and not ome and page.colormap is not None and dtype.kind == "u":
+        return Meaning((page.colormap >> 8).T.astype(np.uint8))
+    if photometric == "SEPARATED" and page.samplesperpixel >= 4 and dtype in (np.uint8, np.uint16):
+        return Meaning(inks=True)
+    if photometric in ("MINISBLACK", "MINISWHITE", "PALETTE", "MASK"):
+        return of_grey(int(page.bitspersample), dtype, photometric == "MINISWHITE")
+    if photometric == "RGB" or (photometric == "YCBCR" and page.compression in JPEGS):
+        return of_grey(int(page.bitspersample), dtype)
+    raise InputError(f"{str(path)!r}: wanted grey or RGB, got a TIFF in {photometric}; save it as RGB")
 
 
 class CutOff(InputError):
@@ -222,33 +244,44 @@ class CutOff(InputError):
 
 def check_cut_off(path: Path, file: tifffile.TiffFile, page: Any) -> None:
     ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)[: len(page.dataoffsets)]
-    if ends.max(initial=0) > file.filehandle.size:
+    _check_end(path, file, int(ends.max(initial=0)))
+
+
+def check_length(path: Path, file: tifffile.TiffFile, page: Any) -> None:
+    """Of a strip without compression, which holds as many bytes as its pixels, whatever its tags say."""
+    _check_end(path, file, int(page.dataoffsets[0]) + int(page.nbytes))
+
+
+def _check_end(path: Path, file: tifffile.TiffFile, end: int) -> None:
+    if end > file.filehandle.size:
         raise CutOff(
-            f"{str(path)!r}: wanted a whole TIFF of at least {ends.max()} bytes, got {file.filehandle.size}: it is cut "
-            "off; copy it again"
+            f"{str(path)!r}: wanted a whole TIFF of at least {end} bytes, got {file.filehandle.size}: it is cut off; "
+            "copy it again"
         )
 
 
-def tiff_pixel_size(file: tifffile.TiffFile, page: Any, shape: tuple[int, int]) -> float | None:
-    """What is meant for it, from the surest to the least sure."""
+def tiff_pixel_size(
+    file: tifffile.TiffFile, series: tifffile.TiffPageSeries, shape: tuple[int, int]
+) -> tuple[float | None, tuple[str, ...]]:
+    """(what is meant for it, from the surest to the least sure; what was not believed)."""
+    page: Any = series.keyframe
     ground = ground_size(page, shape)
     if ground is not None:
-        return ground
+        return ground, ()
     if file.is_svs:
-        return from_aperio(page.description)
+        return from_aperio(page.description), ()
     if file.is_ome:
-        size = from_ome_xml(file.ome_metadata or "")
-        if size is not None:
-            return size
+        size, told = from_ome_xml(file.ome_metadata or "", series.name)
+        if size is not None or told:
+            return size, told
     x, y = page.resolution if 282 in page.tags and 283 in page.tags else (0.0, 0.0)
     if file.is_imagej:
         return from_imagej(file.imagej_metadata, x, y)
-    return from_resolution(x, y, int(page.resolutionunit))
+    return from_resolution(x, y, int(page.resolutionunit)), ()
 
 
-def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...]:
+def channel_names(page: Any, count: int) -> tuple[str, ...]:
     """Colours and alpha as the tags have them; "" for all else."""
-    page: Any = file.series[0].keyframe
     names = [""] * count
     if count == int(page.samplesperpixel):
         if count >= 3 and tifffile.PHOTOMETRIC(page.photometric).name in ("RGB", "YCBCR"):
@@ -257,3 +290,9 @@ def channel_names(file: tifffile.TiffFile, count: int) -> tuple[str, ...]:
         if alpha is not None:
             names[alpha] = ALPHA
     return tuple(names)
+
+
+def kind_of_file(file: tifffile.TiffFile) -> str:
+    """What wrote a TIFF, for people."""
+    kinds = {"svs": "SVS", "ome": "OME-TIFF", "imagej": "ImageJ TIFF", "ndpi": "NDPI", "scn": "SCN", "qpi": "QPTIFF"}
+    return next((name for mark, name in kinds.items() if getattr(file, f"is_{mark}")), "TIFF")

@@ -18,8 +18,8 @@ import numpy as np
 from domains.bands import RGB
 from domains.errors import InputError
 from domains.georeference import Georeference
-from domains.images import apply_stretch, stretch_limits
 from domains.scenes.scene import Scene, read_whole
+from domains.stretch import apply_stretch, stretch_limits
 from domains.validity import ALPHA, SHOWN, Validity
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
@@ -44,6 +44,11 @@ class View(Protocol):
         """Where the scene has data; elsewhere `Viewed` shows 0."""
         ...
 
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What was assumed of the scene to show it so."""
+        ...
+
 
 ViewMaker = Callable[[Scene], View]
 
@@ -58,7 +63,8 @@ class Stretched:
     indices: tuple[int, int, int]
     limits: tuple[tuple[float, float], ...] | None = None
     validity: Validity = Validity()
-    channels: tuple[str, ...] = ("red", "green", "blue")
+    channels: tuple[str, ...] = RGB
+    remarks: tuple[str, ...] = ()
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
         # picking by a list copies, and leaves channels first in memory: half the time of reading a tile
@@ -69,32 +75,74 @@ class Stretched:
         return np.stack(shown, axis=-1)
 
 
-def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: bool = False) -> Stretched:
+def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: bool | None = None) -> Stretched:
     """Red, green and blue where channels are named so, else the first three, or of fewer the first thrice.
 
-    8-bit values stay. Of others the 0.1 to 99.9 percentile range of what is valid, over the three channels together or
-    `per_channel`, becomes 0..255; it is taken from the whole scene where that has up to 16 M pixels, else from its
-    coarsest level with that many or from windows spread evenly over it. Raises InputError where nothing is valid.
+    8-bit values stay. Of others the 0.1 to 99.9 percentile range of what is valid becomes 0..255: one range for red,
+    green and blue, whose balance is their colour, and for other channels a range each, since a stain may be sixty times
+    as bright as its neighbour. per_channel: says which, in place of that rule. The range is taken from the whole scene
+    where that has up to 16 M pixels, else from its coarsest level with that many or from windows spread evenly over
+    it. Raises InputError where nothing is valid.
     """
     count = len(scene.channels)
     chosen = tuple(indices) if indices is not None else rgb_indices(scene.channels)
     if len(chosen) != 3 or not all(0 <= index < count for index in chosen):
         raise InputError(f"channels are {list(chosen)}; wanted three numbers from 0 to {count - 1}")
     first, second, third = chosen
+    colours = tuple(scene.channels[index] for index in chosen) == RGB
+    remarks = () if colours or indices is not None else (which_channels(scene),) if count_of_bands(scene) > 1 else ()
     validity = Validity.of(scene.dtype, scene.nodata, scene.channels)
     if scene.dtype == np.uint8:
-        return Stretched((first, second, third), None, validity)
+        return Stretched((first, second, third), None, validity, remarks=remarks)
     bands = chosen if validity.alpha is None else (*chosen, validity.alpha)
     values = sample_values(scene, bands)
     if validity.alpha is not None:
         values = values[validity._replace(alpha=3).pixels(values), :3]
+    undeclared = None if validity.nodata is not None else undeclared_nodata(values)
+    if undeclared is not None:
+        validity, remarks = validity._replace(nodata=undeclared), (*remarks, UNDECLARED)
+    apart = not colours if per_channel is None else per_channel
     try:
         together = values if len({*chosen}) > 1 else values[..., 0]
-        parts = [values[..., i] for i in range(3)] if per_channel else [together] * 3
-        limits = tuple(stretch_limits(part, scene.nodata) for part in parts)
+        parts = [values[..., i] for i in range(3)] if apart else [together] * 3
+        limits = tuple(stretch_limits(part, validity.nodata) for part in parts)
     except ValueError as error:
         raise InputError(f"a scene of {scene.dtype}: {error}; leave the file out or export it again") from error
-    return Stretched((first, second, third), limits, validity)
+    return Stretched((first, second, third), limits, validity, remarks=remarks)
+
+
+UNDECLARED = "its lowest value lies far from all others and is taken for no data, though the file does not say so"
+FAR = 4
+"""How many times the range of the other values the lowest one must lie below them to be taken for no data."""
+
+
+def undeclared_nodata(values: np.ndarray) -> float | None:
+    """The lowest value where it is negative, alone and far below all others, as -9999 and -32768 are of rasters whose
+    maker did not declare it; None where no value is so, or one is seen only here and there.
+    """
+    if values.dtype.kind not in "if":
+        return None
+    valid = values[Validity().values(values)]
+    if not valid.size or (lowest := valid.min()) >= 0:
+        return None
+    others = valid[valid != lowest]
+    if not others.size or (valid.size - others.size) < 1e-3 * valid.size:
+        return None
+    low, high = np.percentile(others[:: 1 + others.size // 2**22], (0, 100)).astype(float)
+    return float(lowest) if low - float(lowest) > FAR * (high - low) > 0 else None
+
+
+def which_channels(scene: Scene) -> str:
+    """That some channels of a scene are not shown, or are shown as colours that they do not say they are."""
+    bands = count_of_bands(scene)
+    if bands == 2:
+        return "of two channels the first is shown; domain.bands chooses others"
+    more = "the first three of its channels" if bands > 3 else "its three channels"
+    return f"{more} are shown as red, green and blue; domain.bands chooses others"
+
+
+def count_of_bands(scene: Scene) -> int:
+    return sum(name != ALPHA for name in scene.channels)
 
 
 def rgb_indices(channels: Sequence[str]) -> tuple[int, ...]:
@@ -158,6 +206,18 @@ class Viewed:
     @property
     def georeference(self) -> Georeference | None:
         return self.scene.georeference
+
+    @property
+    def descriptions(self) -> tuple[str, ...]:
+        return ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        return (*self.scene.remarks, *self.view.remarks)
+
+    @property
+    def format(self) -> str:
+        return self.scene.format
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
         values = self.scene.read(y, x, height, width, level)

@@ -33,7 +33,7 @@ def slide(tmp_path: Path, textured) -> tuple[Path, np.ndarray]:
     return tmp_path / "a.svs", image
 
 
-def refused(path: Path, pixel_size_m: float | None = None) -> None:
+def refused(path: Path, pixel_size_m: float | None = None, stored: bool = False) -> None:
     raise InputError(f"{str(path)!r}: wanted a scene in tiles")
 
 
@@ -57,7 +57,7 @@ def test_what_tifffile_cannot_read_goes_through_openslide(slide, monkeypatch: py
     scene = open_scene(path)
     assert isinstance(scene, TiffScene)
     scene.close()
-    for failing in (refused, lambda *_: 1 / 0):
+    for failing in (refused, lambda *_, **__: 1 / 0):
         monkeypatch.setattr(opening, "open_tiff", failing)
         scene = open_scene(path)
         assert isinstance(scene, OpenSlideScene) and np.array_equal(scene.read(0, 0, SIDE, SIDE), image)

@@ -5,14 +5,14 @@ import pytest
 from PIL import Image
 
 from domains.errors import InputError
-from domains.scenes import Photograph, Scene
+from domains.scenes import Photograph, Scene, open_scene
 from domains.tiling import windows
 
 
 def test_a_photograph_is_a_scene_of_one_level(tmp_path):
     image = np.random.default_rng(0).integers(0, 256, (13, 17, 3), np.uint8)
     Image.fromarray(image).save(tmp_path / "a.png")
-    scene: Scene = Photograph.open(tmp_path / "a.png")
+    scene: Scene = open_scene(tmp_path / "a.png")
     assert scene.shape == (13, 17) and scene.levels == ((13, 17),) and scene.dtype == np.uint8
     assert scene.pixel_size_m is None and scene.georeference is None
     assert np.array_equal(scene.read(0, 0, 13, 17), image)
@@ -46,4 +46,4 @@ def test_a_photograph_knows_no_second_level_and_no_other_shape():
 def test_a_file_that_is_no_image_is_named(tmp_path):
     (tmp_path / "a.png").write_bytes(b"")
     with pytest.raises(InputError, match="a.png"):
-        Photograph.open(tmp_path / "a.png")
+        open_scene(tmp_path / "a.png")

@@ -173,8 +173,10 @@ def test_palettes_and_turned_pages_are_read_as_pictures(tmp_path, textured):
     tifffile.imwrite(tmp_path / "palette.tif", image[..., 0], photometric="palette", colormap=colours)
     for name in ("turned.tif", "palette.tif"):
         scene = open_scene(tmp_path / name)
-        assert isinstance(scene, Photograph)
-        assert np.array_equal(scene.read(0, 0, 70, 90), read_image(tmp_path / name))
+        shown = image[::-1, ::-1] if name == "turned.tif" else (colours >> 8).T[image[..., 0]]
+        assert scene.channels == ("red", "green", "blue") and np.array_equal(scene.read(0, 0, 70, 90), shown)
+        assert np.array_equal(read_image(tmp_path / name), shown)
+        scene.close()
 
 
 def test_one_strip_without_compression_is_mapped_not_read(tmp_path, textured, holds, monkeypatch):

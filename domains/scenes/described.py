@@ -1,0 +1,54 @@
+"""How a file is read, in a line: for people who want to see what was assumed before the minutes are spent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from domains.bands import RGB
+from domains.scenes.pixel_size import UNITS_M
+from domains.scenes.scene import Scene
+from domains.scenes.view import View
+from domains.validity import ALPHA
+
+MOST_NAMES = 6
+
+
+def described(scene: Scene, view: View) -> str:
+    """`OME-TIFF, 3 channels of uint16 (DAPI, CK, CD3); 0.25 um a pixel; of several planes in depth the first is read`:
+    the same line for all files of a kind.
+    """
+    parts = [f"{scene.format}, {channels(scene)}", size(scene.pixel_size_m)]
+    if scene.georeference is not None:
+        parts.append(scene.georeference.crs if len(scene.georeference.crs) < 20 else "a CRS without EPSG code")
+    if view.validity.declared and scene.dtype.kind != "f":
+        parts.append("no data by alpha" if view.validity.alpha is not None else f"no data: {view.validity.nodata:g}")
+    return "; ".join([*filter(None, parts), *scene.remarks, *view.remarks])
+
+
+def channels(scene: Scene) -> str:
+    names = [name for name in scene.channels if name != ALPHA]
+    if tuple(names[:3]) == RGB and len(names) == 3:
+        text = "RGB"
+    elif len(names) == 1:
+        text = "grey"
+    else:
+        text = f"{len(names)} channels"
+    kind = "8 bits" if scene.dtype == np.uint8 else str(scene.dtype)
+    called = list(scene.descriptions[: len(names)]) if any(scene.descriptions) else names
+    shown = listed(called) if text not in ("RGB", "grey") and any(called) else ""
+    return f"{text} of {kind}{shown}"
+
+
+def listed(names: Sequence[str]) -> str:
+    more = ", ..." if len(names) > MOST_NAMES else ""
+    return f" ({', '.join(name or '-' for name in names[:MOST_NAMES])}{more})"
+
+
+def size(size_m: float | None) -> str:
+    """To two digits, so that slides of one scanner have one line."""
+    if size_m is None:
+        return ""
+    unit = "um" if size_m < 1e-3 else "mm" if size_m < 0.1 else "m"
+    return f"{size_m / UNITS_M[unit]:.2g} {unit} a pixel"

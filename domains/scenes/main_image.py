@@ -1,0 +1,105 @@
+"""Which of the images in a TIFF is the picture: the full-size one, wherever it stands.
+
+A slide comes with a label, a macro picture and a thumbnail, and with smaller copies of itself. TIFF 6.0 marks a copy by
+bit 0 of tag 254 (NewSubfileType) and a mask by bit 2; OME-XML, Leica's SCN and Aperio's descriptions name what is
+attached. Of what is left the largest is taken, of several of one size the first.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import tifffile
+
+from domains.errors import InputError
+
+REDUCED, MASK = 1, 4
+ATTACHED = re.compile(r"label|macro|overview|thumbnail|preview|barcode|\bmap\b", re.IGNORECASE)
+Series = tifffile.TiffPageSeries
+STACKS = {"T": "points in time", "Z": "planes in depth", "I": "pages", "Q": "pages", "R": "pages", "P": "positions"}
+
+
+def main_image(file: tifffile.TiffFile) -> Series:
+    """The series of the picture. Raises InputError where a file holds none that has rows and columns."""
+    pictures = [series for series in file.series if {"Y", "X"} <= {*series.axes} and not kind_of(series) & MASK]
+    if not pictures:
+        raise InputError(f"{file.filehandle.path!r}: wanted an image of rows and columns, got a TIFF without one")
+    full = [series for series in pictures if not kind_of(series) & REDUCED] or pictures
+    unnamed = [series for series in full if not ATTACHED.search(series.name or "")] or full
+    return max(unnamed, key=area)  # of equal ones the first
+
+
+def levels_of(file: tifffile.TiffFile, picture: Series) -> list[Series]:
+    """The picture and its smaller copies, each smaller than the one before, in whatever order they are stored."""
+    copies = [level for level in picture.levels[1:] if is_copy(level, picture)]
+    copies += [
+        series
+        for series in file.series
+        if series is not picture
+        and (kind_of(series) & REDUCED or is_tiled(series))
+        and is_tiled(series) == is_tiled(picture)
+        and not ATTACHED.search(series.name or "")
+        and is_copy(series, picture)
+        and same_shape(series, picture)
+    ]
+    ordered = [picture]
+    for level in sorted(copies, key=area, reverse=True):
+        if area(level) < area(ordered[-1]) or (len(ordered) == 1 and area(level) == area(picture)):
+            ordered.append(level)
+    return ordered
+
+
+def remarks_of(file: tifffile.TiffFile, picture: Series) -> tuple[str, ...]:
+    """What else the file holds, and that it is not read."""
+    told = []
+    for axis, length in zip(picture.axes, picture.shape, strict=True):
+        if length > 1 and axis not in "CSYX":
+            told.append(f"of several {STACKS.get(axis, 'images')} the first is read")
+    equals = [series for series in file.series if series is not picture and series.shape == picture.shape]
+    if any(not kind_of(series) & (REDUCED | MASK) for series in equals):
+        told.append("of several images of one size the first is read")
+    return tuple(told)
+
+
+def is_copy(level: Series, picture: Series) -> bool:
+    """Whether a series has the channels and the type of the picture, and is no larger."""
+    sizes, whole = (dict(zip(series.axes, series.shape, strict=True)) for series in (level, picture))
+    same = [axis for axis in sizes if axis not in "YX"] == [axis for axis in whole if axis not in "YX"]
+    counts = all(sizes[axis] == whole[axis] for axis in "CS" if axis in whole and axis in sizes)
+    return same and counts and level.dtype == picture.dtype and sizes["Y"] <= whole["Y"] and sizes["X"] <= whole["X"]
+
+
+def same_shape(level: Series, picture: Series) -> bool:
+    """Whether a series may be the picture at another size: as many times smaller down as across, to a pixel."""
+    (height, width), (tall, wide) = plane(level), plane(picture)
+    return abs(height * wide - width * tall) <= max(tall, wide) * 1.5 and area(level) < area(picture)
+
+
+def plane(series: Series) -> tuple[int, int]:
+    sizes = dict(zip(series.axes, series.shape, strict=True))
+    return sizes["Y"], sizes["X"]
+
+
+def area(series: Series) -> int:
+    height, width = plane(series)
+    return height * width
+
+
+def kind_of(series: Series) -> int:
+    page: Any = series.keyframe
+    return int(page.subfiletype or 0)
+
+
+def is_tiled(series: Series) -> bool:
+    page: Any = series.keyframe
+    return bool(page.is_tiled)
+
+
+def first_planes(series: Series) -> list[int]:
+    """Indices of the pages that hold the channels of the first time and depth."""
+    leading = [(axis, length) for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YXS"]
+    numbers = np.arange(int(np.prod([length for _, length in leading], dtype=np.int64)))
+    index = tuple(slice(None) if axis == "C" else 0 for axis, _ in leading)
+    return np.atleast_1d(numbers.reshape([length for _, length in leading])[index]).tolist()
