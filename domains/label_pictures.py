@@ -60,7 +60,7 @@ def stored_labels(path: Path) -> StoredLabels:
     picture = decode(path)
     notes: list[str] = []
     values = picture.values
-    if picture.format == "TIFF" and values.dtype.kind in "bu" and _white_is_zero(path):
+    if picture.format == "TIFF" and values.dtype.kind in "bu" and is_white_is_zero(path):
         values = _as_stored(values)
         notes += [INVERTED] if values.any() else []
     if picture.palette is not None:
@@ -203,9 +203,13 @@ def at_others(values: np.ndarray) -> np.ndarray:
     return (highest > values) | (minimum_filter(ground, 3, mode="nearest") < values)
 
 
-def _white_is_zero(path: Path) -> bool:
-    with quiet(), tifffile.TiffFile(path) as tiff:
-        return tiff.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+def is_white_is_zero(path: Path) -> bool:
+    """Whether a TIFF stores white as 0, so that what is shown is the negative of its numbers."""
+    try:
+        with quiet(), tifffile.TiffFile(path) as tiff:
+            return tiff.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    except (tifffile.TiffFileError, OSError):
+        return False
 
 
 def _as_stored(values: np.ndarray) -> np.ndarray:

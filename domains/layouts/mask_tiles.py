@@ -22,11 +22,11 @@ import numpy as np
 
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
-from domains.label_pictures import hold_masks
+from domains.label_pictures import INVERTED, hold_masks, is_white_is_zero
 from domains.layouts.blocks import cut_into_blocks
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, pair, printable
-from domains.layouts.layout import Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record, Split, read_bands
 from domains.layouts.neighbours import Raster, placed
 from domains.scenes import open_scene
 from domains.tiling import Window
@@ -105,7 +105,11 @@ class MaskTiles(Layout):
             scene.close()
         if not truth.vocabulary:
             values = values[..., :3].max(axis=2)
-            return [EntityMap(components(values > (127 if values.max(initial=0) > 1 else 0)))]
+            mask = values > (127 if values.max(initial=0) > 1 else 0)
+            if is_white_is_zero(truth.mask):  # what is stored is meant, as of other label pictures
+                faults.append(Assumption(truth.mask, INVERTED))
+                mask = ~mask
+            return [EntityMap(components(mask))]
         values = values[..., 0]
         if values.max(initial=0) > len(truth.vocabulary):
             raise InputError(
