@@ -109,10 +109,10 @@ def read_mask(path: Path) -> np.ndarray:
     )
 
 
-def hold_masks(paths: Sequence[Path]) -> bool:
+def hold_masks(paths: Sequence[Path], numbers: int = 1) -> bool:
     """Whether label pictures, as far as three of them tell, are masks: the mark of a published set that has masks.
 
-    What cannot be read, or is empty, does not tell.
+    numbers: as many besides 0 are a mask too. What cannot be read, or is empty, does not tell.
     """
     told = 0
     for path in paths:
@@ -120,7 +120,8 @@ def hold_masks(paths: Sequence[Path]) -> bool:
             labels = stored_labels(path)
             if not labels.values.any():
                 continue
-            read_mask(path)
+            if len(np.unique(labels.values[labels.values > 0])) > numbers:
+                read_mask(path)
         except InputError as error:
             if "wanted a binary mask" in str(error) or "wanted one channel" in str(error):
                 return False

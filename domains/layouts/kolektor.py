@@ -30,7 +30,8 @@ class Kolektor(Layout):
     expects = "kos<NN>/Part<k>.jpg with Part<k>_label.bmp, or train and test with NNNNN.png and NNNNN_GT.png"
 
     def matches(self, root: Path) -> bool:
-        return any(files(folder) for folder in _parts(root)) and hold_masks(_masks(root))
+        parts = _parts(root)
+        return bool(parts) and hold_masks(_masks(root), 2 if parts[0].name.startswith("kos") else 1)
 
     def listing(self, root: Path) -> Listing:
         records, faults = [], []

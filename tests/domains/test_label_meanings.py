@@ -275,6 +275,14 @@ def test_what_fails_is_left_out_and_told_and_never_empty(tmp_path):
     assert [fault.path.name for fault in opened.faults] == ["1.png"]
 
 
+def test_ids_among_more_masks_than_are_surveyed_are_left_out_and_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("domains.label_meanings.SURVEYED", 2)
+    masks = [(discs(i) > 0).astype(np.uint8) for i in range(3)]
+    opened = open_folder(folder(tmp_path, masks[0], discs(1), masks[1], masks[2]))
+    assert [record.name for record in opened.records] == ["images/0", "images/2", "images/3"]
+    assert "wanted a mask of one number" in opened.faults[0].reason
+
+
 def test_label_sets_are_small_when_pickled_and_say_the_same(tmp_path):
     root = folder(tmp_path, discs(0), discs(1))
     among = LabelSet(sorted((root / "masks").iterdir()))
