@@ -121,11 +121,12 @@ class LabelSet:
 
     def meaning(self, labels: Labels | None = None, void: Void | None = None) -> Meaning:
         """labels, void: what was said, None for nothing. Pictures that cannot be read have no say."""
-        asked = labels or self.labels, void
+        labels = labels or self.labels
+        asked = labels, void
         if asked not in self._meanings:
             step = -(-len(self.paths) // SURVEYED)
             facts = [one for path in self.paths[::step] if (one := _facts_or_none(path)) is not None]
-            self._meanings[asked] = decided(facts, *asked)
+            self._meanings[asked] = decided(facts, labels, void)
         return self._meanings[asked]
 
 
@@ -225,7 +226,7 @@ def _facts(path: Path, changed_ns: int) -> Facts:
     if stored.values.dtype.kind == "f":
         stored = StoredLabels(as_ids(path, stored).astype(np.int64), stored.unlabelled)
     values = np.where(stored.unlabelled | (stored.values < 0), 0, stored.values).astype(np.int64)
-    pieces = label(values, background=0, connectivity=2)
+    pieces = pieces_of(values)
     areas = np.bincount(pieces.ravel())[1:]
     first = np.zeros(len(areas) + 1, np.int64)
     first[pieces.ravel()] = values.ravel()
@@ -270,13 +271,18 @@ def _of_mask(path: Path, stored: StoredLabels, meaning: Meaning, said: Labels | 
                 "numbers; set domain.labels to ids, mask or classes"
             )
     mask = ~unlabelled & (np.where(unlabelled, 0, values) > above)
-    ids = label(mask, background=0, connectivity=2).astype(np.int32)
+    ids = pieces_of(mask)
     return np.where(unlabelled | (stored.values == UNLABELLED), UNLABELLED, ids).astype(np.int32)
+
+
+def pieces_of(values: np.ndarray) -> np.ndarray:
+    """(H, W) int32, 1..N: the 8-connected pieces of one number each, 0 where that is 0."""
+    return np.asarray(label(values, background=0, connectivity=2)).astype(np.int32)
 
 
 def _of_classes(ids: np.ndarray, classes: tuple[int, ...]) -> EntityMap:
     """Each 8-connected piece of a number is an entity of its class."""
-    pieces = label(np.maximum(ids, 0), background=0, connectivity=2).astype(np.int32)
+    pieces = pieces_of(np.maximum(ids, 0))
     number = np.zeros(pieces.max() + 1, np.int64)
     number[pieces.ravel()] = np.maximum(ids, 0).ravel()
     vocabulary = tuple(sorted({*classes, *number[1:].tolist()}))

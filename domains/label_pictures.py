@@ -188,7 +188,7 @@ def looks_soft(labels: StoredLabels) -> bool:
             return False
         if 5 * np.count_nonzero(flat & between) > np.count_nonzero(between):
             return False
-        return 2 * np.count_nonzero(between & ~at_others(values)) <= np.count_nonzero(between)
+        return bool(2 * np.count_nonzero(between & ~at_others(values)) <= np.count_nonzero(between))
     return True
 
 
