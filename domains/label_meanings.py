@@ -61,6 +61,10 @@ SPECKS_TOLD = (
     "has specks of its numbers along the edges of others, as ids that were resized with interpolation: they are taken "
     "as they are; resize ids by the nearest pixel, or set domain.labels=mask if it is a mask"
 )
+COVERS_TOLD = (
+    "covers most of its picture and of its rim: whatever is not 0 is taken for entities; turn black and white round if "
+    "the entities are black, or set domain.labels=mask if this is right"
+)
 MIXED_TOLD = (
     "lies among masks of 0 and 1 and of 0 and 255: whatever is not 0 is taken for the mask; set domain.labels=ids if "
     "it is not"
@@ -96,8 +100,10 @@ class Facts(NamedTuple):
     """Of a picture. numbers: its positive ones. pieces: of each, those of some size. every: pieces of any size.
     specks: those that are edges through and through, along other numbers.
 
-    soft: whether its greys are soft edges up to white, None where it has nothing to tell by. photograph: whether it has
-    more numbers than labels have, in pieces of a few pixels.
+    soft: whether its greys are soft edges up to white, None where it has nothing to tell by. covers: whether they fill
+    half of it and nearly all of its rim, as the ground does. photograph: whether it has more numbers than labels have,
+    in pieces of a few pixels. refused: colours, JPEGs and photographs, which are read only where it is said what they
+    are.
     """
 
     numbers: tuple[int, ...]
@@ -105,7 +111,9 @@ class Facts(NamedTuple):
     every: int
     specks: int
     soft: bool | None
+    covers: bool
     photograph: bool
+    refused: bool
 
 
 class LabelSet:
@@ -113,7 +121,8 @@ class LabelSet:
 
     def __init__(self, paths: Iterable[Path], labels: Labels | None = None) -> None:
         """labels: what they are where nothing else is said, None to decide."""
-        self.paths, self.labels = tuple(paths), labels
+        self.paths = tuple(paths)
+        self.labels: Labels | None = labels
         self._meanings: dict[tuple, Meaning] = {}
 
     def __reduce__(self) -> tuple:
@@ -126,6 +135,7 @@ class LabelSet:
         if asked not in self._meanings:
             step = -(-len(self.paths) // SURVEYED)
             facts = [one for path in self.paths[::step] if (one := _facts_or_none(path)) is not None]
+            facts = [one for one in facts if labels or not one.refused]
             self._meanings[asked] = decided(facts, labels, void)
         return self._meanings[asked]
 
@@ -141,22 +151,22 @@ class LabelPicture:
         """The entities, and what was assumed of their picture. Raises InputError."""
         meaning = self.among.meaning(labels, void)
         stored = stored_labels(self.path)
+        if stored.lossy and labels != "mask":
+            raise of_jpeg(self.path)
         if stored.coloured and labels not in ("ids", "classes"):
             without_colours(self.path, stored)
-        notes = [*stored.notes, *meaning.notes] if stored.values.any() else []
-        if labels != "mask" and stored.values.dtype.kind == "f":
-            stored = replace(stored, values=as_ids(self.path, stored))
-        stored = with_void(stored, meaning.void)
-        if meaning.labels == "mask":
-            return EntityMap(_of_mask(self.path, stored, meaning, labels)), tuple(notes)
-        if stored.lossy:
-            raise of_jpeg(self.path)
         facts = _facts_or_none(self.path)
         if labels is None and facts is not None and facts.photograph:
             raise InputError(
                 f"{str(self.path)!r}: wanted labels, got {len(facts.numbers)} numbers in specks, as a photograph or "
                 "ids that were interpolated have them; export it again, or set domain.labels if it is right"
             )
+        notes = [*stored.notes, *meaning.notes] if stored.values.any() else []
+        if labels != "mask" and stored.values.dtype.kind == "f":
+            stored = replace(stored, values=as_ids(self.path, stored))
+        stored = with_void(stored, meaning.void)
+        if meaning.labels == "mask":
+            return EntityMap(_of_mask(self.path, stored, meaning, labels)), tuple(notes)
         ids = as_ids(self.path, stored)
         if meaning.labels == "ids":
             return EntityMap.from_ids(ids), tuple(notes)
@@ -174,7 +184,8 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
     if labels is None and single and set(numbers) <= {1, 255} and len(numbers) == 2 and void is None:
         return Meaning("mask", number, notes=(MIXED_TOLD,))
     if labels == "mask" or (labels is None and (len(numbers) <= 1 or above)):
-        return Meaning("mask", number, above)
+        covering = labels is None and facts and 2 * sum(one.covers for one in facts) > len(facts)
+        return Meaning("mask", number, above, notes=(COVERS_TOLD,) if covering else ())
     if void is None:
         number = _void_of(numbers)
         notes += [VOID_TOLD.format(void=number)] if number is not None else []
@@ -192,7 +203,7 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
 
 def _void_of(numbers: list[int]) -> int | None:
     """255 or 65535, where most of 1..N occur below it and N does not reach it."""
-    for void in VOIDS:
+    for void in VOIDS if numbers else ():
         below = [value for value in numbers if value < void]
         if void == numbers[-1] and below and below[-1] < void - 1 and 2 * len(below) >= below[-1]:
             return void
@@ -237,10 +248,15 @@ def _facts(path: Path, changed_ns: int) -> Facts:
     inside = np.bincount(pieces[is_flat(values)], minlength=len(areas) + 1)[1:] > 0
     touching = np.bincount(pieces[at_others(values)], minlength=len(areas) + 1)[1:] > 0
     specks = int((touching & ~inside).sum())
-    photograph = len(numbers) > PHOTOGRAPH and areas.sum() < SPECK_PX * len(areas) and 2 * specks > len(areas)
-    return Facts(
-        tuple(numbers.tolist()), tuple(weighty.tolist()), len(areas), specks, _soft(stored, numbers), bool(photograph)
-    )
+    shown = values > (stored.full // 2 if numbers.size and stored.full // 2 < numbers[-1] <= stored.full else 0)
+    rim = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
+    covers = bool(0.5 < shown.mean() < 1 and rim.mean() > 0.9)
+    soft = _soft(stored, numbers)
+    many = len(numbers) > PHOTOGRAPH and areas.sum() < SPECK_PX * len(areas) and 2 * specks > len(areas)
+    photograph = many and not soft and soft is not None
+    refused = stored.coloured or stored.lossy or photograph
+    pieces_each = tuple(weighty.tolist())
+    return Facts(tuple(numbers.tolist()), pieces_each, len(areas), specks, soft, covers, photograph, refused)
 
 
 def _soft(stored: StoredLabels, numbers: np.ndarray) -> bool | None:

@@ -24,6 +24,10 @@ INVERTED = (
     "is stored white-is-zero (ImageJ's inverting LUT, boolean arrays of tifffile): the stored numbers are taken, not "
     "the shown ones; save it black-is-zero if the shown ones are meant"
 )
+PLANES = (
+    "has several planes: the first is taken for the labels of its image; save one plane, or ids in one picture if each "
+    "plane is an entity"
+)
 TRANSPARENT = (
     "has labels below transparent pixels: they are taken for erased, so nothing is there; save it without alpha if "
     "they are meant"
@@ -51,7 +55,7 @@ class StoredLabels:
 
 
 def stored_labels(path: Path) -> StoredLabels:
-    """The numbers of a label picture. Raises InputError for what is no picture, inks, and colours of a JPEG.
+    """The numbers of a label picture. Raises InputError for what is no picture, inks, and colours of 16 bits.
 
     Of a TIFF that is white-is-zero the stored numbers count; a layer of one paint with alpha is its alpha; channels
     that are equal, or of which all others are 0, are one. Unlabelled are NaN, a declared nodata value other than 0, and
@@ -60,6 +64,8 @@ def stored_labels(path: Path) -> StoredLabels:
     picture = decode(path)
     notes: list[str] = []
     values = picture.values
+    if picture.format == "TIFF" and _has_planes(path):
+        notes.append(PLANES)
     if picture.format == "TIFF" and values.dtype.kind in "bu" and is_white_is_zero(path):
         values = _as_stored(values)
         notes += [INVERTED] if values.any() else []
@@ -213,6 +219,15 @@ def is_white_is_zero(path: Path) -> bool:
         return False
 
 
+def _has_planes(path: Path) -> bool:
+    """Whether a TIFF has a second page like the first, which is no reduced copy of it."""
+    with quiet(), tifffile.TiffFile(path) as tiff:
+        if len(tiff.pages) < 2:
+            return False
+        first, second = tiff.pages.first, tiff.pages[1].aspage()
+        return second.shape == first.shape and not second.is_reduced
+
+
 def _as_stored(values: np.ndarray) -> np.ndarray:
     """The values of a white-is-zero page, which `decode` turns to what is shown."""
     return ~values if values.dtype == bool else np.iinfo(values.dtype).max - values
@@ -255,14 +270,23 @@ def _one_channel(path: Path, values: np.ndarray, picture: Picture, notes: list[s
     if (np.abs(paint - first) <= spread).all():
         return paint[..., 0], False
     lit = [paint[..., i] for i in range(3) if paint[..., i].any()]
-    if all(np.array_equal(channel, lit[0]) for channel in lit):  # red on black
+    if all(np.array_equal(channel, lit[0]) for channel in lit) and _is_paint(lit[0]):  # red on black
         return lit[0], False
-    if picture.format == "JPEG" or paint.dtype != np.uint8:
+    if picture.format == "JPEG":
+        return paint[..., 0], True  # whatever is asked for, it is not that
+    if paint.dtype != np.uint8:
         raise InputError(
             f"{str(path)!r}: wanted one channel of ids or a binary mask, got colours; save the ids themselves as a "
             "grey or palette PNG or as TIFF"
         )
     return (paint.astype(np.uint32) << np.array([0, 8, 16], np.uint32)).sum(axis=2, dtype=np.uint32), True
+
+
+def _is_paint(channel: np.ndarray) -> bool:
+    """Whether a channel has one strength, or soft edges of it."""
+    return bool(np.isin(channel, (0, channel.max())).all()) or (
+        channel.max() > 127 and looks_soft(StoredLabels(channel, channel < 0))
+    )
 
 
 def _one_paint(colours: np.ndarray) -> bool:

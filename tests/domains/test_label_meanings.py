@@ -268,6 +268,16 @@ def test_a_jpeg_of_a_mask_is_read_when_it_is_said_to_be_one(tmp_path):
     assert read(root, labels="mask")[0][0].count == 20
 
 
+def test_masks_that_may_be_negatives_and_stacks_of_masks_are_told(tmp_path):
+    ids = discs()
+    (truth,), notes = read(folder(tmp_path / "a", (ids == 0) * np.uint8(255)))
+    assert truth.count == 1 and "covers most" in notes.pop()
+    assert not read(tmp_path / "a", labels="mask")[1]
+    planes = np.stack([(ids == i) * np.uint8(255) for i in range(1, 21)])
+    (truth,), notes = read(folder(tmp_path / "b", planes, suffix=".tif"))
+    assert truth.count == 1 and "several planes" in notes.pop()
+
+
 def test_what_fails_is_left_out_and_told_and_never_empty(tmp_path):
     root = folder(tmp_path, discs(0), discs(1), discs(2))
     (root / "masks" / "1.png").write_bytes((root / "masks" / "1.png").read_bytes()[:200])
