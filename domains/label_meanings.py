@@ -61,6 +61,10 @@ SPECKS_TOLD = (
     "has specks of its numbers along the edges of others, as ids that were resized with interpolation: they are taken "
     "as they are; resize ids by the nearest pixel, or set domain.labels=mask if it is a mask"
 )
+GREY_TOLD = (
+    "has one grey between black and white: it is foreground if it is more than half of white; set domain.void to it if "
+    "it says that nobody is sure, or domain.labels=classes if it is a class"
+)
 COVERS_TOLD = (
     "covers most of its picture and of its rim: whatever is not 0 is taken for entities; turn black and white round if "
     "the entities are black, or set domain.labels=mask if this is right"
@@ -184,8 +188,11 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
     if labels is None and single and set(numbers) <= {1, 255} and len(numbers) == 2 and void is None:
         return Meaning("mask", number, notes=(MIXED_TOLD,))
     if labels == "mask" or (labels is None and (len(numbers) <= 1 or above)):
-        covering = labels is None and facts and 2 * sum(one.covers for one in facts) > len(facts)
-        return Meaning("mask", number, above, notes=(COVERS_TOLD,) if covering else ())
+        if labels is None and above and len(numbers) == 2:
+            notes.append(GREY_TOLD)
+        if labels is None and facts and 2 * sum(one.covers for one in facts) > len(facts):
+            notes.append(COVERS_TOLD)
+        return Meaning("mask", number, above, notes=tuple(notes))
     if void is None:
         number = _void_of(numbers)
         notes += [VOID_TOLD.format(void=number)] if number is not None else []
@@ -265,6 +272,8 @@ def _soft(stored: StoredLabels, numbers: np.ndarray) -> bool | None:
     bright = bool(numbers[-1] > stored.full // 2) and bool(numbers[-1] <= stored.full)
     if len(numbers) == 1:
         return True if bright else None if numbers[0] == 1 else False
+    if len(numbers) == 2 and bright and numbers[0] <= stored.full // 16:
+        return False  # noise has more numbers than one
     soft = looks_soft(stored)
     return None if soft and not bright else soft
 

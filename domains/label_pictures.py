@@ -189,8 +189,9 @@ def looks_soft(labels: StoredLabels) -> bool:
     if not labels.lossy:
         faint = (values > 0) & (values <= margin)
         flat = is_flat(values)
-        bright = np.count_nonzero(values > full // 2)
-        if 2 * np.count_nonzero(flat & faint) > bright:  # small numbers with areas of their own, beside a void of 255
+        if 5 * np.count_nonzero(flat & faint) > np.count_nonzero(
+            faint
+        ):  # small numbers with areas, beside a void of 255
             return False
         if 5 * np.count_nonzero(flat & between) > np.count_nonzero(between):
             return False

@@ -42,6 +42,8 @@ class NuInsSeg(Layout):
                 continue
             vague = {path.stem: path for path in files(organ / "vague areas" / "mask binary")}
             pairs, alone = pair(files(organ / IMAGES), files(labels), "label mask")
+            stems = {path.stem for path in files(organ / IMAGES)}
+            alone += [Fault(path, "is a vague area without image") for stem, path in vague.items() if stem not in stems]
             for image, label in pairs:
                 kind = printable(organ.name)
                 truth = (label, vague.get(image.stem))

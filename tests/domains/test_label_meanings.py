@@ -11,7 +11,9 @@ import tifffile
 from PIL import Image
 from scipy import ndimage
 
+from domains.check import check_folder
 from domains.dataset import open_folder
+from domains.domain import build_domain
 from domains.errors import InputError
 from domains.label_meanings import LabelPicture, LabelSet, said
 from domains.layouts import LAYOUTS, recognise
@@ -108,6 +110,26 @@ def test_255_beside_one_small_number_or_many_is_unlabelled_and_told(tmp_path):
         (truth,), notes = read(folder(tmp_path / name, values, suffix=suffix))
         assert same(truth, np.where(rims(ids), -1, ids.astype(int))), name
         assert len(notes) == 1 and "taken for unlabelled" in notes.pop()
+
+
+def test_a_few_objects_and_thin_ones_beside_many_rims_of_255_are_no_soft_mask(tmp_path):
+    ids = discs()
+    thin = np.zeros(SHAPE, np.uint8)
+    thin[10, 5:100] = thin[40, 5:100] = 1
+    for name, values in (
+        ("few", np.where(rims(ids), 255, ids == 4)),
+        ("thin", np.where(rims(thin), 255, thin)),
+    ):
+        (truth,), notes = read(folder(tmp_path / name, values.astype(np.uint8)))
+        assert np.array_equal(truth.foreground, values == 1) and "taken for unlabelled" in notes.pop()
+
+
+def test_one_grey_between_black_and_white_is_told(tmp_path):
+    ids = discs()
+    root = folder(tmp_path, np.where(rims(ids), 128, (ids > 0) * 255).astype(np.uint8))
+    assert "one grey" in read(root)[1].pop()
+    (truth,), notes = read(root, void=128)
+    assert truth.count == 20 and (truth.ids[rims(ids)] == -1).all() and not notes
 
 
 def test_255_is_an_id_where_254_is_one_or_where_it_is_said(tmp_path):
@@ -303,7 +325,8 @@ def test_label_sets_are_small_when_pickled_and_say_the_same(tmp_path):
     assert again == picture and again.among.meaning() == among.meaning()
 
 
-def test_options_are_checked_and_reach_the_layout():
+def test_options_are_checked_and_reach_the_layout(tmp_path):
+    folder(tmp_path, *(np.where(discs(i) > 0, 1 + discs(i) % 3, 0).astype(np.uint8) for i in range(3)))
     assert said("mask", "255") == {"labels": "mask", "void": 255} and said(None, "none")["void"] == "none"
     with pytest.raises(InputError, match="labels is 'maks'.*did you mean 'mask'"):
         said("maks", None)
@@ -311,5 +334,7 @@ def test_options_are_checked_and_reach_the_layout():
         said(None, "x")
     recipe = load_recipe("base", ["domain.name=natural", "domain.labels=classes", "domain.void=0"])
     assert (recipe.domain.labels, recipe.domain.void) == ("classes", 0)
+    assert build_domain("natural", tmp_path, labels="ids").dataset("all")[0].truth.count == 3
+    assert check_folder(tmp_path, reading=Reading(labels="mask")).total.entities == 60
     with pytest.raises(InputError, match="domain.labels is 'ids', but 'coco' says what its labels mean"):
         LAYOUTS["coco"].with_reading(Reading(labels="ids"))

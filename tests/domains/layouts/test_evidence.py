@@ -135,3 +135,17 @@ def test_severstal_images_of_no_row_are_good_only_where_rows_are_theirs(build, t
     table.write_text("ImageId,ClassId,EncodedPixels\nz.jpg,1,1 3\n")
     with pytest.raises(InputError, match="none is usable"):
         open_folder(root)
+
+
+def test_pictures_in_the_form_of_a_set_have_no_pixel_size_of_it(build, tmp_path):
+    for kind in ("monuseg", "consep"):
+        root = getattr(build, kind)(tmp_path / kind)
+        sizes = {record.pixel_size_m for record in recognise(root).scan(root).records}
+        for path in sorted(root.rglob("*.*")):
+            if path.is_file():
+                path.rename(
+                    path.with_stem(path.stem.replace("TCGA", "mine").replace("train_", "a").replace("test_", "b"))
+                )
+        records = recognise(root).scan(root).records
+        assert sizes == {0.25e-6} and {record.pixel_size_m for record in records} == {None}
+    assert recognise(root).read(records[0]).truth.vocabulary[:2] == ("1", "2")
