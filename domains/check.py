@@ -12,7 +12,7 @@ import numpy as np
 
 from domains.dataset import examine_all, grouped
 from domains.layouts import LAYOUTS, others, recognise
-from domains.layouts.layout import Fault, Layout, Reading, Record, Split
+from domains.layouts.layout import Fault, Layout, Listing, Reading, Record, Split
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
 from domains.overlay import thumbnail
@@ -111,8 +111,10 @@ def check_folder(
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
     layout = recognise(root, layouts).with_reading(reading or Reading())
-    listing = grouped(root, layout.listing(root), groups)
-    faults = listing.faults + others(root, layout, listing, layouts)
+    listing = layout.scan(root)
+    told = others(root, layout, listing, layouts)
+    listing = grouped(root, Listing(listing.records, listing.faults + told), groups)
+    faults = list(listing.faults)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
