@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from domains.dataset import examine_all, grouped
-from domains.layouts import LAYOUTS, recognise
-from domains.layouts.layout import Fault, Layout, Record, Split
+from domains.layouts import LAYOUTS, others, recognise
+from domains.layouts.layout import Fault, Layout, Listing, Reading, Record, Split
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
 from domains.overlay import thumbnail
@@ -76,11 +76,12 @@ class Report:
 
     def rows(self) -> list[tuple[str, str]]:
         """Every fact, by name."""
+        empty = f"{self.without_entity} without any entity"
         rows = [
             ("folder", str(self.root)),
             ("layout", self.layout),
             ("an entity is", self.entity),
-            ("images", f"{self.total.images} in {self.total.groups} groups; {self.without_entity} without any entity"),
+            ("images", f"{self.total.images} images in {self.total.groups} groups; {empty}"),
             ("entities", f"{self.total.entities} in {sum(n * c for n, c in self.annotators.items())} truths"),
             ("area, px", _quantiles(_five(self.areas))),
             ("per truth", _quantiles(self.per_image)),
@@ -105,11 +106,14 @@ def check_folder(
     fractions: Sequence[float] = FRACTIONS,
     examples: int = 0,
     layouts: Mapping[str, Layout] = LAYOUTS,
+    reading: Reading | None = None,
 ) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
-    layout = recognise(root, layouts)
-    listing = grouped(root, layout.scan(root), groups)
+    layout = recognise(root, layouts).with_reading(reading or Reading())
+    listing = layout.scan(root)
+    told = others(root, layout, listing, layouts)
+    listing = grouped(root, Listing(listing.records, listing.faults + told), groups)
     faults = list(listing.faults)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}

@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.layouts import recognise
+from domains.layouts import others, recognise
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 
@@ -94,7 +94,8 @@ def open_folder(
     """
     root, cache = Path(root), SampleCache(cache_mb)
     layout = layout or recognise(root)
-    listing = grouped(root, layout.scan(root, strict), groups)
+    listing = layout.scan(root, strict)
+    listing = grouped(root, Listing(listing.records, listing.faults + others(root, layout, listing)), groups)
     if pixel_size_m is not None:
         records = [replace(record, pixel_size_m=pixel_size_m) for record in listing.records]
         listing = Listing(records, listing.faults)

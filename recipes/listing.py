@@ -40,10 +40,15 @@ def check_folder_text(
     html: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,
+    labels: str | None = None,
+    void: str | None = None,
 ) -> str:
-    """What the folder holds, as a page at `html` too; InputError where it is unusable, under `strict` for any fault."""
+    """What the folder holds, as a page at `html` too; InputError where it is unusable, under `strict` for any fault.
+
+    labels, void: what its label pictures hold, as `domain.labels` and `domain.void` say it to `fit`.
+    """
     refuse_existing(html, overwrite)
-    report = examined(folder, groups, domain, pictures=html is not None)
+    report = examined(folder, groups, domain, html is not None, labels, void)
     lines = [report.text()]
     if html is not None:
         from domains.report import report_html
@@ -73,17 +78,27 @@ def draft_data_card(
     return f"data card: {out}\nto be filled in: {', '.join(open_card(out).missing)}"
 
 
-def examined(folder: Path, groups: Path | None, domain: str | None, pictures: bool = False) -> Any:
+def examined(
+    folder: Path,
+    groups: Path | None,
+    domain: str | None,
+    pictures: bool = False,
+    labels: str | None = None,
+    void: str | None = None,
+) -> Any:
     from domains.check import check_folder
     from domains.domain import DomainSpec, load_domain
+    from domains.label_meanings import said
     from domains.layouts import LAYOUTS
+    from domains.layouts.layout import Reading
     from domains.report import EXAMPLES
 
     spec = load_domain(domain) if domain is not None else None
     if spec is not None and not isinstance(spec, DomainSpec):
         raise InputError(f"--domain is {domain!r}, which reads its data by itself; only a DomainSpec can be checked")
     layouts = LAYOUTS if spec is None else spec.known_layouts
-    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts)
+    reading = Reading(**said(labels, void))
+    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts, reading=reading)
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:

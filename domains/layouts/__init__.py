@@ -20,7 +20,7 @@ from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
 from domains.layouts.labelme import Labelme
-from domains.layouts.layout import Layout
+from domains.layouts.layout import Assumption, Fault, Layout, Listing
 from domains.layouts.magnetic_tile import MagneticTile
 from domains.layouts.mask_tiles import MaskTiles
 from domains.layouts.monuseg import MoNuSeg
@@ -65,6 +65,24 @@ LAYOUTS: dict[str, Layout] = {
     "label_maps": LabelMaps(),  # the least particular one of label files
     "drawn_pictures": DrawnPictures(),  # last, for our own results may lie beside pictures whose labels are others
 }
+
+
+def others(root: Path, layout: Layout, listing: Listing, layouts: Mapping[str, Layout] = LAYOUTS) -> list[Fault]:
+    """An assumption for each other layout by which images lie in `root` that `layout` neither lists nor tells of."""
+    named = {*(record.image for record in listing.records), *(fault.path for fault in listing.faults)}
+    told: list[Fault] = []
+    for other in layouts.values():
+        if other.name == layout.name or not other.matches(root):
+            continue
+        try:
+            images = {record.image for record in other.listing(root).records}
+        except InputError:
+            continue
+        if images - named:
+            reason = f"holds a set as {other.name} too, which is not read; set domain.layout={other.name} for it, or "
+            told.append(Assumption(root, reason + "give each set a folder of its own"))
+            named |= images
+    return told
 
 
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:

@@ -18,6 +18,7 @@ from domains.layouts.layout import Fault, Layout, Listing, Record, Split
 from domains.layouts.polygons import draw
 from domains.tiling import Window
 
+BARCODE = re.compile(r"TCGA-\w\w-\w{4}", re.IGNORECASE)
 PIXEL_SIZE_M = 0.25e-6  # 40x, as the set is described; the XML says 0.252 micrometres
 
 
@@ -36,7 +37,8 @@ class MoNuSeg(Layout):
             pairs, alone = pair(files(images), files(outlines, {".xml"}), "annotation file")
             for image, truth in pairs:
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
-                records.append(Record(name, image, truth, patient(image.stem), split, PIXEL_SIZE_M))
+                size = PIXEL_SIZE_M if BARCODE.match(image.stem) else None  # others' pictures lie like this too
+                records.append(Record(name, image, truth, patient(image.stem), split, size))
             faults += alone
         return Listing(records, faults)
 
@@ -59,7 +61,7 @@ class MoNuSeg(Layout):
 
 def patient(stem: str) -> str:
     """`TCGA-18-5592` of `TCGA-18-5592-01Z-00-DX1`; other names as they are."""
-    found = re.match(r"TCGA-\w\w-\w{4}", stem, re.IGNORECASE)
+    found = BARCODE.match(stem)
     return found[0].upper() if found else printable(stem)
 
 

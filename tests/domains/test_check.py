@@ -40,7 +40,7 @@ def test_a_folder_of_which_nothing_is_usable_is_still_told(build, tmp_path):
     root = build.label_maps(tmp_path, count=1)
     (root / "images" / "0.png").write_bytes(b"")
     report = check_folder(root)
-    assert report.total == Count() and "images        0 in 0 groups" in report.text()
+    assert report.total == Count() and "images        0 images in 0 groups" in report.text()
 
 
 @pytest.mark.parametrize(("name", "groups", "images", "entities"), [
