@@ -109,7 +109,7 @@ def check_folder(
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
     layout = recognise(root, layouts)
-    listing = grouped(root, layout.listing(root), groups)
+    listing = grouped(root, layout.scan(root), groups)
     faults = list(listing.faults)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}

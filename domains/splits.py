@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
-from domains.layouts.finding import printable
 from domains.layouts.layout import SPLITS, Fault, Record, Split
+from domains.layouts.names import composed, printable, slashed
 
 FRACTIONS = (0.64, 0.16, 0.20)  # of train, val, test: a fifth for test, of the rest a fifth for val
 GROUPS_FILE = "groups.csv"
@@ -135,18 +134,22 @@ def with_groups(
     """(records in the groups of the table, keys of the table that name no record).
 
     strata: of the same keys; a record keeps its own where they say nothing.
-    A key names a record by its name, with or without suffix, or by its file name alone where that is unique.
+    A key names a record by the path of its file or by a last part of it, with or without suffix, in slashes of any
+    system; the longest part that means one file counts. A path of another machine (`C:\\data\\a.png`) is its last part.
     Raises InputError where the table leaves records out: an image of unknown group could leak.
     """
-    spellings = (printable, _composed)  # as it is, then with accents composed: the table may come from a Mac
+    spellings = (printable, lambda name: composed(printable(name)))  # as it is, then as it may have come from a Mac
     indices = [_by_name(records, spelling) for spelling in spellings]
     found: dict[str, str] = {}
     kinds: dict[str, str] = {}
     unused = []
     for key, group in groups.items():
-        name = PurePosixPath(key).with_suffix("").as_posix() if _has_suffix(key) else key
-        keys = [(index, spelling(name)) for index, spelling in zip(indices, spellings, strict=True)]
-        tried = [index.get(form, []) for index, full in keys for form in (full, PurePosixPath(full).name)]
+        tried = [
+            index.get(form, [])
+            for name in _forms(key)
+            for index, spelling in zip(indices, spellings, strict=True)
+            for form in _last_parts(spelling(name))
+        ]
         candidates = next((some for some in tried if len({one.image for one in some}) == 1), [])  # tiles of a slide too
         if not candidates:
             unused.append(key)
@@ -202,16 +205,27 @@ def _position(group: str) -> float:
 
 
 def _by_name(records: Sequence[Record], spelling: Callable[[str], str]) -> dict[str, list[Record]]:
-    """Records by their name, by its last part, and by the name of their file."""
+    """Records by every last part of their name, and of the path of their file with its suffix."""
     index: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        for name in {spelling(name) for name in (record.name, PurePosixPath(record.name).name, record.image.stem)}:
-            index[name].append(record)
+        file = (PurePosixPath(record.name).parent / record.image.name).as_posix()
+        names = (slashed(spelling(name)) for name in (record.name, file, record.image.stem))
+        forms = {form for name in names for form in _last_parts(name)}
+        for form in forms:
+            index[form].append(record)
     return index
 
 
-def _composed(name: str) -> str:
-    return unicodedata.normalize("NFC", printable(name))
+def _forms(key: str) -> list[str]:
+    """A key with slashes, as it is and, where it names an image file, without its suffix."""
+    path = PurePosixPath(slashed(key))
+    return [path.as_posix(), path.with_suffix("").as_posix()] if _has_suffix(path.name) else [path.as_posix()]
+
+
+def _last_parts(path: str) -> list[str]:
+    """`a/b/c`, `b/c`, `c`."""
+    parts = path.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]
 
 
 def _has_suffix(name: str) -> bool:

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
@@ -20,11 +24,13 @@ UNNAMED = "entity"  # the category of entities without a label
 class CocoJson:
     """`predictions.coco.json`, all images together: `images`, `categories`, `annotations` with compressed RLE.
 
-    file_name is the place's scene. Annotations are kept as text, some 200 bytes each, until `close`.
+    file_name is the place's scene, from the folder that all scenes share where it is an absolute path: the file can be
+    put beside its images, on any machine, and read as their annotations. Annotations are kept as text, some 200 bytes
+    each, until `close`.
     """
 
     destination: Destination
-    images: list[str] = field(default_factory=list)
+    images: list[dict[str, Any]] = field(default_factory=list)
     annotations: list[str] = field(default_factory=list)
     categories: dict[str, int] = field(default_factory=dict)
 
@@ -41,7 +47,7 @@ class CocoJson:
             self._annotation(number, image_id, entity, prediction.ids)
             for number, entity in enumerate(measure(prediction), first)
         ]
-        self.images.append(json.dumps({"id": image_id, "file_name": place.scene, "height": height, "width": width}))
+        self.images.append({"id": image_id, "file_name": place.scene, "height": height, "width": width})
 
     def _annotation(self, number: int, image_id: int, entity: Measure, ids: np.ndarray) -> str:
         annotation = {
@@ -57,13 +63,22 @@ class CocoJson:
 
     def close(self) -> None:
         categories = [json.dumps({"id": number, "name": word}) for word, number in self.categories.items()]
-        parts = {"images": self.images, "categories": categories, "annotations": self.annotations}
+        names = portable([image["file_name"] for image in self.images])
+        images = [json.dumps({**image, "file_name": name}) for image, name in zip(self.images, names, strict=True)]
+        parts = {"images": images, "categories": categories, "annotations": self.annotations}
         with (
             atomic_path(self.destination.path(self.file(""))) as path,
             path.open("w", encoding="utf-8") as file,
         ):
             lists = (f'"{key}": [\n' + ",\n".join(rows) + "\n]" for key, rows in parts.items())
             file.write("{" + ",\n".join(lists) + "}\n")
+
+
+def portable(scenes: Sequence[str]) -> list[str]:
+    """Paths without the folder that all absolute ones share, in slashes; others as they are."""
+    absolute = [scene for scene in scenes if Path(scene).is_absolute()]
+    shared = os.path.commonpath([str(Path(scene).parent) for scene in absolute]) if absolute else ""
+    return [Path(scene).relative_to(shared).as_posix() if Path(scene).is_absolute() else scene for scene in scenes]
 
 
 def run_lengths(crop: np.ndarray, y: int, x: int, shape: tuple[int, ...]) -> dict[str, object]:

@@ -2,8 +2,12 @@
 
 Format: https://cocodataset.org/#format-data. Only `segmentation` is believed: `bbox` and `area` are never read.
 A crowd region is unlabelled. NWPU VHR-10 lies like this (`imgs/`, `annotations/annotations.json`), iSAID and WHU too.
-Several annotation files are read, the fullest first; an image belongs to the first that lists it, and its split is
-the word train, val or test in that file's path. So a complete file beside its own train and val parts decides alone.
+Ids of one value are one id, as a number or as text: 3, 3.0 and "3".
+
+Several annotation files are read, the fullest first. What they say of one image is joined, the same annotation once, so
+that a complete file beside its own train and val parts decides alone, and a file per class adds its own. The image's
+split is the word train, val or test in the path of the first. A file of predictions (each annotation has a score) is
+the truth only where no other file is.
 """
 
 from __future__ import annotations
@@ -11,42 +15,25 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from domains.entities import UNLABELLED, EntityMap
+from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.coco_regions import FlawedRegion, region
-from domains.layouts.drawing import paint, same_size
+from domains.layouts.coco_regions import rectangle, region
 from domains.layouts.finding import own_split, printable, walk
-from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, told_boxes
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """segmentation: as in the file, checked when it is drawn. label: index into the vocabulary, None without one."""
-
-    id: object
-    segmentation: Any
-    label: int | None
-    crowd: bool
-
-
-@dataclass(frozen=True)
-class CocoTruth:
-    """size: (H, W) as declared, None where it is not."""
-
-    file: Path
-    size: tuple[int, int] | None
-    annotations: tuple[Annotation, ...]
-    vocabulary: tuple[str, ...]
+PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
+BESIDE = "holds predictions (every annotation has a score) beside annotations; move it away, or move those"
+NOTHING = "lists images and no annotation; each is taken for one without any entity"
 
 
 class Coco(Layout):
@@ -58,7 +45,7 @@ class Coco(Layout):
         return bool(_annotation_files(root))
 
     def listing(self, root: Path) -> Listing:
-        on_disk = Pictures(root)
+        pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
         contents = []
@@ -69,56 +56,77 @@ class Coco(Layout):
                 faults.append(Fault(path, str(error)))
         if not contents:
             raise InputError(f"{str(root)!r}: wanted COCO annotations, got none that can be read ({faults[0]})")
-        for path, content in sorted(contents, key=lambda item: (-len(item[1]["annotations"]), item[0])):
-            for record in _records(path, content, on_disk, faults):
-                records.setdefault(record.image, record)
-        return on_disk.listing(records, faults)
+        for path, content in _truths_first(contents, faults):
+            for record in _records(path, content, pictures, faults):
+                gather(records, record, faults)
+        faults = [fault for fault in faults if fault.path not in records]
+        return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        truth: CocoTruth = record.truth
-        if truth.size is not None:
-            same_size(record.image, shape, truth.file, truth.size)
-        regions, labels, crowd = [], [], np.zeros(shape, bool)
-        for annotation in truth.annotations:
-            try:
-                pixels = region(annotation.segmentation, shape)
-            except FlawedRegion as error:
-                faults.append(Fault(truth.file, f"annotation {annotation.id!r} of {record.name!r} {error}"))
-                continue
-            if annotation.crowd:
-                crowd.flat[pixels] = True
-            else:
-                regions.append(pixels)
-                labels.append(annotation.label)
-        ids, kept = paint(regions, shape)
-        ids[crowd & (ids == 0)] = UNLABELLED
-        if not truth.vocabulary:
-            return [EntityMap(ids)]
-        return [EntityMap(ids, labels=np.array(labels, np.int32)[kept], vocabulary=truth.vocabulary)]
+        return [draw_shapes(record, shape, _pixels, faults)]
+
+
+def _pixels(annotation: Shape, shape: tuple[int, int]) -> np.ndarray:
+    return region(annotation.geometry, shape)
+
+
+def _truths_first(contents: list[tuple[Path, dict]], faults: list[Fault]) -> list[tuple[Path, dict]]:
+    """The files to read, the fullest first; predictions only where there is nothing else, which is told."""
+    predicted = {path for path, content in contents if _is_prediction(content)}
+    truths = [item for item in contents if item[0] not in predicted]
+    for path in sorted(predicted):
+        faults.append(Fault(path, BESIDE) if truths else Assumption(path, PREDICTED))
+    return sorted(truths or contents, key=lambda item: (-len(item[1]["annotations"]), item[0]))
+
+
+def _is_prediction(content: dict) -> bool:
+    entries = content["annotations"]
+    return bool(entries) and all(isinstance(entry, dict) and "score" in entry for entry in entries)
+
+
+@dataclass
+class Entry:
+    """An image of an annotation file. names: the files that it is said to be. flawed: how many of its annotations have
+    a category that is not listed."""
+
+    names: list[object] = field(default_factory=list)
+    size: tuple[int, int] | None = None
+    shapes: list[Shape] = field(default_factory=list)
+    flawed: int = 0
 
 
 def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault]) -> list[Record]:
     """The images of one annotation file. What cannot be linked is appended to `faults`."""
     vocabulary, label_of = _categories(content)
-    images: dict[object, dict] = {}
-    for image in content["images"]:
-        key = image.get("id") if isinstance(image, dict) else None
-        if not isinstance(key, int | str) or key in images:
-            faults.append(Fault(path, f"image id {key!r} is missing or used twice"))
-        else:
-            images[key] = image
-    annotations = _linked(path, content["annotations"], images, label_of, faults)
+    images = _images(path, content["images"], faults)
+    strays = _link(path, content["annotations"], images, label_of, faults)
+    paths, reasons = pictures.find_all({key: (entry.names[0], "") for key, entry in images.items()}, path, faults)
+    linked = any(entry.shapes or entry.flawed for entry in images.values())
+    if strays and not linked:
+        ids = f"{_some(strays)}, and those of its images {_some(images)}"
+        faults.append(Fault(path, f"has no annotation that belongs to an image it lists: their image ids are {ids}"))
+    if not content["annotations"] and images:
+        faults.append(Assumption(path, NOTHING))
     split = own_split(path.relative_to(pictures.root))
     records = []
-    for key, image in images.items():
-        try:
-            file = pictures.find(image.get("file_name"), path)
-        except (ValueError, OSError) as error:  # OSError: a name too long to be one
-            faults.append(Fault(path, f"image {key!r} {error}"))
-            continue
-        name = printable(file.relative_to(pictures.root).with_suffix("").as_posix())
-        truth = CocoTruth(path, _declared_size(image), tuple(annotations[key]), vocabulary)
-        records.append(Record(name, file, truth, group=whole_image(name), split=split))
+    for key, entry in images.items():
+        if len(entry.names) > 1:
+            faults.append(Fault(path, f"image id {key!r} is used for {len(entry.names)} images, all left out"))
+        elif key in reasons:
+            faults.append(Fault(path, f"image {key!r} {reasons[key]}"))
+        elif entry.flawed and not entry.shapes:
+            reason = f"has {entry.flawed} annotations, none of which can be used; left out, as it is not without entity"
+            faults.append(Fault(paths[key], reason))
+        elif strays and not entry.shapes:
+            reason = f"has no annotation, but {sum(strays.values())} of {path.name!r:.80} belong to no listed image"
+            faults.append(Fault(paths[key], f"{reason}; left out, as they may be its own"))
+        else:
+            name = printable(paths[key].relative_to(pictures.root).with_suffix("").as_posix())
+            sizes = ((path, entry.size),) if entry.size else ()
+            truth = Drawing((path,), tuple(entry.shapes), vocabulary, sizes)
+            records.append(Record(name, paths[key], truth, group=whole_image(name), split=split))
+    shapes = (each for entry in images.values() for each in entry.shapes if not each.ignored)
+    told_boxes(path, (rectangle(each.geometry) for each in shapes), faults)
     return records
 
 
@@ -129,46 +137,108 @@ def whole_image(name: str) -> str:
     return f"{folder}{slash}{patch[1]}" if patch else name
 
 
-def _linked(
-    path: Path, entries: list, images: dict[object, dict], label_of: dict[object, int], faults: list[Fault]
-) -> dict[object, list[Annotation]]:
-    """Annotations by image id. A second use of an annotation id is told and kept: merged files number from 1 twice."""
-    linked: dict[object, list[Annotation]] = defaultdict(list)
+def _images(path: Path, entries: list, faults: list[Fault]) -> dict[int | str, Entry]:
+    """Images by their ids. An id that two images of different names have links neither to its annotations."""
+    images: dict[int | str, Entry] = {}
+    for image in entries:
+        key = identifier(image.get("id")) if isinstance(image, dict) else None
+        if key is None:
+            came = image.get("id") if isinstance(image, dict) else image
+            faults.append(Fault(path, f"image id {came!r:.40} is missing, or neither a whole number nor text"))
+            continue
+        entry = images.setdefault(key, Entry(size=_declared_size(image)))
+        if image.get("file_name") not in entry.names:
+            entry.names.append(image.get("file_name"))
+    return images
+
+
+def _link(
+    path: Path, entries: list, images: dict[int | str, Entry], label_of: dict[int | str, str], faults: list[Fault]
+) -> Counter[object]:
+    """Gives every image its annotations; how many there are of each image id that is not listed.
+
+    A second use of an annotation id is told and kept: merged files number from 1 twice.
+    """
+    image_of, category_of = resolver(images), resolver(label_of)
+    strays: Counter[object] = Counter()
     seen = set()
     for entry in entries:
         if not isinstance(entry, dict):
             faults.append(Fault(path, f"annotation {entry!r:.40} is no object"))
             continue
-        key, image, category = (_scalar(entry.get(name)) for name in ("id", "image_id", "category_id"))
-        if image not in images:
-            faults.append(Fault(path, f"annotation {key!r} belongs to image {image!r}, which is not listed"))
-        elif label_of and category not in label_of:
-            faults.append(Fault(path, f"annotation {key!r} has category {category!r}, which is not listed"))
+        key, image, category = (identifier(entry.get(name)) for name in ("id", "image_id", "category_id"))
+        what = f"annotation {key!r:.40}"
+        owner, listed = image_of(image), category_of(category)
+        if owner is None:
+            faults.append(Fault(path, f"{what} belongs to image {image!r:.40}, which is not listed"))
+            strays[image] += 1
+        elif label_of and listed is None:
+            faults.append(Fault(path, f"{what} has category {category!r:.40}, which is not listed"))
+            images[owner].flawed += 1
         else:
             if key in seen:
                 faults.append(Fault(path, f"annotation id {key!r} is used twice (both are kept)"))
-            crowd = entry.get("iscrowd") in (1, True)
-            linked[image].append(Annotation(key, entry.get("segmentation"), label_of.get(category), crowd))
+            label = None if listed is None else label_of[listed]
+            crowd = number(entry.get("iscrowd")) == 1 or entry.get("iscrowd") is True
+            images[owner].shapes.append(Shape(path, what, entry.get("segmentation"), label, ignored=crowd))
         seen.add(key)
-    return linked
+    return strays
 
 
-def _categories(content: dict) -> tuple[tuple[str, ...], dict[object, int]]:
-    """(vocabulary, index of each category id), in the order of the ids; both empty without categories."""
-    listed = [entry for entry in content.get("categories") or [] if isinstance(entry, dict)]
-    names = {_scalar(entry.get("id")): str(entry.get("name")) for entry in listed}
-    ordered = sorted(names, key=lambda key: (isinstance(key, str), key if isinstance(key, int | str) else 0))
-    return tuple(names[key] for key in ordered), {key: i for i, key in enumerate(ordered)}
+def _categories(content: dict) -> tuple[tuple[str, ...], dict[int | str, str]]:
+    """(vocabulary, name of each category id), in the order of the ids; both empty without categories."""
+    names: dict[int | str, str] = {}
+    entries = content.get("categories")
+    for entry in entries if isinstance(entries, list) else ():
+        key = identifier(entry.get("id")) if isinstance(entry, dict) else None
+        if key is not None:
+            names[key] = str(key if entry.get("name") is None else entry["name"])
+    ordered = sorted(names, key=lambda key: (isinstance(key, str), key if isinstance(key, int) else 0, str(key)))
+    return tuple(dict.fromkeys(names[key] for key in ordered)), names
+
+
+def identifier(value: object) -> int | str | None:
+    """An id as the file has it: text, or a whole number however it is written (pandas writes 3.0). None for others."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (np.inf, -np.inf):
+        return None
+    return int(value) if value == int(value) else None
+
+
+def number(value: object) -> int | None:
+    """The whole number that an id stands for, also as text; None where it is none."""
+    if isinstance(value, str):
+        digits = re.fullmatch(r"\s*(-?\d{1,30})(\.0*)?\s*", value)
+        return int(digits[1]) if digits else None
+    whole = identifier(value)
+    return whole if isinstance(whole, int) else None
+
+
+def resolver(ids: Iterable[int | str]) -> Callable[[int | str | None], int | str | None]:
+    """A function from what refers to an id to that id: the same one, else the only one of that number, else None."""
+    exact = {*ids}
+    by_number: dict[int | None, list[int | str]] = defaultdict(list)
+    for key in exact:
+        by_number[number(key)].append(key)
+
+    def resolve(value: int | str | None) -> int | str | None:
+        if value in exact:
+            return value
+        same = by_number.get(number(value), []) if number(value) is not None else []
+        return same[0] if len(same) == 1 else None
+
+    return resolve
 
 
 def _declared_size(image: dict) -> tuple[int, int] | None:
-    height, width = image.get("height"), image.get("width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    height, width = number(image.get("height")), number(image.get("width"))
+    return (height, width) if height and width and min(height, width) > 0 else None
 
 
-def _scalar(value: object) -> object:
-    """Ids are numbers or text; anything else (a list would not even hash) links to nothing."""
-    return value if isinstance(value, int | str) else None
+def _some(ids: Iterable[object]) -> str:
+    """`'0', '1', '2'`: the first three, for a line."""
+    return ", ".join(f"{key!r:.20}" for key in list(ids)[:3])
 
 
 def _annotation_files(root: Path) -> list[Path]:

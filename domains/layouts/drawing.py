@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,16 +21,27 @@ def components(mask: np.ndarray, smallest_px: int = 1) -> np.ndarray:
     return _numbered(areas >= smallest_px)[ids]
 
 
-def paint(regions: Sequence[np.ndarray], shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, kept): regions, flat pixel indices, become one map, numbered 1..N; kept (N,) says which regions they are.
+def paint(
+    regions: Sequence[np.ndarray],
+    shape: tuple[int, int],
+    levels: Sequence[float] | None = None,
+    entities: Sequence[int] | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, kept): regions, flat pixel indices, become one map, numbered 1..N; kept (N,) says which entities they are.
 
-    The rule of `EntityMap.from_masks` without N x H x W bytes: the smaller of two that overlap lies on top, what is
-    hidden whole is dropped.
+    levels: the region of the highest lies on top. entities: 0..E-1, the entity of each region; else each is one. Of one
+    level the smaller entity of two that overlap lies on top, by the rule of `EntityMap.from_masks` without N x H x W
+    bytes; what is hidden whole is dropped.
     """
+    owners = range(len(regions)) if entities is None else entities
+    heights = [0.0] * len(regions) if levels is None else levels
+    sizes: Counter[int] = Counter()
+    for owner, region in zip(owners, regions, strict=True):
+        sizes[owner] += len(region)
     ids = np.zeros(shape, np.int32)
-    for i in sorted(range(len(regions)), key=lambda i: -len(regions[i])):
-        ids.flat[regions[i]] = i + 1
-    seen = np.bincount(ids.ravel(), minlength=len(regions) + 1) > 0
+    for i in sorted(range(len(regions)), key=lambda i: (heights[i], -sizes[owners[i]])):
+        ids.flat[regions[i]] = owners[i] + 1
+    seen = np.bincount(ids.ravel(), minlength=len(sizes) + 1) > 0
     return _numbered(seen)[ids], np.flatnonzero(seen[1:])
 
 

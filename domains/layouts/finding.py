@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
+from domains.layouts import names
 from domains.layouts.layout import Fault, Split
+from domains.layouts.names import printable as printable
 
 _SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -57,8 +58,8 @@ def stem(path: Path) -> str:
 
 
 def composed(path: Path) -> str:
-    """The stem with its accents composed (NFC), as one of a pair may have passed through a Mac."""
-    return unicodedata.normalize("NFC", path.stem)
+    """The stem with its accents composed, as either of a pair may have passed through a Mac."""
+    return names.composed(path.stem)
 
 
 def pair(
@@ -94,8 +95,3 @@ def own_split(path: Path) -> Split | None:
     """The split that a relative path names as a word (`images/train`, `instances_val2017`), the last one if several."""
     words = re.findall("[a-z]+", path.as_posix().lower())
     return next((_SPLIT_WORDS[word] for word in reversed(words) if word in _SPLIT_WORDS), None)
-
-
-def printable(name: str) -> str:
-    r"""A file name as text for any terminal, CSV or JSON: a tab becomes `\t`, a byte that is no UTF-8 `\udce9`."""
-    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
@@ -15,6 +17,7 @@ import numpy as np
 from domains.entities import BACKGROUND, UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError, SkippedFilesError
 from domains.images import read_image
+from domains.layouts.names import composed, printable
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.described import described
@@ -30,7 +33,8 @@ RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
 class Record:
     """One labelled image that a layout has found and not yet read.
 
-    name: unique in its folder, printable. truth: whatever the layout needs to read the truth, picklable.
+    name: printable; `Layout.scan` makes it unique in its folder. truth: whatever the layout needs to read the truth,
+    picklable.
     group: images that show one thing (slide, scene, tile of origin); a split never cuts a group.
     split: the data set's own, None where it has none. stratum: its class or kind, "" where it has none.
     """
@@ -120,7 +124,10 @@ class Layout(ABC):
 
     @abstractmethod
     def listing(self, root: Path) -> Listing:
-        """Every image with its truth, in a stable order, and every file that has no counterpart. Reads no pixels."""
+        """Every image with its truth, in a stable order, and every file that has no counterpart. Reads no pixels.
+
+        Its names are paths without suffix, so that two may be equal: callers want `scan`.
+        """
 
     @abstractmethod
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
@@ -131,8 +138,11 @@ class Layout(ABC):
         """
 
     def scan(self, root: Path, strict: bool = False) -> Listing:
-        """`listing`, but under `strict` a fault is an error. Raises InputError, SkippedFilesError."""
-        listing = self.listing(root)
+        """`listing` with a name of its own for every record; under `strict` a fault is an error.
+
+        The one way into a folder. Raises InputError, SkippedFilesError.
+        """
+        listing = with_own_names(self.listing(root))
         if strict:
             insist(listing.faults)
         return listing
@@ -163,6 +173,28 @@ class Layout(ABC):
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
         return self.examine(record)[0]
+
+
+def with_own_names(listing: Listing) -> Listing:
+    """The listing, in which no two records have one name: `part.jpg` and `part.png` are called so, not both `part`.
+
+    Names that only differ in Unicode composition count as one. All others stay as they are, and so does every group:
+    pictures of one stem are one group (as often as not they are one picture in two formats), and a picture that comes
+    beside another moves neither to another split.
+    """
+    by_name: dict[str, list[int]] = defaultdict(list)
+    for i, record in enumerate(listing.records):
+        by_name[composed(record.name)].append(i)
+    taken = {name for name, same in by_name.items() if len(same) == 1}
+    records = list(listing.records)
+    for same in by_name.values():
+        for i in sorted(same, key=lambda i: str(records[i].image)) if len(same) > 1 else ():
+            name = f"{records[i].name}{printable(records[i].image.suffix)}"
+            numbered = (f"{name}~{number}" for number in count(2))
+            own = next(form for form in chain([name], numbered) if composed(form) not in taken)
+            taken.add(composed(own))
+            records[i] = replace(records[i], name=own)
+    return Listing(records, listing.faults)
 
 
 def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np.ndarray:

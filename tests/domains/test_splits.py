@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -177,3 +178,29 @@ def test_every_image_of_the_real_folders_has_a_group_in_the_real_tables(real_dat
     assert len({record.group for record in with_table.records}) == groups and not with_table.faults
     parts = assign(with_table.records)
     assert all(len({record.group for record in part}) >= 3 for part in parts.values())
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["images\\lot2\\part.png", "C:\\data\\images\\lot2\\part.png", "/home/me/images/lot2/part.PNG", "lot2/part"],
+)
+def test_a_table_may_name_images_as_any_system_does(key):
+    here, there = (
+        Record(f"images/{lot}/part", Path(f"/data/images/{lot}/part.png"), None, lot) for lot in ("lot1", "lot2")
+    )
+    (first, second), unused = with_groups([here, there], {key: "b", "lot1/part.png": "a"})
+    assert (first.group, second.group, unused) == ("a", "b", [])
+
+
+def test_a_table_tells_two_files_of_one_stem_apart_by_their_suffix():
+    records = [Record(f"part.{end}", Path(f"/data/part.{end}"), None, "part") for end in ("jpg", "png")]
+    assert [one.group for one in with_groups(records, {"part.jpg": "a", "part.png": "b"})[0]] == ["a", "b"]
+    with pytest.raises(InputError, match="no group"):
+        with_groups(records, {"part": "a"})
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_table_names_an_image_however_its_accents_are_composed(form):
+    other = {"NFC": "NFD", "NFD": "NFC"}[form]
+    record = Record(unicodedata.normalize(form, "prüfling"), Path("prüfling.png"), None, "a")
+    assert with_groups([record], {unicodedata.normalize(other, "prüfling.png"): "b"})[0][0].group == "b"

@@ -359,3 +359,16 @@ def test_a_large_collection_is_gzipped(streamed, tmp_path, prediction, image, mo
     assert [path.name for path in tmp_path.iterdir()] == ["a.geojson.gz"]
     with gzip.open(tmp_path / "a.geojson.gz", "rt") as file:
         assert len(json.load(file)["features"]) == 5
+
+
+def test_annotations_name_images_from_the_folder_that_they_share(tmp_path, image, prediction):
+    for scenes, names in (
+        (["/data/lot/a.png"], ["a.png"]),
+        (["/data/lot1/a.png", "/data/lot2/a.png"], ["lot1/a.png", "lot2/a.png"]),
+        (["lot/a.png", "/data/b.png"], ["lot/a.png", "b.png"]),
+    ):
+        with open_exports(["coco"], Destination(tmp_path, overwrite=True), ["a"] * len(scenes)) as exports:
+            for scene in scenes:
+                exports.add("a", image, prediction, Place(scene))
+        coco = json.loads((tmp_path / "predictions.coco.json").read_text())
+        assert [one["file_name"] for one in coco["images"]] == names

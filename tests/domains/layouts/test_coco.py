@@ -51,7 +51,9 @@ FLAWS = {
     "none": (None, "no segmentation"),
     "text": ([["1", "2", "3", "4", "5", "6"]], "no finite numbers"),
     "nan": ([[1, 1, float("nan"), 1, 5, 5]], "no finite numbers"),
-    "flat list": ([1, 1, 5, 1, 5, 5], "no finite numbers"),
+    "nested": ([[[[1, 1], [5, 1], [5, 5]]]], "nested deeper"),
+    "other text": ("1, 1, 5, 1, 5, 5", "has the text '1, 1, 5, 1, 5, 5'"),
+    "huge": ([[1, 1, 10**400, 1, 5, 5]], "no finite numbers"),
     "short runs": ({"size": [20, 30], "counts": [0, 10, 5]}, "an RLE of 15 pixels, its image has 600"),
     "negative runs": ({"size": [20, 30], "counts": [700, -100]}, "no run lengths"),
     "runs of another size": ({"size": [30, 20], "counts": [600]}, "RLE of size [30, 20]"),
@@ -83,7 +85,7 @@ def test_an_annotation_that_links_to_nothing_is_left_out_and_told(build, tmp_pat
     content["annotations"].append({**content["annotations"][0], "id": 99, **change})
     root = build.coco(tmp_path, content, count=1)
     (record,), faults = Coco().scan(root)
-    assert len(record.truth.annotations) == 3
+    assert len(record.truth.shapes) == 3
     assert [reason in str(fault) for fault in faults] == [True]
 
 
@@ -98,7 +100,7 @@ def test_a_second_use_of_an_annotation_id_is_told_and_kept(build, tmp_path):
 @pytest.mark.parametrize(("name", "reason"), [
     ("../../etc/passwd", "leads out of the folder"),
     ("/etc/passwd", "leads out of the folder"),
-    ("..\\..\\1.png", "leads out of the folder"),
+    ("..\\..\\3.png", "leads out of the folder"),
     ("absent.png", "there are 0"),
     (None, "wanted text"),
     ("a" * 5000 + ".png", "image 1"),
@@ -173,7 +175,7 @@ def test_the_real_folder_holds_what_its_notes_say(real_data):
     layout = recognise(root)
     records, faults = layout.scan(root, strict=True)
     assert layout.name == "coco" and len(records) == 180 and {record.split for record in records} == {None}
-    assert sum(len(record.truth.annotations) for record in records) == 1087
+    assert sum(len(record.truth.shapes) for record in records) == 1087
     some = [layout.examine(record) for record in records[::12]]
     assert not any(found for _, found in some)
     assert all(len(sample.truth.labels) == sample.truth.count for sample, _ in some)

@@ -1,0 +1,195 @@
+"""What annotation files draw on photographs: shapes, gathered per picture from one file or several, and drawn.
+
+Rules that hold for every such file. Shapes of one entity are its parts. A higher level lies on top; of one level the
+smaller entity does. A shape that cannot be drawn is left out and told; a picture none of whose shapes can be drawn is
+left out itself, since it would be learnt as one without any entity. Several files may speak of one picture: what they
+draw is joined, the same shape once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domains.entities import BACKGROUND, UNLABELLED, EntityMap
+from domains.errors import InputError
+from domains.layouts.coco_regions import FlawedRegion
+from domains.layouts.drawing import paint, same_size
+from domains.layouts.layout import Assumption, Fault, Record
+
+JOINED = "speaks of pictures that another annotation file speaks of too; what they draw is joined, the same shape once"
+TWICE = "draws entities that another annotation file draws too, a little otherwise; those of the other file are kept"
+BOXES = "draws upright rectangles alone, as bounding boxes made into polygons are; each is taken for an outline"
+SAME = 0.8  # intersection over union from which on shapes of two files are one entity drawn twice
+LEAST_BOXES = 8  # below it, rectangles may be chance
+
+
+@dataclass(frozen=True)
+class Shape:
+    """what: how a fault calls it. geometry: as in the file, checked when it is drawn; kind: of geometry.
+
+    label: its class, None without one. entity: the same for the parts of one entity, None where it is one itself.
+    ignored: whether it says that something was not labelled.
+    """
+
+    file: Path
+    what: str
+    geometry: Any
+    label: str | None = None
+    kind: str = ""
+    level: float = 0
+    entity: Hashable = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """What is drawn on one picture. files: that drew it. sizes: (H, W) that files declare.
+
+    vocabulary: holds the label of every shape; () where shapes have none.
+    """
+
+    files: tuple[Path, ...]
+    shapes: tuple[Shape, ...]
+    vocabulary: tuple[str, ...] = ()
+    sizes: tuple[tuple[Path, tuple[int, int]], ...] = ()
+
+
+def gather(records: dict[Path, Record], record: Record, faults: list[Fault]) -> None:
+    """Adds a record, whose truth is a `Drawing`, to those of other files and of other entries of its file."""
+    before = records.get(record.image)
+    if before is None:
+        records[record.image] = record
+        return
+    held, drawing = before.truth, record.truth
+    seen = {_content(shape) for shape in held.shapes}
+    added = tuple(shape for shape in drawing.shapes if _content(shape) not in seen)
+    if not added:
+        return
+    if held.shapes and not {*drawing.files} <= {*held.files}:
+        tell(faults, drawing.files[0], JOINED)
+    names = dict.fromkeys((*held.vocabulary, *drawing.vocabulary))
+    number = len(held.files)
+    added = tuple(shape if shape.entity is None else replace(shape, entity=(number, shape.entity)) for shape in added)
+    files = tuple(dict.fromkeys((*held.files, *drawing.files)))
+    truth = Drawing(files, held.shapes + added, tuple(names), held.sizes + drawing.sizes)
+    records[record.image] = replace(before, truth=truth)
+
+
+def tell(faults: list[Fault], file: Path, reason: str) -> None:
+    """Appends an assumption about a file, once."""
+    if not any(fault.path == file and fault.reason == reason for fault in faults):
+        faults.append(Assumption(file, reason))
+
+
+def draw_shapes(
+    record: Record,
+    shape: tuple[int, int],
+    pixels: Callable[[Shape, tuple[int, int]], np.ndarray],
+    faults: list[Fault],
+) -> EntityMap:
+    """The map of a record whose truth is a `Drawing`.
+
+    pixels: flat indices of a shape, which may raise FlawedRegion. Raises InputError where a declared size is another,
+    and where there are shapes and none can be drawn.
+    """
+    drawing: Drawing = record.truth
+    for file, size in drawing.sizes:
+        same_size(record.image, shape, file, size)
+    return draw_all(drawing.shapes, drawing.vocabulary, record.name, shape, pixels, faults)
+
+
+def draw_all(
+    shapes: Sequence[Shape],
+    vocabulary: tuple[str, ...],
+    name: str,
+    shape: tuple[int, int],
+    pixels: Callable[[Shape, tuple[int, int]], np.ndarray],
+    faults: list[Fault],
+) -> EntityMap:
+    """The map of some shapes. name: of the record, for faults."""
+    flawed: list[Fault] = []
+    drawn: list[tuple[Shape, np.ndarray]] = []
+    for each in shapes:
+        try:
+            drawn.append((each, pixels(each, shape)))
+        except FlawedRegion as error:
+            flawed.append(Fault(each.file, f"{each.what} of {name!r} {error}"))
+    if flawed and not drawn:
+        raise InputError(
+            f"{flawed[0]}; none of the {len(flawed)} shapes on this picture can be drawn, so it is left out and not "
+            "taken for one without any entity: repair them, or delete them if nothing is there"
+        )
+    faults += flawed
+    regions = _once([(each, region) for each, region in drawn if not each.ignored], shape, faults)
+    entities: dict[Hashable, int] = {}
+    owners = [entities.setdefault(_owner(each, i), len(entities)) for i, (each, _) in enumerate(regions)]
+    ids, kept = paint([region for _, region in regions], shape, [each.level for each, _ in regions], owners)
+    ignored = np.zeros(shape, bool)
+    for each, region in drawn:
+        if each.ignored:
+            ignored.flat[region] = True
+    ids[ignored & (ids == BACKGROUND)] = UNLABELLED
+    if not vocabulary:
+        return EntityMap(ids)
+    label_of = {owner: each.label for owner, (each, _) in zip(reversed(owners), reversed(regions), strict=True)}
+    index = {word: i for i, word in enumerate(vocabulary)}
+    labels = np.array([index[label_of[owner] or ""] for owner in kept], np.int32)
+    return EntityMap(ids, labels=labels, vocabulary=vocabulary)
+
+
+def told_boxes(file: Path, outlines: Iterable[Sequence[float] | None], faults: list[Fault]) -> None:
+    """Appends an assumption where all outlines, of which there are several, are upright rectangles.
+
+    outlines: [x, y, x, y, ...] of each shape; None for one that is no polygon and no box.
+    """
+    outlines = iter(outlines)
+    first = [each is not None and is_box(each) for each in islice(outlines, LEAST_BOXES)]
+    if len(first) == LEAST_BOXES and all(first) and all(each is not None and is_box(each) for each in outlines):
+        tell(faults, file, BOXES)
+
+
+def is_box(outline: Sequence[float]) -> bool:
+    """Whether a polygon [x, y, x, y, ...] is an upright rectangle: four corners, at two x and two y, closed or not."""
+    corners = list(zip(outline[0::2], outline[1::2], strict=False))
+    if len(corners) == 5 and corners[0] == corners[-1]:
+        corners.pop()
+    return len(corners) == 4 == len({*corners}) and all(len({*axis}) == 2 for axis in zip(*corners, strict=True))
+
+
+def _once(
+    regions: list[tuple[Shape, np.ndarray]], shape: tuple[int, int], faults: list[Fault]
+) -> list[tuple[Shape, np.ndarray]]:
+    """The shapes of the first file, and of each other those that no file before it drew."""
+    files = list(dict.fromkeys(each.file for each, _ in regions))
+    kept = [(each, region) for each, region in regions if each.file == files[0]] if files else []
+    for file in files[1:]:
+        ids, numbers = paint([region for _, region in kept], shape)
+        sizes = {i + 1: len(kept[number][1]) for i, number in enumerate(numbers)}
+        for each, region in [pair for pair in regions if pair[0].file == file]:
+            shared = Counter(ids.flat[region].tolist())
+            overlaps = [
+                count / (len(region) + sizes[number] - count) for number, count in shared.items() if number != 0
+            ]
+            if max(overlaps, default=0) < SAME:
+                kept.append((each, region))
+            else:
+                tell(faults, file, TWICE)
+    return kept
+
+
+def _owner(shape: Shape, number: int) -> Hashable:
+    return ("alone", number) if shape.entity is None else ("joined", shape.entity)
+
+
+def _content(shape: Shape) -> tuple[Hashable, ...]:
+    """What two shapes share when they are one shape written twice."""
+    geometry = json.dumps(shape.geometry, sort_keys=True, default=str)
+    return shape.kind, shape.label, shape.ignored, shape.level, geometry
