@@ -14,6 +14,7 @@ import numpy as np
 
 from domains.errors import InputError
 from domains.exports.simplify import simplified
+from domains.layouts.names import composed
 from domains.outlines import Polygon
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
@@ -28,7 +29,7 @@ class Destination:
 
     describe: more measurements for GeoJSON, ids (H, W), image (H, W, 3) and pixel size to {id: {name: value}}.
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
-    and 0, exact, elsewhere. square: buildings, with right angles.
+    and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Destination:
     describe: Describe | None = None
     simplify_px: float | None = None
     square: bool = False
+    inputs: frozenset[Path] = frozenset()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""
@@ -46,17 +48,23 @@ class Destination:
         return simplified(polygons, tolerance, step, self.square)
 
     def path(self, filename: str) -> Path:
-        """Where a result goes; InputError where one lies already."""
+        """Where a result goes; InputError where one lies already, or an input."""
         path = Path(self.folder) / filename
         if path.parent != Path(self.folder) or filename in ("", ".", ".."):
             raise ValueError(f"a result wants a plain file name; got {filename!r}")
+        if self.is_input(path):
+            raise InputError(f"{str(path)!r} is an input, which its result would replace; name another --out")
         if path.exists() and not self.overwrite:
             raise InputError(f"{str(path)!r} exists; name another folder, or replace it with --overwrite")
         return path
 
+    def is_input(self, path: Path) -> bool:
+        return bool(self.inputs) and path.resolve() in self.inputs
+
 
 def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
-    """One name per input, distinct without regard to case: the stem; where two are the same, more of the path.
+    """A name for each input, distinct without regard to case and to how accents are composed: the stem; where two are
+    the same, more of the path.
 
     `a/x.png` and `b/x.png` become `a_x` and `b_x`; `x.png` and `x.jpg` of one folder `x_png` and `x_jpg`. A name holds
     no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
@@ -79,7 +87,7 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
 
 
 def _without_suffix(path: Path) -> str:
-    return f"{path.parent}/{path.stem}".casefold()
+    return _folded(f"{path.parent}/{path.stem}")
 
 
 def _clean(name: str) -> str:
@@ -90,8 +98,13 @@ def _clean(name: str) -> str:
 
 
 def _clashing(names: dict[Path, str]) -> list[Path]:
-    counts = Counter(name.casefold() for name in names.values())
-    return [path for path, name in names.items() if counts[name.casefold()] > 1]
+    counts = Counter(map(_folded, names.values()))
+    return [path for path, name in names.items() if counts[_folded(name)] > 1]
+
+
+def _folded(name: str) -> str:
+    """What file systems that know neither case nor composition take for the same."""
+    return composed(composed(name).casefold())
 
 
 def _numbered(names: dict[Path, str]) -> dict[Path, str]:
@@ -100,9 +113,9 @@ def _numbered(names: dict[Path, str]) -> dict[Path, str]:
     result = {}
     for path, name in names.items():
         number, candidate = 1, name
-        while candidate.casefold() in taken:
+        while _folded(candidate) in taken:
             number += 1
             candidate = f"{name}-{number}"
-        taken.add(candidate.casefold())
+        taken.add(_folded(candidate))
         result[path] = candidate
     return result
