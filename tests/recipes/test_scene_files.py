@@ -94,7 +94,7 @@ def test_a_folder_without_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="holds no image; wanted one of"):
         scenes_of([tmp_path])
     make(tmp_path, "out/a.overlay.png")
-    with pytest.raises(InputError, match="holds no image but results of ours and label pictures \(1\)"):
+    with pytest.raises(InputError, match=r"holds no image but results of ours and label pictures \(1\)"):
         scenes_of([tmp_path])
     with pytest.raises(InputError, match="does not exist"):
         scenes_of([tmp_path / "absent"])
