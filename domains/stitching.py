@@ -18,6 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
 from domains.entities import BACKGROUND, UNLABELLED, EntityMap
+from domains.resize import Picks, pick, pixels_over
 from domains.tiling import Grid, Window
 
 MATCH = 0.5
@@ -71,7 +72,8 @@ class Stitcher:
     """Takes the maps of a grid's tiles in their order; gives what each adds to the scene.
 
     shape: (height, width) of the result, where it differs from the grid's: each of its pixels is what the grid's pixel
-    under its centre is (`resize_ids`). has_data: where a window of the result has data; elsewhere is no entity.
+    under its centre is, as `resize_ids` has it (tiles without overlap choose among their own). has_data: where a window
+    of the result has data; elsewhere is no entity.
     """
 
     def __init__(
@@ -147,23 +149,15 @@ class Stitcher:
     def _at(self, index: int, area: Window, values: np.ndarray) -> tuple[Window, np.ndarray]:
         """Where an area of a tile lies in the result, and the tile's values there."""
         window = self.grid.window(index)
-        rows, columns = (
-            _resized(start, length, whole, result)
-            for start, length, whole, result in zip(
-                (area.y, area.x), (area.height, area.width), self.grid.shape, self.shape, strict=True
-            )
-        )
-        here = Window(rows[0], columns[0], len(rows[1]), len(columns[1]))
-        return here, values[rows[1] - window.y][:, columns[1] - window.x]
-
-
-def _resized(start: int, length: int, whole: int, result: int) -> tuple[int, np.ndarray]:
-    """The first pixel of the result whose centre lies over start..start + length, and for it and those that follow, the
-    pixel under the centre.
-    """
-    first, end = (max(0, -((whole - 2 * result * edge) // (2 * whole))) for edge in (start, start + length))
-    pixels = np.arange(first, min(end, result), dtype=np.int64)
-    return first, (2 * pixels + 1) * whole // (2 * result)
+        first, picks = [], []
+        lines = ((area.y, area.height, window.y), (area.x, area.width, window.x))
+        for (start, length, tile), size, old, new in zip(lines, values.shape, self.grid.shape, self.shape, strict=True):
+            pixels = pixels_over(old, new, start, start + length)
+            turns, sources = Picks.of(old, new, *pixels)
+            first.append(pixels[0])
+            inside = np.clip(sources - tile, 0, size - 1)  # without overlap, a choice may lie outside
+            picks.append(Picks(turns, inside))
+        return Window(*first, *(len(axis.turns) for axis in picks)), pick(values, *picks)
 
 
 def _lower(seen: _Seen, y: int) -> _Seen:

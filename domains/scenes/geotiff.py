@@ -101,6 +101,11 @@ class GeoScene:
                 f"{str(self.path)!r}: wanted a mask beside it of its size, {self.shape[1]} x {self.shape[0]}, got "
                 f"{self._beside[0].width} x {self._beside[0].height}; remove or mend the .msk"
             )
+        if (kind := first.dtypes[0]).startswith("complex"):
+            raise InputError(
+                f"{str(self.path)!r}: wanted real numbers, got {kind}, such as of a radar's single look; save the amplitude "
+                "(gdal_calc.py --calc 'abs(A)')"
+            )
         self._stored = np.dtype(first.dtypes[0])
         self.descriptions = tuple(name or "" for name in first.descriptions) if any(first.descriptions) else ()
         colours = [colour.name for colour in first.colorinterp]
