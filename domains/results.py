@@ -22,7 +22,7 @@ SOFTWARE = "entity-adapters"
 DTYPES = {".labels.tif": "int32", ".heat.tif": "float16", ".density.tif": "float32"}
 LABELS = ".labels.tif"
 PICTURES = (*DTYPES, ".overlay.png", ".tiles.png")
-ENDINGS = (*PICTURES, ".labels.zarr", ".geojson", ".gpkg")
+ENDINGS = (*PICTURES, ".labels.zarr", ".geojson", ".geojson.gz", ".gpkg")
 TABLES = {"entities.csv": "image,id,area_px,", "images.csv": "image,height,width,entities,score"}
 """Files of a whole run, and how they begin."""
 OTHERS = frozenset({"entities.parquet", "predictions.coco.json"})

@@ -164,10 +164,10 @@ class Run:
         if not picture.exists() or (self.destination.overwrite and not self.destination.is_input(picture)):
             with atomic_path(picture) as path:
                 Image.fromarray(worth.picture(tiles)).save(path, pnginfo=signed())
+        remark = getattr(worth, "remark", "")  # of ours; domains of others may have none
+        more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"
         print(
-            f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene "
-            f"(see {name}.tiles.png; --everywhere for all)",
-            file=sys.stderr,
+            f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene{more}", file=sys.stderr
         )
 
 
