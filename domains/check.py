@@ -17,7 +17,7 @@ from domains.layouts.layout import Fault, Layout, Record, Split, count_faults, s
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
 from domains.overlay import thumbnail
-from domains.read_as import Kind, Kinds, ReadAs, commonest, read_as
+from domains.read_as import Kind, Kinds, ReadAs, read_as
 from domains.splits import FRACTIONS, assign
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
@@ -189,7 +189,7 @@ def check_folder(
             if record.name in thumbnails
         ],
         reading=read_as(root, layout, usable, faults, kinds.hows),
-        kinds=commonest(kinds.kinds),
+        kinds=kinds.commonest(),
     )
 
 

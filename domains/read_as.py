@@ -166,6 +166,6 @@ class Kinds:
         kind.name, kind.entities = record.name, entities
         return kind
 
-
-def commonest(kinds: Mapping[object, Kind]) -> list[Kind]:
-    return sorted(kinds.values(), key=lambda kind: -kind.count)
+    def commonest(self) -> list[Kind]:
+        """All of them, those with most images first."""
+        return sorted(self.kinds.values(), key=lambda kind: -kind.count)

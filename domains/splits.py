@@ -81,7 +81,9 @@ def read_groups(table: Path) -> dict[str, str]:
     """Group of each file, from a CSV with a header: a column of files and one of groups (`group`, `tile_group`, ...).
 
     Columns of files: file, image, image_id, id, name; where a `class` or `folder` column stands beside it, the key is
-    `class/file`. Comma, semicolon or tab, in UTF-8 or as Excel writes it; rows of empty cells are none. Raises InputError.
+    `class/file`. Comma, semicolon or tab, in UTF-8 or as Excel writes it; rows of empty cells are none.
+
+    Raises InputError.
     """
     reader, file, group, key_of = _table(table)
     groups: dict[str, str] = {}
@@ -263,10 +265,9 @@ def _forms(key: str) -> list[str]:
     """A key with slashes, as it is and, where it names an image file, without its suffix; bytes that are no UTF-8 as
     they are and as Windows has them.
     """
-    texts = [key, key.encode("utf-8", "surrogateescape").decode("cp1252", "replace")]
-    paths = [
-        PurePosixPath(slashed(text)) for text in dict.fromkeys(texts if max(key, default="") >= "\udc80" else [key])
-    ]
+    foreign = any("\udc80" <= sign <= "\udcff" for sign in key)
+    texts = [key, key.encode("utf-8", "surrogateescape").decode("cp1252", "replace")] if foreign else [key]
+    paths = [PurePosixPath(slashed(text)) for text in texts]
     bare = [path.with_suffix("") for path in paths if _has_suffix(path.name)]
     return [path.as_posix() for path in [*paths, *bare]]
 

@@ -63,8 +63,8 @@ def predict(
         contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
-        describe, inputs = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
-        destination = Destination(out, overwrite, flavour, describe, simplify_px, square, inputs)
+        describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+        destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept)
         faults, entities = [], 0
         with (
             open_exports(formats, destination, names.values()) as exports,

@@ -117,7 +117,7 @@ def colourless(image: np.ndarray, mask: np.ndarray) -> str:
     """
     foreign = pen_marks(image) | cv2.dilate(black(image).astype(np.uint8), disk(3).astype(np.uint8)).astype(bool)
     smooth = cv2.GaussianBlur(balanced(image), (0, 0), 1.0)
-    density = DENSITY[smooth].mean(axis=-1)
+    density = DENSITY[smooth.astype(np.uint8)].mean(axis=-1)
     absorbs = (density > ABSORBS) & ~foreign
     spread = np.ptp(smooth, axis=-1) / np.float32(255)
     if absorbs.any() and np.mean(spread[absorbs] < SHADE) > SHADES_SHARE and absorbs.mean() > MARGIN_SHARE:

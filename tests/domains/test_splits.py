@@ -139,7 +139,8 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, text, message):
 
 @pytest.mark.parametrize(("head", "row", "encoding"), [
     ("file\tgroup", "images\\{}.png\tg{}", "utf-16"),  # Excel: Unicode text
-    ("sep=;\r\nFile Name;Group", "{}.PNG;g{}", "utf-8-sig"), ("Image Path,Source Group", '"D:\\x\\{}.tif",g{}', "cp1252"),
+    ("sep=;\r\nFile Name;Group", "{}.PNG;g{}", "utf-8-sig"),
+    ("Image Path,Source Group", '"D:\\x\\{}.tif",g{}', "cp1252"),
     ('"file";"group"', '"./images/{}.png";"g{}"', "utf-8"), ("group\tpath", "g{1}\t\\\\server\\lot\\{0}.png", "utf-8"),
 ])  # fmt: skip
 def test_tables_of_windows_and_excel_are_read(tmp_path, head, row, encoding):
