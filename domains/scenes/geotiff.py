@@ -54,12 +54,17 @@ CONTRADICTION = "a band's name says another colour than its colour interpretatio
 class GeoScene:
     """A raster that GDAL reads. Raises InputError for what it cannot read, and where rasterio is not installed.
 
-    stored: values as they are stored, indices of palettes too. sidecar: what lies beside the file; looked for where
-    None.
+    page: of a TIFF, that of the picture. stored: values as they are stored, indices of palettes too. sidecar: what lies
+    beside the file; looked for where None.
     """
 
     def __init__(
-        self, path: Path, pixel_size_m: float | None = None, stored: bool = False, sidecar: Sidecar | None = None
+        self,
+        path: Path,
+        pixel_size_m: float | None = None,
+        stored: bool = False,
+        sidecar: Sidecar | None = None,
+        page: int = 0,
     ) -> None:
         if not has_rasterio():
             raise InputError(f"{str(path)!r} wants rasterio; {INSTALL}")
@@ -74,10 +79,11 @@ class GeoScene:
         sidecar = beside(path) if sidecar is None else sidecar
         try:
             with quiet(), rasterio.Env(**self._env):
-                first = rasterio.open(path, driver=None, sharing=False)
+                name = f"GTIFF_DIR:{page + 1}:{path.absolute()}" if page else path
+                first = rasterio.open(name, driver=None, sharing=False)
                 self._open.append(first)
                 self._open += [
-                    rasterio.open(path, overview_level=i, sharing=False) for i in range(len(first.overviews(1)))
+                    rasterio.open(name, overview_level=i, sharing=False) for i in range(len(first.overviews(1)))
                 ]
                 if sidecar.mask is not None:
                     self._beside.append(rasterio.open(sidecar.mask, driver="GTiff", sharing=False))
@@ -103,8 +109,8 @@ class GeoScene:
             )
         if (kind := first.dtypes[0]).startswith("complex"):
             raise InputError(
-                f"{str(self.path)!r}: wanted real numbers, got {kind}, such as of a radar's single look; save the amplitude "
-                "(gdal_calc.py --calc 'abs(A)')"
+                f"{str(self.path)!r}: wanted real numbers, got {kind}, such as of a radar's single look; save the "
+                "amplitude (gdal_calc.py --calc 'abs(A)')"
             )
         self._stored = np.dtype(first.dtypes[0])
         self.descriptions = tuple(name or "" for name in first.descriptions) if any(first.descriptions) else ()
@@ -217,9 +223,8 @@ def crs_of(own: Any, beside: str | None) -> Any:
         return None
 
 
-def placed_beside(path: Path) -> Georeference | None:
+def placed_by(sidecar: Sidecar) -> Georeference | None:
     """Where a picture lies that says nothing itself, by what lies beside it; None without rasterio too."""
-    sidecar = beside(path)
     if sidecar.transform is None or sidecar.crs is None or not has_rasterio():
         return None
     crs = crs_of(None, sidecar.crs)

@@ -23,7 +23,8 @@ STACKS = {"T": "points in time", "Z": "planes in depth", "I": "pages", "Q": "pag
 
 def main_image(file: tifffile.TiffFile) -> Series:
     """The series of the picture. Raises InputError where a file holds none that has rows and columns."""
-    pictures = [series for series in file.series if {"Y", "X"} <= {*series.axes} and not kind_of(series) & MASK]
+    every = [*file.series, *inner_images(file)]
+    pictures = [series for series in every if {"Y", "X"} <= {*series.axes} and not kind_of(series) & MASK]
     if not pictures:
         raise InputError(f"{file.filehandle.path!r}: wanted an image of rows and columns, got a TIFF without one")
     full = [series for series in pictures if not kind_of(series) & REDUCED] or pictures
@@ -31,22 +32,32 @@ def main_image(file: tifffile.TiffFile) -> Series:
     return max(unnamed, key=area)  # of equal ones the first
 
 
+def inner_images(file: tifffile.TiffFile) -> list[Series]:
+    """The full-size images in the sub-IFDs of a first page that is a preview of them, as raw photographs have it."""
+    first: Any = file.pages.first
+    if not int(first.subfiletype or 0) & REDUCED or not first.subifds:
+        return []
+    pages: Any = first.pages
+    found = [page.aspage() for page in pages]
+    return [Series([page], page.shape, page.dtype, page.axes, parent=file) for page in found if page.dtype is not None]
+
+
 def levels_of(file: tifffile.TiffFile, picture: Series) -> list[Series]:
     """The picture and its smaller copies, each smaller than the one before, in whatever order they are stored."""
     copies = [level for level in picture.levels[1:] if is_copy(level, picture)]
+    others = [series for series in file.series if series is not picture and not ATTACHED.search(series.name or "")]
     copies += [
-        series
-        for series in file.series
-        if series is not picture
-        and (kind_of(series) & REDUCED or is_tiled(series))
-        and is_tiled(series) == is_tiled(picture)
-        and not ATTACHED.search(series.name or "")
-        and is_copy(series, picture)
-        and same_shape(series, picture)
+        level
+        for series in others
+        for level in series.levels
+        if (kind_of(level) & REDUCED or is_tiled(level))
+        and is_tiled(level) == is_tiled(picture)
+        and is_copy(level, picture)
+        and same_shape(level, picture)
     ]
     ordered = [picture]
     for level in sorted(copies, key=area, reverse=True):
-        if area(level) < area(ordered[-1]) or (len(ordered) == 1 and area(level) == area(picture)):
+        if area(level) < area(ordered[-1]):
             ordered.append(level)
     return ordered
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 
 from domains.decode import decode, quiet
 from domains.errors import InputError
-from domains.scenes.geotiff import GeoScene, crs_size, has_rasterio, placed_beside
+from domains.scenes.geotiff import NO_CRS, GeoScene, crs_size, has_rasterio, placed_by
+from domains.scenes.main_image import main_image
 from domains.scenes.meaning import PLAIN, Meaning
 from domains.scenes.ome_zarr import OmeZarrScene, is_zarr
 from domains.scenes.openslide import INSTALL, OpenSlideScene, has_openslide
@@ -18,9 +20,11 @@ from domains.scenes.openslide import SUFFIXES as SLIDES
 from domains.scenes.scene import Photograph, Scene
 from domains.scenes.sidecars import beside
 from domains.scenes.tiff import SIGNATURES, CutOff, open_tiff
+from domains.validity import ALPHA, held
 
 RASTERS = frozenset({".jp2", ".j2k", ".img", ".vrt"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
+PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff")  # whatever the file is called
 GEO_TAGS = (33550, 33922, 34264, 34735)  # scale, tie points, transformation, keys
 SCANNERS = SLIDES - {".tif", ".tiff"}
 SCENE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".qptiff", ".zarr"}) | PICTURES | SLIDES | RASTERS
@@ -46,12 +50,14 @@ def open_scene(path: str | Path, pixel_size_m: float | None = None, stored: bool
         return OmeZarrScene(path, pixel_size_m)
     try:
         with open(path, "rb") as file:
-            head = file.read(4)
+            head = file.read(16)
     except OSError as error:
         raise InputError(f"{str(path)!r} cannot be opened: {error.strerror}; check the path") from error
     suffix = path.suffix.lower()
-    if head in SIGNATURES:
+    if head[:4] in SIGNATURES:
         return _tiff(path, pixel_size_m, stored)
+    if head.startswith(PICTURE_HEADS):
+        return open_picture(path, pixel_size_m, stored)
     if suffix in RASTERS:
         return GeoScene(path, pixel_size_m, stored)
     if suffix in SLIDES:
@@ -62,9 +68,9 @@ def open_scene(path: str | Path, pixel_size_m: float | None = None, stored: bool
 def _tiff(path: Path, pixel_size_m: float | None, stored: bool) -> Scene:
     try:
         if has_rasterio():
-            sidecar = beside(path)
-            if sidecar.says_anything or is_geotiff(path):
-                return GeoScene(path, pixel_size_m, stored, sidecar)
+            sidecar, page = beside(path), geotiff_page(path)
+            if sidecar.says_anything or page is not None:
+                return GeoScene(path, pixel_size_m, stored, sidecar, page or 0)
         return open_tiff(path, pixel_size_m, stored)
     except CutOff:  # OpenSlide would open it, and stop in the middle
         raise
@@ -81,13 +87,14 @@ def _tiff(path: Path, pixel_size_m: float | None, stored: bool) -> Scene:
         raise InputError(text + hint) from error
 
 
-def is_geotiff(path: Path) -> bool:
-    """Whether the first page of a TIFF says a place on the ground, or ground control points."""
+def geotiff_page(path: Path) -> int | None:
+    """The page of the picture of a TIFF, where that says a place on the ground or ground control points."""
     try:
         with quiet(), tifffile.TiffFile(path, _multifile=False) as file:
-            return any(tag in file.pages.first.tags for tag in GEO_TAGS)
+            page: Any = main_image(file).keyframe
+            return int(page.index) if any(tag in page.tags for tag in GEO_TAGS) else None
     except Exception:  # tifffile raises anything on what is damaged; reading the pixels will say so
-        return False
+        return None
 
 
 def open_picture(path: Path, pixel_size_m: float | None = None, stored: bool = False) -> Photograph:
@@ -103,13 +110,33 @@ def open_picture(path: Path, pixel_size_m: float | None = None, stored: bool = F
         meaning = Meaning(inks=True)
     elif not stored and values.dtype == bool:
         meaning = Meaning(factor=255)
+    values, channels = np.ascontiguousarray(meaning(values, names)), meaning.channels(names)
+    sidecar = beside(path)
+    if sidecar.mask is not None and ALPHA not in channels:
+        values, channels = np.dstack([values, mask_beside(path, sidecar.mask, values)]), (*channels, ALPHA)
     scene = Photograph(
-        np.ascontiguousarray(meaning(values, names)),
+        values,
         pixel_size_m,
-        meaning.channels(names),
-        georeference=placed_beside(path),
+        channels,
+        None if sidecar.nodata is None or meaning != PLAIN else held(sidecar.nodata, values.dtype),
+        placed_by(sidecar),
         format=picture.format,
     )
+    if sidecar.transform is not None and scene.georeference is None:
+        scene.remarks = (NO_CRS,)
     if scene.georeference is not None and pixel_size_m is None:
         scene.pixel_size_m = crs_size(scene.georeference, scene.shape)
     return scene
+
+
+def mask_beside(path: Path, mask: Path, values: np.ndarray) -> np.ndarray:
+    """(H, W) of the type of the picture's values, above 0 where the mask beside it says that there are data. Raises
+    InputError for one of another size.
+    """
+    seen = decode(mask).values
+    if seen.shape[:2] != values.shape[:2]:
+        raise InputError(
+            f"{str(path)!r}: wanted a mask beside it of its size, {values.shape[1]} x {values.shape[0]}, got "
+            f"{seen.shape[1]} x {seen.shape[0]}; remove or mend the .msk"
+        )
+    return (seen.reshape(*values.shape[:2], -1)[..., 0] > 0).astype(values.dtype)

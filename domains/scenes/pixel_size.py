@@ -130,13 +130,15 @@ def _ome_pixels(xml: str, name: str) -> ElementTree.Element | None:
     return next(pixels, None)
 
 
-def from_resolution(x: float, y: float, unit: int) -> float | None:
-    """TIFF tags 282, 283 and 296 (2 inch, 3 centimetre): pixels per unit. See PLAUSIBLE_TAG_M."""
+def from_resolution(x: float, y: float, unit: int) -> tuple[float | None, tuple[str, ...]]:
+    """(the size of a pixel, what was not believed) by TIFF tags 282, 283 and 296 (2 inch, 3 centimetre): pixels per
+    unit. See PLAUSIBLE_TAG_M.
+    """
     length = {2: 0.0254, 3: 0.01}.get(unit)
-    if length is None or not (x > 0 and y > 0):
-        return None
+    if length is None or not (x > 0 and y > 0) or x == y == 1:  # 1 is what writers put where they know nothing
+        return None, ()
     size = mean_size(length / y, length / x)
-    return size if size is not None and size <= PLAUSIBLE_TAG_M else None
+    return (None, (PRINTED,)) if size is not None and size > PLAUSIBLE_TAG_M else (size, ())
 
 
 def from_imagej(metadata: dict[str, Any] | None, x: float, y: float) -> tuple[float | None, tuple[str, ...]]:

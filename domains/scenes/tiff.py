@@ -277,7 +277,7 @@ def tiff_pixel_size(
     x, y = page.resolution if 282 in page.tags and 283 in page.tags else (0.0, 0.0)
     if file.is_imagej:
         return from_imagej(file.imagej_metadata, x, y)
-    return from_resolution(x, y, int(page.resolutionunit)), ()
+    return from_resolution(x, y, int(page.resolutionunit))
 
 
 def channel_names(page: Any, count: int) -> tuple[str, ...]:

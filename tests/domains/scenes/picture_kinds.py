@@ -137,34 +137,55 @@ TIFFS = [
     Kind("grey 16", plain(WIDE[..., 0]), three(stretched(WIDE[..., :1])[..., 0])),
     Kind("grey alpha", plain(np.dstack([GREY, ALPHA]), extrasamples=["unassalpha"]), three(BLANK_COLOUR[..., 0])),
     Kind("white is 0", plain(GREY, photometric="miniswhite"), three(255 - GREY)),
-    Kind("white is 0, 16", plain(WIDE[..., 0], photometric="miniswhite"), 255 - stretched(WIDE[..., :1]) + three(0 * GREY)),
+    Kind(
+        "white is 0, 16",
+        plain(WIDE[..., 0], photometric="miniswhite"),
+        255 - stretched(WIDE[..., :1]) + three(0 * GREY),
+    ),
     Kind("one bit", plain(BITS), three(np.where(BITS, 255, 0).astype(np.uint8))),
     Kind("one bit, white is 0", plain(BITS, photometric="miniswhite"), three(np.where(BITS, 0, 255).astype(np.uint8))),
     Kind("palette", plain(GREY, photometric="palette", colormap=PALETTE.T.astype(np.uint16) * 257), PALETTE[GREY]),
-    Kind("palette turned", plain(GREY, photometric="palette", colormap=PALETTE.T.astype(np.uint16) * 257, **ORIENTATION),
-         np.rot90(PALETTE[GREY], -1)),
+    Kind(
+        "palette turned",
+        plain(GREY, photometric="palette", colormap=PALETTE.T.astype(np.uint16) * 257, **ORIENTATION),
+        np.rot90(PALETTE[GREY], -1),
+    ),
     Kind("inks", plain(CMYK, photometric="separated"), COLOUR),
     Kind("inks 16", plain(CMYK.astype(np.uint16) * 257, photometric="separated"), COLOUR),
     Kind("pages of one size", plain(planes(WIDE)), three(stretched(WIDE[..., :1])[..., 0])),
     Kind("preview first", pages((SMALL, {"subfiletype": 1}), (COLOUR, {})), COLOUR),
     Kind("label first", pages((SMALL[:10, :10], {"description": "Label"}), (COLOUR, {"tile": (16, 16)})), COLOUR),
-    Kind("levels backwards", pages(*((COLOUR[::n, ::n], {"tile": (16, 16), "subfiletype": n > 1}) for n in (4, 2, 1))), COLOUR),
+    Kind(
+        "levels backwards",
+        pages(*((COLOUR[::n, ::n], {"tile": (16, 16), "subfiletype": n > 1}) for n in (4, 2, 1))),
+        COLOUR,
+    ),
     Kind("a mask behind", pages((COLOUR, {}), (BITS, {"photometric": "mask", "subfiletype": 4})), COLOUR),
     Kind("five channels", plain(np.dstack([WIDE, WIDE[..., :2]]), planarconfig="contig"), CHANNELS),
     Kind("two channels", plain(WIDE[..., :2], planarconfig="contig"), three(stretched(WIDE[..., :1])[..., 0])),
     Kind("ome cyx", plain(planes(WIDE), metadata={"axes": "CYX"}, **OME), CHANNELS),
     Kind("ome cyx 8", plain(planes(COLOUR), metadata={"axes": "CYX"}, **OME), COLOUR),
     Kind("ome zcyx", plain(np.stack([planes(WIDE), planes(WIDE) // 2]), metadata={"axes": "ZCYX"}, **OME), CHANNELS),
-    Kind("ome tczyx", plain(np.stack([planes(WIDE), planes(WIDE) // 2])[:, :, None], metadata={"axes": "TCZYX"}, **OME), CHANNELS),
+    Kind(
+        "ome tczyx",
+        plain(np.stack([planes(WIDE), planes(WIDE) // 2])[:, :, None], metadata={"axes": "TCZYX"}, **OME),
+        CHANNELS,
+    ),
     Kind("ome yxs", plain(COLOUR, ome=True, photometric="rgb", metadata={"axes": "YXS"}), COLOUR),
     Kind("imagej cyx", plain(planes(WIDE), metadata={"axes": "CYX"}, **IMAGEJ), CHANNELS),
-    Kind("imagej zyx", plain(planes(WIDE), metadata={"axes": "ZYX"}, **IMAGEJ), three(stretched(WIDE[..., :1])[..., 0])),
+    Kind(
+        "imagej zyx", plain(planes(WIDE), metadata={"axes": "ZYX"}, **IMAGEJ), three(stretched(WIDE[..., :1])[..., 0])
+    ),
     Kind("imagej rgb", plain(COLOUR, metadata={"axes": "YXS"}, imagej=True, photometric="rgb"), COLOUR),
-    Kind("imagej tzcyx", plain(np.stack([planes(WIDE)] * 4).reshape(2, 2, 3, HEIGHT, WIDTH), metadata={"axes": "TZCYX"}, **IMAGEJ), CHANNELS),
+    Kind(
+        "imagej tzcyx",
+        plain(np.stack([planes(WIDE)] * 4).reshape(2, 2, 3, HEIGHT, WIDTH), metadata={"axes": "TZCYX"}, **IMAGEJ),
+        CHANNELS,
+    ),
     Kind("lowest float", plain(LOWEST, **TAGS), stretched(FLOAT, SEEN)),
     Kind("not a number", plain(NAN, **TAGS), stretched(FLOAT, SEEN)),
     Kind("undeclared -9999", plain(MINUS, **TAGS), stretched(FLOAT, SEEN)),
-]  # fmt: skip
+]
 
 PICTURES = [
     Kind("rgb.png", pillow(PILLOW_COLOUR), COLOUR),
@@ -180,10 +201,14 @@ PICTURES = [
     Kind("progressive.jpg", pillow(PILLOW_COLOUR, quality=100, subsampling=0, progressive=True), COLOUR, 12),
     Kind("grey.jpg", pillow(PILLOW_GREY, quality=100), three(GREY), 12),
     Kind("inks.jpg", pillow(Image.fromarray(CMYK, "CMYK"), quality=100, subsampling=0), COLOUR, 40),
-    Kind("turned.png", pillow(PILLOW_COLOUR, exif=b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
-         np.rot90(COLOUR, -1)),
-]  # fmt: skip
+    Kind(
+        "turned.png",
+        pillow(PILLOW_COLOUR, exif=b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+        np.rot90(COLOUR, -1),
+    ),
+]
 
+UNNAMED = ("gray", "undefined", "undefined", "undefined")
 BGRN = [COLOUR[..., 2], COLOUR[..., 1], COLOUR[..., 0], GREY]
 TABLE = {index: (*map(int, colour), 255) for index, colour in enumerate(PALETTE)}
 SEETHROUGH = TABLE | {int(GREY[0, 0]): (9, 9, 9, 0)}
@@ -191,14 +216,44 @@ SEETHROUGH = TABLE | {int(GREY[0, 0]): (9, 9, 9, 0)}
 RASTERS = [
     Kind("rgb", raster(planes(COLOUR), photometric="rgb"), COLOUR),
     Kind("band by band", raster(planes(COLOUR), photometric="rgb", interleave="band"), COLOUR),
-    Kind("tiled deflate", raster(planes(COLOUR), photometric="rgb", tiled=True, blockxsize=16, blockysize=16, compress="deflate"), COLOUR),
+    Kind(
+        "tiled deflate",
+        raster(planes(COLOUR), photometric="rgb", tiled=True, blockxsize=16, blockysize=16, compress="deflate"),
+        COLOUR,
+    ),
     Kind("blue first, by colour", raster(BGRN, ("blue", "green", "red", "undefined")), COLOUR),
-    Kind("blue first, called B02", raster(BGRN, ("blue", "green", "red", "undefined"), ("B02", "B03", "B04", "B08")), COLOUR),
-    Kind("blue first, called Blue", raster(BGRN, ("gray", "undefined", "undefined", "undefined"), ("Blue", "Green", "Red", "NIR"), photometric="minisblack"), COLOUR),
-    Kind("colour against name", raster(planes(COLOUR), ("red", "green", "blue"), ("blue", "green", "red"), photometric="rgb"), COLOUR),
-    Kind("alpha called mask", raster([*planes(COLOUR), ALPHA], ("red", "green", "blue", "alpha"), ("", "", "", "mask"), photometric="rgb", alpha="yes"), BLANK_COLOUR),
+    Kind(
+        "blue first, called B02",
+        raster(BGRN, ("blue", "green", "red", "undefined"), ("B02", "B03", "B04", "B08")),
+        COLOUR,
+    ),
+    Kind(
+        "blue first, called Blue",
+        raster(BGRN, UNNAMED, ("Blue", "Green", "Red", "NIR"), photometric="minisblack"),
+        COLOUR,
+    ),
+    Kind(
+        "colour against name",
+        raster(planes(COLOUR), ("red", "green", "blue"), ("blue", "green", "red"), photometric="rgb"),
+        COLOUR,
+    ),
+    Kind(
+        "alpha called mask",
+        raster(
+            [*planes(COLOUR), ALPHA],
+            ("red", "green", "blue", "alpha"),
+            ("", "", "", "mask"),
+            photometric="rgb",
+            alpha="yes",
+        ),
+        BLANK_COLOUR,
+    ),
     Kind("nodata", raster(planes(np.where(HOLE[..., None], 250, COLOUR)), photometric="rgb", nodata=250), BLANK_COLOUR),
-    Kind("16 bits with nodata", raster(planes(np.where(HOLE[..., None], 7, WIDE)), photometric="rgb", nodata=7), stretched(WIDE, SEEN)),
+    Kind(
+        "16 bits with nodata",
+        raster(planes(np.where(HOLE[..., None], 7, WIDE)), photometric="rgb", nodata=7),
+        stretched(WIDE, SEEN),
+    ),
     Kind("11 bits", raster(planes(WIDE // 32), photometric="rgb", nbits=11), stretched(WIDE // 32)),
     Kind("12 bits", raster(planes(WIDE // 16), photometric="rgb", nbits=12), stretched(WIDE // 16)),
     Kind("one bit", raster([BITS.astype(np.uint8)], nbits=1), three(np.where(BITS, 255, 0).astype(np.uint8))),
@@ -206,9 +261,11 @@ RASTERS = [
     Kind("white is 0", raster([GREY], photometric="miniswhite"), three(255 - GREY)),
     Kind("inks", raster(planes(CMYK), photometric="cmyk"), COLOUR),
     Kind("float with NaN", raster(planes(NAN), photometric="rgb"), stretched(FLOAT, SEEN)),
-    Kind("declared lowest float", raster(planes(LOWEST), photometric="rgb", nodata=-3.4028235e38), stretched(FLOAT, SEEN)),
+    Kind(
+        "declared lowest float", raster(planes(LOWEST), photometric="rgb", nodata=-3.4028235e38), stretched(FLOAT, SEEN)
+    ),
     Kind("undeclared lowest float", raster(planes(LOWEST), photometric="rgb"), stretched(FLOAT, SEEN)),
     Kind("undeclared -9999", raster(planes(MINUS), photometric="rgb"), stretched(FLOAT, SEEN)),
     Kind("five bands", raster(planes(np.dstack([WIDE, WIDE[..., :2]]))), CHANNELS),
     Kind("70 bands", raster(np.concatenate([planes(WIDE)] * 23 + [planes(WIDE)[:1]])), CHANNELS),
-]  # fmt: skip
+]

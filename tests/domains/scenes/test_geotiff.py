@@ -108,3 +108,13 @@ def test_the_real_rasters(entity_data, reader, name):
     difference = np.abs(shown.astype(int) - read_image(entity_data / name))
     assert difference.max() <= (16 if reader == "rasterio" and "cogeo" in name else 0)  # GDAL smooths chroma
     scene.close()
+
+
+@pytest.mark.parametrize("dtype", ["complex64", "complex_int16"])
+def test_complex_numbers_are_refused_in_one_line(tmp_path, dtype):
+    rasterio = pytest.importorskip("rasterio")
+    options = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": dtype, "crs": "EPSG:32633"}
+    with rasterio.open(tmp_path / "a.tif", "w", **options, transform=rasterio.Affine(1, 0, 5e5, 0, -1, 5e6)) as file:
+        file.write(np.ones((8, 8), np.complex64), 1)
+    with pytest.raises(InputError, match="wanted real numbers, got complex.*save the amplitude"):
+        open_scene(tmp_path / "a.tif")

@@ -7,7 +7,7 @@ import tifffile
 
 from domains.errors import InputError
 from domains.images import read_image
-from domains.scenes import Photograph, Viewed, open_scene, plain_view
+from domains.scenes import Viewed, open_scene, plain_view
 from domains.scenes.blocks import BlockReader, Level
 from domains.scenes.tiff import TiffScene
 
