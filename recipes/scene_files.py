@@ -6,7 +6,7 @@ Left out, and told, are results of ours (`domains.results`) and label pictures. 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from recipes.inputs import check_present
 
 DEPTH = 8  # folders below a folder, as for labelled images
 NAMED = 3  # folders in a note
+SUFFIXES = ", ".join(sorted(SCENE_SUFFIXES))
 
 
 @dataclass
@@ -42,13 +43,15 @@ class SceneFiles:
             shown = [f"{folder}/ ({count})" for folder, count in sorted(self.below.items())]
             lines.append(f"{self.below.total()} of {len(self.paths)} images lie in folders below: {listed(shown)}")
         if self.results:
-            lines.append(f"left out: {amount(self.results, 'file')} that an earlier prediction or fit wrote")
+            lines.append(f"left out: {amount(self.results, 'file')}, which an earlier prediction or fit wrote")
         if self.labels:
-            lines.append(f"left out: {amount(self.labels, 'label picture')}; name it to predict it")
+            lines.append(
+                f"left out: {amount(self.labels, 'label picture')} of other images; named alone it is predicted"
+            )
         if self.called_so:
             lines.append(
-                f"{amount(self.called_so, 'image')} called as results of predict are, with nothing else to say so; "
-                "predicted as any other"
+                f"predicted: {amount(self.called_so, 'image')} with a name as results have, and nothing else to say that "
+                "an earlier prediction wrote it"
             )
         return lines
 
@@ -56,46 +59,45 @@ class SceneFiles:
 def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
     """The scenes that the inputs name. Raises InputError for what does not exist, and for a folder without any."""
     check_present(inputs)
-    found = SceneFiles()
+    found, scenes = SceneFiles(), {}
     named = [path for path in inputs if not path.is_dir() or is_zarr(path)]
     results = results_of_given(named)
     for path in inputs:
         if path in results:
             found.results.append(path)
         elif path in named:
-            found.paths[path] = None
-            found.called_so += [path] if named_after(path.name) else []
+            scenes[path] = None
         else:
-            add_folder(found, path)
+            left_out = len(found.results)
+            inside = list(walk(path, found.results))
+            if not inside and len(found.results) == left_out:
+                raise InputError(f"folder {str(path)!r} holds no image; wanted one of {SUFFIXES}")
+            scenes.update(dict.fromkeys(inside, path))
+    found.labels = sorted(label_pictures(scenes, several=len(inputs) > 1))
+    for path, folder in scenes.items():
+        if path in found.labels:
+            continue
+        found.paths[path] = None
+        found.called_so += [path] if named_after(path.name) else []
+        if folder is not None and path.parent != folder:
+            found.below[path.parent.relative_to(folder).as_posix()] += 1
+    if not found.paths:
+        left_out = len(found.results) + len(found.labels)
+        raise InputError(
+            f"{str(inputs[0])!r} holds no image but results of ours and label pictures ({left_out}); wanted one of "
+            f"{SUFFIXES}"
+        )
     return found
 
 
 def results_of_given(named: Sequence[Path]) -> set[Path]:
     """Those of the named files that are results, where the image of each is named too: `predict D/* --out D`."""
     results: set[Path] = set()
-    stems = {composed(path.stem) for path in named}
     for folder in {path.parent for path in named if named_after(path.name) is not None}:
         own = results_among(folder.iterdir())
-        results |= {path for path in named if path in own and (named_after(path.name) or "") in {*stems, ""}}
-    return results if len(results) < len(named) else set()
-
-
-def add_folder(found: SceneFiles, root: Path) -> None:
-    """Raises InputError where the folder holds no scene."""
-    before, left_out = len(found.paths), len(found.results) + len(found.labels)
-    scenes = list(walk(root, found.results))
-    labels = label_pictures(root, scenes)
-    found.labels += sorted(labels)
-    for path in scenes:
-        if path not in labels:
-            found.paths[path] = None
-            found.called_so += [path] if named_after(path.name) else []
-            if path.parent != root:
-                found.below[path.parent.relative_to(root).as_posix()] += 1
-    if len(found.paths) == before:
-        others = len(found.results) + len(found.labels) - left_out
-        but = f" but results of ours and label pictures ({others})" if others else ""
-        raise InputError(f"folder {str(root)!r} holds no image{but}; wanted one of {', '.join(sorted(SCENE_SUFFIXES))}")
+        results |= {path for path in named if path in own}
+    others = {name for path in named if path not in results for name in (path.stem, path.name.replace(".", "_"))}
+    return {path for path in results if named_after(path.name) in others or (others and named_after(path.name) == "")}
 
 
 def walk(root: Path, results: list[Path], depth: int = DEPTH) -> Iterable[Path]:
@@ -124,12 +126,16 @@ def walk(root: Path, results: list[Path], depth: int = DEPTH) -> Iterable[Path]:
             yield from walk(folder, results, depth - 1)
 
 
-def label_pictures(root: Path, scenes: Sequence[Path]) -> set[Path]:
+def label_pictures(scenes: Mapping[Path, Path | None], several: bool = False) -> set[Path]:
     """Scenes that are label pictures of others: `x_mask.png` beside `x.png`; `x.png` or `x_mask.png` in a folder
     `labels/` or the like where an `x` lies elsewhere; all of such a folder that lies beside `images/`.
+
+    scenes: each with the input folder that it was found in, None where it was named itself, by which it is no label.
+    several: whether input folders themselves may be such folders, as by `predict D/*`.
     """
-    labelling = {path: folder for path in scenes if (folder := label_folder(root, path)) is not None}
-    endings = {path for path in scenes if path.stem.lower().endswith(LABEL_ENDINGS) and path not in labelling}
+    found = {path: folder.parent if several else folder for path, folder in scenes.items() if folder is not None}
+    labelling = {path: label for path, root in found.items() if (label := label_folder(root, path)) is not None}
+    endings = {path for path in found if path.stem.lower().endswith(LABEL_ENDINGS) and path not in labelling}
     images = [path for path in scenes if path not in labelling and path not in endings]
     places: dict[str, set[Path]] = defaultdict(set)
     for path in images:
@@ -144,7 +150,7 @@ def label_pictures(root: Path, scenes: Sequence[Path]) -> set[Path]:
 
 
 def label_folder(root: Path, path: Path) -> Path | None:
-    """The folder below `root` that `path` lies in and that is called as one of label pictures."""
+    """The folder below `root` that `path` lies in and that is called as a folder of label pictures is."""
     inside = [above for above in path.parents if above != root and above.is_relative_to(root)]
     return next((above for above in inside if above.name.lower() in LABEL_FOLDERS), None)
 
@@ -156,8 +162,9 @@ def without_ending(path: Path, endings: tuple[str, ...]) -> str:
 
 
 def amount(paths: Sequence[Path], thing: str) -> str:
-    """`3 files, such as 'a.png',`."""
-    return f"{len(paths)} {thing}{'s' * (len(paths) > 1)}, such as {paths[0].name!r},"
+    """`3 files (first 'out/a.png')`."""
+    first = Path(*paths[0].parts[-2:]).as_posix()
+    return f"{len(paths)} {thing}{'s' * (len(paths) > 1)} (first {first!r})"
 
 
 def listed(words: Sequence[str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +79,7 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
     depth = dict.fromkeys(inputs, 1)
     while True:
         names = {path: _clean("_".join(parts[path][-depth[path] :])) for path in inputs}
-        clashing = [path for path in _clashing(names) if depth[path] < len(parts[path])]
+        clashing = [path for path in _clashing(names, whole) if depth[path] < len(parts[path])]
         if not clashing:
             return _numbered(names)
         for path in clashing:
@@ -97,9 +97,12 @@ def _clean(name: str) -> str:
     return end.lstrip(".") or "_"
 
 
-def _clashing(names: dict[Path, str]) -> list[Path]:
-    counts = Counter(map(_folded, names.values()))
-    return [path for path, name in names.items() if counts[_folded(name)] > 1]
+def _clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
+    """Those of one name that more of their paths can part."""
+    folders = defaultdict(set)
+    for path, name in names.items():
+        folders[_folded(name)].add(_folded(str(whole[path].parent)))
+    return [path for path, name in names.items() if len(folders[_folded(name)]) > 1]
 
 
 def _folded(name: str) -> str:

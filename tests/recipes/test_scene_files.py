@@ -46,11 +46,12 @@ def test_results_are_left_out_wherever_they_lie(tmp_path: Path) -> None:
     make(tmp_path, "run/preview.png")
     assert names_of(tmp_path) == ["a.png"]
     (note,) = scenes_of([tmp_path]).notes()
-    assert note == "left out: 4 files, such as 'a.labels.tif', that an earlier prediction or fit wrote"
+    assert note == f"left out: 4 files (first '{tmp_path.name}/a.labels.tif'), which an earlier prediction or fit wrote"
 
 
 def test_results_that_a_shell_names_beside_their_images_are_left_out(tmp_path: Path) -> None:
     make(tmp_path, "a.png", "a.overlay.png")
+    make(tmp_path, "out/a.overlay.png")
     assert names_of(tmp_path, *sorted(tmp_path.iterdir())) == ["a.png"]
     assert names_of(tmp_path, tmp_path / "a.overlay.png") == ["a.overlay.png"]  # asked for by name
 
@@ -59,16 +60,20 @@ def test_an_own_picture_that_is_called_as_a_result_is_predicted_and_told(tmp_pat
     Image.new("RGB", (6, 4)).save(tmp_path / "map.overlay.png")
     assert names_of(tmp_path) == ["map.overlay.png"]
     (note,) = scenes_of([tmp_path]).notes()
-    assert "1 image, such as 'map.overlay.png', called as results" in note
+    assert f"predicted: 1 image (first '{tmp_path.name}/map.overlay.png') with a name as results have" in note
 
 
 def test_label_pictures_are_left_out_and_told(tmp_path: Path) -> None:
     make(tmp_path, "x.png", "x_mask.png", "lone_mask.png", "set/images/1.png", "set/masks/other.png", "gt/x_gt.png")
     make(tmp_path, "labels/of_bottles.png")
     assert names_of(tmp_path) == ["lone_mask.png", "x.png", "labels/of_bottles.png", "set/images/1.png"]
-    assert "left out: 3 label pictures, such as 'other.png', " not in scenes_of([tmp_path]).notes()[0]
-    assert any(note.startswith("left out: 3 label pictures, such as ") for note in scenes_of([tmp_path]).notes())
-    assert names_of(tmp_path, tmp_path / "gt") == ["gt/x_gt.png"]  # asked for by name
+    assert (
+        scenes_of([tmp_path]).notes()[1].startswith("left out: 3 label pictures (first 'gt/x_gt.png') of other images")
+    )
+    for name in ("gt", "gt/x_gt.png", "x_mask.png"):  # asked for by name
+        assert len(scenes_of([tmp_path / name]).paths) == 1
+    shell = sorted((tmp_path / "set").iterdir())
+    assert names_of(tmp_path, *shell) == ["set/images/1.png"]
 
 
 def test_an_ome_zarr_is_an_image_and_no_folder_of_images(tmp_path: Path) -> None:

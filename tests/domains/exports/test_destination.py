@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import unicodedata
 from pathlib import Path
 
 import pytest
@@ -35,8 +34,7 @@ def test_names_that_differ_in_case_only_are_the_same_on_some_disks():
 def test_names_that_differ_in_composition_only_are_the_same_on_a_mac():
     apart, together = "e\u0301", "\u00e9"
     assert names(f"a/{apart}.png", f"b/{together}.png") == [f"a_{apart}", f"b_{together}"]
-    (first, second) = names(f"a/{apart}.png", f"a/{together}.png")
-    assert unicodedata.normalize("NFC", first) != unicodedata.normalize("NFC", second)
+    assert names(f"a/{apart}.png", f"a/{together}.png") == [f"{apart}_png", f"{together}_png-2"]
 
 
 def test_an_input_is_never_replaced(tmp_path):
