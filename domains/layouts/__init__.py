@@ -19,6 +19,7 @@ from domains.layouts.hovernet_mat import CoNSeP, Lizard
 from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
+from domains.layouts.labelme import Labelme
 from domains.layouts.layout import Layout
 from domains.layouts.magnetic_tile import MagneticTile
 from domains.layouts.mask_tiles import MaskTiles
@@ -59,6 +60,7 @@ LAYOUTS: dict[str, Layout] = {
     "yolo_seg": YoloSeg(),
     "label_studio": LabelStudio(),
     "cvat": Cvat(),
+    "labelme": Labelme(),
     "crack_masks": CrackMasks(),
     "label_maps": LabelMaps(),  # the least particular one comes last
 }

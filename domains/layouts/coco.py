@@ -15,8 +15,8 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,15 +24,20 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.coco_regions import rectangle, region
+from domains.layouts.coco_regions import FlawedRegion, rectangle, region
 from domains.layouts.finding import own_split, printable, walk
+from domains.layouts.ids import identifier, number, resolver
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, told_boxes
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes, told_joined
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
 BESIDE = "holds predictions (every annotation has a score) beside annotations; move it away, or move those"
+SHIFTED = (
+    "has annotations of one image more than it lists, and none for the image at the other end of its ids: one side "
+    "seems to count from 0 and the other from 1, so that all would lie on a neighbour; number both alike"
+)
 NOTHING = "lists images and no annotation; each is taken for one without any entity"
 
 
@@ -55,10 +60,13 @@ class Coco(Layout):
             except InputError as error:
                 faults.append(Fault(path, str(error)))
         if not contents:
-            raise InputError(f"{str(root)!r}: wanted COCO annotations, got none that can be read ({faults[0]})")
-        for path, content in _truths_first(contents, faults):
-            for record in _records(path, content, pictures, faults):
-                gather(records, record, faults)
+            raise none_readable(root, "COCO annotations", faults)
+        joined = [
+            gather(records, record)
+            for path, content in _truths_first(contents, faults)
+            for record in _records(path, content, pictures, faults)
+        ]
+        told_joined(joined, faults)
         faults = [fault for fault in faults if fault.path not in records]
         return pictures.listing(records, faults)
 
@@ -67,6 +75,8 @@ class Coco(Layout):
 
 
 def _pixels(annotation: Shape, shape: tuple[int, int]) -> np.ndarray:
+    if annotation.kind == "box":
+        raise FlawedRegion("has no segmentation but a bounding box, and boxes are no masks")
     return region(annotation.geometry, shape)
 
 
@@ -81,7 +91,9 @@ def _truths_first(contents: list[tuple[Path, dict]], faults: list[Fault]) -> lis
 
 def _is_prediction(content: dict) -> bool:
     entries = content["annotations"]
-    return bool(entries) and all(isinstance(entry, dict) and "score" in entry for entry in entries)
+    return bool(entries) and all(
+        isinstance(entry, dict) and isinstance(entry.get("score"), int | float) for entry in entries
+    )
 
 
 @dataclass
@@ -102,6 +114,9 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
     strays = _link(path, content["annotations"], images, label_of, faults)
     paths, reasons = pictures.find_all({key: (entry.names[0], "") for key, entry in images.items()}, path, faults)
     linked = any(entry.shapes or entry.flawed for entry in images.values())
+    if strays and linked and _shifted(images, strays):
+        faults.append(Fault(path, SHIFTED))
+        return []
     if strays and not linked:
         ids = f"{_some(strays)}, and those of its images {_some(images)}"
         faults.append(Fault(path, f"has no annotation that belongs to an image it lists: their image ids are {ids}"))
@@ -125,9 +140,21 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
             sizes = ((path, entry.size),) if entry.size else ()
             truth = Drawing((path,), tuple(entry.shapes), vocabulary, sizes)
             records.append(Record(name, paths[key], truth, group=whole_image(name), split=split))
-    shapes = (each for entry in images.values() for each in entry.shapes if not each.ignored)
-    told_boxes(path, (rectangle(each.geometry) for each in shapes), faults)
+    shapes = (shape for entry in images.values() for shape in entry.shapes if not shape.ignored)
+    told_boxes(path, (rectangle(shape.geometry) for shape in shapes), faults)
     return records
+
+
+def _shifted(images: Mapping[int | str, Entry], strays: Mapping[object, int]) -> bool:
+    """Whether annotations seem to count images from another number: the one stray id is next to the last (or the first)
+    of a row of image ids, and the image at the other end has no annotation."""
+    ids = sorted({key for key in map(number, images) if key is not None})
+    if len(ids) < 2 or len(ids) < len(images) or ids[-1] - ids[0] + 1 != len(ids):
+        return False
+    entries = {number(key): entry for key, entry in images.items()}
+    empty = {key for key in (ids[0], ids[-1]) if not entries[key].shapes and not entries[key].flawed}
+    stray = {number(key) for key in strays}
+    return (stray == {ids[-1] + 1} and ids[0] in empty) or (stray == {ids[0] - 1} and ids[-1] in empty)
 
 
 def whole_image(name: str) -> str:
@@ -180,7 +207,9 @@ def _link(
                 faults.append(Fault(path, f"annotation id {key!r} is used twice (both are kept)"))
             label = None if listed is None else label_of[listed]
             crowd = number(entry.get("iscrowd")) == 1 or entry.get("iscrowd") is True
-            images[owner].shapes.append(Shape(path, what, entry.get("segmentation"), label, ignored=crowd))
+            segmentation = entry.get("segmentation")
+            kind = "box" if not segmentation and entry.get("bbox") else ""
+            images[owner].shapes.append(Shape(path, what, segmentation, label, kind, ignored=crowd))
         seen.add(key)
     return strays
 
@@ -195,40 +224,6 @@ def _categories(content: dict) -> tuple[tuple[str, ...], dict[int | str, str]]:
             names[key] = str(key if entry.get("name") is None else entry["name"])
     ordered = sorted(names, key=lambda key: (isinstance(key, str), key if isinstance(key, int) else 0, str(key)))
     return tuple(dict.fromkeys(names[key] for key in ordered)), names
-
-
-def identifier(value: object) -> int | str | None:
-    """An id as the file has it: text, or a whole number however it is written (pandas writes 3.0). None for others."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool) or not isinstance(value, int | float) or value != value or value in (np.inf, -np.inf):
-        return None
-    return int(value) if value == int(value) else None
-
-
-def number(value: object) -> int | None:
-    """The whole number that an id stands for, also as text; None where it is none."""
-    if isinstance(value, str):
-        digits = re.fullmatch(r"\s*(-?\d{1,30})(\.0*)?\s*", value)
-        return int(digits[1]) if digits else None
-    whole = identifier(value)
-    return whole if isinstance(whole, int) else None
-
-
-def resolver(ids: Iterable[int | str]) -> Callable[[int | str | None], int | str | None]:
-    """A function from what refers to an id to that id: the same one, else the only one of that number, else None."""
-    exact = {*ids}
-    by_number: dict[int | None, list[int | str]] = defaultdict(list)
-    for key in exact:
-        by_number[number(key)].append(key)
-
-    def resolve(value: int | str | None) -> int | str | None:
-        if value in exact:
-            return value
-        same = by_number.get(number(value), []) if number(value) is not None else []
-        return same[0] if len(same) == 1 else None
-
-    return resolve
 
 
 def _declared_size(image: dict) -> tuple[int, int] | None:

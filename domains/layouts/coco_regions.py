@@ -22,6 +22,8 @@ class FlawedRegion(ValueError):
 def region(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
     """Flat indices into an image of `shape` (H, W), at least one. Raises FlawedRegion."""
     segmentation = written(segmentation)
+    if isinstance(segmentation, list) and segmentation and all(isinstance(part, dict) for part in segmentation):
+        return np.unique(np.concatenate([region(part, shape) for part in segmentation]))  # an RLE per part
     if isinstance(segmentation, dict):
         counts = _checked_counts(segmentation, shape)
     elif isinstance(segmentation, list) and segmentation:
@@ -76,13 +78,12 @@ def rectangle(segmentation: Any) -> list[float] | None:
             return outlines[0] if len(outlines) == 1 else None
         if not isinstance(segmentation, dict):
             return None
-        height = segmentation["size"][0]
-        runs = np.array(_runs(segmentation), np.int64)
+        height, runs = segmentation["size"][0], np.array(_runs(segmentation), np.int64)
     except (FlawedRegion, LookupError, TypeError, OverflowError):
         return None
     starts, lengths = (np.cumsum(runs) - runs)[1::2], runs[1::2]
     starts, lengths = starts[lengths > 0], lengths[lengths > 0]
-    if not isinstance(height, int) or height < 1 or not len(starts) or len({*lengths.tolist()}) > 1:
+    if not _is_number(height) or height < 1 or not len(starts) or len({*lengths.tolist()}) > 1:
         return None
     columns, rows = np.divmod(starts, height)
     if len({*rows.tolist()}) > 1 or (np.diff(columns) != 1).any():
@@ -149,7 +150,7 @@ def _decompress(text: str) -> list[int]:
     run before last from the fourth run on (`rleFrString` in pycocotools)."""
     counts: list[int] = []
     value = shift = 0
-    for sign in text.encode("utf-8"):
+    for sign in text.encode("utf-8", "surrogatepass"):
         bits = sign - 48
         if not 0 <= bits < 64:
             raise FlawedRegion("has compressed RLE counts with signs that do not belong there")

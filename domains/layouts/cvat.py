@@ -1,14 +1,17 @@
 """CVAT for images 1.1: polygons, masks and ellipses in one XML file, images anywhere below the folder.
 
 https://docs.cvat.ai/docs/dataset_management/formats/xml_format. A mask is run lengths along the rows of its box,
-beginning with what is not in it. Tags are passed over; a box, a line or points have no outline of an entity, and an
-image with one is refused. A file that declares a document type is refused before anything in it is expanded.
+beginning with what is not in it. Shapes of one label and one `group_id` (above 0) are one entity, as CVAT's own exports
+of masks and of COCO have it; the shape of the highest `z_order` lies on top. Tags are passed over; a box, a line or
+points have no outline of an entity, and an image with one is refused. A file that declares a document type is refused
+before anything in it is expanded.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder, XMLParser, parse
 
@@ -17,37 +20,21 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts.coco_regions import FlawedRegion, region
-from domains.layouts.drawing import painted, same_size
 from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.layout import Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
 
 MAX_BYTES = 2**30
 CORNERS = 64  # of the polygon that stands for an ellipse
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What an <image> holds: tag of the element, its attributes, index into the vocabulary."""
-
-    tag: str
-    values: dict[str, str]
-    label: int
-
-
-@dataclass(frozen=True)
-class Image:
-    """size: (H, W) as declared, None where it is not."""
-
-    file: Path
-    size: tuple[int, int] | None
-    shapes: tuple[Shape, ...]
-    vocabulary: tuple[str, ...]
+MIXED = "has groups of shapes of several labels; the shapes of each label are taken for an entity"
 
 
 class Cvat(Layout):
     name = "cvat"
-    entities = "one polygon, mask or ellipse, the smaller of two that overlap on top"
+    entities = (
+        "one polygon, mask or ellipse, or a group of one label; of two that overlap the higher on top, then the smaller"
+    )
     expects = "an .xml in the form 'CVAT for images 1.1' with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
@@ -57,50 +44,97 @@ class Cvat(Layout):
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
+        exports: list[tuple[Path, list[Element]]] = []
         for path in _exports(root):
-            images = _load(path).findall("image")
-            found = {shape.get("label", "") for image in images for shape in image if shape.tag != "tag"}
-            vocabulary = tuple(sorted(found))
-            for image in images:
-                try:
-                    file = pictures.find(image.get("name"), path)
-                except (ValueError, OSError) as error:
-                    faults.append(Fault(path, f"image {image.get('id')!r} {error}"))
-                    continue
-                name = printable(file.relative_to(root).with_suffix("").as_posix())
-                shapes = tuple(
-                    Shape(one.tag, dict(one.attrib), vocabulary.index(one.get("label", "")))
-                    for one in image
-                    if one.tag != "tag"
-                )
-                split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
-                truth = Image(path, _size(image), shapes, vocabulary)
-                records.setdefault(file, Record(name, file, truth, name, split))
+            try:
+                exports.append((path, _load(path).findall("image")))
+            except InputError as error:
+                faults.append(Fault(path, str(error)))
+        if not exports:
+            raise none_readable(root, "an export of CVAT", faults)
+        every = (shape for _, images in exports for image in images for shape in image if shape.tag != "tag")
+        vocabulary = tuple(sorted({shape.get("label", "") for shape in every}))
+        joined = [
+            gather(records, record)
+            for path, images in exports
+            for record in _records(path, images, vocabulary, pictures, faults)
+        ]
+        told_joined(joined, faults)
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        truth: Image = record.truth
-        if truth.size is not None:
-            same_size(record.image, shape, truth.file, truth.size)
-        regions, labels = [], []
-        for number, one in enumerate(truth.shapes):
-            what = f"shape {number} of {record.name!r}"
-            if one.tag not in DRAW:
+        for figure in record.truth.shapes:
+            if figure.kind not in DRAW:
                 raise InputError(
-                    f"{str(truth.file)!r}: {what}: wanted a polygon, mask or ellipse, got a {one.tag!r:.40}, which has "
-                    "no outline; draw it, or leave the image out of the task"
+                    f"{str(figure.file)!r}: {figure.what} of {record.name!r}: wanted a polygon, mask or ellipse, got a "
+                    f"{figure.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
                 )
-            try:
-                regions.append(DRAW[one.tag](one.values, shape))
-                labels.append(one.label)
-            except FlawedRegion as error:
-                faults.append(Fault(truth.file, f"{what} {error}"))
-        return [painted(regions, labels, truth.vocabulary, shape)]
+        return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
+
+
+def _records(
+    path: Path, images: list[Element], vocabulary: tuple[str, ...], pictures: Pictures, faults: list[Fault]
+) -> list[Record]:
+    """The images of one export. Images of two tasks that have one name are left out, as no file says which is which."""
+    names = {i: (image.get("name"), image.get("subset") or "") for i, image in enumerate(images)}
+    paths, reasons = pictures.find_all(names, path, faults)
+    tasks: dict[Path, set[str | None]] = defaultdict(set)
+    for i, file in paths.items():
+        tasks[file].add(images[i].get("task_id"))
+    records, outlines = [], []
+    for i, image in enumerate(images):
+        what = f"image {image.get('id')!r}"
+        if i in reasons:
+            faults.append(Fault(path, f"{what} {reasons[i]}"))
+            continue
+        file = paths[i]
+        if len(tasks[file]) > 1:
+            faults.append(
+                Fault(file, f"is an image of {len(tasks[file])} tasks of {path.name!r:.80}; export them apart")
+            )
+            continue
+        name = printable(file.relative_to(pictures.root).with_suffix("").as_posix())
+        elements = [element for element in image if element.tag != "tag"]
+        shapes = [_shape(path, number, element) for number, element in enumerate(elements)]
+        sizes = ((path, size),) if (size := _size(image)) else ()
+        split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
+        truth = Drawing((path,), tuple(shapes), vocabulary, sizes)
+        records.append(Record(name, file, truth, name, split))
+        outlines += [_corners(figure.geometry) if figure.kind == "polygon" else None for figure in shapes]
+    told_boxes(path, outlines, faults)
+    if any(_mixed(record.truth.shapes) for record in records):
+        tell(faults, path, MIXED)
+    return records
+
+
+def _mixed(shapes: Sequence[Shape]) -> bool:
+    """Whether shapes of several labels have one group."""
+    groups = {figure.entity for figure in shapes if figure.entity}
+    return len(groups) > len({figure.geometry["group_id"] for figure in shapes if figure.entity})
+
+
+def _shape(path: Path, number: int, element: Element) -> Shape:
+    values, label = dict(element.attrib), element.get("label", "")
+    group = values.get("group_id", "0")
+    try:
+        level = int(values.get("z_order", "0"))
+    except ValueError:
+        level = 0
+    entity = None if group in ("", "0") else (label, group)
+    return Shape(path, f"shape {number}", values, label, element.tag, level, entity)
+
+
+def _corners(values: dict[str, str]) -> list[float] | None:
+    """[x, y, x, y, ...] of a polygon; None where it has no numbers."""
+    try:
+        return [at for point in values.get("points", "").split(";") for at in _numbers(point, ",", 2)]
+    except FlawedRegion:
+        return None
 
 
 def _polygon(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
     points = [_numbers(point, ",", 2) for point in values.get("points", "").split(";") if point.strip()]
-    return region([[at for point in points for at in point]], shape)
+    return region([[at for point in points for at in point]], shape) if points else region([], shape)
 
 
 def _ellipse(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
@@ -168,14 +202,15 @@ class _NoDocumentType(TreeBuilder):
 
 
 def _load(path: Path) -> Element:
+    """Raises InputError, the reason only."""
     if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{str(path)!r}: wanted an export of at most {MAX_BYTES >> 30} GiB; export it in parts")
+        raise InputError(f"wanted an export of at most {MAX_BYTES >> 30} GiB; export it in parts")
     try:
         root = parse(path, XMLParser(target=_NoDocumentType())).getroot()
     except InputError as error:
-        raise InputError(f"{str(path)!r}: {error}, which no export of CVAT does; export it again") from error
-    except (ParseError, UnicodeDecodeError, ValueError) as error:
-        raise InputError(f"{str(path)!r}: is no whole XML: {error}; export it again") from error
+        raise InputError(f"{error}, which no export of CVAT does; export it again") from error
+    except (ParseError, UnicodeDecodeError, LookupError, ValueError) as error:  # LookupError: an unknown encoding
+        raise InputError(f"is no whole XML: {error}; export it again") from error
     if root.find("track") is not None:
-        raise InputError(f"{str(path)!r}: is 'CVAT for video', wanted 'CVAT for images 1.1'; export it as that")
+        raise InputError("is 'CVAT for video', wanted 'CVAT for images 1.1'; export it as that")
     return root

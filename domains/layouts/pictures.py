@@ -7,13 +7,14 @@ import re
 from collections import defaultdict
 from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from domains.layouts.finding import walk
 from domains.layouts.layout import Assumption, Fault, Listing, Record
 from domains.layouts.names import composed, slashed
 
+Key = TypeVar("Key", bound=Hashable)
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # Label Studio puts it before the name of an uploaded file
 LOCAL_FILE = re.compile(r"[?&]d=([^&#]*)")  # Label Studio: /data/local-files/?d=folder/name.png
 ELSEWHERE = "names folders that are not here; its pictures were found by their file names"
@@ -37,8 +38,10 @@ class Pictures:
         self.paths = walk(root)
         self.by_name: dict[str, list[Path]] = defaultdict(list)
         self.by_small_name: dict[str, list[Path]] = defaultdict(list)
+        self.by_folder_and_name: dict[tuple[str, ...], list[Path]] = defaultdict(list)
         for path in self.paths:
             self.by_name[composed(path.name)].append(path)
+            self.by_folder_and_name[composed(path.parent.name), composed(path.name)].append(path)
             self.by_small_name[composed(path.name).casefold()].append(path)
 
     def find(self, name: object, file: Path, subset: str = "") -> Path:
@@ -51,16 +54,16 @@ class Pictures:
         return self.match(name, file, subset).path
 
     def find_all(
-        self, names: Mapping[Hashable, tuple[object, str]], file: Path, faults: list[Fault]
-    ) -> tuple[dict[Hashable, Path], dict[Hashable, str]]:
+        self, names: Mapping[Key, tuple[object, str]], file: Path, faults: list[Fault]
+    ) -> tuple[dict[Key, Path], dict[Key, str]]:
         """(picture of each key, reason of each key that has none). names: (name, subset) of each key.
 
         Two different names never mean one picture: `lot1/1.png` and `lot2/1.png` where there is one `1.png` are both
         left out, but for the one that is its very path. An assumption is appended to `faults` where folders disagree.
         """
-        matches: dict[Hashable, Match] = {}
-        reasons: dict[Hashable, str] = {}
-        callers: dict[Path, dict[Hashable, tuple[str, ...]]] = defaultdict(dict)
+        matches: dict[Key, Match] = {}
+        reasons: dict[Key, str] = {}
+        callers: dict[Path, dict[Key, tuple[str, ...]]] = defaultdict(dict)
         for key, (name, subset) in names.items():
             try:
                 matches[key] = self.match(name, file, subset)
@@ -92,7 +95,7 @@ class Pictures:
         """Readings of a name, the likeliest first, with the pictures of that file name."""
         forms = [form for form in readings(name) if parts(form)]
         for form in forms:
-            yield form, self.by_name.get(parts(form)[-1], [])
+            yield form, self.by_folder_and_name.get(parts(form)[-2:]) or self.by_name.get(parts(form)[-1], [])
         for form in forms:
             folder, slash, last = form.rpartition("/")
             if UPLOADED.match(last):

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from domains.entities import BACKGROUND, UNLABELLED, EntityMap
+from domains.entities import UNLABELLED, EntityMap
 from domains.errors import InputError
 from domains.layouts.coco_regions import FlawedRegion
 from domains.layouts.drawing import paint, same_size
@@ -36,7 +36,7 @@ class Shape:
     """what: how a fault calls it. geometry: as in the file, checked when it is drawn; kind: of geometry.
 
     label: its class, None without one. entity: the same for the parts of one entity, None where it is one itself.
-    ignored: whether it says that something was not labelled.
+    ignored: whether it says that something was not labelled; it lies below the shapes of its own level.
     """
 
     file: Path
@@ -62,25 +62,38 @@ class Drawing:
     sizes: tuple[tuple[Path, tuple[int, int]], ...] = ()
 
 
-def gather(records: dict[Path, Record], record: Record, faults: list[Fault]) -> None:
-    """Adds a record, whose truth is a `Drawing`, to those of other files and of other entries of its file."""
-    before = records.get(record.image)
-    if before is None:
-        records[record.image] = record
-        return
+def gather(records: dict[Path, Record], record: Record) -> Path | None:
+    """Adds a record, whose truth is a `Drawing`, to those of other files and of other entries of its file.
+
+    Returns the file where it adds shapes to a picture that another file has drawn on, which is to be told.
+    """
+    before = records.setdefault(record.image, record)
+    if before is record:
+        return None
     held, drawing = before.truth, record.truth
     seen = {_content(shape) for shape in held.shapes}
     added = tuple(shape for shape in drawing.shapes if _content(shape) not in seen)
     if not added:
-        return
-    if held.shapes and not {*drawing.files} <= {*held.files}:
-        tell(faults, drawing.files[0], JOINED)
+        return None
     names = dict.fromkeys((*held.vocabulary, *drawing.vocabulary))
     number = len(held.files)
     added = tuple(shape if shape.entity is None else replace(shape, entity=(number, shape.entity)) for shape in added)
     files = tuple(dict.fromkeys((*held.files, *drawing.files)))
     truth = Drawing(files, held.shapes + added, tuple(names), held.sizes + drawing.sizes)
     records[record.image] = replace(before, truth=truth)
+    return drawing.files[0] if held.shapes and len(files) > len(held.files) else None
+
+
+def told_joined(files: Iterable[Path | None], faults: list[Fault]) -> None:
+    """Appends an assumption for every file among those that `gather` returned."""
+    faults += [Assumption(file, JOINED) for file in sorted({file for file in files if file is not None})]
+
+
+def none_readable(root: Path, kind: str, faults: Sequence[Fault]) -> InputError:
+    """The error of a folder that has no file of this kind that can be read. faults: of those that cannot."""
+    return InputError(
+        f"{str(root)!r}: wanted {kind}, got none that can be read ({faults[0] if faults else 'no such file'})"
+    )
 
 
 def tell(faults: list[Fault], file: Path, reason: str) -> None:
@@ -117,29 +130,30 @@ def draw_all(
     """The map of some shapes. name: of the record, for faults."""
     flawed: list[Fault] = []
     drawn: list[tuple[Shape, np.ndarray]] = []
-    for each in shapes:
+    for figure in shapes:
         try:
-            drawn.append((each, pixels(each, shape)))
+            drawn.append((figure, pixels(figure, shape)))
         except FlawedRegion as error:
-            flawed.append(Fault(each.file, f"{each.what} of {name!r} {error}"))
+            flawed.append(Fault(figure.file, f"{figure.what} of {name!r} {error}"))
     if flawed and not drawn:
         raise InputError(
             f"{flawed[0]}; none of the {len(flawed)} shapes on this picture can be drawn, so it is left out and not "
             "taken for one without any entity: repair them, or delete them if nothing is there"
         )
     faults += flawed
-    regions = _once([(each, region) for each, region in drawn if not each.ignored], shape, faults)
+    regions = _once([(figure, region) for figure, region in drawn if not figure.ignored], shape, faults)
     entities: dict[Hashable, int] = {}
-    owners = [entities.setdefault(_owner(each, i), len(entities)) for i, (each, _) in enumerate(regions)]
-    ids, kept = paint([region for _, region in regions], shape, [each.level for each, _ in regions], owners)
-    ignored = np.zeros(shape, bool)
-    for each, region in drawn:
-        if each.ignored:
-            ignored.flat[region] = True
-    ids[ignored & (ids == BACKGROUND)] = UNLABELLED
+    owners = [entities.setdefault(_owner(figure, i), len(entities)) for i, (figure, _) in enumerate(regions)]
+    nothing = [(figure, region) for figure, region in drawn if figure.ignored]
+    levels = [figure.level for figure, _ in regions] + [figure.level - 0.5 for figure, _ in nothing]
+    painted = [region for _, region in (*regions, *nothing)]
+    ids, kept = paint(painted, shape, levels, owners + [len(entities)] * len(nothing))
+    if len(kept) and kept[-1] == len(entities):  # the last number stands for all that is ignored
+        ids[ids == len(kept)] = UNLABELLED
+        kept = kept[:-1]
     if not vocabulary:
         return EntityMap(ids)
-    label_of = {owner: each.label for owner, (each, _) in zip(reversed(owners), reversed(regions), strict=True)}
+    label_of = {owner: figure.label for owner, (figure, _) in zip(reversed(owners), reversed(regions), strict=True)}
     index = {word: i for i, word in enumerate(vocabulary)}
     labels = np.array([index[label_of[owner] or ""] for owner in kept], np.int32)
     return EntityMap(ids, labels=labels, vocabulary=vocabulary)
@@ -150,9 +164,9 @@ def told_boxes(file: Path, outlines: Iterable[Sequence[float] | None], faults: l
 
     outlines: [x, y, x, y, ...] of each shape; None for one that is no polygon and no box.
     """
-    outlines = iter(outlines)
-    first = [each is not None and is_box(each) for each in islice(outlines, LEAST_BOXES)]
-    if len(first) == LEAST_BOXES and all(first) and all(each is not None and is_box(each) for each in outlines):
+    boxes = (outline is not None and is_box(outline) for outline in outlines)
+    first = list(islice(boxes, LEAST_BOXES))
+    if len(first) == LEAST_BOXES and all(first) and all(boxes):
         tell(faults, file, BOXES)
 
 
@@ -168,18 +182,18 @@ def _once(
     regions: list[tuple[Shape, np.ndarray]], shape: tuple[int, int], faults: list[Fault]
 ) -> list[tuple[Shape, np.ndarray]]:
     """The shapes of the first file, and of each other those that no file before it drew."""
-    files = list(dict.fromkeys(each.file for each, _ in regions))
-    kept = [(each, region) for each, region in regions if each.file == files[0]] if files else []
+    files = list(dict.fromkeys(figure.file for figure, _ in regions))
+    kept = [(figure, region) for figure, region in regions if figure.file == files[0]] if files else []
     for file in files[1:]:
         ids, numbers = paint([region for _, region in kept], shape)
         sizes = {i + 1: len(kept[number][1]) for i, number in enumerate(numbers)}
-        for each, region in [pair for pair in regions if pair[0].file == file]:
+        for figure, region in [pair for pair in regions if pair[0].file == file]:
             shared = Counter(ids.flat[region].tolist())
             overlaps = [
                 count / (len(region) + sizes[number] - count) for number, count in shared.items() if number != 0
             ]
             if max(overlaps, default=0) < SAME:
-                kept.append((each, region))
+                kept.append((figure, region))
             else:
                 tell(faults, file, TWICE)
     return kept
@@ -187,6 +201,11 @@ def _once(
 
 def _owner(shape: Shape, number: int) -> Hashable:
     return ("alone", number) if shape.entity is None else ("joined", shape.entity)
+
+
+def same_content(shape: Shape, other: Shape) -> bool:
+    """Whether two shapes are one that is written twice."""
+    return _content(shape) == _content(other)
 
 
 def _content(shape: Shape) -> tuple[Hashable, ...]:

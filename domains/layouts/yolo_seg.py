@@ -3,25 +3,31 @@
 https://docs.ultralytics.com/datasets/segment/: `class x1 y1 x2 y2 ...`, coordinates as shares of width and height.
 `images/` beside `labels/`, the split above or below them (`train/images`, `images/train`); names of the classes in
 `data.yaml` or any .yaml with `names`. By the format's rule an image without a file, or with an empty one, has no
-entity. A line of five numbers is a box, which has no outline: an image with one is refused.
+entity, and images of one stem share a file, unless one is called `<name>.jpg.txt`. But where a label file that belongs
+to no image is called as an image without one, that image is left out: its labels lie elsewhere. A line of five numbers
+is a box, which has no outline: an image with one is refused.
 """
 
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.layouts.coco_regions import FlawedRegion, region
-from domains.layouts.drawing import painted
+from domains.layouts.coco_regions import region
 from domains.layouts.finding import files, folders, own_split, printable, walk
-from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
+from domains.layouts.names import composed
+from domains.layouts.shapes import Shape, draw_all, told_boxes
 
 MAX_BYTES = 64 * 2**20  # of a label file or a table of names
+SHARED = "is the label file of several images of one stem, as the format has it; each is read with it"
 
 
 @dataclass(frozen=True)
@@ -42,30 +48,81 @@ class YoloSeg(Layout):
 
     def listing(self, root: Path) -> Listing:
         vocabulary = _vocabulary(root)
-        records, faults = [], []
+        records: list[Record] = []
+        faults: list[Fault] = []
+        alone: list[Path] = []
         for images, labels in _places(root):
-            texts = {path.relative_to(labels).with_suffix(""): path for path in walk(labels, {".txt"})}
+            texts = Texts(labels)
             for image in walk(images):
-                text = texts.pop(image.relative_to(images).with_suffix(""), None)
+                text = texts.of(image.relative_to(images))
                 place = image.relative_to(root)
                 name = printable(place.with_suffix("").as_posix())
                 records.append(Record(name, image, Lines(text, vocabulary), name, own_split(place.parent)))
-            faults += [Fault(path, "is a label file without image") for path in texts.values() if _is_label(path)]
-        return Listing(records, faults)
+            alone += [path for path, count in texts.uses.items() if not count and _is_label(path)]
+            faults += [Assumption(path, SHARED) for path, count in texts.uses.items() if count > 1]
+        labelled = [record.truth.file for record in records if record.truth.file]
+        if alone and not any(_is_label(path) for path in labelled):
+            raise InputError(
+                f"{str(root)!r}: wanted label files called as their images, got {len(alone)} that belong to none "
+                f"(first: {alone[0].name!r}); they would all be taken for empty: give both one name"
+            )
+        faults += [Fault(path, "is a label file without image") for path in alone]
+        strays = {folded(path): path.relative_to(root).as_posix() for path in alone}
+        lost = [record for record in records if record.truth.file is None and folded(record.image) in strays]
+        for image in [record.image for record in lost]:
+            why = f"has no label file in its place, but there is {strays[folded(image)]!r:.80}; left out"
+            faults.append(Fault(image, why))
+        left_out = {record.image for record in lost}
+        outlines = (_outline(line) for path in dict.fromkeys(labelled) for line in _readable(path))
+        told_boxes(root, outlines, faults)
+        return Listing([record for record in records if record.image not in left_out], faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         truth: Lines = record.truth
-        regions, labels = [], []
-        for number, line in enumerate(_lines(truth.file), 1) if truth.file else ():
-            label, shares = _parsed(line, f"{str(truth.file)!r}: line {number}")
-            try:
-                points = [share * shape[1 - i % 2] for i, share in enumerate(shares)]
-                regions.append(region([points], shape))
-                labels.append(label)
-            except FlawedRegion as error:
-                faults.append(Fault(truth.file, f"line {number} {error}"))  # type: ignore[arg-type]
-        vocabulary = truth.vocabulary + tuple(map(str, range(len(truth.vocabulary), max(labels, default=-1) + 1)))
-        return [painted(regions, labels, vocabulary, shape)]
+        what = f"{str(truth.file)!r}: line"
+        lines = [_parsed(line, f"{what} {i}") for i, line in enumerate(_lines(truth.file), 1)] if truth.file else []
+        most = max((label for label, _ in lines), default=-1)
+        vocabulary = truth.vocabulary + tuple(map(str, range(len(truth.vocabulary), most + 1)))
+        shapes = [
+            Shape(truth.file or record.image, f"line {i}", shares, vocabulary[label])
+            for i, (label, shares) in enumerate(lines, 1)
+        ]
+        return [draw_all(shapes, vocabulary, record.name, shape, _pixels, faults)]
+
+
+class Texts:
+    """The label files below a folder. uses: of how many images each was taken for."""
+
+    def __init__(self, labels: Path):
+        paths = walk(labels, {".txt"})
+        self.uses: dict[Path, int] = dict.fromkeys(paths, 0)
+        self.by_place = {path.relative_to(labels).with_suffix("").as_posix(): path for path in paths}
+        self.by_form = {composed(place): path for place, path in self.by_place.items()}
+        small: dict[str, list[Path]] = defaultdict(list)
+        for place, path in self.by_form.items():
+            small[place.casefold()].append(path)
+        self.by_small_form = {place: same[0] for place, same in small.items() if len(same) == 1}
+
+    def of(self, image: Path) -> Path | None:
+        """The label file of an image, named from its folder: of its whole name, else of its stem; accents and, where
+        nothing else is called so, capitals apart."""
+        full, bare = image.as_posix(), image.with_suffix("").as_posix()
+        forms = composed(full), composed(bare)
+        tried = [self.by_place.get(place) for place in (full, bare)]
+        tried += [self.by_form.get(place) for place in forms]
+        tried += [self.by_small_form.get(place.casefold()) for place in forms]
+        text = next((path for path in tried if path is not None), None)
+        if text is not None:
+            self.uses[text] += 1
+        return text
+
+
+def folded(path: Path) -> str:
+    return composed(path.stem).casefold()
+
+
+def _pixels(line: Shape, shape: tuple[int, int]) -> np.ndarray:
+    return region([[share * shape[1 - i % 2] for i, share in enumerate(line.geometry)]], shape)
 
 
 def _places(root: Path) -> list[tuple[Path, Path]]:
@@ -89,8 +146,8 @@ def _lines(path: Path) -> list[str]:
 def _parsed(line: str, what: str) -> tuple[int, list[float]]:
     """(class, shares). Raises InputError for a box and for anything that is no line of numbers."""
     try:
-        label, shares = int(line.split()[0]), [float(word) for word in line.split()[1:]]
-    except ValueError as error:
+        label, shares = _class(line.split()[0]), [float(word) for word in line.split()[1:]]
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{what}: wanted `class x1 y1 x2 y2 ...`, got {line[:40]!r}; export it again") from error
     if len(shares) == 4:
         raise InputError(f"{what}: wanted a polygon, got a box, which has no outline; export segments, not boxes")
@@ -99,13 +156,36 @@ def _parsed(line: str, what: str) -> tuple[int, list[float]]:
     return label, shares
 
 
+def _class(word: str | bytes) -> int:
+    """A class is a whole number; what went through numpy has it as `0.000000`. Raises ValueError."""
+    value = float(word)
+    if value != math.floor(value):
+        raise ValueError(f"{word!r} is no whole number")
+    return int(value)
+
+
+def _readable(path: Path) -> list[str]:
+    """The lines of a label file; none where it cannot be read, which is told when its image is."""
+    try:
+        return _lines(path)
+    except InputError:
+        return []
+
+
+def _outline(line: str) -> list[float] | None:
+    try:
+        return [float(word) for word in line.split()[1:]]
+    except ValueError:
+        return None
+
+
 def _is_label(path: Path) -> bool:
     """Whether the first line begins as one of a label file; `classes.txt` and notes do not."""
     with open(path, "rb") as file:
-        words = file.read(400).split(b"\n")[0].split()
+        words = file.read(400).removeprefix(b"\xef\xbb\xbf").lstrip().split(b"\n")[0].split()
     try:
-        return len(words) > 4 and int(words[0]) >= 0 and len([float(word) for word in words[1:4]]) == 3
-    except ValueError:
+        return len(words) > 4 and _class(words[0]) >= 0 and len([float(word) for word in words[1:4]]) == 3
+    except (ValueError, OverflowError):  # infinity is no whole number either
         return False
 
 

@@ -17,7 +17,7 @@ SIDE = 128
 Y, X = np.mgrid[:SIDE, :SIDE]
 
 
-def discs(count: int = 120, seed: int = 0):
+def discs(count: int = 300, seed: int = 0):
     """Pictures of a white disc on black with its truth; centres anywhere between pixels."""
     rng = np.random.default_rng(seed)
     for cy, cx in rng.uniform(45, SIDE - 45, (count, 2)):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
 
 import numpy as np
@@ -8,8 +10,10 @@ from PIL import Image
 
 from domains.errors import InputError
 from domains.layouts import recognise
+from domains.layouts.brush_strokes import brush_mask
 from domains.layouts.coco_regions import FlawedRegion
-from domains.layouts.label_studio import LabelStudio, brush_mask
+from domains.layouts.inline_png import png_mask
+from domains.layouts.label_studio import LabelStudio
 
 
 def packed(values: np.ndarray, word: int = 8, widths: tuple[int, ...] = (3, 4, 8, 16)) -> list[int]:
@@ -102,7 +106,10 @@ def test_flawed_polygons_images_elsewhere_and_tasks_without_annotation_are_fault
     records, faults = LabelStudio().scan(root)
     assert {fault.path.name for fault in faults} == {"export.json", "2.png", alone.name} and len(records) == 1
     sample, faults = LabelStudio().examine(records[0])
-    assert "has no points" in faults[0].reason and sample.truths[0].count == 0
+    assert len(faults) == 2 and all("has no points" in fault.reason for fault in faults)
+    assert [truth.count for truth in sample.truths] == [
+        1
+    ]  # the annotator none of whose regions can be drawn is no truth
 
 
 def test_the_real_exports_read_as_far_as_they_are_outlines(build, real_data, tmp_path):
@@ -127,3 +134,140 @@ def test_the_real_exports_read_as_far_as_they_are_outlines(build, real_data, tmp
             truth = layout.read(records[0]).truth
             regions = [one for one in tasks[0]["annotations"][0]["result"] if one["type"] == "polygonlabels"]
             assert truth.count == len(regions) and set(truth.vocabulary) <= {"Airplane", "Car"}
+
+
+def triangle(name: str, at: float = 10, **more) -> dict:
+    value = {"points": [[at, 10], [at + 20, 10], [at + 20, 60]], "polygonlabels": ["dent"]}
+    return {"id": name, "type": "polygonlabels", "value": value, **more}
+
+
+def task(number: int, data: dict, *results: dict) -> dict:
+    return {"id": number, "data": data, "annotations": [{"result": list(results)}]}
+
+
+def folder(build, root, pictures: tuple[str, ...], *tasks: dict):
+    for i, name in enumerate(pictures):
+        build.save(root / name, build.picture(i))
+    (root / "export.json").write_text(json.dumps(tasks))
+    return root
+
+
+def counts(root) -> dict[str, int]:
+    records = LabelStudio().scan(root).records
+    return {record.image.relative_to(root).as_posix(): LabelStudio().read(record).truth.count for record in records}
+
+
+def test_to_name_says_on_which_picture_of_a_task_a_region_lies(build, tmp_path):
+    pictures = ("before.png", "after.png", "map.png")
+    data = {"lot": "L-17", **{name[:-4]: f"/data/upload/4/{name}" for name in pictures}}
+    drawn = task(1, data, triangle("a", to_name="after"), triangle("b", 40, to_name="after"))
+    other = task(2, {"before": "2.png", "after": "gone.png"}, triangle("c", to_name="before"))
+    root = folder(build, tmp_path, (*pictures, "2.png"), drawn, other)
+    assert counts(root) == {"after.png": 2, "before.png": 0, "2.png": 1}
+    reasons = {fault.path.name: fault.reason for fault in LabelStudio().scan(root).faults}
+    assert "no task draws on its like" in reasons["map.png"] and "there are 0" in reasons["export.json"]
+    unclear = folder(build, tmp_path / "unclear", pictures, task(1, data, triangle("a", to_name="img")))
+    listing = LabelStudio().scan(unclear)
+    assert not listing.records and "called as none of its pictures (before, after, map)" in listing.faults[0].reason
+
+
+def test_the_only_picture_of_a_task_is_meant_whatever_its_key_and_the_tag_are_called(build, tmp_path):
+    data = {"lot": "L-17", "file": "report.pdf", "photo": "/data/upload/1/1f2e3d4c-a.png"}
+    assert counts(folder(build, tmp_path, ("a.png",), task(1, data, triangle("a", to_name="img")))) == {"a.png": 1}
+
+
+def test_of_a_list_of_pictures_the_index_counts(build, tmp_path):
+    data = {"pages": ["s3://bucket/p1.png", "s3://bucket/p2.png"]}
+    drawn = task(
+        1, data, triangle("a", to_name="pages", item_index=1), triangle("b", 50, to_name="pages", item_index=1)
+    )
+    assert counts(folder(build, tmp_path, ("p1.png", "p2.png"), drawn)) == {"p1.png": 0, "p2.png": 2}
+
+
+@pytest.mark.parametrize("prefix", ["/data/local-files/?d=", "/data/local-files/?d=photos%2F", "\\share\\"])
+def test_the_folders_of_a_path_say_which_picture_is_meant(build, tmp_path, prefix):
+    pictures = ("1.png", "lot1/1.png", "lot2/1.png")
+    drawn = [task(i, {"image": f"{prefix}lot{i}/1.png"}, *[triangle("a")] * i) for i in (1, 2)]
+    root = folder(build, tmp_path, pictures, *drawn)
+    assert {record.name for record in LabelStudio().scan(root).records} == {"lot1/1", "lot2/1"}
+    (root / "lot1" / "1.png").unlink()
+    assert [record.name for record in LabelStudio().scan(root).records] == ["lot2/1"]  # 1.png may be lot1's, or not
+    (root / "lot2" / "1.png").unlink()
+    listing = LabelStudio().scan(root)  # two names, one picture: neither is guessed
+    assert not listing.records and sum("would be the same '1.png'" in fault.reason for fault in listing.faults) == 2
+
+
+def data_url(mask: np.ndarray, mode: str) -> str:
+    alpha = mask * np.uint8(255)
+    black = np.zeros((*mask.shape, 3), np.uint8)
+    pixels = {
+        "black on transparent": np.dstack([black, alpha]),
+        "white on opaque": np.dstack([alpha] * 3 + [np.full_like(alpha, 255)]),
+        "grey": alpha,
+        "one bit": mask,
+    }[mode]
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize("mode", ["black on transparent", "white on opaque", "grey", "one bit"])
+def test_a_bit_mask_is_what_is_opaque_or_not_black(build, tmp_path, mode):
+    mask = np.zeros((20, 30), bool)
+    mask[4:9, 5:25:2] = True
+    value = {"imageDataURL": data_url(mask, mode), "bitmasklabels": ["dent"]}
+    root = folder(
+        build, tmp_path, ("a.png",), task(1, {"image": "a.png"}, {"id": "m", "type": "bitmasklabels", "value": value})
+    )
+    truth = LabelStudio().read(LabelStudio().scan(root).records[0]).truth
+    assert np.array_equal(truth.foreground, mask) and truth.count == 1
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        (data_url(np.ones((21, 30), bool), "grey"), "a PNG of 30 x 21, wanted 30 x 20"),
+        (data_url(np.ones((20, 30), bool), "grey")[:-60], "cannot be read"),
+        ("data:image/png;base64," + "A" * 200_000, "PNG of 150000 bytes"),
+        ("data:image/svg+xml;base64,PHN2Zy8+", "cannot be read"),
+        (None, "has no PNG"),
+    ],
+)
+def test_a_bit_mask_is_checked_before_it_is_decoded(url, why):
+    with pytest.raises(FlawedRegion, match=why):
+        png_mask(url, (20, 30))
+
+
+def test_an_ellipse_is_turned_in_pixels(build, tmp_path):
+    value = {"x": 50, "y": 50, "radiusX": 20, "radiusY": 10, "rotation": 90, "ellipselabels": ["dent"]}
+    root = folder(
+        build, tmp_path, ("a.png",), task(1, {"image": "a.png"}, {"id": "e", "type": "ellipselabels", "value": value})
+    )
+    rows, columns = np.nonzero(LabelStudio().read(LabelStudio().scan(root).records[0]).truth.ids)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (4, 15, 13, 16)  # 6 px up and down, 2 aside
+
+
+def test_a_label_that_is_a_result_of_its_own_belongs_to_its_region(build, tmp_path):
+    bare, label = triangle("a"), {"id": "a", "type": "labels", "value": {"labels": ["scratch"]}}
+    bare = {**bare, "type": "polygon", "value": {"points": bare["value"]["points"]}}
+    root = folder(build, tmp_path, ("a.png",), task(1, {"image": "a.png"}, bare, label))
+    assert LabelStudio().read(LabelStudio().scan(root).records[0]).truth.vocabulary == ("scratch",)
+
+
+def test_a_picture_of_two_exports_is_joined_and_of_two_tasks_has_two_annotators(build, tmp_path):
+    first, second = (task(i, {"image": "a.png"}, triangle("a", 10 + 40 * i)) for i in range(2))
+    root = folder(build, tmp_path / "tasks", ("a.png",), first, second)
+    (record,), faults = LabelStudio().scan(root)
+    assert [truth.count for truth in LabelStudio().read(record).truths] == [1, 1] and "one more annotator" in faults[
+        0
+    ].reason
+    root = folder(build, tmp_path / "exports", ("a.png",), first)
+    (root / "other.json").write_text(json.dumps([second]))
+    (record,), faults = LabelStudio().scan(root)
+    assert [truth.count for truth in LabelStudio().read(record).truths] == [2] and "is joined" in faults[0].reason
+
+
+def test_a_picture_whose_regions_all_fail_is_no_negative(build, tmp_path):
+    root = folder(build, tmp_path, ("a.png",), task(1, {"image": "a.png"}, triangle("a", 400)))
+    with pytest.raises(InputError, match="none of the 1 shapes on this picture"):
+        counts(root)

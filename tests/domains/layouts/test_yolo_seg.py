@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import unicodedata
+
 import pytest
 
 from domains.errors import InputError
@@ -76,3 +78,69 @@ def test_yaml_that_would_run_something_is_refused(build, tmp_path):
     (root / "data.yaml").write_text("names: !!python/object/apply:os.getcwd []\n")
     with pytest.raises(InputError, match=r"data\.yaml.*wanted YAML"):
         YoloSeg().scan(root)
+
+
+SQUARE, TRIANGLE = "0 0.1 0.1 0.5 0.1 0.5 0.5 0.1 0.5\n", "1 0.1 0.1 0.5 0.1 0.5 0.5\n"
+
+
+def folder(build, root, images: tuple[str, ...], labels: dict[str, str]):
+    for i, name in enumerate(images):
+        build.save(root / "images" / name, build.picture(i))
+    for name, text in labels.items():
+        (root / "labels" / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / "labels" / name).write_text(text)
+    return root
+
+
+def counts(root) -> dict[str, int]:
+    return {record.image.name: YoloSeg().read(record).truth.count for record in YoloSeg().scan(root).records}
+
+
+def test_classes_that_went_through_numpy_are_whole_numbers(build, tmp_path):
+    root = folder(build, tmp_path, ("a.png",), {"a.txt": TRIANGLE.replace("1 ", "1.000000 ", 1)})
+    truth = YoloSeg().read(recognise(root).scan(root).records[0]).truth
+    assert truth.vocabulary == ("0", "1") and truth.labels.tolist() == [1]
+
+
+def test_images_of_one_stem_share_a_label_file_unless_each_has_its_own(build, tmp_path):
+    both = ("part.jpg", "part.png")
+    shared = folder(build, tmp_path / "shared", both, {"part.txt": TRIANGLE})
+    listing = YoloSeg().scan(shared)
+    assert counts(shared) == {"part.jpg": 1, "part.png": 1}
+    assert [record.name for record in listing.records] == ["images/part.jpg", "images/part.png"]
+    assert ["of several images of one stem" in fault.reason for fault in listing.faults] == [True]
+    own = folder(build, tmp_path / "own", both, {"part.jpg.txt": TRIANGLE, "part.png.txt": TRIANGLE + SQUARE})
+    assert counts(own) == {"part.jpg": 1, "part.png": 2} and not YoloSeg().scan(own).faults
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_labels_are_joined_however_accents_are_composed(build, tmp_path, forms):
+    image, label = (unicodedata.normalize(form, "prüfling") for form in forms)
+    assert list(counts(folder(build, tmp_path, (f"{image}.png",), {f"{label}.txt": TRIANGLE})).values()) == [1]
+
+
+def test_an_image_whose_labels_lie_elsewhere_is_no_negative(build, tmp_path):
+    labels = {"lot1/a.txt": TRIANGLE, "b.txt": TRIANGLE, "gone.txt": TRIANGLE}
+    root = folder(build, tmp_path, ("lot1/a.png", "lot1/b.png", "lot1/c.png"), labels)
+    assert counts(root) == {"a.png": 1, "c.png": 0}
+    faults = {fault.path.name: fault.reason for fault in YoloSeg().scan(root).faults}
+    assert {*faults} == {"b.png", "b.txt", "gone.txt"} and "there is 'labels/b.txt'; left out" in faults["b.png"]
+
+
+def test_label_files_none_of_which_has_an_image_are_refused(build, tmp_path):
+    root = folder(build, tmp_path, ("1.png", "2.png"), {"image_1.txt": TRIANGLE, "image_2.txt": TRIANGLE})
+    with pytest.raises(InputError, match="got 2 that belong to none"):
+        YoloSeg().scan(root)
+
+
+def test_an_image_whose_lines_all_fail_is_left_out(build, tmp_path):
+    root = folder(build, tmp_path, ("a.png", "b.png"), {"a.txt": "0 0.1 0.1 0.2 0.2 0.3\n", "b.txt": TRIANGLE})
+    with pytest.raises(InputError, match="line 1 of 'images/a' has an odd count.*none of the 1 shapes"):
+        counts(root)
+
+
+def test_polygons_that_are_all_upright_rectangles_are_told(build, tmp_path):
+    root = folder(build, tmp_path, ("a.png", "b.png"), {"a.txt": SQUARE * 4, "b.txt": SQUARE * 4})
+    assert ["as bounding boxes made into polygons" in fault.reason for fault in YoloSeg().scan(root).faults] == [True]
+    (root / "labels" / "b.txt").write_text(SQUARE * 4 + TRIANGLE)
+    assert not YoloSeg().scan(root).faults

@@ -127,3 +127,26 @@ def cvat(root: Path, content: str | None = None) -> Path:
         save(root / "images" / f"{name}.png", picture())
     (root / "annotations.xml").write_text(content or cvat_content())
     return root
+
+
+def labelme_content(name: str, *shapes: dict) -> dict:
+    """A file as labelme 5 writes it."""
+    return {
+        "version": "5.5.0", "flags": {}, "shapes": list(shapes), "imagePath": name, "imageData": None,
+        "imageHeight": HEIGHT, "imageWidth": WIDTH,
+    }  # fmt: skip
+
+
+def labelme_shape(label: str, points: list[tuple[float, float]], kind: str = "polygon", **more: object) -> dict:
+    points_ = [list(point) for point in points]
+    return {"label": label, "points": points_, "group_id": None, "shape_type": kind, "flags": {}, **more}
+
+
+def labelme(root: Path) -> Path:
+    """A photograph with a dent of 6 x 4 px in two parts and a scratch, and one with nothing in it."""
+    dent = [labelme_shape("dent", [(x, 2), (x + 3, 2), (x + 3, 6), (x, 6)], group_id=0) for x in (2, 8)]
+    scratch = labelme_shape("scratch", [(10, 10), (13, 10), (13, 13), (10, 13)])
+    for i, shapes in enumerate(([*dent, scratch], [])):
+        save(root / f"{i}.png", picture(i))
+        (root / f"{i}.json").write_text(json.dumps(labelme_content(f"{i}.png", *shapes), indent=2))
+    return root
