@@ -50,8 +50,8 @@ class SceneFiles:
             )
         if self.called_so:
             lines.append(
-                f"predicted: {amount(self.called_so, 'image')} with a name as results have, and nothing else to say that "
-                "an earlier prediction wrote it"
+                f"predicted: {amount(self.called_so, 'image')} with a name as results have, and nothing else that "
+                "tells a result"
             )
         return lines
 
@@ -91,13 +91,11 @@ def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
 
 
 def results_of_given(named: Sequence[Path]) -> set[Path]:
-    """Those of the named files that are results, where the image of each is named too: `predict D/* --out D`."""
+    """Those of the named files that are results, where others are named too: `predict D/* --out D`."""
     results: set[Path] = set()
     for folder in {path.parent for path in named if named_after(path.name) is not None}:
-        own = results_among(folder.iterdir())
-        results |= {path for path in named if path in own}
-    others = {name for path in named if path not in results for name in (path.stem, path.name.replace(".", "_"))}
-    return {path for path in results if named_after(path.name) in others or (others and named_after(path.name) == "")}
+        results |= results_among(folder.iterdir())
+    return results & {*named} if {*named} - results else set()
 
 
 def walk(root: Path, results: list[Path], depth: int = DEPTH) -> Iterable[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from domains.dataset import open_folder
 from domains.domain import build_domain
 from domains.entities import EntityMap, Place
 from domains.exports import FORMATS, Destination, open_exports
@@ -92,3 +94,14 @@ def test_what_fit_left_is_no_folder_of_images(tmp_path: Path, part: str) -> None
     (run / "recipe.yaml").write_text("domain: {}")
     (run / "history.csv").write_text("step")
     assert is_run(run) and folders(tmp_path) == []
+
+
+def test_what_somebody_drew_comes_before_what_was_predicted(build, tmp_path: Path) -> None:
+    root = build.label_maps(tmp_path / "set")
+    drawn = open_folder(root)
+    with open_exports(["coco", "csv"], Destination(root / "results"), ["0"]) as exports:
+        exports.add("0", PICTURE, EntityMap(np.eye(20, 30, dtype=np.int32)), Place(str(root / "images" / "0.png")))
+    again = open_folder(root)
+    assert again.layout.name == "label_maps" and again.entities == drawn.entities and again.faults == []
+    shutil.rmtree(root / "labels")
+    assert open_folder(root).layout.name == "coco"  # there is nothing else
