@@ -15,7 +15,7 @@ import numpy as np
 from domains.errors import InputError
 from domains.layouts.layout import Fault, Layout, Record, assumed, skipped
 
-MOST_LOOKED_AT = 1000  # images of a folder whose kind `fit` and `evaluate` tell; `domains check` looks at all
+MOST_LOOKED_AT = 300  # images of a folder whose kind `fit` and `evaluate` tell; `domains check` looks at all
 KINDS_IN_A_LINE = 3
 
 

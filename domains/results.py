@@ -23,9 +23,13 @@ DTYPES = {".labels.tif": "int32", ".heat.tif": "float16", ".density.tif": "float
 LABELS = ".labels.tif"
 PICTURES = (*DTYPES, ".overlay.png", ".tiles.png")
 ENDINGS = (*PICTURES, ".labels.zarr", ".geojson", ".geojson.gz", ".gpkg")
-TABLES = {"entities.csv": "image,id,area_px,", "images.csv": "image,height,width,entities,score"}
+TABLES = {
+    "entities.csv": "image,id,area_px,",
+    "images.csv": "image,height,width,entities,score",
+    "transfer.csv": "metric,adapter,data,value",
+}
 """Files of a whole run, and how they begin."""
-OTHERS = frozenset({"entities.parquet", "predictions.coco.json"})
+OTHERS = frozenset({"entities.parquet", "predictions.coco.json", "transfer.png"})
 RUN_PARTS = ("history.csv", "metrics.json", "checkpoints", "adapter")
 
 

@@ -61,6 +61,13 @@ def test_results_of_an_earlier_version_are_told_by_what_lies_beside_them(tmp_pat
     assert {path.name for path in results_among(tmp_path.iterdir())} == {"a.overlay.png", "a.labels.tif"}
 
 
+def test_the_heat_maps_of_transfer_are_told_by_their_table(tmp_path: Path) -> None:
+    Image.fromarray(PICTURE).save(tmp_path / "transfer.png")
+    assert results_among(tmp_path.iterdir()) == set()
+    (tmp_path / "transfer.csv").write_text("metric,adapter,data,value\n")
+    assert len(results_among(tmp_path.iterdir())) == 2
+
+
 def test_a_file_of_another_form_is_somebodys_own(tmp_path: Path) -> None:
     for name in ("a.png", "a.overlay.png"):
         Image.fromarray(PICTURE[..., 0]).save(tmp_path / name)
