@@ -47,7 +47,7 @@ class ReadAs:
     def rows(self) -> list[tuple[str, str]]:
         """(name, value): a row for the layout, for each kind of image and for each assumption."""
         kinds = [("  images", f"{kind.count} x {kind.text}; first {kind.first!r}") for kind in self.images]
-        assumptions = [("  assumed", f"{one.text} ({files(one)})") for one in self.assumptions]
+        assumptions = [("  assumed", f"{fact.text} ({files(fact)})") for fact in self.assumptions]
         return [("read as", f"{self.layout}: {self.rule}"), *kinds, *assumptions]
 
     def brief(self, data: str) -> list[str]:
@@ -111,8 +111,8 @@ def told(facts: Iterable[tuple[str, Path]], root: Path) -> list[Told]:
     paths: dict[str, dict[Path, None]] = defaultdict(dict)
     for text, path in facts:
         paths[text][path] = None
-    found = [Told(text, len(own), inside(next(iter(own)), root)) for text, own in paths.items()]
-    return sorted(found, key=lambda one: -one.count)
+    facts_told = [Told(text, len(own), inside(next(iter(own)), root)) for text, own in paths.items()]
+    return sorted(facts_told, key=lambda fact: -fact.count)
 
 
 def inside(path: Path, root: Path) -> str:

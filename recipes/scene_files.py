@@ -59,35 +59,35 @@ class SceneFiles:
 def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
     """The scenes that the inputs name. Raises InputError for what does not exist, and for a folder without any."""
     check_present(inputs)
-    found, scenes = SceneFiles(), {}
+    given, scenes = SceneFiles(), {}
     named = [path for path in inputs if not path.is_dir() or is_zarr(path)]
     results = results_of_given(named)
     for path in inputs:
         if path in results:
-            found.results.append(path)
+            given.results.append(path)
         elif path in named:
             scenes[path] = None
         else:
-            left_out = len(found.results)
-            inside = list(walk(path, found.results))
-            if not inside and len(found.results) == left_out:
+            left_out = len(given.results)
+            inside = list(walk(path, given.results))
+            if not inside and len(given.results) == left_out:
                 raise InputError(f"folder {str(path)!r} holds no image; wanted one of {SUFFIXES}")
             scenes.update(dict.fromkeys(inside, path))
-    found.labels = sorted(label_pictures(scenes, several=len(inputs) > 1))
+    given.labels = sorted(label_pictures(scenes, several=len(inputs) > 1))
     for path, folder in scenes.items():
-        if path in found.labels:
+        if path in given.labels:
             continue
-        found.paths[path] = None
-        found.called_so += [path] if named_after(path.name) else []
+        given.paths[path] = None
+        given.called_so += [path] if named_after(path.name) else []
         if folder is not None and path.parent != folder:
-            found.below[path.parent.relative_to(folder).as_posix()] += 1
-    if not found.paths:
-        left_out = len(found.results) + len(found.labels)
+            given.below[path.parent.relative_to(folder).as_posix()] += 1
+    if not given.paths:
+        left_out = len(given.results) + len(given.labels)
         raise InputError(
             f"{str(inputs[0])!r} holds no image but results of ours and label pictures ({left_out}); wanted one of "
             f"{SUFFIXES}"
         )
-    return found
+    return given
 
 
 def results_of_given(named: Sequence[Path]) -> set[Path]:
@@ -131,9 +131,9 @@ def label_pictures(scenes: Mapping[Path, Path | None], several: bool = False) ->
     scenes: each with the input folder that it was found in, None where it was named itself, by which it is no label.
     several: whether input folders themselves may be such folders, as by `predict D/*`.
     """
-    found = {path: folder.parent if several else folder for path, folder in scenes.items() if folder is not None}
-    labelling = {path: label for path, root in found.items() if (label := label_folder(root, path)) is not None}
-    endings = {path for path in found if path.stem.lower().endswith(LABEL_ENDINGS) and path not in labelling}
+    roots = {path: folder.parent if several else folder for path, folder in scenes.items() if folder is not None}
+    labelling = {path: label for path, root in roots.items() if (label := label_folder(root, path)) is not None}
+    endings = {path for path in roots if path.stem.lower().endswith(LABEL_ENDINGS) and path not in labelling}
     images = [path for path in scenes if path not in labelling and path not in endings]
     places: dict[str, set[Path]] = defaultdict(set)
     for path in images:
