@@ -73,9 +73,10 @@ def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
             if not inside and len(given.results) == left_out:
                 raise InputError(f"folder {str(path)!r} holds no image; wanted one of {SUFFIXES}")
             scenes.update(dict.fromkeys(inside, path))
-    given.labels = sorted(label_pictures(scenes, several=len(inputs) > 1))
+    labels = label_pictures(scenes, several=len(inputs) > 1)
+    given.labels = sorted(labels)
     for path, folder in scenes.items():
-        if path in given.labels:
+        if path in labels:
             continue
         given.paths[path] = None
         given.called_so += [path] if named_after(path.name) else []
