@@ -298,7 +298,10 @@ def domains_check(
     """What a folder of labelled images holds, every file at fault, and leaks."""
     from recipes.listing import check_folder_text
 
-    typer.echo(check_folder_text(folder, groups, domain, report, overwrite, strict, labels, void))
+    text, refusal = check_folder_text(folder, groups, domain, report, overwrite, strict, labels, void)
+    typer.echo(text)
+    if refusal:
+        raise InputError(refusal)
 
 
 @domains_app.command("card")

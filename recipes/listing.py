@@ -42,8 +42,9 @@ def check_folder_text(
     strict: bool = False,
     labels: str | None = None,
     void: str | None = None,
-) -> str:
-    """What the folder holds, as a page at `html` too; InputError where it is unusable, under `strict` for any fault.
+) -> tuple[str, str]:
+    """(what the folder holds, why that won't do): a page at `html` too. Nothing will do of which nothing can be learnt,
+    nor, under `strict`, where anything was left out. InputError where the folder itself is unusable.
 
     labels, void: what its label pictures hold, as `domain.labels` and `domain.void` say it to `fit`.
     """
@@ -55,10 +56,12 @@ def check_folder_text(
 
         write_text(html, report_html(report))
         lines.append(f"report: {html}")
-    if strict and report.faults:
-        raise InputError(f"{str(folder)!r}: {len(report.faults)} faults, the first is {report.faults[0]}")
+    if report.unusable:
+        return "\n".join(lines), report.unusable
+    if strict and report.skipped:
+        return "\n".join(lines), f"{str(folder)!r}: {len(report.skipped)} faults, the first is {report.skipped[0]}"
     recipe = f"base domain.name={domain}" if domain else "|".join(BUILT_IN_DOMAINS)
-    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"])
+    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"]), ""
 
 
 def draft_data_card(

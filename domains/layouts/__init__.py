@@ -8,7 +8,7 @@ from pathlib import Path
 from domains.errors import InputError
 from domains.layouts.boxes import file_of_boxes
 from domains.layouts.bsds500 import Bsds500
-from domains.layouts.coco import Coco
+from domains.layouts.coco import Coco, annotation_files
 from domains.layouts.crack_masks import CrackMasks
 from domains.layouts.crackforest import CrackForest
 from domains.layouts.cvat import Cvat
@@ -34,6 +34,7 @@ from domains.layouts.spacenet import SpaceNet
 from domains.layouts.visa import Visa
 from domains.layouts.xview2 import XView2
 from domains.layouts.yolo_seg import YoloSeg
+from domains.results import named_after
 
 LAYOUTS: dict[str, Layout] = {
     "monuseg": MoNuSeg(),
@@ -94,9 +95,12 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")
     if not visible(root):
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got an empty one; {advice}")
-    for layout in layouts.values():
-        if layout.matches(root):
-            return layout
+    matching = (layout for layout in layouts.values() if layout.matches(root))
+    found = next(matching, None)
+    if found is not None and read_from_results(found, root):
+        found = next(matching, found)  # what somebody drew comes before what was predicted
+    if found is not None:
+        return found
     boxes = file_of_boxes(root)
     if boxes is not None:
         raise InputError(
@@ -104,3 +108,8 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
             "or let a model turn the boxes into outlines and correct those"
         )
     raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")
+
+
+def read_from_results(layout: Layout, root: Path) -> bool:
+    """Whether a layout has nothing to go by but the annotations that `predict` wrote."""
+    return isinstance(layout, Coco) and all(named_after(path.name) == "" for path in annotation_files(root))
