@@ -78,7 +78,7 @@ class Doubtful(LabelMaps):
         return f"{super().how(record)}; <i>of channel A</i>"
 
     def truths(self, record, shape, faults):
-        if record.truth.name == "1.png":
+        if record.truth.path.name == "1.png":
             faults.append(Assumption(record.truth, "the value <b>9</b> is unlabelled"))
         return super().truths(record, shape, faults)
 
