@@ -94,7 +94,10 @@ def _rows(table: Path, faults: list[Fault]) -> Iterator[tuple[str, str, str]]:
     """(image file, class or "", runs) of every row that has runs. Raises InputError for other columns."""
     with _wide_fields(), open(table, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
+        try:
+            columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{str(table)!r}: its first line: {error}; copy the table again") from error
         joint = "ImageId_ClassId" in columns
         if "EncodedPixels" not in columns or not (joint or {"ImageId", "ClassId"} <= set(columns)):
             raise InputError(

@@ -79,7 +79,7 @@ class Doubtful(LabelMaps):
 
     def truths(self, record, shape, faults):
         if record.truth.path.name == "1.png":
-            faults.append(Assumption(record.truth, "the value <b>9</b> is unlabelled"))
+            faults.append(Assumption(record.truth.path, "the value <b>9</b> is unlabelled"))
         return super().truths(record, shape, faults)
 
 
