@@ -40,5 +40,6 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """(H, W, 3) to be looked at of (H, W, C): the first three channels, of two the second twice."""
-    return np.ascontiguousarray(image[..., :3] if image.shape[2] > 2 else image[..., [0, 1, 1]])
+    """(H, W, 3) to be looked at of (H, W, C): the first three channels, of two the second twice, one thrice."""
+    count = image.shape[2]
+    return np.ascontiguousarray(image[..., :3] if count > 2 else image[..., [0, count - 1, count - 1]])

@@ -12,13 +12,15 @@ from pathlib import Path
 from domains.entities import EntityMap
 from domains.label_meanings import LabelPicture, Labels, LabelSet
 from domains.layouts.drawing import same_size
-from domains.layouts.finding import Key, files, folders, own_split, pair, printable, walk
+from domains.layouts.finding import Key, files, folders, own_split, pair, printable, visible, walk
+from domains.layouts.geojson_frame import RESULTS
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
+from domains.results import LABELS
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "instances", "groundtruth", "ground_truth", "gt", "annotations")
 IMAGE_ENDINGS = ("_image", "_img")
-LABEL_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_instances", "_seg", "_gt")
+LABEL_ENDINGS = ("_cp_masks", "_masks", "_mask", "_labels", "_label", "_instances", "_seg", "_gt", ".labels")
 
 
 class LabelMaps(Layout):
@@ -32,7 +34,7 @@ class LabelMaps(Layout):
     )
 
     def matches(self, root: Path) -> bool:
-        return bool(_folder_pairs(root) or _beside(root))
+        return bool(_folder_pairs(root) or _beside(root) or _predicted(root))
 
     def listing(self, root: Path) -> Listing:
         pairs, faults = [], []
@@ -47,6 +49,10 @@ class LabelMaps(Layout):
             paired, alone = pair(images, labels, "label picture", _rounds(folder, folder))
             pairs += paired
             faults += alone
+        for folder in _predicted(root) if not pairs and not faults else ():
+            paired, alone = pair(files(folder), _results(folder), "label picture", _rounds(folder, folder))
+            pairs += paired
+            faults += [*alone, Assumption(folder, RESULTS)]
         among = LabelSet(label for _, label in pairs)
         records = []
         for image, label in pairs:
@@ -67,6 +73,8 @@ def truth_of_picture(
     default: what the numbers are where the layout is asked for nothing, None to decide. Raises InputError.
     """
     picture: LabelPicture = record.truth
+    if picture.path.name.endswith(LABELS):
+        default = default or "ids"  # of predict, and of whoever names a map so
     truth, notes = picture.truth(layout.reading.labels or default, layout.reading.void)
     same_size(record.image, shape, picture.path, truth.shape)
     faults += [Assumption(picture.path, note) for note in notes]
@@ -96,6 +104,15 @@ def _beside(root: Path) -> list[Path]:
     return [folder for folder, pictures in places if any(_is_label(path) for path in pictures)]
 
 
+def _predicted(root: Path) -> list[Path]:
+    """The root and those of its subfolders in which `predict` wrote labels beside the images."""
+    return [folder for folder in (root, *folders(root)) if _results(folder) and files(folder)]
+
+
+def _results(folder: Path) -> list[Path]:
+    return sorted(path for path in visible(folder) if path.name.endswith(LABELS) and path.is_file())
+
+
 def _is_label(path: Path) -> bool:
     """Whether `path` is called as the label picture of another file that lies beside it."""
     return path.stem.lower().endswith(LABEL_ENDINGS)
@@ -117,4 +134,5 @@ def _rounds(images: Path, labels: Path) -> list[tuple[Key, Key]]:
         (key(images), key(labels)),
         (key(images), key(labels, LABEL_ENDINGS)),
         (key(images, IMAGE_ENDINGS, form=True), key(labels, LABEL_ENDINGS, form=True)),
+        (key(images, (".ome",), form=True), key(labels, (*LABEL_ENDINGS, ".ome"), form=True)),
     ]

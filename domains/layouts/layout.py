@@ -22,6 +22,7 @@ from domains.layouts.names import composed, printable
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.described import described
+from domains.scenes.sidecars import beside
 from domains.tiling import Window
 from domains.validity import SHOWN
 
@@ -223,7 +224,8 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
 
 def may_lack_data(path: Path, reading: Reading) -> bool:
     """Whether an image is a raster that declares pixels without data. Raises InputError."""
-    return path.suffix.lower() in RASTERS and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
+    may = path.suffix.lower() in RASTERS or beside(path).says_anything
+    return may and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
 
 
 def how_shown(path: Path, reading: Reading) -> str:

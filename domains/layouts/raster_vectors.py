@@ -29,6 +29,8 @@ from domains.layouts.polygons import Outline
 from domains.layouts.slides import balanced
 from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on
 from domains.scenes import open_scene
+from domains.scenes.open import PICTURES
+from domains.scenes.sidecars import beside
 from domains.tiling import Window
 
 MOST_BLOCKS = 256  # of a raster
@@ -75,7 +77,8 @@ class RasterVectors(Layout):
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
         """(rasters with their vector file, files that are alone)."""
         for rasters, vectors in _folders(root):
-            images = [one for one in files(rasters, RASTERS) if not one.name.endswith(".labels.tif")]
+            images = [raster for raster in files(rasters, RASTERS) if not raster.name.endswith(".labels.tif")]
+            images += [picture for picture in files(rasters, PICTURES) if beside(picture).transform]
             labels = [file for file in files(vectors, SUFFIXES | {".gz"}) if of_a_map(file)]
             labels = [file for file in labels if not (is_geojson(file) and is_result(file))] or labels
             if images and len(labels) == 1:
@@ -171,11 +174,12 @@ def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
     """Raises InputError."""
     inside = raster.relative_to(root)
     scene = open_scene(raster)
-    shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
+    shape, here, size_m, remarks = scene.shape, scene.georeference, scene.pixel_size_m, scene.remarks
     scene.close()
     if here is None:
+        why = f" ({'; '.join(remarks)})" if remarks else ""
         pixels = "; GeoJSON in pixels wants `objectType`, as QuPath writes it" if is_geojson(vectors) else ""
-        raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{pixels}")
+        raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{why}{pixels}")
     name = printable(inside.with_suffix("").as_posix())
     return Source(raster, vectors, name, here, shape, size_m, own_split(inside.parent), own)
 

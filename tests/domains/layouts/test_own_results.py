@@ -6,10 +6,11 @@ import json
 
 import numpy as np
 import pytest
+import tifffile
 
 from domains.dataset import open_folder
 from domains.entities import EntityMap, Place
-from domains.exports.destination import Destination
+from domains.exports import Destination, open_exports
 from domains.exports.geojson import GeoJson
 from domains.georeference import Georeference
 from domains.layouts import recognise
@@ -125,3 +126,30 @@ def test_results_beside_labels_of_another_kind_are_not_taken_for_the_labels(buil
     for image in before.scan(root).records:
         write(image.image.parent, entities(0), flavour="qupath").rename(image.image.with_suffix(".geojson"))
     assert recognise(root) is before
+
+
+@pytest.mark.parametrize("place", ["beside", "labels", "labels and all else"])
+def test_label_maps_that_predict_wrote_are_read_again_to_the_pixel(build, tmp_path, place):
+    images = tmp_path if place == "beside" else tmp_path / "images"
+    labels = tmp_path if place == "beside" else tmp_path / "labels"
+    prediction = entities(3)
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    build.save(images / "a.png", image)
+    formats = ["labels", "geojson", "overlay", "csv"] if "all" in place else ["labels"]
+    with open_exports(formats, Destination(labels), ["a"]) as exports:
+        exports.add("a", image, prediction, Place("a"))
+    folder = open_folder(tmp_path)
+    assert folder.layout.name == "label_maps" and [record.name.rpartition("/")[2] for record in folder.records] == ["a"]
+    assert np.array_equal(folder.dataset("all")[0].truth.ids, prediction.ids)
+    assert [fault.reason for fault in folder.faults] == ([RESULTS] if place == "beside" else [])
+
+
+def test_an_ome_tiff_finds_the_label_picture_of_its_name_without_ome(build, tmp_path):
+    (tmp_path / "images").mkdir()
+    channels = np.zeros((3, *SHAPE), np.uint16)
+    tifffile.imwrite(tmp_path / "images" / "a.ome.tif", channels, ome=True, photometric="minisblack")
+    ids = np.zeros(SHAPE, np.uint8)
+    ids[4:20, 5:30], ids[25:40, 5:30] = 1, 2
+    build.save(tmp_path / "labels" / "a.png", ids)
+    folder = open_folder(tmp_path)
+    assert len(folder.records) == 1 and folder.records[0].truth.path.name == "a.png"

@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from domains.domain import build_domain
 from domains.entities import UNLABELLED
@@ -360,3 +361,33 @@ def test_the_real_footprints_of_atlanta(entity_data):
 def test_the_real_boxes_of_neon_are_refused(entity_data):
     with pytest.raises(InputError, match="boxes are no masks"):
         recognise(entity_data / "geotiff" / "neon_osbs")
+
+
+PLACED = [("ortho.jpg", "ortho.jgw"), ("ortho.png", "ortho.wld"), ("ortho.tif", "ortho.tfw")]
+
+
+@pytest.mark.parametrize("name, world", PLACED)
+def test_vectors_lie_on_pictures_that_a_world_file_places(build, tmp_path, name, world):
+    Image.fromarray(np.full((80, 100, 3), 120, np.uint8)).save(tmp_path / name)
+    (tmp_path / world).write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
+    (tmp_path / "ortho.prj").write_text(rasterio.crs.CRS.from_epsg(32633).to_wkt())
+    ring = [[400010, 4999990], [400030, 4999990], [400030, 4999970], [400010, 4999970], [400010, 4999990]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    content = {"type": "FeatureCollection", "crs": crs, "features": [feature]}
+    (tmp_path / "ortho.geojson").write_text(json.dumps(content))
+    layout = recognise(tmp_path)
+    ids = np.zeros((80, 100), bool)
+    for record in layout.scan(tmp_path).records:
+        y, x, height, width = record.truth.window
+        ids[y : y + height, x : x + width] |= layout.read(record).truth.ids > 0
+    assert layout.name == "raster_vectors" and ids[20:60, 20:60].sum() == ids.sum() > 100
+
+
+def test_a_raster_with_a_world_file_alone_says_what_is_missing(build, tmp_path):
+    Image.fromarray(np.full((80, 100, 3), 120, np.uint8)).save(tmp_path / "ortho.tif")
+    (tmp_path / "ortho.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
+    content = {"type": "FeatureCollection", "features": []}
+    (tmp_path / "ortho.geojson").write_text(json.dumps(content))
+    (fault,) = LAYOUTS["raster_vectors"].scan(tmp_path).faults
+    assert "without a CRS" in fault.reason and "add a .prj" in fault.reason
