@@ -31,7 +31,6 @@ _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # named, so that no file can s
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _GDAL_NODATA = 42113
 _ORIENTATION = 274
-_PLACES = (33550, 34264)  # a GeoTIFF has either its pixels' scale or the whole transformation
 _STRIP_ROWS = 512
 
 
@@ -39,19 +38,16 @@ _STRIP_ROWS = 512
 class Picture:
     """values: (H, W) or (H, W, C) as stored, turned upright.
 
-    white: the largest value of an 8-bit or smaller channel. palette: (256 or more, 3) uint8, of which values are
-    indices. inks: CMYK. nodata: the value that GDAL declares to be none. alpha: the channel in which a TIFF says where
-    it has data; that of a PNG or WebP says how to show it. placed: whether a TIFF says where on the ground it lies.
+    palette: (256 or more, 3) uint8, of which values are indices. inks: CMYK. nodata: the value that GDAL declares to be
+    none. alpha: the channel in which a TIFF says where it has data; that of a PNG or WebP says how to show it.
     """
 
     values: np.ndarray
     format: str
-    white: int = 255
     palette: np.ndarray | None = None
     inks: bool = False
     nodata: float | None = None
     alpha: int | None = None
-    placed: bool = False
 
 
 def decode(path: Path) -> Picture:
@@ -156,16 +152,12 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
         values, axes = page.asarray(), page.axes
         orientation = page.tags.valueof(_ORIENTATION, 1)
         nodata, alpha = nodata_of(page), alpha_of(page)
-        placed = any(tag in page.tags for tag in _PLACES)
     for axis in reversed(range(len(axes))):
         if axes[axis] not in "YXS":
             values, axes = values.take(0, axis), axes[:axis] + axes[axis + 1 :]  # the first plane of a stack
     if axes == "SYX":
         values = np.moveaxis(values, 0, -1)
-    white = 2 ** min(page.bitspersample, 8) - 1
     photometric = tifffile.PHOTOMETRIC(page.photometric)
-    if photometric == tifffile.PHOTOMETRIC.MINISWHITE and values.dtype.kind in "bu":
-        values = ~values if values.dtype == bool else (2**page.bitspersample - 1) - values
     palette = None
     if page.colormap is not None and photometric == tifffile.PHOTOMETRIC.PALETTE:
         palette = np.zeros((2**16, 3), np.uint8)
@@ -175,7 +167,7 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
     ):
         raise InputError(f"{str(path)!r}: wanted grey or RGB, got a TIFF in {photometric.name}; save it as RGB")
     inks = photometric == tifffile.PHOTOMETRIC.SEPARATED
-    return Picture(upright(values, orientation), "TIFF", white, palette, inks, nodata, alpha, placed)
+    return Picture(upright(values, orientation), "TIFF", palette, inks, nodata, alpha)
 
 
 def alpha_of(page: Any) -> int | None:

@@ -67,7 +67,6 @@ def stored_labels(path: Path) -> StoredLabels:
     if picture.format == "TIFF" and _has_planes(path):
         notes.append(PLANES)
     if picture.format == "TIFF" and values.dtype.kind in "bu" and is_white_is_zero(path):
-        values = _as_stored(values)
         notes += [INVERTED] if values.any() else []
     if picture.palette is not None:
         values, unlabelled = _of_palette(values.reshape(values.shape[:2]), picture, notes)
@@ -227,11 +226,6 @@ def _has_planes(path: Path) -> bool:
             return False
         first, second = tiff.pages.first, tiff.pages[1].aspage()
         return second.shape == first.shape and not second.is_reduced
-
-
-def _as_stored(values: np.ndarray) -> np.ndarray:
-    """The values of a white-is-zero page, which `decode` turns to what is shown."""
-    return ~values if values.dtype == bool else np.iinfo(values.dtype).max - values
 
 
 def _of_palette(values: np.ndarray, picture: Picture, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -29,15 +29,15 @@ def described(scene: Scene, view: View) -> str:
 
 def channels(scene: Scene) -> str:
     names = [name for name in scene.channels if name != ALPHA]
-    if tuple(names[:3]) == RGB and len(names) == 3:
-        text = "RGB"
+    if tuple(names[:3]) == RGB and not any(names[3:]):
+        text = "RGB" if len(names) == 3 else "RGBA" if len(names) == 4 else f"RGB and {len(names) - 3} more channels"
     elif len(names) == 1:
         text = "grey"
     else:
         text = f"{len(names)} channels"
     kind = "8 bits" if scene.dtype == np.uint8 else str(scene.dtype)
     called = list(scene.descriptions[: len(names)]) if any(scene.descriptions) else names
-    shown = listed(called) if text not in ("RGB", "grey") and any(called) else ""
+    shown = listed(called) if not text.startswith(("RGB", "grey")) and any(called) else ""
     return f"{text} of {kind}{shown}"
 
 
