@@ -1,17 +1,17 @@
-"""One line for a recipe that is wrong: the option, what came, and what was wanted.
+"""One line for options that are wrong: the option, what came, and what was wanted.
 
-What was wanted is read from the JSON Schema of the recipe, so it cannot disagree with what is checked.
+What was wanted is read from the JSON Schema of the options, so it cannot disagree with what is checked.
 """
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from domains.errors import suggest
+from domains.errors import InputError, suggest
 
 Node = Mapping[str, Any]
 
@@ -24,6 +24,16 @@ NOUNS = {
     "object": "a section of options",
 }
 LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(kind: type[Model], values: Mapping[str, Any], source: str = "") -> Model:
+    """The options that the values spell. Raises InputError in one line that opens with `source`."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(source + explain(error, kind.model_json_schema())) from error
 
 
 def explain(error: ValidationError, schema: Node) -> str:
