@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from domains.errors import InputError
+from domains.errors import InputError, printable
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
@@ -362,7 +362,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         code, line = verdict(error)
-        print(line, file=sys.stderr)
+        print("\n".join(map(printable, line.split("\n"))), file=sys.stderr)
     if code == STOPPED:
         print("stopped by Ctrl-C", file=sys.stderr)
     return code
