@@ -88,6 +88,7 @@ PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
 ]
+Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
 ]
@@ -137,6 +138,7 @@ def evaluate(
     from recipes.inputs import Asked, parse_scales
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
+    refuse([adapter])
     from recipes.evaluate import evaluate as run
 
     run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), asked)
@@ -162,6 +164,7 @@ def predict(
         typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
     ] = None,
     square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
+    backbone: Base = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     from recipes.inputs import Asked, check_present, parse_scales
@@ -169,10 +172,11 @@ def predict(
     check_present(inputs)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     size_m = metres(pixel_size)
+    refuse([adapter])
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
-    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square)
+    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square, backbone)
 
 
 @app.command()
@@ -184,6 +188,7 @@ def transfer(
 ) -> None:
     """Measure every adapter on every data set."""
     folders = named(data)
+    refuse(adapter)
     from recipes.transfer import transfer as run
 
     run(adapter, folders, out, split.value)
@@ -216,14 +221,13 @@ def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's fol
 @adapters_app.command("verify")
 def adapters_verify(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
-    backbone: Annotated[
-        str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")
-    ] = None,
+    backbone: Base = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
-    from adapters.sharing import verify
+    refuse([str(adapter)])
+    from recipes.load import verify
 
-    typer.echo(verify(adapter, backbone))
+    typer.echo(verify(str(adapter), backbone))
 
 
 @adapters_app.command("pack")
@@ -309,6 +313,15 @@ def domains_card(
     from recipes.listing import draft_data_card
 
     typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
+
+
+def refuse(adapters: Sequence[str]) -> None:
+    """What can be refused of adapters before anything heavy is imported. Raises InputError."""
+    from recipes.shared import check_adapter
+
+    for adapter in adapters:
+        if adapter != "base":
+            check_adapter(Path(adapter))
 
 
 def changes(

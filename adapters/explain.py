@@ -44,6 +44,8 @@ def explain(error: ValidationError, schema: Node) -> str:
     lines: dict[str, str] = {}
     for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
         path, node = locate(detail["loc"], schema)
+        if detail["type"] == "too_short" and any(item.startswith(f"{path}[") for item in lines):
+            continue  # pydantic counts the items that are right, and here none is
         lines.setdefault(path, line(path, node, detail, schema))
     first, *others = lines.values()
     return first + (f" (and {len(others)} more)" if others else "")
@@ -161,7 +163,8 @@ def wanted_list(node: Node, schema: Node) -> str:
     fixed = node.get("prefixItems")
     if fixed:
         return f"a list of {len(fixed)}, each {wanted(fixed[0], schema)}"
-    filled = " that is not empty" if node.get("minItems") else ""
+    least, most = node.get("minItems", 0), node.get("maxItems")
+    filled = f" of {least} to {most}" if most is not None else " that is not empty" if least else ""
     return f"a list{filled}, each {wanted(node['items'], schema)}"
 
 

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.backbones import Backbone
-from adapters.folder import RECIPE, load_adapter
+from adapters.door import read_info
+from adapters.folder import load_adapter
 from adapters.inference import InputContract
+from adapters.info import RECIPE, present
 from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
-from domains.errors import InputError
+from domains.errors import InputError, printable
 from recipes.build import backbone_of, contract_of, segmenter_of
-from recipes.compose import load_recipe
+from recipes.compose import changed, load_recipe
 from recipes.schema import Recipe
+from recipes.shared import SharedRecipe, shared_recipe
 
 BASE = "base"
 
@@ -29,6 +33,8 @@ class Loaded:
     segmenter: EntitySegmenter
     contract: InputContract
     recipe: Recipe
+    shared: SharedRecipe | None = None
+    """The adapter's own recipe, where it is that; None for one that the reader named."""
 
 
 @contextmanager
@@ -50,15 +56,21 @@ def loaded(
         yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
         return
     with opened(Path(adapter)) as folder:
-        parts = load_recipe(recipe or own_recipe(folder), overrides)
-        changed = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
-        segmenter, info = load_adapter(folder, backbone, changed)
+        info = read_info(folder)
+        own = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        if recipe is not None or own is None:
+            parts, own = load_recipe(recipe or "", overrides), None
+        else:
+            parts = changed(own.recipe, overrides)
+        elsewhere = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
+        segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter, info.contract, parts)
+        yield Loaded(adapter, segmenter, info.contract, parts, own)
 
 
-def own_recipe(folder: Path) -> str:
-    path = folder / RECIPE
-    if not path.is_file():
-        raise InputError(f"{str(folder)!r} has no {RECIPE}; name a recipe by --recipe")
-    return str(path)
+def verify(adapter: str, backbone_name: str | None = None) -> str:
+    """Load everything as prediction would, and decode a small scene. Raises InputError where anything is wrong."""
+    overrides = [] if backbone_name is None else [f"backbone.name={json.dumps(backbone_name)}"]
+    with loaded(adapter, overrides=overrides) as network:
+        base = printable(network.segmenter.backbone.name)
+    return f"{adapter}: whole, fits {base}, and gives the output it was saved with"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -45,17 +46,20 @@ def predict(
     everywhere: bool = False,
     simplify_px: float | None = None,
     square: bool = False,
+    backbone: str | None = None,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
     look at all tiles, those too where the domain says that there can be no entity (empty glass).
-    asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`.
+    asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`. backbone: where the base
+    lies, if not where the adapter says.
     """
     set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
-    with loaded(adapter, recipe) as network:
+    base = [] if backbone is None else [f"backbone.name={json.dumps(backbone)}"]
+    with loaded(adapter, recipe, base) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)

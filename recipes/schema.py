@@ -304,6 +304,8 @@ def check_terms(decoder: Dense | Query, losses: Losses) -> None:
 AnyRecipe = TypeVar("AnyRecipe", bound=Options)
 
 
-def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any]) -> AnyRecipe:
-    """The recipe that the sections spell; InputError in one line: the option, what came, what was wanted."""
-    return checked(kind, sections)
+def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any], source: str = "") -> AnyRecipe:
+    """The recipe that the sections spell. Raises InputError in one line that opens with `source`: the option, what
+    came, what was wanted.
+    """
+    return checked(kind, sections, source)

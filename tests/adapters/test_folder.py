@@ -14,25 +14,17 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import (
-    FILES,
-    PROJECTION_WEIGHTS,
-    RECIPE,
-    compact_state,
-    describe,
-    load_adapter,
-    plain_state,
-    read_info,
-    round_to_half,
-    save_adapter,
-)
+from adapters.door import read_info, sealed
+from adapters.folder import compact_state, describe, load_adapter, plain_state, round_to_half, save_adapter
 from adapters.inference import InputContract
+from adapters.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
 from adapters.methods import METHODS
 from adapters.segmenter import EntitySegmenter
-from adapters.sharing import opened, pack, show, unpack, verify
+from adapters.sharing import opened, pack, show, unpack
 from domains.errors import InputError
 
 LEARNT = 0.3
+RECIPE_TEXT = "domain: {name: pathology}\n"
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def save(base, tiny_segmenter, tmp_path):
             "discs",
             metrics={"after": {"ap": 0.5}},
         )
-        save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
+        save_adapter(tmp_path / name, segmenter, attached, info, RECIPE_TEXT)
         return tmp_path / name, segmenter
 
     return run
@@ -71,6 +63,16 @@ def save(base, tiny_segmenter, tmp_path):
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def seal_anew(folder: Path) -> None:
+    """As who wants to deceive would, where the info can be read."""
+    path = folder / INFO
+    try:
+        info = parse_info(path.read_text(), "info")
+    except (InputError, OSError):
+        return
+    path.write_text(sealed(folder, info).json_text())
 
 
 @pytest.mark.parametrize("decoder", ["dense", "query"])
@@ -136,27 +138,40 @@ def test_pack_and_unpack_give_the_same_files(save, tmp_path) -> None:
     pack(folder, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
     for file in folder.iterdir():
-        if file.name != RECIPE:
+        if file.suffix == ".safetensors":
             assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
-    assert "whole" in verify(tmp_path / "adapter.zip")
+    here = read_info(folder)
+    there = read_info(tmp_path / "again")
+    assert there.model_copy(update={"backbone": here.backbone}) == here and there.backbone.name == "base"
     assert "lora" in show(tmp_path / "adapter.zip")
+    with opened(tmp_path / "adapter.zip") as again:
+        load_adapter(again, backbone_name=here.backbone.name)
+        with pytest.raises(InputError, match="lay on its maker's machine as 'base': say where yours lies"):
+            load_adapter(again)
 
 
 @pytest.mark.parametrize("folder", ["/home/me/secret/", "C:\\Users\\me\\secret\\"])
 def test_a_packed_recipe_does_not_say_where_the_data_lie(save, tmp_path, folder: str) -> None:
     adapter, _ = save()
-    recipe = {"domain": {"name": "pathology", "data": f"{folder}nuclei", "groups": f"{folder}groups.csv"}}
+    recipe = {
+        "domain": {"name": "pathology", "data": f"{folder}nuclei", "groups": f"{folder}groups.csv"},
+        "train": {"start": f"{folder}other", "seed": 3},
+        "backbone": {"name": f"{folder}base", "random": False},
+    }
     (adapter / RECIPE).write_text(yaml.safe_dump(recipe))
+    seal_anew(adapter)
     pack(adapter, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
     shared = yaml.safe_load((tmp_path / "again" / RECIPE).read_text())
-    assert shared == {"domain": {"name": "pathology", "data": "nuclei", "groups": "groups.csv"}}
+    assert shared == {"domain": {"name": "pathology"}, "train": {"seed": 3}, "backbone": {"random": False}}
+    texts = [file.read_text() for file in (tmp_path / "again").iterdir() if file.suffix != ".safetensors"]
+    assert not any(word in text for text in texts for word in ("secret", str(tmp_path)))
     assert yaml.safe_load((adapter / RECIPE).read_text()) == recipe
 
 
 def test_adapters_of_one_base_are_swapped_on_it(save) -> None:
     (one, first), (other, _) = save(name="one"), save("full", name="other")
-    backbone = build_backbone(BackboneOptions(read_info(one).backbone["name"], taps=(1, 2)))
+    backbone = build_backbone(BackboneOptions(read_info(one).backbone.name, taps=(1, 2)))
     load_adapter(other, backbone)
     swapped, _ = load_adapter(one, backbone)
     images = torch.rand(1, 3, 32, 32)
@@ -166,7 +181,7 @@ def test_adapters_of_one_base_are_swapped_on_it(save) -> None:
 
 
 def other_base(folder: Path) -> None:
-    path = Path(read_info(folder).backbone["name"]) / "model.safetensors"
+    path = Path(read_info(folder).backbone.name) / "model.safetensors"
     state = load_file(path)
     state["layernorm.bias"] += 1
     save_file(state, path, metadata={"format": "pt"})
@@ -207,20 +222,23 @@ WRONG = {
     "another shape": (grow_a_weight, r"of another shape, such as head.bias"),
     "a truncated file": (truncate, r"is damaged"),
     "a missing file": (lambda folder: (folder / "adapter_model.safetensors").unlink(), r"is missing; get the adapter"),
-    "a newer schema": (lambda f: edit(f / "entity.json", schema_version=2), r"schema 2, this version reads 1; update"),
+    "a newer schema": (lambda f: edit(f / "entity.json", schema_version=3), r"schema 3, this version reads 2; update"),
     "no info": (lambda folder: (folder / "entity.json").unlink(), r"is no adapter: it has no entity.json"),
     "broken info": (lambda folder: (folder / "entity.json").write_text("{"), r"entity.json' is damaged"),
     "info of another form": (lambda folder: (folder / "entity.json").write_text("[]"), r"entity.json' is damaged"),
     "an unknown method": (lambda f: edit(f / "entity.json", method={"name": "lorra"}), r"did you mean 'lora'"),
     "a huge rank": (
         lambda f: edit(f / "entity.json", method={"name": "lora", "rank": 10**9}),
-        r"entity.json says 10{9}",
+        r"method.rank is 10{9}; wanted an integer from 1 to 256",
     ),
     "a huge decoder": (
         lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": True}),
-        r"of another shape",
+        r"decoder.width is 1048576; wanted an integer from 4 to 128",
     ),
-    "unknown options": (lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}), r"rnak.*needs a newer"),
+    "unknown options": (
+        lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}),
+        r"method.rnak is no option.*did you mean 'rank'.*newer version",
+    ),
 }
 
 
@@ -229,8 +247,12 @@ def test_what_is_wrong_is_an_error_in_one_line(case: str, save) -> None:
     folder, _ = save()
     spoil, message = WRONG[case]
     spoil(folder)
+    if case != "another base":
+        with pytest.raises(InputError):
+            load_adapter(folder)  # whatever it is, the seal doesn't hold
+    seal_anew(folder)
     with pytest.raises(InputError, match=message) as error:
-        verify(folder)
+        load_adapter(folder)
     assert "\n" not in str(error.value)
 
 
@@ -270,5 +292,5 @@ def test_what_does_not_exist_or_is_no_zip_is_said(tmp_path) -> None:
 def test_an_input_contract_that_would_take_any_memory_is_refused(save, wrong: dict[str, object]) -> None:
     folder, _ = save()
     edit(folder / "entity.json", input={**json.loads((folder / "entity.json").read_text())["input"], **wrong})
-    with pytest.raises(InputError, match=f"input {next(iter(wrong))} is"):
+    with pytest.raises(InputError, match=f"input.{next(iter(wrong))} is|NaN is no JSON"):
         _ = read_info(folder).contract
