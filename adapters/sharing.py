@@ -6,6 +6,7 @@ weights can be; until all of it is known to fit, nothing is unpacked.
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import stat
@@ -149,7 +150,9 @@ def unpack(file: Path, folder: Path) -> None:
         except InputError as error:
             error.args = (str(error).replace(str(temporary), str(file)),)
             raise
-        except DAMAGED as error:
+        except (*DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what seeking before the start says
+                raise
             raise InputError(f"{str(file)!r} is no packed adapter, or is damaged ({error}); get it again") from error
         os.rename(temporary, folder)
 
