@@ -138,10 +138,15 @@ def evaluate(
     from recipes.inputs import Asked, parse_scales
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
-    refuse([adapter])
+    changed = changes(overrides, strict=strict, pixel_size=pixel_size)
+    from recipes.shared import check_adapter
+
+    own = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
+    if own is not None:
+        own.on_data(data, changed)
     from recipes.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), asked)
+    run(adapter, data, split.value, json, recipe, changed, asked)
 
 
 @app.command()
@@ -172,7 +177,9 @@ def predict(
     check_present(inputs)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     size_m = metres(pixel_size)
-    refuse([adapter])
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(adapter, recipe, on_base(backbone))
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
@@ -188,7 +195,11 @@ def transfer(
 ) -> None:
     """Measure every adapter on every data set."""
     folders = named(data)
-    refuse(adapter)
+    from recipes.shared import BASE, check_adapter
+
+    for path in adapter:
+        if path != BASE:
+            check_adapter(path)
     from recipes.transfer import transfer as run
 
     run(adapter, folders, out, split.value)
@@ -224,7 +235,9 @@ def adapters_verify(
     backbone: Base = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
-    refuse([str(adapter)])
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(str(adapter), overrides=on_base(backbone))
     from recipes.load import verify
 
     typer.echo(verify(str(adapter), backbone))
@@ -313,15 +326,6 @@ def domains_card(
     from recipes.listing import draft_data_card
 
     typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
-
-
-def refuse(adapters: Sequence[str]) -> None:
-    """What can be refused of adapters before anything heavy is imported. Raises InputError."""
-    from recipes.shared import check_adapter
-
-    for adapter in adapters:
-        if adapter != "base":
-            check_adapter(Path(adapter))
 
 
 def changes(

@@ -26,6 +26,7 @@ from adapters.info import (
     UNSEALED,
     WEIGHTS,
     AdapterInfo,
+    Base,
     parse_info,
     present,
     read_text,
@@ -100,6 +101,16 @@ def read_recipe(folder: Path) -> dict[str, Any]:
     if "extends" in sections:
         raise InputError(f"{source} extends {sections['extends']!r:.80}; the recipe in an adapter is whole; {AGAIN}")
     return sections
+
+
+def name_of(base: Base, folder: Path) -> str:
+    """What the base is loaded by. Raises InputError where it is a folder or a file that this machine has not."""
+    if base.is_local and (base.name == base.bare_name or not Path(base.name).exists()):
+        raise InputError(
+            f"{str(folder)!r} was made for a base that lay on its maker's machine as {base.name!r}: say where yours "
+            "lies, by --backbone or backbone.name=..."
+        )
+    return base.name
 
 
 # Places: what of a recipe means something on the machine of its maker alone

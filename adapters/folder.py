@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbone
 from adapters.card import card_text
 from adapters.decoders import DECODERS
-from adapters.door import read_info, sealed
+from adapters.door import name_of, read_info, sealed
 from adapters.explain import checked
 from adapters.inference import InputContract, segment
 from adapters.info import (
@@ -163,16 +163,6 @@ def load_adapter(
         )
     exercise(segmenter, contract)
     return segmenter, info
-
-
-def name_of(base: Base, folder: Path) -> str:
-    """What the base is loaded by. Raises InputError where only its maker knows where it lies."""
-    if base.is_local and base.name == base.bare_name:
-        raise InputError(
-            f"{str(folder)!r} was made for a base that lay on its maker's machine as {base.name!r}: say where yours "
-            "lies, by backbone.name=... or --backbone"
-        )
-    return base.name
 
 
 def check_base(folder: Path, info: AdapterInfo, backbone: Backbone) -> None:

@@ -15,10 +15,10 @@ from recipes.check_data import check_data
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
-from recipes.load import BASE, loaded
+from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scale import at_scale, unsized_note
-from recipes.shared import on_data
+from recipes.shared import BASE, on_data
 from recipes.tables import counts_line, text_table, with_span
 
 

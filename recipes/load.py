@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,13 +15,11 @@ from adapters.info import RECIPE, present
 from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
-from domains.errors import InputError, printable
+from domains.errors import printable
 from recipes.build import backbone_of, contract_of, segmenter_of
 from recipes.compose import changed, load_recipe
 from recipes.schema import Recipe
-from recipes.shared import SharedRecipe, shared_recipe
-
-BASE = "base"
+from recipes.shared import BASE, SharedRecipe, base_recipe, on_base, shared_recipe
 
 
 @dataclass(frozen=True)
@@ -46,9 +43,7 @@ def loaded(
     recipe: in place of the one in the adapter; needed for `base`, which has none.
     """
     if adapter == BASE:
-        if recipe is None:
-            raise InputError("--adapter base wants a --recipe, which says the domain; for instance --recipe pathology")
-        parts = load_recipe(recipe, overrides)
+        parts = base_recipe(recipe, overrides)
         if parts.train.start_adapter:  # which is not the base
             parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
         backbone = backbone or backbone_of(parts)
@@ -70,7 +65,6 @@ def loaded(
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:
     """Load everything as prediction would, and decode a small scene. Raises InputError where anything is wrong."""
-    overrides = [] if backbone_name is None else [f"backbone.name={json.dumps(backbone_name)}"]
-    with loaded(adapter, overrides=overrides) as network:
+    with loaded(adapter, overrides=on_base(backbone_name)) as network:
         base = printable(network.segmenter.backbone.name)
     return f"{adapter}: whole, fits {base}, and gives the output it was saved with"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
@@ -30,6 +29,7 @@ from recipes import set_up
 from recipes.inputs import Asked, check_present
 from recipes.load import loaded
 from recipes.progress import Progress
+from recipes.shared import on_base
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
@@ -58,8 +58,7 @@ def predict(
     set_up()
     paths = list(images_of(inputs))
     names = output_names(paths)
-    base = [] if backbone is None else [f"backbone.name={json.dumps(backbone)}"]
-    with loaded(adapter, recipe, base) as network:
+    with loaded(adapter, recipe, on_base(backbone)) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.door import read_info, read_recipe, without_places
-from adapters.info import AGAIN, RECIPE, AdapterInfo, last_step
+from adapters.door import name_of, read_info, read_recipe, without_places
+from adapters.info import AGAIN, RECIPE, AdapterInfo, last_step, present
 from adapters.options import Options
 from adapters.sharing import opened
 from domains.errors import InputError
+from recipes.compose import load_recipe
 from recipes.schema import Recipe, check_recipe
 
+BASE = "base"
 TUNED = {
     "dense": (
         "foreground_threshold",
@@ -113,10 +115,30 @@ def options_of(
     return [(f"{section}.{name}", value, own.get(name)) for name, value in asked.options().items() if name not in left]
 
 
-def check_adapter(path: Path) -> None:
-    """All that can be said of an adapter before torch is imported. Raises InputError."""
-    with opened(path) as folder:
-        shared_recipe(folder, read_info(folder))
+def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[str] = ()) -> SharedRecipe | None:
+    """All that can be said of an adapter before torch is imported; None where the reader named a recipe.
+
+    Raises InputError.
+    """
+    if adapter == BASE:
+        base_recipe(recipe, overrides)
+        return None
+    with opened(Path(adapter)) as folder:
+        info = read_info(folder)
+        own = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        if not any(word.startswith("backbone.name=") for word in overrides):
+            name_of(info.backbone, folder)
+    if recipe is None:
+        return own
+    load_recipe(recipe, overrides)
+    return None
+
+
+def base_recipe(recipe: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """What the bare base is measured by. Raises InputError."""
+    if recipe is None:
+        raise InputError("--adapter base wants a --recipe, which says the domain; for instance --recipe pathology")
+    return load_recipe(recipe, overrides)
 
 
 def on_data(recipe: Recipe, data: str | None) -> list[str]:
@@ -124,6 +146,11 @@ def on_data(recipe: Recipe, data: str | None) -> list[str]:
     if data is None or same_folder(data, recipe.domain.data):
         return []
     return [put_on(data), *(f"domain.{name}=null" for name in ("layout", "groups", "max_images", "pixel_size_m"))]
+
+
+def on_base(name: str | None) -> list[str]:
+    """Overrides that say where the base lies; none where it is where the adapter says."""
+    return [] if name is None else [f"backbone.name={json.dumps(name)}"]
 
 
 def put_on(data: str) -> str:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone
-from adapters.door import read_info
-from adapters.folder import name_of
+from adapters.door import name_of, read_info
 from adapters.inference import measure
 from adapters.sharing import opened
 from domains.atomic import atomic_path
@@ -25,10 +24,10 @@ from recipes.check_data import check_data
 from recipes.compose import changed, load_recipe
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
-from recipes.load import BASE, loaded
+from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.schema import Recipe
-from recipes.shared import SharedRecipe, on_data, same_folder, shared_recipe
+from recipes.shared import BASE, SharedRecipe, on_data, same_folder, shared_recipe
 from recipes.tables import text_table
 
 Table = dict[str, dict[str, dict[str, float | None]]]

@@ -1,4 +1,4 @@
-"""A sample of the damaged inputs of `tests.fuzz.run` and `tests.fuzz.adapters`, and that what they look for is found."""
+"""A sample of the damaged inputs of `tests.fuzz.run` and of `tests.fuzz.adapters`; and failures are seen."""
 
 from __future__ import annotations
 
