@@ -214,7 +214,64 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def tune(**options: object):
+    """Change options of the decoder."""
+
+    def spoil(folder: Path) -> None:
+        decoder = json.loads((folder / INFO).read_text())["decoder"]
+        edit(folder / INFO, decoder={**decoder, **options})
+
+    return spoil
+
+
+def describe_otherwise(**values: object):
+    """Change what is said of the base."""
+
+    def spoil(folder: Path) -> None:
+        base = json.loads((folder / INFO).read_text())["backbone"]
+        edit(folder / INFO, backbone={**base, **values})
+
+    return spoil
+
+
+def nan_weight(folder: Path) -> None:
+    path = folder / "adapter_model.safetensors"
+    state = load_file(path)
+    name = min(state)
+    save_file({**state, name: torch.full_like(state[name], float("nan"))}, path)
+
+
+def double_weights(folder: Path) -> None:
+    path = folder / "entity_decoder.safetensors"
+    save_file({name: value.double() for name, value in load_file(path).items()}, path)
+
+
 WRONG = {
+    "a decode that does not end": (
+        tune(smoothing_px=1e8),
+        r"smoothing_px is 1e8|100000000.0; wanted a number from 0 to 16",
+    ),
+    "a number as a text": (tune(min_area_px="12"), r"min_area_px is '12'; wanted an integer from 0 to"),
+    "a threshold that is no number": (tune(foreground_threshold=float("nan")), r"NaN is no JSON"),
+    "a threshold out of range": (tune(seed_height=1.5), r"seed_height is 1.5; wanted a number from 0 to 1"),
+    "another number of channels": (lambda f: edit(f / INFO, input={"channels": 5}), r"input.channels is 5; \[\] has 3"),
+    "a block beyond the last": (describe_otherwise(taps=[1, 9]), r"wanted different blocks from 1 to 2"),
+    "another depth": (describe_otherwise(depth=3), r"backbone.depth is 3; that of .* is 2"),
+    "other statistics": (describe_otherwise(mean=[0.1, 0.2, 0.3]), r"backbone.mean is \(0.1"),
+    "a window that the base does not take": (
+        lambda f: edit(f / INFO, input={"tile_px": 64, "overlap_px": 0, "window_px": 24}),
+        r"input.window_px is 24",
+    ),
+    "another alpha for peft": (
+        lambda f: edit(f / "adapter_config.json", lora_alpha=99),
+        r"lora_alpha is 99, .* says 16",
+    ),
+    "more layers for peft": (
+        lambda f: edit(f / "adapter_config.json", modules_to_save=["encoder"]),
+        r"modules_to_save is \['encoder'\]; by entity.json it is None",
+    ),
+    "weights that are no numbers": (nan_weight, r"has values that are not finite"),
+    "weights of twice the size": (double_weights, r"is of F64; wanted one of F16, BF16, F32|need at most"),
     "another base": (other_base, r"was made for the base .*give the right base by backbone.name"),
     "a missing key": (drop_a_key, r"1 of \d+ tensors missing, such as head.bias"),
     "an additional key": (add_a_key, r"1 of \d+ tensors unexpected, such as extra"),
