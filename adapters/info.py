@@ -55,6 +55,14 @@ class Base(Options):
         Strict(False),
     ]
 
+    @field_validator("revision")
+    @classmethod
+    def _of_a_hub_id(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        name = info.data.get("name", "")
+        if revision is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+            raise ValueError(f"wanted null, as backbone.name is {name!r:.80}, which is no Hub id")
+        return revision
+
     @field_validator("taps")
     @classmethod
     def _blocks(cls, taps: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:

@@ -18,8 +18,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import yaml
-
 from adapters.door import check_sizes, read_info, read_recipe, without_places
 from adapters.info import (
     AGAIN,
@@ -36,6 +34,7 @@ from adapters.info import (
     present,
     read_text,
 )
+from adapters.texts import yaml_text
 from domains.errors import InputError, printable
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -120,7 +119,7 @@ def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:
     base = info.backbone
     texts = {name: read_text(folder, name) for name in TEXTS if present(folder, name)}
     recipe = without_places(read_recipe(folder), base=base.is_local)
-    texts[RECIPE] = yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True)
+    texts[RECIPE] = yaml_text(recipe)
     if base.is_local:
         for name in (CARD, PEFT):
             if name in texts:

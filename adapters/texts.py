@@ -81,6 +81,11 @@ def parse_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}: {' '.join(str(error).split())}") from error
 
 
+def yaml_text(value: Any) -> str:
+    """YAML that `parse_yaml` reads as the same value."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, width=120)
+
+
 class _Loader(yaml.SafeLoader):
     """Safe, and stricter: no aliases (a few lines could stand for gigabytes), no duplicate keys, limits as above."""
 
@@ -133,3 +138,14 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
 
 _Loader.yaml_implicit_resolvers = _resolvers()
 _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Sections line by line, lists in one; a text that `_Loader` would read as a number, such as 1e3, is quoted."""
+
+    def represent_list(self, data: list[Any]) -> yaml.Node:
+        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
+
+
+_Dumper.yaml_implicit_resolvers = _Loader.yaml_implicit_resolvers
+_Dumper.add_representer(list, _Dumper.represent_list)

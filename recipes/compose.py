@@ -10,9 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from adapters.texts import parse_yaml
+from adapters.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
 from recipes.pretrain_schema import PretrainRecipe
 from recipes.schema import Recipe, check_recipe
@@ -43,7 +41,7 @@ def list_recipes() -> dict[str, str]:
 
 def resolved_yaml(recipe: Recipe | PretrainRecipe) -> str:
     """The whole recipe as YAML that needs no parent; reading it gives an equal recipe."""
-    return yaml.dump(recipe.model_dump(mode="json", exclude_none=True), Dumper=_Dumper, sort_keys=False, width=120)
+    return yaml_text(recipe.model_dump(mode="json", exclude_none=True))
 
 
 def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
@@ -182,16 +180,6 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(sections, dict):
         raise InputError(f"{path} holds {type(sections).__name__}; wanted sections such as `train:`")
     return sections
-
-
-class _Dumper(yaml.SafeDumper):
-    """Sections line by line, lists in one."""
-
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
-
-
-_Dumper.add_representer(list, _Dumper.represent_list)
 
 
 def _first_comment(path: Path) -> str:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from adapters.texts import parse_json, parse_yaml
+from adapters.texts import parse_json, parse_yaml, yaml_text
 from domains.errors import InputError, printable
 
 WRONG_JSON = {
@@ -43,3 +43,11 @@ def test_yaml_with_surprises_is_refused(text: str) -> None:
 
 def test_what_a_terminal_would_obey_is_spelled_out() -> None:
     assert printable("Zellen \x1b[31mred\x07 \u202e\ud800 ö") == "Zellen \\x1b[31mred\\x07 \\u202e\\ud800 ö"
+
+
+@pytest.mark.parametrize(
+    "word", ["1e3", ".5", "3e-4", "2024-01-01", "true", "null", "0x1f", "1:30", "a: b", "x #2", "~", "ü"]
+)
+def test_a_text_that_is_written_is_read_as_that_text(word: str) -> None:
+    value = {"data": word, "bands": [word, "red"], "scale": 3e-4}
+    assert parse_yaml(yaml_text(value), "a") == value
