@@ -141,9 +141,9 @@ def evaluate(
     changed = changes(overrides, strict=strict, pixel_size=pixel_size)
     from recipes.shared import check_adapter
 
-    own = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
-    if own is not None:
-        own.on_data(data, changed)
+    shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
+    if shared is not None:
+        shared.on_data(data, changed)
     from recipes.evaluate import evaluate as run
 
     run(adapter, data, split.value, json, recipe, changed, asked)

@@ -55,7 +55,7 @@ from adapters.texts import parse_json
 from domains.errors import InputError, printable
 from domains.scenes import Photograph
 
-EXERCISE_PX = 64
+EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
 NUMBERS = ("F16", "BF16", "F32")
 
 
@@ -172,11 +172,12 @@ def check_base(folder: Path, info: AdapterInfo, backbone: Backbone) -> None:
             f"{str(folder)!r} was made for the base {info.backbone.name!r}, fingerprint {info.fingerprint[:12]}; "
             f"{backbone.name!r} has {backbone.fingerprint()[:12]}: give the right base by backbone.name=..."
         )
-    said, has = info.backbone.options(), checked(Base, backbone.config()).options()
-    for name in said.keys() - {"revision"}:
-        if said[name] != has[name]:
+    stated, actual = info.backbone.options(), checked(Base, backbone.config()).options()
+    for name in stated.keys() - {"revision"}:
+        if stated[name] != actual[name]:
             raise InputError(
-                f"{str(folder / INFO)!r}: backbone.{name} is {said[name]!r}; that of {backbone.name!r} is {has[name]!r}"
+                f"{str(folder / INFO)!r}: backbone.{name} is {stated[name]!r}; that of {backbone.name!r} is "
+                f"{actual[name]!r}; get the adapter again"
             )
 
 
@@ -199,25 +200,25 @@ def check_targets(folder: Path, method: Method, backbone: Backbone) -> None:
     config = peft_config(backbone, method, backbone.name)
     if config is None:
         return
-    said = parse_json(read_text(folder, PEFT), repr(str(folder / PEFT)))
-    ours = as_json({k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()})
-    for name in said.keys() - {"base_model_name_or_path", "auto_mapping", "peft_version", "revision"}:
-        value = said[name]
-        if name in ours and value != ours[name] or name not in ours and value:
+    stated = parse_json(read_text(folder, PEFT), repr(str(folder / PEFT)))
+    expected = as_json({k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()})
+    for name in stated.keys() - {"base_model_name_or_path", "auto_mapping", "peft_version", "revision"}:
+        value = stated[name]
+        if value != expected[name] if name in expected else value:
             raise InputError(
-                f"{str(folder / PEFT)!r}: {name} is {value!r:.80}; by {INFO} it is {ours.get(name)!r:.80}; "
+                f"{str(folder / PEFT)!r}: {name} is {value!r:.80}; by {INFO} it is {expected.get(name)!r:.80}; "
                 "get the adapter again"
             )
 
 
 def exercise(segmenter: EntitySegmenter, contract: InputContract) -> None:
-    """All that prediction does, on a scene of a few patches: the ranges of the options bound the time it takes.
+    """All that prediction does, from one view of a scene of a few patches: the ranges of the options bound its time.
 
     Raises InputError for what cannot be decoded.
     """
-    side = max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale))
+    side = min(max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale)), MOST_EXERCISE_PX)
     picture = probe_image(side, contract.channels)[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
-    segment(segmenter, Photograph(picture, contract.pixel_size_m), contract)
+    segment(segmenter, Photograph(picture, contract.pixel_size_m), contract.changed(symmetries=1, test_scales=(1.0,)))
 
 
 def load_projection(path: Path, contract: InputContract) -> BandProjection | None:

@@ -76,9 +76,9 @@ def parse_yaml(text: str, source: str) -> Any:
         return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{source}{line}: {error.problem}") from error
+        raise InputError(f"{source}{line}: {error.problem!s:.200}") from error
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: {' '.join(str(error).split())}") from error
+        raise InputError(f"{source}: {' '.join(str(error).split()):.200}") from error
 
 
 def yaml_text(value: Any) -> str:
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
             if not isinstance(key, yaml.ScalarNode):
                 raise _refused("a key must be a plain word", key)
             if key.value in keys:
-                raise _refused(f"{key.value!r} is given twice", key)
+                raise _refused(f"{key.value!r:.80} is given twice", key)
             keys.add(key.value)
         return super().construct_mapping(node, deep)
 

@@ -52,15 +52,15 @@ def loaded(
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
-        own = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
-        if recipe is not None or own is None:
-            parts, own = load_recipe(recipe or "", overrides), None
+        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        if recipe is not None or shared is None:
+            parts, shared = load_recipe(recipe or "", overrides), None
         else:
-            parts = changed(own.recipe, overrides)
+            parts = changed(shared.recipe, overrides)
         elsewhere = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter, info.contract, parts, own)
+        yield Loaded(adapter, segmenter, info.contract, parts, shared)
 
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:

@@ -18,7 +18,7 @@ from adapters.info import AGAIN, RECIPE, AdapterInfo, last_step, present
 from adapters.options import Options
 from adapters.sharing import opened
 from domains.errors import InputError
-from recipes.compose import load_recipe
+from recipes.compose import load_recipe, resolved_yaml
 from recipes.schema import Recipe, check_recipe
 
 BASE = "base"
@@ -75,11 +75,18 @@ def shared_recipe(folder: Path, info: AdapterInfo) -> SharedRecipe:
     sections = read_recipe(folder)
     source = f"{str(folder / RECIPE)!r}: "
     recipe = check_recipe(Recipe, without_places(sections), source)
-    said = sections.get("domain")
-    said = said if isinstance(said, dict) else {}
     check_agreement(recipe, info, source)
-    data, groups = said.get("data", "" if info.data != "sample" else "sample"), said.get("groups")
+    domain = sections["domain"]  # a section, or the recipe would have been refused
+    data, groups = domain.get("data", "" if info.data != "sample" else "sample"), domain.get("groups")
     return SharedRecipe(recipe, str(data), None if groups is None else str(groups))
+
+
+def own_yaml(recipe: Recipe) -> str:
+    """The recipe as an adapter keeps it: its data by their whole path, so that they are known again from any folder."""
+    if recipe.domain.data == "sample":
+        return resolved_yaml(recipe)
+    domain = recipe.domain.model_copy(update={"data": os.path.realpath(recipe.domain.data)})
+    return resolved_yaml(recipe.model_copy(update={"domain": domain}))
 
 
 def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
@@ -108,11 +115,11 @@ def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
 
 
 def options_of(
-    section: str, asked: Options, has: Options, left: Sequence[str] = ()
+    section: str, asked: Options, stored: Options, left: Sequence[str] = ()
 ) -> list[tuple[str, object, object]]:
     """(option, as the recipe says it, as the adapter has it)."""
-    own = has.options()
-    return [(f"{section}.{name}", value, own.get(name)) for name, value in asked.options().items() if name not in left]
+    has = stored.options()
+    return [(f"{section}.{name}", value, has.get(name)) for name, value in asked.options().items() if name not in left]
 
 
 def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[str] = ()) -> SharedRecipe | None:
@@ -125,11 +132,11 @@ def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[s
         return None
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
-        own = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
         if not any(word.startswith("backbone.name=") for word in overrides):
             name_of(info.backbone, folder)
     if recipe is None:
-        return own
+        return shared
     load_recipe(recipe, overrides)
     return None
 
@@ -157,8 +164,8 @@ def put_on(data: str) -> str:
     return f"domain.data={json.dumps(data)}"
 
 
-def same_folder(one: str, other: str) -> bool:
-    """By their names alone: neither is opened."""
-    if "" in (one, other):
-        return False
-    return one == other or ("sample" not in (one, other) and os.path.abspath(one) == os.path.abspath(other))
+def same_folder(given: str, makers: str) -> bool:
+    """By their names alone: a maker's path is not so much as looked for, since on some systems that calls a host."""
+    if "" in (given, makers) or "sample" in (given, makers):
+        return given == makers != ""
+    return os.path.abspath(makers) in (os.path.abspath(given), os.path.realpath(given))

@@ -16,7 +16,7 @@ from adapters.door import read_info, sealed
 from adapters.info import INFO, RECIPE, parse_info
 from cli import main
 from domains.errors import InputError
-from recipes.shared import TUNED, check_adapter
+from recipes.shared import TUNED, check_adapter, same_folder
 
 
 @pytest.fixture
@@ -90,6 +90,16 @@ def test_an_error_of_a_packed_adapter_names_the_file_that_was_given(run: Path, b
 def test_options_that_fit_may_change_are_those_of_calibration() -> None:
     for name, options in TUNED.items():
         assert set(options) - {"regions"} == set(DECODERS[name].TUNED)
+
+
+def test_a_folder_is_known_again_by_its_name_alone(data: Path, run: Path, tmp_path: Path, monkeypatch) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(data)
+    makers = yaml.safe_load((run / "adapter" / RECIPE).read_text())["domain"]["data"]
+    assert makers == str(data.resolve()) and same_folder(str(link), makers) and same_folder(str(data), makers)
+    monkeypatch.chdir(data.parent)
+    assert same_folder(data.name, makers)
+    assert not same_folder("", "") and not same_folder("sample", makers) and same_folder("sample", "sample")
 
 
 def test_a_folder_base_is_stored_by_its_whole_path(run: Path, base: Path) -> None:
