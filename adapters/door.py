@@ -75,7 +75,7 @@ def check_peft(folder: Path, info: AdapterInfo) -> None:
     config = parse_json(read_text(folder, PEFT), source)
     if not isinstance(config, dict):
         raise InputError(f"{source} holds {type(config).__name__}; wanted options; {AGAIN}")
-    said = {
+    expected = {
         "peft_type": "LORA",
         "r": method.rank,
         "lora_alpha": method.alpha or 2 * method.rank,
@@ -84,7 +84,7 @@ def check_peft(folder: Path, info: AdapterInfo) -> None:
         "use_dora": method.dora,
         "bias": "none",
     }
-    for name, value in said.items():
+    for name, value in expected.items():
         came = config.get(name)
         if came != value or isinstance(came, bool) != isinstance(value, bool):
             raise InputError(f"{source}: {name} is {came!r:.80}, {INFO} says {value!r}; {AGAIN}")
@@ -142,8 +142,8 @@ def seal(folder: Path, info: AdapterInfo) -> str:
     so are spaces and comments.
     """
     digest = sha256()
-    own = info.model_dump(mode="json", exclude={"digest": True, "backbone": {"name"}})
-    digest.update(canonical({**own, "base": info.backbone.bare_name}, INFO))
+    values = info.model_dump(mode="json", exclude={"digest": True, "backbone": {"name"}})
+    digest.update(canonical({**values, "base": info.backbone.bare_name}, INFO))
     digest.update(canonical(without_places(read_recipe(folder)), RECIPE))
     if present(folder, PEFT):
         config = parse_json(read_text(folder, PEFT), PEFT)

@@ -383,7 +383,5 @@ if __name__ == "__main__":
         batch(*options.batch, Adapters, MIB)
     else:
         failures = main(options.count, options.seed, options.jobs, "tests.fuzz.adapters")
-        print(
-            "\n".join(failures) or f"{options.count} adapters from strangers: refused in one line, or equivalent"
-        )
+        print("\n".join(failures) or f"{options.count} adapters from strangers: refused in one line, or equivalent")
         sys.exit(bool(failures))
