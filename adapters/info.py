@@ -146,7 +146,9 @@ def present(folder: Path, name: str) -> bool:
         return False
     if not stat.S_ISREG(mode):
         kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
-        raise InputError(f"{str(folder / name)!r} is {kind}; wanted the file itself, inside the folder: copy what it points to")
+        raise InputError(
+            f"{str(folder / name)!r} is {kind}; wanted the file itself, inside the folder: copy what it points to"
+        )
     return True
 
 
