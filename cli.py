@@ -307,11 +307,18 @@ def domains_check(
     report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write it there with pictures.")] = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
+    labels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What label pictures hold: ids, mask, classes.")
+    ] = None,
+    void: Annotated[str | None, typer.Option(metavar="N", help="Their number that is unlabelled, or none.")] = None,
 ) -> None:
     """What a folder of labelled images holds, every file at fault, and leaks."""
     from recipes.listing import check_folder_text
 
-    typer.echo(check_folder_text(folder, groups, domain, report, overwrite, strict))
+    text, refusal = check_folder_text(folder, groups, domain, report, overwrite, strict, labels, void)
+    typer.echo(text)
+    if refusal:
+        raise InputError(refusal)
 
 
 @domains_app.command("card")

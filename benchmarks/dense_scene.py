@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -40,6 +40,9 @@ class Discs:
     dtype = np.dtype(np.uint8)
     channels = ("red", "green", "blue")
     nodata, pixel_size_m, georeference = None, 0.5e-6, None
+    descriptions: ClassVar[tuple[str, ...]] = ()
+    remarks: ClassVar[tuple[str, ...]] = ()
+    format = "discs"
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -38,6 +38,7 @@ class Region:
         self.levels = (self.shape,)
         self.dtype, self.channels, self.nodata = scene.dtype, scene.channels, scene.nodata
         self.pixel_size_m, self.georeference = scene.pixel_size_m, None
+        self.descriptions, self.remarks, self.format = scene.descriptions, scene.remarks, scene.format
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
         return self.scene.read(self.window.y + y, self.window.x + x, height, width, level)

@@ -72,9 +72,9 @@ def size_category(images: int) -> str:
 def _sections(report: Report) -> str:
     facts = dict(report.rows())
     shares = "\n".join(f"- {split}: {facts[split]}" for split in report.splits)
-    faults = "".join(f"- {fault}\n".replace(f"{report.root}/", "") for fault in report.faults[:FAULTS])
-    if len(report.faults) > FAULTS:
-        faults += f"- and {len(report.faults) - FAULTS} more, see `python cli.py domains check`\n"
+    faults = "".join(f"- {fault}\n".replace(f"{report.root}/", "") for fault in report.skipped[:FAULTS])
+    if len(report.skipped) > FAULTS:
+        faults += f"- and {len(report.skipped) - FAULTS} more, see `python cli.py domains check`\n"
     leaks = "".join(f"- a leak: {leak}\n" for leak in report.leaks[:FAULTS])
     strata = f" Strata: {facts['strata']}." if "strata" in facts else ""
     return f"""Layout: `{report.layout}`. Images: {facts["images"]}. Sizes: {facts["image sizes"]}.{strata}

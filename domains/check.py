@@ -10,15 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from domains.dataset import examine_all, grouped
+from domains.dataset import examine_all, listed
+from domains.entities import EntityMap
 from domains.layouts import LAYOUTS, recognise
-from domains.layouts.layout import Fault, Layout, Record, Split
+from domains.layouts.layout import Fault, Layout, Reading, Record, Split, count_faults, skipped
 from domains.leaks import Leak, find_leaks
 from domains.looks import look_at
 from domains.overlay import thumbnail
+from domains.read_as import Kind, Kinds, ReadAs, read_as
 from domains.splits import FRACTIONS, assign
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
+MOST_KINDS = 24  # of image, with pictures on a page
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Report:
 
     annotators: truths per image and how many images. without_entity: images whose truths hold none.
     unlabelled: share of pixels that are -1. strata: images per class or kind. splits, records: usable images only.
-    leaks: of test. examples: as many as were asked for, spread over the folder.
+    faults: what was left out, and what was assumed. leaks: of test. examples: as many as were asked for, spread over
+    the folder. kinds: of image, the commonest first, with pictures where examples were asked for.
     """
 
     root: Path
@@ -64,6 +68,26 @@ class Report:
     leaks: list[Leak] = field(default_factory=list)
     records: Mapping[Split, Sequence[Record]] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
+    reading: ReadAs | None = None
+    kinds: list[Kind] = field(default_factory=list)
+
+    @property
+    def skipped(self) -> list[Fault]:
+        """The faults by which something was left out."""
+        return skipped(self.faults)
+
+    @property
+    def unusable(self) -> str:
+        """Why nothing can be learnt from the folder, "" where something can."""
+        if not self.total.images:
+            cause = f"{count_faults(self.faults)}; repair it first" if self.skipped else "there are none"
+            return f"{str(self.root)!r}: wanted labelled images, none can be used: {cause}"
+        if not self.total.entities:
+            return (
+                f"{str(self.root)!r}: wanted entities, got {self.total.images} usable images without any, so there is "
+                "nothing to learn or to measure; look above how the labels are read"
+            )
+        return ""
 
     def text(self) -> str:
         """For a terminal: one fact per line, then the faults and the leaks, one per line."""
@@ -71,16 +95,17 @@ class Report:
         return "\n".join([*lines, *(f"  {line}" for line in [*self.fault_lines(), *self.leaks])])
 
     def fault_lines(self) -> list[str]:
-        """Without the folder, which stands above them."""
-        return [str(fault).replace(f"{self.root}/", "") for fault in self.faults]
+        """What was left out, without the folder, which stands above."""
+        return [str(fault).replace(f"{self.root}/", "") for fault in self.skipped]
 
     def rows(self) -> list[tuple[str, str]]:
         """Every fact, by name."""
+        empty = f"{self.without_entity} without any entity"
         rows = [
             ("folder", str(self.root)),
-            ("layout", self.layout),
+            *(self.reading.rows() if self.reading else [("read as", self.layout)]),
             ("an entity is", self.entity),
-            ("images", f"{self.total.images} in {self.total.groups} groups; {self.without_entity} without any entity"),
+            ("images", f"{self.total.images} images in {self.total.groups} groups; {empty}"),
             ("entities", f"{self.total.entities} in {sum(n * c for n, c in self.annotators.items())} truths"),
             ("area, px", _quantiles(_five(self.areas))),
             ("per truth", _quantiles(self.per_image)),
@@ -89,11 +114,11 @@ class Report:
             ("annotators", _counts(self.annotators, str)),
             ("unlabelled", f"{self.unlabelled:.2%} of the pixels"),
         ]
-        if set(self.strata) != {""}:
+        if set(self.strata) - {""}:
             rows.append(("strata", _counts(self.strata, str)))
         for split, count in self.splits.items():
             rows.append((split, f"{count.images} images, {count.entities} entities, {count.groups} groups"))
-        rows.append(("faults", str(len(self.faults)) if self.faults else "none"))
+        rows.append(("faults", str(len(self.skipped)) if self.skipped else "none"))
         leaks = f"{len(self.leaks)}, each an image of train or val and one of test" if self.leaks else "none"
         rows.append(("leaks", leaks))
         return rows
@@ -105,12 +130,13 @@ def check_folder(
     fractions: Sequence[float] = FRACTIONS,
     examples: int = 0,
     layouts: Mapping[str, Layout] = LAYOUTS,
+    reading: Reading | None = None,
 ) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""
     root = Path(root)
-    layout = recognise(root, layouts)
-    listing = grouped(root, layout.scan(root), groups)
-    faults = list(listing.faults)
+    layout = recognise(root, layouts).with_reading(reading or Reading())
+    listing = listed(root, layout, groups, layouts=layouts)
+    faults, kinds = list(listing.faults), Kinds(layout)
     shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
@@ -124,6 +150,9 @@ def check_folder(
         looks[record.name] = look_at(sample.image)
         if i in shown:
             thumbnails[record.name] = (counts[0], thumbnail(sample.image, sample.truth))
+        kind = kinds.add(record, found, counts[0])
+        if kind is not None and examples and len(kinds.kinds) <= MOST_KINDS:
+            kind.plain, kind.outlined = plain(sample.image), thumbnail(sample.image, sample.truth)
         entities[record.name] = sum(counts)
         per_truth += counts
         areas += [truth.areas for truth in sample.truths]
@@ -161,7 +190,14 @@ def check_folder(
             for record in records
             if record.name in thumbnails
         ],
+        reading=read_as(root, layout, usable, faults, kinds.hows),
+        kinds=kinds.commonest(),
     )
+
+
+def plain(image: np.ndarray) -> np.ndarray:
+    """A small picture of an image, as `thumbnail` without entities."""
+    return thumbnail(image, EntityMap(np.zeros(image.shape[:2], np.int32)))
 
 
 def _five(values: np.ndarray) -> tuple[float, ...]:

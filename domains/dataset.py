@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,8 +12,8 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.layouts import recognise
-from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist
+from domains.layouts import LAYOUTS, others, recognise
+from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist, skipped
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 
 
@@ -64,13 +64,17 @@ class EntityDataset(Dataset[EntitySample]):
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder of labelled images, recognised, grouped, and read once. records: the usable ones."""
+    """A folder of labelled images, recognised, grouped, and read once.
+
+    records: the usable ones. faults: what was left out, and what was assumed. entities: their number by record's name.
+    """
 
     root: Path
     layout: Layout
     records: list[Record]
     faults: list[Fault]
     cache: SampleCache
+    entities: Mapping[str, int] = field(default_factory=dict)
 
     def dataset(self, split: Split | Literal["all"], fractions: Sequence[float] = FRACTIONS) -> EntityDataset:
         """The images of one split, or all; empty where there are too few groups to fill it (see `splits.assign`)."""
@@ -94,18 +98,43 @@ def open_folder(
     """
     root, cache = Path(root), SampleCache(cache_mb)
     layout = layout or recognise(root)
-    listing = grouped(root, layout.scan(root, strict), groups)
-    if pixel_size_m is not None:
-        records = [replace(record, pixel_size_m=pixel_size_m) for record in listing.records]
-        listing = Listing(records, listing.faults)
-    records, faults = verify(layout, listing, strict, cache)
+    listing = listed(root, layout, groups, strict, pixel_size_m)
+    records, faults, entities = [], list(listing.faults), {}
+    for record, sample, found in examine_all(layout, listing.records):
+        faults += found
+        if sample is not None:
+            records.append(record)
+            cache.keep(record, sample)
+            entities[record.name] = sum(truth.count for truth in sample.truths)
+    if strict:
+        insist(faults)
     if not records:
-        cause = f"({count_faults(faults)})" if faults else "(there are none)"
+        cause = f"({count_faults(faults)})" if skipped(faults) else "(there are none)"
         raise InputError(
             f"{str(root)!r}: wanted labelled images as {layout.name} ({layout.expects}), none is usable {cause}; "
             f"data_cards/ has a card per data set"
         )
-    return Folder(root, layout, records, faults, cache)
+    return Folder(root, layout, records, faults, cache, entities)
+
+
+def listed(
+    root: Path,
+    layout: Layout,
+    groups: Path | None = None,
+    strict: bool = False,
+    pixel_size_m: float | None = None,
+    layouts: Mapping[str, Layout] = LAYOUTS,
+) -> Listing:
+    """The records of a folder in their groups, and the faults, before a pixel is read.
+
+    With `examine_all` the one way into a folder, whoever asks. Arguments and errors as of `open_folder`. layouts: of
+    which a further one that the folder holds too is told.
+    """
+    listing = layout.scan(root, strict)
+    listing = grouped(root, Listing(listing.records, listing.faults + others(root, layout, listing, layouts)), groups)
+    if pixel_size_m is None:
+        return listing
+    return Listing([replace(record, pixel_size_m=pixel_size_m) for record in listing.records], listing.faults)
 
 
 def grouped(root: Path, listing: Listing, groups: Path | None = None) -> Listing:
@@ -115,23 +144,6 @@ def grouped(root: Path, listing: Listing, groups: Path | None = None) -> Listing
         return listing
     records, unused = with_groups(listing.records, read_groups(table), read_strata(table))
     return Listing(records, listing.faults + unused_rows(table, unused))
-
-
-def verify(layout: Layout, listing: Listing, strict: bool = False, cache: SampleCache | None = None) -> Listing:
-    """(records that can be read, all faults): every sample is read once, as that alone finds broken files.
-
-    cache: where the samples read are kept. Raises SkippedFilesError under `strict`.
-    """
-    records, faults = [], list(listing.faults)
-    for record, sample, found in examine_all(layout, listing.records):
-        faults += found
-        if sample is not None:
-            records.append(record)
-            if cache is not None:
-                cache.keep(record, sample)
-    if strict:
-        insist(faults)
-    return Listing(records, faults)
 
 
 def examine_all(layout: Layout, records: Sequence[Record]) -> Iterator[tuple[Record, EntitySample | None, list[Fault]]]:

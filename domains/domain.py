@@ -23,6 +23,7 @@ from domains.cards import Card, card_of_folder, find_card
 from domains.dataset import EntityDataset, Folder, open_folder
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
+from domains.label_meanings import Labels, Void
 from domains.layouts import LAYOUTS, recognise
 from domains.layouts.layout import SPLITS, Layout, Reading, Record, Split
 from domains.metrics import EntityMetric, build_metrics
@@ -181,6 +182,10 @@ class DataDomain:
     """Names of a file's bands in their order, where the file does not give them."""
     attribute: str | None = None
     """Of vector labels: the column whose values are the classes."""
+    labels: Labels | None = None
+    """What the numbers of label pictures mean: ids, mask or classes; None to decide."""
+    void: Void | None = None
+    """The number of label pictures that is unlabelled, "none" for none; None to decide."""
 
     @property
     def name(self) -> str:
@@ -265,7 +270,7 @@ class DataDomain:
             raise InputError(f"domain.layout is {self.layout!r}; {suggest(self.layout, layouts)}")
         groups = None if self.groups is None else Path(self.groups).expanduser()
         layout = recognise(root, layouts) if self.layout is None else layouts[self.layout]
-        reading = Reading(tuple(map(str, self.bands)), tuple(self.band_names), self.attribute)
+        reading = Reading(tuple(map(str, self.bands)), tuple(self.band_names), self.attribute, self.labels, self.void)
         return open_folder(root, groups, self.strict, layout.with_reading(reading), pixel_size_m=self.pixel_size_m)
 
 

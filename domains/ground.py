@@ -104,6 +104,22 @@ def same_crs(one: str, other: str) -> bool:
         raise InputError(f"a CRS is not known: {' '.join(str(error).split())[:200]}; assign the right one") from error
 
 
+@lru_cache(maxsize=64)
+def is_geographic(crs: str) -> bool:
+    """Whether coordinates of a CRS are longitude and latitude; of one that pyproj does not know, False."""
+    if crs in (WGS84, "EPSG:4326"):
+        return True
+    if find_spec("pyproj") is None:
+        return False
+    from pyproj import CRS  # type: ignore[import-not-found]
+    from pyproj.exceptions import ProjError  # type: ignore[import-not-found]
+
+    try:
+        return bool(CRS.from_user_input(crs).is_geographic)
+    except ProjError:
+        return False
+
+
 def _shortest(degrees: np.ndarray) -> np.ndarray:
     """Differences of longitude and latitude, across the antimeridian the short way."""
     return (degrees + 180) % 360 - 180

@@ -84,6 +84,7 @@ class Recoloured:
 
     channels = ("red", "green", "blue")
     validity = Validity()
+    remarks: tuple[str, ...] = ()
 
     def __init__(self, recolour: Callable[[np.ndarray], np.ndarray]) -> None:
         self.recolour = recolour

@@ -12,6 +12,7 @@ from PIL import Image
 
 from domains.card_draft import split_contents
 from domains.check import Report
+from domains.read_as import Kind
 
 EXAMPLES = 16
 MOST_LINES = 500  # of faults; a folder of 100,000 broken files still makes a page that opens
@@ -21,17 +22,23 @@ def report_html(report: Report) -> str:
     """Everything that comes from the folder (names above all) is escaped: a file name is a stranger's text."""
     loader = FileSystemLoader(Path(__file__).parent)
     page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined).get_template("report.html")
-    in_own_section = {"faults", "leaks", *report.splits}
+    in_own_section = {"faults", "leaks", "  images", *report.splits}
     return page.render(
         report=report,
         facts=[(name, value) for name, value in report.rows() if name not in in_own_section],
+        kinds=[(kind, pair(kind)) for kind in report.kinds],
         digests=split_contents(report),
         areas=area_classes(report.areas),
         examples=[(example, png(example.picture)) for example in report.examples],
         faults=report.fault_lines()[:MOST_LINES],
-        hidden=max(0, len(report.faults) - MOST_LINES),
+        hidden=max(0, len(report.skipped) - MOST_LINES),
         most=MOST_LINES,
     )
+
+
+def pair(kind: Kind) -> list[str]:
+    """A kind's image, as it is and with its outlines, as `png` gives them; none where there is no picture."""
+    return [png(picture) for picture in (kind.plain, kind.outlined) if picture is not None]
 
 
 def area_classes(areas: np.ndarray) -> list[tuple[str, int, float]]:

@@ -5,8 +5,10 @@ A group is what shows one thing: a slide, a scene, a patient, a tile of origin. 
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -15,12 +17,15 @@ from pathlib import Path, PurePosixPath
 
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
+from domains.layouts.finding import visible
 from domains.layouts.layout import SPLITS, Fault, Record, Split
 from domains.layouts.names import composed, printable, slashed
 
 FRACTIONS = (0.64, 0.16, 0.20)  # of train, val, test: a fifth for test, of the rest a fifth for val
 GROUPS_FILE = "groups.csv"
-_FILE_COLUMNS = ("file", "file_name", "filename", "image", "image_id", "id", "name")
+_FILE_COLUMNS = (
+    "file", "file_name", "filename", "image", "image_id", "path", "file_path", "filepath", "image_path", "id", "name",
+)  # fmt: skip
 _FOLDER_COLUMNS = ("class", "folder")
 
 
@@ -67,21 +72,25 @@ def assign(
 
 def find_groups(root: Path, table: Path | None = None) -> Path | None:
     """The table of groups to use: the one named, else `groups.csv` in the folder, else None."""
-    if table is None and (root / GROUPS_FILE).is_file():
-        return root / GROUPS_FILE
-    return table
+    if table is not None:
+        return table
+    return next((path for path in sorted(visible(root)) if path.name.lower() == GROUPS_FILE and path.is_file()), None)
 
 
 def read_groups(table: Path) -> dict[str, str]:
     """Group of each file, from a CSV with a header: a column of files and one of groups (`group`, `tile_group`, ...).
 
     Columns of files: file, image, image_id, id, name; where a `class` or `folder` column stands beside it, the key is
-    `class/file`. Comma, semicolon or tab. Raises InputError.
+    `class/file`. Comma, semicolon or tab, in UTF-8 or as Excel writes it; rows of empty cells are none.
+
+    Raises InputError.
     """
     reader, file, group, key_of = _table(table)
     groups: dict[str, str] = {}
     for row in reader:
         name, value, key = (row[file] or "").strip(), (row[group] or "").strip(), key_of(row)
+        if not name and not value:
+            continue
         if not name or not value or groups.get(key, value) != value:
             came = f"the groups {groups[key]!r} and {value!r}" if name and value else f"{name!r}, {value!r}"
             raise InputError(f"{str(table)!r}: line {reader.line_num}: wanted a file and one group, got {came}")
@@ -102,9 +111,13 @@ def read_strata(table: Path) -> dict[str, str]:
 def _table(table: Path) -> tuple[csv.DictReader, str, str, Callable[[Mapping[str, str]], str]]:
     """(its rows, the column of files, that of groups, the key of a row)."""
     try:
-        text = table.read_text(encoding="utf-8-sig", errors="surrogateescape")  # names may be bytes that are no UTF-8
+        text = _text(table.read_bytes())
     except OSError as error:
         raise InputError(f"{str(table)!r}: wanted a table of groups, {error.strerror}; check domain.groups") from error
+    if "\0" in text:
+        raise InputError(f"{str(table)!r}: wanted a table of groups as text, got other content; save it as CSV")
+    if text.startswith("sep="):  # for Excel alone
+        text = text.partition("\n")[2]
     head = text.partition("\n")[0].strip()
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
     file = next((found for one in _FILE_COLUMNS if (found := _named(reader, one.__eq__))), None)
@@ -123,9 +136,17 @@ def _table(table: Path) -> tuple[csv.DictReader, str, str, Callable[[Mapping[str
     return reader, file, group, key_of
 
 
+def _text(table: bytes) -> str:
+    """UTF-8, or UTF-16 as Excel's "Unicode text" is; names may hold bytes that are neither."""
+    if table.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return table.decode("utf-16", errors="replace")
+    return table.decode("utf-8-sig", errors="surrogateescape")
+
+
 def _named(reader: csv.DictReader, wanted: Callable[[str], bool]) -> str | None:
-    """The first column whose name, in small letters, is wanted."""
-    return next((name for name in reader.fieldnames or () if wanted((name or "").strip().lower())), None)
+    """The first column whose name, in small letters and with underscores for spaces, is wanted."""
+    words = {name: re.sub(r"[\s-]+", "_", (name or "").strip().lower()) for name in reader.fieldnames or ()}
+    return next((name for name, word in words.items() if wanted(word)), None)
 
 
 def with_groups(
@@ -135,25 +156,22 @@ def with_groups(
 
     strata: of the same keys; a record keeps its own where they say nothing.
     A key names a record by the path of its file or by a last part of it, with or without suffix, in slashes of any
-    system; the longest part that means one file counts. A path of another machine (`C:\\data\\a.png`) is its last part.
+    system; the longest part that means one file counts. A path of another machine (`C:\\data\\a.png`) is its last part,
+    unless another row has the whole path of that file: tables list files too that are not here.
     Raises InputError where the table leaves records out: an image of unknown group could leak.
     """
-    spellings = (printable, lambda name: composed(printable(name)))  # as it is, then as it may have come from a Mac
-    indices = [_by_name(records, spelling) for spelling in spellings]
+    indices = [(_by_name(records, spelling), spelling) for spelling in _SPELLINGS]
+    called = {key: _called(key, indices) for key in groups}
+    by_whole_path = {record.name for records_of, whole, _ in called.values() if whole for record in records_of}
     found: dict[str, str] = {}
     kinds: dict[str, str] = {}
     unused = []
     for key, group in groups.items():
-        tried = [
-            index.get(form, [])
-            for name in _forms(key)
-            for index, spelling in zip(indices, spellings, strict=True)
-            for form in _last_parts(spelling(name))
-        ]
-        candidates = next((some for some in tried if len({one.image for one in some}) == 1), [])  # tiles of a slide too
-        if not candidates:
+        candidates, whole, _ = called[key]
+        claimed = [record for record in candidates if whole or record.name not in by_whole_path]
+        if not claimed:
             unused.append(key)
-        for one in candidates:
+        for one in claimed:
             if found.setdefault(one.name, group) != group:
                 raise InputError(
                     f"{str(one.image)!r}: wanted one group, the table gives {found[one.name]!r} and {group!r}; "
@@ -162,9 +180,11 @@ def with_groups(
             kinds[one.name] = (strata or {}).get(key) or one.stratum
     missing = [record.name for record in records if record.name not in found]
     if missing:
+        several = next((f"{key!r} names {number} of them" for key, (_, _, number) in called.items() if number > 1), "")
+        advice = f"{several}: write more of its path" if several else "give each image a row, or use no table"
         raise InputError(
             f"{str(records[0].image.parent)!r}: {len(missing)} of {len(records)} images have no group in the table "
-            f"(first: {missing[0]!r}); give each image a row, or use no table"
+            f"(first: {missing[0]!r}); {advice}"
         )
     return [replace(record, group=found[record.name], stratum=kinds[record.name]) for record in records], unused
 
@@ -173,7 +193,7 @@ def unused_rows(table: Path, unused: Sequence[str]) -> list[Fault]:
     """One fault for all the rows of a table that name no image of the folder."""
     if not unused:
         return []
-    return [Fault(table, f"{len(unused)} rows name no image of the folder (first: {unused[0]!r})")]
+    return [Fault(table, f"{len(unused)} rows name no image of the folder, or several (first: {unused[0]!r})")]
 
 
 def _own_split_holds(records: Sequence[Record]) -> bool:
@@ -204,6 +224,10 @@ def _position(group: str) -> float:
     return int.from_bytes(digest, "big") / 2**64
 
 
+_Index = tuple[Mapping[str, list[Record]], Callable[[str], str]]
+"""Records by spelling of their names, and the spelling."""
+
+
 def _by_name(records: Sequence[Record], spelling: Callable[[str], str]) -> dict[str, list[Record]]:
     """Records by every last part of their name, and of the path of their file with its suffix."""
     index: dict[str, list[Record]] = defaultdict(list)
@@ -216,10 +240,36 @@ def _by_name(records: Sequence[Record], spelling: Callable[[str], str]) -> dict[
     return index
 
 
+_SPELLINGS = (printable, lambda name: composed(printable(name)), lambda name: composed(printable(name)).casefold())
+"""Of names: as they are, as they may have come from a Mac, and from Windows."""
+
+
+def _called(key: str, indices: Sequence[_Index]) -> tuple[list[Record], bool, int]:
+    """(the records of the file that a key names, whether by all of it, how many files it may mean).
+
+    A file may have several records, the tiles of a slide. None where it means no file or several.
+    """
+    several = 0
+    for name in _forms(key):
+        for index, spelling in indices:
+            for form in _last_parts(spelling(name)):
+                records = index.get(form, [])
+                images = len({record.image for record in records})
+                if images == 1:
+                    return records, form == spelling(name), 1
+                several = several or images
+    return [], False, several
+
+
 def _forms(key: str) -> list[str]:
-    """A key with slashes, as it is and, where it names an image file, without its suffix."""
-    path = PurePosixPath(slashed(key))
-    return [path.as_posix(), path.with_suffix("").as_posix()] if _has_suffix(path.name) else [path.as_posix()]
+    """A key with slashes, as it is and, where it names an image file, without its suffix; bytes that are no UTF-8 as
+    they are and as Windows has them.
+    """
+    foreign = any("\udc80" <= sign <= "\udcff" for sign in key)
+    texts = [key, key.encode("utf-8", "surrogateescape").decode("cp1252", "replace")] if foreign else [key]
+    paths = [PurePosixPath(slashed(text)) for text in texts]
+    bare = [path.with_suffix("") for path in paths if _has_suffix(path.name)]
+    return [path.as_posix() for path in [*paths, *bare]]
 
 
 def _last_parts(path: str) -> list[str]:

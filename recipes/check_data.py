@@ -11,14 +11,67 @@ import numpy as np
 
 from domains.card_draft import content
 from domains.cards import Card, SplitContent
-from domains.dataset import EntityDataset
+from domains.dataset import EntityDataset, Folder
 from domains.domain import SAMPLE, Domain
 from domains.errors import InputError
 from domains.images import read_image
 from domains.layouts.layout import Record, Split
 from domains.leaks import TEACHERS, find_leaks
 from domains.looks import Look, look_at
+from domains.read_as import read_as
 from recipes.schema import DomainSection
+
+WITHOUT_ENTITY = {
+    "train": "all that it learns is what domain.drawn_defects draws",
+    "val": "what is chosen on them, the best weights and the thresholds, goes by false alarms alone",
+    "test": "metrics of entities are undefined there, and counts speak of false alarms alone",
+}
+"""What it means that a split has no entity."""
+
+
+def tell_reading(domain: Domain, section: DomainSection) -> None:
+    """Prints as what a folder was read, in at most five lines; nothing of data that are no folder."""
+    folder = folder_of(domain, section)
+    if folder is not None:
+        read = read_as(folder.root, folder.layout, folder.records, folder.faults)
+        print("\n".join(read.brief(section.data)))
+
+
+def check_entities(domain: Domain, section: DomainSection, splits: Sequence[str]) -> None:
+    """Prints a note for a split that has no entity. splits: of `fit` all, else the one that is measured on.
+
+    Raises InputError where there is nothing to learn or to measure: no entity in train, or in none of the data.
+    """
+    folder = folder_of(domain, section)
+    if folder is None:
+        return
+    fitted = len(splits) > 1
+    drawn = fitted and section.drawn_defects > 0
+    advice = f"look how the labels are read by `python cli.py domains check {section.data}`"
+    if not drawn and not any(folder.entities.values()):
+        raise InputError(
+            f"domain.data {section.data!r}: wanted entities to {'learn' if fitted else 'measure'}, got "
+            f"{len(folder.records)} images without any; {advice}"
+        )
+    for split in splits:
+        records = getattr(domain.dataset(split), "records", ())  # type: ignore[arg-type]
+        if any(folder.entities.get(record.name) for record in records):
+            continue
+        fact = f"none of the {len(records)} {split} images holds an entity"
+        if fitted and split == "train" and not drawn:
+            raise InputError(
+                f"domain.data {section.data!r}: {fact}, so there is nothing to learn; {advice}, or split otherwise by "
+                "domain.groups or domain.fractions"
+            )
+        print(f"note: {fact}; {WITHOUT_ENTITY[split if fitted else 'test']}")
+
+
+def folder_of(domain: Domain, section: DomainSection) -> Folder | None:
+    """The folder that a domain's data were read from, None for data that are none or that it reads by itself."""
+    if section.data == SAMPLE or not Path(section.data).is_dir():
+        return None
+    folder = getattr(domain, "folder", None)
+    return folder if isinstance(folder, Folder) else None
 
 
 def check_data(domain: Domain, section: DomainSection, splits: Sequence[str]) -> None:

@@ -11,7 +11,7 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import contract_of, domain_of
-from recipes.check_data import check_data
+from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
@@ -43,6 +43,8 @@ def evaluate(
         parts = changed(network.recipe, [*moved, *overrides])
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
+        tell_reading(domain, parts.domain)
+        check_entities(domain, parts.domain, (split,))
         check_data(domain, parts.domain, (split,))
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits

@@ -33,7 +33,7 @@ from domains.normalisers import Normalised, fit_normaliser
 from domains.overlay import contact_sheet, overlay
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
-from recipes.check_data import check_data
+from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import resolved_yaml
 from recipes.progress import Progress
 from recipes.scale import at_scale, in_numbers, unsized_note
@@ -56,6 +56,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     L.seed_everything(recipe.train.seed, verbose=False)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
+    tell_reading(domain, recipe.domain)
+    check_entities(domain, recipe.domain, SPLITS)
     check_data(domain, recipe.domain, SPLITS)
     asked, recipe = recipe, at_scale(recipe, train)  # type: ignore[arg-type]
     if asked != recipe:

@@ -40,20 +40,28 @@ def check_folder_text(
     html: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,
-) -> str:
-    """What the folder holds, as a page at `html` too; InputError where it is unusable, under `strict` for any fault."""
+    labels: str | None = None,
+    void: str | None = None,
+) -> tuple[str, str]:
+    """(what the folder holds, why that won't do): a page at `html` too. Nothing will do of which nothing can be learnt,
+    nor, under `strict`, where anything was left out. InputError where the folder itself is unusable.
+
+    labels, void: what its label pictures hold, as `domain.labels` and `domain.void` say it to `fit`.
+    """
     refuse_existing(html, overwrite)
-    report = examined(folder, groups, domain, pictures=html is not None)
+    report = examined(folder, groups, domain, html is not None, labels, void)
     lines = [report.text()]
     if html is not None:
         from domains.report import report_html
 
         write_text(html, report_html(report))
         lines.append(f"report: {html}")
-    if strict and report.faults:
-        raise InputError(f"{str(folder)!r}: {len(report.faults)} faults, the first is {report.faults[0]}")
+    if report.unusable:
+        return "\n".join(lines), report.unusable
+    if strict and report.skipped:
+        return "\n".join(lines), f"{str(folder)!r}: {len(report.skipped)} faults, the first is {report.skipped[0]}"
     recipe = f"base domain.name={domain}" if domain else "|".join(BUILT_IN_DOMAINS)
-    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"])
+    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"]), ""
 
 
 def draft_data_card(
@@ -73,17 +81,27 @@ def draft_data_card(
     return f"data card: {out}\nto be filled in: {', '.join(open_card(out).missing)}"
 
 
-def examined(folder: Path, groups: Path | None, domain: str | None, pictures: bool = False) -> Any:
+def examined(
+    folder: Path,
+    groups: Path | None,
+    domain: str | None,
+    pictures: bool = False,
+    labels: str | None = None,
+    void: str | None = None,
+) -> Any:
     from domains.check import check_folder
     from domains.domain import DomainSpec, load_domain
+    from domains.label_meanings import said
     from domains.layouts import LAYOUTS
+    from domains.layouts.layout import Reading
     from domains.report import EXAMPLES
 
     spec = load_domain(domain) if domain is not None else None
     if spec is not None and not isinstance(spec, DomainSpec):
         raise InputError(f"--domain is {domain!r}, which reads its data by itself; only a DomainSpec can be checked")
     layouts = LAYOUTS if spec is None else spec.known_layouts
-    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts)
+    reading = Reading(**said(labels, void))
+    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts, reading=reading)
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:

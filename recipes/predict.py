@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,14 +21,15 @@ from domains.exports.density import CELL_UM
 from domains.ground import INSTALL, ground_of
 from domains.images import as_rgb
 from domains.predictions.running import RunningPrediction
-from domains.scenes import SCENE_SUFFIXES, Photograph, Scene, Viewed, open_scene
-from domains.scenes.ome_zarr import is_zarr
+from domains.results import signed
+from domains.scenes import Photograph, Scene, Viewed, open_scene
 from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.scene import read_whole
 from recipes import set_up
-from recipes.inputs import Asked, check_present
+from recipes.inputs import Asked
 from recipes.load import loaded
 from recipes.progress import Progress
+from recipes.scene_files import scenes_of
 from recipes.shared import on_base
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
@@ -56,14 +57,17 @@ def predict(
     lies, if not where the adapter says.
     """
     set_up()
-    paths = list(images_of(inputs))
-    names = output_names(paths)
+    given = scenes_of(inputs)
+    paths, names = list(given.paths), output_names(given.paths)
+    for note in given.notes():
+        print(note, file=sys.stderr)
     with loaded(adapter, recipe, on_base(backbone)) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else getattr(spec, "worth", None)
-        destination = Destination(out, overwrite, flavour, getattr(spec, "describe", None), simplify_px, square)
+        describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+        destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept)
         faults, entities = [], 0
         with (
             open_exports(formats, destination, names.values()) as exports,
@@ -160,13 +164,13 @@ class Run:
         tiles = level_0_tiles(scene, self.contract)
         looked_at = sum(map(worth, tiles))
         picture = self.destination.folder / f"{name}.tiles.png"
-        if self.destination.overwrite or not picture.exists():
+        if not picture.exists() or (self.destination.overwrite and not self.destination.is_input(picture)):
             with atomic_path(picture) as path:
-                Image.fromarray(worth.picture(tiles)).save(path)
+                Image.fromarray(worth.picture(tiles)).save(path, pnginfo=signed())
+        remark = getattr(worth, "remark", "")  # of ours; domains of others may have none
+        more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"
         print(
-            f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene "
-            f"(see {name}.tiles.png; --everywhere for all)",
-            file=sys.stderr,
+            f"{name}: looks at {looked_at} of {len(tiles)} tiles, {worth.share:.0%} of the scene{more}", file=sys.stderr
         )
 
 
@@ -196,25 +200,3 @@ def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
             f"{str(path)!r} has {width} x {height} px: none of the formats asked for can be written piece by piece; "
             f"add --format with one of {', '.join(STREAMED)}"
         )
-
-
-def images_of(inputs: Sequence[Path]) -> Iterable[Path]:
-    """Files as they are given, OME-Zarr folders too; of another folder, the images in it.
-
-    Raises InputError for what does not exist.
-    """
-    check_present(inputs)
-    found = []
-    for path in inputs:
-        if path.is_dir() and not is_zarr(path):
-            inside = sorted(
-                one for one in path.iterdir() if one.suffix.lower() in SCENE_SUFFIXES and one.name[0] != "."
-            )
-            if not inside:
-                raise InputError(
-                    f"folder {str(path)!r} holds no image; wanted one of {', '.join(sorted(SCENE_SUFFIXES))}"
-                )
-            found += inside
-        else:
-            found.append(path)
-    return dict.fromkeys(found)

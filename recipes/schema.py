@@ -109,6 +109,10 @@ class DomainSection(Options):
     """Names of the bands of a file in their order, for files that do not name them."""
     attribute: str | None = None
     """Column of vector labels whose values are the classes; null for none."""
+    labels: Literal["ids", "mask", "classes"] | None = None
+    """What the numbers of label pictures mean: an entity each, all foreground, a class each; null to decide."""
+    void: Natural | Literal["none"] | None = None
+    """The number of label pictures that is unlabelled; none: none is; null to decide."""
     strict: bool = False
     """A file that cannot be used is an error rather than skipped with a counted warning."""
     leaks: Literal["refuse", "identical", "allow"] = "refuse"

@@ -20,7 +20,7 @@ from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, domain_of
-from recipes.check_data import check_data
+from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import changed, load_recipe
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
@@ -50,6 +50,8 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
     sets = {label: domain_of(recipe) for label, recipe in chosen.items()}
     samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
     for label, domain in sets.items():
+        tell_reading(domain, chosen[label].domain)
+        check_entities(domain, chosen[label].domain, (split,))
         check_data(domain, chosen[label].domain, (split,))
     table: Table = {}
     bases: dict[str, Backbone] = {}

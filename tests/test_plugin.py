@@ -71,7 +71,7 @@ def test_an_installed_domain_is_fitted_and_measured(installed: Path, scans: Path
 def test_an_installed_domain_is_listed_and_its_layout_checked(installed: Path, scans: Path) -> None:
     assert re.search(r"^leafscans +leafscans:DOMAIN$", run(installed, "domains", "list").stdout, flags=re.MULTILINE)
     done = run(installed, "domains", "check", str(scans), "--domain", "leafscans")
-    assert done.returncode == 0 and "6 in 3 groups" in done.stdout, done.stderr
+    assert done.returncode == 0 and "6 images in 3 groups" in done.stdout, done.stderr
 
 
 def test_without_the_package_the_tool_says_what_it_knows(scans: Path, tmp_path: Path) -> None:

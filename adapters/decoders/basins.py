@@ -24,8 +24,13 @@ def basins(level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     """(ids, peaks): (H, W) int32, every pixel of the mask in the basin of the peak it climbs to, 1..N, and 0 elsewhere;
     (N + 1,) the height of each peak, 0 for the ground.
 
-    level: (H, W) integers; the pixels of a plateau belong to one peak.
+    level: (H, W) integers; the pixels of a plateau belong to one peak. A pixel that two floods reach at once goes to
+    the peak that was queued first, so that a mirrored field may give another seam, of such pixels alone.
     """
+    level, mask = (
+        np.ascontiguousarray(level),
+        np.ascontiguousarray(mask),
+    )  # skimage gives bare markers back for Fortran's
     tops = np.asarray(label(local_maxima(np.where(mask, level, -1)) & mask, connectivity=2), np.int32)
     peaks = np.zeros(int(tops.max(initial=0)) + 1, np.int64)
     top = tops > 0

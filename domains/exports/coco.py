@@ -24,8 +24,9 @@ UNNAMED = "entity"  # the category of entities without a label
 class CocoJson:
     """`predictions.coco.json`, all images together: `images`, `categories`, `annotations` with compressed RLE.
 
-    file_name is the place's scene, from the folder that all scenes share where it is an absolute path: the file can be
-    put beside its images, on any machine, and read as their annotations. Annotations are kept as text, some 200 bytes
+    file_name is the place's scene, from the file's own folder on where all lie in that, else from the folder that all
+    scenes share where it is an absolute path: the file can be put beside its images, on any machine, and read as their
+    annotations. Annotations are kept as text, some 200 bytes
     each, until `close`.
     """
 
@@ -63,7 +64,7 @@ class CocoJson:
 
     def close(self) -> None:
         categories = [json.dumps({"id": number, "name": word}) for word, number in self.categories.items()]
-        names = portable([image["file_name"] for image in self.images])
+        names = portable([image["file_name"] for image in self.images], self.destination.folder)
         images = [json.dumps({**image, "file_name": name}) for image, name in zip(self.images, names, strict=True)]
         parts = {"images": images, "categories": categories, "annotations": self.annotations}
         with (
@@ -74,8 +75,14 @@ class CocoJson:
             file.write("{" + ",\n".join(lists) + "}\n")
 
 
-def portable(scenes: Sequence[str]) -> list[str]:
-    """Paths without the folder that all absolute ones share, in slashes; others as they are."""
+def portable(scenes: Sequence[str], folder: Path) -> list[str]:
+    """Paths from `folder` on, where the file is written, if all lie in it; else without the folder that all absolute
+    ones share, in slashes, and others as they are.
+    """
+    here = [Path(os.path.abspath(scene)) for scene in scenes]
+    base = Path(os.path.abspath(folder))
+    if all(scene.is_relative_to(base) for scene in here):
+        return [scene.relative_to(base).as_posix() for scene in here]
     absolute = [scene for scene in scenes if Path(scene).is_absolute()]
     shared = os.path.commonpath([str(Path(scene).parent) for scene in absolute]) if absolute else ""
     return [Path(scene).relative_to(shared).as_posix() if Path(scene).is_absolute() else scene for scene in scenes]

@@ -14,6 +14,7 @@ from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
+from domains.results import SOFTWARE
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction
@@ -53,6 +54,7 @@ class DensityTiff:
                 resolution=(1e4 / CELL_UM, 1e4 / CELL_UM),
                 resolutionunit="CENTIMETER",
                 description="entities per square millimetre",
+                software=SOFTWARE,
             )
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from domains.errors import InputError
 from domains.exports.simplify import simplified
+from domains.layouts.names import composed
 from domains.outlines import Polygon
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
@@ -28,7 +29,7 @@ class Destination:
 
     describe: more measurements for GeoJSON, ids (H, W), image (H, W, 3) and pixel size to {id: {name: value}}.
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
-    and 0, exact, elsewhere. square: buildings, with right angles.
+    and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
     """
 
     folder: Path
@@ -37,6 +38,7 @@ class Destination:
     describe: Describe | None = None
     simplify_px: float | None = None
     square: bool = False
+    inputs: frozenset[Path] = frozenset()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""
@@ -46,17 +48,23 @@ class Destination:
         return simplified(polygons, tolerance, step, self.square)
 
     def path(self, filename: str) -> Path:
-        """Where a result goes; InputError where one lies already."""
+        """Where a result goes; InputError where one lies already, or an input."""
         path = Path(self.folder) / filename
         if path.parent != Path(self.folder) or filename in ("", ".", ".."):
             raise ValueError(f"a result wants a plain file name; got {filename!r}")
+        if self.is_input(path):
+            raise InputError(f"{str(path)!r} is an input, which its result would replace; name another --out")
         if path.exists() and not self.overwrite:
             raise InputError(f"{str(path)!r} exists; name another folder, or replace it with --overwrite")
         return path
 
+    def is_input(self, path: Path) -> bool:
+        return bool(self.inputs) and path.resolve() in self.inputs
+
 
 def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
-    """One name per input, distinct without regard to case: the stem; where two are the same, more of the path.
+    """A name for each input, distinct without regard to case and to how accents are composed: the stem; where two are
+    the same, more of the path.
 
     `a/x.png` and `b/x.png` become `a_x` and `b_x`; `x.png` and `x.jpg` of one folder `x_png` and `x_jpg`. A name holds
     no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
@@ -71,7 +79,7 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
     depth = dict.fromkeys(inputs, 1)
     while True:
         names = {path: _clean("_".join(parts[path][-depth[path] :])) for path in inputs}
-        clashing = [path for path in _clashing(names) if depth[path] < len(parts[path])]
+        clashing = [path for path in _clashing(names, whole) if depth[path] < len(parts[path])]
         if not clashing:
             return _numbered(names)
         for path in clashing:
@@ -79,7 +87,7 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
 
 
 def _without_suffix(path: Path) -> str:
-    return f"{path.parent}/{path.stem}".casefold()
+    return _folded(f"{path.parent}/{path.stem}")
 
 
 def _clean(name: str) -> str:
@@ -89,9 +97,17 @@ def _clean(name: str) -> str:
     return end.lstrip(".") or "_"
 
 
-def _clashing(names: dict[Path, str]) -> list[Path]:
-    counts = Counter(name.casefold() for name in names.values())
-    return [path for path, name in names.items() if counts[name.casefold()] > 1]
+def _clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
+    """Those of one name that more of their paths can part."""
+    folders = defaultdict(set)
+    for path, name in names.items():
+        folders[_folded(name)].add(_folded(str(whole[path].parent)))
+    return [path for path, name in names.items() if len(folders[_folded(name)]) > 1]
+
+
+def _folded(name: str) -> str:
+    """What file systems that know neither case nor composition take for the same."""
+    return composed(composed(name).casefold())
 
 
 def _numbered(names: dict[Path, str]) -> dict[Path, str]:
@@ -100,9 +116,9 @@ def _numbered(names: dict[Path, str]) -> dict[Path, str]:
     result = {}
     for path, name in names.items():
         number, candidate = 1, name
-        while candidate.casefold() in taken:
+        while _folded(candidate) in taken:
             number += 1
             candidate = f"{name}-{number}"
-        taken.add(candidate.casefold())
+        taken.add(_folded(candidate))
         result[path] = candidate
     return result

@@ -12,6 +12,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -95,11 +96,40 @@ def entities_of(prediction: EntityMap) -> Iterator[tuple[Measure, list[Polygon]]
 
 
 def on_ground(polygons: list[Polygon], ground: Ground) -> list[Polygon]:
-    """Pixels to degrees: exteriors counterclockwise, holes clockwise (RFC 7946, 3.1.6), rounded to a tenth of a mm."""
+    """Pixels to degrees: exteriors counterclockwise, holes clockwise (RFC 7946, 3.1.6), rounded to a tenth of a mm.
+
+    A polygon across 180 degrees is cut there (3.1.9) where shapely is installed.
+    """
     return [
-        [_turned(ground.lonlat(np.asarray(ring)).round(DECIMALS), i == 0).tolist() for i, ring in enumerate(rings)]
+        part
         for rings in polygons
+        for part in within_180([unrolled(ground.lonlat(np.asarray(ring)).round(DECIMALS)) for ring in rings])
     ]
+
+
+def unrolled(ring: np.ndarray) -> np.ndarray:
+    """A ring in degrees whose longitudes go on beyond 180 where its edges do."""
+    turns = np.concatenate([[0], np.cumsum(-360 * np.round(np.diff(ring[:, 0]) / 360))])
+    return np.column_stack([(ring[:, 0] + turns).round(DECIMALS), ring[:, 1]])
+
+
+def within_180(rings: list[np.ndarray]) -> list[Polygon]:
+    """A polygon, its exterior first, in as many parts as it has on either side of 180 degrees."""
+    middle = rings[0][0, 0]
+    rings = [ring + (360 * np.round((middle - ring[0, 0]) / 360), 0) for ring in rings]
+    west, east = rings[0][:, 0].min(), rings[0][:, 0].max()
+    if (west >= -180 and east <= 180) or find_spec("shapely") is None:
+        return [[_turned(ring, i == 0).tolist() for i, ring in enumerate(rings)]]
+    import shapely  # type: ignore[import-not-found]
+
+    whole, parts = shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), []
+    for turn in (-360, 0, 360):
+        side = shapely.intersection(whole, shapely.box(turn - 180, -90, turn + 180, 90))
+        for part in shapely.get_parts(shapely.get_parts(side)):
+            if part.geom_type == "Polygon" and not part.is_empty:
+                borders = [shapely.get_coordinates(border) - (turn, 0) for border in (part.exterior, *part.interiors)]
+                parts.append([_turned(border.round(DECIMALS), i == 0).tolist() for i, border in enumerate(borders)])
+    return parts
 
 
 def area_m2(entity: Measure, ground: Ground) -> float:

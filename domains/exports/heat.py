@@ -11,6 +11,7 @@ from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
+from domains.results import SOFTWARE
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class HeatTiff:
             )
         with atomic_path(self.destination.path(self.file(name))) as path:
             scores = np.asarray(prediction.pixel_scores, np.float16)
-            tifffile.imwrite(path, scores, compression="zlib", photometric="minisblack")
+            tifffile.imwrite(path, scores, compression="zlib", photometric="minisblack", software=SOFTWARE)
 
     def close(self) -> None:
         """All is written."""

@@ -18,6 +18,7 @@ from domains.exports.destination import Destination
 from domains.exports.label_image import Reader
 from domains.georeference import Georeference
 from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.results import SOFTWARE
 from domains.tiling import Window
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class LabelTiff:
                 ids = prediction.ids
                 write_geotiff(path, prediction.shape, lambda at: ids[at.slices], keys, place.georeference)
             else:
-                tifffile.imwrite(path, prediction.ids, compression="zlib", photometric="minisblack")
+                tifffile.imwrite(path, prediction.ids, compression="zlib", photometric="minisblack", software=SOFTWARE)
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
         with atomic_path(self.destination.path(self.file(name))) as path:
@@ -80,6 +81,7 @@ def write_geotiff(
             rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(here.crs), **profile) as file,
         ):
             file.set_band_description(1, "entity")
+            file.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
             for key in sorted(set(keys)):
                 at = chunk_window(key, shape)
                 window = RasterWindow(at.x, at.y, at.width, at.height)  # type: ignore[call-arg]
@@ -100,5 +102,5 @@ def write_tiff(path: Path, shape: tuple[int, int], read: Reader) -> None:
 
     tifffile.imwrite(
         path, tiles(), shape=shape, dtype=np.int32, tile=(CHUNK_PX, CHUNK_PX), compression="zlib",
-        photometric="minisblack", bigtiff=shape[0] * shape[1] > 2**29,
+        photometric="minisblack", bigtiff=shape[0] * shape[1] > 2**29, software=SOFTWARE,
     )  # fmt: skip

@@ -11,6 +11,7 @@ from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.exports.destination import Destination
 from domains.overlay import overlay
+from domains.results import signed
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class OverlayPng:
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         with atomic_path(self.destination.path(self.file(name))) as path:
-            Image.fromarray(overlay(image, prediction)).save(path)
+            Image.fromarray(overlay(image, prediction)).save(path, pnginfo=signed())
 
     def close(self) -> None:
         """All is written."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from domains.errors import InputError
 from domains.layouts.boxes import file_of_boxes
 from domains.layouts.bsds500 import Bsds500
-from domains.layouts.coco import Coco
+from domains.layouts.coco import Coco, annotation_files
 from domains.layouts.crack_masks import CrackMasks
 from domains.layouts.crackforest import CrackForest
 from domains.layouts.cvat import Cvat
@@ -20,7 +20,7 @@ from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
 from domains.layouts.label_studio import LabelStudio
 from domains.layouts.labelme import Labelme
-from domains.layouts.layout import Layout
+from domains.layouts.layout import Assumption, Fault, Layout, Listing
 from domains.layouts.magnetic_tile import MagneticTile
 from domains.layouts.mask_tiles import MaskTiles
 from domains.layouts.monuseg import MoNuSeg
@@ -29,11 +29,12 @@ from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
 from domains.layouts.pannuke import PanNuke
 from domains.layouts.raster_vectors import RasterVectors
 from domains.layouts.severstal import Severstal
-from domains.layouts.slides import Slides
+from domains.layouts.slides import DrawnPictures, Slides
 from domains.layouts.spacenet import SpaceNet
 from domains.layouts.visa import Visa
 from domains.layouts.xview2 import XView2
 from domains.layouts.yolo_seg import YoloSeg
+from domains.results import named_after
 
 LAYOUTS: dict[str, Layout] = {
     "monuseg": MoNuSeg(),
@@ -62,8 +63,27 @@ LAYOUTS: dict[str, Layout] = {
     "cvat": Cvat(),
     "labelme": Labelme(),
     "crack_masks": CrackMasks(),
-    "label_maps": LabelMaps(),  # the least particular one comes last
+    "label_maps": LabelMaps(),  # the least particular one of label files
+    "drawn_pictures": DrawnPictures(),  # last, for our own results may lie beside pictures whose labels are others
 }
+
+
+def others(root: Path, layout: Layout, listing: Listing, layouts: Mapping[str, Layout] = LAYOUTS) -> list[Fault]:
+    """An assumption for each other layout by which images lie in `root` that `layout` neither lists nor tells of."""
+    named = {*(record.image for record in listing.records), *(fault.path for fault in listing.faults)}
+    told: list[Fault] = []
+    for other in layouts.values():
+        if other.name == layout.name or not other.matches(root):
+            continue
+        try:
+            images = {record.image for record in other.listing(root).records}
+        except InputError:
+            continue
+        if images - named:
+            reason = f"holds a set as {other.name} too, which is not read; set domain.layout={other.name} for it, or "
+            told.append(Assumption(root, reason + "give each set a folder of its own"))
+            named |= images
+    return told
 
 
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
@@ -75,9 +95,12 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")
     if not visible(root):
         raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got an empty one; {advice}")
-    for layout in layouts.values():
-        if layout.matches(root):
-            return layout
+    matching = (layout for layout in layouts.values() if layout.matches(root))
+    found = next(matching, None)
+    if found is not None and read_from_results(found, root):
+        found = next(matching, found)  # what somebody drew comes before what was predicted
+    if found is not None:
+        return found
     boxes = file_of_boxes(root)
     if boxes is not None:
         raise InputError(
@@ -85,3 +108,8 @@ def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
             "or let a model turn the boxes into outlines and correct those"
         )
     raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")
+
+
+def read_from_results(layout: Layout, root: Path) -> bool:
+    """Whether a layout has nothing to go by but the annotations that `predict` wrote."""
+    return isinstance(layout, Coco) and all(named_after(path.name) == "" for path in annotation_files(root))

@@ -1,64 +1,154 @@
 """Annotations of Aperio ImageScope, as MoNuSeg's are: `Annotation` > `Regions` > `Region` > `Vertices` > `Vertex X Y`.
 
-A region with NegativeROA="1" is cut out of the others of its annotation. An annotation's Name, where it has one, is the
-label of its regions. Coordinates are pixels of the finest level.
+Coordinates are pixels of the finest level. An annotation is a layer; its Name, where it has one, is the label of its
+regions. A region with NegativeROA="1" is cut out of the others of its layer, in whatever order they come.
+
+The Type of a region says how it was drawn: 0 freehand, 1 rectangle, 2 ellipse, 3 arrow, 4 ruler; exports of other
+tools write words (`Polygon`, `Rectangle`, or a `GeoShape` beside a Type that means nothing). An ellipse is kept as two
+corners of its box, as in MITOS_WSI_CCMCT, or as four. A rectangle, or any four corners of one, that holds outlines is
+the area that was annotated; another rectangle has no outline. Arrows, rulers and texts are none either.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 from xml.etree import ElementTree
 
+import numpy as np
+
 from domains.errors import InputError
-from domains.layouts.layout import Fault
-from domains.layouts.polygons import Outline, refuse_boxes, ring
+from domains.layouts.areas import Drawing, Held, area_kind, parted, tell_nested
+from domains.layouts.layout import Assumption, Fault
+from domains.layouts.polygons import FARTHEST_PX, Outline, Part, refuse_boxes, ring
 
 MAX_BYTES = 2**29
+KINDS = {
+    "1": "rectangle", "rectangle": "rectangle", "2": "ellipse", "ellipse": "ellipse", "3": "mark", "arrow": "mark",
+    "4": "mark", "ruler": "mark", "line": "mark", "text": "mark", "pin": "mark", "points": "points",
+}  # fmt: skip
+MARKS = "arrows, rulers and texts of ImageScope are passed over: they outline nothing"
+ELLIPSE_PX = 0.05  # how far a corner-to-corner line may lie within the ellipse
+
+
+class Region(NamedTuple):
+    """kind: as in `KINDS`, "outline" for all else."""
+
+    kind: str
+    vertices: list[tuple[str, str]]
+    negative: bool
+
+
+class Layer(NamedTuple):
+    label: str | None
+    regions: list[Region]
 
 
 def read_aperio(path: Path, faults: list[Fault]) -> list[Outline]:
-    """Every region as an outline; one that cannot be drawn is appended to `faults`.
+    """The entities of `aperio_drawing`."""
+    return aperio_drawing(path, faults).entities
 
-    Raises InputError: no such XML, entity declarations in it, points or boxes in place of outlines.
+
+def aperio_drawing(path: Path, faults: list[Fault]) -> Drawing:
+    """What a file draws; what cannot be drawn, and what was assumed, is appended to `faults`.
+
+    Raises InputError: no such XML, entity declarations in it, nothing that can be drawn but points or boxes.
     """
-    outlines, points = [], 0
-    for number, (label, vertices, negative) in enumerate(_regions(path), 1):
-        try:
-            border = ring(vertices)
-        except ValueError as error:
-            points += len(vertices) < 3
-            faults.append(Fault(path, f"region {number} {error}"))
-            continue
-        if negative:
-            outlines = [_cut(one, Outline((border,))) for one in outlines]
-        else:
-            outlines.append(Outline((border,), label=label))
-    if points and not outlines:
+    drawn: list[tuple[str, Outline]] = []
+    failed: list[Fault] = []
+    points = number = 0
+    for label, regions in _layers(path):
+        positive, holes = [], []
+        for region in regions:
+            number += 1
+            if region.kind == "mark":
+                faults += [] if Assumption(path, MARKS) in faults else [Assumption(path, MARKS)]
+                continue
+            try:
+                border = _border(region)
+            except ValueError as error:
+                points += region.kind == "points" or len(region.vertices) < 3
+                failed.append(Fault(path, f"region {number} {error}"))
+                continue
+            if region.negative:
+                holes.append(border)
+            else:
+                positive.append((region.kind, border))
+        drawn += [(kind, Outline((Part(border, _meeting(border, holes)),), label)) for kind, border in positive]
+    faults += failed
+    drawing = _sorted(path, drawn, faults)
+    if points and not drawing.entities:
         raise InputError(
             f"{str(path)!r}: wanted the outlines of entities, got {points} points or lines; points train a detector, "
             "this tool learns shapes: draw polygons"
         )
-    refuse_boxes(path, outlines)
-    return outlines
+    return parted(path, drawing, failed)
 
 
-def _cut(one: Outline, hole: Outline) -> Outline:
-    """`one` with the hole, where their boxes meet."""
-    (y0, x0, y1, x1), (v0, u0, v1, u1) = one.box, hole.box
-    meet = y0 < v1 and v0 < y1 and x0 < u1 and u0 < x1
-    return Outline(one.exteriors, (*one.holes, *hole.exteriors), one.label) if meet else one
+def _sorted(path: Path, drawn: list[tuple[str, Outline]], faults: list[Fault]) -> Drawing:
+    """Every region among the entities or the areas, or told. Raises InputError where all are boxes."""
+    regions, ignored, rest = [], [], []
+    for kind, outline in drawn:
+        called = area_kind(outline.label)
+        if called is None:
+            rest.append((kind == "rectangle" and len(outline.parts[0].exterior) <= 5, outline))
+        else:
+            (regions if called == "region" else ignored).append(outline)
+    refuse_boxes(path, [outline for _, outline in rest])
+    held = Held([outline for rectangle, outline in rest if not rectangle and not outline.is_box])
+    entities = []
+    for rectangle, outline in rest:
+        if (rectangle or outline.is_box) and held.bounded_by(outline):
+            regions.append(outline)
+        elif rectangle:
+            y0, x0, _, _ = outline.box
+            faults.append(Fault(path, f"the region at x {x0}, y {y0} is a bounding box, wanted an outline"))
+        else:
+            entities.append(outline)
+    tell_nested(path, entities, faults)
+    return Drawing(entities, regions, ignored)
 
 
-def _regions(path: Path) -> Iterator[tuple[str | None, list[tuple[str, str]], bool]]:
-    """(label, vertices, negative) of every region, a parsed region freed before the next."""
+def _border(region: Region) -> np.ndarray:
+    """(K, 2) the ring of a region. Raises ValueError saying what is wrong."""
+    if region.kind == "points":
+        raise ValueError(f"has {len(region.vertices)} points, wanted an outline")
+    if region.kind not in ("ellipse", "rectangle") or len(region.vertices) > (2 if region.kind == "rectangle" else 4):
+        return ring(region.vertices)
+    corners = np.array(region.vertices, float).reshape(-1, 2)
+    if not (np.abs(corners) <= FARTHEST_PX).all() or len(corners) < 2:
+        return ring(region.vertices)
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    if region.kind == "rectangle":
+        return ring([low, (high[0], low[1]), high, (low[0], high[1])])
+    return ring(ellipse(low, high).tolist())
+
+
+def ellipse(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(K, 2) of x, y: the ellipse in the box from its least to its largest x and y."""
+    radius = max(float((high - low).max()) / 2, 1.0)
+    count = min(max(64, math.ceil(math.pi / math.acos(1 - ELLIPSE_PX / radius))), 2**12)
+    turn = np.arange(count) * 2 * np.pi / count
+    return (low + high) / 2 + (high - low) / 2 * np.column_stack([np.cos(turn), np.sin(turn)])
+
+
+def _meeting(border: np.ndarray, holes: list[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """The holes whose boxes meet that of the border."""
+    low, high = border.min(axis=0), border.max(axis=0)
+    return tuple(hole for hole in holes if (hole.min(axis=0) < high).all() and (low < hole.max(axis=0)).all())
+
+
+def _layers(path: Path) -> Iterator[Layer]:
+    """Every annotation with its regions, freed before the next."""
     if os.path.getsize(path) > MAX_BYTES:
         raise InputError(f"{str(path)!r}: wanted annotations of at most {MAX_BYTES >> 20} MB; split the file")
     with open(path, "rb") as file:
         if b"<!" in file.read(4096).replace(b"<!--", b""):
             raise InputError(f"{str(path)!r}: wanted plain XML, it declares a document type; save it without")
-    label, root = None, None
+    layer, root = Layer(None, []), None
     try:
         for event, element in ElementTree.iterparse(path, events=("start", "end")):
             if root is None:
@@ -69,10 +159,22 @@ def _regions(path: Path) -> Iterator[tuple[str | None, list[tuple[str, str]], bo
                         "export the annotations from ImageScope or as GeoJSON from QuPath"
                     )
             if event == "start" and element.tag == "Annotation":
-                label = element.get("Name") or None
+                layer = Layer(element.get("Name") or None, [])
             elif event == "end" and element.tag == "Region":
-                vertices = [(vertex.get("X", "nan"), vertex.get("Y", "nan")) for vertex in element.iter("Vertex")]
-                yield label, vertices, element.get("NegativeROA") == "1"
+                layer.regions.append(_region(element))
                 element.clear()
+            elif event == "end" and element.tag == "Annotation":
+                yield layer
+                layer = Layer(None, [])
+        yield layer
     except ElementTree.ParseError as error:
         raise InputError(f"{str(path)!r}: wanted a whole XML file, got {error}; copy it again") from error
+
+
+def _region(element: ElementTree.Element) -> Region:
+    """Vertices are called `Vertex`, in older files `V`."""
+    vertices = [
+        (vertex.get("X", "nan"), vertex.get("Y", "nan")) for vertex in element.iter() if vertex.tag in ("Vertex", "V")
+    ]
+    said = (element.get("GeoShape") or element.get("Type") or "").strip().lower()
+    return Region(KINDS.get(said, "outline"), vertices, (element.get("NegativeROA") or "").lower() in ("1", "true"))

@@ -47,14 +47,14 @@ class Coco(Layout):
     expects = "a COCO .json (images, annotations, categories) with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
-        return bool(_annotation_files(root))
+        return bool(annotation_files(root))
 
     def listing(self, root: Path) -> Listing:
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
         contents = []
-        for path in _annotation_files(root):
+        for path in annotation_files(root):
             try:
                 contents.append((path, _load(path)))
             except InputError as error:
@@ -236,7 +236,7 @@ def _some(ids: Iterable[object]) -> str:
     return ", ".join(f"{key!r:.20}" for key in list(ids)[:3])
 
 
-def _annotation_files(root: Path) -> list[Path]:
+def annotation_files(root: Path) -> list[Path]:
     """.json files down to three folders deep that look like COCO from their ends."""
     return [path for path in walk(root, {".json"}, depth=3) if _looks_like_coco(path)]
 

@@ -114,12 +114,6 @@ def _draw(polygons: list[list[float]], shape: tuple[int, int]) -> list[int]:
     return _counts(polygons, shape)
 
 
-def filled(polygons: list[list[float]], shape: tuple[int, int]) -> np.ndarray:
-    """Flat indices into an image of `shape` of the pixels in any polygon, which may lie outside; each is
-    [x, y, x, y, ...], finite, of 3 points or more."""
-    return _pixels(np.array(_counts(polygons, shape)), shape)
-
-
 def _counts(polygons: list, shape: tuple[int, int]) -> list[int]:
     rle: Any = coco_mask.merge(coco_mask.frPyObjects(polygons, *shape))  # type: ignore[arg-type]
     return _decompress(rle["counts"].decode())

@@ -13,9 +13,12 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.images import read_mask
+from domains.errors import InputError
+from domains.label_meanings import LabelPicture, LabelSet
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, own_split, pair, printable
+from domains.layouts.label_maps import truth_of_picture
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split
 
 PHOTOGRAPH = re.compile(r"^(.*\d{8}_\d{6}|IMG_\d+)_\d+_\d+$")
@@ -24,6 +27,7 @@ JPEG, LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp")
 
 class CrackMasks(Layout):
     name = "crack_masks"
+    label_pictures = True
     entities = "one 8-connected component of a binary mask; where the mask is empty there is none"
     expects = (
         "train_img/ with train_lab/ and test_img/ with test_lab/, or <stem>.jpg with its mask <stem>.png beside it"
@@ -36,18 +40,26 @@ class CrackMasks(Layout):
         places = [(folder, files(folder), files(labels)) for folder, labels in _apart(root)]
         places = places or [(folder, files(folder, JPEG), files(folder, LOSSLESS)) for folder in _together(root)]
         records, faults = [], []
+        among = LabelSet(mask for _, _, masks in places for mask in masks)
         for folder, images, masks in places:
             pairs, alone = pair(images, masks, "mask")
             for image, mask in pairs:
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
                 group = printable(PHOTOGRAPH.sub(r"\1", image.stem)) if PHOTOGRAPH.match(image.stem) else name
-                records.append(Record(name, image, mask, group, _split(folder.relative_to(root).as_posix())))
+                records.append(
+                    Record(name, image, LabelPicture(mask, among), group, _split(folder.relative_to(root).as_posix()))
+                )
             faults += alone
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        mask = read_mask(record.truth)
-        same_size(record.image, shape, record.truth, mask.shape)
+        if self.reading.labels or self.reading.void is not None:
+            return [truth_of_picture(self, record, shape, faults)]
+        try:
+            mask = read_mask(record.truth.path)
+        except InputError as error:
+            raise InputError(f"{error}, or set domain.labels=ids or =classes if it holds these") from error
+        same_size(record.image, shape, record.truth.path, mask.shape)
         return [EntityMap(components(mask))]
 
 

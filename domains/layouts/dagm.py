@@ -32,9 +32,9 @@ class Dagm(Layout):
         records, faults = [], []
         for label, folder in enumerate(_classes(root)):
             for part in PARTS:
-                masks = {path.stem.removesuffix("_label"): path for path in files(folder / part / "Label")}
+                masks = {_number(path): path for path in files(folder / part / "Label")}
                 for image in files(folder / part):
-                    mask = masks.pop(image.stem, None)
+                    mask = masks.pop(_number(image), None)
                     name = f"{vocabulary[label]}/{part}/{printable(image.stem)}"
                     truth = Defect((mask,), label, vocabulary) if mask else Defect()
                     kind = f"{vocabulary[label]}/{'defect' if mask else 'good'}"
@@ -45,6 +45,11 @@ class Dagm(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         defect: Defect = record.truth
         return [defect.truth(record.image, shape)]
+
+
+def _number(path: Path) -> str:
+    """Of an image or its label, however many zeros and capitals it is written with."""
+    return path.stem.lower().removesuffix("_label").lstrip("0")
 
 
 def _classes(root: Path) -> list[Path]:

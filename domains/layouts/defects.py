@@ -10,7 +10,7 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.images import read_mask
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import components, of_class, paint, same_size
 
 

@@ -1,7 +1,8 @@
 """Data Science Bowl 2018: one folder per image, one binary mask file per nucleus.
 
 Caicedo et al., Nature Methods 16, 1247-1253 (2019), BBBC038. `stage1_train/<id>/images/<id>.png` and
-`<id>/masks/*.png`; both modalities (H&E and brightfield, fluorescence) lie like this.
+`<id>/masks/*.png`; both modalities (H&E and brightfield, fluorescence) lie like this. A folder with one image and masks
+of other names is such a case; where a mask is called as the image (`images/` beside `masks/`), it is `label_maps`.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from domains.entities import EntityMap
-from domains.images import read_mask
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import paint, same_size
 from domains.layouts.finding import files, folders, printable
+from domains.layouts.label_maps import LABEL_ENDINGS
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
 
@@ -52,10 +54,21 @@ class Dsb2018(Layout):
 
 
 def _cases(root: Path) -> list[Path]:
-    """`<id>` folders of `root`, or of its subfolders (stage1_train)."""
+    """`<id>` folders of `root`, or of its subfolders (stage1_train), where most of them are whole cases."""
     level = folders(root)
     for candidates in (level, [inner for folder in level for inner in folders(folder)]):
         cases = [case for case in candidates if (case / "images").is_dir() and (case / "masks").is_dir()]
-        if cases:
+        if cases and 2 * sum(map(_is_case, cases)) > len(cases):
             return [case for case in candidates if (case / "images").is_dir()]
     return []
+
+
+def _is_case(folder: Path) -> bool:
+    """One image, called as its folder or with several masks, none of them called as the image."""
+    images, masks = files(folder / "images"), files(folder / "masks")
+    if len(images) != 1:
+        return False
+    labels = {(images[0].stem + ending).lower() for ending in ("", *LABEL_ENDINGS)}
+    if any(mask.stem.lower() in labels for mask in masks):
+        return False
+    return images[0].stem == folder.name or len(masks) > 1

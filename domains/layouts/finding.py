@@ -12,6 +12,7 @@ from domains.images import IMAGE_SUFFIXES
 from domains.layouts import names
 from domains.layouts.layout import Fault, Split
 from domains.layouts.names import printable as printable
+from domains.results import LABELS, PICTURES, is_run, named_after, results_among
 
 _SPLIT_WORDS: dict[str, Split] = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val", "test": "test",
@@ -32,13 +33,21 @@ def visible(root: Path) -> list[Path]:
 
 
 def folders(root: Path) -> list[Path]:
-    """Direct subfolders in a stable order, hidden ones (and macOS's archive leftovers) left out."""
-    return sorted(path for path in visible(root) if path.is_dir() and path.name != "__MACOSX")
+    """Direct subfolders in a stable order, without hidden ones, macOS's archive leftovers and what `fit` left."""
+    return sorted(path for path in visible(root) if path.is_dir() and path.name != "__MACOSX" and not is_run(path))
 
 
 def files(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
-    """Direct, visible files of these (lower-case) suffixes in a stable order; none where there is no such folder."""
-    return sorted(path for path in visible(root) if path.suffix.lower() in suffixes and path.is_file())
+    """Direct, visible files of these (lower-case) suffixes in a stable order; none where there is no such folder.
+
+    Pictures that `predict` wrote are left out; a label map only beside its image: elsewhere it may be meant as truth.
+    """
+    shown = visible(root)
+    found = [path for path in shown if path.suffix.lower() in suffixes and path.is_file()]
+    results = results_among(shown) if any(path.name.endswith(PICTURES) for path in found) else set()
+    stems = {path.stem for path in shown if path not in results} if results else set()
+    truths = {path for path in results if path.name.endswith(LABELS) and named_after(path.name) not in stems}
+    return sorted(path for path in found if path not in results - truths)
 
 
 def walk(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, depth: int = 8) -> list[Path]:

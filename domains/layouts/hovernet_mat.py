@@ -1,7 +1,8 @@
 """CoNSeP and Lizard: pictures of colon with a MATLAB file each, nuclei with a class.
 
 CoNSeP: Graham et al., Medical Image Analysis 58, 101563 (2019). `Train/Images/train_1.png`, `Train/Labels/train_1.mat`
-(and `Test/`) with `inst_map` and `type_map`.
+(and `Test/`) with `inst_map` and `type_map`. Pictures of other names are another's, in HoVer-Net's form: their classes
+are numbers, and their pixel size is unknown.
 Lizard: Graham et al., ICCV workshops 2021, https://arxiv.org/abs/2108.11195. `Lizard_Images1/`, `Lizard_Images2/` and
 `Lizard_Labels/Labels/<id>.mat` with `inst_map`, `id` and `class`, `Lizard_Labels/info.csv` with each picture's split.
 """
@@ -9,6 +10,7 @@ Lizard: Graham et al., ICCV workshops 2021, https://arxiv.org/abs/2108.11195. `L
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +44,8 @@ class CoNSeP(Layout):
             for image, label in pairs:
                 name = printable(image.stem)
                 split = own_split(Path(part.name))
-                records.append(Record(f"{printable(part.name)}/{name}", image, label, name, split, 0.25e-6))
+                size = 0.25e-6 if _is_consep(image) else None
+                records.append(Record(f"{printable(part.name)}/{name}", image, label, name, split, size))
             faults += alone
         return Listing(records, faults)
 
@@ -56,7 +59,8 @@ class CoNSeP(Layout):
         votes = np.zeros((len(kept) + 1, len(CONSEP_CLASSES) + 1), np.int64)  # pixels of each entity, of each class
         np.add.at(votes, (dense.ravel(), types.ravel()), 1)
         labels = votes[1:, 1:].argmax(axis=1).astype(np.int32)
-        return [EntityMap(dense, labels=labels, vocabulary=CONSEP_CLASSES)]
+        numbers = tuple(map(str, range(1, 1 + len(CONSEP_CLASSES))))
+        return [EntityMap(dense, labels=labels, vocabulary=CONSEP_CLASSES if _is_consep(record.image) else numbers)]
 
 
 class Lizard(Layout):
@@ -117,6 +121,10 @@ def _no_class(path: Path, came: int, classes: tuple[str, ...]) -> InputError:
 
 def _by_name(folder: Path) -> dict[str, Path]:
     return {inner.name.lower(): inner for inner in folders(folder)}
+
+
+def _is_consep(image: Path) -> bool:
+    return re.fullmatch(r"(train|test)_\d+", image.stem, re.IGNORECASE) is not None
 
 
 def _consep_parts(root: Path) -> list[Path]:

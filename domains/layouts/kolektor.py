@@ -2,20 +2,26 @@
 
 Tabernik et al., Journal of Intelligent Manufacturing 31 (2020): `kos<NN>/Part<k>.jpg` with `Part<k>_label.bmp`; the
 eight parts of a folder are one item, hence a group. Bozic et al., Computers in Industry 129 (2021):
-`train/NNNNN.png` with `NNNNN_GT.png`, and `test` likewise, which are the set's own split.
+`train/NNNNN.png` with `NNNNN_GT.png`, and `test` likewise, which are the set's own split. Other names, and label
+pictures that are no masks, are `label_maps`.
 """
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.images import read_ids
+from domains.label_pictures import hold_masks, read_ids
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, own_split, pair, printable, stem
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
 ENDINGS = ("_label", "_GT")
+MARKS = (
+    (re.compile(r"kos\d+"), re.compile(r"Part\d+_label")),
+    (re.compile(r"train|test"), re.compile(r"\d{5}_GT")),
+)
 
 
 class Kolektor(Layout):
@@ -24,7 +30,8 @@ class Kolektor(Layout):
     expects = "kos<NN>/Part<k>.jpg with Part<k>_label.bmp, or train and test with NNNNN.png and NNNNN_GT.png"
 
     def matches(self, root: Path) -> bool:
-        return bool(_parts(root))
+        parts = _parts(root)
+        return bool(parts) and hold_masks(_masks(root), 2 if parts[0].name.startswith("kos") else 1)
 
     def listing(self, root: Path) -> Listing:
         records, faults = [], []
@@ -51,11 +58,14 @@ def _image_of(mask: Path) -> str:
 
 
 def _parts(root: Path) -> list[Path]:
-    """`kos<NN>` folders with `_label` files, train and test with `_GT` files."""
-    wanted = {"kos": "_label", "train": "_GT", "test": "_GT"}
+    """`kos<NN>` folders with `Part<k>_label` files, train and test with `NNNNN_GT` files."""
     return [
         folder
         for folder in folders(root)
-        for start, ending in wanted.items()
-        if folder.name.startswith(start) and any(path.stem.endswith(ending) for path in files(folder))
+        for place, mask in MARKS
+        if place.fullmatch(folder.name) and any(mask.fullmatch(path.stem) for path in files(folder))
     ]
+
+
+def _masks(root: Path) -> list[Path]:
+    return [path for folder in _parts(root) for path in files(folder) if path.stem.endswith(ENDINGS)]

@@ -17,10 +17,12 @@ import numpy as np
 from domains.entities import BACKGROUND, UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError, SkippedFilesError
 from domains.images import read_image
+from domains.label_meanings import Labels, Void
 from domains.layouts.names import composed, printable
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.described import described
+from domains.scenes.sidecars import beside
 from domains.tiling import Window
 from domains.validity import SHOWN
 
@@ -75,12 +77,15 @@ class Listing(NamedTuple):
 class Reading:
     """How the images and labels of rasters are read. bands, band_names: as in `domains.bands`, () for RGB.
 
-    attribute: of vector labels, whose values are the classes; None for none.
+    attribute: of vector labels, whose values are the classes; None for none. labels, void: of label pictures, what
+    their numbers mean and which is unlabelled ("none" for none); None to decide, as `domains.label_meanings` has it.
     """
 
     bands: tuple[str, ...] = ()
     band_names: tuple[str, ...] = ()
     attribute: str | None = None
+    labels: Labels | None = None
+    void: Void | None = None
 
 
 class Layout(ABC):
@@ -95,6 +100,8 @@ class Layout(ABC):
     expects: ClassVar[str]
     attributes: ClassVar[bool] = False
     """Whether `Reading.attribute` means anything to it."""
+    label_pictures: ClassVar[bool] = False
+    """Whether `Reading.labels` and `Reading.void` mean anything to it."""
     reading: Reading = Reading()
 
     def with_reading(self, reading: Reading) -> Self:
@@ -109,6 +116,12 @@ class Layout(ABC):
             raise InputError(
                 f"domain.attribute is {reading.attribute!r}, but {self.name!r} has no vector labels; leave it"
             )
+        for option, value in (("labels", reading.labels), ("void", reading.void)):
+            if value is not None and not self.label_pictures:
+                raise InputError(
+                    f"domain.{option} is {value!r}, but {self.name!r} says what its labels mean; leave it, or set "
+                    "domain.layout=label_maps if they are a folder of label pictures"
+                )
         other = copy.copy(self)
         other.reading = reading
         return other
@@ -120,7 +133,7 @@ class Layout(ABC):
 
     @abstractmethod
     def matches(self, root: Path) -> bool:
-        """Whether `root` looks like this layout; lists folders, reads at most the head of a file."""
+        """Whether `root` has the marks of this layout; lists folders, reads heads of files and a few masks."""
 
     @abstractmethod
     def listing(self, root: Path) -> Listing:
@@ -211,7 +224,8 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
 
 def may_lack_data(path: Path, reading: Reading) -> bool:
     """Whether an image is a raster that declares pixels without data. Raises InputError."""
-    return path.suffix.lower() in RASTERS and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
+    may = path.suffix.lower() in RASTERS or beside(path).says_anything
+    return may and view_of(path, path.stat().st_mtime_ns, reading).validity.declared
 
 
 def how_shown(path: Path, reading: Reading) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.images import read_mask
+from domains.label_pictures import read_mask
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
@@ -31,7 +31,7 @@ class MagneticTile(Layout):
     expects = "MT_<class>/Imgs/exp<k>_num_<n>.jpg with exp<k>_num_<n>.png beside it"
 
     def matches(self, root: Path) -> bool:
-        return any(folder.name.startswith("MT_") and (folder / "Imgs").is_dir() for folder in folders(root))
+        return any(folder.name in (*DEFECTS, "MT_Free") and (folder / "Imgs").is_dir() for folder in folders(root))
 
     def listing(self, root: Path) -> Listing:
         found, faults = [], []

@@ -5,6 +5,9 @@ each city validate, as its authors ask. Massachusetts (Mnih, thesis, 2013): `tra
 `train/sat/` with `train/map/`, likewise `val` (`valid`) and `test`; buildings or roads are red or white. LandCover.ai
 (Boguszewski et al., CVPRW 2021): `images/` with `masks/` of 0 to 4; its published split deals out neighbouring tiles of
 512 px, here an orthophoto is a group.
+
+These are told by their names (cities, survey numbers, map sheets) and by masks of two values; whatever else lies in
+such folders is a folder of label maps, to which no pixel size and no split of theirs applies.
 """
 
 from __future__ import annotations
@@ -19,16 +22,20 @@ import numpy as np
 
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
+from domains.label_pictures import INVERTED, hold_masks, is_white_is_zero
 from domains.layouts.blocks import cut_into_blocks
 from domains.layouts.drawing import components, same_size
 from domains.layouts.finding import files, folders, pair, printable
-from domains.layouts.layout import Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record, Split, read_bands
 from domains.layouts.neighbours import Raster, placed
 from domains.scenes import open_scene
 from domains.tiling import Window
 
 LAND_COVER = ("building", "woodland", "water", "road")
 PIXEL_M = {"inria": 0.3, "massachusetts": 1.0}
+CITIES = ("austin", "chicago", "kitsap", "tyrol-w", "vienna")
+_CITY = re.compile(rf"({'|'.join(CITIES)})\d+")
+_SURVEY = re.compile(r"(.*_)?\d{7,8}_\d{2}")
 _SHEET = re.compile(r"[MN]-\d\d-\d+-[A-D]-", re.IGNORECASE)
 _PARTS: dict[str, Split] = {"train": "train", "val": "val", "valid": "val", "test": "test"}
 
@@ -98,7 +105,11 @@ class MaskTiles(Layout):
             scene.close()
         if not truth.vocabulary:
             values = values[..., :3].max(axis=2)
-            return [EntityMap(components(values > (127 if values.max(initial=0) > 1 else 0)))]
+            mask = values > (127 if values.max(initial=0) > 1 else 0)
+            if is_white_is_zero(truth.mask):  # what is stored is meant, as of other label pictures
+                faults.append(Assumption(truth.mask, INVERTED))
+                mask = ~mask
+            return [EntityMap(components(mask))]
         values = values[..., 0]
         if values.max(initial=0) > len(truth.vocabulary):
             raise InputError(
@@ -155,11 +166,12 @@ def _paired(images: list[Path], masks: list[Path], faults: list[Fault]) -> list[
 
 def _inria(root: Path, faults: list[Fault]) -> list[Source]:
     for base in (root, root / "AerialImageDataset"):
-        images = [one for one in files(base / "train" / "images") if re.fullmatch(r"[a-z_-]+\d+", one.stem)]
-        if images and files(base / "train" / "gt"):
+        images = [one for one in files(base / "train" / "images") if _CITY.fullmatch(one.stem)]
+        masks = files(base / "train" / "gt")
+        if images and masks and hold_masks(masks):
             return [
                 Source(image, mask, image.stem, "val" if _number(image) <= 5 else "train", PIXEL_M["inria"])
-                for image, mask in _paired(images, files(base / "train" / "gt"), faults)
+                for image, mask in _paired(images, masks, faults)
             ]
     return []
 
@@ -178,11 +190,17 @@ def _massachusetts(root: Path, faults: list[Fault]) -> list[Source]:
             images, masks = inner[part], inner.get(f"{part}_labels")
             if masks is None and files(images / "sat") and files(images / "map"):
                 images, masks = images / "sat", images / "map"
-            if masks is not None:
+            if masks is not None and _of_survey(files(images), files(masks)):
                 pairs = _paired(files(images), files(masks), faults)
                 size = PIXEL_M["massachusetts"]
                 found += [Source(image, mask, f"{part}/{printable(image.stem)}", split, size) for image, mask in pairs]
     return found
+
+
+def _of_survey(images: list[Path], masks: list[Path]) -> bool:
+    """Whether most are called as the Massachusetts sets call theirs, 22828930_15, and the masks are masks."""
+    named = sum(_SURVEY.fullmatch(image.stem) is not None for image in images)
+    return named > 0 and 2 * named >= len(images) and hold_masks(masks)
 
 
 def _land_cover(root: Path, faults: list[Fault]) -> list[Source]:

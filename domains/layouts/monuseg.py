@@ -11,12 +11,14 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
+from domains.errors import InputError
 from domains.layouts.aperio_xml import read_aperio
 from domains.layouts.finding import files, folders, own_split, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split
 from domains.layouts.polygons import draw
 from domains.tiling import Window
 
+BARCODE = re.compile(r"TCGA-\w\w-\w{4}", re.IGNORECASE)
 PIXEL_SIZE_M = 0.25e-6  # 40x, as the set is described; the XML says 0.252 micrometres
 
 
@@ -35,24 +37,31 @@ class MoNuSeg(Layout):
             pairs, alone = pair(files(images), files(outlines, {".xml"}), "annotation file")
             for image, truth in pairs:
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
-                records.append(Record(name, image, truth, patient(image.stem), split, PIXEL_SIZE_M))
+                size = PIXEL_SIZE_M if BARCODE.match(image.stem) else None  # others' pictures lie like this too
+                records.append(Record(name, image, truth, patient(image.stem), split, size))
             faults += alone
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         window = Window(0, 0, *shape)
         outlines = read_aperio(record.truth, faults)
-        faults += [
+        outside = [
             Fault(record.truth, f"the outline at x {box[1]}, y {box[0]} lies outside its image")
             for box in (outline.box for outline in outlines)
             if min(window.shared(Window(box[0], box[1], box[2] - box[0], box[3] - box[1]))[2:]) <= 0
         ]
+        if outlines and len(outside) == len(outlines):
+            raise InputError(
+                f"{str(record.truth)!r}: wanted outlines on {record.image.name!r}, none of {len(outlines)} lies on it; "
+                "check the pair"
+            )
+        faults += outside
         return [draw(outlines, window)]  # without labels: an annotation layer is no class of nuclei
 
 
 def patient(stem: str) -> str:
     """`TCGA-18-5592` of `TCGA-18-5592-01Z-00-DX1`; other names as they are."""
-    found = re.match(r"TCGA-\w\w-\w{4}", stem, re.IGNORECASE)
+    found = BARCODE.match(stem)
     return found[0].upper() if found else printable(stem)
 
 

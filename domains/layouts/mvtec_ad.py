@@ -1,11 +1,13 @@
-"""MVTec AD, MVTec AD 2 and MVTec LOCO AD, and what was brought into their form (VisA, BTAD).
+"""MVTec AD, MVTec AD 2 and MVTec LOCO AD, and what lies or was brought into their form (BTAD, VisA).
 
-Bergmann et al., IJCV 129 (2021); Heckler-Kram et al., arXiv 2503.21622 (2025); Bergmann et al., IJCV 130 (2022). The
+Bergmann et al., IJCV 129 (2021); Heckler-Kram et al., arXiv 2503.21622 (2025); Bergmann et al., IJCV 130 (2022);
+Mishra et al., VT-ADL, ISIE 2021 (BTAD, whose good parts are called ok). The
 folder is a category, or holds several:
 
     AD     train/good, test/good, test/<defect>/NNN.png, ground_truth/<defect>/NNN_mask.png
     AD 2   train/good, validation/good, test_public/good, test_public/bad/NNN_<light>.png,
            test_public/ground_truth/bad/NNN_<light>_mask.png; test_private has no truth and is left out
+    BTAD   train/ok, test/ok, test/ko/NNNN.bmp, ground_truth/ko/NNNN.png
     LOCO   train/good, validation/good, test/<kind>/NNN.png, ground_truth/<kind>/NNN/000.png, 001.png, ...
 
 The sets' own split puts every defect into test, since they were made for learning without any. Entities are learnt
@@ -23,14 +25,14 @@ from domains.layouts.defects import Defect
 from domains.layouts.finding import files, folders, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
-GOOD = "good"
+GOOD = ("good", "ok")
 LIGHTS = re.compile(r"_(regular|underexposed|overexposed|shift_\d+)$")  # AD 2: one part under several
 
 
 class MvtecAd(Layout):
     name = "mvtec_ad"
     entities = "one 8-connected component of a defect's mask (LOCO: one mask file); good images have none"
-    expects = "<category>/train/good and test/<defect>/NNN.png with ground_truth/<defect>/NNN_mask.png"
+    expects = "<category>/train/good (or ok) and test/<defect>/NNN.png with ground_truth/<defect>/NNN_mask.png"
 
     def matches(self, root: Path) -> bool:
         return bool(_categories(root))
@@ -42,9 +44,9 @@ class MvtecAd(Layout):
             own = "" if category == root else f"{category.name}/"
             test, truth = _tested(category)
             for part in (category / "train", category / "validation", test):
-                found += [(f"{own}{GOOD}", image, ()) for image in files(part / GOOD)]
+                found += [(f"{own}{GOOD[0]}", image, ()) for good in GOOD for image in files(part / good)]
             for folder in folders(test):
-                if folder.name not in (GOOD, truth.name):
+                if folder.name not in (*GOOD, truth.name):
                     found += [(f"{own}{folder.name}", *pair) for pair in _pairs(folder, truth / folder.name, faults)]
         vocabulary = tuple(sorted({kind for kind, _, masks in found if masks}))
         records = []
@@ -61,8 +63,17 @@ class MvtecAd(Layout):
 
 def _categories(root: Path) -> list[Path]:
     """`root`, or those of its subfolders that are a category."""
-    found = [folder for folder in (root, *folders(root)) if all(path.is_dir() for path in _tested(folder))]
+    found = [folder for folder in (root, *folders(root)) if _is_category(folder)]
     return [root] if root in found else found
+
+
+def _is_category(folder: Path) -> bool:
+    """Good images, or a defect's images and masks in folders of its name."""
+    test, truth = _tested(folder)
+    if not (test.is_dir() and truth.is_dir()):
+        return False
+    good = any((part / name).is_dir() for part in (folder / "train", test) for name in GOOD)
+    return good or bool({one.name for one in folders(test)} & {one.name for one in folders(truth)})
 
 
 def _tested(category: Path) -> tuple[Path, Path]:

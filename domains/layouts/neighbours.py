@@ -67,7 +67,7 @@ def boxes(rasters: Sequence[Raster], margins_px: np.ndarray) -> np.ndarray:
     """
     several = len({one.georeference.crs for one in rasters if one.georeference}) > 1
     found = np.full((len(rasters), 4), np.nan)
-    along = np.linspace(0, 1, STEPS)
+    along, middle = np.linspace(0, 1, STEPS), None
     rim = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
     for i, (here, (height, width), *_) in enumerate(rasters):
         if here is None:
@@ -78,6 +78,8 @@ def boxes(rasters: Sequence[Raster], margins_px: np.ndarray) -> np.ndarray:
                 points = moved(transformer(here.crs, WGS84), points)
             except InputError:  # without pyproj, or a CRS without a place on the Earth
                 continue
+            middle = points[0, 0] if middle is None else middle  # across 180 degrees longitudes go on
+            points[:, 0] = middle + (points[:, 0] - middle + 180) % 360 - 180
         found[i] = *points.min(axis=0), *points.max(axis=0)
     return found
 

@@ -15,12 +15,13 @@ from pathlib import Path
 import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap, renumber
-from domains.images import read_ids, read_mask
+from domains.label_pictures import read_ids, read_mask
 from domains.layouts.drawing import same_size
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record
 
 IMAGES = "tissue images"
+PIXEL_SIZE_M = 0.25e-6
 LABELS = ("label masks modify", "label masks")  # `modify`: borders between touching nuclei taken out
 
 
@@ -41,6 +42,8 @@ class NuInsSeg(Layout):
                 continue
             vague = {path.stem: path for path in files(organ / "vague areas" / "mask binary")}
             pairs, alone = pair(files(organ / IMAGES), files(labels), "label mask")
+            stems = {path.stem for path in files(organ / IMAGES)}
+            alone += [Fault(path, "is a vague area without image") for stem, path in vague.items() if stem not in stems]
             for image, label in pairs:
                 kind = printable(organ.name)
                 truth = (label, vague.get(image.stem))
@@ -81,7 +84,8 @@ class CryoNuSeg(Layout):
             if labels:
                 name = printable(image.stem)
                 organ = re.sub(r"^human_|_\d+$", "", name, flags=re.IGNORECASE)
-                records.append(Record(name, image, tuple(labels), group=name, pixel_size_m=0.25e-6, stratum=organ))
+                size = PIXEL_SIZE_M if name.lower().startswith("human_") else None  # as the set calls its pictures
+                records.append(Record(name, image, tuple(labels), group=name, pixel_size_m=size, stratum=organ))
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:

@@ -109,13 +109,14 @@ def _tissues(path: Path, count: int, faults: list[Fault]) -> list[str]:
         return [""] * count
     try:
         names = np.load(path, allow_pickle=False)
-    except (ValueError, OSError) as error:
+        words = [printable(str(name)) for name in names.ravel()[:count]]
+    except Exception as error:  # on damaged bytes numpy raises anything, from tokenize.TokenError to SystemError
         faults.append(Fault(path, f"is no plain array of text: {' '.join(str(error).split())[:100]}"))
         return [""] * count
     if names.shape != (count,) or names.dtype.kind not in "US":
         faults.append(Fault(path, f"holds {names.shape} {names.dtype}, wanted {count} names"))
         return [""] * count
-    return [printable(str(name)) for name in names]
+    return words
 
 
 @lru_cache(maxsize=16)
@@ -128,7 +129,7 @@ def _array(path: Path, channels: int) -> np.ndarray:
     try:
         state = path.stat()
         values = _mapped(path, (state.st_mtime_ns, state.st_size))
-    except (OSError, ValueError, EOFError) as error:
+    except Exception as error:  # on damaged bytes numpy raises anything, from tokenize.TokenError to EOFError
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{str(path)!r}: wanted a whole .npy array of numbers, got {reason}; copy it again") from error
     if values.ndim != 4 or values.shape[3] != channels or values.dtype.kind not in "uif":

@@ -20,14 +20,17 @@ from domains.errors import InputError
 from domains.georeference import Georeference
 from domains.ground import require
 from domains.layouts.blocks import LEAST_RASTERS, Block, cut_into_blocks
-from domains.layouts.finding import files, own_split, pair, printable, visible
+from domains.layouts.finding import composed, files, own_split, pair, printable, stem, visible
+from domains.layouts.geojson_frame import RESULTS, is_geojson, is_result
 from domains.layouts.label_maps import IMAGE_FOLDERS, LABEL_FOLDERS
-from domains.layouts.layout import RASTERS, Fault, Layout, Listing, Record, Split, read_bands
+from domains.layouts.layout import RASTERS, Assumption, Fault, Layout, Listing, Record, Split, read_bands
 from domains.layouts.neighbours import ONE_GROUP, Raster, placed
 from domains.layouts.polygons import Outline
 from domains.layouts.slides import balanced
-from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on, rings
+from domains.layouts.vectors import SUFFIXES, holds_map_coordinates, outlines_on
 from domains.scenes import open_scene
+from domains.scenes.open import PICTURES
+from domains.scenes.sidecars import beside
 from domains.tiling import Window
 
 MOST_BLOCKS = 256  # of a raster
@@ -74,11 +77,13 @@ class RasterVectors(Layout):
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
         """(rasters with their vector file, files that are alone)."""
         for rasters, vectors in _folders(root):
-            images = [one for one in files(rasters, RASTERS) if not one.name.endswith(".labels.tif")]
-            labels = [one for one in files(vectors, SUFFIXES) if holds_map_coordinates(one)]
+            images = [raster for raster in files(rasters, RASTERS) if not raster.name.endswith(".labels.tif")]
+            images += [picture for picture in files(rasters, PICTURES) if beside(picture).transform]
+            labels = [file for file in files(vectors, SUFFIXES | {".gz"}) if of_a_map(file)]
+            labels = [file for file in labels if not (is_geojson(file) and is_result(file))] or labels
             if images and len(labels) == 1:
                 return [(image, labels[0]) for image in images], []
-            found, alone = pair(images, labels, "vector file")
+            found, alone = pair(images, labels, "vector file", ROUNDS)
             if found:
                 return found, alone
         return [], []
@@ -86,6 +91,7 @@ class RasterVectors(Layout):
     def listing(self, root: Path) -> Listing:
         found, faults = self.pairs(root)
         counts = Counter(vectors for _, vectors in found)
+        faults += [Assumption(path, RESULTS) for path in counts if is_geojson(path) and is_result(path)]
         sources = []
         for raster, vectors in found:
             try:
@@ -152,14 +158,28 @@ class RasterVectors(Layout):
         return [EntityMap(found.ids, labels=labels, vocabulary=truth.vocabulary)]
 
 
+def of_a_map(path: Path) -> bool:
+    return (path.suffix.lower() != ".gz" or is_geojson(path)) and holds_map_coordinates(path)
+
+
+def unpacked(path: Path) -> Path:
+    """`town.geojson` of `town.geojson.gz`."""
+    return path.with_suffix("") if path.suffix.lower() == ".gz" else path
+
+
+ROUNDS = ((stem, lambda path: stem(unpacked(path))), (composed, lambda path: composed(unpacked(path))))
+
+
 def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
     """Raises InputError."""
     inside = raster.relative_to(root)
     scene = open_scene(raster)
-    shape, here, size_m = scene.shape, scene.georeference, scene.pixel_size_m
+    shape, here, size_m, remarks = scene.shape, scene.georeference, scene.pixel_size_m, scene.remarks
     scene.close()
     if here is None:
-        raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it")
+        why = f" ({'; '.join(remarks)})" if remarks else ""
+        pixels = "; GeoJSON in pixels wants `objectType`, as QuPath writes it" if is_geojson(vectors) else ""
+        raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{why}{pixels}")
     name = printable(inside.with_suffix("").as_posix())
     return Source(raster, vectors, name, here, shape, size_m, own_split(inside.parent), own)
 
@@ -173,10 +193,11 @@ def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
     if not outlines:
         return np.zeros(shape, np.int32)
     corner = np.array([window.x, window.y])
-    # all rings of all parts in one polygon: GDAL fills by the even-odd rule
+    # part by part: all rings of a geometry are filled by the even-odd rule, and parts that overlap are their union
     shapes = [
-        ({"type": "Polygon", "coordinates": [closed(ring - corner) for ring in rings(one)]}, i)
-        for i, one in enumerate(outlines, 1)
+        ({"type": "Polygon", "coordinates": [closed(ring - corner) for ring in part.rings]}, i)
+        for i, outline in enumerate(outlines, 1)
+        for part in outline.parts
     ]
     return rasterize(shapes, shape, fill=0, all_touched=False, dtype="int32")
 
@@ -187,12 +208,7 @@ def closed(ring: np.ndarray) -> list:
 
 def area(outline: Outline) -> float:
     """In square pixels, its holes not counted."""
-
-    def inside(ring: np.ndarray) -> float:
-        x, y = (ring - ring[0]).T
-        return abs(float(np.sum(x * np.roll(y, -1) - y * np.roll(x, -1)))) / 2
-
-    return sum(map(inside, outline.exteriors)) - sum(map(inside, outline.holes))
+    return outline.area
 
 
 def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Outline], split: bool) -> VectorBlock:
@@ -204,10 +220,29 @@ def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Out
 
 
 def with_vocabulary(records: list[Record]) -> list[Record]:
-    """The records with the classes of all of them, where polygons have classes."""
+    """The records with the classes of all of them, where polygons have classes.
+
+    1.0 of one file is 1 of another: tables with empty cells are often written so.
+    """
     words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
-    vocabulary = tuple(sorted(str(word) for word in words))
-    return [replace(record, truth=replace(record.truth, vocabulary=vocabulary)) for record in records]
+    whole = {f"{word}.0": word for word in words if f"{word}.0" in words and str(word).lstrip("-").isdecimal()}
+    vocabulary = tuple(sorted(str(word) for word in words - {*whole}))
+
+    def named(outlines: Sequence[Outline]) -> tuple[Outline, ...]:
+        return tuple(replace(one, label=whole[one.label]) if one.label in whole else one for one in outlines)
+
+    return [
+        replace(
+            record,
+            truth=replace(
+                record.truth,
+                outlines=named(record.truth.outlines),
+                elsewhere=named(record.truth.elsewhere),
+                vocabulary=vocabulary,
+            ),
+        )
+        for record in records
+    ]
 
 
 def _touches(outline: Outline, window: Window) -> bool:

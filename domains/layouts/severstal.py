@@ -3,7 +3,7 @@
 Kaggle, Severstal: Steel Defect Detection (2019). `train.csv` with `ImageId,ClassId,EncodedPixels` (only defects are
 listed) or, in its first version, `ImageId_ClassId,EncodedPixels` (four rows an image, empty where there is nothing);
 images in `train_images/`. Runs are pairs "start length", starts count from 1, down the columns. An image that no run
-names is good. `test_images/` has no truth and is left out.
+names is good; one whose row has no class is left out. `test_images/` has no truth and is left out.
 """
 
 from __future__ import annotations
@@ -50,18 +50,27 @@ class Severstal(Layout):
     def listing(self, root: Path) -> Listing:
         faults: list[Fault] = []
         rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
+        spelled: dict[str, str] = {}
         for image, kind, runs in _rows(root / TABLE, faults):
-            rows[image].append((kind, runs))
-        vocabulary = tuple(sorted({kind for masks in rows.values() for kind, _ in masks}))
+            rows[_key(image)].append((kind, runs))
+            spelled[_key(image)] = image
+        images = files(root / IMAGES)
+        vocabulary = tuple(sorted({kind for masks in rows.values() for kind, _ in masks if kind}))
         records = []
-        for image in files(root / IMAGES):
-            found = rows.pop(image.name, [])
+        known = not rows or bool(rows.keys() & {_key(image.name) for image in images})
+        for image in images if known else ():
+            found = rows.pop(_key(image.name), [])
+            if any(not kind for kind, _ in found):
+                faults.append(Fault(image, f"has a row without class in {TABLE}"))
+                continue
             kinds = sorted({kind for kind, _ in found})
             masks = tuple((vocabulary.index(kind), runs) for kind, runs in found)
             name = printable(image.stem)
             stratum = "class " + "+".join(kinds) if kinds else "good"
             records.append(Record(name, image, Runs(root / TABLE, masks, vocabulary), name, stratum=stratum))
-        faults += [Fault(root / TABLE, f"names {image!r}, which is not in {IMAGES}") for image in rows]
+        faults += [Fault(root / TABLE, f"names {spelled[image]!r}, which is not in {IMAGES}") for image in rows]
+        if not known:  # then no image is known to be good either
+            faults += [Fault(image, f"is in a folder of which {TABLE} names no image") for image in images]
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
@@ -76,11 +85,19 @@ class Severstal(Layout):
         return [painted(regions, labels, truth.vocabulary, shape)]
 
 
+def _key(image: str) -> str:
+    """By which a row finds its image: its name without suffix and capitals, as images are converted."""
+    return Path(image).stem.casefold()
+
+
 def _rows(table: Path, faults: list[Fault]) -> Iterator[tuple[str, str, str]]:
-    """(image file, class, runs) of every row that has runs. Raises InputError for other columns."""
+    """(image file, class or "", runs) of every row that has runs. Raises InputError for other columns."""
     with _wide_fields(), open(table, encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
-        columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
+        try:
+            columns = {(name or "").strip(): name for name in reader.fieldnames or ()}
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise InputError(f"{str(table)!r}: its first line: {error}; copy the table again") from error
         joint = "ImageId_ClassId" in columns
         if "EncodedPixels" not in columns or not (joint or {"ImageId", "ClassId"} <= set(columns)):
             raise InputError(
@@ -93,10 +110,10 @@ def _rows(table: Path, faults: list[Fault]) -> Iterator[tuple[str, str, str]]:
                     image, _, kind = (row[columns["ImageId_ClassId"]] or "").rpartition("_")
                 else:
                     image, kind = (row[columns[name]] or "" for name in ("ImageId", "ClassId"))
-                if runs and image and kind:
+                if runs and image:
                     yield image.strip(), kind.strip(), runs
                 elif runs:
-                    faults.append(Fault(table, f"line {reader.line_num} has runs, but no image or no class"))
+                    faults.append(Fault(table, f"line {reader.line_num} has runs, but no image"))
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{str(table)!r}: line {reader.line_num}: {error}; copy the table again") from error
 

@@ -1,37 +1,44 @@
 """Whole slides with annotations beside them, as tiles of what was annotated.
 
 `<slide>.svs` (or any other format that `open_scene` reads) with `<slide>.geojson` (QuPath), `<slide>.xml` (Aperio) or
-`<slide>.labels.tif` (ids), beside it or in a folder `annotations/`. Tiles lie on a grid of level 0. What was annotated:
-the regions that the annotations name; without any, the surroundings of each outline, as far as a typical outline is
-wide, for nobody says that the rest was looked at. Of a label TIFF everything that is not negative.
+`<slide>.labels.tif` (ids), beside it or in a folder `annotations/`. Which GeoJSON is QuPath's says its content. Tiles
+lie on a grid of level 0. What was annotated: the areas that the annotations bound (`domains.layouts.areas`); without
+any, the surroundings of each outline, as far as a typical outline is wide, for nobody says that the rest was looked at.
+Of a label TIFF everything that is not negative.
 """
 
 from __future__ import annotations
 
-import gzip
-import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError
-from domains.layouts.aperio_xml import read_aperio
+from domains.images import IMAGE_SUFFIXES
+from domains.layouts.aperio_xml import aperio_drawing
+from domains.layouts.areas import Drawing
 from domains.layouts.drawing import same_size
 from domains.layouts.finding import files, printable
-from domains.layouts.layout import Fault, Layout, Listing, Record
+from domains.layouts.geojson_frame import RESULTS, frame_of, is_geojson, is_result
+from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.monuseg import patient
-from domains.layouts.polygons import Outline, draw, pixels
-from domains.layouts.qupath import read_qupath
+from domains.layouts.polygons import Outline, Part, draw, pixels
+from domains.layouts.qupath import qupath_drawing
 from domains.scenes import Scene, Viewed, open_scene, plain_view
 from domains.tiling import Window
 
 SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
-ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".labels.tif")
+SCANNED = SLIDES - {".tif", ".tiff", ".btf"}
+PICTURES = IMAGE_SUFFIXES - SLIDES
+SEVERAL = "several annotation files lie beside an image; the first of .geojson, .xml, .json and .labels.tif is read"
+UNMARKED = "GeoJSON that names neither a CRS nor objects of QuPath is read in pixels, for the image lies nowhere"
+ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".json", ".labels.tif")
 TILE_PX = 512
 MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
 LEAST_LABELLED = 0.25  # share of a tile that must have been annotated; without regions an entity is enough
@@ -42,13 +49,15 @@ STRATA = ("empty", "sparse", "medium", "dense")
 
 @dataclass(frozen=True)
 class SlideTile:
-    """outlines, regions: those that touch the window. reach_px: how far around outlines without regions is labelled,
-    None with regions. labels: the label TIFF, in place of all these.
+    """outlines: those that touch the window. regions: areas that somebody looked at. ignored: areas that are
+    unlabelled. reach_px: how far around outlines without regions is labelled, None with regions. labels: the label
+    TIFF, in place of all these.
     """
 
     window: Window
     outlines: tuple[Outline, ...] = ()
     regions: tuple[Outline, ...] = ()
+    ignored: tuple[Outline, ...] = ()
     reach_px: int | None = None
     vocabulary: tuple[str, ...] = ()
     labels: Path | None = None
@@ -61,12 +70,15 @@ class Slides(Layout):
         "slides with <slide>.geojson (QuPath), <slide>.xml (Aperio) or <slide>.labels.tif beside or in annotations/"
     )
 
+    suffixes: ClassVar[frozenset[str]] = SLIDES
+    """Of the images by which it is recognised."""
+
     def matches(self, root: Path) -> bool:
-        return bool(_pairs(root))
+        return bool(annotated(root, self.suffixes))
 
     def listing(self, root: Path) -> Listing:
         records, faults = [], []
-        for slide, annotation in _pairs(root):
+        for slide, annotation in annotated(root, SLIDES | PICTURES, faults):
             try:
                 records += tiles_of(slide, annotation, faults)
             except InputError as error:
@@ -83,16 +95,25 @@ class Slides(Layout):
         faults: list[Fault] = []
         truths = self.truths(record, image.shape[:2], faults)
         place = Place(record.name, *window[:2], pixel_size_m=record.pixel_size_m, cut_from=record.image)
-        return EntitySample(image, tuple(truths), place), []
+        return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         tile: SlideTile = record.truth
         if tile.labels is not None:
             with closing(open_scene(tile.labels)) as labels:
                 return [EntityMap.from_ids(_label_window(tile.labels, labels, tile.window))]
-        found = draw(tile.outlines, tile.window, tile.vocabulary)
-        ids = np.where((found.ids == 0) & ~labelled(tile), UNLABELLED, found.ids)
-        return [EntityMap(ids, labels=found.labels, vocabulary=found.vocabulary)]
+        drawn = draw(tile.outlines, tile.window, tile.vocabulary)
+        ids = np.where((drawn.ids == 0) & ~labelled(tile), UNLABELLED, drawn.ids)
+        return [EntityMap(ids, labels=drawn.labels, vocabulary=drawn.vocabulary)]
+
+
+class DrawnPictures(Slides):
+    name = "drawn_pictures"
+    entities = "one outlined object of a picture; what was not annotated is unlabelled"
+    expects = (
+        "pictures (.png, .jpg, ...) with <picture>.geojson (QuPath) or <picture>.xml (Aperio) beside or in annotations/"
+    )
+    suffixes = PICTURES
 
 
 def labelled(tile: SlideTile) -> np.ndarray:
@@ -107,6 +128,8 @@ def labelled(tile: SlideTile) -> np.ndarray:
             top, left = max(y0 - tile.reach_px - window.y, 0), max(x0 - tile.reach_px - window.x, 0)
             bottom, right = max(y1 + tile.reach_px - window.y, 0), max(x1 + tile.reach_px - window.x, 0)
             seen[top:bottom, left:right] = True
+    for area in tile.ignored:
+        seen.flat[pixels(area, window)] = False
     return seen
 
 
@@ -121,7 +144,7 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
     if annotation.name.endswith(".labels.tif"):
         tiles, counts = _label_tiles(slide, shape, annotation)
     else:
-        tiles, counts = _outline_tiles(shape, *_read(annotation, faults))
+        tiles, counts = _outline_tiles(shape, drawing_of(annotation, faults))
     if not tiles:
         raise InputError(f"{str(annotation)!r}: wanted annotations on {slide.name!r}, none lies on it; check the pair")
     name, group = printable(slide.stem), patient(slide.stem)
@@ -152,21 +175,19 @@ def balanced(counts: np.ndarray, limit: int, seed: str) -> dict[int, str]:
     return chosen
 
 
-def _read(annotation: Path, faults: list[Fault]) -> tuple[list[Outline], list[Outline]]:
-    if annotation.suffix == ".xml":
-        return read_aperio(annotation, faults), []
-    return read_qupath(annotation, faults)
+def drawing_of(annotation: Path, faults: list[Fault]) -> Drawing:
+    """Raises InputError."""
+    return (aperio_drawing if annotation.suffix == ".xml" else qupath_drawing)(annotation, faults)
 
 
-def _outline_tiles(
-    shape: tuple[int, int], outlines: Sequence[Outline], regions: Sequence[Outline]
-) -> tuple[list[SlideTile], list[int]]:
+def _outline_tiles(shape: tuple[int, int], drawing: Drawing) -> tuple[list[SlideTile], list[int]]:
     """(tiles with enough annotated, entities whose centre lies in each)."""
-    boxes = np.array([one.box for one in outlines], np.int64).reshape(-1, 4)
+    outlines, regions, ignored = (tuple(drawn) for drawn in drawing)
+    boxes = np.array([outline.box for outline in outlines], np.int64).reshape(-1, 4)
     reach = None if regions else int(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1))) if len(boxes) else 0
-    names = {one.label for one in outlines}
+    names = {outline.label for outline in outlines}
     vocabulary = () if None in names else tuple(sorted(name for name in names if name))
-    coarse = _coarse(shape, boxes, regions, reach)
+    coarse = _coarse(shape, boxes, drawing, reach)
     tiles, counts = [], []
     for window in _grid(shape):
         rows, columns = (
@@ -186,24 +207,30 @@ def _outline_tiles(
         if share < LEAST_LABELLED and not count:
             continue
         counts.append(count)
-        tiles.append(SlideTile(window, tuple(outlines[int(i)] for i in touching), tuple(regions), reach, vocabulary))
+        near = tuple(outlines[int(i)] for i in touching)
+        tiles.append(SlideTile(window, near, regions, ignored, reach, vocabulary))
     return tiles, counts
 
 
-def _coarse(shape: tuple[int, int], boxes: np.ndarray, regions: Sequence[Outline], reach: int | None) -> np.ndarray:
+def _coarse(shape: tuple[int, int], boxes: np.ndarray, drawing: Drawing, reach: int | None) -> np.ndarray:
     """(h, w) bool: what was annotated, in pixels of `COARSE_PX`."""
     window = Window(0, 0, -(-shape[0] // COARSE_PX), -(-shape[1] // COARSE_PX))
     seen = np.zeros((window.height, window.width), bool)
-    for region in regions:
-        small = Outline(
-            tuple(one / COARSE_PX for one in region.exteriors), tuple(one / COARSE_PX for one in region.holes)
-        )
-        seen.flat[pixels(small, window)] = True
+    for region in drawing.regions:
+        seen.flat[pixels(_smaller(region), window)] = True
     if reach is not None:
         for y0, x0, y1, x1 in boxes:
             top, left = max(y0 - reach, 0) // COARSE_PX, max(x0 - reach, 0) // COARSE_PX
             seen[top : max(-(-(y1 + reach) // COARSE_PX), 0), left : max(-(-(x1 + reach) // COARSE_PX), 0)] = True
+    for area in drawing.ignored:
+        seen.flat[pixels(_smaller(area), window)] = False
     return seen
+
+
+def _smaller(area: Outline) -> Outline:
+    return Outline(
+        tuple(Part(part.exterior / COARSE_PX, tuple(hole / COARSE_PX for hole in part.holes)) for part in area.parts)
+    )
 
 
 def _label_tiles(slide: Path, shape: tuple[int, int], path: Path) -> tuple[list[SlideTile], list[int]]:
@@ -238,32 +265,60 @@ def _grid(shape: tuple[int, int]) -> list[Window]:
     ]
 
 
-def _pairs(root: Path) -> list[tuple[Path, Path]]:
-    """(slide, annotation) of the root and of its folder `slides/`; other files are nobody's concern."""
-    found = []
+def annotated(root: Path, suffixes: Iterable[str], faults: list[Fault] | None = None) -> list[tuple[Path, Path]]:
+    """(image, annotation) of the root and of its folder `slides/`; other files are nobody's concern.
+
+    What was drawn comes before results of ours. What was assumed is appended to `faults`.
+    """
+    pairs = []
     for folder in (root, root / "slides"):
-        for slide in files(folder, SLIDES):
-            if slide.name.endswith(".labels.tif"):
+        for image in files(folder, suffixes):
+            if image.name.endswith(".labels.tif"):
                 continue
             places = (folder, root / "annotations", root)
-            candidates = (place / f"{slide.stem}{ending}" for place in places for ending in ANNOTATIONS)
-            annotation = next((path for path in candidates if path.is_file() and _of_pixels(path, slide)), None)
-            if annotation is not None:
-                found.append((slide, annotation))
-    return found
+            candidates = (
+                place / f"{name}{ending}" for place in places for ending in ANNOTATIONS for name in names(image)
+            )
+            usable = dict.fromkeys(path for path in candidates if path.is_file() and _of_pixels(path, image))
+            drawn = [path for path in usable if not (is_geojson(path) and is_result(path))]
+            if not usable:
+                continue
+            annotation = (drawn or list(usable))[0]
+            pairs.append((image, annotation))
+            if faults is not None:
+                faults += [Assumption(image, SEVERAL)] if len(drawn) > 1 else []
+                faults += [Assumption(image, RESULTS)] if not drawn else []
+                unmarked = is_geojson(annotation) and frame_of(annotation) in ("beyond degrees", "marked")
+                faults += [Assumption(image, UNMARKED)] if unmarked and image.suffix.lower() not in SCANNED else []
+    return pairs
 
 
-def _of_pixels(annotation: Path, slide: Path) -> bool:
-    """A GeoJSON beside a plain TIFF may be a map's, in degrees or metres: it is QuPath's where it says `objectType`.
-    An XML of boxes is PASCAL VOC's.
+def names(image: Path) -> list[str]:
+    """What its annotations may be called: by its stem, without `.ome` as QuPath names exports, or by its whole name."""
+    return list(dict.fromkeys((image.stem, image.stem.removesuffix(".ome"), image.name)))
+
+
+def _of_pixels(annotation: Path, image: Path) -> bool:
+    """Whether an annotation is drawn in pixels of the image. A GeoJSON may be a map's, in degrees or metres, unless it
+    is a scanner's slide that it lies beside; XML may be of boxes, and JSON of anything.
     """
+    scanned = image.suffix.lower() in SCANNED
     if annotation.suffix == ".xml":
         with open(annotation, "rb") as file:
-            return b"<bndbox>" not in file.read(_HEAD)
-    if ".geojson" not in annotation.suffixes or slide.suffix.lower() not in (".tif", ".tiff"):
-        return True
+            head = file.read(_HEAD)
+        return b"<bndbox>" not in head and (image.suffix.lower() in SLIDES or b"<Annotations" in head)
+    if annotation.name.endswith(".labels.tif"):
+        return image.suffix.lower() in SLIDES
+    frame = frame_of(annotation)
+    if frame in ("beyond degrees", "marked"):
+        return is_geojson(annotation) and (scanned or not _on_the_map(image))
+    return frame == "pixels" or (scanned and is_geojson(annotation))
+
+
+def _on_the_map(image: Path) -> bool:
+    """Whether an image says where it lies; one that cannot be read does not."""
     try:
-        with gzip.open(annotation) if annotation.suffix == ".gz" else open(annotation, "rb") as file:
-            return b'"objectType"' in file.read(_HEAD)
-    except (OSError, EOFError, zlib.error):
-        return True  # damaged: reading it will say so
+        with closing(open_scene(image)) as scene:
+            return scene.georeference is not None
+    except InputError:
+        return False

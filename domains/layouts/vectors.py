@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,11 +12,11 @@ import numpy as np
 
 from domains.errors import InputError, suggest
 from domains.georeference import Georeference
-from domains.ground import moved, require, same_crs, transformer
+from domains.ground import is_geographic, moved, require, same_crs, transformer
+from domains.layouts.geojson_frame import FARTHEST_DEGREE, frame_of, is_geojson, read_json
 from domains.layouts.layout import Fault
-from domains.layouts.polygons import Outline, ring
+from domains.layouts.polygons import Outline, outline_of
 
-MAX_BYTES = 2**29
 SIGNATURES = {
     ".gpkg": b"SQLite format 3\0",
     ".shp": b"\0\0\x27\x0a",
@@ -23,15 +24,22 @@ SIGNATURES = {
 }  # GDAL looks at the content, and some of its formats follow paths and addresses in it
 SUFFIXES = frozenset({".geojson", *SIGNATURES})
 LONLAT = "OGC:CRS84"
+AROUND_WEB_MERCATOR = 2 * np.pi * 6378137.0
 UNKNOWN = "unknown"  # the class of a feature without one
+NO_VALUES = frozenset({"", "nan", "NaN", "NaT", "<NA>", "null", "NULL"})  # as pandas and databases write them to text
+Box = tuple[float, float, float, float]  # left, bottom, right, top
+_URN = re.compile(
+    r"(?:urn:(?:ogc|x-ogc):def:crs:|https?://www\.opengis\.net/def/crs/)?(?P<authority>EPSG|ESRI|IAU|IGNF)"
+    r"[:/](?:[\w.]*[:/])?(?P<code>\w+)",
+    re.IGNORECASE,
+)
 _POINTS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 class Shape(NamedTuple):
-    """A polygon of one or more parts; rings (K, 2) in the CRS of its file."""
+    """A polygon of one or more parts, each an exterior and its holes, rings (K, 2) in the CRS of its file."""
 
-    exteriors: list[np.ndarray]
-    holes: list[np.ndarray]
+    parts: list[list[np.ndarray]]
     label: str | None
 
 
@@ -42,68 +50,109 @@ def outlines_on(
 
     attribute: the column of their classes. own: the file is for this raster alone, so one that has features must have
     some on it. What cannot be drawn is appended to `faults`. Raises InputError: no such file or column, points or lines
-    alone, a CRS that is not known, all polygons elsewhere.
+    alone, nothing that can be drawn, a CRS that is not known, all polygons elsewhere.
     """
-    if path.suffix.lower() == ".geojson":
-        crs, shapes = _of_geojson(path, attribute, faults)
-        features = len(shapes)
+    failed: list[Fault] = []
+    if is_geojson(path):
+        crs, shapes, features = _of_geojson(path, attribute, failed)
     else:
-        crs, shapes, features = _through_pyogrio(path, here, shape, attribute, faults)
+        crs, shapes, features = _through_pyogrio(path, here, shape, attribute, failed)
     change = None if _same(crs, here.crs) else transformer(crs, here.crs)
-    found = []
-    for number, one in enumerate(shapes, 1):
+    globe = globe_of(here, shape)
+    outlines, drawn = [], 0
+    for number, polygon in enumerate(shapes, 1):
         try:
-            outline = Outline(
-                tuple(ring(_pixels(part, change, here).tolist()) for part in one.exteriors),
-                tuple(ring(_pixels(part, change, here).tolist()) for part in one.holes),
-                one.label,
-            )
+            outline = outline_of([_pixels(part, change, here, globe) for part in polygon.parts], polygon.label)
         except (ValueError, InputError) as error:
-            faults.append(Fault(path, f"polygon {number} {error}"))
+            failed.append(Fault(path, f"polygon {number} {error}"))
             continue
+        drawn += 1
         y0, x0, y1, x1 = outline.box
         if y1 > 0 and x1 > 0 and y0 < shape[0] and x0 < shape[1]:
-            found.append(outline)
-    if own and features and not found:
+            outlines.append(outline)
+    if failed and not drawn:
+        raise InputError(
+            f"{str(path)!r}: wanted polygons, none of {len(failed)} features can be drawn (the first "
+            f"{failed[0].reason}); export them as polygons"
+        )
+    if own and features and not outlines:
         raise InputError(
             f"{str(path)!r}: wanted polygons on its raster, none of {features} lies there; is {crs[:40]!r} their CRS?"
         )
-    return found
+    faults += failed
+    return outlines
 
 
-def _pixels(points: np.ndarray, change: Any, here: Georeference) -> np.ndarray:
-    return here.to_pixels(points if change is None else moved(change, points))
+class Globe:
+    """Eastings as a raster has them that goes around the world: it may lie across 180 degrees, or beyond.
+
+    turn: once around, in units of its CRS.
+    """
+
+    def __init__(self, here: Georeference, shape: tuple[int, int], turn: float):
+        eastings = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))[:, 0]
+        self.west, self.east, self.turn = float(eastings.min()), float(eastings.max()), turn
+
+    def unrolled(self, rings: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """A part whose edges go the short way across 180 degrees, moved by a whole turn where that is on the raster."""
+        rings = [self._short_way(ring) for ring in rings]
+        west, east = float(rings[0][:, 0].min()), float(rings[0][:, 0].max())
+        moves = [by for by in (0, self.turn, -self.turn) if west + by < self.east and east + by > self.west]
+        return [ring + (moves[0], 0) for ring in rings] if moves and moves[0] else rings
+
+    def _short_way(self, ring: np.ndarray) -> np.ndarray:
+        """A ring, unrolled where an edge of more than half a turn shows that it crosses 180 degrees. An edge of a whole
+        turn, and any on a raster of half the world, is that of a map of the world.
+        """
+        if self.east - self.west > self.turn / 2:
+            return ring
+        steps = np.diff(ring[:, 0]) / self.turn
+        if not ((np.abs(steps) > 0.5) & (np.abs(steps) < 1 - 1e-9)).any():
+            return ring
+        turns = np.concatenate([[0], np.cumsum(-self.turn * np.round(steps))])
+        return np.column_stack([ring[:, 0] + turns, ring[:, 1]])
 
 
-def _same(one: str, other: str) -> bool:
-    return {one, other} <= {LONLAT, "EPSG:4326"} or same_crs(one, other)
+def globe_of(here: Georeference, shape: tuple[int, int]) -> Globe | None:
+    """None for a CRS in which eastings do not go on beyond 180 degrees."""
+    if is_geographic(here.crs):
+        return Globe(here, shape, 360)
+    return Globe(here, shape, AROUND_WEB_MERCATOR) if here.crs == "EPSG:3857" else None
+
+
+def _pixels(
+    rings: Sequence[np.ndarray], change: Any, here: Georeference, globe: Globe | None
+) -> list[list[tuple[float, float]]]:
+    moved_rings = [np.asarray(ring) if change is None else moved(change, ring) for ring in rings]
+    if globe is not None and len(moved_rings[0]):
+        moved_rings = globe.unrolled(moved_rings)
+    return [here.to_pixels(ring).tolist() for ring in moved_rings]
+
+
+def _same(crs: str, other: str) -> bool:
+    return {crs, other} <= {LONLAT, "EPSG:4326"} or same_crs(crs, other)
 
 
 # GeoJSON
 
 
-def _of_geojson(path: Path, attribute: str | None, faults: list[Fault]) -> tuple[str, list[Shape]]:
-    """(CRS, polygons). The CRS is that of the member `crs` (GeoJSON of 2008, which GDAL still writes), else WGS 84."""
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{str(path)!r}: wanted vectors of at most {MAX_BYTES >> 20} MB; save them as .gpkg")
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"{str(path)!r}: wanted a file to read, got {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{str(path)!r}: wanted GeoJSON, it is no whole JSON ({error}); export it again") from error
+def _of_geojson(path: Path, attribute: str | None, faults: list[Fault]) -> tuple[str, list[Shape], int]:
+    """(CRS, polygons, features in all). The CRS is that of the member `crs` (GeoJSON of 2008, which GDAL still writes),
+    else WGS 84.
+    """
+    content = read_json(path, "vectors")
     features = content.get("features") if isinstance(content, dict) else None
     if not isinstance(features, list):
         raise InputError(f"{str(path)!r}: wanted a GeoJSON FeatureCollection, it has no list `features`")
-    features = [mapping(one) for one in features]
-    columns = {key for one in features for key in mapping(one.get("properties"))}
+    features = [mapping(feature) for feature in features]
+    columns = {key for feature in features for key in mapping(feature.get("properties"))}
     if attribute is not None and features and attribute not in columns:
         raise InputError(f"domain.attribute is {attribute!r}, which {str(path)!r} lacks; {suggest(attribute, columns)}")
     shapes, kinds = [], []
     for number, feature in enumerate(features, 1):
         geometry = feature.get("geometry")
         kinds.append(geometry.get("type") if isinstance(geometry, dict) else None)
-        label = None if attribute is None else _label(mapping(feature.get("properties")).get(attribute))
+        label = None if attribute is None else class_of(mapping(feature.get("properties")).get(attribute))
         try:
             shape = _shape(geometry, label)
         except (ValueError, TypeError, LookupError, OverflowError) as error:
@@ -111,7 +160,12 @@ def _of_geojson(path: Path, attribute: str | None, faults: list[Fault]) -> tuple
             continue
         shapes += [shape] if shape is not None else []
     _refuse_points(path, kinds, bool(shapes))
-    return _declared_crs(path, content, shapes), shapes
+    if features and all(feature.get("geometry") is None for feature in features):
+        raise InputError(
+            f"{str(path)!r}: wanted polygons, got {len(features)} features without geometry; export them with it, or "
+            "an empty list where nothing is"
+        )
+    return _declared_crs(path, content, shapes), shapes, len(shapes)
 
 
 def mapping(value: Any) -> dict[str, Any]:
@@ -124,27 +178,47 @@ def _shape(geometry: Any, label: str | None) -> Shape | None:
     if geometry is None or (isinstance(geometry, dict) and geometry.get("coordinates") in ([], [[]])):
         return None
     kind = geometry.get("type") if isinstance(geometry, dict) else None
-    if kind not in ("Polygon", "MultiPolygon"):
+    if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
+        inner = [_shape(member, label) for member in geometry["geometries"] if _is_polygon(member)]
+        parts = [part for shape in inner if shape is not None for part in shape.parts]
+        if parts:
+            return Shape(parts, label)
+    if not _is_polygon(geometry):
         raise ValueError(f"is a {kind!r:.30}, wanted a Polygon or MultiPolygon")
     polygons = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
-    rings = [[np.array([point[:2] for point in part], float).reshape(-1, 2) for part in one] for one in polygons if one]
-    return Shape([one[0] for one in rings], [hole for one in rings for hole in one[1:]], label)
+    parts = [[np.array([point[:2] for point in ring], float).reshape(-1, 2) for ring in rings] for rings in polygons]
+    return Shape([rings for rings in parts if rings], label)
+
+
+def _is_polygon(geometry: Any) -> bool:
+    return isinstance(geometry, dict) and geometry.get("type") in ("Polygon", "MultiPolygon")
 
 
 def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
-    name = mapping(mapping(content.get("crs")).get("properties")).get("name")
-    if isinstance(name, str):
-        if "CRS84" in name:
-            return LONLAT
-        authority, _, code = name.removeprefix("urn:ogc:def:crs:").partition(":")
-        return f"{authority}:{code.rpartition(':')[2]}"
-    farthest = max((float(np.abs(part).max()) for one in shapes for part in one.exteriors if len(part)), default=0.0)
-    if farthest > 360:
+    said = mapping(mapping(content.get("crs")).get("properties"))
+    name, code = said.get("name"), said.get("code")
+    if isinstance(name, str) and name.strip():
+        return crs_named(name)
+    if isinstance(code, int):
+        return f"EPSG:{code}"
+    farthest = max(
+        (float(np.abs(rings[0]).max()) for shape in shapes for rings in shape.parts if len(rings[0])), default=0.0
+    )
+    if farthest > FARTHEST_DEGREE:
         raise InputError(
             f"{str(path)!r}: wanted longitude and latitude (RFC 7946) or a member `crs`, got coordinates up to "
             f"{farthest:.0f}; export it with its CRS, for instance as GeoPackage"
         )
     return LONLAT
+
+
+def crs_named(name: str) -> str:
+    """`EPSG:32633` of `urn:ogc:def:crs:EPSG::32633` and of its address; WKT, PROJ strings and others as they are."""
+    name = name.strip()
+    match = _URN.fullmatch(name)
+    if match:
+        return f"{match['authority'].upper()}:{match['code']}"
+    return LONLAT if name.upper().endswith("CRS84") else name
 
 
 # All else
@@ -153,11 +227,21 @@ def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
 def _through_pyogrio(
     path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
 ) -> tuple[str, list[Shape], int]:
+    """As `_through_gdal`, without the warnings of GDAL, which say of a broken ring that it was closed."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return _through_gdal(path, here, shape, attribute, faults)
+
+
+def _through_gdal(
+    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
+) -> tuple[str, list[Shape], int]:
     """(CRS, polygons near the raster, features in all)."""
     require("pyogrio", "shapely", "pyproj", what=f"{str(path)!r}")
     import shapely  # type: ignore[import-not-found]
-    from pyogrio import list_layers, raw, read_info  # type: ignore[import-not-found]
-    from pyogrio.errors import DataSourceError  # type: ignore[import-not-found]
+    from pyogrio import list_layers, read_info  # type: ignore[import-not-found]
+    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]
+    from shapely.errors import ShapelyError  # type: ignore[import-not-found]
 
     with open(path, "rb") as file:
         if not file.read(16).startswith(SIGNATURES[path.suffix.lower()]):
@@ -175,38 +259,84 @@ def _through_pyogrio(
         crs = info["crs"]
         if crs is None:
             raise InputError(f"{str(path)!r}: wanted vectors with a CRS, got none; assign it in QGIS and save again")
-        chosen = [] if attribute is None else [attribute]
-        _, _, blobs, values = raw.read(path, layer=layers[0], columns=chosen, bbox=_bounds(here, shape, crs))
-    except DataSourceError as error:
-        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {error}; export it again") from error
-    labels = [None] * len(blobs) if attribute is None else [_label(value) for value in values[0]]
+        rows = _near(path, layers[0], attribute, _bounds(here, shape, crs, info.get("total_bounds")))
+    except InputError:
+        raise
+    except (DataSourceError, DataLayerError, ShapelyError, ValueError) as error:  # a name may be no UTF-8
+        said = " ".join(str(error).split())[:200]
+        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {said}; export it again") from error
     shapes, kinds = [], []
-    for number, (one, label) in enumerate(zip(shapely.from_wkb(blobs), labels, strict=True), 1):
-        kinds.append(None if one is None else one.geom_type)
-        if one is None or one.is_empty:
+    for number, (geometry, label) in enumerate(rows, 1):
+        kinds.append(None if geometry is None else geometry.geom_type)
+        if geometry is None or geometry.is_empty:
             continue
-        if one.geom_type not in ("Polygon", "MultiPolygon"):
-            faults.append(Fault(path, f"feature {number} is a {one.geom_type}, wanted a Polygon or MultiPolygon"))
+        polygons = [part for part in _flat(geometry) if part.geom_type == "Polygon" and not part.is_empty]
+        if not polygons:
+            faults.append(Fault(path, f"feature {number} is a {geometry.geom_type}, wanted a Polygon or MultiPolygon"))
             continue
-        parts = shapely.get_parts(one)
-        holes = [shapely.get_coordinates(hole) for part in parts for hole in part.interiors]
-        shapes.append(Shape([shapely.get_coordinates(part.exterior) for part in parts], holes, label))
+        parts = [
+            [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)] for polygon in polygons
+        ]
+        shapes.append(Shape(parts, label))
     _refuse_points(path, kinds, bool(shapes))
     return crs, shapes, int(info["features"])
 
 
-def _bounds(here: Georeference, shape: tuple[int, int], crs: str) -> tuple[float, float, float, float]:
-    """The raster's bounding box in another CRS."""
+def _flat(geometry: Any) -> Iterator[Any]:
+    """The parts of a geometry, those of collections in it too."""
+    for part in getattr(geometry, "geoms", [geometry]):
+        if hasattr(part, "geoms"):
+            yield from _flat(part)
+        else:
+            yield part
+
+
+def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> list[tuple[Any, str | None]]:
+    """(geometry, class) of the features in any of the boxes, in the order of the file.
+
+    Cells without a value are read apart from those with one: together they would turn whole numbers and flags to
+    float64, where 1 becomes 1.0 and numbers above 2**53 melt.
+    """
+    import shapely  # type: ignore[import-not-found]
+    from pyogrio import raw  # type: ignore[import-not-found]
+
+    chosen = [] if attribute is None else [attribute]
+    # the quote in a name is doubled in the SQL of a GeoPackage, and follows a backslash in GDAL's own
+    column = str(attribute).replace('"', '""' if path.suffix.lower() == ".gpkg" else '\\"')
+    filters = [None] if attribute is None else [f'"{column}" IS NOT NULL', f'"{column}" IS NULL']
+    rows: dict[int, tuple[Any, str | None]] = {}
+    for box in boxes:
+        for where in filters:
+            _, fids, blobs, values = raw.read(
+                path, layer=layer, columns=chosen, bbox=box, where=where, return_fids=True, force_2d=True
+            )
+            labels = [None] * len(blobs) if attribute is None else [class_of(value) for value in values[0]]
+            rows |= zip(fids.tolist(), zip(shapely.from_wkb(blobs, on_invalid="fix"), labels, strict=True), strict=True)
+    return [rows[fid] for fid in sorted(rows)]
+
+
+def _bounds(here: Georeference, shape: tuple[int, int], crs: str, extent: Box | None) -> list[Box]:
+    """The raster's bounding box in another CRS; in degrees also a turn to the west and to the east, as files may count
+    beyond 180 or stop there. extent: of the file, where it says so.
+    """
     corners = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))
     (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    if _same(here.crs, crs):
-        return left, bottom, right, top
-    return transformer(here.crs, crs).transform_bounds(left, bottom, right, top)
+    if not _same(here.crs, crs):
+        left, bottom, right, top = transformer(here.crs, crs).transform_bounds(left, bottom, right, top)
+    if not is_geographic(crs):
+        return [(left, bottom, right, top)]
+    right += 360 if right < left else 0  # the box lies across 180 degrees
+    west, _, east, _ = extent or (-np.inf, 0, np.inf, 0)
+    turns = [turn for turn in (-360, 0, 360) if turn == 0 or (left + turn <= east and right + turn >= west)]
+    return [(left + turn, bottom, right + turn, top) for turn in turns]
 
 
-def _label(value: Any) -> str:
-    missing = value is None or value == "" or (isinstance(value, float) and np.isnan(value))
-    return UNKNOWN if missing else str(value)
+def class_of(value: Any) -> str:
+    """A cell as the name of a class; `unknown` for one without a value."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    if value is None or (not isinstance(value, str | list) and value != value):  # NaN and NaT differ from themselves
+        return UNKNOWN
+    return UNKNOWN if str(value).strip() in NO_VALUES else str(value)
 
 
 def _refuse_points(path: Path, kinds: Sequence[object], any_polygon: bool) -> None:
@@ -219,16 +349,5 @@ def _refuse_points(path: Path, kinds: Sequence[object], any_polygon: bool) -> No
 
 
 def holds_map_coordinates(path: Path) -> bool:
-    """Whether a GeoJSON is a map's and not QuPath's, whose objects say so; other vector files always are."""
-    if path.suffix.lower() != ".geojson":
-        return True
-    try:
-        with open(path, "rb") as file:
-            return b'"objectType"' not in file.read(2**20)
-    except OSError:
-        return True  # reading it will say so
-
-
-def rings(outline: Outline) -> Iterator[np.ndarray]:
-    yield from outline.exteriors
-    yield from outline.holes
+    """Whether a vector file is a map's; GeoJSON may be QuPath's, or our own result for a picture."""
+    return not is_geojson(path) or frame_of(path) != "pixels"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.images import read_ids
+from domains.label_pictures import read_ids
 from domains.layouts.defects import Defect
 from domains.layouts.finding import files, folders, pair, printable
 from domains.layouts.layout import Fault, Layout, Listing, Record

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 
-from domains.layouts.polygons import Outline, ring
+from domains.layouts.polygons import Outline, outline_of
 
 _RING = re.compile(r"\(([^()]*)\)")
 
 
 def outline_of_wkt(text: object, label: str | None = None) -> Outline | None:
-    """POLYGON or MULTIPOLYGON, further coordinates than x and y left out; None for an empty one.
+    """POLYGON or MULTIPOLYGON, each part with its own holes, further coordinates than x and y left out;
+    None for an empty one.
 
     Raises ValueError saying what is wrong.
     """
@@ -25,12 +26,14 @@ def outline_of_wkt(text: object, label: str | None = None) -> Outline | None:
     polygons = [[_points(points) for points in _RING.findall(part + "))")] for part in parts]
     if not polygons or not all(polygons):
         raise ValueError(f"is {words[:30]!r}, which has no ring")
-    holes = tuple(hole for rings in polygons for hole in rings[1:])
-    return Outline(tuple(rings[0] for rings in polygons), holes, label)
+    return outline_of(polygons, label)
 
 
-def _points(text: str):
+def _points(text: str) -> list[list[float]]:
     try:
-        return ring([[float(value) for value in point.split()] for point in text.split(",")])
-    except (ValueError, IndexError) as error:
-        raise ValueError(str(error) if "has" in str(error) else "has coordinates that are no numbers") from error
+        points = [[float(value) for value in point.split()] for point in text.split(",")]
+    except ValueError:
+        points = [[]]
+    if any(len(point) < 2 for point in points):
+        raise ValueError("has coordinates that are no numbers")
+    return points

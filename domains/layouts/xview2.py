@@ -48,7 +48,7 @@ class XView2(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        outlines = []
+        outlines, flawed = [], len(faults)
         for number, feature in enumerate(_features(record.truth), 1):
             label = str(mapping(feature.get("properties")).get("subtype") or VOCABULARY[0])
             try:
@@ -57,6 +57,11 @@ class XView2(Layout):
                 faults.append(Fault(record.truth, f"feature {number} {error}"))
                 continue
             outlines += [outline] if outline is not None else []
+        if len(faults) > flawed and not outlines:
+            raise InputError(
+                f"{str(record.truth)!r}: wanted outlines, none of {len(faults) - flawed} can be drawn (the first "
+                f"feature: {faults[flawed].reason}); copy it again"
+            )
         return [draw(outlines, Window(0, 0, *shape), VOCABULARY)]
 
 

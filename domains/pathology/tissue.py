@@ -2,13 +2,14 @@
 
 Otsu's threshold (IEEE Trans. SMC 9(1), 62-66, 1979) on saturation, as in CLAM (Lu et al., Nature Biomedical Engineering
 5, 555-570, 2021), made safe where it fails: a slide of glass alone has no two classes to part, so a pixel must be
-coloured by itself too; pen marks and the black borders of a scan are coloured or dark, and no tissue.
+coloured by itself too; pen marks and the black borders of a scan are coloured or dark, and no tissue. Where colour
+tells nothing, since the slide is in shades of grey or its stain is too faint, all of it is looked at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -32,11 +33,19 @@ CLEAN_UM = 30.0  # specks and gaps narrower than this are closed
 SMALLEST_UM2 = 10_000.0  # pieces and holes below are none; 100 x 100 micrometres
 INK_UM2 = 40_000.0  # a felt-tip is broader than 200 micrometres; smaller dark or blue things are nuclei, pigment
 MARGIN_SHARE = 0.002  # of a tile: less tissue than this is none
+ABSORBS, SHADE = 0.12, 0.06  # optical density, spread of the channels of 1: darker and less coloured is grey tissue
+SHADES_SHARE = 0.8  # of what absorbs; stained slides have below .05, grey ones 1
+FAINT, FAINT_SHARE = 0.02, 0.005  # optical density, share of the slide
+GLASS_SHARE = 0.3  # of what a scanner saw of a slide that it did not see for the most part
+NO_COLOUR = "it is in shades of grey, which tell no tissue from glass"
+TOO_FAINT = "what is on it is too faint to be told from glass"
 
 
 @dataclass(frozen=True, eq=False)
 class TissueMask:
     """thumbnail: (h, w, 3) uint8 of the whole scene. mask: (h, w) bool. shape: (height, width) of level 0.
+
+    remark: why all of the scene counts as tissue, "" where tissue was found.
 
     Called with a window of level 0 it says whether any tissue lies there: what tiled prediction asks of every tile.
     """
@@ -44,6 +53,7 @@ class TissueMask:
     thumbnail: np.ndarray
     mask: np.ndarray
     shape: tuple[int, int]
+    remark: str = ""
 
     @property
     def share(self) -> float:
@@ -76,13 +86,44 @@ class TissueMask:
 
 
 def tissue_of(scene: Scene) -> TissueMask | None:
-    """The tissue of a slide; None for a scene that isn't one: a small picture, one in the dark (fluorescence)."""
+    """The tissue of a slide, all of it where its colours don't tell; None for a scene that isn't a slide: a small
+    picture, one in the dark (fluorescence).
+    """
     if scene.shape[0] * scene.shape[1] < SLIDE_PX:
         return None
     found = find_tissue(scene)
-    seen = found.thumbnail[~black(found.thumbnail)]
-    dark = len(seen) < 0.2 * found.mask.size or np.percentile(seen.min(axis=-1), 95) < 150
-    return None if dark else found
+    if in_the_dark(found.thumbnail, found.mask):
+        return None
+    remark = colourless(found.thumbnail, found.mask)
+    return replace(found, mask=np.ones_like(found.mask), remark=remark) if remark else found
+
+
+def in_the_dark(image: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether an image shows light on black, rather than a bright slide, be it small within black borders.
+
+    mask: the tissue that was found by colour; without any, what is bright on black is no slide.
+    """
+    seen = image[~black(image)].min(axis=-1)
+    if not len(seen) or np.percentile(seen, 95) < 150:
+        return True
+    small = len(seen) < 0.2 * mask.size
+    return small and not (mask.any() and bool(np.mean(seen >= 200) > GLASS_SHARE))
+
+
+def colourless(image: np.ndarray, mask: np.ndarray) -> str:
+    """Why colour tells nothing of a slide, "" where it does. mask: the tissue that was found by colour.
+
+    Ink and black borders count neither way, nor do the greys at their edges.
+    """
+    foreign = pen_marks(image) | cv2.dilate(black(image).astype(np.uint8), disk(3).astype(np.uint8)).astype(bool)
+    smooth = cv2.GaussianBlur(balanced(image), (0, 0), 1.0)
+    density = DENSITY[smooth.astype(np.uint8)].mean(axis=-1)
+    absorbs = (density > ABSORBS) & ~foreign
+    spread = np.ptp(smooth, axis=-1) / np.float32(255)
+    if absorbs.any() and np.mean(spread[absorbs] < SHADE) > SHADES_SHARE and absorbs.mean() > MARGIN_SHARE:
+        return NO_COLOUR
+    faint = cv2.morphologyEx(((density > FAINT) & ~foreign).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return TOO_FAINT if not mask.any() and faint.mean() > FAINT_SHARE else ""
 
 
 def find_tissue(scene: Scene, thumbnail_px: int = THUMBNAIL_PX) -> TissueMask:
@@ -110,7 +151,8 @@ def thumbnail(scene: Scene, longest_px: int = THUMBNAIL_PX) -> np.ndarray:
             bottom, right = min(top + rows, shape[0]), min(left + columns, shape[1])
             y0, y1 = top * tall // shape[0], max(bottom * tall // shape[0], top * tall // shape[0] + 1)
             x0, x1 = left * wide // shape[1], max(right * wide // shape[1], left * wide // shape[1] + 1)
-            part = scene.read(y0, x0, y1 - y0, x1 - x0, level)[..., :3]
+            part = scene.read(y0, x0, y1 - y0, x1 - x0, level)
+            part = part[..., :3] if part.shape[2] > 2 else part[..., [0, 0, 0]]
             result[top:bottom, left:right] = resize_image(np.ascontiguousarray(part), (bottom - top, right - left))
     return result
 

@@ -25,7 +25,12 @@ def has_openslide() -> bool:
 
 
 class OpenSlideScene:
-    """A slide that OpenSlide reads, RGB uint8 on white where the scanner saw nothing. Raises InputError."""
+    """A slide that OpenSlide reads, RGB uint8 on white where the scanner saw nothing. Raises InputError.
+
+    Of its levels those are used whose pixels are a whole number of pixels of level 0: windows are asked for in pixels
+    of level 0, so that of others (1001 pixels above 500 are 2.002 each) every window is blended of neighbours,
+    differently wherever it begins.
+    """
 
     channels = ("red", "green", "blue")
     dtype = np.dtype(np.uint8)
@@ -47,7 +52,10 @@ class OpenSlideScene:
             raise InputError(
                 f"{str(path)!r}: wanted a slide, OpenSlide says: {error}; copy it again, or convert it to OME-TIFF"
             ) from error
-        self.levels: tuple[tuple[int, int], ...] = tuple((h, w) for w, h in self.slide.level_dimensions)
+        steps = enumerate(zip(self.slide.level_dimensions, self.slide.level_downsamples, strict=True))
+        whole = [(number, (h, w), int(step)) for number, ((w, h), step) in steps if float(step).is_integer()]
+        self._numbers, levels, self._steps = zip(*whole, strict=True)
+        self.levels: tuple[tuple[int, int], ...] = levels
         self.shape = self.levels[0]
         known = [self.slide.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
         self.pixel_size_m = pixel_size_m or mean_size(*(float(text) * 1e-6 if text else None for text in known))
@@ -60,10 +68,12 @@ class OpenSlideScene:
         result = np.zeros((height, width, 3), np.uint8)
         if rows.start == rows.stop:
             return result
-        each = [whole / part for whole, part in zip(self.shape, self.levels[level], strict=True)]
-        corner = round(columns.start * each[1]), round(rows.start * each[0])  # always of level 0
+        step = self._steps[level]
+        corner = columns.start * step, rows.start * step  # always of level 0
         try:
-            image = self.slide.read_region(corner, level, (columns.stop - columns.start, rows.stop - rows.start))
+            image = self.slide.read_region(
+                corner, self._numbers[level], (columns.stop - columns.start, rows.stop - rows.start)
+            )
         except openslide.OpenSlideError as error:  # type: ignore[attr-defined]
             raise InputError(f"{str(self.path)!r}: OpenSlide says: {error}; copy it again") from error
         rgba = np.asarray(image)

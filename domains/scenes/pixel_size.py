@@ -72,7 +72,7 @@ def mean_size(y_m: float | None, x_m: float | None) -> float | None:
     if y_m is None or x_m is None or not all(math.isfinite(size) and size > 0 for size in (y_m, x_m)):
         return None
     if abs(math.log(y_m / x_m)) > ISOTROPIC:
-        warn_stretched("tall as wide" if y_m > x_m else "wide as tall", f"{max(y_m / x_m, x_m / y_m):.1f}")
+        warn_stretched("tall as wide" if y_m > x_m else "wide as tall", f"{max(y_m / x_m, x_m / y_m):.2g}")
     return math.sqrt(y_m * x_m)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import product
 
 import numpy as np
 from scipy.sparse import csr_array
@@ -19,6 +20,7 @@ class Resampled:
     That is the coarsest level which is not coarser than what is wanted. Shrinking takes the mean over the area of each
     new pixel, so that nothing is aliased, growing is linear, and a window is what it would be if the whole scene had
     been resized (`resize_image` does the same to whole images). One level: factor 1 reads through.
+    Where a level lies over the scene is what its pixels say (`steps`): what is seen is in its place at any level.
     """
 
     def __init__(self, scene: Scene, factor: float) -> None:
@@ -30,7 +32,9 @@ class Resampled:
         fine = [i for i, level in enumerate(scene.levels) if level[0] >= self.shape[0] * (1 - SAME)]
         self.level = fine[-1] if fine else 0
         self.source = scene.levels[self.level]
-        self.direct = self.source == self.shape
+        ratios = [whole / new for whole, new in zip(scene.shape, self.shape, strict=True)]
+        self.each = tuple(ratio / step for ratio, step in zip(ratios, steps(scene, self.level), strict=True))
+        self.direct = self.source == self.shape and self.each == (1, 1)
 
     @property
     def dtype(self) -> np.dtype:
@@ -80,8 +84,8 @@ class Resampled:
         return result
 
     def _resampled(self, rows: slice, columns: slice) -> np.ndarray:
-        top, down = weights(self.source[0], self.shape[0], rows.start, rows.stop)
-        left, across = weights(self.source[1], self.shape[1], columns.start, columns.stop)
+        top, down = weights(self.source[0], self.each[0], rows.start, rows.stop)
+        left, across = weights(self.source[1], self.each[1], columns.start, columns.stop)
         h, w = rows.stop - rows.start, columns.stop - columns.start
         tall, wide = int(down.shape[1]), int(across.shape[1])  # type: ignore[index]
         values = self.scene.read(top, left, tall, wide, self.level)
@@ -94,12 +98,53 @@ class Resampled:
         self.scene.close()
 
 
-@lru_cache(maxsize=512)
-def weights(source: int, result: int, start: int, stop: int) -> tuple[int, csr_array]:
-    """(first, (stop - start, n)): of a line of `source` pixels made `result` long, pixels start..stop as weights of the
-    source's pixels from `first` on. Each row sums to 1.
+SPOT_PX, LEAST_PX = 64, 8  # side of a spot, on the level
+BELOW_PX = 2048  # of a spot, on the scene
+CLEARLY = 0.8  # of the squared difference, by which a step must be the better one
+
+
+def steps(scene: Scene, level: int) -> tuple[float, float]:
+    """Pixels of the scene for each pixel of a level, down and across.
+
+    Of 1001 pixels a writer of pyramids makes 500 in pairs, and drops the last (libvips, the scanners), or 2.002 at a
+    time (GDAL, whatever resizes); it does not say which. By the end of a large slide that is a pixel of the level.
+    Where its size allows both, the most contrasted of some spots of the level is compared with the scene below it.
     """
-    scale = source / result
+    lengths = list(zip(scene.shape, scene.levels[level], strict=True))
+    ratios = scene.shape[0] / lengths[0][1], scene.shape[1] / lengths[1][1]
+    choices = [list(dict.fromkeys((whole / part, _in_wholes(whole, part)))) for whole, part in lengths]
+    height, width = (min(SPOT_PX, part, int(BELOW_PX / ratios[0])) for _, part in lengths)
+    if all(len(choice) == 1 for choice in choices) or min(height, width) < LEAST_PX:
+        return ratios
+    rows, columns = ([int((part - SPOT_PX) * share) for share in (1, 0.8, 0.6)] for _, part in lengths)
+    rows, columns = ([max(0, place) for place in places] for places in (rows, columns))
+    spots = {(y, x): _grey(scene.read(y, x, height, width, level)) for y in rows for x in columns}
+    (y, x), seen = max(spots.items(), key=lambda spot: float(spot[1].std()))
+    differences = {}
+    for step in product(choices[0], choices[1]):
+        top, down = weights(scene.shape[0], step[0], y, y + height)
+        left, across = weights(scene.shape[1], step[1], x, x + width)
+        below = _grey(scene.read(top, left, int(down.shape[1]), int(across.shape[1])))  # type: ignore[index]
+        differences[step] = float(np.square(down @ below @ across.T - seen).mean())
+    best = min(differences, key=lambda step: differences[step])
+    return best if differences[best] < CLEARLY * differences[ratios] else ratios
+
+
+def _in_wholes(whole: int, part: int) -> float:
+    """The whole step by which `part` pixels are made of `whole`, the rest dropped or filled up; else the ratio."""
+    step = round(whole / part)
+    return float(step) if part in (whole // step, -(-whole // step)) else whole / part
+
+
+def _grey(values: np.ndarray) -> np.ndarray:
+    return np.nan_to_num(values.astype(np.float32)).mean(axis=2)
+
+
+@lru_cache(maxsize=512)
+def weights(source: int, scale: float, start: int, stop: int) -> tuple[int, csr_array]:
+    """(first, (stop - start, n)): of a line of `source` pixels in new ones of `scale` each, pixels start..stop as
+    weights of the source's pixels from `first` on. Each row sums to 1.
+    """
     new = np.arange(start, stop)
     if scale > 1:  # the share of each old pixel that lies under the new one
         low, high = new * scale, (new + 1) * scale

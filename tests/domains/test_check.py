@@ -2,8 +2,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from domains.check import Count, check_folder
+from domains.dataset import open_folder
+from domains.layouts import LAYOUTS
+from domains.read_as import read_as
+
+
+@pytest.fixture(params=LAYOUTS)
+def any_folder(request, build, tmp_path):
+    return getattr(build, request.param)(tmp_path / request.param)
 
 
 def test_a_folder_is_counted(build, tmp_path):
@@ -40,7 +49,36 @@ def test_a_folder_of_which_nothing_is_usable_is_still_told(build, tmp_path):
     root = build.label_maps(tmp_path, count=1)
     (root / "images" / "0.png").write_bytes(b"")
     report = check_folder(root)
-    assert report.total == Count() and "images        0 in 0 groups" in report.text()
+    assert report.total == Count() and "images        0 images in 0 groups" in report.text()
+
+
+def test_a_folder_is_checked_as_it_is_opened(any_folder):
+    """The same records in the same groups and splits, the same faults, the same entities."""
+    report, folder = check_folder(any_folder), open_folder(any_folder)
+    assert list(map(str, report.faults)) == list(map(str, folder.faults))
+    for split, records in report.records.items():
+        assert records == folder.dataset(split).records
+    assert report.total.entities == sum(folder.entities.values()) and report.total.images == len(folder.records)
+    assert report.reading is not None
+    assert report.reading.brief("D") == read_as(folder.root, folder.layout, folder.records, folder.faults).brief("D")
+
+
+def test_what_a_folder_was_read_as_is_told_first(build, tmp_path):
+    root = build.label_maps(tmp_path)
+    lines = check_folder(root).text().splitlines()
+    assert lines[1].startswith("read as       label_maps: images/ with labels/")
+    assert lines[2] == "  images      3 x PNG, RGB of 8 bits; first 'images/0.png'"
+
+
+def test_a_folder_that_teaches_nothing_says_why(build, tmp_path):
+    root = build.label_maps(tmp_path)
+    assert check_folder(root).unusable == ""
+    for path in (root / "labels").iterdir():
+        Image.fromarray(np.zeros((20, 30), np.uint8)).save(path)
+    assert "wanted entities, got 3 usable images without any" in check_folder(root).unusable
+    for path in (root / "images").iterdir():
+        path.write_bytes(b"")
+    assert "none can be used: 3 skipped, the first is" in check_folder(root).unusable
 
 
 @pytest.mark.parametrize(("name", "groups", "images", "entities"), [

@@ -16,6 +16,8 @@ from domains.cards import open_card, read_card
 from domains.check import check_folder
 from domains.entities import EntityMap
 from domains.layouts import LAYOUTS
+from domains.layouts.label_maps import LabelMaps
+from domains.layouts.layout import Assumption
 from domains.overlay import thumbnail
 from domains.report import area_classes, report_html
 
@@ -34,7 +36,8 @@ def pictures(page: str) -> list[Image.Image]:
 def test_every_layout_has_a_report_with_its_images(folder):
     report = check_folder(folder, examples=2)
     page = report_html(report)
-    assert folder.name in page and report.layout in page and len(pictures(page)) == 2
+    assert folder.name in page and report.layout in page and report.kinds
+    assert len(pictures(page)) == 2 + 2 * len(report.kinds)  # examples, and each kind without and with its truth
     assert all(str(count.images) in page for count in report.splits.values())
     assert "http" not in page.replace("http-equiv", "")  # opens without a network
 
@@ -66,6 +69,38 @@ def test_a_filled_in_draft_is_a_card(build, tmp_path):
     text = re.sub(r"<!--.*?-->", "Told.", (tmp_path / "card.md").read_text(), flags=re.DOTALL)
     (tmp_path / "card.md").write_text(re.sub(r"^(license|tags):.*$", r"\1: [mit]", text, flags=re.MULTILINE))
     assert read_card(tmp_path / "card.md").front["pretty_name"] == "mine"
+
+
+class Doubtful(LabelMaps):
+    """Reads as `LabelMaps`, and says of some files what a stranger wrote into them."""
+
+    def how(self, record):
+        return f"{super().how(record)}; <i>of channel A</i>"
+
+    def truths(self, record, shape, faults):
+        if record.truth.path.name == "1.png":
+            faults.append(Assumption(record.truth.path, "the value <b>9</b> is unlabelled"))
+        return super().truths(record, shape, faults)
+
+
+def test_every_kind_of_image_is_shown_beside_its_truth_with_what_was_assumed(build, tmp_path):
+    root = build.label_maps(tmp_path / "mine", count=3)
+    report = check_folder(root, examples=1, layouts={"label_maps": Doubtful()})
+    page = report_html(report)
+    assert [(kind.count, kind.assumptions) for kind in report.kinds] == [
+        (2, ()), (1, ("the value <b>9</b> is unlabelled",)),
+    ]  # fmt: skip
+    assert "assumed: the value &lt;b&gt;9&lt;/b&gt; is unlabelled" in page and "&lt;i&gt;of channel A" in page
+    assert "<i>" not in page and "<b>9" not in page and len(pictures(page)) == 1 + 4
+    shown, outlined = (np.asarray(picture) for picture in pictures(page)[:2])
+    assert shown.shape == outlined.shape and (shown != outlined).any()
+    assert "Faults: none" in page and "faults        none" in report.text()
+    assert "  assumed     the value <b>9</b> is unlabelled ('labels/1.png')" in report.text().splitlines()
+
+
+def test_an_assumption_is_no_fault_of_a_card(build, tmp_path):
+    report = check_folder(build.label_maps(tmp_path / "mine"), layouts={"label_maps": Doubtful()})
+    assert "unlabelled" not in draft_card(report, "mine").partition("## Known faults")[2]
 
 
 def test_names_of_files_are_text_and_never_markup(build, tmp_path):

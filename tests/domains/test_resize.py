@@ -27,7 +27,7 @@ def shift_of_truth(shape: tuple[int, int], factor: float, count: int = 150) -> n
     rng, shifts = np.random.default_rng(0), []
     for _ in range(count):
         radius = rng.uniform(6, 14)
-        ids = disc(shape, *(rng.uniform(16, side - 16) for side in shape), radius)
+        ids = disc(shape, rng.uniform(16, shape[0] - 16), rng.uniform(16, shape[1] - 16), radius)
         sample = EntitySample(np.repeat(ids[..., None] * 255, 3, 2).astype(np.uint8), (EntityMap(ids),), Place("disc"))
         small = resize_sample(sample, factor)
         shifts.append(centroid(small.truth.ids) - centroid(small.image[..., 0].astype(float)))
@@ -45,7 +45,7 @@ def test_truth_lies_on_its_image_in_every_corner_when_an_odd_size_is_halved():
     for corner in ((16, 16), (16, 240), (240, 16)):
         shifts = []
         for _ in range(60):
-            ids = disc((257, 257), *(place + rng.uniform(-4, 4) for place in corner), 9)
+            ids = disc((257, 257), corner[0] + rng.uniform(-4, 4), corner[1] + rng.uniform(-4, 4), 9)
             seen = resize_image(np.repeat(ids[..., None] * 255, 3, 2).astype(np.uint8), (128, 128))[..., 0]
             shifts.append(centroid(resize_ids(ids, (128, 128))) - centroid(seen.astype(float)))
         assert np.abs(np.mean(shifts, axis=0)).max() < 0.1

@@ -137,6 +137,40 @@ def test_a_table_that_cannot_be_used_says_why(tmp_path, text, message):
     assert "\n" not in str(caught.value) and str(tmp_path / "t.csv") in str(caught.value)
 
 
+@pytest.mark.parametrize(("head", "row", "encoding"), [
+    ("file\tgroup", "images\\{}.png\tg{}", "utf-16"),  # Excel: Unicode text
+    ("sep=;\r\nFile Name;Group", "{}.PNG;g{}", "utf-8-sig"),
+    ("Image Path,Source Group", '"D:\\x\\{}.tif",g{}', "cp1252"),
+    ('"file";"group"', '"./images/{}.png";"g{}"', "utf-8"), ("group\tpath", "g{1}\t\\\\server\\lot\\{0}.png", "utf-8"),
+])  # fmt: skip
+def test_tables_of_windows_and_excel_are_read(tmp_path, head, row, encoding):
+    names = ["a", "é", "IMG_3"]
+    found = [Record(f"images/{name}", tmp_path / f"images/{name}.png", None, name) for name in names]
+    lines = [head, *(row.format(name, i) for i, name in enumerate(names)), ";" if ";" in head else "", ""]
+    (tmp_path / "Groups.CSV").write_text("\r\n".join(lines), encoding=encoding)
+    listing = grouped(tmp_path, Listing(found, []))
+    assert [record.group for record in listing.records] == ["g0", "g1", "g2"] and not listing.faults
+
+
+def test_small_and_capital_letters_are_told_apart_where_both_are_here():
+    found = [Record(f"images/{name}", Path(f"images/{name}.png"), None, "") for name in ("a", "A", "B")]
+    grouped_records, unused = with_groups(found, {"a.png": "x", "A.png": "y", "b.PNG": "z"})
+    assert [record.group for record in grouped_records] == ["x", "y", "z"] and not unused
+
+
+def test_rows_of_files_that_are_not_here_take_no_other_file():
+    found = [Record(f"lot1/{i}", Path(f"lot1/{i}.png"), None, "") for i in range(2)]
+    table = {f"lot{lot}\\{i}.png": f"{lot}-{i}" for lot in (1, 2, 3) for i in range(2)}
+    grouped_records, unused = with_groups(found, table)
+    assert [record.group for record in grouped_records] == ["1-0", "1-1"] and len(unused) == 4
+
+
+def test_a_row_that_names_several_images_says_so():
+    found = [Record(f"{split}/0", Path(f"{split}/0.png"), None, "") for split in ("train", "test")]
+    with pytest.raises(InputError, match=r"2 of 2 images have no group.*'0\.png' names 2 of them: write more of its"):
+        with_groups(found, {"0.png": "a"})
+
+
 def test_an_absent_table_is_an_error(tmp_path):
     with pytest.raises(InputError, match="domain.groups"):
         read_groups(tmp_path / "absent.csv")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -97,9 +98,13 @@ def batch(first: int, last: int, corpus_in: Callable[[Path], Trials], mib: int =
 
 
 def peak_mib() -> int:
-    """The most memory that this process had; `ru_maxrss` would count what its parent had when it was started."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) // 1024
+    """The most memory that this process held. Of Linux by its own account: `ru_maxrss` begins at what the process that
+    started this one held.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        return next(int(line.split()[1]) // 1024 for line in status.read_text().splitlines() if "VmHWM" in line)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 
 
 if __name__ == "__main__":

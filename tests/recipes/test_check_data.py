@@ -14,7 +14,7 @@ import domains.cards
 from cli import main
 from domains.domain import build_domain
 from domains.errors import InputError
-from recipes.check_data import check_data
+from recipes.check_data import check_data, check_entities
 from recipes.schema import DomainSection
 from tests.domains.test_looks import texture
 
@@ -98,6 +98,78 @@ def test_fit_and_evaluate_refuse_a_leak_in_one_line_before_any_work(root, tmp_pa
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: domain.data") and "'images/train/1' (train)" in error
     assert not (tmp_path / "run" / "adapter").exists()
+
+
+# Nothing to learn
+
+
+def emptied(root: Path, *splits: str) -> Path:
+    for split in splits:
+        for path in (root / "labels" / split).iterdir():
+            Image.fromarray(0 * np.asarray(Image.open(path))).save(path)
+    return root
+
+
+def entities(root: Path, *splits: str, **options) -> None:
+    section = DomainSection(name="industrial", data=str(root), **options)
+    check_entities(build_domain("industrial", root), section, splits or SPLITS)
+
+
+def test_training_images_without_any_entity_are_refused_whatever_the_others_hold(root, capsys):
+    entities(root)
+    assert capsys.readouterr().out == ""
+    with pytest.raises(InputError, match="none of the 2 train images holds an entity, so there is nothing to learn"):
+        entities(emptied(root, "train"))
+    entities(root, drawn_defects=0.5)
+    assert capsys.readouterr().out == (
+        "note: none of the 2 train images holds an entity; all that it learns is what domain.drawn_defects draws\n"
+    )
+    with pytest.raises(InputError, match="wanted entities to learn, got 6 images without any; look how the labels are"):
+        entities(emptied(root, "val", "test"))
+    with pytest.raises(InputError, match="wanted entities to measure, got 6 images without any"):
+        entities(root, "test")
+
+
+def test_images_that_are_measured_on_may_hold_no_entity_and_it_is_told(root, capsys):
+    emptied(root, "val", "test")
+    entities(root)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(";")[0] for line in lines] == [
+        f"note: none of the 2 {split} images holds an entity" for split in ("val", "test")
+    ]
+    entities(root, "test")
+    assert "false alarms alone" in capsys.readouterr().out
+    entities(root, "train")
+    entities(root, "all")
+    assert capsys.readouterr().out == ""
+
+
+def test_fit_and_evaluate_refuse_images_without_entities_before_any_work(root, tmp_path, capsys):
+    emptied(root, *SPLITS)
+    for words in (["fit", "--out", str(tmp_path / "run")], ["evaluate", "--adapter", "base"]):
+        assert main([*words, "--recipe", "pathology", "--data", str(root)]) == 2
+        told = capsys.readouterr()
+        assert told.err.startswith("error: domain.data") and told.err.count("\n") == 1
+        assert "read as label_maps: " in told.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_check_of_nothing_ends_with_2_and_gives_no_advice_to_fit(root, tmp_path, capsys):
+    for path in (root / "images").rglob("*.png"):
+        path.write_bytes(b"")
+    page = tmp_path / "page.html"
+    assert main(["domains", "check", str(root), "--report", str(page)]) == 2
+    told = capsys.readouterr()
+    assert "faults        6" in told.out and "next:" not in told.out and "none can be used" in told.err
+    assert "no image is usable" in page.read_text()
+
+
+def test_a_strict_check_tells_everything_and_then_refuses(root, capsys):
+    (root / "images" / "val" / "0.png").write_bytes(b"")
+    assert main(["domains", "check", str(root)]) == 0
+    assert main(["domains", "check", str(root), "--strict"]) == 2
+    told = capsys.readouterr()
+    assert "1 faults, the first is" in told.err and told.out.count("faults        1") == 2
 
 
 # The card

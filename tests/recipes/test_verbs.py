@@ -92,6 +92,22 @@ def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_
     assert "--overwrite" in capsys.readouterr().err
 
 
+def test_results_in_the_folder_of_the_images_are_not_predicted(run: Path, data: Path, tmp_path, capsys) -> None:
+    root = tmp_path / "mine"
+    for name in ("0.png", "below/0.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((data / "images" / "0.png").read_bytes())
+    words = ["predict", "--adapter", str(run / "adapter"), str(root), "--out", str(root), "--format", "heat"]
+    assert main([*words, "--format", "overlay", "--format", "labels"]) == 0
+    before = {path.name: path.stat().st_size for path in root.iterdir()}
+    assert {"mine_0.overlay.png", "below_0.labels.tif", "below_0.heat.tif"} <= before.keys()
+    capsys.readouterr()
+    assert main([*words, "--format", "overlay", "--format", "labels", "--overwrite"]) == 0
+    told = capsys.readouterr()
+    assert "in 2 images" in told.out and "left out: 6 files" in told.err and "1 of 2 images lie in folders" in told.err
+    assert {path.name: path.stat().st_size for path in root.iterdir()} == before
+
+
 def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopped(
     run: Path, data: Path, tmp_path, capsys, monkeypatch
 ) -> None:

@@ -66,3 +66,24 @@ def test_an_empty_mask_has_no_basin() -> None:
     level = np.ones((4, 4), np.int32)
     merged, peaks = merge_shallow(*basins(level, level > 1), level, 1)
     assert not merged.any() and peaks.tolist() == [0]
+
+
+@pytest.mark.parametrize(
+    "order", [np.asfortranarray, lambda values: values.T.copy().T, lambda values: values[::-1][::-1]]
+)
+def test_the_order_in_memory_changes_nothing(order) -> None:
+    level = field(3, 2.5)
+    mask = level > 300
+    ids, peaks = basins(level, mask)
+    again, tops = basins(order(level), order(mask))
+    assert np.array_equal(ids, again) and np.array_equal(peaks, tops)
+    assert (ids[mask] > 0).all()
+
+
+def test_a_mirrored_field_gives_the_mirrored_regions_but_for_pixels_as_near_to_both() -> None:
+    level = np.array([[9, 7, 5, 3, 5, 7, 9]] * 5)
+    ids, _ = basins(level, level > 0)
+    mirrored, _ = basins(level[:, ::-1], level > 0)
+    for half in (np.s_[:, :3], np.s_[:, 4:]):
+        assert len(np.unique(ids[half])) == len(np.unique(mirrored[half])) == 1
+    assert ids[0, 0] != ids[0, 6]

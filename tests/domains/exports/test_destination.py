@@ -31,6 +31,20 @@ def test_names_that_differ_in_case_only_are_the_same_on_some_disks():
     assert len({name.casefold() for name in names("a/X.png", "b/x.png")}) == 2
 
 
+def test_names_that_differ_in_composition_only_are_the_same_on_a_mac():
+    apart, together = "e\u0301", "\u00e9"
+    assert names(f"a/{apart}.png", f"b/{together}.png") == [f"a_{apart}", f"b_{together}"]
+    assert names(f"a/{apart}.png", f"a/{together}.png") == [f"{apart}_png", f"{together}_png-2"]
+
+
+def test_an_input_is_never_replaced(tmp_path):
+    picture = tmp_path / "a.overlay.png"
+    picture.write_text("mine")
+    destination = Destination(tmp_path, overwrite=True, inputs=frozenset({picture.resolve()}))
+    with pytest.raises(InputError, match=r"a.overlay.png.*is an input.*name another --out"):
+        destination.path("a.overlay.png")
+
+
 def test_the_same_input_twice_is_one():
     assert output_names([Path("a/x.png"), Path("a/./x.png")]) == {Path("a/x.png"): "x"}
 

@@ -69,6 +69,11 @@ def test_xview2_leaves_out_broken_wkt_and_refuses_other_json(build, tmp_path):
     record.truth.write_text(json.dumps(content))
     sample, faults = layout.examine(record)
     assert sample.truth.count == 2 and len(faults) == 2
+    record.truth.write_text(json.dumps({"features": {"xy": content["features"]["xy"][2:]}}))
+    with pytest.raises(InputError, match="none of 2 can be drawn"):
+        layout.examine(record)
+    record.truth.write_text(json.dumps({"features": {"xy": []}}))
+    assert layout.examine(record)[0].truth.count == 0  # somebody looked, and there is nothing
     record.truth.write_text("[]")
     with pytest.raises(InputError, match="wanted xView2's JSON") as error:
         layout.examine(record)

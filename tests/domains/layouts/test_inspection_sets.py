@@ -143,7 +143,7 @@ def test_a_mask_of_another_size_is_refused(build, tmp_path, name):
     root = getattr(build, name)(tmp_path)
     layout = recognise(root)
     record = next(record for record in layout.scan(root).records if layout.read(record).truth.count)
-    path = record.truth.masks[0] if hasattr(record.truth, "masks") else record.truth
+    path = record.truth.masks[0] if hasattr(record.truth, "masks") else getattr(record.truth, "path", record.truth)
     build.save(path, np.full((30, 20), 255, np.uint8))
     with pytest.raises(InputError, match="wanted the size of its image .* 30 x 20, got 20 x 30"):
         layout.read(record)

@@ -121,6 +121,6 @@ def test_real_labels_of_video_frames_and_palettes_are_read(real_data, tmp_path):
     assert len(records) == 3
     for record in records:
         truth = LabelMaps().read(record).truth
-        with Image.open(record.truth) as picture:
+        with Image.open(record.truth.path) as picture:
             values = set(np.unique(np.asarray(picture)).tolist()) - {0, 255}
         assert truth.count == len(values) > 0

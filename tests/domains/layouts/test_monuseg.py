@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import pytest
+
 from domains.dataset import open_folder
+from domains.errors import InputError
 from domains.layouts.monuseg import MoNuSeg, patient
 
 
@@ -30,6 +33,18 @@ def test_an_outline_outside_its_picture_and_a_picture_alone_are_told(build, tmp_
     record = next(record for record in records if record.image == image)
     sample, found = MoNuSeg().examine(record)
     assert sample.truth.count == 1 and "x 2000, y 2 lies outside" in found[0].reason
+
+
+def test_a_picture_whose_every_outline_failed_is_no_picture_without_nuclei(build, tmp_path):
+    root = build.monuseg(tmp_path)
+    image = next(root.glob("MoNuSegTestData/*.tif"))
+    record = next(record for record in MoNuSeg().listing(root).records if record.image == image)
+    for rings in ([[(2, 2), (2, 2), (8, 3)]], [[(2000, 2), (2010, 3), (2005, 9)]]):
+        build.aperio(image.with_suffix(".xml"), *rings)
+        with pytest.raises(InputError, match="none of 1"):
+            MoNuSeg().examine(record)
+    build.aperio(image.with_suffix(".xml"))
+    assert MoNuSeg().examine(record)[0].truth.count == 0  # somebody looked, and there is nothing
 
 
 def test_a_barcode_gives_the_patient_and_other_names_stay():

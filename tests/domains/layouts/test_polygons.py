@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from skimage.draw import polygon2mask
 
 from domains.errors import InputError
-from domains.layouts.polygons import Outline, draw, pixels, refuse_boxes, ring
+from domains.layouts.coco_regions import FlawedRegion, region
+from domains.layouts.polygons import Outline, Part, draw, outline_of, pixels, refuse_boxes, ring
 from domains.tiling import Window
 
 WHOLE = Window(0, 0, 60, 80)
@@ -31,12 +36,12 @@ def test_a_rectangle_covers_its_pixels_and_a_hole_uncovers_some() -> None:
     expected[1:6, 2:8] = True
     assert (mask(Outline((outer,))) == expected).all()
     expected[2:4, 4:6] = False
-    assert (mask(Outline((outer,), (inner,))) == expected).all()
+    assert (mask(Outline((Part(outer, (inner,)),))) == expected).all()
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_any_window_equals_that_part_of_the_whole(seed: int) -> None:
-    outline = Outline((blob(seed), blob(seed + 9, (55.0, 40.0), 9.0)), (blob(seed, radius=7.0),))
+    outline = Outline((Part(blob(seed), (blob(seed, radius=7.0),)), Part(blob(seed + 9, (55.0, 40.0), 9.0))))
     whole = mask(outline)
     for y, x, height, width in [(0, 0, 20, 80), (25, 33, 11, 9), (-10, -10, 50, 60), (29, 39, 1, 1), (0, 0, 5, 5)]:
         part = np.zeros((height, width), bool)
@@ -76,6 +81,56 @@ def test_the_smaller_of_two_lies_on_top_and_keeps_its_label() -> None:
 def test_a_ring_that_cannot_be_drawn_says_why(points: list, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         ring(points)
+
+
+RING = [(10, 10), (50, 10), (50, 50), (10, 50)]
+HOLE = [(15, 15), (45, 15), (45, 45), (15, 45)]
+ISLAND = [(25, 25), (35, 25), (35, 35), (25, 35)]
+
+
+@pytest.mark.parametrize(
+    ("polygons", "area"),
+    [
+        ([[RING, HOLE], [ISLAND]], 40 * 40 - 30 * 30 + 10 * 10),  # an island in a hole
+        ([[RING, HOLE], [HOLE]], 40 * 40),  # another part fills the hole
+        ([[RING], [ISLAND, [(26, 26), (30, 26), (30, 30)]]], 40 * 40),  # a hole of a part that another covers
+        ([[RING], [[(30, 30), (60, 30), (60, 60), (30, 60)]]], 40 * 40 + 30 * 30 - 20 * 20),  # parts that overlap
+        ([[RING, HOLE, ISLAND]], 40 * 40 - 30 * 30),  # holes that overlap
+        ([[RING], [[(1, 1), (1, 1), (2, 2)]]], 40 * 40),  # a part that covers nothing
+        ([[RING, [(20, 20), (30, 30)]]], 40 * 40),  # a hole that covers nothing
+        ([[]] + [[RING]], 40 * 40),
+    ],
+)
+def test_a_thing_is_the_union_of_its_parts_each_with_holes_of_its_own(polygons, area) -> None:
+    assert mask(outline_of(polygons)).sum() == area
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(-40, 70), st.integers(-40, 70))
+def test_a_window_gives_the_same_pixels_wherever_it_begins(seed: int, y: int, x: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = np.round(rng.uniform(-30, 90, (rng.integers(3, 12), 2)), int(rng.integers(0, 4)))
+    outline = Outline((Part(points, (points[:3] / 2,)),))
+    whole, window = mask(outline, Window(-40, -40, 150, 150)), Window(y, x, 40, 40)
+    assert (mask(outline, window) == whole[y + 40 : y + 80, x + 40 : x + 80]).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_the_pixels_of_a_picture_are_those_of_pycocotools(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    points = np.round(rng.uniform(0, 90, (rng.integers(3, 20), 2)), int(rng.integers(0, 4)))
+    theirs = np.zeros((60, 80), bool)
+    with suppress(FlawedRegion):  # covers no pixel
+        theirs.flat[region([points.ravel().tolist()], (60, 80))] = True
+    assert (mask(Outline((points,))) == theirs).all()
+
+
+def test_which_of_two_lies_on_top_does_not_depend_on_the_window() -> None:
+    large, small = Outline((blob(0, (40, 30), 25),)), Outline((blob(1, (60, 30), 12),))
+    whole = draw([large, small], WHOLE)
+    corner = draw([large, small], Window(20, 55, 20, 20))
+    assert ((corner.ids == corner.ids.max()) == (whole.ids[20:40, 55:75] == 2)).all() and whole.count == 2
 
 
 def test_only_boxes_are_refused_and_one_outline_among_them_is_not(tmp_path) -> None:

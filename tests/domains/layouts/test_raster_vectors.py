@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from domains.domain import build_domain
 from domains.entities import UNLABELLED
@@ -14,7 +15,7 @@ from domains.layouts import LAYOUTS, recognise
 from domains.layouts.blocks import GAP_PX
 from domains.layouts.layout import Reading
 from domains.layouts.neighbours import Raster, placed
-from domains.layouts.polygons import Outline
+from domains.layouts.polygons import Outline, Part
 from domains.layouts.raster_vectors import burned
 from domains.scenes import open_scene
 from domains.tiling import Window
@@ -189,10 +190,27 @@ def test_an_attribute_is_kept_as_class(build, tmp_path):
         build_domain("remote_sensing", tmp_path, attribute="knid", strict=True).dataset("all")
 
 
+def test_one_of_a_table_with_empty_cells_is_one_of_others(build, tmp_path):
+    for i, floors in enumerate(([1, 2, 3], [1.0, None, 3.0], [2.0, 2.5, None])):
+        place = 5e5 + 200 * i, 5e6
+        build.raster(tmp_path / f"{i}.tif", build.ground(70, 90), corner=place)
+        path = build.footprints(
+            tmp_path / f"{i}.geojson", [(5, 5, 9, 9), (15, 5, 19, 9), (25, 5, 29, 9)], upper_left=place
+        )
+        content = json.loads(path.read_text())
+        for feature, value in zip(content["features"], floors, strict=True):
+            feature["properties"]["floors"] = value
+        path.write_text(json.dumps(content))
+    layout = LAYOUT.with_reading(Reading(attribute="floors"))
+    truths = [layout.read(record).truth for record in layout.scan(tmp_path, strict=True).records]
+    assert {truth.vocabulary for truth in truths} == {("1", "2", "2.5", "3", "unknown")}
+    assert [truth.labels.tolist() for truth in truths] == [[0, 1, 3], [0, 4, 3], [1, 2, 4]]
+
+
 def test_rings_are_filled_by_the_even_odd_rule_and_by_pixel_centres():
     outer = np.array([(0.6, 0.6), (9.4, 0.6), (9.4, 9.4), (0.6, 9.4)])
     inner = np.array([(3, 3), (6, 3), (6, 6), (3, 6)], float)
-    ids = burned([Outline((outer,), (inner,))], Window(0, 0, 10, 10))
+    ids = burned([Outline((Part(outer, (inner,)),))], Window(0, 0, 10, 10))
     assert ids[1:9, 1:9].sum() == 64 - 9 and ids.sum() == 64 - 9  # the centres of the outer pixels lie outside
 
 
@@ -343,3 +361,33 @@ def test_the_real_footprints_of_atlanta(entity_data):
 def test_the_real_boxes_of_neon_are_refused(entity_data):
     with pytest.raises(InputError, match="boxes are no masks"):
         recognise(entity_data / "geotiff" / "neon_osbs")
+
+
+PLACED = [("ortho.jpg", "ortho.jgw"), ("ortho.png", "ortho.wld"), ("ortho.tif", "ortho.tfw")]
+
+
+@pytest.mark.parametrize("name, world", PLACED)
+def test_vectors_lie_on_pictures_that_a_world_file_places(build, tmp_path, name, world):
+    Image.fromarray(np.full((80, 100, 3), 120, np.uint8)).save(tmp_path / name)
+    (tmp_path / world).write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
+    (tmp_path / "ortho.prj").write_text(rasterio.crs.CRS.from_epsg(32633).to_wkt())
+    ring = [[400010, 4999990], [400030, 4999990], [400030, 4999970], [400010, 4999970], [400010, 4999990]]
+    feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [ring]}}
+    crs = {"type": "name", "properties": {"name": "EPSG:32633"}}
+    content = {"type": "FeatureCollection", "crs": crs, "features": [feature]}
+    (tmp_path / "ortho.geojson").write_text(json.dumps(content))
+    layout = recognise(tmp_path)
+    ids = np.zeros((80, 100), bool)
+    for record in layout.scan(tmp_path).records:
+        y, x, height, width = record.truth.window
+        ids[y : y + height, x : x + width] |= layout.read(record).truth.ids > 0
+    assert layout.name == "raster_vectors" and ids[20:60, 20:60].sum() == ids.sum() > 100
+
+
+def test_a_raster_with_a_world_file_alone_says_what_is_missing(build, tmp_path):
+    Image.fromarray(np.full((80, 100, 3), 120, np.uint8)).save(tmp_path / "ortho.tif")
+    (tmp_path / "ortho.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
+    content = {"type": "FeatureCollection", "features": []}
+    (tmp_path / "ortho.geojson").write_text(json.dumps(content))
+    (fault,) = LAYOUTS["raster_vectors"].scan(tmp_path).faults
+    assert "without a CRS" in fault.reason and "add a .prj" in fault.reason

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import tifffile
 
 from domains.dataset import open_folder
+from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.layouts import recognise
-from domains.layouts.slides import STRATA, Slides, balanced, tiles_of
+from domains.layouts.layout import Fault, skipped
+from domains.layouts.slides import SEVERAL, STRATA, UNMARKED, Slides, balanced, tiles_of
 
 
 def of(records, slide: str) -> list:
@@ -79,7 +83,7 @@ def test_points_boxes_and_annotations_elsewhere_are_told_with_the_slide(build, t
     tifffile.imwrite(tmp_path / "a.labels.tif", np.zeros((5, 5), np.uint16))
     with pytest.raises(InputError, match="got 5 x 5"):
         tiles_of(slide, tmp_path / "a.labels.tif", [])
-    faults = Slides().scan(tmp_path).faults
+    faults = skipped(Slides().scan(tmp_path).faults)
     assert len(faults) == 1 and faults[0].path == slide
 
 
@@ -89,6 +93,98 @@ def test_a_map_with_its_vectors_is_no_slide(build, tmp_path):
     assert not Slides().matches(tmp_path)
     build.qupath(tmp_path / "field.geojson", [[(0, 0), (9, 2), (3, 9)]])
     assert recognise(tmp_path).name == "slides"
+
+
+def feature(ring: list, kind: str, name: str | None = None) -> dict:
+    properties = {"objectType": kind, **({"classification": {"name": name}} if name else {})}
+    return {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": properties}
+
+
+def test_an_ignored_area_is_unlabelled_inside_of_a_region(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    whole, fold = [(0, 0), (500, 1), (500, 500), (0, 500)], [(200, 200), (300, 201), (300, 300), (200, 300)]
+    cells = [feature(ring, "annotation", "Tumor") for ring in build.lozenges()]
+    areas = [feature(whole, "annotation", "Region*"), feature(fold, "annotation", "Ignore*")]
+    (tmp_path / "a.geojson").write_text(json.dumps([*areas, *cells, feature(fold, "annotation", "Tumor")]))
+    (record,), faults = Slides().scan(tmp_path)
+    truth = Slides().read(record).truth
+    assert not faults and truth.count == 12 and truth.vocabulary == ("Tumor",)
+    assert (truth.ids[205:295, 205:295] == -1).all() and truth.ids[400, 400] == 0
+
+
+@pytest.mark.parametrize("image", ["a.tif", "a.ome.tif", "a.svs", "a.png", "a.jpg", "slides/a.png"])
+@pytest.mark.parametrize(
+    "marks", [{"objectType": "annotation"}, {"object_type": "annotation"}, {"id": "PathAnnotationObject"}]
+)
+def test_a_file_of_qupath_is_known_by_its_content_wherever_the_image_is(build, tmp_path, image, marks):
+    path = tmp_path / image
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix in (".png", ".jpg"):
+        build.save(path, np.tile(build.picture(), (30, 30, 1)))
+    else:
+        build.slide(path)
+    said = {"id": marks["id"], "properties": {}} if "id" in marks else {"properties": marks}
+    ring = [(20, 20), (40, 30), (20, 40), (10, 30)]
+    content = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [ring]}} | said
+    for place in (path.with_suffix(".geojson"), tmp_path / "annotations" / f"{path.name}.geojson", tmp_path / "a.json"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(json.dumps([content]))
+        layout = recognise(tmp_path)
+        (record,), faults = layout.scan(tmp_path)
+        assert layout.name == ("drawn_pictures" if path.suffix in (".png", ".jpg") else "slides") and not faults
+        assert layout.read(record).truth.count == 1
+        place.unlink()
+
+
+def test_unmarked_coordinates_beyond_degrees_are_pixels_where_no_place_is_said(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    ring = [(420, 20), (440, 30), (420, 40), (410, 30)]
+    content = {"type": "FeatureCollection", "features": [{"geometry": {"type": "Polygon", "coordinates": [ring]}}]}
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    assert recognise(tmp_path).name == "slides"
+    assert [fault.reason for fault in Slides().listing(tmp_path).faults] == [UNMARKED]
+    (tmp_path / "a.geojson").write_text(json.dumps({"crs": {"properties": {"name": "EPSG:32633"}}, **content}))
+    assert recognise(tmp_path).name == "raster_vectors"
+    (tmp_path / "a.geojson").write_text(json.dumps(content).replace("4", "1"))
+    assert recognise(tmp_path).name == "raster_vectors"  # these may be degrees
+    (fault,) = recognise(tmp_path).listing(tmp_path).faults
+    assert "does not say where it lies" in fault.reason and "objectType" in fault.reason
+
+
+def test_several_annotation_files_of_a_slide_are_told(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    build.qupath(tmp_path / "a.geojson", build.lozenges(3))
+    build.aperio(tmp_path / "annotations" / "a.xml", *build.lozenges(9))
+    (record,), faults = Slides().listing(tmp_path)
+    assert len(record.truth.outlines) == 3 and [fault.reason for fault in faults] == [SEVERAL]
+
+
+def test_a_mark_behind_a_long_outline_is_seen(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    turn = np.linspace(0, 2 * np.pi, 40_000)
+    ring = np.column_stack([300 + 200 * np.cos(turn), 300 + 200 * np.sin(turn)]).tolist()
+    build.qupath(tmp_path / "a.geojson", [ring])
+    assert (tmp_path / "a.geojson").stat().st_size > 2**20 and recognise(tmp_path).name == "slides"
+
+
+def test_a_slide_whose_every_annotation_failed_is_left_out_and_told(build, tmp_path):
+    for name in "ab":
+        build.slide(tmp_path / f"{name}.tif")
+    build.qupath(tmp_path / "a.geojson", build.lozenges())
+    build.qupath(tmp_path / "b.geojson", [[(1, 1), (2, 2), (1, 1)]] * 3, [(0, 0), (600, 1), (600, 600), (0, 600)])
+    records, faults = Slides().scan(tmp_path)
+    assert {record.image.stem for record in records} == {"a"}
+    assert faults[-1].path.stem == "b" and "none of 3 can be drawn" in faults[-1].reason
+
+
+def test_faults_of_a_tile_are_handed_on(build, tmp_path, monkeypatch):
+    layout = Slides()
+    record = layout.scan(build.slides(tmp_path)).records[0]
+    told = Fault(tmp_path, "is told")
+    monkeypatch.setattr(
+        Slides, "truths", lambda self, record, shape, faults: faults.append(told) or [EntityMap(np.zeros(shape, int))]
+    )
+    assert layout.examine(record)[1] == [told]
 
 
 def test_a_real_slide_with_drawn_annotations_gives_its_pixels(build, entity_data, tmp_path):

@@ -8,19 +8,19 @@ SQUARE = "(0 0, 4 0, 4 4, 0 4, 0 0)"
 
 
 @pytest.mark.parametrize(
-    ("text", "exteriors", "holes"),
+    ("text", "holes"),
     [
-        (f"POLYGON ({SQUARE})", 1, 0),
-        (f"polygon({SQUARE},(1 1,2 1,2 2,1 1))", 1, 1),
-        ("POLYGON Z ((0 0 9, 4 0 9, 4 4 9, 0 0 9))", 1, 0),
-        (f"MULTIPOLYGON (({SQUARE}), ({SQUARE}, (1 1, 2 1, 2 2, 1 1)))", 2, 1),
+        (f"POLYGON ({SQUARE})", [0]),
+        (f"polygon({SQUARE},(1 1,2 1,2 2,1 1))", [1]),
+        ("POLYGON Z ((0 0 9, 4 0 9, 4 4 9, 0 0 9))", [0]),
+        (f"MULTIPOLYGON (({SQUARE}), ({SQUARE}, (1 1, 2 1, 2 2, 1 1)))", [0, 1]),
     ],
 )
-def test_polygons_are_read_with_their_holes(text, exteriors, holes):
+def test_polygons_are_read_with_their_holes(text, holes):
     outline = outline_of_wkt(text, "house")
     assert outline is not None and outline.label == "house"
-    assert (len(outline.exteriors), len(outline.holes)) == (exteriors, holes)
-    assert outline.exteriors[0].tolist()[:2] == [[0, 0], [4, 0]]
+    assert [len(part.holes) for part in outline.parts] == holes
+    assert outline.parts[0].exterior.tolist()[:2] == [[0, 0], [4, 0]]
 
 
 def test_an_empty_polygon_is_none():

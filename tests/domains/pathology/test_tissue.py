@@ -107,6 +107,55 @@ def test_small_pictures_and_fluorescence_are_looked_at_everywhere() -> None:
     assert found is not None and found.share == pytest.approx(truth().mean(), rel=0.1)
 
 
+def as_slide(image: np.ndarray) -> Photograph:
+    """A thumbnail as a scene that is large enough for a slide."""
+    return Photograph(image.repeat(9, 0).repeat(9, 1))
+
+
+def in_greys(image: np.ndarray) -> np.ndarray:
+    return image.mean(axis=-1, keepdims=True).repeat(3, -1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("noise", [0, 3])
+@pytest.mark.parametrize("change", ["none", "pen", "border", "one channel"])
+def test_a_slide_in_greys_is_looked_at_everywhere_and_says_so(noise: int, change: str) -> None:
+    image = in_greys(slide())
+    image = (image + np.random.default_rng(1).integers(-noise, noise + 1, image.shape)).clip(0, 255).astype(np.uint8)
+    if change == "pen":
+        image[10:20, 180:240] = (30, 60, 170)
+    if change == "border":
+        image[:, -40:] = image[-20:] = (5, 5, 5)
+    found = tissue_of(as_slide(image[..., :1] if change == "one channel" else image))
+    assert found is not None and found.share == 1 and "shades of grey" in found.remark
+
+
+@pytest.mark.parametrize("border", [0, 12, 170])
+def test_a_stained_slide_keeps_its_rule_within_black_borders_and_beside_ink(border: int) -> None:
+    image = np.full((200 + 2 * border, 300 + 2 * border, 3), (8, 8, 8), np.uint8)
+    inside = image[border : border + 200, border : border + 300]
+    inside[:] = slide()
+    inside[20:26, 180:280] = (20, 20, 24)
+    found = tissue_of(as_slide(image))
+    assert found is not None and not found.remark
+    assert found.share == pytest.approx(truth().sum() / image[..., 0].size, rel=0.1)
+
+
+@pytest.mark.parametrize(("paper", "ink", "remark"), [
+    ((240, 240, 240), (226, 226, 226), "too faint"), ((240, 240, 240), (238, 228, 233), "too faint"),
+    ((120, 120, 120), (160, 160, 160), None), ((20, 20, 20), (250, 250, 250), None),
+    ((240, 240, 240), (240, 240, 240), ""),
+])  # fmt: skip
+def test_faint_stains_and_dark_fields_are_looked_at_and_empty_glass_is_not(paper, ink, remark) -> None:
+    image = np.full((200, 300, 3), paper, np.int16)
+    image[60:140, 50:150] = ink
+    image += np.random.default_rng(0).integers(-2, 3, image.shape, dtype=np.int16)
+    found = tissue_of(as_slide(image.clip(0, 255).astype(np.uint8)))
+    if remark is None:
+        assert found is None or found.share == 1
+    else:
+        assert found is not None and (remark in found.remark if remark else not found.mask.any())
+
+
 def test_the_real_slide_is_mostly_tissue_with_glass_at_its_side(entity_data) -> None:
     scene = open_scene(entity_data / "slides" / "small_HE.svs")
     tissue = find_tissue(scene)

@@ -9,9 +9,11 @@ import pytest
 import tifffile
 
 from domains.errors import InputError
+from domains.resize import resize_image
 from domains.scenes import open as opening
 from domains.scenes import open_scene
 from domains.scenes.openslide import INSTALL, OpenSlideScene
+from domains.scenes.resampled import Resampled
 from domains.scenes.tiff import TiffScene
 
 SIDE = 256
@@ -50,6 +52,20 @@ def test_windows_at_every_level_and_the_pixel_size_are_those_of_the_file(slide) 
     told = OpenSlideScene(path, 1e-6)
     assert told.pixel_size_m == 1e-6
     told.close()
+
+
+def test_windows_of_an_odd_slide_agree_wherever_they_begin(tmp_path: Path, textured) -> None:
+    pytest.importorskip("openslide")
+    image = textured(301, 451)
+    write_slide(tmp_path / "odd.svs", image[:, :, :])
+    scene = OpenSlideScene(tmp_path / "odd.svs")
+    assert scene.levels == ((301, 451),)
+    half = Resampled(scene, 0.5)
+    whole = half.read(0, 0, *half.shape)
+    assert np.abs(whole.astype(int) - resize_image(image, half.shape)).max() <= 1
+    for y, x in ((0, 0), (37, 50), (90, 161)):
+        assert np.array_equal(half.read(y, x, 50, 60), whole[y : y + 50, x : x + 60])
+    scene.close()
 
 
 def test_what_tifffile_cannot_read_goes_through_openslide(slide, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,6 +54,52 @@ def test_the_coarsest_level_that_is_fine_enough_is_read(textured, factor, level)
     assert scene.used == {level} and small.direct == (factor in (1.0, 0.5, 0.25))
 
 
+def by_blocks(image: np.ndarray, step: int) -> np.ndarray:
+    """Means of step x step pixels; what is left over is dropped."""
+    height, width = image.shape[0] // step, image.shape[1] // step
+    blocks = image[: height * step, : width * step].reshape(height, step, width, step, 3)
+    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+
+
+class Levels(Photograph):
+    def __init__(self, *images: np.ndarray) -> None:
+        super().__init__(images[0])
+        self.images = images
+
+    @property
+    def levels(self):
+        return tuple(image.shape[:2] for image in self.images)
+
+    def read(self, y, x, height, width, level=0):
+        return Photograph(self.images[level]).read(y, x, height, width)
+
+
+@pytest.mark.parametrize("shape", [(301, 451), (305, 450), (300, 449)])
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_level_made_of_blocks_and_one_that_was_resized_lie_where_they_do(textured, shape, step):
+    image = textured(*shape)
+    for level in (by_blocks(image, step), resize_image(image, (shape[0] // step, shape[1] // step))):
+        scene = Resampled(Levels(image, level), 1 / step)
+        seen = scene.read(0, 0, *scene.shape).astype(int)
+        assert scene.source == level.shape[:2]
+        assert np.abs(seen - resize_image(image, scene.shape))[1:-1, 1:-1].mean() < 1.5
+        assert np.array_equal(scene.read(7, 9, 20, 30), seen[7:27, 9:39])
+
+
+def test_discs_lie_in_their_place_at_the_end_of_an_odd_pyramid():
+    rng, shifts = np.random.default_rng(0), []
+    for _ in range(20):
+        y, x = np.ogrid[:801, :803]
+        cy, cx = rng.uniform(740, 770, 2)
+        image = np.repeat((((y - cy) ** 2 + (x - cx) ** 2 < 400) * 255)[..., None], 3, 2).astype(np.uint8)
+        scene = Resampled(Levels(image, by_blocks(image, 8)), 1 / 8)
+        seen = scene.read(0, 0, *scene.shape)[..., 0].astype(float)
+        ratios = [whole / new for whole, new in zip(image.shape, seen.shape, strict=False)]
+        rows, columns = (np.indices(seen.shape) * seen).sum((1, 2)) / seen.sum()
+        shifts.append([(rows + 0.5) * ratios[0] - 0.5 - cy, (columns + 0.5) * ratios[1] - 0.5 - cx])
+    assert np.abs(np.mean(shifts, axis=0)).max() < 0.05 * 8
+
+
 def test_windows_may_leave_a_resampled_scene(textured):
     scene = Resampled(Photograph(textured(), nodata=9), 0.5)
     window = scene.read(-4, -4, 10, 60)

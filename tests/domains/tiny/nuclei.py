@@ -166,3 +166,12 @@ def slides(root: Path) -> Path:
     ids[10:20, 10:20], ids[500:520, 500:520] = 7, 9
     tifffile.imwrite(root / "c.labels.tif", ids)
     return root
+
+
+def drawn_pictures(root: Path) -> Path:
+    """Two pictures of 60 px with QuPath's GeoJSON beside them and in `annotations/`."""
+    area = [(0, 0), (60, 1), (60, 60), (0, 60), (0, 0)]
+    for i, place in enumerate((root, root / "annotations")):
+        save(root / f"{i}.png", np.tile(picture(i), (4, 4, 1))[:60, :60])
+        qupath(place / f"{i}.geojson", lozenges(1), area)
+    return root
