@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import typer
 
-from domains.errors import InputError
+from domains.errors import InputError, printable
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
@@ -88,6 +88,7 @@ PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
 ]
+Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
 ]
@@ -137,9 +138,15 @@ def evaluate(
     from recipes.inputs import Asked, parse_scales
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
+    changed = changes(overrides, strict=strict, pixel_size=pixel_size)
+    from recipes.shared import check_adapter
+
+    shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
+    if shared is not None:
+        shared.on_data(data, changed)
     from recipes.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changes(overrides, strict=strict, pixel_size=pixel_size), asked)
+    run(adapter, data, split.value, json, recipe, changed, asked)
 
 
 @app.command()
@@ -162,6 +169,7 @@ def predict(
         typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
     ] = None,
     square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
+    backbone: Base = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     from recipes.inputs import Asked, check_present, parse_scales
@@ -169,10 +177,13 @@ def predict(
     check_present(inputs)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     size_m = metres(pixel_size)
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(adapter, recipe, on_base(backbone))
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
-    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square)
+    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square, backbone)
 
 
 @app.command()
@@ -184,6 +195,11 @@ def transfer(
 ) -> None:
     """Measure every adapter on every data set."""
     folders = named(data)
+    from recipes.shared import BASE, check_adapter
+
+    for path in adapter:
+        if path != BASE:
+            check_adapter(path)
     from recipes.transfer import transfer as run
 
     run(adapter, folders, out, split.value)
@@ -216,14 +232,15 @@ def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's fol
 @adapters_app.command("verify")
 def adapters_verify(
     adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
-    backbone: Annotated[
-        str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")
-    ] = None,
+    backbone: Base = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
-    from adapters.sharing import verify
+    from recipes.shared import check_adapter, on_base
 
-    typer.echo(verify(adapter, backbone))
+    check_adapter(str(adapter), overrides=on_base(backbone))
+    from recipes.load import verify
+
+    typer.echo(verify(str(adapter), backbone))
 
 
 @adapters_app.command("pack")
@@ -369,7 +386,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if debug:
             raise
         code, line = verdict(error)
-        print(line, file=sys.stderr)
+        print("\n".join(map(printable, line.split("\n"))), file=sys.stderr)
     if code == STOPPED:
         print("stopped by Ctrl-C", file=sys.stderr)
     return code

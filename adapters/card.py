@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 import yaml
 
 if TYPE_CHECKING:
-    from adapters.folder import AdapterInfo
+    from adapters.info import AdapterInfo
 
 
 def card_text(info: AdapterInfo, peft: bool) -> str:
     """peft: whether plain peft can load it, which the Hub wants to know."""
     front = {
         "library_name": "peft" if peft else "entity-adapters",
-        "base_model": info.backbone["name"],
+        "base_model": info.backbone.name,
         "pipeline_tag": "image-segmentation",
-        "tags": ["entity-segmentation", info.domain, info.method["name"]],
+        "tags": ["entity-segmentation", info.domain, info.method.name],
     }
-    contract = info.contract
+    contract = info.input
     scale = "" if contract.scale == 1 else f", resized by {contract.scale:g}"
     return f"""---
 {yaml.safe_dump(front, sort_keys=False).strip()}
 ---
-# {info.domain}: {info.method["name"]} on {info.backbone["name"]}
+# {info.domain}: {info.method.name} on {info.backbone.name}
 
 Finds every entity of an image, without prompts and without a class list. Fitted on `{info.data}`.
 
@@ -33,7 +33,7 @@ Input: RGB{scale}, tiles of {contract.tile_px} px that overlap by {contract.over
 ```
 python cli.py predict --adapter THIS_FOLDER IMAGE --out RESULTS
 ```
-{PEFT_USE.format(base=info.backbone["name"]) if peft else ""}"""
+{PEFT_USE.format(base=info.backbone.name) if peft else ""}"""
 
 
 PEFT_USE = """

@@ -15,58 +15,48 @@ schema: each is an error in one line. Nothing is ever unpickled, and shapes are 
 from __future__ import annotations
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from adapters.backbones import Backbone, BackboneOptions, build_backbone
+from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbone
 from adapters.card import card_text
 from adapters.decoders import DECODERS
-from adapters.inference import InputContract
+from adapters.door import name_of, read_info, sealed
+from adapters.explain import checked
+from adapters.inference import InputContract, segment
+from adapters.info import (
+    BACKBONE_WEIGHTS,
+    CARD,
+    DECODER_WEIGHTS,
+    INFO,
+    PEFT,
+    PROJECTION_WEIGHTS,
+    RECIPE,
+    AdapterInfo,
+    Base,
+    present,
+    read_text,
+)
 from adapters.methods import METHODS, Method, adapter_state, detach, load_adapter_state, peft_config
-from adapters.probe import probe, probe_differs
+from adapters.probe import probe, probe_differs, probe_image
 from adapters.projection import BandProjection, build_projection
-from adapters.segmenter import EntitySegmenter
-from domains.errors import InputError, suggest
+from adapters.segmenter import ONE_VIEW, EntitySegmenter
+from adapters.texts import parse_json
+from domains.errors import InputError, printable
+from domains.scenes import Photograph
 
-SCHEMA = 1
-INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
-BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
-PROJECTION_WEIGHTS = "band_projection.safetensors"
-FILES = (INFO, CARD, RECIPE, PEFT, BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
-MAX_INFO_BYTES = 2**20
-
-
-class AdapterInfo(BaseModel):
-    """`entity.json`: what an adapter is, short of its weights."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: int = SCHEMA
-    backbone: dict[str, Any]
-    fingerprint: str
-    method: dict[str, Any]
-    decoder: dict[str, Any]
-    input: dict[str, Any]
-    domain: str
-    data: str
-    card_digest: str | None = None
-    metrics: dict[str, dict[str, float | None]] = {}
-    """Split and state ("before", "after") -> metric -> value; None where undefined."""
-    probe: list[float]
-
-    @property
-    def contract(self) -> InputContract:
-        return from_options(InputContract, self.input, "input")
+EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
+NUMBERS = ("F16", "BF16", "F32")
 
 
 def describe(
@@ -79,18 +69,22 @@ def describe(
     metrics: Mapping[str, Mapping[str, float | None]] | None = None,
 ) -> AdapterInfo:
     """The info of a segmenter as it stands, its probe included."""
-    return AdapterInfo(
-        backbone=segmenter.backbone.config(),
-        fingerprint=segmenter.backbone.fingerprint(),
-        method=as_json(asdict(method)),
-        decoder=as_json(asdict(segmenter.decoder.options)),
-        input=asdict(contract),
-        domain=domain,
-        data=data,
-        card_digest=card_digest,
-        metrics={state: dict(values) for state, values in (metrics or {}).items()},
-        probe=probe(segmenter),
-    )
+    base = segmenter.backbone.config()
+    if base["revision"] is None and base["name"] not in EMBEDDED and Path(base["name"]).expanduser().exists():
+        base["name"] = os.path.abspath(os.path.expanduser(base["name"]))  # so that it is found from any folder
+    values = {
+        "backbone": base,
+        "fingerprint": segmenter.backbone.fingerprint(),
+        "method": asdict(method),
+        "decoder": asdict(segmenter.decoder.options),
+        "input": asdict(contract),
+        "domain": domain,
+        "data": printable(data),
+        "card_digest": card_digest,
+        "metrics": {state: dict(values) for state, values in (metrics or {}).items()},
+        "probe": probe(segmenter),
+    }
+    return checked(AdapterInfo, values)
 
 
 def save_adapter(
@@ -116,11 +110,11 @@ def save_adapter(
         config = peft_config(backbone, method, backbone.name)
         if config is not None:
             config.save_pretrained(str(temporary))
-        (temporary / INFO).write_text(info.model_dump_json(indent=2) + "\n", encoding="utf-8")
         (temporary / RECIPE).write_text(recipe_yaml, encoding="utf-8")
         (temporary / CARD).write_text(
             card_text(info, peft=config is not None), encoding="utf-8"
-        )  # last: peft rewrites it
+        )  # after peft, which rewrites it
+        (temporary / INFO).write_text(sealed(temporary, info).json_text(), encoding="utf-8")
         for file in temporary.iterdir():
             file.chmod(0o644)
         old = Path(parent) / "old"
@@ -129,71 +123,102 @@ def save_adapter(
         os.rename(temporary, folder)
 
 
-def read_info(folder: Path) -> AdapterInfo:
-    """`entity.json`, checked. Raises InputError: not there, not JSON, of a newer schema, or not as it should be."""
-    path = folder / INFO
-    if not path.is_file():
-        raise InputError(
-            f"{str(folder)!r} is no adapter: it has no {INFO}; wanted a folder that `fit` wrote (RUN/adapter)"
-        )
-    if path.stat().st_size > MAX_INFO_BYTES:
-        raise InputError(f"{str(path)!r} has {path.stat().st_size} bytes; wanted at most {MAX_INFO_BYTES}")
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-        version = raw["schema_version"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{str(path)!r} is damaged ({type(error).__name__}: {error}); get the adapter again"
-        ) from error
-    if version != SCHEMA:
-        raise InputError(f"{str(path)!r} has schema {version!r}, this version reads {SCHEMA}; update entity-adapters")
-    try:
-        return AdapterInfo.model_validate(raw)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        raise InputError(f"{str(path)!r}: {place}: {fault['msg']}; get the adapter again") from error
-
-
 def load_adapter(
-    folder: Path, backbone: Backbone | None = None, backbone_name: str | None = None
+    folder: Path, backbone: Backbone | None = None, backbone_name: str | None = None, info: AdapterInfo | None = None
 ) -> tuple[EntitySegmenter, AdapterInfo]:
     """A segmenter with the adapter's weights, checked against its probe.
 
     backbone: one that is loaded already, whose adapter is swapped for this one; else it is loaded by the name in the
-    adapter, or by `backbone_name` where the base lies elsewhere on this machine.
+    adapter, or by `backbone_name` where the base lies elsewhere on this machine. info: as `read_info` has it, where the
+    folder was read already.
     """
-    info = read_info(folder)
-    method = from_options(named(METHODS, info.method, "method"), info.method, "method")
-    options = from_options(named(DECODERS, info.decoder, "decoder"), info.decoder, "decoder")
+    info = info or read_info(folder)
+    method = METHODS[info.method.name](**info.method.model_dump())
+    options = DECODERS[info.decoder.name](**info.decoder.model_dump())
+    contract = info.contract
     if backbone is None:
-        name = backbone_name or info.backbone["name"]
-        backbone = build_backbone(BackboneOptions(name, info.backbone.get("revision"), tuple(info.backbone["taps"])))
+        base = info.backbone
+        backbone = build_backbone(BackboneOptions(backbone_name or name_of(base, folder), base.revision, base.taps))
     detach(backbone)
-    if backbone.fingerprint() != info.fingerprint:
-        raise InputError(
-            f"{str(folder)!r} was made for the base {info.backbone['name']!r}, fingerprint {info.fingerprint[:12]}; "
-            f"{backbone.name!r} has {backbone.fingerprint()[:12]}: give the right base by backbone.name=..."
-        )
+    check_base(folder, info, backbone)
+    check_contract(contract, options, backbone)
     check_rank(folder / BACKBONE_WEIGHTS, method)
     with torch.device("meta"):
         plan = options.build(backbone.dim, len(backbone.taps), backbone.stride)
     check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in plan.state_dict().items()})
     decoder = options.build(backbone.dim, len(backbone.taps), backbone.stride)
-    decoder.load_state_dict(load_file(folder / DECODER_WEIGHTS))
+    decoder.load_state_dict(tensors(folder / DECODER_WEIGHTS))
     method.attach(backbone)
     check_shapes(
         folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()}
     )
-    load_adapter_state(backbone, method, load_file(folder / BACKBONE_WEIGHTS))
-    projection = load_projection(folder / PROJECTION_WEIGHTS, info.contract)
+    load_adapter_state(backbone, method, tensors(folder / BACKBONE_WEIGHTS))
+    check_targets(folder, method, backbone)
+    projection = load_projection(folder / PROJECTION_WEIGHTS, contract)
     segmenter = EntitySegmenter(backbone, decoder, projection).eval()
     if difference := probe_differs(probe(segmenter), info.probe):
         raise InputError(
             f"{str(folder)!r} does not give the output it was saved with ({difference}): its weights or options were "
             "changed; get the adapter again"
         )
+    exercise(segmenter, contract)
     return segmenter, info
+
+
+def check_base(folder: Path, info: AdapterInfo, backbone: Backbone) -> None:
+    """Raises InputError for another base than the adapter's, or one that the adapter describes wrongly."""
+    if backbone.fingerprint() != info.fingerprint:
+        raise InputError(
+            f"{str(folder)!r} was made for the base {info.backbone.name!r}, fingerprint {info.fingerprint[:12]}; "
+            f"{backbone.name!r} has {backbone.fingerprint()[:12]}: give the right base by backbone.name=..."
+        )
+    stated, actual = info.backbone.options(), checked(Base, backbone.config()).options()
+    for name in stated.keys() - {"revision"}:
+        if stated[name] != actual[name]:
+            raise InputError(
+                f"{str(folder / INFO)!r}: backbone.{name} is {stated[name]!r}; that of {backbone.name!r} is "
+                f"{actual[name]!r}; get the adapter again"
+            )
+
+
+def check_contract(contract: InputContract, options: Any, backbone: Backbone) -> None:
+    """Raises InputError for views and windows that the network cannot give."""
+    side = math.lcm(8, backbone.stride)
+    if contract.window_px is not None and contract.window_px % side:
+        raise InputError(
+            f"input window_px is {contract.window_px}; {backbone.name} has a stride of {backbone.stride} px and wants "
+            f"a multiple of {side}"
+        )
+    if options.name != "dense" and (contract.views != ONE_VIEW or contract.window_px is not None):
+        raise InputError(
+            f"input symmetries, test_scales and window_px want decoder.name=dense; the adapter has {options.name!r}"
+        )
+
+
+def check_targets(folder: Path, method: Method, backbone: Backbone) -> None:
+    """What plain peft would adapt is what we adapt. Raises InputError."""
+    config = peft_config(backbone, method, backbone.name)
+    if config is None:
+        return
+    stated = parse_json(read_text(folder, PEFT), repr(str(folder / PEFT)))
+    expected = as_json({k: sorted(v) if isinstance(v, set) else v for k, v in config.to_dict().items()})
+    for name in stated.keys() - {"base_model_name_or_path", "auto_mapping", "peft_version", "revision"}:
+        value = stated[name]
+        if value != expected[name] if name in expected else value:
+            raise InputError(
+                f"{str(folder / PEFT)!r}: {name} is {value!r:.80}; by {INFO} it is {expected.get(name)!r:.80}; "
+                "get the adapter again"
+            )
+
+
+def exercise(segmenter: EntitySegmenter, contract: InputContract) -> None:
+    """All that prediction does, from one view of a scene of a few patches: the ranges of the options bound its time.
+
+    Raises InputError for what cannot be decoded.
+    """
+    side = min(max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale)), MOST_EXERCISE_PX)
+    picture = probe_image(side, contract.channels)[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
+    segment(segmenter, Photograph(picture, contract.pixel_size_m), contract.changed(symmetries=1, test_scales=(1.0,)))
 
 
 def load_projection(path: Path, contract: InputContract) -> BandProjection | None:
@@ -206,7 +231,7 @@ def load_projection(path: Path, contract: InputContract) -> BandProjection | Non
             )
         return None
     check_shapes(path, {name: tuple(value.shape) for name, value in projection.state_dict().items()})
-    projection.load_state_dict(load_file(path))
+    projection.load_state_dict(tensors(path))
     return projection
 
 
@@ -234,13 +259,29 @@ def check_rank(path: Path, method: Method) -> None:
 
 
 def header(path: Path) -> dict[str, tuple[int, ...]]:
-    if not path.is_file():
+    if not present(path.parent, path.name):
         raise InputError(f"{str(path)!r} is missing; get the adapter again")
     try:
         with safe_open(path, "pt") as file:
-            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            for name, tensor in slices.items():
+                if tensor.get_dtype() not in NUMBERS:
+                    raise InputError(
+                        f"{str(path)!r}: {name!r:.80} is of {tensor.get_dtype()}; wanted one of {', '.join(NUMBERS)}; "
+                        "get the adapter again"
+                    )
+            return {name: tuple(tensor.get_shape()) for name, tensor in slices.items()}
     except SafetensorError as error:
         raise InputError(f"{str(path)!r} is damaged ({error}); get the adapter again") from error
+
+
+def tensors(path: Path) -> dict[str, Tensor]:
+    """A file whose header is checked. Raises InputError for a number that is none."""
+    state = load_file(path)
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(f"{str(path)!r}: {name!r:.80} has values that are not finite; get the adapter again")
+    return state
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
@@ -264,21 +305,3 @@ def compact_state(module: nn.Module) -> dict[str, Tensor]:
 
 def as_json(options: Mapping[str, Any]) -> dict[str, Any]:
     return json.loads(json.dumps(options))
-
-
-def named(table: Mapping[str, Any], options: Mapping[str, Any], part: str) -> Any:
-    name = str(options.get("name"))
-    if name not in table:
-        raise InputError(f"the adapter's {part} is {name!r}; {suggest(name, table)}")
-    return table[name]
-
-
-def from_options(kind: type, options: Mapping[str, Any], part: str) -> Any:
-    """A frozen dataclass from its JSON: lists are tuples again, unknown options refused."""
-    known = {field.name for field in fields(kind)}
-    for key in options:
-        if key not in known:
-            raise InputError(
-                f"the adapter's {part} has {key!r}; {suggest(key, known)}; it needs a newer version of entity-adapters"
-            )
-    return kind(**{key: tuple(value) if isinstance(value, list) else value for key, value in options.items()})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from dataclasses import fields as fields_of
 from hashlib import blake2b
 from math import ceil
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapters.explain import checked
 from adapters.fields import Surroundings, fields, surroundings
+from adapters.options import SCALES, Input
 from adapters.segmenter import EntitySegmenter, Views
-from domains.bands import MOST, channels_of, parse_bands
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
 from domains.metrics import MetricSet
@@ -31,15 +33,6 @@ from domains.validity import Validity
 TILES_AT_ONCE = 8
 TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
 WINDOWED_TILE_PX = 2048
-LIMITS = {
-    "scale": (1 / 64, 16),
-    "tile_px": (16, 8192),
-    "overlap_px": (0, 8191),
-    "channels": (2, MOST),
-    "symmetries": (1, 8),
-}
-TEST_SCALE_LIMITS = (0.25, 4)
-MOST_TEST_SCALES = 4
 
 
 @dataclass(frozen=True)
@@ -72,39 +65,8 @@ class InputContract:
 
     def __post_init__(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
-        for name, (least, most) in LIMITS.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-                raise InputError(f"input {name} is {value!r}; wanted a number from {least:g} to {most:g}")
-        least, most = TEST_SCALE_LIMITS
-        known = isinstance(self.test_scales, tuple) and 1 <= len(self.test_scales) <= MOST_TEST_SCALES
-        if not known or not all(type(one) in (int, float) and least <= one <= most for one in self.test_scales):
-            raise InputError(
-                f"input test_scales is {self.test_scales!r:.80}; wanted 1 to {MOST_TEST_SCALES} numbers from {least:g} "
-                f"to {most:g}"
-            )
-        size = self.pixel_size_m
-        if size is not None and not (isinstance(size, (int, float)) and 1e-10 <= size <= 1e6):
-            raise InputError(f"input pixel_size_m is {size!r}; wanted metres, from 1e-10 to 1e6, or null")
-        if self.overlap_px >= self.tile_px:
-            raise InputError(f"input overlap_px is {self.overlap_px}; wanted less than tile_px, {self.tile_px}")
-        if self.window_px is not None and (
-            type(self.window_px) is not int or self.window_px not in range(16, 2049, 16)
-        ):
-            raise InputError(f"input window_px is {self.window_px!r}; wanted a multiple of 16 up to 2048, or null")
-        for name in ("bands", "band_names"):
-            words = getattr(self, name)
-            if not (isinstance(words, tuple) and all(isinstance(one, str) and len(one) <= 100 for one in words)):
-                raise InputError(f"input {name} is {words!r:.80}; wanted a list of words")
-        if self.bands:
-            parse_bands(self.bands)
-        if self.channels != channels_of(self.bands):
-            raise InputError(
-                f"input channels is {self.channels}; {list(self.bands)!r:.80} has {channels_of(self.bands)}"
-            )
+        checked(Input, {field.name: getattr(self, field.name) for field in fields_of(self)}, "input ")
         if self.stain is not None:
-            if not isinstance(self.stain, dict) or self.bands:
-                raise InputError(f"input stain is {self.stain!r}; wanted a name and a target, and RGB")
             build_normaliser(self.stain)
 
     @property
@@ -157,7 +119,7 @@ class InputContract:
                 "its own; say it by --pixel-size, for instance --pixel-size 0.25 (micrometres) or --pixel-size 10m"
             )
         factor = self.scale * pixel_size_m / self.pixel_size_m
-        least, most = LIMITS["scale"]
+        least, most = SCALES
         if not least <= factor <= most:
             raise InputError(
                 f"the image has {show_pixel_size(pixel_size_m)} per pixel, the adapter was trained at "

@@ -19,3 +19,10 @@ def suggest(word: str, known: Iterable[str]) -> str:
     names = sorted(known)
     near = get_close_matches(word, names, n=1)
     return f"known: {', '.join(names)}" + (f" (did you mean {near[0]!r}?)" if near else "")
+
+
+def printable(text: str) -> str:
+    """The text as a terminal may be given it: what is no sign to be seen (colours, cursor moves, other directions of
+    writing, halves of a pair) is spelled out.
+    """
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)

@@ -63,9 +63,9 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
     with opened(Path(start).expanduser()) as folder:
         segmenter, info = load_adapter(folder, backbone)
     for part, had, has in (
-        ("method", info.method, as_json(asdict(method))),
-        ("decoder", info.decoder, as_json(asdict(options))),
-        ("domain.bands", {"bands": list(info.contract.bands)}, {"bands": list(recipe.domain.bands)}),
+        ("method", info.method.model_dump(mode="json"), as_json(asdict(method))),
+        ("decoder", info.decoder.model_dump(mode="json"), as_json(asdict(options))),
+        ("domain.bands", {"bands": list(info.input.bands)}, {"bands": list(recipe.domain.bands)}),
     ):
         for name in sorted(
             (had.keys() | has.keys()) - {"regions", *options.TUNED}, key=lambda name: (name != "name", name)

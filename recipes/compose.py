@@ -6,20 +6,17 @@ safely: no tags, no aliases, no duplicate keys, a limit on size and depth, and `
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from adapters.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
 from recipes.pretrain_schema import PretrainRecipe
 from recipes.schema import Recipe, check_recipe
 
 SHIPPED = Path(__file__).parent
 MAX_BYTES = 64 * 1024
-MAX_DEPTH = 16
 
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
@@ -44,7 +41,7 @@ def list_recipes() -> dict[str, str]:
 
 def resolved_yaml(recipe: Recipe | PretrainRecipe) -> str:
     """The whole recipe as YAML that needs no parent; reading it gives an equal recipe."""
-    return yaml.dump(recipe.model_dump(mode="json", exclude_none=True), Dumper=_Dumper, sort_keys=False, width=120)
+    return yaml_text(recipe.model_dump(mode="json", exclude_none=True))
 
 
 def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
@@ -185,77 +182,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return sections
 
 
-def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text; InputError that opens with `source` and the line."""
-    try:
-        return _Loader(text).get_single_data()
-    except yaml.MarkedYAMLError as error:
-        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise InputError(f"{source}{line}: {error.problem}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{source}: {' '.join(str(error).split())}") from error
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe, and stricter: no aliases (a few lines could stand for gigabytes), no duplicate keys, a limit on depth."""
-
-    depth = 0
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()
-        if isinstance(event, yaml.AliasEvent):
-            raise _refused("aliases are not read; write the value out", event)
-        self.depth += 1
-        if self.depth > MAX_DEPTH:
-            raise _refused(f"nested deeper than {MAX_DEPTH}", event)
-        node = super().compose_node(parent, index)
-        self.depth -= 1
-        return node
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise _refused("a key must be a plain word", key)
-            if key.value in keys:
-                raise _refused(f"{key.value!r} is given twice", key)
-            keys.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _refused(problem: str, where: yaml.Event | yaml.Node) -> yaml.MarkedYAMLError:
-    return yaml.MarkedYAMLError(problem=problem, problem_mark=where.start_mark)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Sections line by line, lists in one."""
-
-    def represent_list(self, data: list[Any]) -> yaml.Node:
-        return self.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=True)
-
-
-_Dumper.add_representer(list, _Dumper.represent_list)
-
-
 def _first_comment(path: Path) -> str:
     """The first comment that is not for the editor."""
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("# ") and not line.startswith("# yaml-language-server"):
             return line[2:]
     return ""
-
-
-def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
-    """PyYAML's own, with floats as in YAML 1.2 (3e-4), and without dates: a folder may be called 2024-01-01."""
-    number = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
-    replaced = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
-    kept = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in replaced]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-    for first in "-+.0123456789":
-        kept[first] = [*kept.get(first, []), ("tag:yaml.org,2002:float", number)]
-    return kept
-
-
-_Loader.yaml_implicit_resolvers = _resolvers()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from recipes.options import Options
+from adapters.options import Options
 from recipes.pretrain_schema import PretrainRecipe
 from recipes.schema import Recipe
 

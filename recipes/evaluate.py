@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
-from recipes.load import BASE, loaded
+from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scale import at_scale, unsized_note
-from recipes.schema import Recipe
+from recipes.shared import BASE, on_data
 from recipes.tables import counts_line, text_table, with_span
 
 
@@ -39,7 +38,9 @@ def evaluate(
             f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
         )
     with loaded(adapter, recipe, overrides) as network:
-        parts = changed(network.recipe, [*on_data(network.recipe, data), *overrides])
+        shared = network.shared
+        moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
+        parts = changed(network.recipe, [*moved, *overrides])
         domain = domain_of(parts)
         samples = domain.dataset(split)  # type: ignore[arg-type]
         tell_reading(domain, parts.domain)
@@ -80,18 +81,3 @@ def evaluate(
         print(f"numbers: {json_path}")
     print(f"next: python cli.py predict --adapter {adapter} IMAGE --out predictions")
     return result
-
-
-def on_data(recipe: Recipe, data: str | None) -> list[str]:
-    """Overrides that put a recipe on other data: groups, layout and pixel size of its old folder do not go along.
-
-    On its own folder it keeps them, since they decide which images it was trained on.
-    """
-    if data is None or same_folder(data, recipe.domain.data):
-        return []
-    left = [f"domain.{name}=null" for name in ("layout", "groups", "max_images", "pixel_size_m")]
-    return [f"domain.data={json.dumps(data)}", *left]
-
-
-def same_folder(one: str, other: str) -> bool:
-    return one == other or ("sample" not in (one, other) and Path(one).resolve() == Path(other).resolve())

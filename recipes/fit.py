@@ -38,6 +38,7 @@ from recipes.compose import resolved_yaml
 from recipes.progress import Progress
 from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
+from recipes.shared import own_yaml
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
 from recipes.verdict import against, validation_curve, what_would_help
@@ -92,7 +93,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     card = domain.card()
     name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
     info = describe(segmenter, method, contract, domain.name, name, card and digest(card), plain(values))
-    save_adapter(run / "adapter", segmenter, method, info, resolved_yaml(recipe), overwrite=True)
+    save_adapter(run / "adapter", segmenter, method, info, own_yaml(recipe), overwrite=True)
     preview(run / "preview.png", segmenter, test, shown, contract)
     write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
     if not finished:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.backbones import Backbone
-from adapters.folder import RECIPE, load_adapter
+from adapters.door import read_info
+from adapters.folder import load_adapter
 from adapters.inference import InputContract
+from adapters.info import RECIPE, present
 from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
-from domains.errors import InputError
+from domains.errors import printable
 from recipes.build import backbone_of, contract_of, segmenter_of
-from recipes.compose import load_recipe
+from recipes.compose import changed, load_recipe
 from recipes.schema import Recipe
-
-BASE = "base"
+from recipes.shared import BASE, SharedRecipe, base_recipe, on_base, shared_recipe
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Loaded:
     segmenter: EntitySegmenter
     contract: InputContract
     recipe: Recipe
+    shared: SharedRecipe | None = None
+    """The adapter's own recipe, where it is that; None for one that the reader named."""
 
 
 @contextmanager
@@ -40,9 +43,7 @@ def loaded(
     recipe: in place of the one in the adapter; needed for `base`, which has none.
     """
     if adapter == BASE:
-        if recipe is None:
-            raise InputError("--adapter base wants a --recipe, which says the domain; for instance --recipe pathology")
-        parts = load_recipe(recipe, overrides)
+        parts = base_recipe(recipe, overrides)
         if parts.train.start_adapter:  # which is not the base
             parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
         backbone = backbone or backbone_of(parts)
@@ -50,15 +51,20 @@ def loaded(
         yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
         return
     with opened(Path(adapter)) as folder:
-        parts = load_recipe(recipe or own_recipe(folder), overrides)
-        changed = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
-        segmenter, info = load_adapter(folder, backbone, changed)
+        info = read_info(folder)
+        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        if recipe is not None or shared is None:
+            parts, shared = load_recipe(recipe or "", overrides), None
+        else:
+            parts = changed(shared.recipe, overrides)
+        elsewhere = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
+        segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter, info.contract, parts)
+        yield Loaded(adapter, segmenter, info.contract, parts, shared)
 
 
-def own_recipe(folder: Path) -> str:
-    path = folder / RECIPE
-    if not path.is_file():
-        raise InputError(f"{str(folder)!r} has no {RECIPE}; name a recipe by --recipe")
-    return str(path)
+def verify(adapter: str, backbone_name: str | None = None) -> str:
+    """Load everything as prediction would, and decode a small scene. Raises InputError where anything is wrong."""
+    with loaded(adapter, overrides=on_base(backbone_name)) as network:
+        base = printable(network.segmenter.backbone.name)
+    return f"{adapter}: whole, fits {base}, and gives the output it was saved with"

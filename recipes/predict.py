@@ -30,6 +30,7 @@ from recipes.inputs import Asked
 from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scene_files import scenes_of
+from recipes.shared import on_base
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
@@ -46,19 +47,21 @@ def predict(
     everywhere: bool = False,
     simplify_px: float | None = None,
     square: bool = False,
+    backbone: str | None = None,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
     look at all tiles, those too where the domain says that there can be no entity (empty glass).
-    asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`.
+    asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`. backbone: where the base
+    lies, if not where the adapter says.
     """
     set_up()
     given = scenes_of(inputs)
     paths, names = list(given.paths), output_names(given.paths)
     for note in given.notes():
         print(note, file=sys.stderr)
-    with loaded(adapter, recipe) as network:
+    with loaded(adapter, recipe, on_base(backbone)) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(asked))
         spec = load_domain(network.recipe.domain.name)

@@ -7,8 +7,8 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from adapters.options import Count, Decoder, Dense, Losses, NotNegative, Options, Share
 from domains.errors import suggest
-from recipes.options import Count, Decoder, Dense, Losses, NotNegative, Options, Share
 from recipes.schema import Taps, TrainSection, check_terms, fill_losses, fill_names
 
 GENERAL = "general"

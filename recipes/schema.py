@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, Strict, ValidationError, WithJsonSchema, field_validator, model_validator
+from pydantic import Field, Strict, WithJsonSchema, field_validator, model_validator
 
-from domains.bands import channels_of, parse_bands
-from domains.errors import InputError, suggest
-from recipes.explain import explain
-from recipes.options import (
+from adapters.explain import checked
+from adapters.options import (
+    EMBEDDED_BACKBONES,
     OWN_TERMS,
     POSSIBLE_TERMS,
     Count,
@@ -28,20 +27,25 @@ from recipes.options import (
     Natural,
     NotNegative,
     Options,
+    PixelSize,
     Positive,
     Query,
+    Scale,
     Share,
+    Symmetries,
+    TestScales,
+    TileSide,
+    WindowSide,
+    smaller_than_tile,
 )
+from domains.bands import channels_of, parse_bands
+from domains.errors import InputError, suggest
 
 BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
-EMBEDDED_BACKBONES = ("entity-small",)
 DOMAINS_GROUP = "entity_adapters.domains"
 
 BandWord = Annotated[str, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
 BandList = Annotated[tuple[BandWord, ...], Strict(False)]
-TestScales = Annotated[
-    tuple[Annotated[float, Field(ge=0.25, le=4)], ...], Strict(False), Field(min_length=1, max_length=4)
-]
 Taps = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 
 
@@ -62,9 +66,9 @@ class DomainSection(Options):
     """Train on this many images only; null for all."""
     sample_count: Count = 64
     """Number of generated scenes when data is `sample`."""
-    pixel_size_m: Annotated[float, Field(ge=1e-10, le=1e6)] | None = None
+    pixel_size_m: PixelSize | None = None
     """Size of a pixel of the folder's images in metres, in place of what they say; null: what they say."""
-    scale: Annotated[float, Field(ge=1 / 64, le=16)] | Literal["auto"] = 1.0
+    scale: Scale | Literal["auto"] = 1.0
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger. auto: 1,
     0.5 or 0.25, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
@@ -79,9 +83,9 @@ class DomainSection(Options):
     hard_negatives: Share = 0.0
     """Share of the training crops of images without entity that lie where the network saw one, looked up anew after
     every validation; wants decoder.name=dense."""
-    tile_px: Annotated[int, Field(ge=16, le=8192)] = 256
+    tile_px: TileSide = 256
     """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole."""
-    window_px: Annotated[int, Field(ge=16, le=2048, multiple_of=16)] | None = None
+    window_px: WindowSide | None = None
     """Side of the windows that the network sees of a scene larger than a tile, four to a pixel, their fields averaged:
     the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. A multiple
     of the backbone's stride and of 8; the dense decoder alone has fields to average."""
@@ -95,7 +99,7 @@ class DomainSection(Options):
     """Pathology: share of the training crops of fluorescence that are shown as stained tissue."""
     seasons: bool = False
     """Remote sensing: plants of other seasons and soft shadows in training crops."""
-    symmetries: Annotated[int, Field(ge=1, le=8)] = 1
+    symmetries: Symmetries = 1
     """Flips and turns over which prediction averages the dense decoder's fields; takes as many times as long."""
     test_scales: TestScales = (1.0,)
     """Resizings, beside `scale`, over which it averages them too: [1, 0.7] takes half as long again."""
@@ -162,10 +166,7 @@ class DomainSection(Options):
     @field_validator("overlap_px")
     @classmethod
     def _smaller_than_tile(cls, overlap_px: int, info: Any) -> int:
-        tile_px = info.data.get("tile_px", overlap_px + 1)
-        if overlap_px >= tile_px:
-            raise ValueError(f"wanted less than domain.tile_px, which is {tile_px}")
-        return overlap_px
+        return smaller_than_tile(overlap_px, info, "domain")
 
 
 class BackboneSection(Options):
@@ -307,9 +308,8 @@ def check_terms(decoder: Dense | Query, losses: Losses) -> None:
 AnyRecipe = TypeVar("AnyRecipe", bound=Options)
 
 
-def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any]) -> AnyRecipe:
-    """The recipe that the sections spell; InputError in one line: the option, what came, what was wanted."""
-    try:
-        return kind.model_validate(dict(sections))
-    except ValidationError as error:
-        raise InputError(explain(error, kind.model_json_schema())) from error
+def check_recipe(kind: type[AnyRecipe], sections: Mapping[str, Any], source: str = "") -> AnyRecipe:
+    """The recipe that the sections spell. Raises InputError in one line that opens with `source`: the option, what
+    came, what was wanted.
+    """
+    return checked(kind, sections, source)

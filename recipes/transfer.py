@@ -6,12 +6,13 @@ All adapters of one base share it: it is loaded once and the next adapter is swa
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone
-from adapters.folder import read_info
+from adapters.door import name_of, read_info
 from adapters.inference import measure
 from adapters.sharing import opened
 from domains.atomic import atomic_path
@@ -21,12 +22,12 @@ from recipes import set_up
 from recipes.build import backbone_of, domain_of
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import changed, load_recipe
-from recipes.evaluate import on_data, same_folder
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
-from recipes.load import BASE, loaded, own_recipe
+from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.schema import Recipe
+from recipes.shared import BASE, SharedRecipe, on_data, same_folder, shared_recipe
 from recipes.tables import text_table
 
 Table = dict[str, dict[str, dict[str, float | None]]]
@@ -83,19 +84,19 @@ def labels(adapters: Sequence[str]) -> dict[str, str]:
     return short
 
 
-def recipe_for(label: str, folder: str, recipes: Sequence[Recipe]) -> Recipe:
+def recipe_for(label: str, folder: str, recipes: Sequence[SharedRecipe]) -> Recipe:
     """The domain of a label on its folder, split as the adapter that was fitted on that folder had it."""
     name = label.partition(":")[0]
-    for recipe in recipes:
-        if recipe.domain.name == name and same_folder(folder, recipe.domain.data):
-            return recipe
+    for shared in recipes:
+        if shared.recipe.domain.name == name and same_folder(folder, shared.data):
+            return changed(shared.recipe, shared.on_data(folder))
     recipe = load_recipe(name)
     return changed(recipe, on_data(recipe, folder))
 
 
-def adapter_recipe(adapter: str) -> Recipe:
+def adapter_recipe(adapter: str) -> SharedRecipe:
     with opened(Path(adapter)) as folder:
-        return load_recipe(own_recipe(folder))
+        return shared_recipe(folder, read_info(folder))
 
 
 def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:
@@ -104,9 +105,9 @@ def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:
         parts = load_recipe("base")
     else:
         with opened(Path(adapter)) as folder:
-            backbone = read_info(folder).backbone
-        taps = ",".join(str(tap) for tap in backbone["taps"])
-        parts = load_recipe("base", [f"backbone.name={backbone['name']}", f"backbone.taps=[{taps}]"])
+            base = read_info(folder).backbone
+            name = name_of(base, folder)
+        parts = load_recipe("base", [f"backbone.name={json.dumps(name)}", f"backbone.taps={list(base.taps)}"])
     key = f"{parts.backbone.name} {parts.backbone.taps or ''}"
     if parts.backbone.taps is None or key not in bases:
         fresh = next((one for one in bases.values() if one.name == parts.backbone.name), None) or backbone_of(parts)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-EMBEDDED = ("entity-small",)
-"""Names of the bases that ship with the repository, the default first."""
+from adapters.options import EMBEDDED_BACKBONES as EMBEDDED
+
 ROLES = ("q", "k", "v", "qkv", "out", "mlp_in", "mlp_out")
 
 

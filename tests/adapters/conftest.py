@@ -28,7 +28,7 @@ def tiny_segmenter() -> Callable[..., tuple[EntitySegmenter, Method]]:
         backbone = Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2))
         attached = METHODS[method](name=method, **options)
         attached.attach(backbone)
-        sizes = {"width": 16, "detail": 24} if decoder == "dense" else {"queries": 5, "dim": 16, "layers": 1}
+        sizes = {"width": 16, "detail": True} if decoder == "dense" else {"queries": 5, "dim": 16, "layers": 1}
         options_of_decoder = DECODERS[decoder](**sizes)
         return EntitySegmenter(backbone, options_of_decoder.build(backbone.dim, 2, backbone.stride)), attached
 

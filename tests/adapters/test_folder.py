@@ -14,25 +14,17 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import (
-    FILES,
-    PROJECTION_WEIGHTS,
-    RECIPE,
-    compact_state,
-    describe,
-    load_adapter,
-    plain_state,
-    read_info,
-    round_to_half,
-    save_adapter,
-)
+from adapters.door import read_info, sealed
+from adapters.folder import compact_state, describe, load_adapter, plain_state, round_to_half, save_adapter
 from adapters.inference import InputContract
+from adapters.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
 from adapters.methods import METHODS
 from adapters.segmenter import EntitySegmenter
-from adapters.sharing import opened, pack, show, unpack, verify
+from adapters.sharing import opened, pack, show, unpack
 from domains.errors import InputError
 
 LEARNT = 0.3
+RECIPE_TEXT = "domain: {name: pathology}\n"
 
 
 @pytest.fixture
@@ -63,7 +55,7 @@ def save(base, tiny_segmenter, tmp_path):
             "discs",
             metrics={"after": {"ap": 0.5}},
         )
-        save_adapter(tmp_path / name, segmenter, attached, info, "domain: {name: pathology}\n")
+        save_adapter(tmp_path / name, segmenter, attached, info, RECIPE_TEXT)
         return tmp_path / name, segmenter
 
     return run
@@ -71,6 +63,16 @@ def save(base, tiny_segmenter, tmp_path):
 
 def edit(path: Path, **changes: object) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def seal_anew(folder: Path) -> None:
+    """As who wants to deceive would, where the info can be read."""
+    path = folder / INFO
+    try:
+        info = parse_info(path.read_text(), "info")
+    except (InputError, OSError):
+        return
+    path.write_text(sealed(folder, info).json_text())
 
 
 @pytest.mark.parametrize("decoder", ["dense", "query"])
@@ -136,27 +138,40 @@ def test_pack_and_unpack_give_the_same_files(save, tmp_path) -> None:
     pack(folder, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
     for file in folder.iterdir():
-        if file.name != RECIPE:
+        if file.suffix == ".safetensors":
             assert (tmp_path / "again" / file.name).read_bytes() == file.read_bytes()
-    assert "whole" in verify(tmp_path / "adapter.zip")
+    here = read_info(folder)
+    there = read_info(tmp_path / "again")
+    assert there.model_copy(update={"backbone": here.backbone}) == here and there.backbone.name == "base"
     assert "lora" in show(tmp_path / "adapter.zip")
+    with opened(tmp_path / "adapter.zip") as again:
+        load_adapter(again, backbone_name=here.backbone.name)
+        with pytest.raises(InputError, match="lay on its maker's machine as 'base': say where yours lies"):
+            load_adapter(again)
 
 
 @pytest.mark.parametrize("folder", ["/home/me/secret/", "C:\\Users\\me\\secret\\"])
 def test_a_packed_recipe_does_not_say_where_the_data_lie(save, tmp_path, folder: str) -> None:
     adapter, _ = save()
-    recipe = {"domain": {"name": "pathology", "data": f"{folder}nuclei", "groups": f"{folder}groups.csv"}}
+    recipe = {
+        "domain": {"name": "pathology", "data": f"{folder}nuclei", "groups": f"{folder}groups.csv"},
+        "train": {"start": f"{folder}other", "seed": 3},
+        "backbone": {"name": f"{folder}base", "random": False},
+    }
     (adapter / RECIPE).write_text(yaml.safe_dump(recipe))
+    seal_anew(adapter)
     pack(adapter, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
     shared = yaml.safe_load((tmp_path / "again" / RECIPE).read_text())
-    assert shared == {"domain": {"name": "pathology", "data": "nuclei", "groups": "groups.csv"}}
+    assert shared == {"domain": {"name": "pathology"}, "train": {"seed": 3}, "backbone": {"random": False}}
+    texts = [file.read_text() for file in (tmp_path / "again").iterdir() if file.suffix != ".safetensors"]
+    assert not any(word in text for text in texts for word in ("secret", str(tmp_path)))
     assert yaml.safe_load((adapter / RECIPE).read_text()) == recipe
 
 
 def test_adapters_of_one_base_are_swapped_on_it(save) -> None:
     (one, first), (other, _) = save(name="one"), save("full", name="other")
-    backbone = build_backbone(BackboneOptions(read_info(one).backbone["name"], taps=(1, 2)))
+    backbone = build_backbone(BackboneOptions(read_info(one).backbone.name, taps=(1, 2)))
     load_adapter(other, backbone)
     swapped, _ = load_adapter(one, backbone)
     images = torch.rand(1, 3, 32, 32)
@@ -166,7 +181,7 @@ def test_adapters_of_one_base_are_swapped_on_it(save) -> None:
 
 
 def other_base(folder: Path) -> None:
-    path = Path(read_info(folder).backbone["name"]) / "model.safetensors"
+    path = Path(read_info(folder).backbone.name) / "model.safetensors"
     state = load_file(path)
     state["layernorm.bias"] += 1
     save_file(state, path, metadata={"format": "pt"})
@@ -199,7 +214,64 @@ def truncate(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
 
 
+def tune(**options: object):
+    """Change options of the decoder."""
+
+    def spoil(folder: Path) -> None:
+        decoder = json.loads((folder / INFO).read_text())["decoder"]
+        edit(folder / INFO, decoder={**decoder, **options})
+
+    return spoil
+
+
+def describe_otherwise(**values: object):
+    """Change what is said of the base."""
+
+    def spoil(folder: Path) -> None:
+        base = json.loads((folder / INFO).read_text())["backbone"]
+        edit(folder / INFO, backbone={**base, **values})
+
+    return spoil
+
+
+def nan_weight(folder: Path) -> None:
+    path = folder / "adapter_model.safetensors"
+    state = load_file(path)
+    name = min(state)
+    save_file({**state, name: torch.full_like(state[name], float("nan"))}, path)
+
+
+def double_weights(folder: Path) -> None:
+    path = folder / "entity_decoder.safetensors"
+    save_file({name: value.double() for name, value in load_file(path).items()}, path)
+
+
 WRONG = {
+    "a decode that does not end": (
+        tune(smoothing_px=1e8),
+        r"smoothing_px is 1e8|100000000.0; wanted a number from 0 to 16",
+    ),
+    "a number as a text": (tune(min_area_px="12"), r"min_area_px is '12'; wanted an integer from 0 to"),
+    "a threshold that is no number": (tune(foreground_threshold=float("nan")), r"NaN is no JSON"),
+    "a threshold out of range": (tune(seed_height=1.5), r"seed_height is 1.5; wanted a number from 0 to 1"),
+    "another number of channels": (lambda f: edit(f / INFO, input={"channels": 5}), r"input.channels is 5; \[\] has 3"),
+    "a block beyond the last": (describe_otherwise(taps=[1, 9]), r"wanted different blocks from 1 to 2"),
+    "another depth": (describe_otherwise(depth=3), r"backbone.depth is 3; that of .* is 2"),
+    "other statistics": (describe_otherwise(mean=[0.1, 0.2, 0.3]), r"backbone.mean is \(0.1"),
+    "a window that the base does not take": (
+        lambda f: edit(f / INFO, input={"tile_px": 64, "overlap_px": 0, "window_px": 24}),
+        r"input.window_px is 24",
+    ),
+    "another alpha for peft": (
+        lambda f: edit(f / "adapter_config.json", lora_alpha=99),
+        r"lora_alpha is 99, .* says 16",
+    ),
+    "more layers for peft": (
+        lambda f: edit(f / "adapter_config.json", modules_to_save=["encoder"]),
+        r"modules_to_save is \['encoder'\]; by entity.json it is None",
+    ),
+    "weights that are no numbers": (nan_weight, r"has values that are not finite"),
+    "weights of twice the size": (double_weights, r"is of F64; wanted one of F16, BF16, F32|need at most"),
     "another base": (other_base, r"was made for the base .*give the right base by backbone.name"),
     "a missing key": (drop_a_key, r"1 of \d+ tensors missing, such as head.bias"),
     "an additional key": (add_a_key, r"1 of \d+ tensors unexpected, such as extra"),
@@ -207,20 +279,23 @@ WRONG = {
     "another shape": (grow_a_weight, r"of another shape, such as head.bias"),
     "a truncated file": (truncate, r"is damaged"),
     "a missing file": (lambda folder: (folder / "adapter_model.safetensors").unlink(), r"is missing; get the adapter"),
-    "a newer schema": (lambda f: edit(f / "entity.json", schema_version=2), r"schema 2, this version reads 1; update"),
+    "a newer schema": (lambda f: edit(f / "entity.json", schema_version=3), r"schema 3, this version reads 2; update"),
     "no info": (lambda folder: (folder / "entity.json").unlink(), r"is no adapter: it has no entity.json"),
     "broken info": (lambda folder: (folder / "entity.json").write_text("{"), r"entity.json' is damaged"),
     "info of another form": (lambda folder: (folder / "entity.json").write_text("[]"), r"entity.json' is damaged"),
     "an unknown method": (lambda f: edit(f / "entity.json", method={"name": "lorra"}), r"did you mean 'lora'"),
     "a huge rank": (
         lambda f: edit(f / "entity.json", method={"name": "lora", "rank": 10**9}),
-        r"entity.json says 10{9}",
+        r"method.rank is 10{9}; wanted an integer from 1 to 256",
     ),
     "a huge decoder": (
         lambda f: edit(f / "entity.json", decoder={"name": "dense", "width": 2**20, "detail": True}),
-        r"of another shape",
+        r"decoder.width is 1048576; wanted an integer from 4 to 128",
     ),
-    "unknown options": (lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}), r"rnak.*needs a newer"),
+    "unknown options": (
+        lambda f: edit(f / "entity.json", method={"name": "lora", "rnak": 8}),
+        r"method.rnak is no option.*did you mean 'rank'.*newer version",
+    ),
 }
 
 
@@ -229,8 +304,12 @@ def test_what_is_wrong_is_an_error_in_one_line(case: str, save) -> None:
     folder, _ = save()
     spoil, message = WRONG[case]
     spoil(folder)
+    if case != "another base":
+        with pytest.raises(InputError):
+            load_adapter(folder)  # whatever it is, the seal doesn't hold
+    seal_anew(folder)
     with pytest.raises(InputError, match=message) as error:
-        verify(folder)
+        load_adapter(folder)
     assert "\n" not in str(error.value)
 
 
@@ -270,5 +349,5 @@ def test_what_does_not_exist_or_is_no_zip_is_said(tmp_path) -> None:
 def test_an_input_contract_that_would_take_any_memory_is_refused(save, wrong: dict[str, object]) -> None:
     folder, _ = save()
     edit(folder / "entity.json", input={**json.loads((folder / "entity.json").read_text())["input"], **wrong})
-    with pytest.raises(InputError, match=f"input {next(iter(wrong))} is"):
+    with pytest.raises(InputError, match=f"input.{next(iter(wrong))} is|NaN is no JSON"):
         _ = read_info(folder).contract

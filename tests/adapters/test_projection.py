@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from adapters.decoders.dense import Dense
-from adapters.folder import PROJECTION_WEIGHTS, describe, load_adapter, save_adapter
+from adapters.folder import describe, load_adapter, save_adapter
 from adapters.inference import InputContract
+from adapters.info import PROJECTION_WEIGHTS
 from adapters.methods import METHODS
 from adapters.module import TrainOptions, parameter_groups
 from adapters.probe import probe_image

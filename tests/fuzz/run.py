@@ -17,29 +17,36 @@ import sys
 import tempfile
 import traceback
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 BATCH = 100
 SECONDS = 20
 MIB = 2048
 
 
-def main(count: int, seed: int, jobs: int = 1) -> list[str]:
-    """The failures of `count` trials from `seed` on, a line each."""
+class Trials(Protocol):
+    def trial(self, seed: int) -> str:
+        """What was damaged, and how it ended; raises what ended it otherwise than it should."""
+        ...
+
+
+def main(count: int, seed: int, jobs: int = 1, module: str = "tests.fuzz.run") -> list[str]:
+    """The failures of `count` trials from `seed` on, a line each. module: whose `--batch` runs some of them."""
     failures: list[str] = []
     batches = [(first, min(first + BATCH, seed + count)) for first in range(seed, seed + count, BATCH)]
     while batches:
-        running = [start(*batches.pop(0)) for _ in range(min(jobs, len(batches)))]
+        running = [start(*batches.pop(0), module) for _ in range(min(jobs, len(batches)))]
         for process, log, last in running:
             failures += finish(process, log, last, batches)
     return failures
 
 
-def start(first: int, last: int) -> tuple[subprocess.Popen, Path, int]:
+def start(first: int, last: int, module: str) -> tuple[subprocess.Popen, Path, int]:
     log = Path(tempfile.mkdtemp(prefix="fuzz-")) / "log"
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "FUZZ_LOG": str(log)}
-    command = [sys.executable, "-m", "tests.fuzz.run", "--batch", str(first), str(last)]
+    command = [sys.executable, "-m", module, "--batch", str(first), str(last)]
     return subprocess.Popen(command, env=environment), log, last
 
 
@@ -61,9 +68,8 @@ def finish(process: subprocess.Popen, log: Path, last: int, batches: list[tuple[
     return failures
 
 
-def batch(first: int, last: int) -> None:
-    """The trials of one process; the log says which is running."""
-    from tests.fuzz.targets import Corpus
+def batch(first: int, last: int, corpus_in: Callable[[Path], Trials], mib: int = MIB) -> None:
+    """The trials of one process, which takes at most `mib`; the log says which is running."""
 
     def too_long(*_: Any) -> None:
         raise TimeoutError(f"a trial took more than {SECONDS} s")
@@ -71,7 +77,7 @@ def batch(first: int, last: int) -> None:
     signal.signal(signal.SIGALRM, too_long)
     ends: Counter[str] = Counter()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as root, open(os.environ["FUZZ_LOG"], "a", buffering=1) as log:
-        corpus = Corpus(Path(root))
+        corpus = corpus_in(Path(root))
         for seed in range(first, last):
             log.write(f"begin {seed}\n")
             signal.alarm(SECONDS)
@@ -86,7 +92,7 @@ def batch(first: int, last: int) -> None:
             finally:
                 signal.alarm(0)
         peak = peak_mib()
-        if peak > MIB:
+        if peak > mib:
             log.write(f"FAILED {first}: trials {first} to {last - 1} took {peak} MiB\n")
     print(f"trials {first} to {last - 1}: {dict(ends)}, at most {peak} MiB", flush=True)
 
@@ -109,7 +115,9 @@ if __name__ == "__main__":
     parser.add_argument("--batch", type=int, nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.batch:
-        batch(*options.batch)
+        from tests.fuzz.targets import Corpus
+
+        batch(*options.batch, Corpus)
     else:
         found = main(options.count, options.seed, options.jobs)
         print("\n".join(found) or f"{options.count} damaged inputs: each read, or refused in one line")

@@ -1,4 +1,4 @@
-"""A sample of the damaged inputs of `python -m tests.fuzz.run`, and that it finds what it looks for."""
+"""A sample of the damaged inputs of `tests.fuzz.run` and of `tests.fuzz.adapters`; and failures are seen."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from tests.fuzz.targets import BUILDERS, KINDS, Corpus
 
 def test_damaged_inputs_are_read_or_refused_in_one_line():
     assert main(count=300, seed=1_000_000) == []
+
+
+def test_adapters_from_strangers_are_equivalent_or_refused_in_one_line():
+    assert main(count=60, seed=1_000_000, module="tests.fuzz.adapters") == []
 
 
 def test_every_layout_and_every_kind_of_picture_is_damaged():

@@ -14,17 +14,18 @@ import pytest
 import yaml
 
 import recipes.schema as schema
-from adapters.backbones import EMBEDDED, ROLES, BackboneOptions
+from adapters.backbones import ROLES, BackboneOptions
 from adapters.decoders import DECODERS
+from adapters.inference import InputContract
 from adapters.losses import DEFAULT_LOSSES, LOSSES
 from adapters.methods import METHODS
 from adapters.module import TrainOptions
+from adapters.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Input, Losses, Method, Options, Role
 from domains.domain import DOMAINS, GROUP, DataDomain
 from domains.errors import InputError
 from domains.procedural import SCENES
 from recipes.compose import SHIPPED, list_recipes, load_any
 from recipes.editor_schema import SCHEMAS, editor_schema
-from recipes.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Losses, Method, Options, Role
 from recipes.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
 from recipes.schema import Recipe, check_recipe
 
@@ -50,6 +51,7 @@ PARTS = {
     **{f"decoder {name}": (DECODERS.get(name), model) for name, model in members(Decoder).items()},
     **{f"loss {name}": (LOSSES.get(name), model) for name, model in term_models().items()},
     "backbone": (BackboneOptions, schema.BackboneSection),
+    "input": (InputContract, Input),
 }
 
 
@@ -65,7 +67,6 @@ def test_the_tables_name_the_same_parts() -> None:
     assert term_models().keys() == LOSSES.keys()
     assert set(SCENE_FAMILIES) == set(SCENES)
     assert set(schema.BUILT_IN_DOMAINS) == set(DOMAINS) and schema.DOMAINS_GROUP == GROUP
-    assert schema.EMBEDDED_BACKBONES == EMBEDDED
     assert get_args(Role) == ROLES
 
 

@@ -145,7 +145,7 @@ def test_predict_and_evaluate_by_windows(run: Path, data: Path, tmp_path, capsys
     assert main(["evaluate", *words, "32", "--data", str(data), "--json", str(file)]) == 0
     assert json.loads(file.read_text())["images"] >= 1
     assert main(["evaluate", *words, "20", "--data", str(data)]) == 2
-    assert "window_px is 20; wanted a multiple of 16" in capsys.readouterr().err
+    assert "window_px is 20; wanted an integer from 16 to 2048 and a multiple of 16" in capsys.readouterr().err
 
 
 def test_predict_and_evaluate_by_several_sizes_of_a_tile(run: Path, data: Path, tmp_path, capsys) -> None:
@@ -157,8 +157,8 @@ def test_predict_and_evaluate_by_several_sizes_of_a_tile(run: Path, data: Path, 
     assert json.loads(file.read_text())["images"] >= 1
     for wrong, message in (
         ("1,half", "--test-scales is '1,half'; wanted numbers with commas between"),
-        ("9", "input test_scales is (9.0,); wanted 1 to 4 numbers from 0.25 to 4"),
-        ("1,1,1,1,1", "wanted 1 to 4 numbers"),
+        ("9", "error: input test_scales[0] is 9.0; wanted a number from 0.25 to 4\n"),
+        ("1,1,1,1,1", "wanted a list of 1 to 4, each a number"),
     ):
         assert main(["evaluate", *words, wrong, "--data", str(data)]) == 2
         assert message in capsys.readouterr().err
@@ -235,7 +235,7 @@ def test_calibration_follows_the_recipe_or_the_domain(recipe: str, options: list
 
 
 def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path, options, tmp_path, capsys) -> None:
-    """A table of groups decides the split, and goes along to evaluate and transfer on the same folder."""
+    """A table of groups decides the split; on the same folder it has to be named again, as an adapter names no file."""
     groups = tmp_path / "groups.csv"
     groups.write_text("file,group\n" + "".join(f"{i}.png,{'abc'[i % 3]}\n" for i in range(6)))
     out = tmp_path / "run"
@@ -243,11 +243,18 @@ def test_an_adapter_is_measured_on_the_split_that_it_was_fitted_with(data: Path,
     assert main([*arguments, *options, "train.steps=1"]) == 0
     fitted = json.loads((out / "metrics.json").read_text())["metrics"]["after"]
     file = tmp_path / "numbers.json"
-    assert main(["evaluate", "--adapter", str(out / "adapter"), "--data", str(data), "--json", str(file)]) == 0
+    words = ["evaluate", "--adapter", str(out / "adapter"), "--data", str(data), "--json", str(file)]
+    assert main(words) == 2 and "groups by 'groups.csv'" in capsys.readouterr().err
+    assert main([*words, f"domain.groups={groups}"]) == 0
     assert json.loads(file.read_text())["groups"] == 1
     assert json.loads(file.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
-    sets = ["--data", f"pathology={data}"]
-    assert main(["transfer", "--adapter", str(out / "adapter"), *sets, "--out", str(tmp_path / "t")]) == 0
+    words = ["transfer", "--adapter", str(out / "adapter"), "--out", str(tmp_path / "t")]
+    assert main([*words, "--data", f"pathology={data}"]) == 2
+    groups.rename(data / "groups.csv")
+    try:
+        assert main([*words, "--data", f"pathology={data}"]) == 0
+    finally:
+        (data / "groups.csv").unlink()
     assert (
         json.loads((tmp_path / "t" / "transfer.json").read_text())["metrics"]["pq"]["run"]["pathology"] == fitted["pq"]
     )
@@ -262,12 +269,12 @@ def test_a_pixel_size_that_is_said_is_stored_by_fit_and_asked_of_evaluate(
     adapter = out / "adapter"
     assert json.loads((adapter / "entity.json").read_text())["input"]["pixel_size_m"] == 0.5e-6
     fitted = json.loads((out / "metrics.json").read_text())["metrics"]["after"]
-    words = ["evaluate", "--adapter", str(adapter), "--json", str(file)]
+    words = ["evaluate", "--adapter", str(adapter), "--data", str(data), "--json", str(file)]
     assert main(words) == 0 and json.loads(file.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
     assert main([*words, "--pixel-size", "20"]) == 2  # forty times as large as what it was fitted to
     printed = capsys.readouterr()
     assert "the adapter was trained at 0.5 um" in printed.err and "note:" not in printed.out
-    assert main(["evaluate", "--adapter", str(adapter), "domain.pixel_size_m=null"]) == 0
+    assert main([*words, "domain.pixel_size_m=null"]) == 0
     assert "do not say their pixel size and are taken to have 0.5 um" in capsys.readouterr().out
 
 
@@ -300,7 +307,9 @@ def test_sam_and_the_query_decoder_go_through_fit_and_evaluate(data: Path, optio
     arguments = ["fit", "--recipe", "natural", "--data", str(data), "--out", str(tmp_path / "run"), *kept, *changed]
     assert main(arguments) == 0, capsys.readouterr().err
     assert main(["adapters", "verify", str(tmp_path / "run" / "adapter")]) == 0
-    assert main(["evaluate", "--adapter", str(tmp_path / "run" / "adapter"), "--split", "test"]) == 0
+    words = ["evaluate", "--adapter", str(tmp_path / "run" / "adapter"), "--split", "test"]
+    assert main(words) == 2 and "name yours by --data DIR" in capsys.readouterr().err
+    assert main([*words, "--data", str(data)]) == 0
 
 
 def test_bands_go_from_fit_through_the_adapter_to_predict_and_results_lie_on_the_map(

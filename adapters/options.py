@@ -1,15 +1,17 @@
-"""The options of each part as a recipe writes them: one small model per method, decoder and loss term.
+"""The options of each part, with their ranges: one small model per method, decoder and loss term, and of the input.
 
-The parts themselves are frozen dataclasses in `adapters`, which import torch. These models say the same fields and
-the same defaults without it, so that a recipe is checked before anything heavy is imported;
-`tests/recipes/test_schema.py` holds the two equal.
+A recipe and an adapter's `entity.json` are read by these same models, so that both know the same ranges. The parts
+themselves are frozen dataclasses, which import torch. These models say the same fields and the same defaults without
+it, so that either file is checked before anything heavy is imported; `tests/recipes/test_schema.py` holds them equal.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationInfo, field_validator, model_validator
+
+from domains.bands import MOST, channels_of, parse_bands
 
 Role = Literal["q", "k", "v", "qkv", "out", "mlp_in", "mlp_out"]
 Count = Annotated[int, Field(ge=1)]
@@ -21,6 +23,22 @@ LastLayers = Annotated[str, Field(pattern=r"^last:[1-9]\d*$", json_schema_extra=
 LayerNumbers = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 Roles = Annotated[tuple[Role, ...], Strict(False), Field(min_length=1)]
 Layers = Literal["all"] | LastLayers | LayerNumbers
+
+EMBEDDED_BACKBONES = ("entity-small",)
+"""Names of the bases that ship with the repository, the default first."""
+SCALES = (1 / 64, 16)
+Scale = Annotated[float, Field(ge=SCALES[0], le=SCALES[1])]
+TileSide = Annotated[int, Field(ge=16, le=8192)]
+WindowSide = Annotated[int, Field(ge=16, le=2048, multiple_of=16)]
+Symmetries = Annotated[int, Field(ge=1, le=8)]
+TestScales = Annotated[
+    tuple[Annotated[float, Field(ge=0.25, le=4)], ...], Strict(False), Field(min_length=1, max_length=4)
+]
+PixelSize = Annotated[float, Field(ge=1e-10, le=1e6)]
+BandName = Annotated[str, Field(max_length=100)]
+Area = Annotated[int, Field(ge=0, le=2**24)]
+Smoothing = Annotated[float, Field(ge=0, le=16)]
+"""Up to a kernel of 129 px: the time of a decode goes up with it."""
 
 
 class Options(BaseModel):
@@ -44,7 +62,7 @@ class Lora(Options):
     name: Literal["lora"] = "lora"
     rank: Annotated[int, Field(ge=1, le=256)] = 8
     """Width of the bottleneck; file size grows with it."""
-    alpha: Positive | None = None
+    alpha: Annotated[float, Field(gt=0, le=2**16)] | None = None
     """Weight of the update; null: twice the rank, so that its scale stays 2 when the rank changes."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the bottleneck's inputs dropped in training."""
@@ -96,15 +114,15 @@ class Dense(Options):
     """Channels at full resolution; twice, four and eight times as many at strides 2, 4 and 8."""
     detail: bool = True
     """Convolutions on the image itself; without them boundaries are as fine as the patch."""
-    embedding_dim: Natural = 0
+    embedding_dim: Annotated[int, Field(ge=0, le=64)] = 0
     """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
     foreground_threshold: Share = 0.5
     """Pixels whose foreground score is above it belong to an entity."""
     seed_height: Share = 0.2
     """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own."""
-    smoothing_px: NotNegative = 1.0
+    smoothing_px: Smoothing = 1.0
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
-    min_area_px: Natural = 12
+    min_area_px: Area = 12
     """Smaller entities are dropped."""
     min_score: Share = 0.0
     """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
@@ -137,7 +155,7 @@ class Query(Options):
     """Queries below it are no entity; the score is objectness x predicted IoU x mean mask score."""
     mask_threshold: Share = 0.5
     """Pixels whose mask score is above it belong to the entity."""
-    min_area_px: Natural = 8
+    min_area_px: Area = 8
     """Smaller entities are dropped."""
 
     @field_validator("heads")
@@ -150,6 +168,47 @@ class Query(Options):
 
 
 Decoder = Annotated[Dense | Query, Field(discriminator="name")]
+
+
+# Input: how the network wants to see a scene
+
+
+def smaller_than_tile(overlap_px: int, info: ValidationInfo, path: str) -> int:
+    tile_px = info.data.get("tile_px", overlap_px + 1)
+    if overlap_px >= tile_px:
+        raise ValueError(f"wanted less than {path}.tile_px, which is {tile_px}")
+    return overlap_px
+
+
+class Input(Options):
+    """The fields of `adapters.inference.InputContract`, as an adapter stores them."""
+
+    scale: Scale = 1.0
+    tile_px: TileSide = 256
+    overlap_px: Natural = 64
+    pixel_size_m: PixelSize | None = None
+    channels: Annotated[int, Field(ge=2, le=MOST)] = 3
+    symmetries: Symmetries = 1
+    test_scales: TestScales = (1.0,)
+    window_px: WindowSide | None = None
+    stain: dict[str, Any] | None = None
+    bands: Annotated[tuple[BandName, ...], Strict(False)] = ()
+    band_names: Annotated[tuple[BandName, ...], Strict(False)] = ()
+
+    @field_validator("overlap_px")
+    @classmethod
+    def _smaller(cls, overlap_px: int, info: ValidationInfo) -> int:
+        return smaller_than_tile(overlap_px, info, "input")
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.bands:
+            parse_bands(self.bands)  # an InputError is a ValueError
+        if self.channels != channels_of(self.bands):
+            raise ValueError(f"input.channels is {self.channels}; {list(self.bands)} has {channels_of(self.bands)}")
+        if self.stain is not None and self.bands:
+            raise ValueError("input.stain wants RGB, and input.bands are others")
+        return self
 
 
 # Losses: the terms, each scaled by its weight; 0 leaves a term out

@@ -1,17 +1,17 @@
-"""One line for a recipe that is wrong: the option, what came, and what was wanted.
+"""One line for options that are wrong: the option, what came, and what was wanted.
 
-What was wanted is read from the JSON Schema of the recipe, so it cannot disagree with what is checked.
+What was wanted is read from the JSON Schema of the options, so it cannot disagree with what is checked.
 """
 
 from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from domains.errors import suggest
+from domains.errors import InputError, suggest
 
 Node = Mapping[str, Any]
 
@@ -25,6 +25,16 @@ NOUNS = {
 }
 LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
 
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def checked(kind: type[Model], values: Mapping[str, Any], source: str = "") -> Model:
+    """The options that the values spell. Raises InputError in one line that opens with `source`."""
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError(source + explain(error, kind.model_json_schema())) from error
+
 
 def explain(error: ValidationError, schema: Node) -> str:
     """`method.rank is 0; wanted an integer from 1 to 256`, and how many other options are wrong.
@@ -34,6 +44,8 @@ def explain(error: ValidationError, schema: Node) -> str:
     lines: dict[str, str] = {}
     for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
         path, node = locate(detail["loc"], schema)
+        if detail["type"] == "too_short" and any(item.startswith(f"{path}[") for item in lines):
+            continue  # pydantic counts the items that are right, and here none is
         lines.setdefault(path, line(path, node, detail, schema))
     first, *others = lines.values()
     return first + (f" (and {len(others)} more)" if others else "")
@@ -151,7 +163,8 @@ def wanted_list(node: Node, schema: Node) -> str:
     fixed = node.get("prefixItems")
     if fixed:
         return f"a list of {len(fixed)}, each {wanted(fixed[0], schema)}"
-    filled = " that is not empty" if node.get("minItems") else ""
+    least, most = node.get("minItems", 0), node.get("maxItems")
+    filled = f" of {least} to {most}" if most is not None else " that is not empty" if least else ""
     return f"a list{filled}, each {wanted(node['items'], schema)}"
 
 

@@ -1,0 +1,171 @@
+"""The recipe inside an adapter, which comes from anybody: read as any recipe, but no file that it names is opened.
+
+Where the maker's data and groups lay is kept as words, to tell whether the reader's own folder is the one that the
+adapter was fitted on. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import os.path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.door import name_of, read_info, read_recipe, without_places
+from adapters.info import AGAIN, RECIPE, AdapterInfo, last_step, present
+from adapters.options import Options
+from adapters.sharing import opened
+from domains.errors import InputError
+from recipes.compose import load_recipe, resolved_yaml
+from recipes.schema import Recipe, check_recipe
+
+BASE = "base"
+TUNED = {
+    "dense": (
+        "foreground_threshold",
+        "seed_height",
+        "smoothing_px",
+        "min_score",
+        "min_area_px",
+        "least_iou",
+        "sure_foreground",
+        "regions",
+    ),
+    "query": ("score_threshold", "mask_threshold"),
+}
+"""Decoder -> the options that `fit` may have set otherwise than the recipe says: calibration, and regions unlearnt."""
+
+
+@dataclass(frozen=True)
+class SharedRecipe:
+    """An adapter's recipe without places, and what it said of them."""
+
+    recipe: Recipe
+    data: str
+    """`sample`, the maker's folder, or '' where the recipe does not say, as in a packed adapter."""
+    groups: str | None
+
+    def on_data(self, data: str | None, overrides: Sequence[str] = ()) -> list[str]:
+        """Overrides that put the recipe on data that the reader names, be it among the `overrides`.
+
+        On the maker's own folder layout and pixel size are kept, since they decide which images the adapter learnt
+        from; the table of groups has to be named again. Raises InputError.
+        """
+        data = data or next((word.partition("=")[2] for word in overrides if word.startswith("domain.data=")), None)
+        if data is None:
+            if self.data == "sample":
+                return []
+            raise InputError("an adapter does not say where its images lie; name yours by --data DIR")
+        if not same_folder(data, self.data):
+            return on_data(self.recipe, data)
+        named = any(word.startswith("domain.groups=") for word in overrides) or (Path(data) / "groups.csv").is_file()
+        if self.groups and not named:
+            raise InputError(
+                f"the adapter was fitted on {data!r} with its groups by {last_step(self.groups)!r}, which decides the "
+                "images that it learnt from: name that table by domain.groups=FILE, or put it into the folder as "
+                "groups.csv"
+            )
+        return [put_on(data)]
+
+
+def shared_recipe(folder: Path, info: AdapterInfo) -> SharedRecipe:
+    """The recipe in an adapter's folder. Raises InputError: damaged, out of range, or at odds with `entity.json`."""
+    sections = read_recipe(folder)
+    source = f"{str(folder / RECIPE)!r}: "
+    recipe = check_recipe(Recipe, without_places(sections), source)
+    check_agreement(recipe, info, source)
+    domain = sections["domain"]  # a section, or the recipe would have been refused
+    data, groups = domain.get("data", "" if info.data != "sample" else "sample"), domain.get("groups")
+    return SharedRecipe(recipe, str(data), None if groups is None else str(groups))
+
+
+def own_yaml(recipe: Recipe) -> str:
+    """The recipe as an adapter keeps it: its data by their whole path, so that they are known again from any folder."""
+    if recipe.domain.data == "sample":
+        return resolved_yaml(recipe)
+    domain = recipe.domain.model_copy(update={"data": os.path.realpath(recipe.domain.data)})
+    return resolved_yaml(recipe.model_copy(update={"domain": domain}))
+
+
+def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
+    """Raises InputError where a recipe is not that of the adapter."""
+    domain, given = recipe.domain, info.input
+    dense = recipe.decoder.name == "dense"
+    pairs: list[tuple[str, Any, Any]] = [
+        ("domain.name", domain.name, info.domain),
+        ("domain.scale", domain.scale if domain.scale != "auto" else given.scale, given.scale),
+        ("domain.tile_px", domain.tile_px, given.tile_px),
+        ("domain.overlap_px", domain.overlap_px, given.overlap_px),
+        ("domain.bands", domain.bands, given.bands),
+        ("domain.band_names", domain.band_names, given.band_names),
+        ("domain.stain", domain.stain, (given.stain or {}).get("name")),
+        ("domain.symmetries", domain.symmetries if dense else 1, given.symmetries),
+        ("domain.test_scales", domain.test_scales if dense else (1.0,), given.test_scales),
+        ("domain.window_px", domain.window_px if dense else None, given.window_px),
+        ("method.name", recipe.method.name, info.method.name),
+        ("decoder.name", recipe.decoder.name, info.decoder.name),
+        *options_of("method", recipe.method, info.method),
+        *options_of("decoder", recipe.decoder, info.decoder, TUNED[info.decoder.name]),
+    ]
+    for option, asked, has in pairs:
+        if asked != has:
+            raise InputError(f"{source}{option} is {asked!r:.80}; the adapter has {has!r:.80}; {AGAIN}")
+
+
+def options_of(
+    section: str, asked: Options, stored: Options, left: Sequence[str] = ()
+) -> list[tuple[str, object, object]]:
+    """(option, as the recipe says it, as the adapter has it)."""
+    has = stored.options()
+    return [(f"{section}.{name}", value, has.get(name)) for name, value in asked.options().items() if name not in left]
+
+
+def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[str] = ()) -> SharedRecipe | None:
+    """All that can be said of an adapter before torch is imported; None where the reader named a recipe.
+
+    Raises InputError.
+    """
+    if adapter == BASE:
+        base_recipe(recipe, overrides)
+        return None
+    with opened(Path(adapter)) as folder:
+        info = read_info(folder)
+        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        if not any(word.startswith("backbone.name=") for word in overrides):
+            name_of(info.backbone, folder)
+    if recipe is None:
+        return shared
+    load_recipe(recipe, overrides)
+    return None
+
+
+def base_recipe(recipe: str | None, overrides: Sequence[str] = ()) -> Recipe:
+    """What the bare base is measured by. Raises InputError."""
+    if recipe is None:
+        raise InputError("--adapter base wants a --recipe, which says the domain; for instance --recipe pathology")
+    return load_recipe(recipe, overrides)
+
+
+def on_data(recipe: Recipe, data: str | None) -> list[str]:
+    """Overrides that put a recipe on other data: groups, layout and pixel size of its old folder do not go along."""
+    if data is None or same_folder(data, recipe.domain.data):
+        return []
+    return [put_on(data), *(f"domain.{name}=null" for name in ("layout", "groups", "max_images", "pixel_size_m"))]
+
+
+def on_base(name: str | None) -> list[str]:
+    """Overrides that say where the base lies; none where it is where the adapter says."""
+    return [] if name is None else [f"backbone.name={json.dumps(name)}"]
+
+
+def put_on(data: str) -> str:
+    return f"domain.data={json.dumps(data)}"
+
+
+def same_folder(given: str, makers: str) -> bool:
+    """By their names alone: a maker's path is not so much as looked for, since on some systems that calls a host."""
+    if "" in (given, makers) or "sample" in (given, makers):
+        return given == makers != ""
+    return os.path.abspath(makers) in (os.path.abspath(given), os.path.realpath(given))
