@@ -40,8 +40,7 @@ class Discs:
     dtype = np.dtype(np.uint8)
     channels = ("red", "green", "blue")
     nodata, pixel_size_m, georeference = None, 0.5e-6, None
-    descriptions: ClassVar[tuple[str, ...]] = ()
-    remarks: ClassVar[tuple[str, ...]] = ()
+    descriptions, remarks = (), ()
     format = "discs"
 
     @property
