@@ -213,7 +213,7 @@ def at_others(values: np.ndarray) -> np.ndarray:
 def is_white_is_zero(path: Path) -> bool:
     """Whether a TIFF stores white as 0, so that what is shown is the negative of its numbers."""
     try:
-        with quiet(), tifffile.TiffFile(path) as tiff:
+        with quiet(), tifffile.TiffFile(path, _multifile=False) as tiff:
             return tiff.pages.first.photometric == tifffile.PHOTOMETRIC.MINISWHITE
     except (tifffile.TiffFileError, OSError):
         return False
@@ -221,11 +221,14 @@ def is_white_is_zero(path: Path) -> bool:
 
 def _has_planes(path: Path) -> bool:
     """Whether a TIFF has a second page like the first, which is no reduced copy of it."""
-    with quiet(), tifffile.TiffFile(path) as tiff:
-        if len(tiff.pages) < 2:
-            return False
-        first, second = tiff.pages.first, tiff.pages[1].aspage()
-        return second.shape == first.shape and not second.is_reduced
+    try:
+        with quiet(), tifffile.TiffFile(path, _multifile=False) as tiff:
+            if len(tiff.pages) < 2:
+                return False
+            first, second = tiff.pages.first, tiff.pages[1].aspage()
+            return second.shape == first.shape and not second.is_reduced
+    except Exception:  # tifffile raises anything on a second page that is damaged; the first was read
+        return False
 
 
 def _of_palette(values: np.ndarray, picture: Picture, notes: list[str]) -> tuple[np.ndarray, np.ndarray]:

@@ -53,10 +53,11 @@ class Meaning:
     def __call__(self, values: np.ndarray, names: tuple[str, ...] = ()) -> np.ndarray:
         """names: of the stored channels, among them perhaps alpha."""
         if self.palette is not None:
-            colours = self.palette[np.minimum(values[..., 0], len(self.palette) - 1)]
+            last = min(len(self.palette) - 1, np.iinfo(values.dtype).max)
+            colours = self.palette[np.minimum(values[..., 0], last)]
             if not self.transparent:
                 return colours
-            seen = np.where(np.isin(values[..., :1], self.transparent), np.uint8(0), np.uint8(255))
+            seen = np.where(np.isin(values[..., :1].astype(np.int64), self.transparent), np.uint8(0), np.uint8(255))
             return np.concatenate([colours, seen], axis=-1)
         if self.inks:
             alpha = [values[..., i : i + 1] for i, name in enumerate(names) if name == ALPHA]
