@@ -228,6 +228,10 @@ def meaning_of(path: Path, page: Any, ome: bool) -> Meaning:
     photometric = tifffile.PHOTOMETRIC(page.photometric).name
     dtype = np.dtype(page.dtype)
     if photometric == "PALETTE" and not ome and page.colormap is not None and dtype.kind == "u":
+        if page.colormap.ndim != 2 or len(page.colormap) != 3:
+            raise InputError(
+                f"{str(path)!r}: wanted a palette of red, green and blue, got a damaged one; copy it again"
+            )
         return Meaning((page.colormap >> 8).T.astype(np.uint8))
     if photometric == "SEPARATED" and page.samplesperpixel >= 4 and dtype in (np.uint8, np.uint16):
         return Meaning(inks=True)
