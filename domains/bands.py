@@ -67,6 +67,14 @@ def channels_of(bands: Sequence[str | int]) -> int:
     return len(bands) if len(bands) > 1 else 3
 
 
+def as_colours(names: Sequence[str]) -> tuple[str, ...]:
+    """The names; where red, green and blue, in any writing, occur once each, these in small letters."""
+    words = [name.strip().lower() for name in names]
+    if any(words.count(colour) != 1 for colour in RGB):
+        return tuple(names)
+    return tuple(word if word in RGB else name for word, name in zip(words, names, strict=True))
+
+
 def starts_with_rgb(bands: Sequence[str | int]) -> bool:
     """Whether the first three channels are red, green and blue, which colour augmentations are made for."""
     return not bands or tuple(str(band).lower() for band in bands[:3]) == RGB

@@ -165,7 +165,7 @@ class LabelPicture:
                 f"{str(self.path)!r}: wanted labels, got {len(facts.numbers)} numbers in specks, as a photograph or "
                 "ids that were interpolated have them; export it again, or set domain.labels if it is right"
             )
-        notes = [*stored.notes, *meaning.notes] if stored.values.any() else []
+        notes = [*stored.notes, *meaning.notes] if stored.values.any() else [*stored.notes]
         if labels != "mask" and stored.values.dtype.kind == "f":
             stored = replace(stored, values=as_ids(self.path, stored))
         stored = with_void(stored, meaning.void)

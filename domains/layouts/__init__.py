@@ -15,6 +15,7 @@ from domains.layouts.cvat import Cvat
 from domains.layouts.dagm import Dagm
 from domains.layouts.dsb2018 import Dsb2018
 from domains.layouts.finding import visible
+from domains.layouts.geojson_frame import RESULTS
 from domains.layouts.hovernet_mat import CoNSeP, Lizard
 from domains.layouts.kolektor import Kolektor
 from domains.layouts.label_maps import LabelMaps
@@ -68,22 +69,37 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
+DRAWN = frozenset({"coco", "yolo_seg", "label_studio", "cvat", "labelme", "label_maps"})
+"""Layouts whose labels lie in files of their own, so that two of them in a folder are two truths of its images."""
+
+
 def others(root: Path, layout: Layout, listing: Listing, layouts: Mapping[str, Layout] = LAYOUTS) -> list[Fault]:
-    """An assumption for each other layout by which images lie in `root` that `layout` neither lists nor tells of."""
+    """An assumption for each other layout by which images lie in `root` that `layout` neither lists nor tells of, or by
+    which its own images have other labels."""
+    listed = {record.image for record in listing.records}
     named = {*(record.image for record in listing.records), *(fault.path for fault in listing.faults)}
     told: list[Fault] = []
     for other in layouts.values():
         if other.name == layout.name or not other.matches(root):
             continue
         try:
-            images = {record.image for record in other.listing(root).records}
+            found = other.listing(root)
         except InputError:
             continue
+        images = {record.image for record in found.records}
         if images - named:
             reason = f"holds a set as {other.name} too, which is not read; set domain.layout={other.name} for it, or "
             told.append(Assumption(root, reason + "give each set a folder of its own"))
             named |= images
+        elif images & listed and {layout.name, other.name} <= DRAWN and not _of_results(other, root, found):
+            reason = f"holds labels as {other.name} of the same images, which are not read; set domain.layout="
+            told.append(Assumption(root, f"{reason}{other.name} for them, or take them away"))
     return told
+
+
+def _of_results(layout: Layout, root: Path, listing: Listing) -> bool:
+    """Whether what a layout finds was written by `predict`."""
+    return read_from_results(layout, root) or any(fault.reason == RESULTS for fault in listing.faults)
 
 
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:

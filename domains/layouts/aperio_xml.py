@@ -1,7 +1,8 @@
 """Annotations of Aperio ImageScope, as MoNuSeg's are: `Annotation` > `Regions` > `Region` > `Vertices` > `Vertex X Y`.
 
 Coordinates are pixels of the finest level. An annotation is a layer; its Name, where it has one, is the label of its
-regions. A region with NegativeROA="1" is cut out of the others of its layer, in whatever order they come.
+regions. A region with NegativeROA="1" is cut out of the others of its layer, in whatever order they come; what lies in
+it whole is an island in the hole, and stays.
 
 The Type of a region says how it was drawn: 0 freehand, 1 rectangle, 2 ellipse, 3 arrow, 4 ruler; exports of other
 tools write words (`Polygon`, `Rectangle`, or a `GeoShape` beside a Type that means nothing). An ellipse is kept as two
@@ -21,7 +22,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from domains.errors import InputError
-from domains.layouts.areas import Drawing, Held, area_kind, parted, tell_nested
+from domains.layouts.areas import Drawing, Held, area_kind, contains, parted, tell_nested
 from domains.layouts.layout import Assumption, Fault
 from domains.layouts.polygons import FARTHEST_PX, Outline, Part, refuse_boxes, ring
 
@@ -136,9 +137,10 @@ def ellipse(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _meeting(border: np.ndarray, holes: list[np.ndarray]) -> tuple[np.ndarray, ...]:
-    """The holes whose boxes meet that of the border."""
+    """The holes whose boxes meet that of the border; not those in which it lies whole, as an island lies in a hole."""
     low, high = border.min(axis=0), border.max(axis=0)
-    return tuple(hole for hole in holes if (hole.min(axis=0) < high).all() and (low < hole.max(axis=0)).all())
+    near = [hole for hole in holes if (hole.min(axis=0) < high).all() and (low < hole.max(axis=0)).all()]
+    return tuple(hole for hole in near if not contains(Outline((Part(hole),)), border).all())
 
 
 def _layers(path: Path) -> Iterator[Layer]:
@@ -158,6 +160,11 @@ def _layers(path: Path) -> Iterator[Layer]:
                         f"{str(path)!r}: wanted Aperio's XML, <Annotations> at its root, got <{root.tag:.40}>; "
                         "export the annotations from ImageScope or as GeoJSON from QuPath"
                     )
+            if element.tag == "Coordinates":
+                raise InputError(
+                    f"{str(path)!r}: wanted Aperio's XML, <Regions> in its annotations, got ASAP's <Coordinates>; "
+                    "export the annotations as GeoJSON from QuPath"
+                )
             if event == "start" and element.tag == "Annotation":
                 layer = Layer(element.get("Name") or None, [])
             elif event == "end" and element.tag == "Region":

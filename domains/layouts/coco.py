@@ -29,11 +29,12 @@ from domains.layouts.finding import own_split, printable, walk
 from domains.layouts.ids import identifier, number, resolver
 from domains.layouts.layout import Assumption, Fault, Layout, Listing, Record
 from domains.layouts.pictures import Pictures
-from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes, told_joined
+from domains.layouts.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
 
 _HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
 BESIDE = "holds predictions (every annotation has a score) beside annotations; move it away, or move those"
+IGNORE = "has annotations with `ignore` set: what they cover is unlabelled, as it is for crowds"
 SHIFTED = (
     "has annotations of one image more than it lists, and none for the image at the other end of its ids: one side "
     "seems to count from 0 and the other from 1, so that all would lie on a neighbour; number both alike"
@@ -207,6 +208,9 @@ def _link(
                 faults.append(Fault(path, f"annotation id {key!r} is used twice (both are kept)"))
             label = None if listed is None else label_of[listed]
             crowd = number(entry.get("iscrowd")) == 1 or entry.get("iscrowd") is True
+            if not crowd and (number(entry.get("ignore")) == 1 or entry.get("ignore") is True):
+                crowd = True
+                tell(faults, path, IGNORE)
             segmentation = entry.get("segmentation")
             kind = "box" if not segmentation and entry.get("bbox") else ""
             images[owner].shapes.append(Shape(path, what, segmentation, label, kind, ignored=crowd))

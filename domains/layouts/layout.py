@@ -29,6 +29,14 @@ from domains.validity import SHOWN
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 RASTERS = frozenset({".tif", ".tiff", ".jp2", ".img"})
+GROUND = (
+    "has, beside other entities, one that covers most of its picture and of its rim, as the ground does: it is taken "
+    "for an entity; give the ground 0, or take its outline away, if it is none"
+)
+UNLABELLED_GROUND = (
+    "is labelled as unlabelled over most of its picture and of its rim, as the ground is: nothing is learnt or "
+    "measured there; give the ground 0 if it is known that nothing is there"
+)
 
 
 @dataclass(frozen=True)
@@ -169,7 +177,9 @@ class Layout(ABC):
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
         """The sample, and what of its truth was left out. Raises InputError."""
         image, faults = self.image(record), []
-        truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
+        truths = self.truths(record, image.shape[:2], faults)
+        faults += [Assumption(record.image, reason) for reason in dict.fromkeys(map(ground_told, truths)) if reason]
+        truths = self.seen(truths, image, record)
         return EntitySample(image, tuple(truths), Place(record.name, pixel_size_m=record.pixel_size_m)), faults
 
     def how(self, record: Record) -> str:
@@ -186,6 +196,18 @@ class Layout(ABC):
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
         return self.examine(record)[0]
+
+
+def ground_told(truth: EntityMap) -> str | None:
+    """What is told where one number of a map fills half of it and nearly all of its rim; None where none does."""
+    ids = truth.ids
+    rim = np.concatenate([ids[0], ids[-1], ids[:, 0], ids[:, -1]])
+    number = int(np.median(rim))  # whatever fills more than half of the rim is its median
+    if number == BACKGROUND or np.mean(rim == number) <= 0.9 or not 0.5 < np.mean(ids == number) < 1:
+        return None
+    if number == UNLABELLED:
+        return UNLABELLED_GROUND
+    return GROUND if truth.count > 1 else None
 
 
 def with_own_names(listing: Listing) -> Listing:

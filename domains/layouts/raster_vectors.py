@@ -36,6 +36,11 @@ from domains.tiling import Window
 MOST_BLOCKS = 256  # of a raster
 Pair = tuple[Path, Path]
 
+BOUNDARY = (
+    "has, beside others, a polygon over most of its raster, as the boundary of an area is: it is taken for an entity, "
+    "so that its pixels count for nothing else; take it out of the file if it is none"
+)
+
 
 @dataclass(frozen=True)
 class VectorBlock:
@@ -117,6 +122,8 @@ class RasterVectors(Layout):
         """
         raster, vectors, name, here, shape, size_m, split, own = source
         outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
+        if len(outlines) > 1 and any(_fills(outline, shape) for outline in outlines):
+            faults.append(Assumption(vectors, BOUNDARY))
         blocks = cut_into_blocks(shape, group is None, rim_px)
         truths = [block_truth(block, here, outlines, group is None or rim_px > 0) for block in blocks]
         chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
@@ -243,6 +250,14 @@ def with_vocabulary(records: list[Record]) -> list[Record]:
         )
         for record in records
     ]
+
+
+def _fills(outline: Outline, shape: tuple[int, int]) -> bool:
+    """Whether an outline is as large as half of the raster, and its box meets nine tenths of it."""
+    y0, x0, y1, x1 = outline.box
+    shared = Window(0, 0, *shape).shared(Window(y0, x0, y1 - y0, x1 - x0))
+    pixels = shape[0] * shape[1]
+    return shared.height * shared.width > 0.9 * pixels and area(outline) > pixels / 2
 
 
 def _touches(outline: Outline, window: Window) -> bool:

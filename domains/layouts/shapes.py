@@ -12,7 +12,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,12 @@ from domains.layouts.layout import Assumption, Fault, Record
 JOINED = "speaks of pictures that another annotation file speaks of too; what they draw is joined, the same shape once"
 TWICE = "draws entities that another annotation file draws too, a little otherwise; those of the other file are kept"
 BOXES = "draws upright rectangles alone, as bounding boxes made into polygons are; each is taken for an outline"
+CORNERED = "draws shapes of four corners alone, as oriented bounding boxes are; each is taken for an outline"
+NO_ENTITIES = frozenset({"background", "ignore", "ignored", "void", "unlabeled", "unlabelled", "dontcare"})
+CALLED = (
+    "has shapes of a class that is called as what is no entity (background, ignore, void): each is taken for an "
+    "entity; take them out of the file if they are none"
+)
 SAME = 0.8  # intersection over union from which on shapes of two files are one entity drawn twice
 LEAST_BOXES = 8  # below it, rectangles may be chance
 
@@ -141,6 +146,9 @@ def draw_all(
             "taken for one without any entity: repair them, or delete them if nothing is there"
         )
     faults += flawed
+    for figure, _ in drawn:
+        if not figure.ignored and (figure.label or "").strip("_* ").casefold() in NO_ENTITIES:
+            tell(faults, figure.file, CALLED)
     regions = _once([(figure, region) for figure, region in drawn if not figure.ignored], shape, faults)
     entities: dict[Hashable, int] = {}
     owners = [entities.setdefault(_owner(figure, i), len(entities)) for i, (figure, _) in enumerate(regions)]
@@ -160,22 +168,30 @@ def draw_all(
 
 
 def told_boxes(file: Path, outlines: Iterable[Sequence[float] | None], faults: list[Fault]) -> None:
-    """Appends an assumption where all outlines, of which there are several, are upright rectangles.
+    """Appends an assumption where all outlines, of which there are several, are upright rectangles, or boxes that are
+    turned.
 
     outlines: [x, y, x, y, ...] of each shape; None for one that is no polygon and no box.
     """
-    boxes = (outline is not None and is_box(outline) for outline in outlines)
-    first = list(islice(boxes, LEAST_BOXES))
-    if len(first) == LEAST_BOXES and all(first) and all(boxes):
-        tell(faults, file, BOXES)
+    count, upright = 0, True
+    for outline in outlines:
+        if outline is None or len(_corners(outline)) != 4:
+            return
+        count, upright = count + 1, upright and is_box(outline)
+    if count >= LEAST_BOXES:
+        tell(faults, file, BOXES if upright else CORNERED)
 
 
 def is_box(outline: Sequence[float]) -> bool:
     """Whether a polygon [x, y, x, y, ...] is an upright rectangle: four corners, at two x and two y, closed or not."""
-    corners = list(zip(outline[0::2], outline[1::2], strict=False))
-    if len(corners) == 5 and corners[0] == corners[-1]:
-        corners.pop()
+    corners = _corners(outline)
     return len(corners) == 4 == len({*corners}) and all(len({*axis}) == 2 for axis in zip(*corners, strict=True))
+
+
+def _corners(outline: Sequence[float]) -> list[tuple[float, float]]:
+    """The corners of a polygon [x, y, x, y, ...], closed or not."""
+    corners = list(zip(outline[0::2], outline[1::2], strict=False))
+    return corners[:-1] if len(corners) > 3 and corners[0] == corners[-1] else corners
 
 
 def _once(

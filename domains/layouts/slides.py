@@ -21,6 +21,8 @@ import numpy as np
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError
 from domains.images import IMAGE_SUFFIXES
+from domains.label_meanings import pieces_of
+from domains.label_pictures import INVERTED, PLANES, is_white_is_zero
 from domains.layouts.aperio_xml import aperio_drawing
 from domains.layouts.areas import Drawing
 from domains.layouts.drawing import same_size
@@ -36,6 +38,10 @@ from domains.tiling import Window
 SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
 SCANNED = SLIDES - {".tif", ".tiff", ".btf"}
 PICTURES = IMAGE_SUFFIXES - SLIDES
+MASK = (
+    "has one number in several pieces, as a mask has: it is taken for the id of one entity; number the pieces if each "
+    "is an entity"
+)
 SEVERAL = "several annotation files lie beside an image; the first of .geojson, .xml, .json and .labels.tif is read"
 UNMARKED = "GeoJSON that names neither a CRS nor objects of QuPath is read in pixels, for the image lies nowhere"
 ANNOTATIONS = (".geojson", ".geojson.gz", ".xml", ".json", ".labels.tif")
@@ -100,7 +106,7 @@ class Slides(Layout):
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         tile: SlideTile = record.truth
         if tile.labels is not None:
-            with closing(open_scene(tile.labels)) as labels:
+            with closing(open_scene(tile.labels, stored=True)) as labels:
                 return [EntityMap.from_ids(_label_window(tile.labels, labels, tile.window))]
         drawn = draw(tile.outlines, tile.window, tile.vocabulary)
         ids = np.where((drawn.ids == 0) & ~labelled(tile), UNLABELLED, drawn.ids)
@@ -142,7 +148,7 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
     shape, size_m = scene.shape, scene.pixel_size_m
     scene.close()
     if annotation.name.endswith(".labels.tif"):
-        tiles, counts = _label_tiles(slide, shape, annotation)
+        tiles, counts = _label_tiles(slide, shape, annotation, faults)
     else:
         tiles, counts = _outline_tiles(shape, drawing_of(annotation, faults))
     if not tiles:
@@ -233,23 +239,33 @@ def _smaller(area: Outline) -> Outline:
     )
 
 
-def _label_tiles(slide: Path, shape: tuple[int, int], path: Path) -> tuple[list[SlideTile], list[int]]:
-    """The label TIFF is read once, a tile at a time, to count."""
+def _label_tiles(
+    slide: Path, shape: tuple[int, int], path: Path, faults: list[Fault]
+) -> tuple[list[SlideTile], list[int]]:
+    """The label TIFF is read once, a tile at a time, to count. What was assumed is appended to `faults`."""
     tiles, counts = [], []
-    with closing(open_scene(path)) as scene:
+    numbers: set[int] = set()
+    pieces = 0
+    with closing(open_scene(path, stored=True)) as scene:
         same_size(slide, shape, path, scene.shape)
         for window in _grid(shape):
             ids = _label_window(path, scene, window)
+            numbers |= {*np.unique(ids[ids > 0]).tolist()}
+            pieces = max(pieces, int(pieces_of(ids > 0).max()))
             if np.mean(ids >= 0) >= LEAST_LABELLED:
                 tiles.append(SlideTile(window, labels=path))
                 counts.append(len(np.unique(ids[ids > 0])))
+        stacked = any(remark.startswith("of several") for remark in scene.remarks)
+    faults += [Assumption(path, PLANES)] if stacked else []
+    faults += [Assumption(path, INVERTED)] if is_white_is_zero(path) else []
+    faults += [Assumption(path, MASK)] if len(numbers) == 1 and pieces > 1 else []
     return tiles, counts
 
 
 def _label_window(path: Path, scene: Scene, window: Window) -> np.ndarray:
     """(H, W) int64 ids of a label TIFF. Raises InputError for anything but one channel of whole numbers."""
     values = scene.read(*window)
-    if values.shape[2] != 1 or values.dtype.kind not in "iu":
+    if values.shape[2] != 1 or values.dtype.kind not in "iub":
         raise InputError(
             f"{str(path)!r}: wanted one channel of ids, got {values.shape[2]} of {values.dtype}; save ids as they are"
         )

@@ -151,9 +151,22 @@ def _parsed(line: str, what: str) -> tuple[int, list[float]]:
         raise InputError(f"{what}: wanted `class x1 y1 x2 y2 ...`, got {line[:40]!r}; export it again") from error
     if len(shares) == 4:
         raise InputError(f"{what}: wanted a polygon, got a box, which has no outline; export segments, not boxes")
+    if _is_pose(shares):
+        raise InputError(f"{what}: wanted a polygon, got a box with key points, which have no outline; export segments")
     if not 0 <= label < 2**16 or not all(math.isfinite(share) and -1 <= share <= 2 for share in shares):
         raise InputError(f"{what}: wanted a class from 0 and shares from 0 to 1, got {line[:40]!r}; export it again")
     return label, shares
+
+
+def _is_pose(shares: list[float]) -> bool:
+    """Whether numbers are a box and triples x, y, visibility (0, 1 or 2), as ultralytics' pose labels are."""
+    visible = shares[6::3]
+    return (
+        len(shares) > 4
+        and (len(shares) - 4) % 3 == 0
+        and {*visible} <= {0, 1, 2}
+        and (2 in visible or len(visible) > 3)
+    )
 
 
 def _class(word: str | bytes) -> int:

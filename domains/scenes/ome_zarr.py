@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import zarr
 
+from domains.bands import as_colours
 from domains.errors import InputError
 from domains.scenes.blocks import BlockReader, Level, array_level
 from domains.scenes.main_image import STACKS
@@ -63,7 +64,7 @@ class OmeZarrScene:
         self.reader = BlockReader(self._levels, count, self.dtype)
         shown = attributes.get("omero", {}).get("channels", [])
         labels = [str(one.get("label", "")) for one in shown if isinstance(one, dict)]
-        self.channels = tuple(labels) if len(labels) == count else ("",) * count
+        self.channels = as_colours(labels) if len(labels) == count else ("",) * count
         self.descriptions = tuple(labels) if len(labels) == count else ()
         lengths = dict(zip(axes, arrays[0].shape, strict=True))
         self.remarks = tuple(

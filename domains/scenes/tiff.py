@@ -8,6 +8,7 @@ bits come as what they mean (`meaning`).
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import imagecodecs
 import numpy as np
 import tifffile
 
-from domains.bands import RGB
+from domains.bands import RGB, as_colours
 from domains.decode import MAX_PIXELS, MAX_VALUES, alpha_of, nodata_of, quiet, too_large, upright
 from domains.errors import InputError
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
@@ -75,13 +76,13 @@ class TiffScene:
             )
         self._series = series
         self._stored = np.dtype(series.dtype)
-        self._names = channel_names(page, count)
+        self.descriptions = ome_channels(self.file.ome_metadata or "", series.name) if self.file.is_ome else ()
+        self._names = channel_names(page, count, self.descriptions)
         self.meaning = PLAIN if stored else meaning_of(self.path, page, self.file.is_ome)
         self.is_upright = page.tags.valueof(ORIENTATION, 1) == 1 and page.imagedepth == 1
         self.shape: tuple[int, int] = sizes["Y"], sizes["X"]
         self.dtype = self.meaning.dtype(self._stored)
         self.channels = self.meaning.channels(self._names)
-        self.descriptions = ome_channels(self.file.ome_metadata or "", series.name) if self.file.is_ome else ()
         self.georeference = georeference(page)
         fill = held(nodata_of(page), self._stored)
         # of 8 bits without a place on the ground, a slide, it is the glass of tiles that are not stored
@@ -284,8 +285,8 @@ def tiff_pixel_size(
     return from_resolution(x, y, int(page.resolutionunit))
 
 
-def channel_names(page: Any, count: int) -> tuple[str, ...]:
-    """Colours and alpha as the tags have them; "" for all else."""
+def channel_names(page: Any, count: int, descriptions: Sequence[str] = ()) -> tuple[str, ...]:
+    """Colours and alpha as the tags have them, else red, green and blue as OME-XML calls them; "" for all else."""
     names = [""] * count
     if count == int(page.samplesperpixel):
         if count >= 3 and tifffile.PHOTOMETRIC(page.photometric).name in ("RGB", "YCBCR"):
@@ -293,6 +294,9 @@ def channel_names(page: Any, count: int) -> tuple[str, ...]:
         alpha = alpha_of(page)
         if alpha is not None:
             names[alpha] = ALPHA
+    if not any(names) and len(descriptions) == count:
+        called = as_colours(descriptions)
+        names = [name if {*RGB} <= {*called} and name in RGB else "" for name in called]
     return tuple(names)
 
 

@@ -16,8 +16,9 @@ from domains.dataset import open_folder
 from domains.domain import build_domain
 from domains.errors import InputError
 from domains.label_meanings import LabelPicture, LabelSet, said
+from domains.label_pictures import PLANES
 from domains.layouts import LAYOUTS, recognise
-from domains.layouts.layout import Assumption, Reading
+from domains.layouts.layout import GROUND, UNLABELLED_GROUND, Assumption, Reading
 from recipes.compose import load_recipe
 
 SHAPE = (96, 120)
@@ -338,3 +339,17 @@ def test_options_are_checked_and_reach_the_layout(tmp_path):
     assert check_folder(tmp_path, reading=Reading(labels="mask")).total.entities == 60
     with pytest.raises(InputError, match="domain.labels is 'ids', but 'coco' says what its labels mean"):
         LAYOUTS["coco"].with_reading(Reading(labels="ids"))
+
+
+def test_a_ground_that_has_a_number_of_its_own_is_told(tmp_path):
+    ids = discs()
+    folder(tmp_path / "numbered", ids + 1, ids + 1)
+    folder(tmp_path / "without", (ids - 1).astype(np.int32), (ids - 1).astype(np.int32), suffix=".tif")
+    for name, reason in (("numbered", GROUND), ("without", UNLABELLED_GROUND)):
+        assert reason in [fault.reason for fault in open_folder(tmp_path / name).faults]
+
+
+def test_planes_of_which_the_first_is_empty_are_told(tmp_path):
+    ids = discs()
+    folder(tmp_path, np.stack([ids * 0, ids]).astype(np.uint16), suffix=".tif")
+    assert [fault.reason for fault in open_folder(tmp_path).faults] == [PLANES]

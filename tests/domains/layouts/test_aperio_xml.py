@@ -147,3 +147,19 @@ def test_other_and_broken_xml_is_refused_in_one_line(tmp_path, text, reason):
     with pytest.raises(InputError, match=reason) as caught:
         read_aperio(path, [])
     assert "\n" not in str(caught.value) and "a.xml" in str(caught.value)
+
+
+def test_an_island_in_a_hole_is_an_entity(tmp_path):
+    hole = region([(10, 10), (50, 11), (50, 50), (10, 50)], 0, 1)
+    outlines = read_aperio(layers(tmp_path / "a.xml", ("", [region(AROUND), hole, *map(region, CELLS)])), [])
+    areas = [pixels(outline, Window(0, 0, 80, 80)).size for outline in outlines]
+    assert len(areas) == 5 and areas[0] < 60 * 60 - 38 * 38 and min(areas[1:]) > 20
+
+
+def test_the_annotations_of_asap_are_refused_by_their_name(tmp_path):
+    (tmp_path / "a.xml").write_text(
+        '<ASAP_Annotations><Annotations><Annotation Type="Polygon"><Coordinates/></Annotation></Annotations>'
+        "</ASAP_Annotations>".replace("ASAP_Annotations", "Annotations")
+    )
+    with pytest.raises(InputError, match="got ASAP's"):
+        aperio_drawing(tmp_path / "a.xml", [])

@@ -13,7 +13,8 @@ from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.formats import open_exports
 from domains.layouts import recognise
-from domains.layouts.coco import Coco
+from domains.layouts.coco import IGNORE, Coco
+from domains.layouts.shapes import CALLED
 
 
 def read_first(root):
@@ -376,3 +377,18 @@ def test_segmentations_that_are_all_boxes_are_told(build, tmp_path, runs):
 def test_lists_of_something_else_end_in_one_line(build, tmp_path, lists):
     with contextlib.suppress(InputError):
         open_folder(annotated(build, tmp_path, **lists))
+
+
+def test_what_is_to_be_ignored_is_unlabelled_and_told(build, tmp_path):
+    root = annotated(
+        build, tmp_path, annotations=[entry(1, 1), entry(2, 1, at=12, ignore=1), entry(3, 1, at=20, ignore=0)]
+    )
+    opened = open_folder(root)
+    truth = opened.dataset("all")[0].truth
+    assert truth.count == 2 and not truth.labelled[3, 15]
+    assert [fault.reason for fault in opened.faults] == [IGNORE]
+
+
+def test_a_class_that_says_background_is_told(build, tmp_path):
+    root = annotated(build, tmp_path, categories=[{"id": 1, "name": "_Background_"}])
+    assert [fault.reason for fault in open_folder(root).faults] == [CALLED]

@@ -149,3 +149,13 @@ def test_pictures_in_the_form_of_a_set_have_no_pixel_size_of_it(build, tmp_path)
         records = recognise(root).scan(root).records
         assert sizes == {0.25e-6} and {record.pixel_size_m for record in records} == {None}
     assert recognise(root).read(records[0]).truth.vocabulary[:2] == ("1", "2")
+
+
+def test_other_labels_of_the_same_images_are_told(build, tmp_path):
+    root = build.yolo_seg(tmp_path)
+    assert not assumed(open_folder(root).faults)
+    for image in sorted((root / "images").rglob("*.*")):
+        build.save((root / "masks" / image.relative_to(root / "images")).with_suffix(".png"), build.box(2, 2, 9, 9))
+    opened = open_folder(root)
+    assert opened.layout.name == "yolo_seg"
+    assert ["labels as label_maps of the same images" in str(fault) for fault in assumed(opened.faults)] == [True]

@@ -16,7 +16,7 @@ from domains.layouts.blocks import GAP_PX
 from domains.layouts.layout import Reading
 from domains.layouts.neighbours import Raster, placed
 from domains.layouts.polygons import Outline, Part
-from domains.layouts.raster_vectors import burned
+from domains.layouts.raster_vectors import BOUNDARY, burned
 from domains.scenes import open_scene
 from domains.tiling import Window
 
@@ -391,3 +391,16 @@ def test_a_raster_with_a_world_file_alone_says_what_is_missing(build, tmp_path):
     (tmp_path / "ortho.geojson").write_text(json.dumps(content))
     (fault,) = LAYOUTS["raster_vectors"].scan(tmp_path).faults
     assert "without a CRS" in fault.reason and "add a .prj" in fault.reason
+
+
+def test_a_polygon_around_all_others_is_told(build, tmp_path):
+    root = build.raster_vectors(tmp_path)
+    path = root / "footprints.geojson"
+    content = json.loads(path.read_text())
+    with rasterio.open(root / "city.tif") as file:
+        left, bottom, right, top = file.bounds
+    corners = [[left - 9, bottom - 9], [right + 9, bottom - 9], [right + 9, top + 9], [left - 9, top + 9]]
+    boundary = {"type": "Polygon", "coordinates": [[*corners, corners[0]]]}
+    content["features"].append({"type": "Feature", "properties": {}, "geometry": boundary})
+    path.write_text(json.dumps(content))
+    assert BOUNDARY in [fault.reason for fault in LAYOUT.scan(root).faults]

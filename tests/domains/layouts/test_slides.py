@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -9,9 +10,11 @@ import tifffile
 from domains.dataset import open_folder
 from domains.entities import EntityMap
 from domains.errors import InputError
+from domains.label_pictures import INVERTED, PLANES
 from domains.layouts import recognise
 from domains.layouts.layout import Fault, skipped
-from domains.layouts.slides import SEVERAL, STRATA, UNMARKED, Slides, balanced, tiles_of
+from domains.layouts.slides import MASK, SEVERAL, STRATA, UNMARKED, Slides, balanced, tiles_of
+from domains.scenes import open_scene
 
 
 def of(records, slide: str) -> list:
@@ -194,3 +197,23 @@ def test_a_real_slide_with_drawn_annotations_gives_its_pixels(build, entity_data
     sample = folder.dataset("all")[0]
     assert sample.truth.count == 1 and sample.place.pixel_size_m == pytest.approx(0.499e-6)
     assert sample.image.std() > 20
+
+
+def test_a_label_tiff_is_read_as_it_is_stored_and_what_it_may_mean_is_told(build, tmp_path):
+    slide = build.slide(tmp_path / "a.tif")
+    with closing(open_scene(slide)) as scene:
+        ids = np.zeros(scene.shape, np.uint8)
+    ids[10:30, 10:30], ids[50:60, 50:90] = 1, 2
+    path = tmp_path / "a.labels.tif"
+    for values, options, told in (
+        (ids, {"photometric": "miniswhite"}, [INVERTED]),
+        (ids > 0, {}, [INVERTED, MASK]),
+        (np.stack([ids, ids]), {"photometric": "minisblack"}, [PLANES]),
+        (ids.astype(np.uint16), {}, []),
+    ):
+        tifffile.imwrite(path, values, **options)
+        records = tiles_of(slide, path, faults := [])
+        assert [fault.reason for fault in faults] == told
+        tile = next(record for record in records if record.truth.window[:2] == (0, 0))
+        truth = Slides().read(tile).truth
+        assert truth.foreground.sum() == 800 and truth.count == len(np.unique(values)) - 1

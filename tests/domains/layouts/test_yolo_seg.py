@@ -6,6 +6,7 @@ import pytest
 
 from domains.errors import InputError
 from domains.layouts import recognise
+from domains.layouts.shapes import CORNERED
 from domains.layouts.yolo_seg import YoloSeg
 
 
@@ -144,3 +145,17 @@ def test_polygons_that_are_all_upright_rectangles_are_told(build, tmp_path):
     assert ["as bounding boxes made into polygons" in fault.reason for fault in YoloSeg().scan(root).faults] == [True]
     (root / "labels" / "b.txt").write_text(SQUARE * 4 + TRIANGLE)
     assert not YoloSeg().scan(root).faults
+
+
+def test_shapes_that_all_have_four_corners_are_told(build, tmp_path):
+    turned = "0 0.2 0.1 0.4 0.2 0.3 0.5 0.1 0.4\n"
+    root = folder(build, tmp_path, ("a.png",), {"a.txt": turned * 8})
+    assert [fault.reason for fault in YoloSeg().scan(root).faults] == [CORNERED]
+    (root / "labels" / "a.txt").write_text(turned * 8 + TRIANGLE)
+    assert not YoloSeg().scan(root).faults
+
+
+def test_key_points_are_no_outline(build, tmp_path):
+    root = folder(build, tmp_path, ("a.png",), {"a.txt": "0 0.5 0.5 0.2 0.2 0.4 0.4 2 0.6 0.6 2\n"})
+    with pytest.raises(InputError, match="a box with key points"):
+        YoloSeg().read(YoloSeg().scan(root).records[0])

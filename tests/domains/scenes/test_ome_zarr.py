@@ -7,6 +7,7 @@ import pytest
 import zarr
 
 from domains.errors import InputError
+from domains.images import read_image
 from domains.scenes import open_scene
 from domains.scenes.ome_zarr import OmeZarrScene
 
@@ -77,3 +78,11 @@ def test_a_level_outside_of_its_folder_or_missing_is_refused(tmp_path, textured,
     group.attrs["ome"] = content
     with pytest.raises(InputError, match="level"):
         open_scene(folder)
+
+
+def test_channels_called_as_colours_are_shown_as_these(tmp_path, textured):
+    path = write(tmp_path / "a.zarr", image := textured(channels=3), "0.4")
+    group = zarr.open_group(str(path))
+    group.attrs["omero"] = {"channels": [{"label": label} for label in ("Blue", "Green", "Red")]}
+    assert open_scene(path).channels == ("blue", "green", "red")
+    assert np.array_equal(read_image(path), image[..., ::-1])

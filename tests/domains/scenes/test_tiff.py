@@ -275,3 +275,16 @@ def test_what_an_8_bit_slide_does_not_store_is_glass(tmp_path):
     shown = Viewed(scene, plain_view(scene))
     assert scene.nodata is None and np.array_equal(shown.read(0, 0, 64, 64), values)
     scene.close()
+
+
+@pytest.mark.parametrize("names", [("Blue", "Green", "Red"), ("green", "DAPI", "red", "blue")])
+def test_channels_of_an_ome_tiff_that_are_called_as_colours_are_these(tmp_path, names):
+    path = tmp_path / "a.ome.tif"
+    levels = {"red": 200, "green": 100, "blue": 50, "dapi": 10}
+    values = np.stack([np.full((20, 24), levels[name.lower()], np.uint8) for name in names])
+    metadata = {"axes": "CYX", "Channel": {"Name": list(names)}}
+    tifffile.imwrite(path, values, metadata=metadata, photometric="minisblack")
+    assert read_image(path)[0, 0].tolist() == [200, 100, 50]
+    metadata["Channel"]["Name"] = ["CD3", "CD4", "CD8", "CD20"][: len(names)]
+    tifffile.imwrite(path, values, metadata=metadata, photometric="minisblack")
+    assert read_image(path)[0, 0].tolist() == values[:3, 0, 0].tolist()
