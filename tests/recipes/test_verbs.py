@@ -17,6 +17,7 @@ from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference import InputContract, has_data
 from cli import main
+from domains.domain import load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
@@ -26,7 +27,7 @@ from domains.tiling import Window
 from recipes.build import domain_of
 from recipes.compose import load_recipe
 from recipes.fit import calibrated_for
-from recipes.predict import Run, check_formats
+from recipes.predict import Run, check_formats, hardly_looked, looking
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -403,3 +404,31 @@ def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path
     exports = open_exports(["density"], Destination(tmp_path), ["a"])
     with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
         check_formats(Path("a.tif"), Photograph(np.zeros((4, 4, 3), np.uint8), 10.0), exports)
+
+
+def test_a_slide_that_is_hardly_looked_at_is_the_last_line(run: Path, tmp_path: Path, capsys) -> None:
+    glass = np.full((2100, 2100, 3), (243, 242, 244), np.uint8)
+    tifffile.imwrite(tmp_path / "glass.tif", glass, photometric="rgb", tile=(256, 256))
+    glass[1000:1100, 1000:1100] = (150, 60, 140)
+    tifffile.imwrite(tmp_path / "fragment.tif", glass, photometric="rgb", tile=(256, 256))
+    words = ["predict", "--adapter", str(run / "adapter"), "--pixel-size", "0.25", "--format", "csv", "--out"]
+    assert main([*words, str(tmp_path / "a"), str(tmp_path / "glass.tif")]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: nothing of 'glass' was looked at") and "--everywhere" in last
+    assert main([*words, str(tmp_path / "b"), str(tmp_path / "fragment.tif")]) == 0
+    told = capsys.readouterr().err
+    assert "looks at 0 of" not in told and told.splitlines()[-1].startswith("warning: 0.8")
+    large = ["--smallest-piece", "1000000"]
+    assert main([*words, str(tmp_path / "c"), *large, str(tmp_path / "fragment.tif")]) == 0
+    assert "nothing of 'fragment' was looked at" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_share_of_a_slide_below_a_hundredth_is_told() -> None:
+    assert not hardly_looked({"a": 0.01, "b": 1.0}, None)
+    assert "0.50% of 'b' was looked at (and 1 more scenes)" in hardly_looked({"a": 0.5, "b": 0.005, "c": 0.0}, None)
+
+
+def test_a_size_of_dust_is_refused_where_a_domain_looks_at_everything() -> None:
+    with pytest.raises(InputError, match="--smallest-piece is 50 um2; the domain 'natural'"):
+        looking(load_domain("natural"), "natural", 50.0)
+    assert looking(load_domain("natural"), "natural", None) is None
