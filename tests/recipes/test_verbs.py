@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from transformers import SamConfig
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference import InputContract, has_data
+from adapters.trainer import History
 from cli import main
 from domains.domain import load_domain
 from domains.errors import InputError
@@ -58,10 +61,55 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_another_recipe(run: Path,
     assert "was started with another recipe" in capsys.readouterr().err
 
 
-def test_a_finished_run_can_be_resumed_and_gives_the_same_numbers(run: Path, capsys) -> None:
-    before = json.loads((run / "metrics.json").read_text())["metrics"]
-    assert main(["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]) == 0
-    assert json.loads((run / "metrics.json").read_text())["metrics"] == before
+def test_resume_of_a_finished_run_changes_nothing_and_says_how_to_fit_for_longer(run: Path, capsys) -> None:
+    content = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    words = ["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert (
+        "is finished, nothing was changed" in told
+        and f"train.start={run / 'adapter'} train.steps=6 train.seconds=240" in told
+    )
+    assert main([*words, "train.steps=4"]) == 2
+    told = capsys.readouterr().err
+    line = told.partition("go on from its adapter: ")[2].strip()
+    assert "which is finished" in told and "train.steps=4" in line
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == content
+    out = line.split("--out ")[1].split()[0]
+    assert main(line.split()[2:]) == 0 and json.loads((Path(out) / "metrics.json").read_text())["steps"] == 4
+    shutil.rmtree(out)
+
+
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    (again / "metrics.json").unlink()
+    assert main(["fit", "--recipe", str(again / "recipe.yaml"), "--out", str(again), "--resume"]) == 0
+    whole, resumed = (json.loads((folder / "metrics.json").read_text()) for folder in (run, again))
+    assert resumed["steps"] == 6 and resumed["metrics"] == whole["metrics"]
+    assert (again / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
+
+
+def test_ctrl_c_saves_what_was_learnt_and_ends_with_130(
+    data: Path, options, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    add = History.on_train_batch_end
+
+    def stop(self, trainer, module, *rest):
+        add(self, trainer, module, *rest)
+        if trainer.global_step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(History, "on_train_batch_end", stop)
+    out = tmp_path / "run"
+    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 130
+    told = capsys.readouterr()
+    assert "stopped after 4 steps; what was learnt is in" in told.out and told.err.endswith("stopped by Ctrl-C\n")
+    assert (out / "adapter" / "entity.json").exists()
+    monkeypatch.undo()
+    assert main(["fit", "--recipe", str(out / "recipe.yaml"), "--out", str(out), "--resume"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["steps"] == 6
 
 
 def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, capsys) -> None:
