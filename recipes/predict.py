@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -78,6 +78,7 @@ def predict(
             Progress("predict", len(paths), unit="images") as progress,
         ):
             run = Run(network.segmenter, contract, exports, destination, worth, pixel_size_m, smallest_um2)
+            tell_impossible(paths, exports.parts, pixel_size_m)
             for path in paths:
                 try:
                     scene = run.open(path)
@@ -168,7 +169,7 @@ class Run:
             return self.predict_large(scene, place, name, wanted)
         found = segment(self.segmenter, scene, self.contract, wanted)
         image = scene.image if isinstance(scene, Photograph) else read_whole(scene)
-        self.exports.add(name, as_rgb(image), found, place)
+        self.exports.add(name, as_rgb(image), found, place, frozenset(impossible(scene, self.exports.whole)))
         return found.count
 
     def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> int:
@@ -196,7 +197,7 @@ class Run:
 
             running = segment_into(folder, self.segmenter, scene, self.contract, plan, wanted, show)
         prediction = replace(running.prediction(), image=lambda window: as_rgb(scene.read(*window)))
-        self.exports.stream(name, prediction, place)
+        self.exports.stream(name, prediction, place, frozenset(impossible(scene, self.exports.streamed)))
         running.remove()
         return prediction.count
 
@@ -220,20 +221,43 @@ def is_large(scene: Scene) -> bool:
     return scene.shape[0] * scene.shape[1] > LARGE_PX
 
 
+def impossible(scene: Scene, formats: Iterable[str]) -> dict[str, str]:
+    """The formats that a scene cannot have, each with why and what to do."""
+    size, reasons = scene.pixel_size_m, {}
+    if size is None:
+        reasons["density"] = "it does not say the size of a pixel, which a density map wants; say it by --pixel-size"
+    elif size > CELL_UM * 1e-6:
+        reasons["density"] = (
+            f"its pixels of {show_pixel_size(size)} are larger than a density map's cells, {CELL_UM:g} um; leave it out"
+        )
+    if scene.georeference is None:
+        reasons["gpkg"] = "it does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+    return {word: reasons[word] for word in formats if word in reasons}
+
+
+def tell_impossible(paths: Sequence[Path], formats: Iterable[str], pixel_size_m: float | None) -> None:
+    """Print, before anything is predicted, which of the formats some of the images cannot have."""
+    told: dict[tuple[str, str], list[Path]] = {}
+    asked = [word for word in ("density", "gpkg") if word in formats]
+    for path in paths if asked else ():
+        try:
+            scene = open_scene(path, pixel_size_m)
+        except InputError:  # named when its turn comes
+            continue
+        with closing(scene):
+            for item in impossible(scene, asked).items():
+                told.setdefault(item, []).append(path)
+    for (word, reason), images in told.items():
+        more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+        print(f"--format {word} is left out for {str(images[0])!r}{more}: {reason}", file=sys.stderr)
+
+
 def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
-    if "density" in exports.parts and scene.pixel_size_m is None:
-        raise InputError(
-            f"{str(path)!r} does not say the size of a pixel, and a density map wants it; say it by --pixel-size"
-        )
-    if "density" in exports.parts and (scene.pixel_size_m or 0) > CELL_UM * 1e-6:
-        raise InputError(
-            f"{str(path)!r} has pixels of {show_pixel_size(scene.pixel_size_m or 0)}, a density map has cells of "
-            f"{CELL_UM:g} um; leave --format density"
-        )
-    if "gpkg" in exports.parts and scene.georeference is None:
-        raise InputError(
-            f"{str(path)!r} does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
-        )
+    """Raises InputError for a scene that can have none of the formats."""
+    formats = exports.streamed if is_large(scene) else exports.whole
+    reasons = impossible(scene, formats)
+    if reasons and reasons.keys() >= set(formats):
+        raise InputError(f"{str(path)!r}: no format is left to write; {'; '.join(reasons.values())}")
     if scene.georeference is not None and ground_of(scene.georeference) is None:
         print(f"{path}: polygons are in pixels, longitude and latitude want pyproj; {INSTALL}", file=sys.stderr)
     if is_large(scene) and not exports.streamed:

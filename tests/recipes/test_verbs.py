@@ -450,8 +450,25 @@ def test_a_picture_in_memory_keeps_where_it_has_no_data(tmp_path: Path) -> None:
 
 def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
     exports = open_exports(["density"], Destination(tmp_path), ["a"])
-    with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
+    with pytest.raises(InputError, match="pixels of 10 m are larger than a density map's cells, 100 um; leave it out"):
         check_formats(Path("a.tif"), Photograph(np.zeros((4, 4, 3), np.uint8), 10.0), exports)
+
+
+def test_a_format_that_an_image_cannot_have_is_left_out_alone(run: Path, data: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(data / "images/0.png"), "--out", str(out)]
+    assert main([*words, "--format", "density", "--format", "gpkg", "--format", "csv"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("--format density is left out for") and "--format gpkg is left out for" in told
+    assert told.index("--format gpkg") < told.index("predict: ")
+    assert {path.name for path in out.iterdir()} == {"entities.csv"}
+
+
+def test_a_run_that_writes_nothing_leaves_no_tables(run: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "a.png"), "--out", str(out)]
+    assert main(words) == 2 and not list(out.iterdir())
 
 
 def test_a_slide_that_is_hardly_looked_at_is_the_last_line(run: Path, tmp_path: Path, capsys) -> None:
