@@ -164,6 +164,10 @@ def predict(
     window: WindowPx = None,
     pixel_size: PixelSize = None,
     everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
+    smallest_piece: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="UM2", help="Pieces of a slide below are dust; by default 236, three small cells."),
+    ] = None,
     simplify: Annotated[
         float | None,
         typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
@@ -183,7 +187,10 @@ def predict(
     from recipes.predict import predict as run
 
     formats = [one.value for one in format or ()]
-    run(adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, simplify, square, backbone)
+    polygons = simplify, square
+    run(
+        adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, *polygons, backbone, smallest_piece
+    )
 
 
 @app.command()

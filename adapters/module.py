@@ -149,10 +149,13 @@ class EntityModule(L.LightningModule):
         trainable = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trainable}
         checkpoint["seconds"] = self.seconds
+        checkpoint["validated_step"] = self.validated_step
         checkpoint["rng"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.seconds_before = checkpoint["seconds"]
+        self.steps_done = checkpoint["global_step"]  # a run that was killed after its last round has no further step
+        self.validated_step = checkpoint.get("validated_step", -1)
         torch.set_rng_state(checkpoint["rng"].cpu())
 
 

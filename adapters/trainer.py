@@ -36,7 +36,7 @@ def make_trainer(
     `best` is the round of lowest `val/loss`. RUN/history.csv has a row per step and per validation.
     """
     best, last = (  # two of them: with save_last, Lightning 2.6 writes the last round only where it is the best too
-        ModelCheckpoint(
+        RoundCheckpoint(
             dirpath=run / "checkpoints",
             filename=name,
             monitor=monitor,
@@ -86,6 +86,20 @@ def load_weights(module: EntityModule, checkpoint: Path) -> None:
     if missing := wanted - state.keys():
         raise InputError(f"{checkpoint} lacks {len(missing)} trained weights, {min(missing)!r} among them")
     module.load_state_dict(state, strict=False)
+
+
+class RoundCheckpoint(ModelCheckpoint):
+    """A checkpoint after every whole round: one that Ctrl-C cut short would count as done, and its rest be lost."""
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not was_interrupted(trainer) or trainer.global_step % int(trainer.limit_train_batches or 1) == 0:
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+def was_interrupted(trainer: L.Trainer) -> bool:
+    """Whether Ctrl-C ended the training."""
+    callbacks = trainer.callbacks  # type: ignore[attr-defined]
+    return any(isinstance(callback, StopOnInterrupt) and callback.interrupted for callback in callbacks)
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -29,7 +29,6 @@ from domains.layouts.layout import SPLITS, Layout, Reading, Record, Split
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
 from domains.sample import SampleScenes, sample_records
-from domains.scenes import Scene
 from domains.splits import FRACTIONS, assign
 from domains.tiling import Window
 
@@ -130,8 +129,9 @@ class DomainSpec:
         """Every layout that its data may be in, by name."""
         return {**{own.name: own for own in self.layouts}, **LAYOUTS, **{own.name: own for own in self.layouts}}
 
-    worth: Callable[[Scene], WorthLooking | None] | None = None
-    """Where on a large scene entities can be at all; None for everywhere."""
+    worth: Callable[..., WorthLooking | None] | None = None
+    """Where on a large scene entities can be at all; None for everywhere. Called with the scene, and with
+    `smallest_um2=` where it has that parameter and `predict --smallest-piece` says it."""
     describe: Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]] | None = None
     """More measurements of entities: ids (H, W), image (H, W, 3) uint8 and pixel size to {id: {name: value}}."""
 

@@ -1,12 +1,13 @@
 """`cli.py fit`: labelled images in, an adapter and its numbers out.
 
 RUN/ holds recipe.yaml, checkpoints/, history.csv, and at the end adapter/, metrics.json and preview.png. A killed run
-goes on with --resume from its last round, to the same losses.
+goes on with --resume from its last round, to the same losses; of one that is finished --resume changes nothing.
 """
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
 from adapters.region_fit import fit_regions
 from adapters.segmenter import EntitySegmenter
-from adapters.trainer import StopOnInterrupt, keep_best, make_trainer
+from adapters.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
 from domains.cards import digest
 from domains.domain import Domain
@@ -34,7 +35,7 @@ from domains.overlay import contact_sheet, overlay
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.check_data import check_data, check_entities, tell_reading
-from recipes.compose import resolved_yaml
+from recipes.compose import load_recipe, resolved_yaml
 from recipes.progress import Progress
 from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
@@ -47,12 +48,18 @@ PREVIEWS = 6
 
 
 def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
-    """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do."""
+    """Fit, measure on the test split, save; returns RUN. Raises InputError for data or a run that won't do, and
+    KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
+    """
     set_up()
     domain = domain_of(recipe)
     wanted = calibrated_for(recipe, domain)
     run = run_folder("fit", recipe.domain.name, out)
     check_run(run, recipe, resume)
+    if is_finished(run):
+        print(f"{run} is finished, nothing was changed; its adapter is {run / 'adapter'}")
+        print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
+        return run
     L.seed_everything(recipe.train.seed, verbose=False)
     train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
@@ -98,8 +105,9 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
     if not finished:
         print(f"stopped after {module.steps_done} steps; what was learnt is in {run / 'adapter'}")
-        print(f"next: python cli.py fit --recipe {run / 'recipe.yaml'} --out {run} --resume")
-        return run
+        resumed = shlex.join(["--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"])
+        print(f"next: python cli.py fit {resumed}", flush=True)
+        raise KeyboardInterrupt
     print(before_after(states["before"], states["after"], domain.headline))
     start = "its start" if recipe.train.start_adapter else "the base"
     print(against(start, states["before"], states["after"], domain.headline))
@@ -119,8 +127,41 @@ def check_run(run: Path, recipe: Recipe, resume: bool) -> None:
     if described.exists():
         if not resume:
             raise InputError(f"{str(run)!r} holds a run already; go on with it by --resume, or name another --out")
-        if described.read_text(encoding="utf-8") != resolved_yaml(recipe):
-            raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}")
+        begun = described.read_text(encoding="utf-8")
+        if begun == resolved_yaml(recipe):
+            return
+        if begun == resolved_yaml(with_budget_of(recipe, load_recipe(described))):
+            state = "is finished" if is_finished(run) else "is not finished; finish it by --resume without it first"
+            raise InputError(
+                f"train.steps or train.seconds is another than {str(run)!r} was started with, whose learning rate has "
+                f"followed that, and which {state}; to fit for longer go on from its adapter: "
+                f"{longer_line(run, recipe)}"
+            )
+        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}")
+
+
+def with_budget_of(recipe: Recipe, other: Recipe) -> Recipe:
+    """The recipe, to be trained for as long as the other."""
+    budget = {"steps": other.train.steps, "seconds": other.train.seconds}
+    return recipe.model_copy(update={"train": recipe.train.model_copy(update=budget)})
+
+
+def is_finished(run: Path) -> bool:
+    """Whether RUN was trained to its end and measured: metrics.json is written last, and says what came after."""
+    try:
+        return "after" in json.loads((run / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
+
+
+def longer_line(run: Path, recipe: Recipe) -> str:
+    """The command that goes on from the adapter of RUN, for as long as the recipe says, in a folder beside it."""
+    number = 2
+    while (out := run.with_name(f"{run.name}-{number}")).exists():
+        number += 1
+    words = ["--recipe", str(run / "recipe.yaml"), "--out", str(out), f"train.start={run / 'adapter'}"]
+    seconds = [f"train.seconds={recipe.train.seconds:g}"] if recipe.train.seconds else []
+    return shlex.join(["python", "cli.py", "fit", *words, f"train.steps={recipe.train.steps}", *seconds])
 
 
 def open_run(run: Path, recipe: Recipe) -> Path | None:
@@ -192,7 +233,7 @@ def train_module(
         tensorboard(run),
     )
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
-    interrupted = any(isinstance(one, StopOnInterrupt) and one.interrupted for one in trainer.callbacks)  # type: ignore[attr-defined]
+    interrupted = was_interrupted(trainer)
     keep_best(trainer, module, data)
     round_to_half(module.segmenter.decoder)
     return not interrupted

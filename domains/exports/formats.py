@@ -104,14 +104,23 @@ class Exports:
     streamed: tuple[str, ...]
     _scenes: list[str] = field(default_factory=list)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+    def add(
+        self,
+        name: str,
+        image: np.ndarray,
+        prediction: EntityMap,
+        place: Place,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        """Write all formats but those that the image cannot have."""
         self._scenes.append(name)
-        for word in dict.fromkeys(self.whole):
+        for word in dict.fromkeys(word for word in self.whole if word not in without):
             self.parts[word].add(name, image, prediction, place)
 
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
+    def stream(self, name: str, prediction: Prediction, place: Place, without: frozenset[str] = frozenset()) -> None:
+        """Write all formats for scenes of any size but those that the scene cannot have."""
         self._scenes.append(name)
-        for word in dict.fromkeys(self.streamed):
+        for word in dict.fromkeys(word for word in self.streamed if word not in without):
             cast(StreamedExport, self.parts[word]).stream(name, prediction, place)
 
     def close(self) -> None:
@@ -124,5 +133,5 @@ class Exports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is None or self._scenes:  # a run that was stopped in its first scene leaves no empty tables
+        if self._scenes:  # empty tables, of a run stopped or refused before its first result, would block the next
             self.close()

@@ -53,10 +53,10 @@ def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Bas
     return [Photometric(AsDye(), p=share)]
 
 
-def worth(scene: Scene) -> TissueMask | None:
-    from domains.pathology.tissue import tissue_of
+def worth(scene: Scene, smallest_um2: float | None = None) -> TissueMask | None:
+    from domains.pathology.tissue import SMALLEST_UM2, tissue_of
 
-    return tissue_of(scene)
+    return tissue_of(scene, SMALLEST_UM2 if smallest_um2 is None else smallest_um2)
 
 
 def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> dict[int, dict[str, float]]:

@@ -21,7 +21,9 @@ from domains.resize import resize_image
 from domains.scenes import Scene
 from domains.tiling import Window
 
-THUMBNAIL_PX = 1024
+THUMBNAIL_PX, FINE_THUMBNAIL_PX = 1024, 3072  # longer side: at least, and at most where cells would vanish in a pixel
+FINE_UM = 4.0  # a pixel of the thumbnail that still shows a cell
+USUAL_UM = 0.25  # a pixel of a slide that does not say its size: 40 times magnified
 READ_PX = 2048
 SLIDE_PX = 2**22  # smaller scenes are pictures that somebody cut out, tissue throughout
 GRID, OUTLINE = (60, 110, 200), (0, 160, 60)
@@ -30,9 +32,13 @@ LEAST_DENSITY = 0.06  # optical density of the fainter tissue, mean of the chann
 BLACK = 60  # grey level: no H&E is as dark in its brightest channel
 GREY = 24  # largest spread of the channels of a black border or black ink
 CLEAN_UM = 30.0  # specks and gaps narrower than this are closed
-SMALLEST_UM2 = 10_000.0  # pieces and holes below are none; 100 x 100 micrometres
+CELL_UM = 10.0  # across: a lymphocyte has 7 to 10 micrometres, most cells of a smear more
+SMALLEST_CELLS = 3  # a speck below is dust; single cells of a smear have 50 micrometres, which is 25 lymphocytes
+SMALLEST_UM2 = SMALLEST_CELLS * np.pi / 4 * CELL_UM**2  # 236
+HOLE_UM2 = 10_000.0  # holes below are tissue, 100 x 100 micrometres
+DUST_SHARE = 0.0005  # of a slide: less colour than this does not show that its stain is of a colour
 INK_UM2 = 40_000.0  # a felt-tip is broader than 200 micrometres; smaller dark or blue things are nuclei, pigment
-MARGIN_SHARE = 0.002  # of a tile: less tissue than this is none
+ABSORBS_SHARE = 0.002  # of the slide: grey that is less than this is none
 ABSORBS, SHADE = 0.12, 0.06  # optical density, spread of the channels of 1: darker and less coloured is grey tissue
 SHADES_SHARE = 0.8  # of what absorbs; stained slides have below .05, grey ones 1
 FAINT, FAINT_SHARE = 0.02, 0.005  # optical density, share of the slide
@@ -63,20 +69,31 @@ class TissueMask:
     def __call__(self, window: Window) -> bool:
         top, bottom = self._span(window.y, window.height, 0)
         left, right = self._span(window.x, window.width, 1)
-        return bool(self.mask[top:bottom, left:right].mean() > MARGIN_SHARE)
+        return bool(self.mask[top:bottom, left:right].any())
 
     def picture(self, tiles: Iterable[Window]) -> np.ndarray:
         """(h, w, 3) uint8: the thumbnail, glass dimmed, tissue outlined, and a grid of the tiles that are looked at."""
-        picture = self.thumbnail.copy()
-        picture[~self.mask] = (picture[~self.mask] * 0.6 + 90).astype(np.uint8)
-        down, across = (small / whole for small, whole in zip(self.mask.shape, self.shape, strict=True))
+        small = self.shrunk()
+        picture = small.thumbnail.copy()
+        picture[~small.mask] = (picture[~small.mask] * 0.6 + 90).astype(np.uint8)
+        down, across = (short / whole for short, whole in zip(small.mask.shape, self.shape, strict=True))
         for tile in filter(self, tiles):
             corner = int(tile.x * across), int(tile.y * down)
             end = int((tile.x + tile.width) * across) - 1, int((tile.y + tile.height) * down) - 1
             cv2.rectangle(picture, corner, end, GRID, 1)
-        outline = cv2.morphologyEx(self.mask.astype(np.uint8), cv2.MORPH_GRADIENT, disk(1).astype(np.uint8))
+        outline = cv2.morphologyEx(small.mask.astype(np.uint8), cv2.MORPH_GRADIENT, disk(1).astype(np.uint8))
         picture[outline.astype(bool)] = OUTLINE
         return picture
+
+    def shrunk(self) -> TissueMask:
+        """The same within `THUMBNAIL_PX`, where whatever touches a pixel is in its mask."""
+        step = -(-max(self.mask.shape) // THUMBNAIL_PX)
+        if step == 1:
+            return self
+        height, width = (-(-length // step) for length in self.mask.shape)
+        mask = np.pad(self.mask, [(0, height * step - self.mask.shape[0]), (0, width * step - self.mask.shape[1])])
+        mask = mask.reshape(height, step, width, step).any(axis=(1, 3))
+        return replace(self, thumbnail=resize_image(self.thumbnail, (height, width)), mask=mask)
 
     def _span(self, start: int, length: int, axis: int) -> tuple[int, int]:
         """Rows or columns of the mask that a window touches, at least one."""
@@ -85,17 +102,18 @@ class TissueMask:
         return first, int(np.clip(np.ceil((start + length) * scale), first + 1, self.mask.shape[axis]))
 
 
-def tissue_of(scene: Scene) -> TissueMask | None:
+def tissue_of(scene: Scene, smallest_um2: float = SMALLEST_UM2) -> TissueMask | None:
     """The tissue of a slide, all of it where its colours don't tell; None for a scene that isn't a slide: a small
-    picture, one in the dark (fluorescence).
+    picture, one in the dark (fluorescence). smallest_um2: area of a piece below which it is dust.
     """
     if scene.shape[0] * scene.shape[1] < SLIDE_PX:
         return None
-    found = find_tissue(scene)
-    if in_the_dark(found.thumbnail, found.mask):
+    tissue = find_tissue(scene, smallest_um2=smallest_um2)
+    small = tissue.shrunk()
+    if in_the_dark(small.thumbnail, small.mask):
         return None
-    remark = colourless(found.thumbnail, found.mask)
-    return replace(found, mask=np.ones_like(found.mask), remark=remark) if remark else found
+    remark = colourless(small.thumbnail, small.mask)
+    return replace(tissue, mask=np.ones_like(tissue.mask), remark=remark) if remark else tissue
 
 
 def in_the_dark(image: np.ndarray, mask: np.ndarray) -> bool:
@@ -107,7 +125,7 @@ def in_the_dark(image: np.ndarray, mask: np.ndarray) -> bool:
     if not len(seen) or np.percentile(seen, 95) < 150:
         return True
     small = len(seen) < 0.2 * mask.size
-    return small and not (mask.any() and bool(np.mean(seen >= 200) > GLASS_SHARE))
+    return small and not (mask.mean() > DUST_SHARE and bool(np.mean(seen >= 200) > GLASS_SHARE))
 
 
 def colourless(image: np.ndarray, mask: np.ndarray) -> str:
@@ -120,19 +138,27 @@ def colourless(image: np.ndarray, mask: np.ndarray) -> str:
     density = DENSITY[smooth.astype(np.uint8)].mean(axis=-1)
     absorbs = (density > ABSORBS) & ~foreign
     spread = np.ptp(smooth, axis=-1) / np.float32(255)
-    if absorbs.any() and np.mean(spread[absorbs] < SHADE) > SHADES_SHARE and absorbs.mean() > MARGIN_SHARE:
+    if absorbs.any() and np.mean(spread[absorbs] < SHADE) > SHADES_SHARE and absorbs.mean() > ABSORBS_SHARE:
         return NO_COLOUR
     faint = cv2.morphologyEx(((density > FAINT) & ~foreign).astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return TOO_FAINT if not mask.any() and faint.mean() > FAINT_SHARE else ""
+    return TOO_FAINT if mask.mean() <= DUST_SHARE and faint.mean() > FAINT_SHARE else ""
 
 
-def find_tissue(scene: Scene, thumbnail_px: int = THUMBNAIL_PX) -> TissueMask:
-    """The tissue of an RGB uint8 scene, from a thumbnail whose longer side is up to `thumbnail_px`."""
-    image = thumbnail(scene, thumbnail_px)
+def find_tissue(scene: Scene, thumbnail_px: int | None = None, smallest_um2: float = SMALLEST_UM2) -> TissueMask:
+    """The tissue of an RGB uint8 scene, from a thumbnail whose longer side is up to `thumbnail_px`; by default fine
+    enough for cells.
+    """
+    image = thumbnail(scene, thumbnail_px or cells_px(scene))
     pixel_um = None
     if scene.pixel_size_m is not None:
         pixel_um = scene.pixel_size_m * 1e6 * scene.shape[0] / image.shape[0]
-    return TissueMask(image, tissue_mask(image, pixel_um), scene.shape)
+    return TissueMask(image, tissue_mask(image, pixel_um, smallest_um2), scene.shape)
+
+
+def cells_px(scene: Scene) -> int:
+    """The longer side of a thumbnail that shows the cells of a scene."""
+    pixel_um = USUAL_UM if scene.pixel_size_m is None else scene.pixel_size_m * 1e6
+    return int(np.clip(max(scene.shape) * pixel_um / FINE_UM, THUMBNAIL_PX, FINE_THUMBNAIL_PX))
 
 
 def thumbnail(scene: Scene, longest_px: int = THUMBNAIL_PX) -> np.ndarray:
@@ -157,10 +183,11 @@ def thumbnail(scene: Scene, longest_px: int = THUMBNAIL_PX) -> np.ndarray:
     return result
 
 
-def tissue_mask(image: np.ndarray, pixel_um: float | None = None) -> np.ndarray:
+def tissue_mask(image: np.ndarray, pixel_um: float | None = None, smallest_um2: float = SMALLEST_UM2) -> np.ndarray:
     """(h, w) bool of a thumbnail (h, w, 3) uint8. pixel_um: side of its pixel, for sizes; else they are guessed.
 
-    Pen marks, black borders, specks of dust and small holes are cleaned away.
+    smallest_um2: area of a piece below which it is dust. Pen marks, black borders, dust and small holes are cleaned
+    away.
     """
     pixel_um = pixel_um or 16.0  # a slide of 15 mm in 1000 pixels
     ink = max(8, round(INK_UM2 / pixel_um**2))
@@ -172,24 +199,26 @@ def tissue_mask(image: np.ndarray, pixel_um: float | None = None) -> np.ndarray:
         return np.zeros(image.shape[:2], bool)
     parted = float(threshold_otsu(known)) if np.ptp(known) > LEAST_SATURATION else 0.0
     threshold = np.clip(parted, LEAST_SATURATION, 0.25)  # with little glass Otsu parts pale tissue from deep
-    found = (saturation > threshold) & (DENSITY[image].mean(axis=-1) > LEAST_DENSITY) & ~foreign
+    coloured = (saturation > threshold) & (_density(image) > LEAST_DENSITY) & ~foreign
     reach = int(np.clip(round(CLEAN_UM / pixel_um), 1, 12))
-    ball = disk(reach).astype(np.uint8)
-    found = cv2.morphologyEx(found.astype(np.uint8), cv2.MORPH_CLOSE, ball)
-    if reach > 1:
-        found = cv2.morphologyEx(found, cv2.MORPH_OPEN, disk(1).astype(np.uint8))
-    smallest = int(np.clip(SMALLEST_UM2 / pixel_um**2, 8, 0.01 * found.size + 8))
-    clean = remove_small_objects(found.astype(bool), max_size=smallest - 1)
-    return remove_small_holes(clean, max_size=smallest - 1) & ~foreign
+    closed = cv2.morphologyEx(coloured.astype(np.uint8), cv2.MORPH_CLOSE, disk(reach).astype(np.uint8))
+    if 3 * pixel_um < CELL_UM:  # coarser, a cell would go with the whiskers
+        closed = cv2.morphologyEx(closed, cv2.MORPH_OPEN, disk(1).astype(np.uint8))
+    smallest = max(1, round(smallest_um2 / pixel_um**2))
+    hole = int(np.clip(HOLE_UM2 / pixel_um**2, 8, 0.01 * closed.size + 8))
+    clean = remove_small_objects(closed.astype(bool), max_size=smallest - 1)
+    return remove_small_holes(clean, max_size=hole - 1) & ~foreign
 
 
 def balanced(image: np.ndarray) -> np.ndarray:
     """The image with its glass white, uint8; as it is where its brightest pixels are no glass (dark, or coloured)."""
-    brightness = image.min(axis=-1)
-    white = np.median(image[brightness >= np.percentile(brightness, 95)], axis=0)
+    step = -(-max(image.shape) // THUMBNAIL_PX)
+    sample = image[::step, ::step]
+    brightness = sample.min(axis=-1)
+    white = np.median(sample[brightness >= np.percentile(brightness, 95)], axis=0)
     if white.min() < 170 or white.max() - white.min() > 0.12 * white.max():
         return image
-    return np.minimum(image * (255 / white) + 0.5, 255).astype(np.uint8)
+    return np.minimum(image * (255 / white).astype(np.float32) + np.float32(0.5), 255).astype(np.uint8)
 
 
 def pen_marks(image: np.ndarray) -> np.ndarray:
@@ -218,3 +247,9 @@ def _saturation(image: np.ndarray) -> np.ndarray:
     smooth = cv2.GaussianBlur(image, (0, 0), 1.0)
     high, low = smooth.max(axis=-1).astype(np.float32), smooth.min(axis=-1).astype(np.float32)
     return (high - low) / np.maximum(high, 1)
+
+
+def _density(image: np.ndarray) -> np.ndarray:
+    """(h, w) optical density of an image (h, w, 3) uint8, mean of the channels, without three times its memory."""
+    table = DENSITY.astype(np.float32) / 3
+    return table[image[..., 0]] + table[image[..., 1]] + table[image[..., 2]]

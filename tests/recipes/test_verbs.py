@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,9 @@ from transformers import SamConfig
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference import InputContract, has_data
+from adapters.trainer import History
 from cli import main
+from domains.domain import load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.predictions.running import RunningPrediction
@@ -26,7 +30,7 @@ from domains.tiling import Window
 from recipes.build import domain_of
 from recipes.compose import load_recipe
 from recipes.fit import calibrated_for
-from recipes.predict import Run, check_formats
+from recipes.predict import Run, check_formats, hardly_looked, looking
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -57,10 +61,55 @@ def test_a_run_is_not_overwritten_and_not_resumed_with_another_recipe(run: Path,
     assert "was started with another recipe" in capsys.readouterr().err
 
 
-def test_a_finished_run_can_be_resumed_and_gives_the_same_numbers(run: Path, capsys) -> None:
-    before = json.loads((run / "metrics.json").read_text())["metrics"]
-    assert main(["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]) == 0
-    assert json.loads((run / "metrics.json").read_text())["metrics"] == before
+def test_resume_of_a_finished_run_changes_nothing_and_says_how_to_fit_for_longer(run: Path, capsys) -> None:
+    content = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    capsys.readouterr()
+    words = ["fit", "--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert (
+        "is finished, nothing was changed" in told
+        and f"train.start={run / 'adapter'} train.steps=6 train.seconds=240" in told
+    )
+    assert main([*words, "train.steps=4"]) == 2
+    told = capsys.readouterr().err
+    line = told.partition("go on from its adapter: ")[2].strip()
+    assert "which is finished" in told and "train.steps=4" in line
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == content
+    out = line.split("--out ")[1].split()[0]
+    assert main(line.split()[2:]) == 0 and json.loads((Path(out) / "metrics.json").read_text())["steps"] == 4
+    shutil.rmtree(out)
+
+
+def test_a_run_killed_after_its_last_step_is_finished_by_resume(run: Path, tmp_path: Path) -> None:
+    again = tmp_path / "again"
+    shutil.copytree(run, again)
+    (again / "metrics.json").unlink()
+    assert main(["fit", "--recipe", str(again / "recipe.yaml"), "--out", str(again), "--resume"]) == 0
+    whole, resumed = (json.loads((folder / "metrics.json").read_text()) for folder in (run, again))
+    assert resumed["steps"] == 6 and resumed["metrics"] == whole["metrics"]
+    assert (again / "history.csv").read_bytes() == (run / "history.csv").read_bytes()
+
+
+def test_ctrl_c_saves_what_was_learnt_and_ends_with_130(
+    data: Path, options, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    add = History.on_train_batch_end
+
+    def stop(self, trainer, module, *rest):
+        add(self, trainer, module, *rest)
+        if trainer.global_step == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(History, "on_train_batch_end", stop)
+    out = tmp_path / "run"
+    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 130
+    told = capsys.readouterr()
+    assert "stopped after 4 steps; what was learnt is in" in told.out and told.err.endswith("stopped by Ctrl-C\n")
+    assert (out / "adapter" / "entity.json").exists()
+    monkeypatch.undo()
+    assert main(["fit", "--recipe", str(out / "recipe.yaml"), "--out", str(out), "--resume"]) == 0
+    assert json.loads((out / "metrics.json").read_text())["steps"] == 6
 
 
 def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, capsys) -> None:
@@ -401,5 +450,50 @@ def test_a_picture_in_memory_keeps_where_it_has_no_data(tmp_path: Path) -> None:
 
 def test_a_density_map_of_pixels_larger_than_its_cells_is_refused(tmp_path: Path) -> None:
     exports = open_exports(["density"], Destination(tmp_path), ["a"])
-    with pytest.raises(InputError, match="pixels of 10 m, a density map has cells of 100 um; leave --format density"):
+    with pytest.raises(InputError, match="pixels of 10 m are larger than a density map's cells, 100 um; leave it out"):
         check_formats(Path("a.tif"), Photograph(np.zeros((4, 4, 3), np.uint8), 10.0), exports)
+
+
+def test_a_format_that_an_image_cannot_have_is_left_out_alone(run: Path, data: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(data / "images/0.png"), "--out", str(out)]
+    assert main([*words, "--format", "density", "--format", "gpkg", "--format", "csv"]) == 0
+    told = capsys.readouterr().err
+    assert told.startswith("--format density is left out for") and "--format gpkg is left out for" in told
+    assert told.index("--format gpkg") < told.index("predict: ")
+    assert {path.name for path in out.iterdir()} == {"entities.csv"}
+
+
+def test_a_run_that_writes_nothing_leaves_no_tables(run: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "a.png"), "--out", str(out)]
+    assert main(words) == 2 and not list(out.iterdir())
+
+
+def test_a_slide_that_is_hardly_looked_at_is_the_last_line(run: Path, tmp_path: Path, capsys) -> None:
+    glass = np.full((2100, 2100, 3), (243, 242, 244), np.uint8)
+    tifffile.imwrite(tmp_path / "glass.tif", glass, photometric="rgb", tile=(256, 256))
+    glass[1000:1100, 1000:1100] = (150, 60, 140)
+    tifffile.imwrite(tmp_path / "fragment.tif", glass, photometric="rgb", tile=(256, 256))
+    words = ["predict", "--adapter", str(run / "adapter"), "--pixel-size", "0.25", "--format", "csv", "--out"]
+    assert main([*words, str(tmp_path / "a"), str(tmp_path / "glass.tif")]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: nothing of 'glass' was looked at") and "--everywhere" in last
+    assert main([*words, str(tmp_path / "b"), str(tmp_path / "fragment.tif")]) == 0
+    told = capsys.readouterr().err
+    assert "looks at 0 of" not in told and told.splitlines()[-1].startswith("warning: 0.8")
+    large = ["--smallest-piece", "1000000"]
+    assert main([*words, str(tmp_path / "c"), *large, str(tmp_path / "fragment.tif")]) == 0
+    assert "nothing of 'fragment' was looked at" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_share_of_a_slide_below_a_hundredth_is_told() -> None:
+    assert not hardly_looked({"a": 0.01, "b": 1.0}, None)
+    assert "0.50% of 'b' was looked at (and 1 more scenes)" in hardly_looked({"a": 0.5, "b": 0.005, "c": 0.0}, None)
+
+
+def test_a_size_of_dust_is_refused_where_a_domain_looks_at_everything() -> None:
+    with pytest.raises(InputError, match="--smallest-piece is 50 um2; the domain 'natural'"):
+        looking(load_domain("natural"), "natural", 50.0)
+    assert looking(load_domain("natural"), "natural", None) is None

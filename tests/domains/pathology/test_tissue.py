@@ -65,10 +65,38 @@ def test_haematoxylin_and_eosin_are_neither_ink_nor_border() -> None:
 
 def test_specks_go_and_holes_close_by_their_size() -> None:
     image = slide()
-    image[10:13, 10:13] = PURPLE
+    image[10:14, 10:14] = PURPLE
     image[110:113, 110:113] = GLASS
-    found = tissue_mask(image, pixel_um=16.0)
-    assert not found[8:15, 8:15].any() and found[110:113, 110:113].all()
+    tissue = tissue_mask(image, pixel_um=2.0)
+    assert not tissue[6:18, 6:18].any() and tissue[110:113, 110:113].all()
+    assert tissue_mask(image, pixel_um=2.0, smallest_um2=0)[11:13, 11:13].all()
+    assert tissue_mask(image, pixel_um=16.0)[11:13, 11:13].all()  # 64 x 64 micrometres
+
+
+@pytest.mark.parametrize("side_um", [20, 50, 90])
+@pytest.mark.parametrize("pixel_um", [0.25, 0.5])
+@pytest.mark.parametrize("sized", [True, False])
+def test_single_cells_and_fragments_are_tissue(side_um: int, pixel_um: float, sized: bool) -> None:
+    rng = np.random.default_rng(0)
+    image = np.full((2400, 3600, 3), GLASS, np.uint8)
+    side = round(side_um / pixel_um)
+    corners = [(y, x) for y in range(100, 2000, 800) for x in range(100, 3000, 900)]
+    for y, x in corners:
+        image[y : y + side, x : x + side] = PINK
+        image[y + side // 3 : y + side // 2, x + side // 3 : x + side // 2] = PURPLE
+    image = (image + rng.integers(-3, 4, image.shape)).clip(0, 255).astype(np.uint8)
+    tissue = tissue_of(Photograph(image, pixel_size_m=pixel_um * 1e-6 if sized else None))
+    assert tissue is not None and not tissue.remark and tissue.share < 0.2
+    assert all(tissue(Window(y, x, side, side)) for y, x in corners)
+    assert not tissue(Window(600, 600, 200, 200))
+
+
+def test_a_long_slide_has_a_thumbnail_that_shows_cells_and_a_small_picture() -> None:
+    image = np.full((400, 24000, 3), GLASS, np.uint8)
+    image[200:280, 12000:12080] = PURPLE  # 20 micrometres
+    tissue = tissue_of(Photograph(image, pixel_size_m=0.25e-6))
+    assert tissue is not None and tissue.mask.shape[1] == 1500 and tissue.picture([]).shape[1] == 750
+    assert tissue(Window(180, 11990, 100, 100)) and not tissue(Window(0, 0, 400, 11000))
 
 
 def test_a_tile_is_wanted_where_tissue_lies_in_pixels_of_level_0() -> None:
