@@ -135,13 +135,13 @@ class LabelSet:
     def meaning(self, labels: Labels | None = None, void: Void | None = None) -> Meaning:
         """labels, void: what was said, None for nothing. Pictures that cannot be read have no say."""
         labels = labels or self.labels
-        asked = labels, void
-        if asked not in self._meanings:
+        question = labels, void
+        if question not in self._meanings:
             step = -(-len(self.paths) // SURVEYED)
-            facts = [one for path in self.paths[::step] if (one := _facts_or_none(path)) is not None]
-            facts = [one for one in facts if labels or not one.refused]
-            self._meanings[asked] = decided(facts, labels, void)
-        return self._meanings[asked]
+            told = [_facts_or_none(path) for path in self.paths[::step]]
+            facts = [picture for picture in told if picture is not None and (labels or not picture.refused)]
+            self._meanings[question] = decided(facts, labels, void)
+        return self._meanings[question]
 
 
 @dataclass(frozen=True)
@@ -179,9 +179,9 @@ class LabelPicture:
 
 def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Meaning:
     """What the numbers of pictures mean, of which these are the facts; labels, void: what was said."""
-    numbers = sorted({number for one in facts for number in one.numbers})
+    numbers = sorted({number for picture in facts for number in picture.numbers})
     number, notes = void if isinstance(void, int) else None, []
-    soft = [one.soft for one in facts if one.soft is not None]
+    soft = [picture.soft for picture in facts if picture.soft is not None]
     above = next((full // 2 for full in VOIDS if numbers and numbers[-1] <= full), 0) if soft and all(soft) else 0
     numbers = [value for value in numbers if value != number]
     single = all(len(one.numbers) <= 1 for one in facts)
