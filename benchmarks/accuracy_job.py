@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import lightning as L
@@ -36,8 +37,8 @@ from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
 from recipes.compose import load_recipe, resolved_yaml
-from recipes.fit import data_of, pixel_size, plain, write_json
-from recipes.scale import at_scale
+from recipes.fit import data_of, plain, write_json
+from recipes.scale import at_scale, pixel_size
 from recipes.schema import DomainSection, Recipe
 
 VALIDATIONS = 3
@@ -79,7 +80,11 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
     test = domain.dataset("test")
     entities = entities_by_stratum(test)
     kept = runs and runs / job.name
-    result = classical_result(job, domain) if job.method == "classical" else network_result(job, recipe, domain, kept)
+    others = others_of(job, data)
+    if job.method == "classical":
+        result = classical_result(job, domain, others)
+    else:
+        result = network_result(job, recipe, domain, kept, others)
     result = {
         "set": job.set,
         "method": job.method,
@@ -105,7 +110,13 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
     return plain(result)
 
 
-@lru_cache(maxsize=1)
+def others_of(job: Job, data: Path) -> dict[str, Any]:
+    """The images of other sets that a job is measured on too."""
+    sections = {other: recipe_of(replace(job, set=other), data).domain for other, _ in SETS[job.set].elsewhere}
+    return {other: opened(sections[other]).dataset(split) for other, split in SETS[job.set].elsewhere}  # type: ignore[arg-type]
+
+
+@lru_cache(maxsize=3)
 def opened(section: DomainSection) -> Domain:
     """The data, read once for the jobs on one set: opening it takes 3 to 7 seconds."""
     return domain_of(Recipe(domain=section))
@@ -138,8 +149,12 @@ def recipe_of(job: Job, data: Path) -> Recipe:
     return load_recipe(SETS[job.set].recipe, overrides)
 
 
-def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None) -> dict[str, Any]:
-    """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter."""
+def network_result(
+    job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None, others: Mapping[str, Any] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter.
+    others: images of other sets that it is measured on too, by their sets' names.
+    """
     method = None if job.method in UNETS else method_of(recipe)
     if method is None:
         segmenter: EntitySegmenter = UNETS[job.method](Dense(**recipe.decoder.options()))
@@ -150,13 +165,13 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
     fitted = Fitted() if job.method == "base" else fit(recipe, segmenter, domain, train, val, long)
     asked, untuned = contract_of(recipe, pixel_size(train)), segmenter.decoder.options
     once = asked.changed(symmetries=1, window_px=0, test_scales=(1.0,))
-    measured = tested(job, segmenter, domain, once, long)
+    measured = tested(job, segmenter, domain, once, long, others)
     if long and asked != once:
         segmenter.decoder.options = untuned
         measured["views"] = {
             "symmetries": asked.symmetries,
             "test_scales": asked.test_scales,
-            **tested(job, segmenter, domain, asked, long),
+            **tested(job, segmenter, domain, asked, long, others),
         }
     if kept is not None and method is not None and job.method != "base":
         keep(kept, recipe, segmenter, method, asked)
@@ -168,7 +183,9 @@ def network_result(job: Job, recipe: Recipe, domain: Domain, kept: Path | None =
     }
 
 
-def tested(job: Job, segmenter: EntitySegmenter, domain: Domain, contract: InputContract, long: bool) -> dict[str, Any]:
+def tested(
+    job: Job, segmenter: EntitySegmenter, domain: Domain, contract: InputContract, long: bool, others: Mapping[str, Any]
+) -> dict[str, Any]:
     """Metrics on the test split; long: with thresholds chosen on the validation split, which the segmenter keeps."""
     val, test = domain.dataset("val"), domain.dataset("test")
     if long and job.method != "base":
@@ -183,6 +200,10 @@ def tested(job: Job, segmenter: EntitySegmenter, domain: Domain, contract: Input
         **numbers(found, oracle),
         "calibration": None if calibration is None else asdict(calibration),
         "eval_cpu_s": round(time.process_time() - start, 1),
+        "elsewhere": {
+            name: numbers(measure(segmenter, images, MetricSet(domain.metrics()), contract))
+            for name, images in others.items()
+        },
     }
 
 
@@ -229,22 +250,20 @@ def seconds_per_step(module: EntityModule, data: EntityDataModule) -> float:
     return min(took)
 
 
-def classical_result(job: Job, domain: Domain) -> dict[str, Any]:
-    """Tune on the training images, and measure."""
+def classical_result(job: Job, domain: Domain, others: Mapping[str, Any]) -> dict[str, Any]:
+    """Tune on the training images, and measure there and on the images of `others`."""
     samples = list(domain.dataset("train"))  # type: ignore[call-overload]
     start_cpu, start_wall = time.process_time(), time.monotonic()
     kind = classical.METHODS[SETS[job.set].classical]
     tuned = classical.tune(kind, samples, domain.headline, job.seconds, job.seed)
     fitted = Fitted(0, time.process_time() - start_cpu, time.monotonic() - start_wall)
     start = time.process_time()
-    found = MetricSet(domain.metrics())
-    test = domain.dataset("test")
-    for record, sample in zip(test.records, test, strict=True):  # type: ignore[attr-defined]
-        found.update(tuned.method(sample.image), sample.truths, record.group, record.stratum)
+    found = classically(tuned.method, domain, domain.dataset("test"))
     parameters = asdict(tuned.method)  # type: ignore[call-overload]
     return {
         **numbers(found),
         "eval_cpu_s": round(time.process_time() - start, 1),
+        "elsewhere": {name: numbers(classically(tuned.method, domain, images)) for name, images in others.items()},
         **costs(fitted),
         "bytes": len(repr(parameters)),
         "trainable": 0,
@@ -252,6 +271,14 @@ def classical_result(job: Job, domain: Domain) -> dict[str, Any]:
         "settings_tried": tuned.tried,
         "settings": tuned.settings,
     }
+
+
+def classically(method: classical.Classical, domain: Domain, images: Any) -> MetricSet:
+    """Metrics of a classical method over labelled images."""
+    metrics = MetricSet(domain.metrics())
+    for record, sample in zip(images.records, images, strict=True):
+        metrics.update(method(sample.image), sample.truths, record.group, record.stratum)
+    return metrics
 
 
 def best_of_granularities(segmenter: EntitySegmenter, test: Any, key: str, contract: InputContract) -> float:

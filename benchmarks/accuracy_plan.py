@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Set:
     """CPU-seconds of fitting, at the same time for every method."""
     steps: int = 30
     """Optimiser steps, at the same number for every method."""
+    elsewhere: tuple[tuple[str, Literal["test", "all"]], ...] = ()
+    """Other sets that what was fitted here is measured on too, as it is, and which of their images."""
 
 
 MINUTES = 600.0
@@ -29,7 +32,8 @@ BUDGETS = ("time", "steps", "minutes")
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
 SETS: dict[str, Set] = {
-    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40),
+    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),)),
+    "monuseg": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("dsb2018_he", "test"),)),
     "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, (0, 1, 2), 40, 40),
     "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
     "crackforest": Set("industrial", "black_tophat", DEFECTS),

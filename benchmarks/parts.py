@@ -41,8 +41,8 @@ from domains.normalisers import Normalised, fit_normaliser  # noqa: E402
 from recipes import set_up  # noqa: E402
 from recipes.build import backbone_of, contract_of, domain_of, method_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
-from recipes.fit import calibrated_for, pixel_size, plain, write_json  # noqa: E402
-from recipes.scale import at_scale  # noqa: E402
+from recipes.fit import calibrated_for, plain, write_json  # noqa: E402
+from recipes.scale import at_scale, pixel_size  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 CALIBRATED_ON = 24

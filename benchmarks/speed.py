@@ -32,7 +32,8 @@ from adapters.segmenter import ONE_VIEW, EntitySegmenter, Views  # noqa: E402
 from benchmarks.unet import UNetSegmenter  # noqa: E402
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
 from recipes.compose import load_recipe  # noqa: E402
-from recipes.fit import data_of, pixel_size  # noqa: E402
+from recipes.fit import data_of  # noqa: E402
+from recipes.scale import pixel_size  # noqa: E402
 from recipes.schema import Recipe  # noqa: E402
 
 TURNS = 7

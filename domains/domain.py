@@ -134,6 +134,9 @@ class DomainSpec:
     `smallest_um2=` where it has that parameter and `predict --smallest-piece` says it."""
     describe: Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]] | None = None
     """More measurements of entities: ids (H, W), image (H, W, 3) uint8 and pixel size to {id: {name: value}}."""
+    seen_pixel_size_m: float | None = None
+    """Metres per pixel at which the network sees images that know theirs, where `domain.scale` is auto; None: as they
+    are."""
 
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
         known = [one.name for one in fields(DataDomain) if one.name not in ("spec", "data")]

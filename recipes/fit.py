@@ -37,7 +37,7 @@ from recipes.build import backbone_of, contract_of, domain_of, method_of, module
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import load_recipe, resolved_yaml
 from recipes.progress import Progress
-from recipes.scale import at_scale, in_numbers, unsized_note
+from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.schema import Recipe
 from recipes.shared import own_yaml
 from recipes.tables import before_after
@@ -68,7 +68,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     check_data(domain, recipe.domain, SPLITS)
     asked, recipe = recipe, at_scale(recipe, train)  # type: ignore[arg-type]
     if asked != recipe:
-        print(f"domain.scale: {recipe.domain.scale:g}, by the size of the training images' entities")
+        print(scale_line(recipe, pixel_size(train)))
     method = method_of(recipe)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method)
     print(learning_line(segmenter, method.name))
@@ -266,12 +266,6 @@ def learning_line(segmenter: EntitySegmenter, method: str) -> str:
         f"{method} on {segmenter.backbone.name}: {counts[0] / 1e3:.0f} k weights learn in the backbone, "
         f"{counts[1] / 1e3:.0f} k in the decoder, of {total / 1e6:.2f} M"
     )
-
-
-def pixel_size(dataset: Any) -> float | None:
-    """Median of the training images' pixel sizes, None where they have none."""
-    known = [record.pixel_size_m for record in getattr(dataset, "records", ()) if record.pixel_size_m]
-    return float(np.median(known)) if known else None
 
 
 def spread(count: int, most: int) -> list[int]:

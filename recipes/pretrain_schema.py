@@ -13,7 +13,17 @@ from recipes.schema import Taps, TrainSection, check_terms, fill_losses, fill_na
 
 GENERAL = "general"
 """The decoder that is pretrained on all families of scenes."""
-SCENE_FAMILIES = ("leaves", "nuclei_he", "nuclei_fluo", "surfaces", "aerial", "mosaic", "objects", "landscapes")
+SCENE_FAMILIES = (
+    "leaves",
+    "nuclei_he",
+    "nuclei_fluo",
+    "tissue",
+    "surfaces",
+    "aerial",
+    "mosaic",
+    "objects",
+    "landscapes",
+)
 
 
 class ScenesSection(Options):

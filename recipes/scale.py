@@ -1,6 +1,7 @@
 """At which scale images are seen.
 
-`domain.scale=auto`: shrunk until a training crop shows more than the inside of the largest entities.
+`domain.scale=auto`: at the pixel size that the domain names, where it is known; shrunk until a training crop shows more
+than the inside of the largest entities.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from adapters.options import SCALES as SCALE_RANGE
 from domains.crops import Samples
+from domains.domain import load_domain
 from domains.scenes.pixel_size import show_pixel_size
 from recipes.schema import Recipe
 
@@ -19,17 +22,45 @@ LARGE = 95  # percentile of the entities' sides
 
 
 def at_scale(recipe: Recipe, train: Samples) -> Recipe:
-    """The recipe with a number for `auto`: the largest of `SCALES` at which large entities fit into a crop.
+    """The recipe with a number for `auto`: what brings images that know their pixel size to the one at which the domain
+    sees them, 1 for others; from there on the largest of `SCALES` at which large entities fit into a crop.
 
     An entity's side is the root of its area, so that a long crack does not count as large. Where even the last of the
     scales is too large, that one.
     """
     if recipe.domain.scale != "auto":
         return recipe
+    whole = sized_scale(recipe.domain.name, pixel_size(train))
     sides = [np.sqrt(areas_of(train[i].truth.ids)) for i in range(len(train))]
     large = float(np.percentile(np.concatenate(sides), LARGE)) if any(map(len, sides)) else 0.0
-    scale = next((one for one in SCALES if one * large <= recipe.domain.crop_px), SCALES[-1])
+    scale = next((part for part in SCALES if part * whole * large <= recipe.domain.crop_px), SCALES[-1]) * whole
     return recipe.model_copy(update={"domain": recipe.domain.model_copy(update={"scale": scale})})
+
+
+def scale_line(recipe: Recipe, pixel_size_m: float | None) -> str:
+    """A line on the scale that `auto` became."""
+    scale = in_numbers(recipe.domain.scale)
+    if pixel_size_m is None or sized_scale(recipe.domain.name, pixel_size_m) == 1:
+        return f"domain.scale: {scale:g}, by the size of the training images' entities"
+    return (
+        f"domain.scale: {scale:g}, by the size of the training images' pixels: {show_pixel_size(pixel_size_m)} each, seen "
+        f"at {show_pixel_size(pixel_size_m / scale)}"
+    )
+
+
+def sized_scale(domain: str, pixel_size_m: float | None) -> float:
+    """Pixels of the network per pixel of images of that size; 1 where it, or what the domain wants, is not known."""
+    seen = getattr(load_domain(domain), "seen_pixel_size_m", None)
+    if seen is None or pixel_size_m is None:
+        return 1.0
+    least, most = SCALE_RANGE
+    return round(min(max(pixel_size_m / seen, least), most), 4)
+
+
+def pixel_size(dataset: Any) -> float | None:
+    """Median of the images' pixel sizes in metres, None where they have none."""
+    sizes = [record.pixel_size_m for record in getattr(dataset, "records", ()) if record.pixel_size_m]
+    return float(np.median(sizes)) if sizes else None
 
 
 def areas_of(ids: np.ndarray) -> np.ndarray:

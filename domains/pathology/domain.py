@@ -24,15 +24,19 @@ def augmentation() -> A.Compose:
 
 
 def stains(kind: str, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
-    """Stains drawn freely ("jitter"), like those of `images` ("styles"), or one or the other ("both").
+    """Stains drawn freely ("jitter"), like those of `images` ("styles"), one or the other ("both"), or nuclei of one
+    dye shown in sections of two ("section").
 
     Raises InputError where styles are wanted and the images show none.
     """
     from domains.augment import Photometric
     from domains.pathology.counterstain import Counterstain
+    from domains.pathology.in_section import InSection
     from domains.pathology.stain import StainJitter
     from domains.pathology.stain_styles import StainStyles
 
+    if kind == "section":
+        return [Photometric(InSection(), p=0.6), Photometric(StainJitter(), p=0.3)]
     if kind == "jitter":
         return [Photometric(StainJitter(), p=0.8), Photometric(Counterstain(), p=0.3)]
     styles = StainStyles.of(images())
@@ -70,10 +74,11 @@ DOMAIN = DomainSpec(
     headline="aji",
     metric_keys=("ap", "ap50", "ar100", "f1", "sa", "pq", "aji", "aji_plus", "dice"),
     families=("nuclei_he",),
-    rehearsed=("nuclei_he", "nuclei_fluo"),
+    rehearsed=("tissue", "nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
     changes={"stain_augmentation": stains, "fluorescence_as_dye": dyed},
     worth=worth,
     describe=describe,
+    seen_pixel_size_m=0.5e-6,
     cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),
 )

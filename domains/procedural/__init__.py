@@ -14,11 +14,13 @@ from domains.procedural.leaves import leaves
 from domains.procedural.mosaic import mosaic
 from domains.procedural.objects import objects
 from domains.procedural.surfaces import surfaces
+from domains.procedural.tissue import tissue
 
 SCENES: dict[str, Callable[[np.random.Generator, int, int], tuple[np.ndarray, np.ndarray]]] = {
     "leaves": leaves,
     "nuclei_he": nuclei_he,
     "nuclei_fluo": nuclei_fluo,
+    "tissue": tissue,
     "surfaces": surfaces,
     "aerial": aerial,
     "mosaic": mosaic,

@@ -70,7 +70,7 @@ def spread(centres: np.ndarray, radii: np.ndarray, count: int, gap: float) -> np
             free &= ~near[i]
             if len(kept) == count:
                 break
-    return np.array(kept)
+    return np.array(kept, int)
 
 
 def depth_inside(ids: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from PIL import Image
 
 from cli import main
 from domains.entities import EntityMap, EntitySample, Place
+from domains.scenes.pixel_size import show_pixel_size
 from recipes.build import contract_of
 from recipes.compose import load_recipe
-from recipes.scale import at_scale
+from recipes.scale import at_scale, pixel_size, scale_line
 
 
 def squares(*sides: int) -> list[EntitySample]:
@@ -70,3 +72,25 @@ def test_the_base_is_evaluated_at_the_scale_that_fit_would_choose(tmp_path: Path
         assert main([*words, "domain.card=ignore"]) == 0
         found.append(json.loads(file.read_text())["metrics"])
     assert found[0] == found[1] != found[2]
+
+
+@pytest.mark.parametrize(("pixel_size_m", "side", "scale"), [(0.25e-6, 20, 0.5), (1e-6, 20, 2.0), (0.25e-6, 300, 0.25)])
+def test_images_that_know_their_pixel_size_are_brought_to_that_of_the_domain(pixel_size_m, side, scale, capsys) -> None:
+    recipe = load_recipe("pathology", ["domain.crop_px=128"])
+    train = Sized(squares(side), pixel_size_m)
+    settled = at_scale(recipe, train)
+    assert settled.domain.scale == scale
+    assert contract_of(settled, pixel_size(train)).factor(0.5e-6) == pytest.approx(0.5 * scale * 1e-6 / pixel_size_m)
+    assert f"seen at {show_pixel_size(pixel_size_m / scale)}" in scale_line(settled, pixel_size_m)
+
+
+def test_images_that_do_not_say_are_seen_as_they_are() -> None:
+    assert at_scale(load_recipe("pathology", []), squares(20)).domain.scale == 1.0
+
+
+class Sized(list[EntitySample]):
+    """Samples whose records know the size of a pixel."""
+
+    def __init__(self, samples: list[EntitySample], pixel_size_m: float) -> None:
+        super().__init__(samples)
+        self.records = [SimpleNamespace(pixel_size_m=pixel_size_m) for _ in samples]

@@ -49,6 +49,7 @@ def test_only_full_families_leave_no_pixel_without_an_entity(family, drawn):
         ("leaves", 6, 140),
         ("nuclei_he", 8, 120),
         ("nuclei_fluo", 2, 80),
+        ("tissue", 10, 90),
         ("surfaces", 0.8, 6),
         ("aerial", 2, 60),
         ("mosaic", 6, 200),
