@@ -43,8 +43,8 @@ def scale_line(recipe: Recipe, pixel_size_m: float | None) -> str:
     if pixel_size_m is None or sized_scale(recipe.domain.name, pixel_size_m) == 1:
         return f"domain.scale: {scale:g}, by the size of the training images' entities"
     return (
-        f"domain.scale: {scale:g}, by the size of the training images' pixels: {show_pixel_size(pixel_size_m)} each, seen "
-        f"at {show_pixel_size(pixel_size_m / scale)}"
+        f"domain.scale: {scale:g}, by the size of the training images' pixels: {show_pixel_size(pixel_size_m)} each, "
+        f"seen at {show_pixel_size(pixel_size_m / scale)}"
     )
 
 

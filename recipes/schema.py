@@ -70,8 +70,8 @@ class DomainSection(Options):
     """Size of a pixel of the folder's images in metres, in place of what they say; null: what they say."""
     scale: Scale | Literal["auto"] = 1.0
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger. auto: 1
-    (where pixels have a known size, what brings them to that of the domain, 0.5 um in pathology), a half or a quarter of
-    that, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
+    (where pixels have a known size, what brings them to that of the domain, 0.5 um in pathology), a half or a quarter
+    of that, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
     crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
     """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""
     balance: Share | None = None
@@ -95,8 +95,8 @@ class DomainSection(Options):
     stain: Literal["macenko", "reinhard"] | None = None
     """Stain normalisation of every image before the network, towards the median look of the training images."""
     stain_augmentation: Literal["jitter", "styles", "both", "section", "none"] = "none"
-    """Pathology: dyes drawn freely (jitter), like the styles that the training images show (styles), both; nuclei of one
-    dye shown in sections of two (section); or none."""
+    """Pathology: dyes drawn freely (jitter), like the styles that the training images show (styles), both; nuclei of
+    one dye shown in sections of two (section); or none."""
     fluorescence_as_dye: Share = 0.0
     """Pathology: share of the training crops of fluorescence that are shown as stained tissue."""
     seasons: bool = False
