@@ -4,7 +4,8 @@ An adapter starts from one when the base's folder holds it and its decoder has t
 weights. They lie beside the base: `entity_decoder.safetensors` saw every kind of scene,
 `entity_decoder.<kind>.safetensors` one kind only, since what counts as an entity is another thing on each;
 `entity_decoder.json` has their options. Kernels are stored in 8 bits with a scale per output channel, all else in half
-precision; a file that has everything in half precision is read as well.
+precision; a file that has everything in half precision is read as well. A file may hold a scorer of regions that learnt
+from generated scenes: with it nothing fitted goes by regions too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from domains.errors import InputError, suggest
 
 WEIGHTS = "entity_decoder.safetensors"
 OPTIONS = "entity_decoder.json"
-SCORER = "scorer."  # of regions, which learns after a fit, and so is never pretrained
+SCORER = "scorer."  # of regions: it learns after a fit, and starts from nothing then
 HEAD = ("head.weight", "head.bias")  # a row per field, then those of an embedding, which is never pretrained
 SCALE = ".scale"  # after the name of a tensor in 8 bits
 
@@ -36,7 +37,9 @@ def weights_file(folder: Path, kind: str | None = None) -> Path:
 
 def save_pretrained_decoder(folder: Path, decoder: Decoder, kind: str | None = None) -> None:
     with atomic_path(weights_file(folder, kind)) as path:
-        own = {name: value for name, value in decoder.state_dict().items() if not name.startswith(SCORER)}
+        own = decoder.state_dict()
+        if not getattr(decoder, "by_regions", False):
+            own = {name: value for name, value in own.items() if not name.startswith(SCORER)}
         save_file(compressed(own), path)
     with atomic_path(folder / OPTIONS) as path:
         path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
@@ -49,7 +52,8 @@ def kinds_of(folder: Path) -> list[str]:
 
 def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
     """Pretrained weights into a decoder of the same shape; False, and nothing done, where it has another shape. An
-    embedding beside the fields, which was not pretrained, keeps its random weights.
+    embedding beside the fields, which was not pretrained, keeps its random weights, and so does a scorer of regions
+    where the file has none.
 
     kind: of scenes that the weights saw, None for all kinds. Raises InputError where a folder has decoders, but none
     of that kind.
@@ -64,7 +68,10 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
         state = expanded(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
-    own = {name: value for name, value in decoder.state_dict().items() if not name.startswith(SCORER)}
+    scored = f"{SCORER}fitted" in state
+    own = {name: value for name, value in decoder.state_dict().items() if scored or not name.startswith(SCORER)}
+    if not any(name.startswith(SCORER) for name in own):
+        state = {name: value for name, value in state.items() if not name.startswith(SCORER)}
     for name in HEAD:
         if name in state and name in own and state[name].shape[1:] == own[name].shape[1:]:
             state[name] = torch.cat([state[name], own[name][len(state[name]) :]])
@@ -82,7 +89,7 @@ def compressed(state: dict[str, Tensor]) -> dict[str, Tensor]:
     small: dict[str, Tensor] = {}
     for name, value in state.items():
         value = value.detach().to("cpu", torch.float32)
-        if value.ndim < 2:
+        if value.ndim < 2 or name.startswith(SCORER):
             small[name] = value.half().contiguous()
             continue
         scale = (value.flatten(1).abs().amax(1) / 127).clamp_min(1e-12)

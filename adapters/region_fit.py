@@ -34,12 +34,13 @@ def fit_regions(
 ) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
-    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` regions are
-    given up.
+    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` a scorer that was
+    pretrained with the decoder stays as it is, and without one regions are given up.
     """
     decoder = segmenter.decoder
     if not getattr(decoder.options, "regions", False):
         return 0
+    pretrained = decoder.scorer if decoder.by_regions else None
     scorer = RegionScorer().to(next(decoder.parameters()).device)
     scorer.fitted.fill_(1)
     decoder.scorer = scorer
@@ -50,6 +51,9 @@ def fit_regions(
         rows.append(regions.features[~np.isnan(iou)])
         targets.append(iou[~np.isnan(iou)])
     features, wanted = (torch.from_numpy(np.concatenate(part)).float() for part in (rows, targets))
+    if len(features) < FEWEST and pretrained is not None:
+        decoder.scorer = pretrained
+        return 0
     if len(features) < FEWEST:
         decoder.adopt(replace(decoder.options, regions=False))
         return 0
