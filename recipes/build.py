@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
 from recipes.scale import in_numbers
 from recipes.schema import Recipe
+from recipes.sides import check_sides
 
 
 def domain_of(recipe: Recipe) -> Domain:
@@ -108,18 +108,6 @@ def contract_of(
         bands=domain.bands,
         band_names=domain.band_names,
     )
-
-
-def check_sides(recipe: Recipe, backbone: Backbone) -> None:
-    """Crops must be whole patches, and whole cells of the dense decoder's coarsest grid, 8 pixels."""
-    side = math.lcm(8, backbone.stride)
-    for option, length in (("crop_px", recipe.domain.crop_px), ("window_px", recipe.domain.window_px or 0)):
-        if length % side:
-            below = length // side * side
-            raise InputError(
-                f"domain.{option} is {length}; {backbone.name} has a stride of {backbone.stride} px and wants a "
-                f"multiple of {side}: set it to {f'{below} or ' if below else ''}{below + side}"
-            )
 
 
 def run_folder(kind: str, name: str, out: Path | None) -> Path:

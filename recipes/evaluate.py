@@ -19,6 +19,7 @@ from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scale import at_scale, unsized_note
 from recipes.shared import BASE, on_data
+from recipes.sides import window_on_patches
 from recipes.tables import counts_line, text_table, with_span
 
 
@@ -48,8 +49,9 @@ def evaluate(
         check_data(domain, parts.domain, (split,))
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
-            contract = contract_of(at_scale(parts, domain.dataset("train")))  # type: ignore[arg-type]
-        contract = contract.changed(**vars(asked))
+            scaled = at_scale(network.recipe, domain.dataset("train"))  # type: ignore[arg-type]
+            contract = contract_of(scaled)
+        contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]

@@ -40,6 +40,7 @@ from recipes.progress import Progress
 from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
 from recipes.shared import own_yaml
+from recipes.sides import on_patches
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
 from recipes.verdict import against, validation_curve, what_would_help
@@ -66,11 +67,12 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     tell_reading(domain, recipe.domain)
     check_entities(domain, recipe.domain, SPLITS)
     check_data(domain, recipe.domain, SPLITS)
-    asked, recipe = recipe, at_scale(recipe, train)  # type: ignore[arg-type]
-    if asked != recipe:
+    backbone, asked = backbone_of(recipe), recipe
+    recipe = at_scale(on_patches(recipe, backbone), train)  # type: ignore[arg-type]
+    if asked.domain.scale != recipe.domain.scale:
         print(f"domain.scale: {recipe.domain.scale:g}, by the size of the training images' entities")
     method = method_of(recipe)
-    segmenter = segmenter_of(recipe, backbone_of(recipe), method)
+    segmenter = segmenter_of(recipe, backbone, method)
     print(learning_line(segmenter, method.name))
     stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
     contract = contract_of(recipe, pixel_size(train), stain)

@@ -33,6 +33,7 @@ from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scene_files import scenes_of
 from recipes.shared import on_base
+from recipes.sides import window_on_patches
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
@@ -67,7 +68,7 @@ def predict(
         print(note, file=sys.stderr)
     with loaded(adapter, recipe, on_base(backbone)) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
-        contract = network.contract.changed(**vars(asked))
+        contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else looking(spec, network.recipe.domain.name, smallest_um2)
         describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)

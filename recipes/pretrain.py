@@ -34,6 +34,7 @@ from domains.procedural.recolour import Recolour
 from recipes import set_up
 from recipes.compose import resolved_yaml
 from recipes.pretrain_schema import GENERAL, PretrainRecipe
+from recipes.sides import crops_on_patches
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 
@@ -49,6 +50,7 @@ def pretrain(
         raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
     run.mkdir(parents=True, exist_ok=True)
     (run / "recipe.yaml").write_text(resolved_yaml(recipe), encoding="utf-8")
+    recipe = crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
     segmenter = build(recipe)
