@@ -173,7 +173,16 @@ class Query(Options):
 Decoder = Annotated[Dense | Query, Field(discriminator="name")]
 
 
+OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "min_score")
+"""Options of the dense decoder that do nothing where regions are chosen."""
+OF_REGIONS_ALONE = ("least_iou", "sure_foreground")
+"""Those that do nothing where the watershed cuts."""
+
+
 # Input: how the network wants to see a scene
+
+AVERAGED = ("symmetries", "test_scales", "window_px")
+"""Options of the input over which a decoder's fields are averaged; the query decoder has none."""
 
 
 def smaller_than_tile(overlap_px: int, info: ValidationInfo, path: str) -> int:

@@ -6,6 +6,7 @@ network, after one look at each image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -30,12 +31,17 @@ MOST_UNLABELLED = 0.5
 
 
 def fit_regions(
-    segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int = TILES, seed: int = 0
+    segmenter: EntitySegmenter,
+    samples: Samples,
+    contract: InputContract,
+    tiles: int = TILES,
+    seed: int = 0,
+    given_up: Callable[[int], None] = lambda candidates: None,
 ) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
     samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` regions are
-    given up.
+    given up, of which `given_up` is told, with how many there were.
     """
     decoder = segmenter.decoder
     if not getattr(decoder.options, "regions", False):
@@ -52,6 +58,7 @@ def fit_regions(
     features, wanted = (torch.from_numpy(np.concatenate(part)).float() for part in (rows, targets))
     if len(features) < FEWEST:
         decoder.adopt(replace(decoder.options, regions=False))
+        given_up(len(features))
         return 0
     learn(scorer, features.to(scorer.mean.device), wanted.to(scorer.mean.device), seed)
     return len(features)

@@ -15,6 +15,7 @@ from adapters.inference import InputContract
 from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.module import EntityModule, TrainOptions
+from adapters.options import AVERAGED, Dense
 from adapters.projection import build_projection
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
@@ -94,19 +95,18 @@ def contract_of(
     recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
 ) -> InputContract:
     domain = recipe.domain
-    dense = recipe.decoder.name == "dense"  # sets of queries have no mean
+    dense = isinstance(recipe.decoder, Dense)  # sets of queries have no mean
+    averaged = {name: getattr(domain, name) for name in AVERAGED} if dense else {}
     return InputContract(
         in_numbers(domain.scale),
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,
         channels=channels_of(domain.bands),
-        symmetries=domain.symmetries if dense else 1,
-        test_scales=domain.test_scales if dense else (1.0,),
-        window_px=domain.window_px if dense else None,
         stain=stain,
         bands=domain.bands,
         band_names=domain.band_names,
+        **averaged,
     )
 
 

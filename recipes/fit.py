@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from adapters.folder import describe, round_to_half, save_adapter
 from adapters.inference import InputContract, measure, segment
 from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
-from adapters.region_fit import fit_regions
+from adapters.region_fit import FEWEST, fit_regions
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -90,7 +91,9 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
-        learnt_from = fit_regions(segmenter, learnt, contract, seed=recipe.train.seed)  # type: ignore[arg-type]
+        if module.steps_done < recipe.train.steps:
+            tell_ended_by_time(run, recipe, module.steps_done)
+        learnt_from = fit_regions(segmenter, learnt, contract, seed=recipe.train.seed, given_up=tell_no_regions)  # type: ignore[arg-type]
         round_to_half(segmenter.decoder)
         if learnt_from:
             print(f"regions: learnt from {learnt_from} candidates of the training images")
@@ -164,6 +167,24 @@ def longer_line(run: Path, recipe: Recipe) -> str:
     words = ["--recipe", str(run / "recipe.yaml"), "--out", str(out), f"train.start={run / 'adapter'}"]
     seconds = [f"train.seconds={recipe.train.seconds:g}"] if recipe.train.seconds else []
     return shlex.join(["python", "cli.py", "fit", *words, f"train.steps={recipe.train.steps}", *seconds])
+
+
+def tell_ended_by_time(run: Path, recipe: Recipe, steps: int) -> None:
+    """Print, on standard error, that the seconds ended the fit before its steps were done, and how to go on."""
+    print(
+        f"ended by time: train.seconds={recipe.train.seconds:g} were over at step {steps} of {recipe.train.steps}; "
+        f"train.seconds=null does all steps, and to go on from this adapter: {longer_line(run, recipe)}",
+        file=sys.stderr,
+    )
+
+
+def tell_no_regions(candidates: int) -> None:
+    """Print, on standard error, that `decoder.regions` was given up."""
+    print(
+        f"regions: not learnt, the training images gave {candidates} candidates, wanted {FEWEST} or more: entities are "
+        "cut out by the watershed instead",
+        file=sys.stderr,
+    )
 
 
 def open_run(run: Path, recipe: Recipe) -> Path | None:

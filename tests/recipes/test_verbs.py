@@ -81,6 +81,28 @@ def test_resume_of_a_finished_run_changes_nothing_and_says_how_to_fit_for_longer
     shutil.rmtree(out)
 
 
+def test_a_fit_says_once_that_time_ended_it_and_that_regions_were_not_learnt(
+    data: Path, options, tmp_path, capsys
+) -> None:
+    out = tmp_path / "run"
+    words = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]
+    assert main([*words, "train.steps=500", "train.seconds=0.01", "domain.max_images=1", "domain.tile_px=48"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    (ended,) = (line for line in told if line.startswith("ended by time: "))
+    assert "train.seconds=0.01 were over at step 1 of 500" in ended and f"train.start={out / 'adapter'}" in ended
+    (regions,) = (line for line in told if line.startswith("regions: "))
+    assert "wanted 200 or more" in regions and "by the watershed instead" in regions
+    assert json.loads((out / "adapter" / "entity.json").read_text())["decoder"]["regions"] is False
+
+
+def test_a_fit_that_does_all_its_steps_says_nothing_of_time(data: Path, options, tmp_path, capsys) -> None:
+    words = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(tmp_path / "run"), *options]
+    assert main([*words, "train.steps=1", "decoder.regions=false", "train.backbone_lr=0.1"]) == 0
+    told = capsys.readouterr().err
+    assert "ended by time" not in told and "regions: " not in told
+    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("ignored")] == ["train.backbone_lr"]
+
+
 def test_a_run_killed_after_its_last_step_is_finished_by_resume(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(run, again)
