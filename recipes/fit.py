@@ -37,7 +37,7 @@ from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import load_recipe, resolved_yaml
-from recipes.progress import Progress
+from recipes.progress import PATIENCE, Progress, reading_shown
 from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
 from recipes.shared import own_yaml
@@ -63,7 +63,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     L.seed_everything(recipe.train.seed, verbose=False)
-    train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
+    with reading_shown():
+        train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     tell_reading(domain, recipe.domain)
     check_entities(domain, recipe.domain, SPLITS)
@@ -93,12 +94,14 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     if finished:
         if module.steps_done < recipe.train.steps:
             tell_ended_by_time(run, recipe, module.steps_done)
-        learnt_from = fit_regions(segmenter, learnt, contract, seed=recipe.train.seed, given_up=tell_no_regions)  # type: ignore[arg-type]
+        learnt_from = regions_of(segmenter, learnt, contract, recipe.train.seed)
         round_to_half(segmenter.decoder)
         if learnt_from:
             print(f"regions: learnt from {learnt_from} candidates of the training images")
         if recipe.train.calibrate:
-            print(calibrate(segmenter, watched, domain.metrics, wanted, contract))  # type: ignore[arg-type]
+            with Progress("calibrate", 0, patience=PATIENCE) as progress:
+                chosen = calibrate(segmenter, watched, domain.metrics, wanted, contract, on_progress=progress.reach)  # type: ignore[arg-type]
+            print(chosen)
         states["after"] = measured("after", segmenter, test, domain, contract)
 
     values = {state: found.compute() for state, found in states.items()}
@@ -262,6 +265,16 @@ def train_module(
     return not interrupted
 
 
+def regions_of(segmenter: EntitySegmenter, samples: Any, contract: InputContract, seed: int) -> int:
+    """Fit the scorer of regions where the decoder has one; returns how many candidates it learnt from."""
+    if not getattr(segmenter.decoder.options, "regions", False):
+        return 0
+    with Progress("regions", 0, patience=PATIENCE) as progress:
+        return fit_regions(
+            segmenter, samples, contract, seed=seed, given_up=tell_no_regions, on_progress=progress.reach
+        )
+
+
 def tensorboard(run: Path) -> list[Any]:
     """A TensorBoard log where tensorboard is installed."""
     try:
@@ -277,7 +290,7 @@ def measured(
     state: str, segmenter: EntitySegmenter, samples: Any, domain: Domain, contract: InputContract
 ) -> MetricSet:
     with Progress(f"measure {state}", len(samples), unit="images") as progress:
-        return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)
+        return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance, progress.tick)
 
 
 def learning_line(segmenter: EntitySegmenter, method: str) -> str:

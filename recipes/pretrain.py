@@ -58,7 +58,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     last = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
-    print(f"results: {run / 'base'} at the end; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
+    print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
     options = TrainOptions(
         train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
     )
@@ -96,8 +96,9 @@ def check_run(run: Path, recipe: PretrainRecipe, resume: bool) -> None:
     if not resume:
         raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
     if not described.exists() or described.read_text(encoding="utf-8") != resolved_yaml(recipe):
-        learnt = f"; to go on from its base in another --out: vit.start={run / 'base'}" if (run / "base").exists() else ""
-        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}{learnt}")
+        base = run / "base"
+        more = f"; to go on from its base in another --out: vit.start={base}" if base.exists() else ""
+        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}{more}")
 
 
 def open_run(run: Path, recipe: PretrainRecipe) -> Path | None:
