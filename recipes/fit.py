@@ -92,7 +92,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
-        if module.steps_done < recipe.train.steps:
+        if recipe.train.seconds and module.steps_done < recipe.train.steps:
             tell_ended_by_time(run, recipe, module.steps_done)
         learnt_from = regions_of(segmenter, learnt, contract, recipe.train.seed)
         round_to_half(segmenter.decoder)

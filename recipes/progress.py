@@ -56,7 +56,8 @@ class Progress:
         self._started = time.monotonic()
         if self.stream.isatty():
             columns = (TextColumn("{task.description}"), BarColumn(24), TextColumn("{task.fields[text]}"))
-            bar = self._bar = RichProgress(*columns, console=Console(file=self.stream))
+            brief = self.patience > 0  # nothing of it stays
+            bar = self._bar = RichProgress(*columns, console=Console(file=self.stream), transient=brief)
             bar.add_task(self.title, total=1.0, text="")
             bar.start()
         elif self.steps:
