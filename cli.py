@@ -114,7 +114,11 @@ def fit(
     """Fit an adapter to labelled images."""
     from recipes.compose import load_recipe
 
-    checked = load_recipe(recipe, changes(overrides, data, strict, pixel_size))  # before anything heavy is imported
+    changed = changes(overrides, data, strict, pixel_size)
+    checked = load_recipe(recipe, changed)  # before anything heavy is imported
+    from recipes.ignored import tell_ignored
+
+    tell_ignored(recipe, changed)
     from recipes.fit import fit as run
 
     run(checked, out, resume)
@@ -223,6 +227,9 @@ def pretrain(
     from recipes.compose import load_pretrain_recipe
 
     checked = load_pretrain_recipe(recipe, overrides or ())
+    from recipes.ignored import tell_ignored
+
+    tell_ignored(recipe, overrides or ())
     from recipes.pretrain import pretrain as run
 
     run(checked, out, resume)
@@ -293,9 +300,11 @@ def recipes_show(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], ov
 @recipes_app.command("check")
 def recipes_check(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
     """Whether a recipe is right; if not, what is wrong with it."""
+    from recipes.ignored import tell_ignored
     from recipes.listing import checked_text
 
     typer.echo(checked_text(recipe, overrides or ()))
+    tell_ignored(recipe, overrides or ())
 
 
 @domains_app.command("list")

@@ -23,7 +23,13 @@ from domains.tiling import windows
 
 TILES = 32
 PASSES = 2
+OnProgress = Callable[[str, int, int], None]
+"""Told what is counted, such as tiles, how many of it are done, and of how many."""
 MARGIN = 0.002  # what a candidate must gain: on few tiles less is chance
+
+
+def unheard(unit: str, done: int, steps: int) -> None:
+    """For whoever does not want to know."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,15 @@ def calibrate(
     headline: str,
     contract: InputContract,
     tiles: int = TILES,
+    on_progress: OnProgress = unheard,
 ) -> Calibration:
     """Set the decoder's options in `TUNED` to what gives most of a metric; the others, and the weights, stay.
 
     samples: of the validation split; headline: key of one of `metrics()`, where more is better. Options are tried one
-    after the other, in at most two passes. Where the metric is undefined, all stay as they are.
+    after the other, in at most two passes. Where the metric is undefined, all stay as they are. on_progress: told of
+    the tiles, then of the thresholds that are tried, at most as many as it says.
     """
-    kept = list(tile_outputs(segmenter, samples, contract, tiles))
+    kept = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
     decoder, start = segmenter.decoder, segmenter.decoder.options
     ready = [(decoder.prepared(one.outputs, one.index, one.size), truths, group) for one, truths, group in kept]
     scores: dict[Any, float] = {}
@@ -74,17 +82,23 @@ def calibrate(
             scores[options] = -math.inf if math.isnan(value) else value
         return scores[options]
 
-    best, tuned = start, decoder.tuned()
+    best, tuned, done = start, decoder.tuned(), 0
+    trials = PASSES * sum(map(len, tuned.values()))
     score(start)
     for _ in range(PASSES):
         before_pass = best
         for name, values in tuned.items():
             candidates = [replace(best, **{name: value}) for value in values]
+            for candidate in candidates:
+                score(candidate)
+                done += 1
+                on_progress("thresholds", done, trials)
             winner = max(candidates, key=score)
             if score(winner) > score(best) + MARGIN:
                 best = winner
         if best == before_pass:
             break
+    on_progress("thresholds", done, done)  # a second pass is not always wanted
     decoder.options = best
     moved = {name: (getattr(start, name), getattr(best, name)) for name in tuned}
     changed = {name: pair for name, pair in moved.items() if pair[0] != pair[1]}
@@ -92,7 +106,11 @@ def calibrate(
 
 
 def tile_outputs(
-    segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int
+    segmenter: EntitySegmenter,
+    samples: Samples,
+    contract: InputContract,
+    tiles: int,
+    on_progress: OnProgress = unheard,
 ) -> Iterator[tuple[Output, tuple[EntityMap, ...], str]]:
     """(the network's output, the truth, the scene) of tiles spread over the samples, equally many of each.
 
@@ -112,4 +130,5 @@ def tile_outputs(
             scenes.append(sample.place.scene)
     for start in range(0, len(images), TILES_AT_ONCE):
         for i, output in enumerate(segmenter.outputs(images[start : start + TILES_AT_ONCE], contract.views), start):
+            on_progress("tiles", i + 1, len(images))
             yield output, truths[i], scenes[i]

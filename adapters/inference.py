@@ -155,12 +155,19 @@ def segment(
     contract: InputContract,
     wanted: Wanted | None = None,
     clock: Clock | None = None,
+    on_tile: Callable[[], None] = lambda: None,
 ) -> EntityMap:
     """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it; none lies
     where that has no data.
     """
     tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
-    return stitch(tiles.grid, tiles.predicted(segmenter, clock=clock), scene.shape, has_data=has_data(scene))
+
+    def predicted() -> Iterator[tuple[int, EntityMap]]:
+        for tile in tiles.predicted(segmenter, clock=clock):
+            on_tile()
+            yield tile
+
+    return stitch(tiles.grid, predicted(), scene.shape, has_data=has_data(scene))
 
 
 def segment_into(
@@ -279,6 +286,7 @@ def measure(
     metrics: Iterable[str] | MetricSet,
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,
+    on_tile: Callable[[], None] = lambda: None,
 ) -> MetricSet:
     """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own.
 
@@ -288,7 +296,7 @@ def measure(
     records = getattr(samples, "records", None)
     for i, sample in enumerate(samples):
         record = records[i] if records else None
-        prediction = segment(segmenter, contract.photograph(sample), contract)
+        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=on_tile)
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
         found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)

@@ -28,8 +28,11 @@ EMBEDDED_BACKBONES = ("entity-small",)
 """Names of the bases that ship with the repository, the default first."""
 SCALES = (1 / 64, 16)
 Scale = Annotated[float, Field(ge=SCALES[0], le=SCALES[1])]
-TileSide = Annotated[int, Field(ge=16, le=8192)]
-WindowSide = Annotated[int, Field(ge=16, le=2048, multiple_of=16)]
+CROP_PX, TILE_PX, WINDOW_PX = (16, 4096), (16, 8192), (16, 2048)
+"""The least and the most."""
+CropSide = Annotated[int, Field(ge=CROP_PX[0], le=CROP_PX[1])]
+TileSide = Annotated[int, Field(ge=TILE_PX[0], le=TILE_PX[1])]
+WindowSide = Annotated[int, Field(ge=WINDOW_PX[0], le=WINDOW_PX[1])]
 Symmetries = Annotated[int, Field(ge=1, le=8)]
 TestScales = Annotated[
     tuple[Annotated[float, Field(ge=0.25, le=4)], ...], Strict(False), Field(min_length=1, max_length=4)
@@ -170,7 +173,16 @@ class Query(Options):
 Decoder = Annotated[Dense | Query, Field(discriminator="name")]
 
 
+OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "min_score")
+"""Options of the dense decoder that do nothing where regions are chosen."""
+OF_REGIONS_ALONE = ("least_iou", "sure_foreground")
+"""Those that do nothing where the watershed cuts."""
+
+
 # Input: how the network wants to see a scene
+
+AVERAGED = ("symmetries", "test_scales", "window_px")
+"""Options of the input over which a decoder's fields are averaged; the query decoder has none."""
 
 
 def smaller_than_tile(overlap_px: int, info: ValidationInfo, path: str) -> int:
@@ -190,7 +202,7 @@ class Input(Options):
     channels: Annotated[int, Field(ge=2, le=MOST)] = 3
     symmetries: Symmetries = 1
     test_scales: TestScales = (1.0,)
-    window_px: WindowSide | None = None
+    window_px: Annotated[int, Field(ge=WINDOW_PX[0], le=WINDOW_PX[1], multiple_of=8)] | None = None
     stain: dict[str, Any] | None = None
     bands: Annotated[tuple[BandName, ...], Strict(False)] = ()
     band_names: Annotated[tuple[BandName, ...], Strict(False)] = ()

@@ -6,6 +6,7 @@ network, after one look at each image.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters.calibration import tile_outputs
+from adapters.calibration import OnProgress, tile_outputs, unheard
 from adapters.decoders.regions import RegionScorer
 from adapters.inference import InputContract
 from adapters.segmenter import EntitySegmenter
@@ -30,12 +31,19 @@ MOST_UNLABELLED = 0.5
 
 
 def fit_regions(
-    segmenter: EntitySegmenter, samples: Samples, contract: InputContract, tiles: int = TILES, seed: int = 0
+    segmenter: EntitySegmenter,
+    samples: Samples,
+    contract: InputContract,
+    tiles: int = TILES,
+    seed: int = 0,
+    given_up: Callable[[int], None] = lambda candidates: None,
+    on_progress: OnProgress = unheard,
 ) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
     samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` a scorer that was
-    pretrained with the decoder stays as it is, and without one regions are given up.
+    pretrained with the decoder stays as it is, and without one regions are given up, of which `given_up` is told, with
+    how many there were. on_progress: told of the tiles, then of the scorer's steps.
     """
     decoder = segmenter.decoder
     if not getattr(decoder.options, "regions", False):
@@ -45,7 +53,7 @@ def fit_regions(
     scorer.fitted.fill_(1)
     decoder.scorer = scorer
     rows, targets = [], []
-    for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles):
+    for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
         regions = decoder.prepared(output.outputs, output.index, output.size).regions
         iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
         rows.append(regions.features[~np.isnan(iou)])
@@ -56,12 +64,20 @@ def fit_regions(
         return 0
     if len(features) < FEWEST:
         decoder.adopt(replace(decoder.options, regions=False))
+        given_up(len(features))
         return 0
-    learn(scorer, features.to(scorer.mean.device), wanted.to(scorer.mean.device), seed)
+    device = scorer.mean.device
+    learn(scorer, features.to(device), wanted.to(device), seed, on_progress)
     return len(features)
 
 
-def learn(scorer: RegionScorer, features: Tensor, wanted: Tensor, seed: int) -> None:
+def learn(
+    scorer: RegionScorer,
+    features: Tensor,
+    wanted: Tensor,
+    seed: int,
+    on_progress: OnProgress = unheard,
+) -> None:
     """features (N, D), wanted (N,) IoU in [0, 1]. Cross-entropy with the IoU as a soft label."""
     with torch.random.fork_rng(), torch.enable_grad():
         torch.manual_seed(seed)
@@ -72,13 +88,14 @@ def learn(scorer: RegionScorer, features: Tensor, wanted: Tensor, seed: int) -> 
         scorer.requires_grad_(True)
         optimizer = torch.optim.AdamW(scorer.parameters(), LR, weight_decay=1e-3)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-        for _ in range(STEPS):
+        for step in range(1, STEPS + 1):
             drawn = torch.randint(len(features), (BATCH,)).to(features.device)
             loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), wanted[drawn])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             schedule.step()
+            on_progress("steps", step, STEPS)
         scorer.requires_grad_(False)
 
 

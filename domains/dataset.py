@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -146,9 +147,15 @@ def grouped(root: Path, listing: Listing, groups: Path | None = None) -> Listing
     return Listing(records, listing.faults + unused_rows(table, unused))
 
 
+WATCHER: ContextVar[Callable[[int, int], None]] = ContextVar("WATCHER", default=lambda done, images: None)
+"""Told how many images of a folder are read, and of how many, by whoever shows that: a folder is read when a split is
+first asked for, behind interfaces that know of no terminal."""
+
+
 def examine_all(layout: Layout, records: Sequence[Record]) -> Iterator[tuple[Record, EntitySample | None, list[Fault]]]:
     """Each record with its sample, None where it is broken, and its faults."""
-    for record in records:
+    for done, record in enumerate(records):
+        WATCHER.get()(done, len(records))
         try:
             sample, faults = layout.examine(record)
         except InputError as error:

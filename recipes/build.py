@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from adapters.inference import InputContract
 from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.module import EntityModule, TrainOptions
+from adapters.options import AVERAGED, Dense
 from adapters.projection import build_projection
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
@@ -24,6 +24,7 @@ from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
 from recipes.scale import in_numbers
 from recipes.schema import Recipe
+from recipes.sides import check_sides
 
 
 def domain_of(recipe: Recipe) -> Domain:
@@ -94,32 +95,19 @@ def contract_of(
     recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
 ) -> InputContract:
     domain = recipe.domain
-    dense = recipe.decoder.name == "dense"  # sets of queries have no mean
+    dense = isinstance(recipe.decoder, Dense)  # sets of queries have no mean
+    averaged = {name: getattr(domain, name) for name in AVERAGED} if dense else {}
     return InputContract(
         in_numbers(domain.scale),
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,
         channels=channels_of(domain.bands),
-        symmetries=domain.symmetries if dense else 1,
-        test_scales=domain.test_scales if dense else (1.0,),
-        window_px=domain.window_px if dense else None,
         stain=stain,
         bands=domain.bands,
         band_names=domain.band_names,
+        **averaged,
     )
-
-
-def check_sides(recipe: Recipe, backbone: Backbone) -> None:
-    """Crops must be whole patches, and whole cells of the dense decoder's coarsest grid, 8 pixels."""
-    side = math.lcm(8, backbone.stride)
-    for option, length in (("crop_px", recipe.domain.crop_px), ("window_px", recipe.domain.window_px or 0)):
-        if length % side:
-            below = length // side * side
-            raise InputError(
-                f"domain.{option} is {length}; {backbone.name} has a stride of {backbone.stride} px and wants a "
-                f"multiple of {side}: set it to {f'{below} or ' if below else ''}{below + side}"
-            )
 
 
 def run_folder(kind: str, name: str, out: Path | None) -> Path:

@@ -52,11 +52,37 @@ def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
 def compose(name_or_path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The merged sections, unchecked."""
     merged: dict[str, Any] = {}
-    for sections in [*reversed(list(_lineage(find_recipe(name_or_path)))), parse_overrides(overrides)]:
+    files = [sections for _, sections in _lineage(find_recipe(name_or_path))]
+    for sections in [*reversed(files), parse_overrides(overrides)]:
         if _renames(merged.get("decoder"), sections.get("decoder")):
             merged.pop("losses", None)  # they are terms of the decoder that goes
         merged = merge(merged, sections)
     return merged
+
+
+def said(name_or_path: str | Path, overrides: Iterable[str] = ()) -> set[str]:
+    """The options, dotted, that a user says: in files of their own and by overrides, not what these inherit.
+
+    A file that is whole, as a run and `recipes show` write it, says all that it inherited, so none of it counts.
+    """
+    files = [*_lineage(find_recipe(name_or_path))]
+    own = [sections for path, sections in files if path.parent != SHIPPED and not _is_whole(path)]
+    return {option for sections in [*own, parse_overrides(overrides)] for option in _dotted(sections)}
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.read_text(encoding="utf-8") == resolved_yaml(load_any(path))
+    except InputError:  # what it lacks, overrides say
+        return False
+
+
+def _dotted(sections: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    for key, value in sections.items():
+        if isinstance(value, Mapping):
+            yield from _dotted(value, f"{path}{key}.")
+        else:
+            yield f"{path}{key}"
 
 
 def find_recipe(name_or_path: str | Path) -> Path:
@@ -72,8 +98,8 @@ def find_recipe(name_or_path: str | Path) -> Path:
     return path
 
 
-def _lineage(path: Path) -> Iterator[dict[str, Any]]:
-    """The sections of the file, then of its parent, and so on."""
+def _lineage(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """The file with its sections, then its parent, and so on."""
     seen: list[Path] = []
     while True:
         if path.resolve() in seen:
@@ -82,7 +108,7 @@ def _lineage(path: Path) -> Iterator[dict[str, Any]]:
         seen.append(path.resolve())
         sections = read_yaml(path)
         parent = sections.pop("extends", None)
-        yield sections
+        yield path, sections
         if parent is None:
             return
         path = _parent(path, parent)

@@ -16,9 +16,10 @@ from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
 from recipes.load import loaded
-from recipes.progress import Progress
+from recipes.progress import Progress, reading_shown
 from recipes.scale import at_scale, unsized_note
 from recipes.shared import BASE, on_data
+from recipes.sides import window_on_patches
 from recipes.tables import counts_line, text_table, with_span
 
 
@@ -42,18 +43,22 @@ def evaluate(
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
         parts = changed(network.recipe, [*moved, *overrides])
         domain = domain_of(parts)
-        samples = domain.dataset(split)  # type: ignore[arg-type]
+        with reading_shown():
+            samples = domain.dataset(split)  # type: ignore[arg-type]
         tell_reading(domain, parts.domain)
         check_entities(domain, parts.domain, (split,))
         check_data(domain, parts.domain, (split,))
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
-            contract = contract_of(at_scale(parts, domain.dataset("train")))  # type: ignore[arg-type]
-        contract = contract.changed(**vars(asked))
+            scaled = at_scale(network.recipe, domain.dataset("train"))  # type: ignore[arg-type]
+            contract = contract_of(scaled)
+        contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
-            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)  # type: ignore[arg-type]
+            found = measure(
+                network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance, progress.tick
+            )  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
     result = {
         "metrics": plain(found.compute()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from adapters.folder import describe, round_to_half, save_adapter
 from adapters.inference import InputContract, measure, segment
 from adapters.mining import HardNegatives
 from adapters.module import EntityModule, best_precision
-from adapters.region_fit import fit_regions
+from adapters.region_fit import FEWEST, fit_regions
 from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -36,10 +37,11 @@ from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.compose import load_recipe, resolved_yaml
-from recipes.progress import Progress
+from recipes.progress import PATIENCE, Progress, reading_shown
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.schema import Recipe
 from recipes.shared import own_yaml
+from recipes.sides import on_patches
 from recipes.tables import before_after
 from recipes.training_progress import TrainingProgress
 from recipes.verdict import against, validation_curve, what_would_help
@@ -61,16 +63,18 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     L.seed_everything(recipe.train.seed, verbose=False)
-    train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
+    with reading_shown():
+        train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
     print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
     tell_reading(domain, recipe.domain)
     check_entities(domain, recipe.domain, SPLITS)
     check_data(domain, recipe.domain, SPLITS)
-    asked, recipe = recipe, at_scale(recipe, train)  # type: ignore[arg-type]
-    if asked != recipe:
+    backbone, asked = backbone_of(recipe), recipe
+    recipe = at_scale(on_patches(recipe, backbone), train)  # type: ignore[arg-type]
+    if asked.domain.scale != recipe.domain.scale:
         print(scale_line(recipe, pixel_size(train)))
     method = method_of(recipe)
-    segmenter = segmenter_of(recipe, backbone_of(recipe), method)
+    segmenter = segmenter_of(recipe, backbone, method)
     print(learning_line(segmenter, method.name))
     stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
     contract = contract_of(recipe, pixel_size(train), stain)
@@ -88,12 +92,16 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     finished = train_module(run, recipe, module, data, checkpoint)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
-        learnt_from = fit_regions(segmenter, learnt, contract, seed=recipe.train.seed)  # type: ignore[arg-type]
+        if recipe.train.seconds and module.steps_done < recipe.train.steps:
+            tell_ended_by_time(run, recipe, module.steps_done)
+        learnt_from = regions_of(segmenter, learnt, contract, recipe.train.seed)
         round_to_half(segmenter.decoder)
         if learnt_from:
             print(f"regions: learnt from {learnt_from} candidates of the training images")
         if recipe.train.calibrate:
-            print(calibrate(segmenter, watched, domain.metrics, wanted, contract))  # type: ignore[arg-type]
+            with Progress("calibrate", 0, patience=PATIENCE) as progress:
+                chosen = calibrate(segmenter, watched, domain.metrics, wanted, contract, on_progress=progress.reach)  # type: ignore[arg-type]
+            print(chosen)
         states["after"] = measured("after", segmenter, test, domain, contract)
 
     values = {state: found.compute() for state, found in states.items()}
@@ -162,6 +170,24 @@ def longer_line(run: Path, recipe: Recipe) -> str:
     words = ["--recipe", str(run / "recipe.yaml"), "--out", str(out), f"train.start={run / 'adapter'}"]
     seconds = [f"train.seconds={recipe.train.seconds:g}"] if recipe.train.seconds else []
     return shlex.join(["python", "cli.py", "fit", *words, f"train.steps={recipe.train.steps}", *seconds])
+
+
+def tell_ended_by_time(run: Path, recipe: Recipe, steps: int) -> None:
+    """Print, on standard error, that the seconds ended the fit before its steps were done, and how to go on."""
+    print(
+        f"ended by time: train.seconds={recipe.train.seconds:g} were over at step {steps} of {recipe.train.steps}; "
+        f"train.seconds=null does all steps, and to go on from this adapter: {longer_line(run, recipe)}",
+        file=sys.stderr,
+    )
+
+
+def tell_no_regions(candidates: int) -> None:
+    """Print, on standard error, that `decoder.regions` was given up."""
+    print(
+        f"regions: not learnt, the training images gave {candidates} candidates, wanted {FEWEST} or more: entities are "
+        "cut out by the watershed instead",
+        file=sys.stderr,
+    )
 
 
 def open_run(run: Path, recipe: Recipe) -> Path | None:
@@ -239,6 +265,16 @@ def train_module(
     return not interrupted
 
 
+def regions_of(segmenter: EntitySegmenter, samples: Any, contract: InputContract, seed: int) -> int:
+    """Fit the scorer of regions where the decoder has one; returns how many candidates it learnt from."""
+    if not getattr(segmenter.decoder.options, "regions", False):
+        return 0
+    with Progress("regions", 0, patience=PATIENCE) as progress:
+        return fit_regions(
+            segmenter, samples, contract, seed=seed, given_up=tell_no_regions, on_progress=progress.reach
+        )
+
+
 def tensorboard(run: Path) -> list[Any]:
     """A TensorBoard log where tensorboard is installed."""
     try:
@@ -254,7 +290,7 @@ def measured(
     state: str, segmenter: EntitySegmenter, samples: Any, domain: Domain, contract: InputContract
 ) -> MetricSet:
     with Progress(f"measure {state}", len(samples), unit="images") as progress:
-        return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance)
+        return measure(segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance, progress.tick)
 
 
 def learning_line(segmenter: EntitySegmenter, method: str) -> str:

@@ -95,13 +95,15 @@ def examined(
     from domains.layouts import LAYOUTS
     from domains.layouts.layout import Reading
     from domains.report import EXAMPLES
+    from recipes.progress import reading_shown
 
     spec = load_domain(domain) if domain is not None else None
     if spec is not None and not isinstance(spec, DomainSpec):
         raise InputError(f"--domain is {domain!r}, which reads its data by itself; only a DomainSpec can be checked")
     layouts = LAYOUTS if spec is None else spec.known_layouts
     reading = Reading(**said(labels, void))
-    return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts, reading=reading)
+    with reading_shown():
+        return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts, reading=reading)
 
 
 def refuse_existing(path: Path | None, overwrite: bool) -> None:

@@ -20,6 +20,7 @@ from recipes.build import backbone_of, contract_of, segmenter_of
 from recipes.compose import changed, load_recipe
 from recipes.schema import Recipe
 from recipes.shared import BASE, SharedRecipe, base_recipe, on_base, shared_recipe
+from recipes.sides import on_patches
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ def loaded(
         if parts.train.start_adapter:  # which is not the base
             parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
         backbone = backbone or backbone_of(parts)
+        parts = on_patches(parts, backbone)
         segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"))
         yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
         return

@@ -33,6 +33,7 @@ from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scene_files import scenes_of
 from recipes.shared import on_base
+from recipes.sides import window_on_patches
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
@@ -67,7 +68,7 @@ def predict(
         print(note, file=sys.stderr)
     with loaded(adapter, recipe, on_base(backbone)) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
-        contract = network.contract.changed(**vars(asked))
+        contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else looking(spec, network.recipe.domain.name, smallest_um2)
         describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
@@ -77,7 +78,16 @@ def predict(
             open_exports(formats, destination, names.values()) as exports,
             Progress("predict", len(paths), unit="images") as progress,
         ):
-            run = Run(network.segmenter, contract, exports, destination, worth, pixel_size_m, smallest_um2)
+            run = Run(
+                network.segmenter,
+                contract,
+                exports,
+                destination,
+                worth,
+                pixel_size_m,
+                smallest_um2,
+                on_tile=progress.tick,
+            )
             tell_impossible(paths, exports.parts, pixel_size_m)
             for path in paths:
                 try:
@@ -87,6 +97,7 @@ def predict(
                 else:
                     with closing(scene):
                         entities += run.predict(scene, path, names[path])
+                        progress.saw(scene.shape[0] * scene.shape[1])
                 progress.advance()
     print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
     warning = hardly_looked(run.looked_at, smallest_um2)
@@ -139,6 +150,8 @@ class Run:
     smallest_um2: float | None = None
     looked_at: dict[str, float] = field(default_factory=dict)
     """Share of the tiles of each scene that may have empty parts."""
+    on_tile: Callable[[], None] = lambda: None
+    """Called when a tile of a scene that is held in memory is done."""
 
     def open(self, path: Path) -> Scene:
         """As the network sees it; one of a single level that fits into memory is decoded.
@@ -167,7 +180,7 @@ class Run:
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         if is_large(scene):
             return self.predict_large(scene, place, name, wanted)
-        found = segment(self.segmenter, scene, self.contract, wanted)
+        found = segment(self.segmenter, scene, self.contract, wanted, on_tile=self.on_tile)
         image = scene.image if isinstance(scene, Photograph) else read_whole(scene)
         self.exports.add(name, as_rgb(image), found, place, frozenset(impossible(scene, self.exports.whole)))
         return found.count
@@ -185,15 +198,14 @@ class Run:
         left_out = [word for word in self.exports.whole if word not in STREAMED]
         note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
         print(f"{name}: {width} x {height} px, as {', '.join(self.exports.streamed)}{note}", file=sys.stderr)
-        with Progress(f"predict {name}", 1, unit="tiles") as progress:
+        with Progress(f"predict {name}", 0, unit="tiles") as progress:
 
             def show(running: RunningPrediction, tile: int) -> None:
-                if progress.steps == 1:
-                    progress.steps = len(running.grid)
-                    if running.resumed:
-                        print(f"{name}: goes on at tile {tile} of {len(running.grid)}", file=sys.stderr)
-                        progress.begin_at(tile)
-                progress.advance(count=tile - progress.done)
+                if progress.steps:
+                    progress.saw((tile - progress.done) * height * width / len(running.grid))
+                elif running.resumed:
+                    print(f"{name}: goes on at tile {tile} of {len(running.grid)}", file=sys.stderr)
+                progress.reach("tiles", tile, len(running.grid))
 
             running = segment_into(folder, self.segmenter, scene, self.contract, plan, wanted, show)
         prediction = replace(running.prediction(), image=lambda window: as_rgb(scene.read(*window)))

@@ -2,16 +2,18 @@
 
 The ViT and its dense decoders, the general one and one for each kind of scene, learn together; the result is a
 transformers folder (config.json, model.safetensors in half precision) with the decoders beside it, which is what
-`adapters/backbones/entity-small` holds.
+`adapters/backbones/entity-small` holds. RUN/ holds recipe.yaml, checkpoints/ and history.csv too; a run that was killed
+goes on with --resume from its last round.
 """
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback
 from transformers import Dinov2Config
 
 from adapters.backbones.backbone import Backbone
@@ -26,49 +28,111 @@ from adapters.embedded import kinds_of, save_pretrained_decoder, warm_start
 from adapters.joint import JointData, JointModule, JointSegmenter
 from adapters.losses import build_loss
 from adapters.module import TrainOptions, best_precision
-from adapters.trainer import keep_best, make_trainer
+from adapters.trainer import keep_best, make_trainer, was_interrupted
+from domains.atomic import atomic_path
 from domains.augment import Photometric, compose, eight_symmetries
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
-from recipes.compose import resolved_yaml
+from recipes.compose import load_recipe, resolved_yaml
 from recipes.pretrain_schema import GENERAL, PretrainRecipe
+from recipes.sides import crops_on_patches
+from recipes.training_progress import TrainingProgress
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
+FITTED = "pathology"  # the recipe that the line at the end goes on with
 
 
-def pretrain(
-    recipe: PretrainRecipe, out: Path | None = None, resume: bool = False, bars: list[Callback] | None = None
-) -> Path:
-    """Train, keep the round of lowest validation loss, and write OUT/base; returns that folder."""
+def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = False) -> Path:
+    """Train, keep the round of lowest validation loss, and write OUT/base; returns that folder. Raises InputError for a
+    run that won't do, and KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
+    """
     set_up()
     run = Path(out or "runs/pretrain")
-    last = run / "checkpoints" / "last.ckpt"
-    if last.exists() and not resume:
-        raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "recipe.yaml").write_text(resolved_yaml(recipe), encoding="utf-8")
+    check_run(run, recipe, resume)
+    asked, recipe = recipe, crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
     segmenter = build(recipe)
+    last = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
+    weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
+    print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
+    print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
     options = TrainOptions(
         train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
     )
     module = JointModule(segmenter, build_loss(recipe.losses.options()), options)
     data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
     trainer = make_trainer(
-        run, train.steps, train.validate_every, best_precision(train.precision), train.device, train.clip, bars or ()
+        run,
+        train.steps,
+        train.validate_every,
+        best_precision(train.precision),
+        train.device,
+        train.clip,
+        [TrainingProgress("pretrain", train.steps, train.seconds)],
     )
-    trainer.fit(module, data, ckpt_path=str(last) if resume and last.exists() else None)
-    keep_best(trainer, module, data)
+    trainer.fit(module, data, ckpt_path=last, weights_only=True)
+    interrupted = was_interrupted(trainer)
+    best = keep_best(trainer, module, data)
     base = run / "base"
+    save(segmenter, base)
+    size = sum(file.stat().st_size for file in base.iterdir()) / 1e6
+    print(f"base: {base} ({size:.1f} MB), of the round of lowest val/loss, {best:.4g}   history: {run / 'history.csv'}")
+    if interrupted:
+        words = ["--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]
+        print(f"stopped after {module.steps_done} steps\nnext: python cli.py pretrain {shlex.join(words)}", flush=True)
+        raise KeyboardInterrupt
+    print(f"next: {fit_line(base, recipe, segmenter.backbone)}")
+    return base
+
+
+def check_run(run: Path, recipe: PretrainRecipe, resume: bool) -> None:
+    """Raises InputError where RUN may not be begun, or gone on with: what it learnt is never overwritten."""
+    described = run / "recipe.yaml"
+    if not (run / "checkpoints" / "last.ckpt").exists():
+        return
+    if not resume:
+        raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
+    if not described.exists() or described.read_text(encoding="utf-8") != resolved_yaml(recipe):
+        base = run / "base"
+        more = f"; to go on from its base in another --out: vit.start={base}" if base.exists() else ""
+        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}{more}")
+
+
+def open_run(run: Path, recipe: PretrainRecipe) -> Path | None:
+    """Make RUN, which `check_run` has passed, or go on with it; returns the checkpoint to go on from."""
+    last = run / "checkpoints" / "last.ckpt"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot make {str(run)!r}: {error.strerror}; name another --out") from error
+    with atomic_path(run / "recipe.yaml") as path:
+        path.write_text(resolved_yaml(recipe), encoding="utf-8")
+    return last if last.exists() else None
+
+
+def fit_line(base: Path, recipe: PretrainRecipe, backbone: Backbone) -> str:
+    """The command that fits an adapter to the base, whose decoders are of its own taps and width."""
+    fitted = load_recipe(FITTED)
+    words = [] if fitted.train.start in recipe.scenes.kinds else ["train.start=null"]
+    if backbone.taps != backbone.default_taps():
+        words.append(f"backbone.taps={list(backbone.taps)}")
+    for name in ("name", "width", "detail"):
+        value = getattr(recipe.decoder, name, None)
+        if value not in (None, getattr(fitted.decoder, name)):
+            words.append(f"decoder.{name}={json.dumps(value)}".replace('"', ""))
+    return shlex.join(["python", "cli.py", "fit", "--recipe", FITTED, f"backbone.name={base}", *words])
+
+
+def save(segmenter: JointSegmenter, base: Path) -> None:
+    """The base and its decoders, as `adapters/backbones/entity-small` has them."""
     save_base(segmenter.backbone, base)
     for kind, decoder in segmenter.decoder.items():
         save_pretrained_decoder(base, decoder, None if kind == GENERAL else kind)  # type: ignore[arg-type]
     for file in base.iterdir():
         file.chmod(0o644)  # safetensors writes for its owner alone
-    return base
 
 
 def kinds(recipe: PretrainRecipe) -> dict[str, dict[str, float]]:

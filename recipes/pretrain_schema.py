@@ -7,7 +7,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from adapters.options import Count, Decoder, Dense, Losses, NotNegative, Options, Share
+from adapters.options import Count, CropSide, Decoder, Dense, Losses, NotNegative, Options, Share
 from domains.errors import suggest
 from recipes.schema import Taps, TrainSection, check_terms, fill_losses, fill_names
 
@@ -36,8 +36,8 @@ class ScenesSection(Options):
     the general one; a step shows each of them `train.batch_size` crops. A kind that is null is left out."""
     size_px: Annotated[int, Field(ge=32, le=4096)] = 160
     """Side of a scene."""
-    crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
-    """Side of the training crops."""
+    crop_px: CropSide = 128
+    """Side of the training crops, rounded to a multiple of `vit.patch_px` and of 8."""
     count: Count = 9000
     """Scenes to train on."""
     val_count: Count = 256

@@ -19,6 +19,7 @@ from adapters.options import (
     OWN_TERMS,
     POSSIBLE_TERMS,
     Count,
+    CropSide,
     Decoder,
     Dense,
     Lora,
@@ -72,8 +73,8 @@ class DomainSection(Options):
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger. auto: 1
     (where pixels have a known size, what brings them to that of the domain, 0.5 um in pathology), a half or a quarter
     of that, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
-    crop_px: Annotated[int, Field(ge=16, le=4096)] = 128
-    """Side of the training crops after scaling; a multiple of the backbone's stride and of 8."""
+    crop_px: CropSide = 128
+    """Side of the training crops after scaling; rounded to a multiple of the backbone's stride and of 8."""
     balance: Share | None = None
     """Share of the training crops that hold an entity, the others coming from images without; null: as they come."""
     paste_share: Share = 0.0
@@ -85,11 +86,12 @@ class DomainSection(Options):
     """Share of the training crops of images without entity that lie where the network saw one, looked up anew after
     every validation; wants decoder.name=dense."""
     tile_px: TileSide = 256
-    """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole."""
+    """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole. Rounded as
+    crops are."""
     window_px: WindowSide | None = None
     """Side of the windows that the network sees of a scene larger than a tile, four to a pixel, their fields averaged:
-    the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. A multiple
-    of the backbone's stride and of 8; the dense decoder alone has fields to average."""
+    the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. Rounded
+    as crops are; the dense decoder alone has fields to average."""
     overlap_px: Natural = 64
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None

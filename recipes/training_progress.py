@@ -27,6 +27,10 @@ class TrainingProgress(Callback):
         shown = {name: float(metrics[name]) for name in ("loss", "val/loss") if name in metrics}
         self.progress.advance(shown)
 
+    def on_validation_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if self._open:
+            self.progress.tick()
+
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Also after an exception, so that the terminal gets its cursor back."""
         if self._open:

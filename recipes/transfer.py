@@ -25,7 +25,7 @@ from recipes.compose import changed, load_recipe
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
 from recipes.load import loaded
-from recipes.progress import Progress
+from recipes.progress import Progress, reading_shown
 from recipes.schema import Recipe
 from recipes.shared import BASE, SharedRecipe, on_data, same_folder, shared_recipe
 from recipes.tables import text_table
@@ -48,7 +48,8 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
     recipes = [adapter_recipe(adapter) for adapter in rows if adapter != BASE]
     chosen = {label: recipe_for(label, folder, recipes) for label, folder in data.items()}
     sets = {label: domain_of(recipe) for label, recipe in chosen.items()}
-    samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
+    with reading_shown():
+        samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
     for label, domain in sets.items():
         tell_reading(domain, chosen[label].domain)
         check_entities(domain, chosen[label].domain, (split,))
@@ -62,7 +63,8 @@ def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split:
                     adapter, label.partition(":")[0] if adapter == BASE else None, (), base_of(adapter, bases)
                 ) as network:
                     metrics = MetricSet(domain.metrics())
-                    found = measure(network.segmenter, samples[label], metrics, network.contract, progress.advance)  # type: ignore[arg-type]
+                    shown = progress.advance, progress.tick
+                    found = measure(network.segmenter, samples[label], metrics, network.contract, *shown)  # type: ignore[arg-type]
                 for key, value in plain(found.compute()).items():
                     table.setdefault(key, {}).setdefault(row, {})[label] = value
     table = {key: values for key, values in table.items() if any(known(values))}

@@ -259,8 +259,8 @@ WRONG = {
     "another depth": (describe_otherwise(depth=3), r"backbone.depth is 3; that of .* is 2"),
     "other statistics": (describe_otherwise(mean=[0.1, 0.2, 0.3]), r"backbone.mean is \(0.1"),
     "a window that the base does not take": (
-        lambda f: edit(f / INFO, input={"tile_px": 64, "overlap_px": 0, "window_px": 24}),
-        r"input.window_px is 24",
+        lambda f: edit(f / INFO, input={"tile_px": 64, "overlap_px": 0, "window_px": 20}),
+        r"input.window_px is 20",
     ),
     "another alpha for peft": (
         lambda f: edit(f / "adapter_config.json", lora_alpha=99),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import signal
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,8 @@ from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
 from adapters.joint import JointData, JointModule
 from adapters.losses import build_loss
+from adapters.trainer import History
+from cli import main
 from domains.errors import InputError
 from recipes.compose import load_pretrain_recipe
 from recipes.pretrain import build, data_of, kinds, pretrain
@@ -88,6 +92,55 @@ def test_a_base_ships_a_decoder_for_every_kind_and_is_not_overwritten(tmp_path: 
     assert build_backbone(BackboneOptions(str(base))).dim == 16
     with pytest.raises(InputError, match="already holds a pretraining"):
         pretrain(recipe, tmp_path / "run")
+    with pytest.raises(InputError, match=r"was started with another recipe; .* vit\.start="):
+        pretrain(load_pretrain_recipe("pretrain", [*TINY, "train.lr=0.1"]), tmp_path / "run", resume=True)
+    assert whole == {path.name: path.read_bytes() for path in base.iterdir() if path.name in whole}
+
+
+def test_it_says_where_results_lie_how_far_it_is_and_the_line_that_fits_to_the_base(
+    tmp_path: Path, data: Path, capsys
+) -> None:
+    words = ["vit.layers=3" if word == "vit.layers=2" else word for word in TINY]
+    kinds = [f"scenes.kinds.{kind}=null" for kind in ("nuclei", "surfaces", "aerial", "photographs")]
+    assert main(["pretrain", "--out", str(tmp_path / "run"), *words, *kinds]) == 0
+    told = capsys.readouterr()
+    first, *_, last = told.out.splitlines()
+    assert "general: " in first and f"results: {tmp_path / 'run' / 'base'}" in told.out
+    assert "pretrain: 4/4" in told.err and "val/loss" in told.err
+    line = f"next: python cli.py fit --recipe pathology backbone.name={tmp_path / 'run' / 'base'} "
+    assert last == f"{line}train.start=null 'backbone.taps=[1, 2]' decoder.width=4"
+    fit = [*shlex.split(last)[3:], "--data", str(data), "--out", str(tmp_path / "fit"), "train.steps=1"]
+    assert main(fit) == 0, capsys.readouterr().err
+    assert "ignored: " not in capsys.readouterr().err
+
+
+def test_ctrl_c_saves_the_base_and_resume_comes_to_the_same_weights(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretrain(load_pretrain_recipe("pretrain", TINY), tmp_path / "whole")
+    add = History.on_train_batch_end
+
+    def stop(self, trainer, module, *rest):
+        add(self, trainer, module, *rest)
+        if trainer.global_step == 3:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(History, "on_train_batch_end", stop)
+    run = tmp_path / "run"
+    capsys.readouterr()
+    assert main(["pretrain", "--out", str(run), *TINY]) == 130
+    told = capsys.readouterr()
+    assert "stopped after 3 steps" in told.out and (run / "base" / "model.safetensors").exists()
+    monkeypatch.undo()
+    assert main(shlex.split(told.out.splitlines()[-1])[3:]) == 0
+    for file in (tmp_path / "whole" / "base").glob("*.safetensors"):
+        assert file.read_bytes() == (run / "base" / file.name).read_bytes()
+
+
+def test_a_mistake_in_a_pretraining_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has width 192"):
+        pretrain(load_pretrain_recipe("pretrain", [START, "vit.width=96"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_step_moves_the_base_and_every_decoder_and_names_each_loss() -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import time
+from pathlib import Path
 
 import pytest
 
 import recipes.progress as module
+from domains.check import check_folder
 from recipes.progress import Progress, clock
 
 
@@ -35,8 +37,8 @@ def test_without_a_terminal_a_line_is_written_now_and_then_and_at_the_end(hands:
             hands.now += 0.4
             progress.advance({"loss": 0.5})
     assert stream.getvalue().splitlines() == [
-        "fit: 38/100  loss 0.5  2.5 steps/s  ETA 0:25",
-        "fit: 76/100  loss 0.5  2.5 steps/s  ETA 0:10",
+        "fit: 0/100 steps",
+        "fit: 75/100  loss 0.5  2.5 steps/s  ETA 0:10",
         "fit: 100/100  loss 0.5  2.5 steps/s  ETA 0:00",
     ]
 
@@ -69,7 +71,56 @@ def test_an_error_passes_and_leaves_a_last_line() -> None:
     with pytest.raises(KeyboardInterrupt), Progress("fit", 5, stream=stream) as progress:
         progress.advance({"loss": 2.0})
         raise KeyboardInterrupt
-    assert stream.getvalue().startswith("fit: 1/5  loss 2 ")
+    assert stream.getvalue().splitlines()[-1].startswith("fit: 1/5  loss 2 ")
+
+
+def test_a_log_has_no_carriage_return_and_a_line_each_half_minute_inside_a_long_round(hands: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("predict", 2, unit="images", stream=stream) as progress:
+        for _ in range(100):
+            hands.now += 1
+            progress.tick()
+        progress.saw(5e7)
+        progress.advance()
+    lines = stream.getvalue().split("\n")
+    assert lines[0] == "predict: 0/2 images" and lines[1:4] == ["predict: 0/2  0 images/s  ETA ?"] * 3
+    assert lines[4] == "predict: 1/2  0.01 images/s  0.5 megapixels/s  ETA 1:40" and "\r" not in stream.getvalue()
+
+
+def test_a_job_that_counts_for_itself_begins_anew_with_what_it_counts(hands: Clock) -> None:
+    stream = io.StringIO()
+    with Progress("calibrate", 0, stream=stream) as progress:
+        assert stream.getvalue() == ""
+        for unit, rounds in (("tiles", 4), ("thresholds", 40)):
+            for done in range(1, rounds + 1):
+                progress.reach(unit, done, rounds)
+                hands.now += 1
+    assert stream.getvalue().splitlines() == [
+        "calibrate: 1/4 tiles",
+        "calibrate: 4/4  0.75 tiles/s  ETA 0:00",
+        "calibrate: 1/40 thresholds",
+        "calibrate: 31/40  1 thresholds/s  ETA 0:09",
+        "calibrate: 40/40  0.975 thresholds/s  ETA 0:00",
+    ]
+
+
+@pytest.mark.parametrize(("seconds", "lines"), [(0.1, 0), (2.0, 2)])
+def test_a_stage_that_is_over_at_once_has_no_line(hands: Clock, seconds: float, lines: int) -> None:
+    stream = io.StringIO()
+    with Progress("read", 0, unit="images", stream=stream, patience=3) as progress:
+        for done in range(5):
+            progress.reach("images", done, 5)
+            hands.now += seconds
+    assert len(stream.getvalue().splitlines()) == lines
+
+
+def test_images_of_a_folder_are_counted_while_they_are_read(data: Path, capsys, monkeypatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 0.0)
+    with module.reading_shown():
+        assert len(check_folder(data).records["train"]) > 0
+    assert capsys.readouterr().err.splitlines()[0] == "read: 0/6 images"
+    check_folder(data)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_terminal_gets_a_bar_and_its_cursor_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,6 +81,29 @@ def test_resume_of_a_finished_run_changes_nothing_and_says_how_to_fit_for_longer
     shutil.rmtree(out)
 
 
+def test_a_fit_says_once_that_time_ended_it_and_that_regions_were_not_learnt(
+    data: Path, options, tmp_path, capsys
+) -> None:
+    out = tmp_path / "run"
+    words = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]
+    assert main([*words, "train.steps=500", "train.seconds=0.01", "domain.max_images=1", "domain.tile_px=48"]) == 0
+    told = capsys.readouterr().err.splitlines()
+    (ended,) = (line for line in told if line.startswith("ended by time: "))
+    assert "train.seconds=0.01 were over at step 1 of 500" in ended and f"train.start={out / 'adapter'}" in ended
+    (regions,) = (line for line in told if line.startswith("regions: "))
+    assert "wanted 200 or more" in regions and "by the watershed instead" in regions
+    assert json.loads((out / "adapter" / "entity.json").read_text())["decoder"]["regions"] is False
+
+
+def test_a_fit_that_does_all_its_steps_says_nothing_of_time(data: Path, options, tmp_path, capsys) -> None:
+    words = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(tmp_path / "run"), *options]
+    assert main([*words, "train.steps=1", "decoder.regions=false", "train.backbone_lr=0.1"]) == 0
+    told = capsys.readouterr().err
+    assert "ended by time" not in told and "regions: " not in told
+    assert "fit: 0/1 steps\nfit: 1/1  loss" in told and "measure after: 0/" in told and "\r" not in told
+    assert [line.split(": ")[1] for line in told.splitlines() if line.startswith("ignored")] == ["train.backbone_lr"]
+
+
 def test_a_run_killed_after_its_last_step_is_finished_by_resume(run: Path, tmp_path: Path) -> None:
     again = tmp_path / "again"
     shutil.copytree(run, again)
@@ -178,7 +201,8 @@ def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopp
     assert main([*words, str(out)]) == 130
     capsys.readouterr()
     assert main([*words, str(out)]) == 0
-    assert "goes on at tile 8" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "goes on at tile 8" in told and "predict slide: 8/" in told and "megapixels/s" in told and "\r" not in told
     assert {path.name for path in out.iterdir()} >= {"slide.geojson", "slide.labels.zarr", "entities.csv"}
     assert not (out / ".slide.running").exists() and not (out / "slide.labels.tif").exists()
     expected = tifffile.imread(tmp_path / "whole" / "slide.labels.tif")
@@ -193,8 +217,10 @@ def test_predict_and_evaluate_by_windows(run: Path, data: Path, tmp_path, capsys
     assert main(["predict", *words, "32", image, "--out", str(out)]) == 0 and (out / "0.labels.tif").exists()
     assert main(["evaluate", *words, "32", "--data", str(data), "--json", str(file)]) == 0
     assert json.loads(file.read_text())["images"] >= 1
-    assert main(["evaluate", *words, "20", "--data", str(data)]) == 2
-    assert "window_px is 20; wanted an integer from 16 to 2048 and a multiple of 16" in capsys.readouterr().err
+    assert main(["evaluate", *words, "20", "--data", str(data)]) == 0
+    assert "--window 20 -> 24\n" in capsys.readouterr().err
+    assert main(["evaluate", *words, "9", "--data", str(data)]) == 2
+    assert "window_px is 9; wanted an integer from 16 to 2048 and a multiple of 8" in capsys.readouterr().err
 
 
 def test_predict_and_evaluate_by_several_sizes_of_a_tile(run: Path, data: Path, tmp_path, capsys) -> None:
@@ -254,7 +280,6 @@ def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_
         (["evaluate", "--adapter", "base", "--recipe", "pathology", "--data", "nowhere"], "nowhere"),
         (["predict", "--adapter", "base", "--recipe", "pathology", "nowhere.png", "--out", "out"], "does not exist"),
         (["fit", "--recipe", "pathology", "--data", "nowhere", "--out", "out"], "nowhere"),
-        (["fit", "--recipe", "pathology", "--out", "out", "domain.crop_px=50"], "a multiple of 8: set it to 48 or 56"),
         (["fit", "--recipe", "natural", "--out", "out", "method.rank=0"], "method.rank"),
         (["fit", "--recipe", "pathology", "--out", "out", "backbone.name=dino2"], "backbone.name"),
         (["fit", "--recipe", "patology", "--out", "out"], "did you mean 'pathology'"),
@@ -459,8 +484,8 @@ def test_a_format_that_an_image_cannot_have_is_left_out_alone(run: Path, data: P
     words = ["predict", "--adapter", str(run / "adapter"), str(data / "images/0.png"), "--out", str(out)]
     assert main([*words, "--format", "density", "--format", "gpkg", "--format", "csv"]) == 0
     told = capsys.readouterr().err
-    assert told.startswith("--format density is left out for") and "--format gpkg is left out for" in told
-    assert told.index("--format gpkg") < told.index("predict: ")
+    assert "--format density is left out for" in told and "--format gpkg is left out for" in told
+    assert told.index("--format gpkg") < told.index("predict: 1/1")
     assert {path.name for path in out.iterdir()} == {"entities.csv"}
 
 

@@ -48,10 +48,20 @@ def tiny_config(model_type: str) -> PreTrainedConfig:
             )
 
 
-def tiny_model(model_type: str, seed: int = 0) -> PreTrainedModel:
+def of_patch(config: PreTrainedConfig, patch_px: int) -> PreTrainedConfig:
+    """The configuration at another patch, of 4 x 4 patches."""
+    for section in (config, *(getattr(config, name, None) for name in ("vision_config", "prompt_encoder_config"))):
+        if hasattr(section, "patch_size"):
+            section.patch_size, section.image_size = patch_px, 4 * patch_px
+    return config
+
+
+def tiny_model(model_type: str, seed: int = 0, patch_px: int | None = None) -> PreTrainedModel:
     """Norms, biases and tokens are moved off their start at 0 and 1 as well, so that none can be forgotten."""
     torch.manual_seed(seed)
     config = tiny_config(model_type)
+    if patch_px is not None:
+        of_patch(config, patch_px)
     model = BACKBONES[FAMILIES[model_type]].randomised(config)
     with torch.no_grad():
         for parameter in model.parameters():
@@ -63,8 +73,8 @@ def tiny_backbone(model_type: str, **settings) -> Backbone:
     return BACKBONES[FAMILIES[model_type]](tiny_model(model_type), name=f"tiny-{model_type}", **settings).eval()
 
 
-def tiny_folder(model_type: str, folder: Path) -> Path:
-    tiny_model(model_type).save_pretrained(folder)
+def tiny_folder(model_type: str, folder: Path, patch_px: int | None = None) -> Path:
+    tiny_model(model_type, patch_px=patch_px).save_pretrained(folder)
     return folder
 
 

@@ -11,7 +11,7 @@ from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
 from adapters.decoders.regions import FEATURES, Regions, RegionScorer, admitted, best_iou, candidates, select
 from adapters.folder import compact_state, round_to_half
-from adapters.region_fit import fit_regions, learn, nearest_iou
+from adapters.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from adapters.targets import DenseTargets, inner_rim
 from domains.entities import EntityMap, EntitySample, Place
 
@@ -198,5 +198,7 @@ def test_too_few_candidates_leave_the_watershed() -> None:
 
     empty = [EntitySample(np.zeros((96, 96, 3), np.uint8), (EntityMap(np.zeros((96, 96), np.int32)),), Place("0"))]
     network = Shown(Dense(width=8, regions=True), [blurred(np.zeros((96, 96), np.int32), 0.5)])
-    assert fit_regions(network, empty, InputContract(tile_px=96, overlap_px=8)) == 0  # type: ignore[arg-type]
+    contract, told = InputContract(tile_px=96, overlap_px=8), []
+    assert fit_regions(network, empty, contract, given_up=told.append) == 0  # type: ignore[arg-type]
+    assert len(told) == 1 and told[0] < FEWEST
     assert network.decoder.scorer is None and not network.decoder.options.regions
