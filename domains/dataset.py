@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.layouts import LAYOUTS, others, recognise
+from domains.layouts import LAYOUTS, MOST_TEXT, others, recognise, told, without_middle
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist, skipped
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 
@@ -109,11 +109,10 @@ def open_folder(
     if strict:
         insist(faults)
     if not records:
-        cause = f"({count_faults(faults)})" if skipped(faults) else "(there are none)"
-        raise InputError(
-            f"{str(root)!r}: wanted labelled images as {layout.name} ({layout.expects}), none is usable {cause}; "
-            f"data_cards/ has a card per data set"
-        )
+        cause = count_faults(faults).replace(f"{root}/", "") if skipped(faults) else "there are none"
+        start = f"{told(root)}: wanted labelled images as {layout.name}, none is usable ("
+        end = "); docs/formats.md says what is read, `python cli.py domains check` lists every fault"
+        raise InputError(f"{start}{without_middle(cause, MOST_TEXT - len(start + end))}{end}")
     return Folder(root, layout, records, faults, cache, entities)
 
 
