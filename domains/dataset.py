@@ -111,7 +111,7 @@ def open_folder(
     if not records:
         cause = count_faults(faults).replace(f"{root}/", "") if skipped(faults) else "there are none"
         start = f"{told(root)}: wanted labelled images as {layout.name}, none is usable ("
-        end = "); docs/formats.md says what is read, `python cli.py domains check` lists every fault"
+        end = "); see docs/formats.md"
         raise InputError(f"{start}{without_middle(cause, MOST_TEXT - len(start + end))}{end}")
     return Folder(root, layout, records, faults, cache, entities)
 

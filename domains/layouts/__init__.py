@@ -109,7 +109,7 @@ ANY_SET = "any set can be given as images/ and masks/ with the same file names, 
 
 
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
-    """The first layout that `root` looks like. Raises InputError, which says what was seen and what it comes near to."""
+    """The first layout that `root` looks like. Raises InputError, which says what was seen and what it is near to."""
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing at that path"
         raise InputError(f"{told(root)}: wanted a folder of labelled images, got {came}; {ANY_SET}")
