@@ -257,9 +257,10 @@ def adapters_pack(
 ) -> None:
     """Put an adapter's folder into one file."""
     from adapters.sharing import pack
+    from recipes.command import following
 
     pack(folder, out)
-    typer.echo(f"{out}\nnext: python cli.py adapters unpack {out} FOLDER")
+    typer.echo(f"{out}\n{following('adapters', 'unpack', out, 'FOLDER')}")
 
 
 @adapters_app.command("unpack")
@@ -269,9 +270,10 @@ def adapters_unpack(
 ) -> None:
     """Get an adapter's folder back from one file."""
     from adapters.sharing import unpack
+    from recipes.command import verify_line
 
     unpack(file, out)
-    typer.echo(f"{out}\nnext: python cli.py adapters verify {out}")
+    typer.echo(f"{out}\n{verify_line(out)}")
 
 
 @recipes_app.command("list")

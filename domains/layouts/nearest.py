@@ -43,7 +43,12 @@ def nearest(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest:
     for look in (without_pictures, of_same_names, called_as_labels):
         if (near := look(survey)) is not None:
             return near
-    return by_keys(survey, layouts) or by_marks(survey, layouts) or Nearest(MAPS, "labels: it holds images alone")
+    return (
+        too_high(survey, layouts)
+        or by_keys(survey, layouts)
+        or by_marks(survey, layouts)
+        or Nearest(MAPS, "labels: it holds images alone")
+    )
 
 
 def without_pictures(survey: Survey) -> Nearest | None:
@@ -56,6 +61,23 @@ def without_pictures(survey: Survey) -> Nearest | None:
         return Nearest("", f"unpacked files: unpack {printable(packed.name)[:40]!r} first")
     kinds = ", ".join(suffix for suffix, _ in endings.most_common(2))
     return Nearest("", f"images: none is a .png, .jpg, .tif or the like; export {kinds} to .png" if kinds else "images")
+
+
+def too_high(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
+    """A folder that holds a set as one of its own."""
+    for folder in (folder for folder in survey.folders if "/" not in folder and folder != "."):
+        inner = survey.root / folder
+        layout = next((layout for layout in layouts.values() if layout.matches(inner)), None)
+        if layout is not None and holds_images(layout, inner):
+            return Nearest(layout.name, f"only the right folder: name {shown(folder)} inside it, which is such a set")
+    return None
+
+
+def holds_images(layout: Layout, root: Path) -> bool:
+    try:
+        return bool(layout.listing(root).records)
+    except InputError:
+        return False
 
 
 def of_same_names(survey: Survey) -> Nearest | None:

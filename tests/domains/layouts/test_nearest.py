@@ -125,6 +125,11 @@ def folders_of_other_names(build, root: Path) -> None:
         build.save(root / "drawn" / f"{number}.png", build.box(2, 2, 8, 9))
 
 
+def sets_in_folders(build, root: Path) -> None:
+    build.dsb2018(root / "nuclei")
+    build.crackforest(root / "cracks")
+
+
 CASES: dict[Callable, tuple[str, ...]] = {
     empty: ("an empty one",),
     only_images: ("3 .png in a/", "label_maps", "labels: it holds images alone"),
@@ -138,6 +143,7 @@ CASES: dict[Callable, tuple[str, ...]] = {
     classes_of_images: ("15 .jpg in 5 folders of train/", "labels: it holds images alone"),
     packed: ("1 .zip", "unpack 'stage1_train.zip' first"),
     masks_as_arrays: ("3 .npy in masks/", "label_maps", "save '0.npy' and its like as .png or .tif"),
+    sets_in_folders: ("nearest is crackforest", "only the right folder: name cracks/ inside it"),
     folders_of_other_names: ("3 .png in drawn/", "call originals/ images/ and drawn/ masks/"),
 }
 
@@ -177,10 +183,8 @@ def test_long_names_do_not_make_the_message_long(build, tmp_path):
 
 
 TRUTHS = {
-    "monuseg": ("Annotations", "annotations/<id>.xml"),
     "crackforest": ("groundTruth", "groundtruth/NNN.mat"),
     "dagm": ("Label", "label/NNNN_label.png"),
-    "visa": ("Masks", "data/masks/anomaly/NNN.png"),
     "consep": ("Labels", "train/labels/<id>.mat"),
     "lizard": ("Lizard_Labels", "lizard_labels/labels/<id>.mat"),
     "label_maps": ("labels", "labels/ or masks/"),
