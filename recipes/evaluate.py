@@ -16,6 +16,7 @@ from recipes.command import base_elsewhere, following, option, size_said
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
+from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.progress import Progress
 from recipes.scale import at_scale, unsized_note
@@ -47,6 +48,9 @@ def evaluate(
         tell_reading(domain, parts.domain)
         check_entities(domain, parts.domain, (split,))
         check_data(domain, parts.domain, (split,))
+        met = met_again(network.learnt_from, domain, parts.domain, split)
+        if met is not None and met.images:
+            print(met_line(met, len(samples), split))  # type: ignore[arg-type]
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
             contract = contract_of(at_scale(parts, domain.dataset("train")))  # type: ignore[arg-type]
@@ -64,6 +68,7 @@ def evaluate(
         "images": len(found),
         "groups": len(set(found.groups)),
         "entities": entities,
+        "learnt_from": met and {"train": met.train, "val": met.val, "told": met.told},
         "adapter": adapter,
         "data": parts.domain.data,
         "split": split,

@@ -36,6 +36,7 @@ from recipes.build import backbone_of, contract_of, domain_of, method_of, module
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.command import command, following, size_said
 from recipes.compose import load_recipe, resolved_yaml
+from recipes.learnt import images_of_fit
 from recipes.progress import Progress
 from recipes.scale import at_scale, in_numbers, unsized_note
 from recipes.schema import Recipe
@@ -99,7 +100,16 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     values = {state: found.compute() for state, found in states.items()}
     card = domain.card()
     name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
-    info = describe(segmenter, method, contract, domain.name, name, card and digest(card), plain(values))
+    info = describe(
+        segmenter,
+        method,
+        contract,
+        domain.name,
+        name,
+        card and digest(card),
+        plain(values),
+        images_of_fit(recipe, domain),
+    )
     save_adapter(run / "adapter", segmenter, method, info, own_yaml(recipe), overwrite=True)
     preview(run / "preview.png", segmenter, test, shown, contract)
     write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
