@@ -236,13 +236,6 @@ def test_options_for_data_and_strictness_become_overrides() -> None:
     assert (domain.data, domain.strict) == ("123: a #b", True)
 
 
-def test_data_sets_are_named_by_their_domain() -> None:
-    assert cli.named(["pathology=a=b", "natural=c"]) == {"pathology": "a=b", "natural": "c"}
-    for wrong in (["a"], ["=a"], ["a="], ["a=b", "a=c"]):
-        with pytest.raises(InputError, match="wanted NAME=DIR, each name once"):
-            cli.named(wrong)
-
-
 def test_the_shipped_recipes_are_plain_yaml() -> None:
     for name in list_recipes():
         assert isinstance(yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")), dict)
