@@ -239,3 +239,24 @@ def test_options_for_data_and_strictness_become_overrides() -> None:
 def test_the_shipped_recipes_are_plain_yaml() -> None:
     for name in list_recipes():
         assert isinstance(yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")), dict)
+
+
+def test_every_verb_runs_from_any_folder_and_leaves_its_run_there(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    program = [sys.executable, str(ROOT / "cli.py")]
+    few = ["train.steps=1", "train.batch_size=1", "domain.sample_count=6", "domain.crop_px=48", "domain.tile_px=64"]
+    few += ["domain.overlap_px=16", "domain.window_px=null", "train.rehearsal=0", "decoder.width=8"]
+    done = subprocess.run(
+        [*program, "fit", "--recipe", "pathology", *few],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert [path.name for path in tmp_path.iterdir()] == ["runs"]
+    adapter = "runs/fit-pathology-1/adapter"
+    assert (tmp_path / adapter / "entity.json").is_file()
+    line = done.stdout.splitlines()[-1]
+    assert line.startswith(f"next: python {ROOT / 'cli.py'} predict --adapter {adapter} IMAGE")
