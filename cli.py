@@ -199,21 +199,32 @@ def predict(
 
 @app.command()
 def transfer(
-    adapter: Annotated[list[str], typer.Option("--adapter", "-a", help="Several times: adapters, `base` is added.")],
-    data: Annotated[list[str], typer.Option(metavar="NAME=DIR", help="Several times: a domain and its images.")],
+    adapter: Annotated[
+        list[str],
+        typer.Option("--adapter", "-a", metavar="[NAME:]PATH", help="Several times: adapters, `base` is added."),
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(metavar="DOMAIN=DIR", help="Several times: a set, also NAME:DIR or DOMAIN:NAME=DIR."),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the tables and the heat maps go.")],
     split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
+    groups: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
+    ] = None,
+    backbone: Base = None,
 ) -> None:
     """Measure every adapter on every data set."""
-    folders = named(data)
-    from recipes.shared import BASE, check_adapter
+    from recipes.sets import parse_adapters, parse_sets
+    from recipes.shared import BASE, check_adapter, on_base
 
-    for path in adapter:
+    adapters, sets = parse_adapters(adapter), parse_sets(data, groups or ())
+    for path in adapters:
         if path != BASE:
-            check_adapter(path)
+            check_adapter(path, overrides=on_base(backbone))
     from recipes.transfer import transfer as run
 
-    run(adapter, folders, out, split.value)
+    run(adapters, sets, out, split.value, backbone)
 
 
 @app.command()
@@ -264,9 +275,10 @@ def adapters_pack(
 ) -> None:
     """Put an adapter's folder into one file."""
     from adapters.sharing import pack
+    from recipes.command import following
 
     pack(folder, out)
-    typer.echo(f"{out}\nnext: python cli.py adapters unpack {out} FOLDER")
+    typer.echo(f"{out}\n{following('adapters', 'unpack', out, 'FOLDER')}")
 
 
 @adapters_app.command("unpack")
@@ -276,9 +288,10 @@ def adapters_unpack(
 ) -> None:
     """Get an adapter's folder back from one file."""
     from adapters.sharing import unpack
+    from recipes.command import verify_line
 
     unpack(file, out)
-    typer.echo(f"{out}\nnext: python cli.py adapters verify {out}")
+    typer.echo(f"{out}\n{verify_line(out)}")
 
 
 @recipes_app.command("list")
@@ -370,17 +383,6 @@ def metres(pixel_size: str | None) -> float | None:
     from domains.scenes.pixel_size import parse_pixel_size
 
     return parse_pixel_size(pixel_size)
-
-
-def named(pairs: Sequence[str]) -> dict[str, str]:
-    """`["pathology=DIR", ...]` as a mapping."""
-    folders: dict[str, str] = {}
-    for pair in pairs:
-        name, equals, folder = pair.partition("=")
-        if not equals or not name or not folder or name in folders:
-            raise InputError(f"--data is {pair!r}; wanted NAME=DIR, each name once, such as pathology=data/dsb2018_he")
-        folders[name] = folder
-    return folders
 
 
 # Exit codes

@@ -142,7 +142,8 @@ def seal(folder: Path, info: AdapterInfo) -> str:
     so are spaces and comments.
     """
     digest = sha256()
-    values = info.model_dump(mode="json", exclude={"digest": True, "backbone": {"name"}})
+    left_out = {"digest": True, "backbone": {"name"}, **dict.fromkeys(info.absent, True)}
+    values = info.model_dump(mode="json", exclude=left_out)
     digest.update(canonical({**values, "base": info.backbone.bare_name}, INFO))
     digest.update(canonical(without_places(read_recipe(folder)), RECIPE))
     if present(folder, PEFT):

@@ -47,6 +47,7 @@ from adapters.info import (
     present,
     read_text,
 )
+from adapters.learnt import LearntFrom
 from adapters.methods import METHODS, Method, adapter_state, detach, load_adapter_state, peft_config
 from adapters.probe import probe, probe_differs, probe_image
 from adapters.projection import BandProjection, build_projection
@@ -67,6 +68,7 @@ def describe(
     data: str,
     card_digest: str | None = None,
     metrics: Mapping[str, Mapping[str, float | None]] | None = None,
+    learnt_from: LearntFrom | None = None,
 ) -> AdapterInfo:
     """The info of a segmenter as it stands, its probe included."""
     base = segmenter.backbone.config()
@@ -82,6 +84,7 @@ def describe(
         "data": printable(data),
         "card_digest": card_digest,
         "metrics": {state: dict(values) for state, values in (metrics or {}).items()},
+        "learnt_from": learnt_from,
         "probe": probe(segmenter),
     }
     return checked(AdapterInfo, values)

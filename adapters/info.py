@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field, Strict, ValidationInfo, field_validator
 
 from adapters.explain import checked
+from adapters.learnt import LearntFrom
 from adapters.options import EMBEDDED_BACKBONES, Decoder, Input, LayerNumbers, Method, Options
 from adapters.texts import parse_json
 from domains.errors import InputError
@@ -96,6 +97,8 @@ class AdapterInfo(Options):
     card_digest: Word | None = None
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = {}
     """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    learnt_from: LearntFrom | None = None
+    """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
     probe: Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
@@ -108,7 +111,12 @@ class AdapterInfo(Options):
         return InputContract(**self.input.options())
 
     def json_text(self) -> str:
-        return self.model_dump_json(indent=2) + "\n"
+        return self.model_dump_json(indent=2, exclude=self.absent) + "\n"
+
+    @property
+    def absent(self) -> set[str]:
+        """Fields that an adapter without them does not name, as the seals of older ones have it."""
+        return set() if self.learnt_from else {"learnt_from"}
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

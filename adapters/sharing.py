@@ -84,6 +84,8 @@ def show(path: Path) -> str:
         f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
         f"size      {size / 1e6:.2f} MB",
     ]
+    if (learnt := info.learnt_from) is not None:
+        lines.append(f"learnt    from {learnt.train.images} images, {learnt.val.images} to validate, kept as digests")
     for state, values in info.metrics.items():
         lines.append(f"{state:<9} " + "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None))
     return "\n".join(map(printable, lines))

@@ -13,8 +13,9 @@ from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.layouts import LAYOUTS, others, recognise
+from domains.layouts import LAYOUTS, MOST_TEXT, others, recognise, told, without_middle
 from domains.layouts.layout import Fault, Layout, Listing, Record, Split, count_faults, insist, skipped
+from domains.pixels import pixel_digest
 from domains.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 
 
@@ -68,6 +69,7 @@ class Folder:
     """A folder of labelled images, recognised, grouped, and read once.
 
     records: the usable ones. faults: what was left out, and what was assumed. entities: their number by record's name.
+    pixels: the digest of each image that is not of one colour, by record's name.
     """
 
     root: Path
@@ -76,6 +78,7 @@ class Folder:
     faults: list[Fault]
     cache: SampleCache
     entities: Mapping[str, int] = field(default_factory=dict)
+    pixels: Mapping[str, str] = field(default_factory=dict)
 
     def dataset(self, split: Split | Literal["all"], fractions: Sequence[float] = FRACTIONS) -> EntityDataset:
         """The images of one split, or all; empty where there are too few groups to fill it (see `splits.assign`)."""
@@ -100,22 +103,23 @@ def open_folder(
     root, cache = Path(root), SampleCache(cache_mb)
     layout = layout or recognise(root)
     listing = listed(root, layout, groups, strict, pixel_size_m)
-    records, faults, entities = [], list(listing.faults), {}
+    records, faults, entities, pixels = [], list(listing.faults), {}, {}
     for record, sample, found in examine_all(layout, listing.records):
         faults += found
         if sample is not None:
             records.append(record)
             cache.keep(record, sample)
             entities[record.name] = sum(truth.count for truth in sample.truths)
+            if (digest := pixel_digest(sample.image)) is not None:
+                pixels[record.name] = digest
     if strict:
         insist(faults)
     if not records:
-        cause = f"({count_faults(faults)})" if skipped(faults) else "(there are none)"
-        raise InputError(
-            f"{str(root)!r}: wanted labelled images as {layout.name} ({layout.expects}), none is usable {cause}; "
-            f"data_cards/ has a card per data set"
-        )
-    return Folder(root, layout, records, faults, cache, entities)
+        cause = count_faults(faults).replace(f"{root}/", "") if skipped(faults) else "there are none"
+        start = f"{told(root)}: wanted labelled images as {layout.name}, none is usable ("
+        end = "); see docs/formats.md"
+        raise InputError(f"{start}{without_middle(cause, MOST_TEXT - len(start + end))}{end}")
+    return Folder(root, layout, records, faults, cache, entities, pixels)
 
 
 def listed(

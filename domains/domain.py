@@ -266,7 +266,7 @@ class DataDomain:
             raise InputError(
                 f"domain.data is {self.data!r}: wanted 'sample' or a folder of labelled images, got "
                 f"{'a file' if root.exists() else f'nothing at {str(root.absolute())!r}'}; "
-                f"layouts: {', '.join(self.spec.known_layouts)}" + (f"; see {cards}" if cards else "")
+                "docs/formats.md lists the layouts" + (f"; see {cards}" if cards else "")
             )
         layouts = self.spec.known_layouts
         if self.layout is not None and self.layout not in layouts:

@@ -5,6 +5,7 @@ A reading that nobody meant is seen in a line, before the minutes are spent on i
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -52,7 +53,7 @@ class ReadAs:
 
     def brief(self, data: str) -> list[str]:
         """At most five lines for the start of a verb. data: the folder, as it was named."""
-        see = f"see python cli.py domains check {data}"
+        see = f"see python cli.py domains check {shlex.quote(data)}"
         lines = [f"read as {self.layout}: {self.rule}"]
         if self.images:
             kinds = [f"{kind.count} x {kind.text}" for kind in self.images[:KINDS_IN_A_LINE]]

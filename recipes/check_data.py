@@ -19,6 +19,7 @@ from domains.layouts.layout import Record, Split
 from domains.leaks import TEACHERS, find_leaks
 from domains.looks import Look, look_at
 from domains.read_as import read_as
+from recipes.command import command
 from recipes.schema import DomainSection
 
 WITHOUT_ENTITY = {
@@ -47,7 +48,7 @@ def check_entities(domain: Domain, section: DomainSection, splits: Sequence[str]
         return
     fitted = len(splits) > 1
     drawn = fitted and section.drawn_defects > 0
-    advice = f"look how the labels are read by `python cli.py domains check {section.data}`"
+    advice = f"look how the labels are read by `{command('domains', 'check', section.data)}`"
     if not drawn and not any(folder.entities.values()):
         raise InputError(
             f"domain.data {section.data!r}: wanted entities to {'learn' if fitted else 'measure'}, got "
@@ -124,7 +125,7 @@ def refuse_split(
             f"the images of {split} are those of the data card {str(card.path)!r}, but their label files are others: "
             f"SHA-256 {str(found.labels_sha256)[:12]}..., the card has {str(stated.labels_sha256)[:12]}..."
         )
-        answer = f"restore them, draft the card again by `python cli.py domains card {section.data} --overwrite`"
+        answer = f"restore them, draft the card again by `{command('domains', 'card', section.data, '--overwrite')}`"
     elif whole is not None and content(root, everything, everything).sha256 == whole.sha256:
         fact = (
             f"the images are those of the data card {str(card.path)!r}, but {split} is another share of them "
@@ -136,7 +137,9 @@ def refuse_split(
             f"{split} is not what the data card {str(card.path)!r} states: {found.images} images with SHA-256 "
             f"{found.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
         )
-        answer = f"restore the images, draft the card again by `python cli.py domains card {section.data} --overwrite`"
+        answer = (
+            f"restore the images, draft the card again by `{command('domains', 'card', section.data, '--overwrite')}`"
+        )
     if not own:
         print(f"note: {fact}; figures here do not compare with those on the card's split")
         return
@@ -149,7 +152,11 @@ def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
     read = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)
     leaks = find_leaks(parts, split, lambda record: look_of(read, record), nearly=section.leaks == "refuse")
     if leaks:
-        more = f"; and {len(leaks) - 1} more pairs, see `python cli.py domains check`" if len(leaks) > 1 else ""
+        more = (
+            f"; and {len(leaks) - 1} more pairs, see `{command('domains', 'check', section.data)}`"
+            if len(leaks) > 1
+            else ""
+        )
         nearly = "; domain.leaks=identical if these are different things" if leaks[0].bits is not None else ""
         raise InputError(
             f"domain.data {section.data!r}: {leaks[0]}{more}; put what shows one thing into one group "

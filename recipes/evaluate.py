@@ -12,9 +12,11 @@ from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import contract_of, domain_of
 from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.command import base_elsewhere, following, option, size_said
 from recipes.compose import changed
 from recipes.fit import plain, write_json
 from recipes.inputs import Asked
+from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.progress import Progress, reading_shown
 from recipes.scale import at_scale, unsized_note
@@ -48,6 +50,9 @@ def evaluate(
         tell_reading(domain, parts.domain)
         check_entities(domain, parts.domain, (split,))
         check_data(domain, parts.domain, (split,))
+        met = met_again(network.learnt_from, domain, parts.domain, split)
+        if met is not None and met.images:
+            print(met_line(met, len(samples), split))  # type: ignore[arg-type]
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
             scaled = at_scale(network.recipe, domain.dataset("train"))  # type: ignore[arg-type]
@@ -68,6 +73,7 @@ def evaluate(
         "images": len(found),
         "groups": len(set(found.groups)),
         "entities": entities,
+        "learnt_from": met and {"train": met.train, "val": met.val, "told": met.told},
         "adapter": adapter,
         "data": parts.domain.data,
         "split": split,
@@ -84,5 +90,21 @@ def evaluate(
     print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")
-    print(f"next: python cli.py predict --adapter {adapter} IMAGE --out predictions")
+    print(predict_line(adapter, recipe, overrides, asked, parts.domain.pixel_size_m))
     return result
+
+
+def predict_line(
+    adapter: str, recipe: str | None, overrides: Sequence[str], asked: Asked, pixel_size_m: float | None = None
+) -> str:
+    """How to predict as it was just measured."""
+    scales = None if asked.test_scales is None else ",".join(f"{scale:g}" for scale in asked.test_scales)
+    options = {
+        "--recipe": recipe,
+        "--symmetries": asked.symmetries,
+        "--test-scales": scales,
+        "--window": asked.window_px,
+    }
+    said = [word for name, value in options.items() for word in option(name, value)]
+    said += [*size_said(pixel_size_m), *base_elsewhere(overrides)]
+    return following("predict", "--adapter", adapter, "IMAGE", "--out", "predictions", *said)

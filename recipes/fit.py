@@ -7,7 +7,6 @@ goes on with --resume from its last round, to the same losses; of one that is fi
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,9 @@ from domains.overlay import contact_sheet, overlay
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, run_folder, segmenter_of
 from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.command import command, following, size_said
 from recipes.compose import load_recipe, resolved_yaml
+from recipes.learnt import images_of_fit
 from recipes.progress import PATIENCE, Progress, reading_shown
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.schema import Recipe
@@ -107,14 +108,22 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     values = {state: found.compute() for state, found in states.items()}
     card = domain.card()
     name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
-    info = describe(segmenter, method, contract, domain.name, name, card and digest(card), plain(values))
+    info = describe(
+        segmenter,
+        method,
+        contract,
+        domain.name,
+        name,
+        card and digest(card),
+        plain(values),
+        images_of_fit(recipe, domain),
+    )
     save_adapter(run / "adapter", segmenter, method, info, own_yaml(recipe), overwrite=True)
     preview(run / "preview.png", segmenter, test, shown, contract)
     write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
     if not finished:
         print(f"stopped after {module.steps_done} steps; what was learnt is in {run / 'adapter'}")
-        resumed = shlex.join(["--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"])
-        print(f"next: python cli.py fit {resumed}", flush=True)
+        print(following("fit", "--recipe", run / "recipe.yaml", "--out", run, "--resume"), flush=True)
         raise KeyboardInterrupt
     print(before_after(states["before"], states["after"], domain.headline))
     start = "its start" if recipe.train.start_adapter else "the base"
@@ -125,7 +134,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     size = sum(file.stat().st_size for file in adapter.iterdir())
     print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")
     print(f"pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}")
-    print(f"next: python cli.py predict --adapter {adapter} IMAGE --out {run / 'predictions'}")
+    said = size_said(recipe.domain.pixel_size_m)
+    print(following("predict", "--adapter", adapter, "IMAGE", "--out", run / "predictions", *said))
     return run
 
 
@@ -169,7 +179,7 @@ def longer_line(run: Path, recipe: Recipe) -> str:
         number += 1
     words = ["--recipe", str(run / "recipe.yaml"), "--out", str(out), f"train.start={run / 'adapter'}"]
     seconds = [f"train.seconds={recipe.train.seconds:g}"] if recipe.train.seconds else []
-    return shlex.join(["python", "cli.py", "fit", *words, f"train.steps={recipe.train.steps}", *seconds])
+    return command("fit", *words, f"train.steps={recipe.train.steps}", *seconds)
 
 
 def tell_ended_by_time(run: Path, recipe: Recipe, steps: int) -> None:

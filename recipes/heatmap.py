@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 
 def heat_maps(
@@ -16,8 +17,13 @@ def heat_maps(
     table: Mapping[str, Mapping[str, Mapping[str, float | None]]],
     rows: Sequence[str],
     columns: Sequence[str],
+    marks: Mapping[str, Mapping[str, str]] | None = None,
+    note: str = "",
 ) -> None:
-    """table: metric -> row -> column -> value in [0, 1]. Written as PNG; empty cells stay white."""
+    """table: metric -> row -> column -> value in [0, 1]. Written as PNG; empty cells stay white.
+
+    marks: row -> column -> a sign that follows the value, in a cell with a frame. note: what the signs mean.
+    """
     across = min(3, len(table))
     down = math.ceil(len(table) / across)
     width, height = 1.6 + 0.75 * len(columns), 1.2 + 0.45 * len(rows)
@@ -33,7 +39,12 @@ def heat_maps(
         for (y, x), value in np.ndenumerate(grid):
             if np.isfinite(value):
                 colour = "white" if value < 0.6 else "black"
-                axes.text(x, y, f"{value:.2f}", ha="center", va="center", color=colour, fontsize=8)
+                mark = (marks or {}).get(str(rows[y]), {}).get(str(columns[x]), "")
+                if mark:
+                    axes.add_patch(Rectangle((x - 0.46, y - 0.46), 0.92, 0.92, fill=False, edgecolor=colour))
+                axes.text(x, y, f"{value:.2f}{mark}", ha="center", va="center", color=colour, fontsize=8)
+    if note:
+        figure.supxlabel(note, fontsize=8)
     figure.savefig(path, dpi=120)
 
 

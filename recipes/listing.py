@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from domains.errors import InputError
+from recipes.command import following, override
 from recipes.compose import list_recipes, load_any
 from recipes.pretrain_schema import PretrainRecipe
 from recipes.schema import BUILT_IN_DOMAINS, DOMAINS_GROUP
@@ -16,13 +17,13 @@ from recipes.schema import BUILT_IN_DOMAINS, DOMAINS_GROUP
 def recipes_text() -> str:
     """A line per shipped recipe."""
     lines = [f"{name:<16} {about}" for name, about in list_recipes().items()]
-    return "\n".join([*lines, "next: python cli.py recipes show pathology"])
+    return "\n".join([*lines, following("recipes", "show", "pathology")])
 
 
-def checked_text(recipe: str, overrides: Iterable[str] = ()) -> str:
+def checked_text(recipe: str, overrides: Sequence[str] = ()) -> str:
     """That the recipe is right, and how to run it; InputError where it is not."""
     verb = "pretrain" if isinstance(load_any(recipe, overrides), PretrainRecipe) else "fit"
-    return f"{recipe} is right\nnext: python cli.py {verb} --recipe {recipe}"
+    return f"{recipe} is right\n{following(verb, '--recipe', recipe, *overrides)}"
 
 
 def domains_text() -> str:
@@ -30,7 +31,7 @@ def domains_text() -> str:
     ours = dict.fromkeys(BUILT_IN_DOMAINS, "built in")
     installed = {point.name: point.value for point in entry_points(group=DOMAINS_GROUP)}
     lines = [f"{name:<16} {origin}" for name, origin in {**ours, **installed, **ours}.items()]
-    return "\n".join([*lines, "next: python cli.py domains check DIR"])
+    return "\n".join([*lines, following("domains", "check", "DIR")])
 
 
 def check_folder_text(
@@ -60,8 +61,20 @@ def check_folder_text(
         return "\n".join(lines), report.unusable
     if strict and report.skipped:
         return "\n".join(lines), f"{str(folder)!r}: {len(report.skipped)} faults, the first is {report.skipped[0]}"
-    recipe = f"base domain.name={domain}" if domain else "|".join(BUILT_IN_DOMAINS)
-    return "\n".join([*lines, f"next: python cli.py fit --recipe {recipe} --data {folder}"]), ""
+    return "\n".join([*lines, fit_line(folder, groups, domain, labels, void, strict)]), ""
+
+
+def fit_line(
+    folder: Path, groups: Path | None, domain: str | None, labels: str | None, void: str | None, strict: bool = False
+) -> str:
+    """How to fit to a folder as it was just read; the recipe is the reader's to choose unless a domain was named."""
+    own = domain is not None and domain not in BUILT_IN_DOMAINS
+    recipe = "base" if own else domain or "RECIPE"
+    words = ["--recipe", recipe, "--data", folder, *(["--strict"] if strict else [])]
+    options = {"name": domain if own else None, "groups": groups, "labels": labels, "void": void}
+    said = [word for key, value in options.items() for word in override(f"domain.{key}", value)]
+    choice = f"   (RECIPE: {', '.join(BUILT_IN_DOMAINS)})" if recipe == "RECIPE" else ""
+    return following("fit", *words, *said) + choice
 
 
 def draft_data_card(

@@ -12,6 +12,7 @@ from adapters.door import read_info
 from adapters.folder import load_adapter
 from adapters.inference import InputContract
 from adapters.info import RECIPE, present
+from adapters.learnt import LearntFrom
 from adapters.methods import METHODS, merge
 from adapters.segmenter import EntitySegmenter
 from adapters.sharing import opened
@@ -33,6 +34,7 @@ class Loaded:
     recipe: Recipe
     shared: SharedRecipe | None = None
     """The adapter's own recipe, where it is that; None for one that the reader named."""
+    learnt_from: LearntFrom | None = None
 
 
 @contextmanager
@@ -62,7 +64,7 @@ def loaded(
         elsewhere = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter, info.contract, parts, shared)
+        yield Loaded(adapter, segmenter, info.contract, parts, shared, info.learnt_from)
 
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:

@@ -14,101 +14,117 @@ from typing import Any
 from adapters.backbones import Backbone
 from adapters.door import name_of, read_info
 from adapters.inference import measure
+from adapters.info import Base
+from adapters.learnt import LearntFrom
 from adapters.sharing import opened
 from domains.atomic import atomic_path
+from domains.domain import Domain
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, domain_of
 from recipes.check_data import check_data, check_entities, tell_reading
-from recipes.compose import changed, load_recipe
+from recipes.compose import load_recipe
 from recipes.fit import plain, write_json
 from recipes.heatmap import heat_maps
+from recipes.learnt import met_again
 from recipes.load import loaded
 from recipes.progress import Progress, reading_shown
 from recipes.schema import Recipe
-from recipes.shared import BASE, SharedRecipe, on_data, same_folder, shared_recipe
+from recipes.sets import AskedSet, recipe_for, recipe_words
+from recipes.shared import BASE, SharedRecipe, same_folder, shared_recipe
 from recipes.tables import text_table
 
 Table = dict[str, dict[str, dict[str, float | None]]]
 """Metric -> adapter -> data set -> value."""
+Fitted = Mapping[str, Mapping[str, str]]
+"""Adapter -> data set -> whether it was fitted on it: OWN, MEASURED or ""."""
+NOWHERE: Fitted = {}
+OWN, MEASURED = "set", "measured"
+MARKS = {"": "", OWN: "*", MEASURED: "!"}
 
 
-def transfer(adapters: Sequence[str], data: Mapping[str, str], out: Path, split: str = "test") -> Table:
+def transfer(
+    adapters: Mapping[str, str],
+    sets: Sequence[AskedSet],
+    out: Path,
+    split: str = "test",
+    backbone: str | None = None,
+) -> Table:
     """Measure every adapter on every data set; writes transfer.csv, .json, .md and .png into `out`.
 
-    data: a label to a folder; the label is a domain's name, or `domain:anything` for several sets of one domain.
+    adapters: path to the name of its row, as `parse_adapters` has them. backbone: where the base of adapters lies that
+    is not where they say.
     """
     set_up()
-    if not data:
-        raise InputError("transfer wants at least one --data NAME=DIR, such as --data pathology=DIR")
     if (out / "transfer.json").exists():
         raise InputError(f"{str(out / 'transfer.json')!r} exists; name another --out")
-    rows = labels([BASE, *(adapter for adapter in adapters if adapter != BASE)])
-    recipes = [adapter_recipe(adapter) for adapter in rows if adapter != BASE]
-    chosen = {label: recipe_for(label, folder, recipes) for label, folder in data.items()}
-    sets = {label: domain_of(recipe) for label, recipe in chosen.items()}
+    about = {name: about_adapter(path) for path, name in adapters.items() if path != BASE}
+    chosen = {asked.name: recipe_for(asked, [shared for shared, _ in about.values()]) for asked in sets}
+    domains = {name: domain_of(recipe) for name, recipe in chosen.items()}
     with reading_shown():
-        samples = {label: domain.dataset(split) for label, domain in sets.items()}  # type: ignore[arg-type]
-    for label, domain in sets.items():
-        tell_reading(domain, chosen[label].domain)
-        check_entities(domain, chosen[label].domain, (split,))
-        check_data(domain, chosen[label].domain, (split,))
+        samples = {name: domain.dataset(split) for name, domain in domains.items()}  # type: ignore[arg-type]
+    for name, domain in domains.items():
+        tell_reading(domain, chosen[name].domain)
+        check_entities(domain, chosen[name].domain, (split,))
+        check_data(domain, chosen[name].domain, (split,))
+    fitted: Fitted = {
+        row: {name: fitted_on(shared, learnt, domains[name], chosen[name], split) for name in domains}
+        for row, (shared, learnt) in about.items()
+    }
     table: Table = {}
     bases: dict[str, Backbone] = {}
-    with Progress("transfer", len(rows) * sum(len(one) for one in samples.values()), unit="images") as progress:  # type: ignore[arg-type]
-        for adapter, row in rows.items():
-            for label, domain in sets.items():
-                with loaded(
-                    adapter, label.partition(":")[0] if adapter == BASE else None, (), base_of(adapter, bases)
-                ) as network:
+    with Progress("transfer", len(adapters) * sum(map(len, samples.values())), unit="images") as progress:  # type: ignore[arg-type]
+        for adapter, row in adapters.items():
+            for name, domain in domains.items():
+                recipe, overrides = recipe_words(chosen[name].domain.name) if adapter == BASE else (None, ())
+                with loaded(adapter, recipe, overrides, base_of(adapter, bases, backbone)) as network:
                     metrics = MetricSet(domain.metrics())
                     shown = progress.advance, progress.tick
-                    found = measure(network.segmenter, samples[label], metrics, network.contract, *shown)  # type: ignore[arg-type]
+                    found = measure(network.segmenter, samples[name], metrics, network.contract, *shown)  # type: ignore[arg-type]
                 for key, value in plain(found.compute()).items():
-                    table.setdefault(key, {}).setdefault(row, {})[label] = value
+                    table.setdefault(key, {}).setdefault(row, {})[name] = value
     table = {key: values for key, values in table.items() if any(known(values))}
-    write(out, table, list(rows.values()), list(sets), split, {domain.headline for domain in sets.values()})
+    rows, columns = list(adapters.values()), list(domains)
+    write(out, table, rows, columns, split, {domain.headline for domain in domains.values()}, fitted)
     headline = "pq" if "pq" in table else next(iter(table))
     print(f"{headline}, {split} split; rows are adapters, columns data sets")
-    print(text_table(cells(table[headline], list(rows.values()), list(sets))))
+    print(text_table(cells(table[headline], rows, columns, fitted)))
+    if note := legend(fitted):
+        print(note)
     print(f"all metrics: {out / 'transfer.md'}   heat maps: {out / 'transfer.png'}")
     return table
 
 
-def labels(adapters: Sequence[str]) -> dict[str, str]:
-    """A short name per adapter for the tables: the folder's, or as much of the path as tells them apart."""
-    short = {}
-    for adapter in dict.fromkeys(adapters):
-        path = Path(adapter)
-        name = path.parent.name if path.name == "adapter" and path.parent.name else path.stem
-        short[adapter] = name if name not in short.values() else adapter
-    return short
-
-
-def recipe_for(label: str, folder: str, recipes: Sequence[SharedRecipe]) -> Recipe:
-    """The domain of a label on its folder, split as the adapter that was fitted on that folder had it."""
-    name = label.partition(":")[0]
-    for shared in recipes:
-        if shared.recipe.domain.name == name and same_folder(folder, shared.data):
-            return changed(shared.recipe, shared.on_data(folder))
-    recipe = load_recipe(name)
-    return changed(recipe, on_data(recipe, folder))
-
-
-def adapter_recipe(adapter: str) -> SharedRecipe:
+def about_adapter(adapter: str) -> tuple[SharedRecipe, LearntFrom | None]:
     with opened(Path(adapter)) as folder:
-        return shared_recipe(folder, read_info(folder))
+        info = read_info(folder)
+        return shared_recipe(folder, info), info.learnt_from
 
 
-def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:
-    """The backbone that an adapter wants, loaded when first asked for."""
+def fitted_on(shared: SharedRecipe, learnt: LearntFrom | None, domain: Domain, recipe: Recipe, split: str) -> str:
+    """MEASURED where the adapter learnt from images that are measured, OWN where from others of the set, "" elsewhere.
+
+    By the images' digests; of an adapter or data without them by the name of the folder.
+    """
+    measured = met_again(learnt, domain, recipe.domain, split)
+    if measured is None:
+        own = shared.recipe.domain.name == domain.name and same_folder(recipe.domain.data, shared.data)
+        return OWN if own else ""
+    if measured.images:
+        return MEASURED
+    whole = met_again(learnt, domain, recipe.domain, "all")
+    return OWN if whole is not None and whole.images else ""
+
+
+def base_of(adapter: str, bases: dict[str, Backbone], elsewhere: str | None = None) -> Backbone:
+    """The backbone that an adapter wants, loaded when first asked for. elsewhere: where it is, if not as it says."""
     if adapter == BASE:
         parts = load_recipe("base")
     else:
         with opened(Path(adapter)) as folder:
             base = read_info(folder).backbone
-            name = name_of(base, folder)
+            name = elsewhere if elsewhere and base.is_local and not at_hand(base) else name_of(base, folder)
         parts = load_recipe("base", [f"backbone.name={json.dumps(name)}", f"backbone.taps={list(base.taps)}"])
     key = f"{parts.backbone.name} {parts.backbone.taps or ''}"
     if parts.backbone.taps is None or key not in bases:
@@ -118,14 +134,22 @@ def base_of(adapter: str, bases: dict[str, Backbone]) -> Backbone:
     return bases[key]
 
 
+def at_hand(base: Base) -> bool:
+    """Whether a base in a folder lies where its adapter says."""
+    return base.name != base.bare_name and Path(base.name).exists()
+
+
 def cells(
-    values: Mapping[str, Mapping[str, float | None]], rows: Sequence[str], columns: Sequence[str]
+    values: Mapping[str, Mapping[str, float | None]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    fitted: Fitted = NOWHERE,
 ) -> list[list[str]]:
-    """Header and rows of text; a metric that a domain does not have is left empty."""
+    """Header and rows of text, marked where fitted; a metric that a domain does not have is left empty."""
 
     def cell(row: str, column: str) -> str:
         value = values.get(row, {}).get(column)
-        return "" if value is None else f"{value:.3f}"
+        return "" if value is None else f"{value:.3f}{MARKS[fitted.get(row, {}).get(column, '')]}"
 
     return [["adapter", *columns], *([row, *(cell(row, column) for column in columns)] for row in rows)]
 
@@ -140,27 +164,45 @@ def pictured(table: Table, cells: int, headlines: Collection[str]) -> Table:
     return {key: one for key, one in table.items() if key in headlines or sum(known(one)) == cells} or table
 
 
+def legend(fitted: Fitted) -> str:
+    """What the marks mean that the table has."""
+    there = {word for row in fitted.values() for word in row.values()}
+    means = {OWN: "the adapter was fitted on other images of this set", MEASURED: "on images that are measured here"}
+    return "; ".join(f"{MARKS[word].strip()} {meaning}" for word, meaning in means.items() if word in there)
+
+
 def write(
-    out: Path, table: Table, rows: Sequence[str], columns: Sequence[str], split: str, headlines: Collection[str]
+    out: Path,
+    table: Table,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    split: str,
+    headlines: Collection[str],
+    fitted: Fitted = NOWHERE,
 ) -> None:
     """All metrics as text; as a picture those of `headlines` and those that every set has."""
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(out / "transfer.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["metric", "adapter", "data", "value"])
+        writer.writerow(["metric", "adapter", "data", "value", "fitted_on"])
         for key, values in table.items():
             writer.writerows(
-                [key, row, column, values[row].get(column)] for row in rows for column in columns if row in values
+                [key, row, column, values[row].get(column), fitted.get(row, {}).get(column, "")]
+                for row in rows
+                for column in columns
+                if row in values
             )
     with atomic_path(out / "transfer.md") as path:
         path.write_text(
             f"# Transfer, {split} split\n\n"
-            + "\n".join(markdown(key, cells(values, rows, columns)) for key, values in table.items()),
+            + (f"{legend(fitted)}\n\n" if legend(fitted) else "")
+            + "\n".join(markdown(key, cells(values, rows, columns, fitted)) for key, values in table.items()),
             encoding="utf-8",
         )
     with atomic_path(out / "transfer.png") as path:
-        heat_maps(path, pictured(table, len(rows) * len(columns), headlines), rows, columns)
-    write_json(out / "transfer.json", as_json(table, split))  # last: its presence says the rest is there
+        marks = {row: {column: MARKS[word] for column, word in inner.items()} for row, inner in fitted.items()}
+        heat_maps(path, pictured(table, len(rows) * len(columns), headlines), rows, columns, marks, legend(fitted))
+    write_json(out / "transfer.json", as_json(table, split, fitted))  # last: its presence says the rest is there
 
 
 def markdown(key: str, rows: list[list[str]]) -> str:
@@ -168,5 +210,6 @@ def markdown(key: str, rows: list[list[str]]) -> str:
     return "\n".join([f"## {key}", "", lines[0], "|---|" + "---|" * (len(rows[0]) - 1), *lines[1:], ""])
 
 
-def as_json(table: Table, split: str) -> dict[str, Any]:
-    return {"split": split, "metrics": table}
+def as_json(table: Table, split: str, fitted: Fitted = NOWHERE) -> dict[str, Any]:
+    """fitted_on: adapter -> data set -> `set`, `measured` or "", as `fitted_on` has it."""
+    return {"split": split, "metrics": table, "fitted_on": fitted}

@@ -26,12 +26,14 @@ from domains.layouts.magnetic_tile import MagneticTile
 from domains.layouts.mask_tiles import MaskTiles
 from domains.layouts.monuseg import MoNuSeg
 from domains.layouts.mvtec_ad import MvtecAd
+from domains.layouts.nearest import nearest, of_same_names
 from domains.layouts.organ_masks import CryoNuSeg, NuInsSeg
 from domains.layouts.pannuke import PanNuke
 from domains.layouts.raster_vectors import RasterVectors
 from domains.layouts.severstal import Severstal
 from domains.layouts.slides import DrawnPictures, Slides
 from domains.layouts.spacenet import SpaceNet
+from domains.layouts.survey import survey
 from domains.layouts.visa import Visa
 from domains.layouts.xview2 import XView2
 from domains.layouts.yolo_seg import YoloSeg
@@ -69,6 +71,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
+MOST_TEXT, MOST_PATH = 400, 110  # signs of an error, and of a folder's path in it
 DRAWN = frozenset({"coco", "yolo_seg", "label_studio", "cvat", "labelme", "label_maps"})
 """Layouts whose labels lie in files of their own, so that two of them in a folder are two truths of its images."""
 
@@ -102,28 +105,46 @@ def _of_results(layout: Layout, root: Path, listing: Listing) -> bool:
     return read_from_results(layout, root) or any(fault.reason == RESULTS for fault in listing.faults)
 
 
+ANY_SET = "any set can be given as images/ and masks/ with the same file names, see docs/formats.md"
+
+
 def recognise(root: Path, layouts: Mapping[str, Layout] = LAYOUTS) -> Layout:
-    """The first layout that `root` looks like. Raises InputError that lists what was expected."""
-    expected = "; ".join(f"{name} ({layout.expects})" for name, layout in layouts.items())
-    advice = f"expected one of: {expected}; data_cards/ describes data sets in them"
+    """The first layout that `root` looks like. Raises InputError, which says what was seen and what it is near to."""
     if not root.is_dir():
         came = "a file" if root.exists() else "nothing at that path"
-        raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got {came}; {advice}")
+        raise InputError(f"{told(root)}: wanted a folder of labelled images, got {came}; {ANY_SET}")
     if not visible(root):
-        raise InputError(f"{str(root)!r}: wanted a folder of labelled images, got an empty one; {advice}")
+        raise InputError(f"{told(root)}: wanted a folder of labelled images, got an empty one; {ANY_SET}")
     matching = (layout for layout in layouts.values() if layout.matches(root))
-    found = next(matching, None)
-    if found is not None and read_from_results(found, root):
-        found = next(matching, found)  # what somebody drew comes before what was predicted
-    if found is not None:
-        return found
-    boxes = file_of_boxes(root)
+    layout = next(matching, None)
+    if layout is not None and read_from_results(layout, root):
+        layout = next(matching, layout)  # what somebody drew comes before what was predicted
+    if layout is not None:
+        return layout
+    files = survey(root)
+    renamed = of_same_names(files)
+    boxes = file_of_boxes(root) if renamed is None else None
     if boxes is not None:
         raise InputError(
             f"{str(boxes)!r}: wanted the outlines of entities, got bounding boxes; boxes are no masks: draw polygons, "
             "or let a model turn the boxes into outlines and correct those"
         )
-    raise InputError(f"{str(root)!r}: this layout of files is not known; {advice}")
+    near = renamed or nearest(files, layouts)
+    comes = f"nearest is {near.layout}, it lacks" if near.layout else "it lacks"
+    start, end = f"{told(root)}: this layout of files is not known (", f"); {comes} {near.lacks}; {ANY_SET}"
+    raise InputError(f"{start}{without_middle(str(files), MOST_TEXT - len(start + end))}{end}")
+
+
+def told(root: Path) -> str:
+    """The folder for an error's line: the end of a path that would fill it."""
+    path = str(root)
+    return repr(path if len(path) <= MOST_PATH else f"...{path[3 - MOST_PATH :]}")
+
+
+def without_middle(text: str, most: int) -> str:
+    """The text, of one that is longer its beginning and its end, `most` signs in all."""
+    kept = max(0, most - 5) // 2
+    return text if len(text) <= most else f"{text[:kept]} ... {text[-kept:]}"
 
 
 def read_from_results(layout: Layout, root: Path) -> bool:

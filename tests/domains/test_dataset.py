@@ -56,7 +56,7 @@ def test_a_broken_image_is_skipped_told_and_under_strict_an_error(build, tmp_pat
 def test_a_folder_without_a_usable_image_is_an_error(build, tmp_path):
     root = build.dsb2018(tmp_path, count=1)
     (root / "stage1_train" / "0000" / "images" / "0000.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"none is usable .1 skipped.*0000\.png.*0 bytes.*data_cards/"):
+    with pytest.raises(InputError, match=r"none is usable .1 skipped.*0000\.png.*0 bytes.*docs/formats.md"):
         open_folder(root)
 
 

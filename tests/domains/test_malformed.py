@@ -394,7 +394,7 @@ def test_real_geojson_is_no_silent_empty_mask(real_data, tmp_path, name, wanted)
 def test_real_nuclei_with_bad_masks_are_skipped_or_told(real_data, tmp_path):
     case = tmp_path / "stage1_train" / "cf26"
     shutil.copytree(real_data / "malformed" / "29_dsb_bad_masks", case)
-    with pytest.raises(InputError, match=r"1 skipped.*masks/.*\.png.*256 x 256, got 256 x 255"):
+    with pytest.raises(InputError, match=r"1 skipped.*images/.*256 x 256, got 256 x 255"):
         open_folder(tmp_path)
     next(path for path in (case / "masks").iterdir() if read_mask(path).shape != (256, 256)).unlink()
     folder = open_folder(tmp_path)

@@ -1,0 +1,23 @@
+"""What an image shows, as 64 bits: the same for the same pixels, whatever its file is called and how it is packed."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import numpy as np
+
+DIGITS = 16  # hexadecimal
+
+
+def pixel_digest(image: np.ndarray) -> str | None:
+    """Of an image as it is read, (H, W, C) uint8: a picture, or the block that is cut from a scene or a slide.
+
+    None for one colour: all such images are alike, and teach nothing.
+    """
+    pixels = image.reshape(-1, image.shape[-1])
+    some = pixels[:: max(1, len(pixels) // 64)]
+    if (some == pixels[0]).all() and (pixels == pixels[0]).all():
+        return None
+    digest = blake2b(repr(image.shape).encode(), digest_size=DIGITS // 2)
+    digest.update(np.ascontiguousarray(image).tobytes())
+    return digest.hexdigest()
