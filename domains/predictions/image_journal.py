@@ -260,10 +260,9 @@ def state_of(path: Path) -> list[int]:
 
 
 def on_disk(paths: Iterable[Path]) -> None:
-    """What was written to these files survives a failure of power; of a folder by asking that of all disks."""
+    """What was written to these files, and to all in these folders, survives a failure of power."""
     for path in paths:
-        if path.is_dir():
-            getattr(os, "sync", lambda: None)()  # Windows has none
-        else:
-            with open(path, "r+b") as file:
-                os.fsync(file.fileno())
+        for file in path.rglob("*") if path.is_dir() else (path,):
+            if file.is_file():
+                with open(file, "r+b") as opened:
+                    os.fsync(opened.fileno())
