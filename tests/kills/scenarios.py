@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 from transformers import Dinov2Config
 
+import recipes.fit
 import recipes.predict
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
