@@ -61,8 +61,9 @@ def make_shared(root: Path) -> int:
 
 def fit(shared: Path, out: Path) -> int:
     options = [
-        f"backbone.name={shared / 'tiny'}", "backbone.taps=[1,2]", "decoder.width=8", "domain.crop_px=48",
-        "domain.tile_px=64", "domain.overlap_px=16", "train.steps=4", "train.batch_size=2", "train.validate_every=2", "decoder.regions=false", "train.calibrate=false",
+        f"backbone.name={shared / 'tiny'}", "backbone.taps=[1,2]", "decoder.width=8", "decoder.regions=false",
+        "domain.crop_px=48", "domain.tile_px=64", "domain.overlap_px=16", "train.steps=4", "train.batch_size=2",
+        "train.validate_every=2", "train.calibrate=false",
     ]  # fmt: skip
     words = ["fit", "--recipe", "pathology", "--data", str(shared / "cells"), "--out", str(out), "--resume", *options]
     return main(words)
