@@ -53,6 +53,7 @@ from adapters.probe import probe, probe_differs, probe_image
 from adapters.projection import BandProjection, build_projection
 from adapters.segmenter import ONE_VIEW, EntitySegmenter
 from adapters.texts import parse_json
+from domains.atomic import remove_left, temporary_prefix
 from domains.errors import InputError, printable
 from domains.scenes import Photograph
 
@@ -103,7 +104,8 @@ def save_adapter(
         raise InputError(f"{str(folder)!r} exists; name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     backbone = segmenter.backbone
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".adapter-") as parent:
+    remove_left(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
         temporary = Path(parent) / "adapter"
         temporary.mkdir()
         save_file(adapter_state(backbone, method), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})

@@ -17,6 +17,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
 from adapters.door import check_sizes, read_info, read_recipe, without_places
 from adapters.info import (
@@ -35,6 +36,7 @@ from adapters.info import (
     read_text,
 )
 from adapters.texts import yaml_text
+from domains.atomic import remove_left, temporary_prefix
 from domains.errors import InputError, printable
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -98,7 +100,8 @@ def pack(folder: Path, file: Path) -> None:
     info = read_info(folder)
     if file.exists():
         raise InputError(f"{str(file)!r} exists; name another file")
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    remove_left(file.parent)
+    temporary = file.with_name(f"{temporary_prefix()}{uuid4().hex[:8]}{file.suffix}")
     try:
         texts = shared_texts(folder, info)
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -137,7 +140,8 @@ def unpack(file: Path, folder: Path) -> None:
     if not file.is_file():
         raise InputError(f"packed adapter {str(file)!r} does not exist")
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".adapter-") as parent:
+    remove_left(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
         temporary = Path(parent) / "adapter"
         temporary.mkdir()
         try:

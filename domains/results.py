@@ -24,9 +24,9 @@ LABELS = ".labels.tif"
 PICTURES = (*DTYPES, ".overlay.png", ".tiles.png")
 ENDINGS = (*PICTURES, ".labels.zarr", ".geojson", ".geojson.gz", ".gpkg")
 TABLES = {
-    "entities.csv": "image,id,area_px,",
-    "images.csv": "image,height,width,entities,score",
-    "transfer.csv": "metric,adapter,data,value",
+    "entities.csv": ("image,name,id,area_px,", "image,id,area_px,"),  # the second of version 0.1
+    "images.csv": ("image,name,height_px,width_px,entities,score", "image,height,width,entities,score"),
+    "transfer.csv": ("metric,adapter,data,value",),
 }
 """Files of a whole run, and how they begin."""
 OTHERS = frozenset({"entities.parquet", "predictions.coco.json", "transfer.png"})

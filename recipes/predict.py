@@ -5,16 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from typing import Any
 
 from PIL import Image
 
-from adapters.inference import InputContract, level_0_tiles, segment, segment_into
+from adapters.inference import InputContract, level_0_tiles, segment, segment_into, weights_digest
 from adapters.segmenter import EntitySegmenter
-from domains.atomic import atomic_path
 from domains.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
@@ -22,11 +22,14 @@ from domains.exports import STREAMED, Destination, Exports, open_exports, output
 from domains.exports.density import CELL_UM
 from domains.ground import INSTALL, ground_of
 from domains.images import as_rgb
-from domains.predictions.running import RunningPrediction
+from domains.predictions.image_journal import ImageJournal, state_of
+from domains.predictions.run_folder import open_run
+from domains.predictions.running import RunningPrediction, discard
 from domains.results import signed
 from domains.scenes import Photograph, Scene, Viewed, open_scene
 from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.scene import read_whole
+from domains.tiling import Window
 from recipes import set_up
 from recipes.inputs import Asked
 from recipes.load import loaded
@@ -56,6 +59,9 @@ def predict(
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
+    Stopped, however it was, the same command goes on; images that are done are not predicted again, unless their file
+    was changed since. The tables hold all images that are done in `out`.
+
     formats: as in `open_exports`. pixel_size_m: of all images, in place of what they say of themselves. everywhere:
     look at all tiles, those too where the domain says that there can be no entity (empty glass).
     asked: how often to look at a tile. simplify_px, square: of polygons, as in `Destination`. backbone: where the base
@@ -71,42 +77,110 @@ def predict(
         contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else looking(spec, network.recipe.domain.name, smallest_um2)
-        describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
-        destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept)
-        faults, entities = [], 0
-        with (
-            open_exports(formats, destination, names.values()) as exports,
-            Progress("predict", len(paths), unit="images") as progress,
-        ):
-            run = Run(
-                network.segmenter,
-                contract,
-                exports,
-                destination,
-                worth,
-                pixel_size_m,
-                smallest_um2,
-                on_tile=progress.tick,
-            )
-            tell_impossible(paths, exports.parts, pixel_size_m)
-            for path in paths:
-                try:
-                    scene = run.open(path)
-                except InputError as error:
-                    faults.append(str(error))
-                else:
-                    with closing(scene):
-                        entities += run.predict(scene, path, names[path])
-                        progress.saw(scene.shape[0] * scene.shape[1])
-                progress.advance()
-    print(f"{entities} entities in {len(paths) - len(faults)} images: {out}")
-    warning = hardly_looked(run.looked_at, smallest_um2)
+        plan = {
+            "adapter": [network.recipe.domain.name, weights_digest(network.segmenter)],
+            "input contract (--symmetries, --test-scales, --window)": asdict(contract),
+            "--format": sorted(set(formats)),
+            "--pixel-size": pixel_size_m,
+            "--everywhere": everywhere,
+            "--smallest-piece": smallest_um2,
+            "--simplify": simplify_px,
+            "--square": square,
+        }
+        with open_run(out, plan, overwrite) as journal:
+            names = names_of(paths, names, journal)
+            remaining = [path for path in paths if not is_done(path, names[path], journal, out)]
+            tidy(out, journal, names.values())
+            describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+            order = tuple(names[path] for path in paths)
+            destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept, journal, order)
+            faults, done_before = [], len(paths) - len(remaining)
+            if done_before and remaining:
+                print(f"goes on: {done_before} of {len(paths)} images are done", file=sys.stderr)
+            exports = open_exports(formats, destination, [names[path] for path in remaining])
+            if not remaining and not exports.close():
+                journal.end()
+                print(f"nothing to do: {len(paths)} images are done in {out}; --overwrite predicts them anew")
+                return
+            with exports, Progress("predict", len(paths), unit="images") as progress:
+                progress.begin_at(done_before)
+                run = Run(
+                    network.segmenter,
+                    contract,
+                    exports,
+                    destination,
+                    worth,
+                    pixel_size_m,
+                    smallest_um2,
+                    on_tile=progress.tick,
+                )
+                tell_impossible(remaining, exports.parts, pixel_size_m)
+                for path in remaining:
+                    about = state_of(path)  # as it is when it is opened
+                    try:
+                        scene = run.open(path)
+                    except InputError as error:
+                        faults.append(str(error))
+                    else:
+                        with closing(scene):
+                            run.predict(scene, path, names[path], about)
+                            progress.saw(scene.shape[0] * scene.shape[1])
+                    progress.advance()
+            journal.end()
+            done = [entry for entry in destination.done() if entry.name in set(order)]
+            others = len(destination.done()) - len(done)
+    entities = sum(entry.values["entities"] for entry in done)
+    print(f"{entities} entities in {len(done)} images: {out}")
+    if others:
+        print(f"the tables hold {others} more images, which earlier commands predicted", file=sys.stderr)
+    warning = hardly_looked({entry.name: entry.values.get("looked_at", 1.0) for entry in done}, smallest_um2)
     if faults:
         more = f"; {warning}" if warning else ""
         raise InputError(f"{len(faults)} of {len(paths)} images were left out, the others are done; {faults[0]}{more}")
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari", flush=True)
     if warning:
         print(warning, file=sys.stderr)
+
+
+def names_of(paths: Iterable[Path], names: Mapping[Path, str], journal: ImageJournal) -> dict[Path, str]:
+    """Of each image the name of its results: what it was begun under, where it was, else that of `names`.
+
+    Raises InputError where an image would take the name of another's results.
+    """
+    begun = {entry.values["path"]: entry.name for entry in journal.images}
+    paths_of = {name: path for path, name in begun.items()}
+    given = {}
+    for path in paths:
+        resolved = str(path.resolve())
+        given[path] = name = begun.get(resolved, names[path])
+        if paths_of.get(name, resolved) != resolved:
+            raise InputError(
+                f"{str(path)!r} would be called {name!r}, as the results of {paths_of[name]!r} are; name another --out"
+            )
+    return given
+
+
+def is_done(path: Path, name: str, journal: ImageJournal, out: Path) -> bool:
+    """Whether all results of an image are there, and its file is as it was then."""
+    entry = journal.entries.get(name)
+    if entry is None or not entry.done or entry.about != state_of(path):
+        return False
+    return all((out / file).exists() for file in entry.files)
+
+
+def tidy(out: Path, journal: ImageJournal, names: Iterable[str]) -> None:
+    """Remove what a stopped run left of big scenes that are done or changed since, or that are to be begun anew."""
+    for name in names:
+        folder, entry = running_folder(out, name), journal.entries.get(name)
+        anew = entry is None and journal.overwrites
+        if folder.exists() and (
+            anew or entry is not None and (entry.done or entry.about != state_of(Path(entry.values["path"])))
+        ):
+            discard(folder)
+
+
+def running_folder(out: Path, name: str) -> Path:
+    return out / f".{name}.running"
 
 
 def looking(spec: object, name: str, smallest_um2: float | None) -> Callable[[Scene], WorthLooking | None] | None:
@@ -148,8 +222,6 @@ class Run:
     worth: Callable[[Scene], WorthLooking | None] | None
     pixel_size_m: float | None
     smallest_um2: float | None = None
-    looked_at: dict[str, float] = field(default_factory=dict)
-    """Share of the tiles of each scene that may have empty parts."""
     on_tile: Callable[[], None] = lambda: None
     """Called when a tile of a scene that is held in memory is done."""
 
@@ -172,20 +244,25 @@ class Run:
         scene.close()
         return picture
 
-    def predict(self, scene: Scene, path: Path, name: str) -> int:
-        """Predict and write; returns the number of entities."""
+    def predict(self, scene: Scene, path: Path, name: str, about: Sequence[int] = ()) -> None:
+        """Predict and write. about: size and time of change of its file."""
+        values: dict[str, Any] = {"path": str(path.resolve())}
         wanted = self.worth(scene) if self.worth else None
+        tiles = level_0_tiles(scene, self.contract) if wanted is not None else []
         if wanted is not None:
-            self.show_worth(wanted, scene, name)
+            values["looked_at"] = sum(map(wanted, tiles)) / max(1, len(tiles))
+        self.exports.begin(name, str(path), about, **values)
+        if wanted is not None:
+            self.show_worth(wanted, tiles, name)
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         if is_large(scene):
-            return self.predict_large(scene, place, name, wanted)
-        found = segment(self.segmenter, scene, self.contract, wanted, on_tile=self.on_tile)
+            self.predict_large(scene, place, name, wanted)
+            return
+        entities = segment(self.segmenter, scene, self.contract, wanted, on_tile=self.on_tile)
         image = scene.image if isinstance(scene, Photograph) else read_whole(scene)
-        self.exports.add(name, as_rgb(image), found, place, frozenset(impossible(scene, self.exports.whole)))
-        return found.count
+        self.exports.add(name, as_rgb(image), entities, place, frozenset(impossible(scene, self.exports.whole)))
 
-    def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> int:
+    def predict_large(self, scene: Scene, place: Place, name: str, wanted: WorthLooking | None) -> None:
         """Piece by piece through a folder beside the results, which a later run takes up where this one is stopped."""
         path = Path(place.scene)
         about = path.stat()
@@ -193,7 +270,7 @@ class Run:
         plan["everywhere"] = wanted is None
         if self.smallest_um2 is not None:
             plan["smallest_um2"] = self.smallest_um2
-        folder = self.destination.folder / f".{name}.running"
+        folder = running_folder(self.destination.folder, name)
         height, width = scene.shape
         left_out = [word for word in self.exports.whole if word not in STREAMED]
         note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
@@ -211,16 +288,12 @@ class Run:
         prediction = replace(running.prediction(), image=lambda window: as_rgb(scene.read(*window)))
         self.exports.stream(name, prediction, place, frozenset(impossible(scene, self.exports.streamed)))
         running.remove()
-        return prediction.count
 
-    def show_worth(self, worth: WorthLooking, scene: Scene, name: str) -> None:
-        """Write what is looked at as `<name>.tiles.png` (a run that goes on finds it there), and say how much it is."""
-        tiles = level_0_tiles(scene, self.contract)
+    def show_worth(self, worth: WorthLooking, tiles: list[Window], name: str) -> None:
+        """Write what is looked at as `<name>.tiles.png`, where nobody else's lies, and say how much it is."""
         looked_at = sum(map(worth, tiles))
-        self.looked_at[name] = looked_at / max(1, len(tiles))
-        picture = self.destination.folder / f"{name}.tiles.png"
-        if not picture.exists() or (self.destination.overwrite and not self.destination.is_input(picture)):
-            with atomic_path(picture) as path:
+        if self.destination.is_free(picture := f"{name}.tiles.png"):
+            with self.destination.writing(picture) as path:
                 Image.fromarray(worth.picture(tiles)).save(path, pnginfo=signed())
         remark = getattr(worth, "remark", "")  # of ours; domains of others may have none
         more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pycocotools import mask as rle
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
@@ -20,59 +20,74 @@ from domains.exports.measures import Measure, measure
 UNNAMED = "entity"  # the category of entities without a label
 
 
-@dataclass
+@dataclass(frozen=True)
 class CocoJson:
     """`predictions.coco.json`, all images together: `images`, `categories`, `annotations` with compressed RLE.
 
     file_name is the place's scene, from the file's own folder on where all lie in that, else from the folder that all
     scenes share where it is an absolute path: the file can be put beside its images, on any machine, and read as their
-    annotations. Annotations are kept as text, some 200 bytes
-    each, until `close`.
+    annotations. Numbers are given when all images are done: of each the journal has a row with its size and words, and
+    a row per annotation.
     """
 
     destination: Destination
-    images: list[dict[str, Any]] = field(default_factory=list)
-    annotations: list[str] = field(default_factory=list)
-    categories: dict[str, int] = field(default_factory=dict)
 
-    def file(self, name: str) -> str:
-        return "predictions.coco.json"
+    def files(self, name: str) -> tuple[str, ...]:
+        return ("predictions.coco.json",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         height, width = prediction.shape
-        image_id = len(self.images) + 1
-        for word in prediction.vocabulary or (UNNAMED,):
-            self.categories.setdefault(word, len(self.categories) + 1)
-        first = len(self.annotations) + 1
-        self.annotations += [
-            self._annotation(number, image_id, entity, prediction.ids)
-            for number, entity in enumerate(measure(prediction), first)
-        ]
-        self.images.append({"id": image_id, "file_name": place.scene, "height": height, "width": width})
-
-    def _annotation(self, number: int, image_id: int, entity: Measure, ids: np.ndarray) -> str:
-        annotation = {
-            "id": number,
-            "image_id": image_id,
-            "category_id": self.categories[entity.label or UNNAMED],
-            "segmentation": run_lengths(ids[entity.box] == entity.id, entity.y, entity.x, ids.shape),
-            "bbox": [entity.x, entity.y, entity.width, entity.height],
-            "area": entity.area_px,
-            "iscrowd": 0,
-        }
-        return json.dumps(annotation if entity.score is None else {**annotation, "score": entity.score})
+        about = {"height": height, "width": width, "words": list(prediction.vocabulary or (UNNAMED,))}
+        annotations = (annotation(entity, prediction.ids) for entity in measure(prediction))
+        self.destination.journal.write("coco", chain([about], annotations))
 
     def close(self) -> None:
-        categories = [json.dumps({"id": number, "name": word}) for word, number in self.categories.items()]
-        names = portable([image["file_name"] for image in self.images], self.destination.folder)
-        images = [json.dumps({**image, "file_name": name}) for image, name in zip(self.images, names, strict=True)]
-        parts = {"images": images, "categories": categories, "annotations": self.annotations}
-        with (
-            atomic_path(self.destination.path(self.file(""))) as path,
-            path.open("w", encoding="utf-8") as file,
-        ):
-            lists = (f'"{key}": [\n' + ",\n".join(rows) + "\n]" for key, rows in parts.items())
-            file.write("{" + ",\n".join(lists) + "}\n")
+        abouts = [
+            (entry, next(rows))
+            for entry in self.destination.done()
+            if entry.rows.get("coco") and (rows := self.destination.journal.rows(entry.name, "coco"))
+        ]
+        names = portable([entry.scene for entry, _ in abouts], self.destination.folder)
+        images = (
+            {"id": number, "file_name": name, "height": about["height"], "width": about["width"]}
+            for number, (name, (_, about)) in enumerate(zip(names, abouts, strict=True), 1)
+        )
+        categories = {word: 0 for _, about in abouts for word in about["words"]}
+        categories = {word: number for number, word in enumerate(categories, 1)}
+        lists = {
+            "images": images,
+            "categories": ({"id": number, "name": word} for word, number in categories.items()),
+            "annotations": self._annotations([entry.name for entry, _ in abouts], categories),
+        }
+        with self.destination.writing(*self.files("")) as path, path.open("w", encoding="utf-8") as file:
+            before = "{"
+            for key, rows in lists.items():
+                file.write(f'{before}"{key}": [')
+                separator = "\n"
+                for row in rows:
+                    file.write(separator + json.dumps(row))
+                    separator = ",\n"
+                file.write("\n]")
+                before = ",\n"
+            file.write("}\n")
+
+    def _annotations(self, names: Sequence[str], categories: Mapping[str, int]) -> Iterator[dict[str, Any]]:
+        number = 0
+        for image_id, name in enumerate(names, 1):
+            for label, values in islice(self.destination.journal.rows(name, "coco"), 1, None):
+                number += 1
+                yield {"id": number, "image_id": image_id, "category_id": categories[label], **values}
+
+
+def annotation(entity: Measure, ids: np.ndarray) -> tuple[str, dict[str, Any]]:
+    """The name of its category, and what an annotation has beside numbers. ids: (H, W) of all entities."""
+    values = {
+        "segmentation": run_lengths(ids[entity.box] == entity.id, entity.y, entity.x, ids.shape),
+        "bbox": [entity.x, entity.y, entity.width, entity.height],
+        "area": entity.area_px,
+        "iscrowd": 0,
+    }
+    return entity.label or UNNAMED, values if entity.score is None else {**values, "score": entity.score}
 
 
 def portable(scenes: Sequence[str], folder: Path) -> list[str]:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
@@ -28,8 +27,8 @@ class DensityTiff:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.density.tif"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.density.tif",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         self._write(name, measure(prediction), prediction.shape, place)
@@ -45,7 +44,7 @@ class DensityTiff:
                 "--pixel-size, such as 0.25"
             )
         centroids = np.array([(entity.centroid_y, entity.centroid_x) for entity in entities]).reshape(-1, 2)
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             tifffile.imwrite(
                 path,
                 density_map(centroids, shape, place.pixel_size_m),

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from domains.atomic import atomic_path
 from domains.errors import InputError
 from domains.exports.simplify import simplified
 from domains.layouts.names import composed
 from domains.outlines import Polygon
+from domains.predictions.image_journal import ImageEntry, ImageJournal
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
 
@@ -30,6 +33,8 @@ class Destination:
     describe: more measurements for GeoJSON, ids (H, W), image (H, W, 3) and pixel size to {id: {name: value}}.
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
     and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
+    journal: of what was written, which may be replaced, and the rows of tables for all images. order:
+    the images' names, as tables are to have them.
     """
 
     folder: Path
@@ -39,6 +44,8 @@ class Destination:
     simplify_px: float | None = None
     square: bool = False
     inputs: frozenset[Path] = frozenset()
+    journal: ImageJournal = field(default_factory=ImageJournal)
+    order: tuple[str, ...] = ()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""
@@ -48,15 +55,41 @@ class Destination:
         return simplified(polygons, tolerance, step, self.square)
 
     def path(self, filename: str) -> Path:
-        """Where a result goes; InputError where one lies already, or an input."""
+        """Where a result goes; InputError where one lies already that isn't the journal's, or an input."""
         path = Path(self.folder) / filename
         if path.parent != Path(self.folder) or filename in ("", ".", ".."):
             raise ValueError(f"a result wants a plain file name; got {filename!r}")
         if self.is_input(path):
             raise InputError(f"{str(path)!r} is an input, which its result would replace; name another --out")
-        if path.exists() and not self.overwrite:
+        if not self.is_free(filename):
             raise InputError(f"{str(path)!r} exists; name another folder, or replace it with --overwrite")
         return path
+
+    def is_free(self, filename: str) -> bool:
+        """Whether a result may have that name: nothing lies there, or the journal's, or it may be replaced."""
+        path = Path(self.folder) / filename
+        return not path.exists() or ((self.overwrite or self.journal.owns(path)) and not self.is_input(path))
+
+    def exists(self, filename: str) -> bool:
+        return (Path(self.folder) / filename).exists()
+
+    @contextmanager
+    def writing(self, filename: str) -> Iterator[Path]:
+        """A temporary path that becomes the result of that name when the block ends well, see `atomic_path`."""
+        path = self.path(filename)
+        with atomic_path(path, self.temporaries) as temporary:
+            yield temporary
+        self.journal.wrote(path)
+
+    def done(self) -> list[ImageEntry]:
+        """The images that are done, those of `order` first."""
+        entries = {entry.name: entry for entry in self.journal.images if entry.done}
+        return [entries[name] for name in {**dict.fromkeys(self.order), **entries} if name in entries]
+
+    @property
+    def temporaries(self) -> Path | None:
+        """The folder for results that are not whole; None for beside them."""
+        return self.journal.path and self.journal.path.parent / "new"
 
     def is_input(self, path: Path) -> bool:
         return bool(self.inputs) and path.resolve() in self.inputs

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
-import io
-import shutil
-import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
+from domains.exports.areas import AREAS, areas
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
 
@@ -21,41 +18,49 @@ if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction
 
 COLUMNS = (
-    "image", "id", "area_px", "box_y", "box_x", "box_height", "box_width", "centroid_y", "centroid_x", "score", "label",
+    "image", "name", "id", "area_px", *AREAS, "box_y_px", "box_x_px", "box_height_px", "box_width_px", "centroid_y_px",
+    "centroid_x_px", "score", "label",
 )  # fmt: skip
-IN_MEMORY = 2**24  # bytes of rows; what is more waits in a temporary file
 
 
-@dataclass
+@dataclass(frozen=True)
 class EntityTable:
-    """`entities.csv`, all images together; columns as in `Measure`, empty where there is no score or label."""
+    """`entities.csv`, all images together. image: its path; name: that of its results; the other columns as in
+    `Measure` and `areas`, empty where there is no score or label, and where the size of a pixel is unknown.
+    """
 
     destination: Destination
-    rows: IO[str] | None = None
 
-    def file(self, name: str) -> str:
-        return "entities.csv"
+    def files(self, name: str) -> tuple[str, ...]:
+        return ("entities.csv",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        self._write(measure(prediction), place)
+        self.destination.journal.write("csv", rows_of(measure(prediction), place))
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self._write(prediction.measures(), place)
-
-    def _write(self, entities: Iterable[Measure], place: Place) -> None:
-        if self.rows is None:
-            # names of files need not be valid UTF-8; a table must be
-            how: Any = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-            self.rows = cast(IO[str], tempfile.SpooledTemporaryFile(IN_MEMORY, "w+", **how))  # noqa: SIM115
-        csv.writer(self.rows, lineterminator="\n").writerows((place.scene, *entity) for entity in entities)
+        self.destination.journal.write("csv", rows_of(prediction.measures(), place))
 
     def close(self) -> None:
-        rows = self.rows or io.StringIO()
-        rows.seek(0)
         with (
-            rows,
-            atomic_path(self.destination.path(self.file(""))) as path,
-            path.open("w", encoding="utf-8", newline="") as file,
+            self.destination.writing(*self.files("")) as path,
+            # names of files need not be valid UTF-8; a table must be
+            path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
-            csv.writer(file, lineterminator="\n").writerow(COLUMNS)
-            shutil.copyfileobj(rows, file)
+            table = csv.writer(file, lineterminator="\n")
+            table.writerow(COLUMNS)
+            table.writerows(all_rows(self.destination, "csv"))
+
+
+def rows_of(entities: Iterable[Measure], place: Place) -> Iterator[list[Any]]:
+    """COLUMNS without the image and the name, which its entry in the journal has."""
+    area_of = areas(place)
+    for entity in entities:
+        area, (number, area_px, *others) = area_of(entity), entity
+        yield [number, area_px, *(area.get(unit) for unit in AREAS), *others]
+
+
+def all_rows(destination: Destination, table: str) -> Iterator[list[Any]]:
+    """Whole rows, of all images in their order."""
+    for entry in destination.done():
+        for row in destination.journal.rows(entry.name, table):
+            yield [entry.scene, entry.name, *row]

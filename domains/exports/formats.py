@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from hashlib import blake2b
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -23,6 +25,7 @@ from domains.exports.label_image import LabelZarr
 from domains.exports.label_raster import LabelTiff
 from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import OverlayPng
+from domains.predictions.image_journal import TABLES
 
 if TYPE_CHECKING:
     from domains.predictions.prediction import Prediction
@@ -33,8 +36,8 @@ class Export(Protocol):
 
     def __init__(self, destination: Destination) -> None: ...
 
-    def file(self, name: str) -> str:
-        """The file that the entities of image `name` go into."""
+    def files(self, name: str) -> tuple[str, ...]:
+        """The files that the entities of image `name` may go into; of a table for all images, that one."""
         ...
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
@@ -42,7 +45,7 @@ class Export(Protocol):
         ...
 
     def close(self) -> None:
-        """Write what is for all images together."""
+        """Write what is for all images together, from the journal's rows."""
         ...
 
 
@@ -69,6 +72,8 @@ FORMATS: dict[str, type[Export]] = {
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")
+FOR_ALL = ("coco", "csv", "images", "parquet")
+"""Formats of one file for all images."""
 STREAMED = tuple(word for word, kind in FORMATS.items() if hasattr(kind, "stream"))
 
 
@@ -86,10 +91,10 @@ def open_exports(formats: Sequence[str], destination: Destination, names: Iterab
         raise InputError(f"cannot make the folder {str(destination.folder)!r}: {error.strerror}") from error
     chosen = list(dict.fromkeys(formats or (*DEFAULT, *DEFAULT_STREAMED)))
     parts = {word: FORMATS[word](destination) for word in chosen}
-    for filename in dict.fromkeys(part.file(name) for name in names for part in parts.values()):
+    for filename in dict.fromkeys(file for name in names for part in parts.values() for file in part.files(name)):
         destination.path(filename)
     streamed = [word for word in formats or DEFAULT_STREAMED if word in STREAMED]
-    return Exports(parts, tuple(formats or DEFAULT), tuple(streamed))
+    return Exports(parts, tuple(formats or DEFAULT), tuple(streamed), destination)
 
 
 @dataclass(frozen=True)
@@ -102,7 +107,15 @@ class Exports:
     parts: dict[str, Export]
     whole: tuple[str, ...]
     streamed: tuple[str, ...]
-    _scenes: list[str] = field(default_factory=list)
+    destination: Destination
+
+    def begin(self, name: str, scene: str, about: Sequence[int] = (), **values: Any) -> None:
+        """From here on the image's files are ours to replace. about: its size and time of change; values: what the
+        journal is to remember of it.
+        """
+        files = [file for word, part in self.parts.items() if word not in FOR_ALL for file in part.files(name)]
+        files += [tiles] if self.destination.is_free(tiles := f"{name}.tiles.png") else []
+        self.destination.journal.begin(name, scene, about, files, values)
 
     def add(
         self,
@@ -113,19 +126,43 @@ class Exports:
         without: frozenset[str] = frozenset(),
     ) -> None:
         """Write all formats but those that the image cannot have."""
-        self._scenes.append(name)
-        for word in dict.fromkeys(word for word in self.whole if word not in without):
-            self.parts[word].add(name, image, prediction, place)
+        for part in self._of(name, place, self.whole, without):
+            part.add(name, image, prediction, place)
+        self._done(prediction.count)
 
     def stream(self, name: str, prediction: Prediction, place: Place, without: frozenset[str] = frozenset()) -> None:
         """Write all formats for scenes of any size but those that the scene cannot have."""
-        self._scenes.append(name)
-        for word in dict.fromkeys(word for word in self.streamed if word not in without):
-            cast(StreamedExport, self.parts[word]).stream(name, prediction, place)
+        for part in self._of(name, place, self.streamed, without):
+            cast(StreamedExport, part).stream(name, prediction, place)
+        self._done(prediction.count)
 
-    def close(self) -> None:
+    def _of(self, name: str, place: Place, words: Iterable[str], without: frozenset[str]) -> list[Export]:
+        if not self.destination.journal.is_current(name):
+            self.begin(name, place.scene)
+        return [self.parts[word] for word in dict.fromkeys(words) if word not in without]
+
+    def _done(self, entities: int) -> None:
+        """Results of an earlier state of the image, which this one does not have, go."""
+        for path in self.destination.journal.left():
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        self.destination.journal.done(entities=entities)
+
+    def close(self) -> bool:
+        """Write the tables, of all images that are done; whether that was needed."""
+        journal = self.destination.journal
+        of = blake2b(repr([(entry.name, entry.scene, entry.rows) for entry in self.destination.done()]).encode())
+        files = [file for word, part in self.parts.items() if word in FOR_ALL for file in part.files("")]
+        tables = journal.entries.get(TABLES)
+        if tables and tables.values == {"of": of.hexdigest()} and all(map(self.destination.exists, files)):
+            return False
+        journal.begin(TABLES, files=files)
         for part in self.parts.values():
             part.close()
+        journal.done(of=of.hexdigest())
+        return True
 
     def __enter__(self) -> Exports:
         return self
@@ -133,5 +170,5 @@ class Exports:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._scenes:  # empty tables, of a run stopped or refused before its first result, would block the next
+        if self.destination.done():  # empty tables, of a run without a first result, would block the next
             self.close()

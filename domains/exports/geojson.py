@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
+from domains.exports.areas import areas
 from domains.exports.described import Described
 from domains.exports.destination import Destination
 from domains.exports.measures import Measure, measure
@@ -41,8 +41,8 @@ class GeoJson:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.geojson"
+    def files(self, name: str) -> tuple[str, ...]:
+        return f"{name}.geojson", f"{name}.geojson.gz"
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         describe = self.destination.describe
@@ -57,7 +57,7 @@ class GeoJson:
         self._write(self._file(name, prediction.count), prediction.outlined(), about, place)
 
     def _file(self, name: str, count: int) -> str:
-        return self.file(name) + (".gz" if count > GZIP_FROM else "")
+        return self.files(name)[count > GZIP_FROM]
 
     def _write(
         self,
@@ -67,9 +67,11 @@ class GeoJson:
         place: Place,
     ) -> None:
         properties = {"plain": _plain, "qupath": _qupath}[self.destination.flavour]
-        ground = ground_of(place.georeference) if self.destination.flavour == "plain" else None
+        plain = self.destination.flavour == "plain"
+        ground = ground_of(place.georeference) if plain else None
+        area_of = areas(place)
         with (
-            atomic_path(self.destination.path(filename)) as path,
+            self.destination.writing(filename) as path,
             gzip.open(path, "wt", 6, "utf-8") if filename.endswith(".gz") else path.open("w", encoding="utf-8") as file,
         ):
             file.write('{"type": "FeatureCollection", "features": [')
@@ -78,8 +80,11 @@ class GeoJson:
                 polygons = self.destination.drawn(polygons, step, ground is not None)
                 coarse = {"outline_px": step} if step > 1 else {}
                 about = {**properties(entity, described(entity)), **coarse}
+                area = area_of(entity) if plain else {}
+                if ground is not None or "area_m2" not in area:  # which tells readers that degrees follow
+                    about |= area
                 if ground is not None:
-                    polygons, about["area_m2"] = on_ground(polygons, ground), area_m2(entity, ground)
+                    polygons = on_ground(polygons, ground)
                 feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": about}
                 file.write(separator + json.dumps(feature))
                 separator = ",\n"
@@ -130,12 +135,6 @@ def within_180(rings: list[np.ndarray]) -> list[Polygon]:
                 borders = [shapely.get_coordinates(border) - (turn, 0) for border in (part.exterior, *part.interiors)]
                 parts.append([_turned(border.round(DECIMALS), i == 0).tolist() for i, border in enumerate(borders)])
     return parts
-
-
-def area_m2(entity: Measure, ground: Ground) -> float:
-    """Its pixels on the ellipsoid, each as large as the one at its centroid."""
-    pixel = ground.pixel_area_m2(np.array([[entity.centroid_x + 0.5, entity.centroid_y + 0.5]]))[0]
-    return float(f"{entity.area_px * pixel:.7g}")
 
 
 def _turned(ring: np.ndarray, counterclockwise: bool) -> np.ndarray:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
+from domains.exports.areas import area_m2
 from domains.exports.destination import Destination
-from domains.exports.geojson import area_m2, entities_of
+from domains.exports.geojson import entities_of
 from domains.exports.measures import Measure
 from domains.exports.simplify import as_shape
 from domains.georeference import Georeference
@@ -41,8 +41,8 @@ class GeoPackage:
     def __post_init__(self) -> None:
         require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")
 
-    def file(self, name: str) -> str:
-        return f"{name}.gpkg"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.gpkg",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         self._write(name, ((*entity, 1) for entity in entities_of(prediction)), place)
@@ -57,7 +57,7 @@ class GeoPackage:
                 f"{place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format geojson"
             )
         ground, remaining = Ground(here), iter(entities)
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             batch, started = list(islice(remaining, BATCH)), False
             while batch or not started:
                 append(path, [self._row(*entity, here, ground) for entity in batch], here.crs, started)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 import tifffile
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
@@ -20,8 +19,8 @@ class HeatTiff:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.heat.tif"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.heat.tif",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         """Raises InputError for a prediction without scores of pixels."""
@@ -30,7 +29,7 @@ class HeatTiff:
                 f"{place.scene!r}: a heat map wants scores of pixels, which the dense decoder alone gives; leave "
                 "--format heat"
             )
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             scores = np.asarray(prediction.pixel_scores, np.float16)
             tifffile.imwrite(path, scores, compression="zlib", photometric="minisblack", software=SOFTWARE)
 

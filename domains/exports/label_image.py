@@ -13,6 +13,7 @@ from uuid import uuid4
 import numpy as np
 import zarr
 
+from domains.atomic import remove_left, temporary_prefix
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
@@ -31,8 +32,8 @@ class LabelZarr:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.labels.zarr"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.labels.zarr",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
         def read(window: Window) -> np.ndarray:
@@ -45,7 +46,9 @@ class LabelZarr:
         self._write(name, prediction.shape, prediction.read, prediction.chunks(), place)
 
     def _write(self, name: str, shape: tuple[int, int], read: Reader, keys: Keys, place: Place) -> None:
-        write_label_image(self.destination.path(self.file(name)), shape, read, keys, place.pixel_size_m)
+        path = self.destination.path(*self.files(name))
+        write_label_image(path, shape, read, keys, place.pixel_size_m, self.destination.temporaries)
+        self.destination.journal.wrote(path)
 
     def close(self) -> None:
         """All is written."""
@@ -56,14 +59,21 @@ Keys = Iterable[tuple[int, int]]
 
 
 def write_label_image(
-    path: Path, shape: tuple[int, int], read: Reader, keys: Keys, pixel_size_m: float | None = None
+    path: Path,
+    shape: tuple[int, int],
+    read: Reader,
+    keys: Keys,
+    pixel_size_m: float | None = None,
+    within: Path | None = None,
 ) -> None:
     """Chunk by chunk, under another name until it is whole. Each level takes every second pixel of the finer one.
 
     read: a window to its (h, w) ids; keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity;
-    the others are not stored. Raises InputError where the disk is full.
+    the others are not stored. within: as in `atomic_path`. Raises InputError where the disk is full.
     """
-    temporary = path.with_name(f".{uuid4().hex[:12]}{path.suffix}")
+    if within is None:
+        remove_left(path.parent)
+    temporary = (within or path.parent) / f"{temporary_prefix()}{uuid4().hex[:8]}{path.suffix}"
     try:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=2)
         shapes = [shape]

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tifffile
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
@@ -36,11 +35,11 @@ class LabelTiff:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.labels.tif"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.labels.tif",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             if place.georeference is not None and find_spec("rasterio"):
                 keys = chunks_of(Window(0, 0, *prediction.shape))
                 ids = prediction.ids
@@ -49,7 +48,7 @@ class LabelTiff:
                 tifffile.imwrite(path, prediction.ids, compression="zlib", photometric="minisblack", software=SOFTWARE)
 
     def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             if place.georeference is not None and find_spec("rasterio"):
                 write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), place.georeference)
             else:

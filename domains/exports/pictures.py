@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.exports.destination import Destination
 from domains.overlay import overlay
@@ -20,11 +19,11 @@ class OverlayPng:
 
     destination: Destination
 
-    def file(self, name: str) -> str:
-        return f"{name}.overlay.png"
+    def files(self, name: str) -> tuple[str, ...]:
+        return (f"{name}.overlay.png",)
 
     def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        with atomic_path(self.destination.path(self.file(name))) as path:
+        with self.destination.writing(*self.files(name)) as path:
             Image.fromarray(overlay(image, prediction)).save(path, pnginfo=signed())
 
     def close(self) -> None:

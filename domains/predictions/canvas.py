@@ -19,7 +19,7 @@ class Canvas:
 
     def __init__(self, path: Path, shape: tuple[int, int]) -> None:
         self.shape = shape
-        if path.exists():
+        if (path / "zarr.json").exists():
             self.array = zarr.open_array(str(path), mode="r+")
         else:
             codec = BloscCodec(cname="lz4", clevel=3, shuffle="bitshuffle")

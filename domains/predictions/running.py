@@ -64,7 +64,7 @@ class RunningPrediction:
         if place.exists() and place.read_text(encoding="utf-8") != text:
             raise InputError(
                 f"{str(self.folder)!r} is a stopped prediction of another input, adapter or tiling; go on with that "
-                "one, or remove the folder"
+                "one, name another --out, or begin anew with --overwrite"
             )
         if not place.exists():
             shutil.rmtree(self.folder / "parts", ignore_errors=True)
@@ -79,7 +79,8 @@ class RunningPrediction:
 
     def _resume(self) -> None:
         ends = [(record.tile, end) for record, end in self.journal.records()]
-        kept = len(ends) // self.batch * self.batch
+        whole = bool(ends) and ends[-1][0] + 1 == len(self.grid)
+        kept = len(ends) if whole else len(ends) // self.batch * self.batch
         self.journal.truncate(ends[kept - 1][1] if kept else 0)
         self.resumed, self.next = kept, ends[kept - 1][0] + 1 if kept else 0
         for record, _ in self.journal.records():
@@ -94,7 +95,8 @@ class RunningPrediction:
     def add(self, index: int, entities: EntityMap) -> None:
         if entities.vocabulary and not self.vocabulary:
             self.vocabulary = entities.vocabulary
-            (self.folder / "vocabulary.json").write_text(json.dumps(self.vocabulary), encoding="utf-8")
+            with atomic_path(self.folder / "vocabulary.json") as path:
+                path.write_text(json.dumps(self.vocabulary), encoding="utf-8")
         placed = self.stitcher.add(index, entities)
         self.canvas.write(placed.core, placed.ids)
         self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
@@ -131,4 +133,10 @@ class RunningPrediction:
 
     def remove(self) -> None:
         """The results are written."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        discard(self.folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove such a folder; its plan first, so that nothing goes on with the rest where this is stopped."""
+    (folder / "plan.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

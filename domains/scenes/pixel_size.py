@@ -60,8 +60,13 @@ def parse_pixel_size(text: str) -> float:
 
 def show_pixel_size(size_m: float) -> str:
     """`0.25 um`, `30 m`: what `parse_pixel_size` reads."""
-    unit = "um" if size_m < 1e-3 else "mm" if size_m < 0.1 else "m"
+    unit = unit_of(size_m)
     return f"{size_m / UNITS_M[unit]:.4g} {unit}"
+
+
+def unit_of(size_m: float) -> str:
+    """In which a size is shown."""
+    return "um" if size_m < 1e-3 else "mm" if size_m < 0.1 else "m"
 
 
 def mean_size(y_m: float | None, x_m: float | None) -> float | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import signal
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from domains.atomic import atomic_path
+from domains.atomic import _started, atomic_path, temporary_prefix
 from domains.errors import InputError
 
 
@@ -67,3 +68,26 @@ def test_a_folder_that_is_not_one_is_named(tmp_path, folder):
         atomic_path(tmp_path / folder / "a.txt") as path,
     ):
         path.write_text("new")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc which process has ended")
+def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
+    machine = temporary_prefix().split("-")[2]
+    kept = [
+        ".entity-adapters-mine.txt",
+        ".0123456789ab.png",
+        f".entity-adapters-{machine}-1-{_started(1)}-x.txt",  # of a process that lives
+        ".entity-adapters-00000000-1-1-x.txt",  # of another machine
+        f"{temporary_prefix()}x.txt",
+    ]
+    for name in kept:
+        (tmp_path / name).write_text("")
+    (tmp_path / f".entity-adapters-{machine}-4194305-17-x.txt").write_text("")  # beyond the largest number
+    (tmp_path / f".entity-adapters-{machine}-1-1-folder").mkdir()  # its number belongs to another process now
+    (tmp_path / f".entity-adapters-{machine}-1-1-folder" / "file").write_text("")
+    old = tmp_path / ".entity-adapters-00000000-1-2-x.txt"
+    old.write_text("")
+    os.utime(old, (0, 0))
+    with atomic_path(tmp_path / "a.txt") as path:
+        path.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == {*kept, "a.txt"}

@@ -33,7 +33,7 @@ def write(folder: Path, *names: str) -> None:
 
 def test_every_format_has_a_name_that_is_told(tmp_path: Path) -> None:
     for kind in FORMATS.values():
-        assert named_after(kind(Destination(tmp_path)).file("a")) in ("a", "")
+        assert named_after(kind(Destination(tmp_path)).files("a")[0]) in ("a", "")
     assert [named_after(name) for name in ("a.tiles.png", "a.png", ".overlay.png", "labels.tif")] == [
         "a", None, None, None,
     ]  # fmt: skip

@@ -60,7 +60,9 @@ def test_geojson_is_one_feature_per_entity_that_covers_its_pixels(tmp_path, imag
     assert collection["type"] == "FeatureCollection"
     assert [feature["properties"]["id"] for feature in collection["features"]] == [1, 2, 3, 4, 5]
     first, second = collection["features"][:2]
-    assert first["properties"] == {"id": 1, "score": 0.9, "area_px": 44, "label": "tumour"}
+    assert first["properties"] == {
+        "id": 1, "score": 0.9, "area_px": 44, "area_um2": 11.0, "label": "tumour",
+    }  # fmt: skip
     assert first["geometry"]["type"] == "Polygon" and len(first["geometry"]["coordinates"]) == 2
     assert second["geometry"]["type"] == "MultiPolygon" and len(second["geometry"]["coordinates"]) == 2
     assert np.array_equal(rasterised(collection["features"], prediction.shape), np.maximum(prediction.ids, 0))
@@ -138,12 +140,13 @@ def test_the_table_has_a_row_per_entity_of_all_images(tmp_path, image, predictio
         rows = list(csv.DictReader(file))
     assert [row["image"] for row in rows] == ["slides/image0.png"] * 5 + ["slides/image2.png"] * 5
     assert rows[0] == {
-        "image": "slides/image0.png", "id": "1", "area_px": "44", "box_y": "2", "box_x": "3", "box_height": "7",
-        "box_width": "8", "centroid_y": "5.0", "centroid_x": "6.5", "score": "0.9", "label": "tumour",
+        "image": "slides/image0.png", "name": "image0", "id": "1", "area_px": "44", "area_um2": "11.0", "area_m2": "",
+        "box_y_px": "2", "box_x_px": "3", "box_height_px": "7", "box_width_px": "8", "centroid_y_px": "5.0",
+        "centroid_x_px": "6.5", "score": "0.9", "label": "tumour",
     }  # fmt: skip
     for row in rows[:5]:
         centre = ndimage.center_of_mass(prediction.ids == int(row["id"]))
-        assert [float(row["centroid_y"]), float(row["centroid_x"])] == pytest.approx(centre, abs=0.006)
+        assert [float(row["centroid_y_px"]), float(row["centroid_x_px"])] == pytest.approx(centre, abs=0.006)
 
 
 def test_the_table_of_images_says_how_sure_it_is_of_the_surest_pixel(tmp_path, image, prediction):
@@ -152,10 +155,10 @@ def test_the_table_of_images_says_how_sure_it_is_of_the_surest_pixel(tmp_path, i
     doubtful = replace(empty, pixel_scores=warm)  # nothing passed the threshold, yet the image is not a clean one
     path = written(tmp_path, ["images"], image, prediction, doubtful, empty) / "images.csv"
     assert path.read_text().splitlines() == [
-        "image,height,width,entities,score",
-        "slides/image0.png,24,30,5,1.0",
-        "slides/image1.png,24,30,0,0.75",
-        "slides/image2.png,24,30,0,",
+        "image,name,height_px,width_px,entities,score",
+        "slides/image0.png,image0,24,30,5,1.0",
+        "slides/image1.png,image1,24,30,0,0.75",
+        "slides/image2.png,image2,24,30,0,",
     ]
 
 
@@ -367,8 +370,8 @@ def test_annotations_name_images_from_the_folder_that_they_share(tmp_path, image
         (["/data/lot1/a.png", "/data/lot2/a.png"], ["lot1/a.png", "lot2/a.png"]),
         (["lot/a.png", "/data/b.png"], ["lot/a.png", "b.png"]),
     ):
-        with open_exports(["coco"], Destination(tmp_path, overwrite=True), ["a"] * len(scenes)) as exports:
-            for scene in scenes:
-                exports.add("a", image, prediction, Place(scene))
+        with open_exports(["coco"], Destination(tmp_path, overwrite=True), ["a", "b"]) as exports:
+            for name, scene in zip("ab", scenes, strict=False):
+                exports.add(name, image, prediction, Place(scene))
         coco = json.loads((tmp_path / "predictions.coco.json").read_text())
         assert [one["file_name"] for one in coco["images"]] == names

@@ -46,3 +46,17 @@ def test_eosin_is_no_haematoxylin_and_ids_with_gaps_stay() -> None:
     assert found[4]["Solidity"] == found[5]["Solidity"] == 1
     assert all(np.isfinite(value) for values in found.values() for value in values.values())
     assert morphology(np.zeros((5, 5), np.int32), np.zeros((5, 5, 3), np.uint8), None) == {}
+
+
+@pytest.mark.parametrize("kind", ["grey", "blue light", "stained"])
+def test_haematoxylin_is_told_of_stained_tissue_alone(kind: str) -> None:
+    ids = disk(10)
+    dark, bright = np.array([40, 40, 40]), np.array([200, 200, 200])
+    inside, ground = {
+        "grey": (dark, bright),  # coins, cytology in grey
+        "blue light": (np.array([10, 20, 220]), np.array([0, 0, 8])),  # fluorescence in false colour
+        "stained": (np.array([110, 60, 150]), np.array([240, 230, 240])),
+    }[kind]
+    image = np.where(ids[..., None] > 0, inside, ground).astype(np.uint8)
+    values = morphology(ids, image, None)[1]
+    assert ("Haematoxylin OD mean" in values) == (kind == "stained") and "Area px^2" in values
