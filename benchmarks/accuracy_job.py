@@ -136,7 +136,7 @@ def name_digest(names: Iterable[str]) -> str:
 
 def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
-    overrides += METHODS[job.method]
+    overrides += (*SETS[job.set].options, *METHODS[job.method])
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"

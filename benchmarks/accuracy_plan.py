@@ -23,6 +23,8 @@ class Set:
     """Optimiser steps, at the same number for every method."""
     elsewhere: tuple[tuple[str, Literal["test", "all"]], ...] = ()
     """Other sets that what was fitted here is measured on too, as it is, and which of their images."""
+    options: tuple[str, ...] = ()
+    """What a user of this set says of it: the recipe's overrides for every network that is fitted to it."""
 
 
 MINUTES = 600.0
@@ -31,8 +33,9 @@ BUDGETS = ("time", "steps", "minutes")
 
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
+ONE_DYE = ("domain.stain_augmentation=section",)
 SETS: dict[str, Set] = {
-    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),)),
+    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),), ONE_DYE),
     "monuseg": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("dsb2018_he", "test"),)),
     "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, (0, 1, 2), 40, 40),
     "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),

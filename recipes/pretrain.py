@@ -25,9 +25,12 @@ from adapters.backbones.sources import locate
 from adapters.data import EntityDataModule
 from adapters.decoders import DECODERS
 from adapters.embedded import kinds_of, save_pretrained_decoder, warm_start
+from adapters.inference import InputContract
 from adapters.joint import JointData, JointModule, JointSegmenter
 from adapters.losses import build_loss
 from adapters.module import TrainOptions, best_precision
+from adapters.region_fit import fit_regions
+from adapters.segmenter import EntitySegmenter
 from adapters.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
 from domains.augment import Photometric, compose, eight_symmetries
@@ -41,6 +44,7 @@ from recipes.sides import crops_on_patches
 from recipes.training_progress import TrainingProgress
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
+REGION_SEED, REGION_SCENES, REGION_SCENE_PX = 2_000_003, 64, 256  # that the scorers of regions learn from
 FITTED = "pathology"  # the recipe that the line at the end goes on with
 
 
@@ -76,6 +80,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     trainer.fit(module, data, ckpt_path=last, weights_only=True)
     interrupted = was_interrupted(trainer)
     best = keep_best(trainer, module, data)
+    learn_regions(recipe, segmenter)
     base = run / "base"
     save(segmenter, base)
     size = sum(file.stat().st_size for file in base.iterdir()) / 1e6
@@ -124,6 +129,18 @@ def fit_line(base: Path, recipe: PretrainRecipe, backbone: Backbone) -> str:
         if value not in (None, getattr(fitted.decoder, name)):
             words.append(f"decoder.{name}={json.dumps(value)}".replace('"', ""))
     return shlex.join(["python", "cli.py", "fit", "--recipe", FITTED, f"backbone.name={base}", *words])
+
+
+def learn_regions(recipe: PretrainRecipe, segmenter: JointSegmenter) -> None:
+    """Where `decoder.regions` is true, each decoder's scorer of regions learns from generated scenes of its kind, so
+    that the base goes by regions before anything is fitted to it."""
+    for kind, families in kinds(recipe).items():
+        scenes = ProceduralScenes(families, REGION_SCENES, REGION_SEED, REGION_SCENE_PX)
+        network = EntitySegmenter(segmenter.backbone, segmenter.decoder[kind])  # type: ignore[arg-type]
+        contract = InputContract(tile_px=REGION_SCENE_PX, overlap_px=0)
+        count = fit_regions(network, scenes, contract, tiles=REGION_SCENES, seed=recipe.train.seed)
+        if count:
+            print(f"{kind}: regions: learnt from {count} candidates of generated scenes")
 
 
 def save(segmenter: JointSegmenter, base: Path) -> None:
