@@ -47,6 +47,9 @@ class InputContract:
     """Overlap of neighbouring tiles, after scaling."""
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres; None: any size will do."""
+    seen_pixel_size_m: float | None = None
+    """Where the training images did not say theirs: the size at which images that do are seen, in metres; None: as they
+    are."""
     channels: int = 3
     """Of what the network is shown: RGB, or as many as there are bands; one band is shown thrice."""
     symmetries: int = 1
@@ -112,7 +115,9 @@ class InputContract:
         Raises InputError where the adapter was trained at a known size and this one is not known, or too far from it.
         """
         if self.pixel_size_m is None:
-            return self.scale
+            least, most = SCALES
+            sized = self.seen_pixel_size_m is not None and pixel_size_m is not None
+            return min(max(pixel_size_m / self.seen_pixel_size_m, least), most) if sized else self.scale  # type: ignore[operator]
         if pixel_size_m is None:
             raise InputError(
                 f"the adapter was trained at {show_pixel_size(self.pixel_size_m)} per pixel, the image does not say "

@@ -199,6 +199,7 @@ class Input(Options):
     tile_px: TileSide = 256
     overlap_px: Natural = 64
     pixel_size_m: PixelSize | None = None
+    seen_pixel_size_m: PixelSize | None = None
     channels: Annotated[int, Field(ge=2, le=MOST)] = 3
     symmetries: Symmetries = 1
     test_scales: TestScales = (1.0,)

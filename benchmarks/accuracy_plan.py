@@ -33,7 +33,7 @@ BUDGETS = ("time", "steps", "minutes")
 
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
-ONE_DYE = ("domain.stain_augmentation=section",)
+ONE_DYE = ("domain.stain_augmentation=section", "train.rehearsal=0.3")
 SETS: dict[str, Set] = {
     "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),), ONE_DYE),
     "monuseg": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("dsb2018_he", "test"),)),

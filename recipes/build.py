@@ -22,7 +22,7 @@ from adapters.sharing import opened
 from domains.bands import channels_of
 from domains.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
-from recipes.scale import in_numbers
+from recipes.scale import in_numbers, seen_pixel_size
 from recipes.schema import Recipe
 from recipes.sides import check_sides
 
@@ -102,6 +102,7 @@ def contract_of(
         domain.tile_px,
         domain.overlap_px,
         pixel_size_m,
+        seen_pixel_size(domain.name) if pixel_size_m is None and in_numbers(domain.scale) == 1 else None,
         channels=channels_of(domain.bands),
         stain=stain,
         bands=domain.bands,

@@ -50,11 +50,16 @@ def scale_line(recipe: Recipe, pixel_size_m: float | None) -> str:
 
 def sized_scale(domain: str, pixel_size_m: float | None) -> float:
     """Pixels of the network per pixel of images of that size; 1 where it, or what the domain wants, is not known."""
-    seen = getattr(load_domain(domain), "seen_pixel_size_m", None)
+    seen = seen_pixel_size(domain)
     if seen is None or pixel_size_m is None:
         return 1.0
     least, most = SCALE_RANGE
     return round(min(max(pixel_size_m / seen, least), most), 4)
+
+
+def seen_pixel_size(domain: str) -> float | None:
+    """Metres per pixel at which a domain sees images that know theirs, None for as they are."""
+    return getattr(load_domain(domain), "seen_pixel_size_m", None)
 
 
 def pixel_size(dataset: Any) -> float | None:

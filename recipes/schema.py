@@ -71,7 +71,7 @@ class DomainSection(Options):
     """Size of a pixel of the folder's images in metres, in place of what they say; null: what they say."""
     scale: Scale | Literal["auto"] = 1.0
     """Images are resized by this before the network, and entities mapped back; 2 shows small entities larger. auto: 1
-    (where pixels have a known size, what brings them to that of the domain, 0.5 um in pathology), a half or a quarter
+    (where pixels have a known size, what brings them to that of the domain, 0.35 um in pathology), a half or a quarter
     of that, the first at which nineteen of twenty entities of the training images are no larger than a crop."""
     crop_px: CropSide = 128
     """Side of the training crops after scaling; rounded to a multiple of the backbone's stride and of 8."""

@@ -79,6 +79,6 @@ DOMAIN = DomainSpec(
     changes={"stain_augmentation": stains, "fluorescence_as_dye": dyed},
     worth=worth,
     describe=describe,
-    seen_pixel_size_m=0.5e-6,
+    seen_pixel_size_m=0.35e-6,
     cards=("dsb2018_he", "dsb2018_fluo", "monuseg", "pannuke", "nuinsseg", "cryonuseg", "consep", "lizard"),
 )

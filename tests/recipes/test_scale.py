@@ -74,18 +74,25 @@ def test_the_base_is_evaluated_at_the_scale_that_fit_would_choose(tmp_path: Path
     assert found[0] == found[1] != found[2]
 
 
-@pytest.mark.parametrize(("pixel_size_m", "side", "scale"), [(0.25e-6, 20, 0.5), (1e-6, 20, 2.0), (0.25e-6, 300, 0.25)])
+@pytest.mark.parametrize(
+    ("pixel_size_m", "side", "scale"), [(0.25e-6, 20, 0.7143), (0.7e-6, 20, 2.0), (0.25e-6, 300, 0.3571)]
+)
 def test_images_that_know_their_pixel_size_are_brought_to_that_of_the_domain(pixel_size_m, side, scale, capsys) -> None:
     recipe = load_recipe("pathology", ["domain.crop_px=128"])
     train = Sized(squares(side), pixel_size_m)
     settled = at_scale(recipe, train)
-    assert settled.domain.scale == scale
-    assert contract_of(settled, pixel_size(train)).factor(0.5e-6) == pytest.approx(0.5 * scale * 1e-6 / pixel_size_m)
+    assert settled.domain.scale == pytest.approx(scale, rel=1e-3)
+    assert contract_of(settled, pixel_size(train)).factor(0.5e-6) == pytest.approx(0.5e-6 * scale / pixel_size_m, rel=1e-3)
     assert f"seen at {show_pixel_size(pixel_size_m / scale)}" in scale_line(settled, pixel_size_m)
 
 
-def test_images_that_do_not_say_are_seen_as_they_are() -> None:
-    assert at_scale(load_recipe("pathology", []), squares(20)).domain.scale == 1.0
+def test_images_that_do_not_say_are_seen_as_they_are_and_later_ones_that_do_at_the_size_of_the_domain() -> None:
+    settled = at_scale(load_recipe("pathology", []), squares(20))
+    contract = contract_of(settled)
+    assert settled.domain.scale == contract.factor(None) == 1.0
+    assert contract.factor(0.7e-6) == pytest.approx(2) and contract.factor(1.0) == 16
+    halved = load_recipe("pathology", ["domain.scale=0.5"])
+    assert contract_of(halved).factor(0.7e-6) == 0.5  # somebody said so
 
 
 class Sized(list[EntitySample]):
