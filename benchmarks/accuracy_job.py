@@ -111,9 +111,10 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
 
 
 def others_of(job: Job, data: Path) -> dict[str, Any]:
-    """The images of other sets that a job is measured on too."""
-    sections = {other: recipe_of(replace(job, set=other), data).domain for other, _ in SETS[job.set].elsewhere}
-    return {other: opened(sections[other]).dataset(split) for other, split in SETS[job.set].elsewhere}  # type: ignore[arg-type]
+    """The images of other sets that a job is measured on too, of those that are there."""
+    others = {other: split for other, split in SETS[job.set].elsewhere if (data / other).is_dir()}
+    sections = {other: recipe_of(replace(job, set=other), data).domain for other in others}
+    return {other: opened(sections[other]).dataset(split) for other, split in others.items()}  # type: ignore[arg-type]
 
 
 @lru_cache(maxsize=3)

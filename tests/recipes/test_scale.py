@@ -77,13 +77,14 @@ def test_the_base_is_evaluated_at_the_scale_that_fit_would_choose(tmp_path: Path
 @pytest.mark.parametrize(
     ("pixel_size_m", "side", "scale"), [(0.25e-6, 20, 0.7143), (0.7e-6, 20, 2.0), (0.25e-6, 300, 0.3571)]
 )
-def test_images_that_know_their_pixel_size_are_brought_to_that_of_the_domain(pixel_size_m, side, scale, capsys) -> None:
+def test_images_that_know_their_pixel_size_are_brought_to_that_of_the_domain(pixel_size_m, side, scale) -> None:
     recipe = load_recipe("pathology", ["domain.crop_px=128"])
     train = Sized(squares(side), pixel_size_m)
     settled = at_scale(recipe, train)
     assert settled.domain.scale == pytest.approx(scale, rel=1e-3)
-    assert contract_of(settled, pixel_size(train)).factor(0.5e-6) == pytest.approx(0.5e-6 * scale / pixel_size_m, rel=1e-3)
-    assert f"seen at {show_pixel_size(pixel_size_m / scale)}" in scale_line(settled, pixel_size_m)
+    factor = contract_of(settled, pixel_size(train)).factor(0.5e-6)
+    assert factor == pytest.approx(0.5e-6 * scale / pixel_size_m, rel=1e-3)
+    assert f"seen at {show_pixel_size(pixel_size_m / settled.domain.scale)}" in scale_line(settled, pixel_size_m)
 
 
 def test_images_that_do_not_say_are_seen_as_they_are_and_later_ones_that_do_at_the_size_of_the_domain() -> None:
