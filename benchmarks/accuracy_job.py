@@ -93,6 +93,7 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
         "seconds_limit": job.seconds if job.budget in ("time", "minutes") else None,
         "steps_limit": job.steps if job.budget == "steps" else None,
         "images_limit": job.images,
+        "elsewhere_images": {name: len(images) for name, images in others.items()},
         **result,
         "images": len(test),  # type: ignore[arg-type]
         "groups": len({record.group for record in test.records}),  # type: ignore[attr-defined]
@@ -137,7 +138,7 @@ def name_digest(names: Iterable[str]) -> str:
 
 def recipe_of(job: Job, data: Path) -> Recipe:
     overrides = [f"domain.data={data / job.set}", f"train.seed={job.seed}", f"train.warmup_steps={WARMUP_STEPS}"]
-    overrides += (*SETS[job.set].options, *METHODS[job.method])
+    overrides += METHODS[job.method]
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"

@@ -23,8 +23,6 @@ class Set:
     """Optimiser steps, at the same number for every method."""
     elsewhere: tuple[tuple[str, Literal["test", "all"]], ...] = ()
     """Other sets that what was fitted here is measured on too, as it is, and which of their images."""
-    options: tuple[str, ...] = ()
-    """What a user of this set says of it: the recipe's overrides for every network that is fitted to it."""
 
 
 MINUTES = 600.0
@@ -33,9 +31,8 @@ BUDGETS = ("time", "steps", "minutes")
 
 NUCLEI = ("f1", "aji", "pq", "ap50", "sa")
 DEFECTS = ("iou", "class_iou", "f1", "pq", "boundary_f", "f1_2px", "image_auroc")
-ONE_DYE = ("domain.stain_augmentation=section", "train.rehearsal=0.3")
 SETS: dict[str, Set] = {
-    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),), ONE_DYE),
+    "dsb2018_he": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("monuseg", "all"),)),
     "monuseg": Set("pathology", "otsu_watershed", NUCLEI, (0, 1, 2), 40, 40, (("dsb2018_he", "test"),)),
     "magnetic_tile": Set("industrial", "black_tophat", DEFECTS, (0, 1, 2), 40, 40),
     "dsb2018_fluo": Set("pathology", "otsu_watershed", NUCLEI),
@@ -44,9 +41,12 @@ SETS: dict[str, Set] = {
     "bsds500": Set("natural", "felzenszwalb", ("covering", "covering_ois", "boundary_f")),
 }
 
+IN_SECTIONS = ("domain.stain_augmentation=section", "train.rehearsal=0.3")
+"""What somebody says whose images have one dye, and who wants to go on to sections of two."""
 METHODS: dict[str, tuple[str, ...]] = {
     "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
     "decoder_only": ("method.name=decoder_only",),
+    "decoder_only_sections": ("method.name=decoder_only", *IN_SECTIONS),
     "lora": ("method.name=lora", "method.layers=all"),
     "lora_last": ("method.name=lora", "method.layers=last:2"),
     "full": ("method.name=full",),
@@ -54,6 +54,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "random_lora": ("method.name=lora", "backbone.random=true"),
     "unet": ("backbone.random=true",),
     "unet_regions": ("backbone.random=true",),
+    "unet_sections": ("backbone.random=true", *IN_SECTIONS),
     "classical": (),
 }
 """Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""

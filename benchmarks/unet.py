@@ -66,6 +66,7 @@ class UNetDecoder(Decoder):
 
 UNETS: dict[str, Callable[[Dense], UNetSegmenter]] = {
     "unet": lambda options: UNetSegmenter(),
+    "unet_sections": lambda options: UNetSegmenter(),
     "unet_regions": lambda options: UNetSegmenter(replace(options, regions=True)),
 }
 """From the recipe's decoder. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to
