@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -217,3 +218,18 @@ def test_fits_of_two_precisions_are_two_rows() -> None:
     assert "| LoRA | **.600** [.500, .700] | bf16 | 50 |" in text
     base = {**result_of("base", 0, 0.3), "steps": 0}
     assert "| base as it comes | .300 [.200, .400] |  | 0 |" in render([base, slow])
+
+
+def test_what_was_fitted_to_one_set_has_a_table_of_its_own_on_another() -> None:
+    there = {"metrics": {"aji": 0.25}, "intervals_95": {"aji": [0.2, 0.3]}, "by_stratum": {}}
+    fitted = {**result_of("lora", 0, 0.5), "elsewhere": {"monuseg": there}, "elsewhere_images": {"monuseg": 13}}
+    own, _, other = render([fitted]).partition("measured on monuseg (13 images):")
+    assert "| LoRA | **.500** [.400, .600]" in own and "| LoRA | **.250** [.200, .300]" in other
+
+
+def test_a_method_is_measured_on_the_other_sets_that_are_there(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data / "dsb2018_he", data / "monuseg")  # the layout is recognised, whatever the name
+    out = tmp_path / "results"
+    assert run_all([Job("dsb2018_he", "classical", "time", 0, seconds=0.1, steps=1)], data, out) == 0
+    (result,) = (json.loads(path.read_text()) for path in out.glob("*.json"))
+    assert result["elsewhere_images"] == {"monuseg": 8} and 0 <= result["elsewhere"]["monuseg"]["metrics"]["aji"] <= 1
