@@ -145,7 +145,7 @@ def test_domains_check_strict_refuses_a_folder_with_a_fault(
         (["evaluate", "-a", "base", "--split", "tst"], "'tst' is not one of 'train', 'val', 'test', 'all'"),
         (["pretrain", "train.stepz=1"], "(did you mean 'steps'?)"),
         (["domains", "check", "no/such/folder"], "no/such/folder"),
-        (["transfer", "-a", "x", "--data", "here", "--out", "y"], "--data is 'here'; wanted DOMAIN=DIR, NAME:DIR or"),
+        (["transfer", "-a", "x", "--data", "here", "--out", "y"], "--data is 'here'; wanted DOMAIN=DIR, NAME:DIR"),
         (["recipes", "check", "pathology", "train"], "override 'train'; wanted key=value"),
     ],
 )
