@@ -155,7 +155,7 @@ def network_result(
     job: Job, recipe: Recipe, domain: Domain, kept: Path | None = None, others: Mapping[str, Any] = MappingProxyType({})
 ) -> dict[str, Any]:
     """Fit unless it is the base as it comes, and measure; kept: the folder for what was learnt, if it is an adapter.
-    others: images of other sets that it is measured on too, by their sets' names.
+    others: images of other sets that it is measured on too, one view of each tile, by their sets' names.
     """
     method = None if job.method in UNETS else method_of(recipe)
     if method is None:
@@ -173,7 +173,7 @@ def network_result(
         measured["views"] = {
             "symmetries": asked.symmetries,
             "test_scales": asked.test_scales,
-            **tested(job, segmenter, domain, asked, long, others),
+            **tested(job, segmenter, domain, asked, long, {}),
         }
     if kept is not None and method is not None and job.method != "base":
         keep(kept, recipe, segmenter, method, asked)

@@ -139,7 +139,9 @@ def elsewhere_part(name: str, other: str, results: Sequence[dict[str, Any]]) -> 
     rows = [
         {**result, **result["elsewhere"][other]}
         for result in results
-        if other in result.get("elsewhere", {}) and result.get("images_limit") is None
+        if other in result.get("elsewhere", {})
+        and not result["method"].endswith(VIEWED)
+        and result.get("images_limit") is None
     ]
     if not rows:
         return ""
