@@ -19,7 +19,7 @@ from recipes.inputs import Asked
 from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.progress import Progress, reading_shown
-from recipes.scale import at_scale, unsized_note
+from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
 from recipes.tables import counts_line, text_table, with_span
@@ -55,8 +55,8 @@ def evaluate(
             print(met_line(met, len(samples), split))  # type: ignore[arg-type]
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
-            scaled = at_scale(network.recipe, domain.dataset("train"))  # type: ignore[arg-type]
-            contract = contract_of(scaled)
+            train = domain.dataset("train")
+            contract = contract_of(at_scale(network.recipe, train), pixel_size(train))  # type: ignore[arg-type]
         contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
