@@ -61,9 +61,8 @@ def evaluate(
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
         with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
-            found = measure(
-                network.segmenter, samples, MetricSet(domain.metrics()), contract, progress.advance, progress.tick
-            )  # type: ignore[arg-type]
+            shown = progress.advance, progress.tick
+            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *shown)  # type: ignore[arg-type]
         entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
     result = {
         "metrics": plain(found.compute()),
