@@ -67,9 +67,11 @@ def calibrate(
     after the other, in at most two passes. Where the metric is undefined, all stay as they are. on_progress: told of
     the tiles, then of the thresholds that are tried, at most as many as it says.
     """
-    kept = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
+    looks = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
     decoder, start = segmenter.decoder, segmenter.decoder.options
-    ready = [(decoder.prepared(one.outputs, one.index, one.size), truths, group) for one, truths, group in kept]
+    ready = [
+        (decoder.prepared(output.outputs, output.index, output.size), truths, group) for output, truths, group in looks
+    ]
     scores: dict[Any, float] = {}
 
     def score(options: Any) -> float:
@@ -102,7 +104,7 @@ def calibrate(
     decoder.options = best
     moved = {name: (getattr(start, name), getattr(best, name)) for name in tuned}
     changed = {name: pair for name, pair in moved.items() if pair[0] != pair[1]}
-    return Calibration(headline, scores[start], scores[best], changed, len(kept))
+    return Calibration(headline, scores[start], scores[best], changed, len(looks))
 
 
 def tile_outputs(

@@ -24,7 +24,7 @@ from domains.normalisers import build_normaliser, normalised
 from domains.predictions.running import RunningPrediction
 from domains.scenes import Photograph, Scene, View, plain_view
 from domains.scenes.band_view import band_view
-from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.pixel_size import scale_to, show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.stitching import stitch
 from domains.tiling import READERS, Clock, Grid, Window, predict_tiles, single_colour
@@ -48,8 +48,8 @@ class InputContract:
     pixel_size_m: float | None = None
     """Size of a pixel in the training images, in metres; None: any size will do."""
     seen_pixel_size_m: float | None = None
-    """Where the training images did not say theirs: the size at which images that do are seen, in metres; None: as they
-    are."""
+    """Where the training images did not say theirs: the size at which images that do are seen, in metres, if theirs is
+    comparable (`scale_to`); None: as they are."""
     channels: int = 3
     """Of what the network is shown: RGB, or as many as there are bands; one band is shown thrice."""
     symmetries: int = 1
@@ -115,9 +115,7 @@ class InputContract:
         Raises InputError where the adapter was trained at a known size and this one is not known, or too far from it.
         """
         if self.pixel_size_m is None:
-            least, most = SCALES
-            sized = self.seen_pixel_size_m is not None and pixel_size_m is not None
-            return min(max(pixel_size_m / self.seen_pixel_size_m, least), most) if sized else self.scale  # type: ignore[operator]
+            return self.scale * scale_to(self.seen_pixel_size_m, pixel_size_m)
         if pixel_size_m is None:
             raise InputError(
                 f"the adapter was trained at {show_pixel_size(self.pixel_size_m)} per pixel, the image does not say "

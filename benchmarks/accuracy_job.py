@@ -194,12 +194,12 @@ def tested(
         fit_regions(segmenter, domain.dataset("train"), contract, seed=job.seed)  # type: ignore[arg-type]
     calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
     start = time.process_time()
-    found = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
+    measured = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
     oracle = {}
     if long and "covering_ois" in SETS[job.set].columns:
         oracle = {"covering_ois": best_of_granularities(segmenter, test, "covering", contract)}
     return {
-        **numbers(found, oracle),
+        **numbers(measured, oracle),
         "calibration": None if calibration is None else asdict(calibration),
         "eval_cpu_s": round(time.process_time() - start, 1),
         "elsewhere": {
@@ -260,10 +260,10 @@ def classical_result(job: Job, domain: Domain, others: Mapping[str, Any]) -> dic
     tuned = classical.tune(kind, samples, domain.headline, job.seconds, job.seed)
     fitted = Fitted(0, time.process_time() - start_cpu, time.monotonic() - start_wall)
     start = time.process_time()
-    found = classically(tuned.method, domain, domain.dataset("test"))
+    measured = classically(tuned.method, domain, domain.dataset("test"))
     parameters = asdict(tuned.method)  # type: ignore[call-overload]
     return {
-        **numbers(found),
+        **numbers(measured),
         "eval_cpu_s": round(time.process_time() - start, 1),
         "elsewhere": {name: numbers(classically(tuned.method, domain, images)) for name, images in others.items()},
         **costs(fitted),
@@ -316,12 +316,12 @@ class OneLook(EntitySegmenter):
         return self.kept[self.next - 1]
 
 
-def numbers(found: MetricSet, oracle: Mapping[str, float] | None = None) -> dict[str, Any]:
+def numbers(measured: MetricSet, oracle: Mapping[str, float] | None = None) -> dict[str, Any]:
     """Metrics, their intervals, and per stratum; oracle: further values that have no interval."""
     return {
-        "metrics": {**found.compute(), **(oracle or {})},
-        "intervals_95": found.interval(),
-        "by_stratum": found.by_stratum(),
+        "metrics": {**measured.compute(), **(oracle or {})},
+        "intervals_95": measured.interval(),
+        "by_stratum": measured.by_stratum(),
     }
 
 

@@ -104,8 +104,8 @@ def open_folder(
     layout = layout or recognise(root)
     listing = listed(root, layout, groups, strict, pixel_size_m)
     records, faults, entities, pixels = [], list(listing.faults), {}, {}
-    for record, sample, found in examine_all(layout, listing.records):
-        faults += found
+    for record, sample, own_faults in examine_all(layout, listing.records):
+        faults += own_faults
         if sample is not None:
             records.append(record)
             cache.keep(record, sample)

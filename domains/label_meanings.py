@@ -184,13 +184,13 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
     soft = [picture.soft for picture in facts if picture.soft is not None]
     above = next((full // 2 for full in VOIDS if numbers and numbers[-1] <= full), 0) if soft and all(soft) else 0
     numbers = [value for value in numbers if value != number]
-    single = all(len(one.numbers) <= 1 for one in facts)
-    if labels is None and single and set(numbers) <= {1, 255} and len(numbers) == 2 and void is None:
+    single_valued = all(len(picture.numbers) <= 1 for picture in facts)
+    if labels is None and single_valued and set(numbers) <= {1, 255} and len(numbers) == 2 and void is None:
         return Meaning("mask", number, notes=(MIXED_TOLD,))
     if labels == "mask" or (labels is None and (len(numbers) <= 1 or above)):
         if labels is None and above and len(numbers) == 2:
             notes.append(GREY_TOLD)
-        if labels is None and facts and 2 * sum(one.covers for one in facts) > len(facts):
+        if labels is None and facts and 2 * sum(picture.covers for picture in facts) > len(facts):
             notes.append(COVERS_TOLD)
         return Meaning("mask", number, above, notes=tuple(notes))
     if void is None:
@@ -202,8 +202,8 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
     told, classes = _pieces_tell(facts, number)
     if labels is None:
         notes += [told] if told else []
-        every = sum(one.every for one in facts)
-        notes += [SPECKS_TOLD] if 2 * sum(one.specks for one in facts) > every else []
+        pieces = sum(picture.every for picture in facts)
+        notes += [SPECKS_TOLD] if 2 * sum(picture.specks for picture in facts) > pieces else []
         labels = "classes" if classes else "ids"
     return Meaning(labels, number, classes=tuple(numbers) if labels == "classes" else (), notes=tuple(notes))
 
@@ -220,10 +220,10 @@ def _void_of(numbers: list[int]) -> int | None:
 def _pieces_tell(facts: list[Facts], void: int | None) -> tuple[str | None, bool]:
     """(what is told, whether the numbers are classes)."""
     pieces, counts = [], []
-    for one in facts:
-        kept = [count for number, count in zip(one.numbers, one.pieces, strict=True) if number != void]
-        pieces += kept
-        counts += [len(kept)] if kept else []
+    for picture in facts:
+        own = [count for number, count in zip(picture.numbers, picture.pieces, strict=True) if number != void]
+        pieces += own
+        counts += [len(own)] if own else []
     mean = np.mean(pieces) if pieces else 1.0
     if any(mean >= least and np.mean(counts) <= most for least, most in CLASSES):
         return CLASSES_TOLD, True

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from adapters.options import SCALES as SCALE_RANGE
 from domains.crops import Samples
 from domains.domain import load_domain
-from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.pixel_size import scale_to, show_pixel_size
 from recipes.schema import Recipe
 
 SCALES = (1.0, 0.5, 0.25)
@@ -49,12 +48,8 @@ def scale_line(recipe: Recipe, pixel_size_m: float | None) -> str:
 
 
 def sized_scale(domain: str, pixel_size_m: float | None) -> float:
-    """Pixels of the network per pixel of images of that size; 1 where it, or what the domain wants, is not known."""
-    seen = seen_pixel_size(domain)
-    if seen is None or pixel_size_m is None:
-        return 1.0
-    least, most = SCALE_RANGE
-    return round(min(max(pixel_size_m / seen, least), most), 4)
+    """Pixels of the network per pixel of images of that size; 1 where the domain sees them as they are."""
+    return round(scale_to(seen_pixel_size(domain), pixel_size_m), 4)
 
 
 def seen_pixel_size(domain: str) -> float | None:

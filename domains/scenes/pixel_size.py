@@ -22,6 +22,8 @@ _SPELLINGS = {"\\u00b5": "µ", "&#181;": "µ", "&micro;": "µ", "âµ": "µ", "\
 TYPED = ("nm", "um", "mm", "cm", "m", "km")
 PLAUSIBLE_TAG_M = 20e-6
 """Resolution tags of larger pixels (under 1270 dpi) are a printer's or a screen's, such as 72, 96 or 300 dpi."""
+COMPARABLE = (1 / 8, 4.0)
+"""Resizings to the pixel size of a domain: enlarged more an image shows no more, and memory goes by the square."""
 PRINTED_DPI = (72, 90, 96, 100, 120, 150, 200, 240, 300, 360, 400, 600)
 PRINTED = "its resolution is a screen's or a printer's (such as 72 or 300 dpi), so the size of a pixel is unknown"
 ISOTROPIC = 0.05
@@ -62,6 +64,15 @@ def show_pixel_size(size_m: float) -> str:
     """`0.25 um`, `30 m`: what `parse_pixel_size` reads."""
     unit = unit_of(size_m)
     return f"{size_m / UNITS_M[unit]:.4g} {unit}"
+
+
+def scale_to(seen_m: float | None, size_m: float | None) -> float:
+    """By how much an image with pixels of `size_m` is resized to be seen at `seen_m`; 1, as it is, where either is
+    unknown or the two lie so far apart (outside `COMPARABLE`) that it shows other things than are looked for."""
+    if seen_m is None or size_m is None:
+        return 1.0
+    scale = size_m / seen_m
+    return scale if COMPARABLE[0] <= scale <= COMPARABLE[1] else 1.0
 
 
 def unit_of(size_m: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +14,26 @@ from transformers import Dinov2Config
 
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
+from adapters.trainer import History
 from cli import main
 from domains.procedural.scene import draw_scene
+
+
+@pytest.fixture
+def interrupt_at(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """`interrupt_at(step)`: Ctrl-C comes, once, when a training has done that step."""
+    add = History.on_train_batch_end
+
+    def arm(step: int) -> None:
+        def stop(self, trainer, module, *rest):
+            add(self, trainer, module, *rest)
+            if trainer.global_step == step:
+                monkeypatch.setattr(History, "on_train_batch_end", add)
+                signal.raise_signal(signal.SIGINT)
+
+        monkeypatch.setattr(History, "on_train_batch_end", stop)
+
+    return arm
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,6 @@ from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
 from adapters.joint import JointData, JointModule
 from adapters.losses import build_loss
-from adapters.trainer import History
 from cli import main
 from domains.errors import InputError
 from recipes.compose import load_pretrain_recipe
@@ -114,24 +112,14 @@ def test_it_says_where_results_lie_how_far_it_is_and_the_line_that_fits_to_the_b
     assert "ignored: " not in capsys.readouterr().err
 
 
-def test_ctrl_c_saves_the_base_and_resume_comes_to_the_same_weights(
-    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_saves_the_base_and_resume_comes_to_the_same_weights(tmp_path: Path, capsys, interrupt_at) -> None:
     pretrain(load_pretrain_recipe("pretrain", TINY), tmp_path / "whole")
-    add = History.on_train_batch_end
-
-    def stop(self, trainer, module, *rest):
-        add(self, trainer, module, *rest)
-        if trainer.global_step == 3:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(History, "on_train_batch_end", stop)
+    interrupt_at(3)
     run = tmp_path / "run"
     capsys.readouterr()
     assert main(["pretrain", "--out", str(run), *TINY]) == 130
     told = capsys.readouterr()
     assert "stopped after 3 steps" in told.out and (run / "base" / "model.safetensors").exists()
-    monkeypatch.undo()
     assert main(shlex.split(told.out.splitlines()[-1])[3:]) == 0
     for file in (tmp_path / "whole" / "base").glob("*.safetensors"):
         assert file.read_bytes() == (run / "base" / file.name).read_bytes()

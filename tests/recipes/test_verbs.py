@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,6 @@ from transformers import SamConfig
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference import InputContract, has_data
-from adapters.trainer import History
 from cli import main
 from domains.domain import load_domain
 from domains.errors import InputError
@@ -115,22 +113,14 @@ def test_a_run_killed_after_its_last_step_is_finished_by_resume(run: Path, tmp_p
 
 
 def test_ctrl_c_saves_what_was_learnt_and_ends_with_130(
-    data: Path, options, tmp_path: Path, capsys, monkeypatch
+    data: Path, options, tmp_path: Path, capsys, interrupt_at
 ) -> None:
-    add = History.on_train_batch_end
-
-    def stop(self, trainer, module, *rest):
-        add(self, trainer, module, *rest)
-        if trainer.global_step == 4:
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(History, "on_train_batch_end", stop)
+    interrupt_at(4)
     out = tmp_path / "run"
     assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 130
     told = capsys.readouterr()
     assert "stopped after 4 steps; what was learnt is in" in told.out and told.err.endswith("stopped by Ctrl-C\n")
     assert (out / "adapter" / "entity.json").exists()
-    monkeypatch.undo()
     assert main(["fit", "--recipe", str(out / "recipe.yaml"), "--out", str(out), "--resume"]) == 0
     assert json.loads((out / "metrics.json").read_text())["steps"] == 6
 
