@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
@@ -165,3 +166,13 @@ def test_a_kind_that_is_null_is_left_out() -> None:
     assert set(kinds(load_pretrain_recipe("pretrain", ["scenes.kinds.nuclei=null"]))) == {
         *("general", "surfaces", "aerial", "photographs")
     }
+
+
+def test_a_base_may_go_by_regions_before_anything_is_fitted_to_it(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("recipes.pretrain.REGION_SCENES", 6)
+    monkeypatch.setattr("recipes.pretrain.REGION_SCENE_PX", 96)
+    out = tmp_path / "run"
+    base = pretrain(load_pretrain_recipe("pretrain", [*TINY, "decoder.regions=true"]), out)
+    assert "regions: learnt from" in capsys.readouterr().out
+    names = [name for file in base.glob("entity_decoder*.safetensors") for name in load_file(file)]
+    assert "scorer.fitted" in names
