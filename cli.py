@@ -112,14 +112,14 @@ def fit(
     overrides: Overrides = None,
 ) -> None:
     """Fit an adapter to labelled images."""
-    from recipes.compose import load_recipe
+    from recipes.reading.compose import load_recipe
 
     changed = changes(overrides, data, strict, pixel_size)
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
-    from recipes.ignored import tell_ignored
+    from recipes.reading.ignored import tell_ignored
 
     tell_ignored(recipe, changed)
-    from recipes.fit import fit as run
+    from recipes.verbs.fit import fit as run
 
     run(checked, out, resume)
 
@@ -148,7 +148,7 @@ def evaluate(
     shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
     if shared is not None:
         shared.on_data(data, changed)
-    from recipes.evaluate import evaluate as run
+    from recipes.verbs.evaluate import evaluate as run
 
     run(adapter, data, split.value, json, recipe, changed, asked)
 
@@ -188,7 +188,7 @@ def predict(
     from recipes.shared import check_adapter, on_base
 
     check_adapter(adapter, recipe, on_base(backbone))
-    from recipes.predict import predict as run
+    from recipes.verbs.predict import predict as run
 
     formats = [one.value for one in format or ()]
     polygons = simplify, square
@@ -222,7 +222,7 @@ def transfer(
     for path in adapters:
         if path != BASE:
             check_adapter(path, overrides=on_base(backbone))
-    from recipes.transfer import transfer as run
+    from recipes.verbs.transfer import transfer as run
 
     run(adapters, sets, out, split.value, backbone)
 
@@ -235,13 +235,13 @@ def pretrain(
     overrides: Overrides = None,
 ) -> None:
     """Train the embedded base from nothing, on generated scenes."""
-    from recipes.compose import load_pretrain_recipe
+    from recipes.reading.compose import load_pretrain_recipe
 
     checked = load_pretrain_recipe(recipe, overrides or ())
-    from recipes.ignored import tell_ignored
+    from recipes.reading.ignored import tell_ignored
 
     tell_ignored(recipe, overrides or ())
-    from recipes.pretrain import pretrain as run
+    from recipes.verbs.pretrain import pretrain as run
 
     run(checked, out, resume)
 
@@ -249,7 +249,7 @@ def pretrain(
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
-    from adapters.sharing import show
+    from adapters.sharing.package import show
 
     typer.echo(show(adapter))
 
@@ -274,8 +274,8 @@ def adapters_pack(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
 ) -> None:
     """Put an adapter's folder into one file."""
-    from adapters.sharing import pack
-    from recipes.command import following
+    from adapters.sharing.package import pack
+    from recipes.reading.command import following
 
     pack(folder, out)
     typer.echo(f"{out}\n{following('adapters', 'unpack', out, 'FOLDER')}")
@@ -287,8 +287,8 @@ def adapters_unpack(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
 ) -> None:
     """Get an adapter's folder back from one file."""
-    from adapters.sharing import unpack
-    from recipes.command import verify_line
+    from adapters.sharing.package import unpack
+    from recipes.reading.command import verify_line
 
     unpack(file, out)
     typer.echo(f"{out}\n{verify_line(out)}")
@@ -297,7 +297,7 @@ def adapters_unpack(
 @recipes_app.command("list")
 def recipes_list() -> None:
     """The recipes that are shipped."""
-    from recipes.listing import recipes_text
+    from recipes.verbs.listing import recipes_text
 
     typer.echo(recipes_text())
 
@@ -305,7 +305,7 @@ def recipes_list() -> None:
 @recipes_app.command("show")
 def recipes_show(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
     """A recipe with everything that it inherits, as YAML."""
-    from recipes.compose import load_any, resolved_yaml
+    from recipes.reading.compose import load_any, resolved_yaml
 
     typer.echo(resolved_yaml(load_any(recipe, overrides or ())), nl=False)
 
@@ -313,8 +313,8 @@ def recipes_show(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], ov
 @recipes_app.command("check")
 def recipes_check(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
     """Whether a recipe is right; if not, what is wrong with it."""
-    from recipes.ignored import tell_ignored
-    from recipes.listing import checked_text
+    from recipes.reading.ignored import tell_ignored
+    from recipes.verbs.listing import checked_text
 
     typer.echo(checked_text(recipe, overrides or ()))
     tell_ignored(recipe, overrides or ())
@@ -323,7 +323,7 @@ def recipes_check(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], o
 @domains_app.command("list")
 def domains_list() -> None:
     """The domains that there are, installed ones included."""
-    from recipes.listing import domains_text
+    from recipes.verbs.listing import domains_text
 
     typer.echo(domains_text())
 
@@ -342,7 +342,7 @@ def domains_check(
     void: Annotated[str | None, typer.Option(metavar="N", help="Their number that is unlabelled, or none.")] = None,
 ) -> None:
     """What a folder of labelled images holds, every file at fault, and leaks."""
-    from recipes.listing import check_folder_text
+    from recipes.verbs.listing import check_folder_text
 
     text, refusal = check_folder_text(folder, groups, domain, report, overwrite, strict, labels, void)
     typer.echo(text)
@@ -359,7 +359,7 @@ def domains_card(
     overwrite: Overwrite = False,
 ) -> None:
     """Draft a data card: counts, sizes, hashes; what only you know is left blank."""
-    from recipes.listing import draft_data_card
+    from recipes.verbs.listing import draft_data_card
 
     typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
 

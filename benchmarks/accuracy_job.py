@@ -18,28 +18,28 @@ import lightning as L
 import numpy as np
 import torch
 
-from adapters.calibration import calibrate
-from adapters.data import EntityDataModule
 from adapters.decoders import Dense
-from adapters.folder import describe, plain_state, save_adapter
-from adapters.inference import InputContract, measure
+from adapters.inference.calibration import calibrate
+from adapters.inference.segment import InputContract, measure
 from adapters.methods import Method, adapter_state
-from adapters.mining import HardNegatives
-from adapters.module import EntityModule, best_precision
-from adapters.region_fit import fit_regions
-from adapters.segmenter import ONE_VIEW, EntitySegmenter, Output, Views
-from adapters.trainer import keep_best, make_trainer
+from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
+from adapters.sharing.folder import describe, plain_state, save_adapter
+from adapters.training.data import EntityDataModule
+from adapters.training.mining import HardNegatives
+from adapters.training.module import EntityModule, best_precision
+from adapters.training.region_fit import fit_regions
+from adapters.training.trainer import keep_best, make_trainer
 from benchmarks import classical
 from benchmarks.accuracy_plan import METHODS, SETS, Job
 from benchmarks.unet import UNETS
-from domains.domain import Domain
+from domains.datasets.domain import Domain
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
-from recipes.compose import load_recipe, resolved_yaml
-from recipes.fit import data_of, plain, write_json
+from recipes.reading.compose import load_recipe, resolved_yaml
+from recipes.reading.schema import DomainSection, Recipe
 from recipes.scale import at_scale, pixel_size
-from recipes.schema import DomainSection, Recipe
+from recipes.verbs.fit import data_of, plain, write_json
 
 VALIDATIONS = 3
 VAL_CROPS = 24

@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.inference import TILES_AT_ONCE
+from adapters.inference.segment import TILES_AT_ONCE
 from benchmarks.sparse_scene import STORED_PX, patches, write_annotations, write_scene
-from domains.predictions.journal import Journal
+from domains.tiling.journal import Journal
 
 CLI = Path(__file__).resolve().parents[1] / "cli.py"
 POLL_S = 0.1

@@ -23,7 +23,7 @@ from skimage.morphology import black_tophat, footprint_rectangle, white_tophat
 from skimage.segmentation import felzenszwalb, find_boundaries, watershed
 
 from domains.entities import EntityMap, EntitySample, renumber
-from domains.layouts.drawing import components
+from domains.formats.drawing import components
 from domains.metrics import MetricSet
 
 

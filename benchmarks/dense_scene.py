@@ -20,12 +20,12 @@ from typing import Any, cast
 
 import numpy as np
 
-from adapters.inference import InputContract, segment_into
-from adapters.segmenter import EntitySegmenter, Views
+from adapters.inference.segment import InputContract, segment_into
+from adapters.network import EntitySegmenter, Views
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
-from domains.layouts.drawing import components
-from domains.predictions.running import RunningPrediction
+from domains.formats.drawing import components
+from domains.tiling.running import RunningPrediction
 
 NAME = "dense"
 RADIUS = 0.4  # of a disc, in spacings

@@ -19,11 +19,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import typer
 
-from adapters.inference import segment
+from adapters.inference.segment import segment
 from benchmarks import classical
 from benchmarks.accuracy_plan import SETS
 from domains.atomic import atomic_path
-from domains.overlay import contact_sheet, overlay
+from domains.entities.overlay import contact_sheet, overlay
 from domains.scenes import Photograph
 from recipes import set_up
 from recipes.build import domain_of

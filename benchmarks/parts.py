@@ -26,23 +26,23 @@ import lightning as L  # noqa: E402
 import torch  # noqa: E402
 import typer  # noqa: E402
 
-from adapters.calibration import calibrate  # noqa: E402
-from adapters.inference import measure  # noqa: E402
-from adapters.module import best_precision  # noqa: E402
-from adapters.region_fit import fit_regions  # noqa: E402
+from adapters.inference.calibration import calibrate  # noqa: E402
+from adapters.inference.segment import measure  # noqa: E402
+from adapters.training.module import best_precision  # noqa: E402
+from adapters.training.region_fit import fit_regions  # noqa: E402
 from benchmarks.accuracy_job import ENOUGH_STEPS, WARMUP_STEPS, costs, entities_by_stratum, fit, name_digest  # noqa: E402
 from benchmarks.accuracy_plan import SETS  # noqa: E402
 from benchmarks.accuracy_table import short  # noqa: E402
 from benchmarks.parts_plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs  # noqa: E402
-from domains.domain import DataDomain, first_images, name_hash  # noqa: E402
-from domains.layouts.layout import Record, Split  # noqa: E402
+from domains.crops.normalisers import Normalised, fit_normaliser  # noqa: E402
+from domains.datasets.domain import DataDomain, first_images, name_hash  # noqa: E402
+from domains.formats.layout import Record, Split  # noqa: E402
 from domains.metrics import MetricSet  # noqa: E402
-from domains.normalisers import Normalised, fit_normaliser  # noqa: E402
 from recipes import set_up  # noqa: E402
 from recipes.build import backbone_of, contract_of, domain_of, method_of, segmenter_of  # noqa: E402
-from recipes.compose import load_recipe  # noqa: E402
-from recipes.fit import calibrated_for, plain, write_json  # noqa: E402
+from recipes.reading.compose import load_recipe  # noqa: E402
 from recipes.scale import at_scale, pixel_size  # noqa: E402
+from recipes.verbs.fit import calibrated_for, plain, write_json  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 CALIBRATED_ON = 24

@@ -18,13 +18,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from adapters.inference import TILES_AT_ONCE, InputContract, Tiles
-from adapters.segmenter import EntitySegmenter
+from adapters.inference.segment import TILES_AT_ONCE, InputContract, Tiles
+from adapters.network import EntitySegmenter
 from domains.entities import EntityMap
 from domains.metrics import MetricSet
 from domains.scenes import Scene, Viewed, open_scene, plain_view
-from domains.stitching import stitch
-from domains.tiling import Clock, Grid, Window
+from domains.tiling.grid import Clock, Grid, Window
+from domains.tiling.stitching import stitch
 from recipes import set_up
 from recipes.load import loaded
 

@@ -14,7 +14,7 @@ import numpy as np
 import tifffile
 
 from domains.entities import EntitySample
-from domains.outlines import outlines
+from domains.entities.outlines import outlines
 from domains.procedural.dataset import ProceduralScenes
 from domains.scenes import Viewed, open_scene, plain_view
 

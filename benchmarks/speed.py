@@ -24,17 +24,17 @@ from skimage.measure import label  # noqa: E402
 from skimage.morphology import local_maxima, reconstruction  # noqa: E402
 from skimage.segmentation import watershed  # noqa: E402
 
-from adapters.decoders.basins import basins, merge_shallow  # noqa: E402
 from adapters.methods import merge  # noqa: E402
-from adapters.module import best_precision  # noqa: E402
-from adapters.region_fit import fit_regions  # noqa: E402
-from adapters.segmenter import ONE_VIEW, EntitySegmenter, Views  # noqa: E402
+from adapters.network import ONE_VIEW, EntitySegmenter, Views  # noqa: E402
+from adapters.proposals.basins import basins, merge_shallow  # noqa: E402
+from adapters.training.module import best_precision  # noqa: E402
+from adapters.training.region_fit import fit_regions  # noqa: E402
 from benchmarks.unet import UNetSegmenter  # noqa: E402
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of  # noqa: E402
-from recipes.compose import load_recipe  # noqa: E402
-from recipes.fit import data_of  # noqa: E402
+from recipes.reading.compose import load_recipe  # noqa: E402
+from recipes.reading.schema import Recipe  # noqa: E402
 from recipes.scale import pixel_size  # noqa: E402
-from recipes.schema import Recipe  # noqa: E402
+from recipes.verbs.fit import data_of  # noqa: E402
 
 TURNS = 7
 BF16 = best_precision("bf16")

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import FIELDS, Dense, DenseDecoder
-from adapters.decoders.regions import RegionScorer
-from adapters.segmenter import EntitySegmenter
+from adapters.network import EntitySegmenter
+from adapters.proposals.regions import RegionScorer
 
 CHANNELS = (24, 48, 96, 192, 256)
 

@@ -8,7 +8,7 @@ import warnings
 
 def set_up() -> None:
     """What every verb wants first: the fast arithmetic, and libraries that keep their advice to themselves."""
-    from adapters.denormals import flush_denormals
+    from adapters.training.denormals import flush_denormals
 
     flush_denormals()
     for name in ("lightning", "lightning.pytorch", "lightning.fabric", "lightning_utilities", "transformers"):

@@ -8,22 +8,22 @@ from typing import Any
 
 from adapters.backbones import Backbone, BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
+from adapters.backbones.projection import build_projection
 from adapters.decoders import DECODERS
-from adapters.embedded import warm_start
-from adapters.folder import as_json, load_adapter
-from adapters.inference import InputContract
+from adapters.decoders.pretrained import warm_start
+from adapters.inference.segment import InputContract
 from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
-from adapters.module import EntityModule, TrainOptions
-from adapters.options import AVERAGED, Dense
-from adapters.projection import build_projection
-from adapters.segmenter import EntitySegmenter
-from adapters.sharing import opened
+from adapters.network import EntitySegmenter
+from adapters.options.options import AVERAGED, Dense
+from adapters.sharing.folder import as_json, load_adapter
+from adapters.sharing.package import opened
+from adapters.training.module import EntityModule, TrainOptions
 from domains.bands import channels_of
-from domains.domain import DataDomain, Domain, build_domain
+from domains.datasets.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
+from recipes.reading.schema import Recipe
 from recipes.scale import in_numbers, seen_pixel_size
-from recipes.schema import Recipe
 from recipes.sides import check_sides
 
 

@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-from domains.card_draft import content
-from domains.cards import Card, SplitContent
-from domains.dataset import EntityDataset, Folder
-from domains.domain import SAMPLE, Domain
+from domains.datasets.card_draft import content
+from domains.datasets.cards import Card, SplitContent
+from domains.datasets.dataset import EntityDataset, Folder
+from domains.datasets.domain import SAMPLE, Domain
+from domains.datasets.leaks import TEACHERS, find_leaks
+from domains.datasets.looks import Look, look_at
+from domains.datasets.read_as import read_as
 from domains.errors import InputError
-from domains.images import read_image
-from domains.layouts.layout import Record, Split
-from domains.leaks import TEACHERS, find_leaks
-from domains.looks import Look, look_at
-from domains.read_as import read_as
-from recipes.command import command
-from recipes.schema import DomainSection
+from domains.formats.layout import Record, Split
+from domains.scenes.images import read_image
+from recipes.reading.command import command
+from recipes.reading.schema import DomainSection
 
 WITHOUT_ENTITY = {
     "train": "all that it learns is what domain.drawn_defects draws",

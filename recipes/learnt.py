@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from adapters.door import read_info
-from adapters.learnt import LearntFrom, Met, digests_of
-from adapters.sharing import opened
-from domains.domain import Domain
-from domains.layouts.layout import SPLITS
+from adapters.sharing.door import read_info
+from adapters.sharing.learnt import LearntFrom, Met, digests_of
+from adapters.sharing.package import opened
+from domains.datasets.domain import Domain
+from domains.formats.layout import SPLITS
 from recipes.check_data import folder_of
-from recipes.schema import DomainSection, Recipe
+from recipes.reading.schema import DomainSection, Recipe
 
 
 def images_of_fit(recipe: Recipe, domain: Domain) -> LearntFrom | None:

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.backbones import Backbone
-from adapters.door import read_info
-from adapters.folder import load_adapter
-from adapters.inference import InputContract
-from adapters.info import RECIPE, present
-from adapters.learnt import LearntFrom
+from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
-from adapters.segmenter import EntitySegmenter
-from adapters.sharing import opened
+from adapters.network import EntitySegmenter
+from adapters.sharing.door import read_info
+from adapters.sharing.folder import load_adapter
+from adapters.sharing.info import RECIPE, present
+from adapters.sharing.learnt import LearntFrom
+from adapters.sharing.package import opened
 from domains.errors import printable
 from recipes.build import backbone_of, contract_of, segmenter_of
-from recipes.compose import changed, load_recipe
-from recipes.schema import Recipe
+from recipes.reading.compose import changed, load_recipe
+from recipes.reading.schema import Recipe
 from recipes.shared import BASE, SharedRecipe, base_recipe, on_base, shared_recipe
 from recipes.sides import on_patches
 

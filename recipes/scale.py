@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from domains.crops import Samples
-from domains.domain import load_domain
+from domains.crops.crops import Samples
+from domains.datasets.domain import load_domain
 from domains.scenes.pixel_size import scale_to, show_pixel_size
-from recipes.schema import Recipe
+from recipes.reading.schema import Recipe
 
 SCALES = (1.0, 0.5, 0.25)
 LARGE = 95  # percentile of the entities' sides

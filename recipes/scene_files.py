@@ -1,6 +1,6 @@
 """Which scenes an input of `predict` names: a file itself, of a folder the images in it and below.
 
-Left out, and told, are results of ours (`domains.results`) and label pictures. What is hidden is nobody's concern.
+Left out, and told, are results of ours (`domains.scenes.results`) and label pictures. Hidden files are passed over.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from domains.errors import InputError
-from domains.layouts.label_maps import IMAGE_ENDINGS, IMAGE_FOLDERS, LABEL_ENDINGS, LABEL_FOLDERS
-from domains.layouts.names import composed
-from domains.results import is_run, named_after, results_among
+from domains.formats.label_maps import IMAGE_ENDINGS, IMAGE_FOLDERS, LABEL_ENDINGS, LABEL_FOLDERS
 from domains.scenes import SCENE_SUFFIXES
+from domains.scenes.names import composed
 from domains.scenes.ome_zarr import is_zarr
+from domains.scenes.results import is_run, named_after, results_among
 from recipes.inputs import check_present
 
 DEPTH = 8  # folders below a folder, as for labelled images

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from domains.errors import InputError
-from recipes.compose import changed, list_recipes, load_recipe
-from recipes.schema import Recipe
+from recipes.reading.compose import changed, list_recipes, load_recipe
+from recipes.reading.schema import Recipe
 from recipes.shared import BASE, SharedRecipe, on_data, same_folder
 
 FORMS = "wanted DOMAIN=DIR, NAME:DIR or DOMAIN:NAME=DIR, such as pathology=data/dsb2018_he or stained:data/dsb2018_he"

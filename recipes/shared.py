@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.door import name_of, read_info, read_recipe, without_places
-from adapters.info import AGAIN, RECIPE, AdapterInfo, last_step, present
-from adapters.options import Options
-from adapters.sharing import opened
+from adapters.options.options import Options
+from adapters.sharing.door import name_of, read_info, read_recipe, without_places
+from adapters.sharing.info import AGAIN, RECIPE, AdapterInfo, last_step, present
+from adapters.sharing.package import opened
 from domains.errors import InputError
-from recipes.compose import load_recipe, resolved_yaml
-from recipes.schema import Recipe, check_recipe
+from recipes.reading.compose import load_recipe, resolved_yaml
+from recipes.reading.schema import Recipe, check_recipe
 
 BASE = "base"
 TUNED = {

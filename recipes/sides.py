@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from adapters.backbones import Backbone
-from adapters.options import CROP_PX, TILE_PX, WINDOW_PX
+from adapters.options.options import CROP_PX, TILE_PX, WINDOW_PX
 from domains.errors import InputError
 from recipes.inputs import Asked
-from recipes.pretrain_schema import PretrainRecipe
-from recipes.schema import Recipe
+from recipes.reading.pretrain_schema import PretrainRecipe
+from recipes.reading.schema import Recipe
 
 CELL_PX = 8
 """A cell of the dense decoder's coarsest grid."""

@@ -18,11 +18,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import cli
-import recipes.listing
+import recipes.verbs.listing
 from domains.errors import InputError
 from domains.exports import FORMATS
-from domains.layouts.layout import SPLITS
-from recipes.compose import list_recipes, load_recipe
+from domains.formats.layout import SPLITS
+from recipes.reading.compose import list_recipes, load_recipe
 
 ROOT = Path(cli.__file__).parent
 VERBS = (
@@ -40,7 +40,7 @@ def raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def fail() -> str:
         raise error
 
-    monkeypatch.setattr(recipes.listing, "recipes_text", fail)
+    monkeypatch.setattr(recipes.verbs.listing, "recipes_text", fail)
 
 
 @pytest.fixture
@@ -238,7 +238,9 @@ def test_options_for_data_and_strictness_become_overrides() -> None:
 
 def test_the_shipped_recipes_are_plain_yaml() -> None:
     for name in list_recipes():
-        assert isinstance(yaml.safe_load((ROOT / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")), dict)
+        assert isinstance(
+            yaml.safe_load((ROOT / "recipes" / "shelf" / f"{name}.yaml").read_text(encoding="utf-8")), dict
+        )
 
 
 def test_every_verb_runs_from_any_folder_and_leaves_its_run_there(tmp_path: Path) -> None:

@@ -2,6 +2,6 @@
 
 from adapters.backbones.backbone import Backbone
 from adapters.backbones.build import BACKBONES, FAMILIES, build_backbone
-from adapters.backbones.options import EMBEDDED, ROLES, BackboneOptions
+from adapters.options.backbone import EMBEDDED, ROLES, BackboneOptions
 
 __all__ = ["BACKBONES", "EMBEDDED", "FAMILIES", "ROLES", "Backbone", "BackboneOptions", "build_backbone"]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
-from adapters.backbones.options import ROLES
+from adapters.options.backbone import ROLES
 from domains.errors import InputError, suggest
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)

@@ -10,9 +10,9 @@ from adapters.backbones import checkpoints, folders
 from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.embedded_bases import embedded_config
-from adapters.backbones.options import EMBEDDED, BackboneOptions
 from adapters.backbones.sam import SamBackbone
 from adapters.backbones.sources import CHECKPOINT_SUFFIXES, locate
+from adapters.options.backbone import EMBEDDED, BackboneOptions
 from domains.errors import InputError, suggest
 
 BACKBONES: dict[str, type[Backbone]] = {

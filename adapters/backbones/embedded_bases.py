@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import Dinov2Config
 
-from adapters.backbones.options import EMBEDDED
+from adapters.options.backbone import EMBEDDED
 
 FOLDERS = {name: Path(__file__).parent / name for name in EMBEDDED}
 

@@ -18,9 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.decoders.basins import basins, merge_shallow
 from adapters.decoders.decoder import Decoder
-from adapters.decoders.regions import LEVELS, Regions, RegionScorer, admitted, best_iou, candidates, core_field, select
+from adapters.proposals.basins import basins, merge_shallow
+from adapters.proposals.regions import LEVELS, Regions, RegionScorer, admitted, best_iou, candidates, core_field, select
 from domains.entities import EntityMap
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
@@ -49,7 +49,7 @@ class Dense:
     """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
     regions: bool = False
     """After fitting, learn from the training images which of nested candidate regions is an entity, and take those
-    instead of the watershed's (`adapters/decoders/regions.py`)."""
+    instead of the watershed's (`adapters/proposals/regions.py`)."""
     least_iou: float = 0.45
     """Regions of a lower predicted IoU are dropped; their score is that IoU."""
     sure_foreground: float = 1.0

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from adapters.losses.primitives import FlatEntities
-from adapters.targets import DenseTargets
+from adapters.losses.targets import DenseTargets
 from domains.entities import EntityBatch
 
 REFERENCE_PX = 256  # an entity of this area weighs as the background does, whatever the exponent

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 
 from domains.entities import Place
-from domains.exports.measures import Measure
-from domains.ground import Ground, ground_of
+from domains.entities.measures import Measure
+from domains.scenes.ground import Ground, ground_of
 from domains.scenes.pixel_size import unit_of
 
 AREAS = ("area_um2", "area_m2")

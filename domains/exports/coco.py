@@ -14,8 +14,8 @@ import numpy as np
 from pycocotools import mask as rle
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import Measure, measure
 from domains.exports.destination import Destination
-from domains.exports.measures import Measure, measure
 
 UNNAMED = "entity"  # the category of entities without a label
 

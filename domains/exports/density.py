@@ -10,13 +10,13 @@ import numpy as np
 import tifffile
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import Measure, measure
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.exports.measures import Measure, measure
-from domains.results import SOFTWARE
+from domains.scenes.results import SOFTWARE
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 CELL_UM = 100.0
 

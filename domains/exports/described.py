@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from domains.entities.measures import Measure
 from domains.exports.destination import Describe
-from domains.exports.measures import Measure
-from domains.tiling import Window
+from domains.tiling.grid import Window
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 BLOCK_PX = 1024
 MARGIN_PX = 256  # beyond a block, for entities that begin in it

@@ -14,11 +14,11 @@ from typing import Literal
 import numpy as np
 
 from domains.atomic import atomic_path
+from domains.entities.outlines import Polygon
 from domains.errors import InputError
 from domains.exports.simplify import simplified
-from domains.layouts.names import composed
-from domains.outlines import Polygon
-from domains.predictions.image_journal import ImageEntry, ImageJournal
+from domains.scenes.names import composed
+from domains.tiling.image_journal import ImageEntry, ImageJournal
 
 Describe = Callable[[np.ndarray, np.ndarray, float | None], dict[int, dict[str, float]]]
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import Measure, measure
 from domains.exports.areas import AREAS, areas
 from domains.exports.destination import Destination
-from domains.exports.measures import Measure, measure
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 COLUMNS = (
     "image", "name", "id", "area_px", *AREAS, "box_y_px", "box_x_px", "box_height_px", "box_width_px", "centroid_y_px",

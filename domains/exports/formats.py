@@ -25,10 +25,10 @@ from domains.exports.label_image import LabelZarr
 from domains.exports.label_raster import LabelTiff
 from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import OverlayPng
-from domains.predictions.image_journal import TABLES
+from domains.tiling.image_journal import TABLES
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 
 class Export(Protocol):

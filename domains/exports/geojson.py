@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import Measure, measure
+from domains.entities.outlines import Polygon, outlines
 from domains.exports.areas import areas
 from domains.exports.described import Described
 from domains.exports.destination import Destination
-from domains.exports.measures import Measure, measure
-from domains.ground import Ground, ground_of
-from domains.outlines import Polygon, outlines
+from domains.scenes.ground import Ground, ground_of
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 DECIMALS = 9  # of a degree: 0.1 mm
 GZIP_FROM = 20_000  # entities: some 15 MB of text

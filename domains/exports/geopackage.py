@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import Measure
+from domains.entities.outlines import Polygon
 from domains.errors import InputError
 from domains.exports.areas import area_m2
 from domains.exports.destination import Destination
 from domains.exports.geojson import entities_of
-from domains.exports.measures import Measure
 from domains.exports.simplify import as_shape
-from domains.georeference import Georeference
-from domains.ground import Ground, require
-from domains.outlines import Polygon
+from domains.scenes.georeference import Georeference
+from domains.scenes.ground import Ground, require
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 LAYER = "entities"
 BATCH = 5000  # entities that are held before they are written

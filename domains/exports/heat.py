@@ -10,7 +10,7 @@ import tifffile
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.results import SOFTWARE
+from domains.scenes.results import SOFTWARE
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from domains.exports.destination import Destination
 from domains.exports.entity_table import all_rows
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 COLUMNS = ("image", "name", "height_px", "width_px", "entities", "score")
 

@@ -17,11 +17,11 @@ from domains.atomic import remove_left, temporary_prefix
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
-from domains.tiling import Window
+from domains.tiling.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.tiling.grid import Window
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 SMALLEST_PX = 1024  # the pyramid ends at the first level that is not larger
 

@@ -15,13 +15,13 @@ from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.label_image import Reader
-from domains.georeference import Georeference
-from domains.predictions.canvas import CHUNK_PX, chunk_window, chunks_of
-from domains.results import SOFTWARE
-from domains.tiling import Window
+from domains.scenes.georeference import Georeference
+from domains.scenes.results import SOFTWARE
+from domains.tiling.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.tiling.grid import Window
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 CACHE_MIB = 64
 

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domains.entities import EntityMap, Place
+from domains.entities.measures import measure
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.entity_table import COLUMNS, all_rows, rows_of
-from domains.exports.measures import measure
 
 if TYPE_CHECKING:
-    from domains.predictions.prediction import Prediction
+    from domains.tiling.prediction import Prediction
 
 INSTALL = 'pip install "entity-adapters[parquet]"'
 ROWS = 2**16  # of a row group

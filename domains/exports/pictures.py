@@ -8,9 +8,9 @@ import numpy as np
 from PIL import Image
 
 from domains.entities import EntityMap, Place
+from domains.entities.overlay import overlay
 from domains.exports.destination import Destination
-from domains.overlay import overlay
-from domains.results import signed
+from domains.scenes.results import signed
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from domains.ground import require
-from domains.outlines import Polygon, Ring
+from domains.entities.outlines import Polygon, Ring
+from domains.scenes.ground import require
 
 THINNINGS = (0.98, 0.6, 0.3)  # of the tolerance, at all of which a pixel's centre would lie on the line
 SIDES_PX = 1.5  # within which a building has straight sides

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.ndimage import find_objects
 
+from domains.entities.outlines import outlines
 from domains.metrics.matching import Comparison
 from domains.metrics.metric import ImageMetric, divide
-from domains.outlines import outlines
 
 AT_ONCE = 2**20  # distances of corners to sides
 

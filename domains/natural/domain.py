@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from domains.domain import DomainSpec
+from domains.datasets.domain import DomainSpec
 
 if TYPE_CHECKING:
     import albumentations as A
 
 
 def augmentation() -> A.Compose:
-    from domains.augment import Photometric, compose, defocus, left_right, sensor_noise
+    from domains.crops.augment import Photometric, compose, defocus, left_right, sensor_noise
     from domains.natural.photometry import OtherCamera
 
     return compose(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domains.domain import DomainSpec
+from domains.datasets.domain import DomainSpec
 from domains.errors import InputError
 from domains.scenes import Scene
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
-    from domains.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
+    from domains.crops.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
 
     return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), defocus(p=0.15), sensor_noise(p=0.15))
 
@@ -29,7 +29,7 @@ def stains(kind: str, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Basi
 
     Raises InputError where styles are wanted and the images show none.
     """
-    from domains.augment import Photometric
+    from domains.crops.augment import Photometric
     from domains.pathology.counterstain import Counterstain
     from domains.pathology.in_section import InSection
     from domains.pathology.stain import StainJitter
@@ -51,7 +51,7 @@ def stains(kind: str, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Basi
 
 def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """That share of crops of fluorescence shown as stained tissue."""
-    from domains.augment import Photometric
+    from domains.crops.augment import Photometric
     from domains.pathology.as_dye import AsDye
 
     return [Photometric(AsDye(), p=share)]

@@ -1,4 +1,4 @@
-"""Stain normalisation: every slide as if one laboratory had dyed and scanned it. Opt-in; see `domains.normalisers`.
+"""Stain normalisation: every slide as if one laboratory had dyed and scanned it. See `domains.crops.normalisers`.
 
 Macenko et al., A Method for Normalizing Histology Slides for Quantitative Analysis, ISBI 2009: the two stain vectors
 of a slide span the plane of its optical densities, and are their extreme directions there.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from domains.domain import DomainSpec
+from domains.datasets.domain import DomainSpec
 
 if TYPE_CHECKING:
     import albumentations as A
 
 
 def augmentation() -> A.Compose:
-    from domains.augment import Photometric, Turn, compose, defocus, eight_symmetries
+    from domains.crops.augment import Photometric, Turn, compose, defocus, eight_symmetries
     from domains.remote_sensing.atmosphere import Haze, Sunlight
 
     return compose(
@@ -28,7 +28,7 @@ def augmentation() -> A.Compose:
 
 def seasons(wanted: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """Plants brown or lush, and the shadows of clouds and hills."""
-    from domains.augment import Photometric
+    from domains.crops.augment import Photometric
     from domains.remote_sensing.season import Season
     from domains.remote_sensing.shade import Shade
 

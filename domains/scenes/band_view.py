@@ -10,9 +10,9 @@ import numpy as np
 from domains.bands import parse_bands
 from domains.errors import InputError, suggest
 from domains.scenes.scene import Scene
+from domains.scenes.stretch import apply_stretch, stretch_limits
+from domains.scenes.validity import Validity
 from domains.scenes.view import UNDECLARED, sample_values, undeclared_nodata
-from domains.stretch import apply_stretch, stretch_limits
-from domains.validity import Validity
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import numpy as np
 from domains.bands import RGB
 from domains.scenes.pixel_size import UNITS_M
 from domains.scenes.scene import Scene
+from domains.scenes.validity import ALPHA
 from domains.scenes.view import View
-from domains.validity import ALPHA
 
 MOST_NAMES = 6
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from domains.georeference import Georeference
+from domains.scenes.georeference import Georeference
 from domains.scenes.pixel_size import mean_size, of_degrees
 
 USER_DEFINED = 32767

@@ -16,14 +16,14 @@ from typing import Any
 import numpy as np
 
 from domains.bands import RGB
-from domains.decode import quiet
 from domains.errors import InputError
-from domains.georeference import Georeference
+from domains.scenes.decode import quiet
+from domains.scenes.georeference import Georeference
 from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
 from domains.scenes.meaning import PLAIN, Meaning, of_grey
 from domains.scenes.scene import check_level, clipped
 from domains.scenes.sidecars import Sidecar, beside
-from domains.validity import ALPHA, held
+from domains.scenes.validity import ALPHA, held
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 CACHE_MIB = 256  # of GDAL, which would take 5 % of the memory

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from domains.bands import RGB
-from domains.validity import ALPHA
+from domains.scenes.validity import ALPHA
 
 
 @dataclass(frozen=True, eq=False)

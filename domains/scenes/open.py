@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from domains.decode import decode, quiet
 from domains.errors import InputError
+from domains.scenes.decode import decode, quiet
 from domains.scenes.geotiff import NO_CRS, GeoScene, crs_size, has_rasterio, placed_by
 from domains.scenes.main_image import main_image
 from domains.scenes.meaning import PLAIN, Meaning
@@ -20,7 +20,7 @@ from domains.scenes.openslide import SUFFIXES as SLIDES
 from domains.scenes.scene import Photograph, Scene
 from domains.scenes.sidecars import beside
 from domains.scenes.tiff import SIGNATURES, CutOff, open_tiff
-from domains.validity import ALPHA, held
+from domains.scenes.validity import ALPHA, held
 
 RASTERS = frozenset({".jp2", ".j2k", ".img", ".vrt"})
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})

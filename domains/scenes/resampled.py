@@ -8,7 +8,7 @@ from itertools import product
 import numpy as np
 from scipy.sparse import csr_array
 
-from domains.georeference import Georeference
+from domains.scenes.georeference import Georeference
 from domains.scenes.scene import Scene, clipped
 
 SAME = 0.002  # a level is of the wanted size when it differs by less; rounded shapes differ by as much

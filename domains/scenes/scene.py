@@ -8,7 +8,7 @@ from typing import Protocol
 
 import numpy as np
 
-from domains.georeference import Georeference
+from domains.scenes.georeference import Georeference
 
 STRIP_PX = 2**21  # of all bands at once
 

@@ -18,15 +18,15 @@ import numpy as np
 import tifffile
 
 from domains.bands import RGB, as_colours
-from domains.decode import MAX_PIXELS, MAX_VALUES, alpha_of, nodata_of, quiet, too_large, upright
 from domains.errors import InputError
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
+from domains.scenes.decode import MAX_PIXELS, MAX_VALUES, alpha_of, nodata_of, quiet, too_large, upright
 from domains.scenes.geotags import georeference, ground_size
 from domains.scenes.main_image import first_planes, levels_of, main_image, remarks_of
 from domains.scenes.meaning import PLAIN, Meaning, of_grey
 from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution, ome_channels
 from domains.scenes.scene import Photograph, Scene, clipped
-from domains.validity import ALPHA, held
+from domains.scenes.validity import ALPHA, held
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 MAX_CHANNELS = 4096

@@ -17,10 +17,10 @@ import numpy as np
 
 from domains.bands import RGB
 from domains.errors import InputError
-from domains.georeference import Georeference
+from domains.scenes.georeference import Georeference
 from domains.scenes.scene import Scene, read_whole
-from domains.stretch import apply_stretch, stretch_limits
-from domains.validity import ALPHA, SHOWN, Validity
+from domains.scenes.stretch import apply_stretch, stretch_limits
+from domains.scenes.validity import ALPHA, SHOWN, Validity
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
 SAMPLE_BYTES = 12 * SAMPLE_PIXELS  # three float bands of that many; of more bands, fewer pixels

@@ -12,7 +12,7 @@ from transformers import Dinov2Config
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.decoders import DECODERS
 from adapters.methods import METHODS, Method
-from adapters.segmenter import EntitySegmenter
+from adapters.network import EntitySegmenter
 from domains.entities import EntityMap, EntitySample, Place
 
 

@@ -9,14 +9,14 @@ import pytest
 import tifffile
 from imagecodecs import png_encode
 
-from adapters.inference import InputContract, measure, segment
-from domains.augment import TrainCrops
-from domains.dataset import open_folder
-from domains.domain import build_domain
+from adapters.inference.segment import InputContract, measure, segment
+from domains.crops.augment import TrainCrops
+from domains.datasets.dataset import open_folder
+from domains.datasets.domain import build_domain
 from domains.entities import collate
-from domains.images import read_image
 from domains.metrics import MetricSet
 from domains.scenes import Photograph
+from domains.scenes.images import read_image
 
 STRIP = (32, 640)
 

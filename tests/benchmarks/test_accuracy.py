@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from adapters.inference import InputContract, measure
+from adapters.inference.segment import InputContract, measure
 from benchmarks import figure
 from benchmarks.accuracy import run_all
 from benchmarks.accuracy_job import GRANULARITIES, best_of_granularities, recipe_of, result_name

@@ -5,7 +5,7 @@ from typing import Any
 
 from benchmarks.parts import Resplit, render, resplit, spread, thirds
 from benchmarks.parts_plan import PARTS, SEEDS, PartJob, part_jobs
-from domains.layouts.layout import Record
+from domains.formats.layout import Record
 from domains.pathology.domain import DOMAIN
 
 

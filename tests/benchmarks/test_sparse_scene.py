@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.sparse_scene import PATCH_PX, Patch, patches, write_annotations, write_scene
-from domains.dataset import open_folder
+from domains.datasets.dataset import open_folder
 from domains.scenes import open_scene
 
 SIDE = 12_000  # would take 432 MB

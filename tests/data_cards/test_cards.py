@@ -6,8 +6,8 @@ import re
 
 import pytest
 
-from domains.cards import FOLDER, SECTIONS, digest, find_card, read_card
-from domains.domain import DOMAINS, load_domain
+from domains.datasets.cards import FOLDER, SECTIONS, digest, find_card, read_card
+from domains.datasets.domain import DOMAINS, load_domain
 from domains.errors import InputError
 
 CARDS = sorted(FOLDER.glob("*.md"))

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from domains.augment import TrainCrops
+from domains.crops.augment import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
 
 

@@ -16,9 +16,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from domains.dataset import open_folder
+from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.images import read_ids, read_image, read_mask
+from domains.formats.label_pictures import read_ids, read_mask
+from domains.scenes.images import read_image
 
 # What is done to the folder of four images, and what the one line must say besides the file. -----------------------
 

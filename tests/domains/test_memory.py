@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domains.decode import decode
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
 from domains.exports.formats import DEFAULT
 from domains.scenes import Photograph
+from domains.scenes.decode import decode
 from domains.scenes.scene import read_whole
 from domains.scenes.view import SAMPLE_BYTES, plain_view, sample_values
-from domains.stitching import stitch
-from domains.tiling import Grid
+from domains.tiling.grid import Grid
+from domains.tiling.stitching import stitch
 
 SIDE = 4096
 

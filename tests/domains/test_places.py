@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.augment import Turn
+from domains.crops.augment import Turn
 from domains.entities import EntityMap, EntitySample, Place
-from domains.resize import resize_sample
+from domains.entities.resize import resize_sample
 
 SIDE = 128
 Y, X = np.mgrid[:SIDE, :SIDE]

@@ -33,16 +33,16 @@ from transformers import Dinov2Config
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
-from adapters.door import read_info, sealed
-from adapters.folder import describe, save_adapter
-from adapters.inference import weights_digest
-from adapters.info import DECODER_WEIGHTS, INFO, PEFT, RECIPE, parse_info
-from adapters.sharing import opened, pack
+from adapters.inference.segment import weights_digest
+from adapters.sharing.door import read_info, sealed
+from adapters.sharing.folder import describe, save_adapter
+from adapters.sharing.info import DECODER_WEIGHTS, INFO, PEFT, RECIPE, parse_info
+from adapters.sharing.package import opened, pack
 from cli import main as command
 from domains.errors import InputError
 from recipes.build import contract_of, method_of, segmenter_of
-from recipes.compose import load_recipe, resolved_yaml
 from recipes.load import loaded
+from recipes.reading.compose import load_recipe, resolved_yaml
 from tests.fuzz.mutations import changed_bytes, changed_words, pick_node
 from tests.fuzz.run import batch, main
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.dataset import open_folder
+from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.images import read_image
-from domains.layouts import LAYOUTS
+from domains.formats import LAYOUTS
 from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes.images import read_image
 from tests.domains.scenes.picture_kinds import PICTURES, RASTERS, TIFFS, Kind
 from tests.domains.tiny import annotations, basics, defects, nuclei, rasters
 from tests.fuzz.mutations import mutate

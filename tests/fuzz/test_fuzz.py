@@ -21,7 +21,7 @@ def test_adapters_from_strangers_are_equivalent_or_refused_in_one_line():
 
 
 def test_every_layout_and_every_kind_of_picture_is_damaged():
-    from domains.layouts import LAYOUTS
+    from domains.formats import LAYOUTS
 
     assert set(BUILDERS) == set(LAYOUTS) and len(KINDS) >= 60
 

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 from transformers import Dinov2Config
 
-import recipes.fit
-import recipes.predict
+import recipes.verbs.fit
+import recipes.verbs.predict
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
-from adapters.folder import load_adapter, save_adapter
 from adapters.methods import METHODS
+from adapters.sharing.folder import load_adapter, save_adapter
 from cli import main
 from domains.procedural.scene import draw_scene
 
@@ -92,7 +92,7 @@ def scenarios(shared: Path) -> list[Scenario]:
 
     def predict_slide(folder: Path) -> int:
         os.chdir(folder)
-        recipes.predict.LARGE_PX = SMALL_PX
+        recipes.verbs.predict.LARGE_PX = SMALL_PX
         words = ["predict", "--adapter", str(adapter), "in", "--out", "out"]
         return main(
             [

@@ -14,7 +14,7 @@ from transformers import Dinov2Config
 
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
-from adapters.trainer import History
+from adapters.training.trainer import History
 from cli import main
 from domains.procedural.scene import draw_scene
 

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import domains.cards
+import domains.datasets.cards
 from cli import main
-from domains.domain import build_domain
+from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from recipes.check_data import check_data, check_entities
-from recipes.schema import DomainSection
-from tests.domains.test_looks import texture
+from recipes.reading.schema import DomainSection
+from tests.domains.datasets.test_looks import texture
 
 SPLITS = ("train", "val", "test")
 
@@ -242,7 +242,7 @@ def test_a_shipped_card_of_the_folders_name_only_notes_that_the_images_are_other
     for key in ("license", "tags"):
         text = re.sub(f"^{key}:.*$", f"{key}: x", text, flags=re.MULTILINE)
     card.write_text(re.sub(r"<!--.*?-->", "Something.", text, flags=re.DOTALL))
-    monkeypatch.setattr(domains.cards, "FOLDER", root.parent)
+    monkeypatch.setattr(domains.datasets.cards, "FOLDER", root.parent)
     check(root)
     assert capsys.readouterr().out.endswith(f"data card {card}: train, val, test as it states\n")
     add(root, "test/9", texture(51))
@@ -260,7 +260,7 @@ def test_images_that_are_in_memory_are_not_read_again(root, monkeypatch):
     add(root, "test/again", texture(0)[::-1])
     domain = build_domain("pathology", root)
     assert len(domain.dataset("all")) == 7  # by which they have been read
-    monkeypatch.delattr("domains.layouts.layout.read_image")
+    monkeypatch.delattr("domains.formats.layout.read_image")
     with pytest.raises(InputError, match="show nearly the same"):
         check_data(domain, DomainSection(name="pathology", data=str(root)), SPLITS)
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 from cli import main
 from domains.exports.formats import Exports
-from domains.predictions.image_journal import ImageJournal
-from domains.predictions.run_folder import FOLDER
 from domains.scenes import open_scene
-from recipes.predict import Run
+from domains.tiling.image_journal import ImageJournal
+from domains.tiling.run_folder import FOLDER
+from recipes.verbs.predict import Run
 
 Predict = Callable[..., int]
 
@@ -260,7 +260,7 @@ def test_a_big_scene_killed_while_its_results_are_written_goes_on(
     picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
     tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
     words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--window", "0", "--out"]
-    monkeypatch.setattr("recipes.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
     assert main([*words, str(tmp_path / "whole")]) == 0
     for stopped in ("csv", "images"):
         out = tmp_path / stopped
@@ -291,7 +291,7 @@ def test_a_big_scene_that_changed_or_is_overwritten_does_not_go_on_with_its_tile
     picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
     slide, out = tmp_path / "slide.tif", tmp_path / "out"
     words = ["predict", "--adapter", str(run / "adapter"), str(slide), "--window", "0", "--out", str(out)]
-    monkeypatch.setattr("recipes.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
 
     def stop(*_, **__):
         raise KeyboardInterrupt

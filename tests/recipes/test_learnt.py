@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from adapters.door import read_info, seal
-from adapters.info import INFO, parse_info
+from adapters.sharing.door import read_info, seal
+from adapters.sharing.info import INFO, parse_info
 from cli import main
 
 

@@ -14,7 +14,7 @@ from cli import main
 from domains.entities import EntityMap, EntitySample, Place
 from domains.scenes.pixel_size import show_pixel_size
 from recipes.build import contract_of
-from recipes.compose import load_recipe
+from recipes.reading.compose import load_recipe
 from recipes.scale import at_scale, pixel_size, scale_line
 
 

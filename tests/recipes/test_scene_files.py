@@ -12,7 +12,7 @@ import zarr
 from PIL import Image
 
 from domains.errors import InputError
-from domains.results import SOFTWARE, signed
+from domains.scenes.results import SOFTWARE, signed
 from recipes.scene_files import scenes_of
 
 

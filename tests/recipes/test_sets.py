@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domains.errors import InputError
-from recipes.compose import load_recipe
+from recipes.reading.compose import load_recipe
 from recipes.sets import AskedSet, parse_adapters, parse_sets, recipe_for, recipe_words
 from recipes.shared import SharedRecipe
 

@@ -12,8 +12,8 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from adapters.decoders import DECODERS
-from adapters.door import read_info, sealed
-from adapters.info import INFO, RECIPE, parse_info
+from adapters.sharing.door import read_info, sealed
+from adapters.sharing.info import INFO, RECIPE, parse_info
 from cli import main
 from domains.errors import InputError
 from recipes.shared import TUNED, check_adapter, same_folder

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from adapters.backbones import Backbone, BackboneOptions, build_backbone
-from adapters.inference import InputContract
+from adapters.inference.segment import InputContract
 from cli import main
 from domains.errors import InputError
 from recipes.build import contract_of, decoder_of, segmenter_of
-from recipes.compose import list_recipes, load_any, load_pretrain_recipe, load_recipe
 from recipes.inputs import Asked
-from recipes.schema import Recipe
+from recipes.reading.compose import list_recipes, load_any, load_pretrain_recipe, load_recipe
+from recipes.reading.schema import Recipe
 from recipes.sides import check_sides, crops_on_patches, multiple_of, nearest, on_patches, window_on_patches
 from tests.adapters.backbones.tiny_models import tiny_folder
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from adapters.decoders import DECODERS
-from adapters.folder import describe, load_adapter, save_adapter
+from adapters.sharing.folder import describe, load_adapter, save_adapter
 from cli import main
 from domains.errors import InputError
 from recipes.build import backbone_of, contract_of, method_of, segmenter_of
-from recipes.compose import load_recipe, resolved_yaml
 from recipes.load import loaded
+from recipes.reading.compose import load_recipe, resolved_yaml
 
 
 def test_fit_goes_on_from_an_adapter(run: Path, data: Path, options, tmp_path, capsys) -> None:

@@ -16,19 +16,19 @@ from transformers import SamConfig
 
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
-from adapters.inference import InputContract, has_data
+from adapters.inference.segment import InputContract, has_data
 from cli import main
-from domains.domain import load_domain
+from domains.datasets.domain import load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
-from domains.predictions.running import RunningPrediction
 from domains.procedural.scene import draw_scene
 from domains.scenes import Photograph, open_scene
-from domains.tiling import Window
+from domains.tiling.grid import Window
+from domains.tiling.running import RunningPrediction
 from recipes.build import domain_of
-from recipes.compose import load_recipe
-from recipes.fit import calibrated_for
-from recipes.predict import Run, check_formats, hardly_looked, looking
+from recipes.reading.compose import load_recipe
+from recipes.verbs.fit import calibrated_for
+from recipes.verbs.predict import Run, check_formats, hardly_looked, looking
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopp
     tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
     words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--window", "0", "--out"]
     assert main([*words, str(tmp_path / "whole")]) == 0
-    monkeypatch.setattr("recipes.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
     add = RunningPrediction.add
 
     def stop(self, index, entities):

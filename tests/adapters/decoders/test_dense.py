@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from adapters.decoders.dense import FIELDS, Dense, decode
-from adapters.targets import DenseTargets, inner_rim
+from adapters.losses.targets import DenseTargets, inner_rim
 from domains.entities import EntityMap
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from adapters.losses.boundary import Boundary, boundary_target
-from adapters.targets import inner_rim
+from adapters.losses.targets import inner_rim
 from domains.entities import EntityBatch
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from adapters.losses.dense import BoundaryDistance, CentreDistance, Foreground, area_weights, masked_l1
-from adapters.targets import DenseTargets
+from adapters.losses.targets import DenseTargets
 from domains.entities import EntityBatch
 
 

@@ -8,7 +8,7 @@ from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import Destination
 from domains.exports.density import DensityTiff, density_map
-from domains.predictions.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 
 def test_cells_count_what_lies_in_them_and_border_cells_are_smaller() -> None:

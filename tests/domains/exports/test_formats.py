@@ -23,8 +23,8 @@ from domains.errors import InputError
 from domains.exports import FORMATS, STREAMED, Destination, open_exports
 from domains.exports.coco import run_lengths
 from domains.exports.geojson import GeoJson
-from domains.predictions.prediction import Prediction
 from domains.scenes import open_scene
+from domains.tiling.prediction import Prediction
 
 PLACE = Place("slides/a.png")
 EVERY = [

@@ -11,9 +11,9 @@ import pytest
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
-from domains.georeference import Georeference
-from domains.predictions.prediction import Prediction
 from domains.scenes import open_scene
+from domains.scenes.georeference import Georeference
+from domains.tiling.prediction import Prediction
 
 rasterio = pytest.importorskip("rasterio")
 pyogrio = pytest.importorskip("pyogrio")

@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 from skimage.draw import disk, polygon
 
+from domains.entities.outlines import outlines
 from domains.exports.simplify import middles, simplified, squared
-from domains.outlines import outlines
 
 shapely = pytest.importorskip("shapely")
 

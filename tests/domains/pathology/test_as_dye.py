@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.domain import build_domain
+from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from domains.pathology.as_dye import AsDye
 from domains.procedural.scene import draw_scene

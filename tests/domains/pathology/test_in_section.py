@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from domains.domain import build_domain
+from domains.datasets.domain import build_domain
 from domains.pathology.in_section import InSection
 from domains.pathology.stain import transmitted
 

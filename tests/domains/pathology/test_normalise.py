@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from adapters.inference import InputContract
-from domains.dataset import open_folder
+from adapters.inference.segment import InputContract
+from domains.crops.normalisers import Normalised, build_normaliser, fit_normaliser, fitted_to_file, normalised
+from domains.datasets.dataset import open_folder
 from domains.entities import Place
 from domains.errors import InputError
-from domains.images import read_image
-from domains.layouts.slides import Slides
-from domains.normalisers import Normalised, build_normaliser, fit_normaliser, fitted_to_file, normalised
+from domains.formats.slides import Slides
 from domains.pathology.normalise import Macenko, Reinhard, angle_deg, lab_statistics, macenko_fit, tissue
 from domains.pathology.stain import HED, StainJitter, transmitted
 from domains.scenes import Photograph, open_scene
+from domains.scenes.images import read_image
 
 OTHER = np.array([[0.55, 0.75, 0.35], [0.05, 0.90, 0.43]])
 OTHER /= np.linalg.norm(OTHER, axis=1, keepdims=True)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domains.domain import build_domain
+from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from domains.pathology.normalise import tissue, to_lab
 from domains.pathology.stain import HED, transmitted

@@ -5,7 +5,7 @@ import pytest
 
 from domains.pathology.tissue import black, find_tissue, pen_marks, thumbnail, tissue_mask, tissue_of
 from domains.scenes import Photograph, open_scene
-from domains.tiling import Window, windows
+from domains.tiling.grid import Window, windows
 
 PINK, PURPLE, GLASS = (225, 170, 200), (130, 80, 160), (243, 242, 244)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.augment import TrainCrops
+from domains.crops.augment import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
 from domains.procedural.drawn import SEEN_PX, draw_defect
 from domains.procedural.surfaces import CHANCES, DEFECTS

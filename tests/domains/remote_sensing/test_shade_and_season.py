@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from domains.augment import Photometric, compose, without_colour
-from domains.domain import DataDomain, build_domain
+from domains.crops.augment import Photometric, compose, without_colour
+from domains.datasets.domain import DataDomain, build_domain
 from domains.errors import InputError
 from domains.remote_sensing.domain import DOMAIN
 from domains.remote_sensing.season import Season
@@ -77,7 +77,7 @@ def test_without_colour_only_what_suits_every_band_is_left():
 
 
 def test_an_image_of_many_bands_turns_as_each_band_does():
-    from domains.augment import Turn
+    from domains.crops.augment import Turn
 
     y, x, c = np.mgrid[:40, :50, :6]
     image = (100 + 2 * y + x + 5 * c).astype(np.uint8)

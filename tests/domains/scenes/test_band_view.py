@@ -6,7 +6,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import Photograph, Viewed
 from domains.scenes.band_view import band_view, difference
-from domains.stretch import apply_stretch, stretch_limits
+from domains.scenes.stretch import apply_stretch, stretch_limits
 
 NAMES = ("blue", "green", "red", "nir")
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from domains.errors import InputError
-from domains.images import read_image
 from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes.images import read_image
 from domains.scenes.pixel_size import warn_stretched
 from domains.scenes.tiff import TiffScene
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from domains.images import read_image
 from domains.scenes import Photograph, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
-from domains.validity import Validity
+from domains.scenes.images import read_image
+from domains.scenes.validity import Validity
 
 rasterio = pytest.importorskip("rasterio")
 HOLE = np.s_[8:40, 16:48]

@@ -7,8 +7,8 @@ import pytest
 import zarr
 
 from domains.errors import InputError
-from domains.images import read_image
 from domains.scenes import open_scene
+from domains.scenes.images import read_image
 from domains.scenes.ome_zarr import OmeZarrScene
 
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.inference import InputContract
-from domains.check import check_folder
-from domains.dataset import open_folder
-from domains.images import read_image
+from adapters.inference.segment import InputContract
+from domains.datasets.check import check_folder
+from domains.datasets.dataset import open_folder
 from domains.scenes import Viewed, open_scene
+from domains.scenes.images import read_image
 from tests.domains.scenes.picture_kinds import BITS, PICTURES, RASTERS, TIFFS, Kind
 
 

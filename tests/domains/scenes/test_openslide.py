@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import tifffile
 
+from domains.entities.resize import resize_image
 from domains.errors import InputError
-from domains.resize import resize_image
 from domains.scenes import open as opening
 from domains.scenes import open_scene
 from domains.scenes.openslide import INSTALL, OpenSlideScene

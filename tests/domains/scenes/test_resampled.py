@@ -3,10 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.resize import resize_image
+from domains.entities.resize import resize_image
 from domains.scenes import Photograph
 from domains.scenes.resampled import Resampled
-from domains.tiling import windows
+from domains.tiling.grid import windows
 
 
 class Pyramid(Photograph):

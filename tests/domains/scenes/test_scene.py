@@ -6,7 +6,7 @@ from PIL import Image
 
 from domains.errors import InputError
 from domains.scenes import Photograph, Scene, open_scene
-from domains.tiling import windows
+from domains.tiling.grid import windows
 
 
 def test_a_photograph_is_a_scene_of_one_level(tmp_path):

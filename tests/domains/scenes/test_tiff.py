@@ -6,9 +6,9 @@ import pytest
 import tifffile
 
 from domains.errors import InputError
-from domains.images import read_image
 from domains.scenes import Viewed, open_scene, plain_view
 from domains.scenes.blocks import BlockReader, Level
+from domains.scenes.images import read_image
 from domains.scenes.tiff import TiffScene
 
 REAL_SLIDES = {

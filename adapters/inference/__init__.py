@@ -1,0 +1,1 @@
+"""From images to entities: contract, tiles, windows, thresholds."""

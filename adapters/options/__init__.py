@@ -1,0 +1,1 @@
+"""What can be chosen of an adapter, free of torch."""

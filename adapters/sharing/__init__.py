@@ -1,0 +1,1 @@
+"""An adapter as a folder and as a package: written, described, checked at the door."""

@@ -1,0 +1,51 @@
+"""How large an adapter's weights may be by its options, known before a byte of them is unpacked, hashed or read.
+
+Upper bounds, of up to a few times what is needed: they keep a few kilobytes of a packed file from becoming terabytes.
+What a file holds is compared with its options exactly, but later, where the network is built (`folder.py`).
+`tests/adapters/sharing/test_bounds.py` holds them above every method and decoder.
+"""
+
+from __future__ import annotations
+
+from adapters.options.options import Decoder, Dense, Lora, Method
+from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
+
+BYTES = 4  # of a weight in single precision
+SLACK = 2  # bases differ in how wide their MLPs are
+HEADER_BYTES = 2**20
+MOST_POSITIONS = 2**14
+
+
+def weight_bounds(info: AdapterInfo) -> dict[str, int]:
+    """File -> the most bytes that it can have."""
+    counts = {
+        BACKBONE_WEIGHTS: SLACK * of_method(info.method, info.backbone),
+        DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
+        PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
+    }
+    return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
+
+
+def of_method(method: Method, base: Base) -> int:
+    """Weights of the backbone that learn: its linear layers take and give 12 times its width per block, or less."""
+    per_block = {
+        "lora": base.dim * (32 * getattr(method, "rank", 0) + 16) if isinstance(method, Lora) else 0,
+        "decoder_only": 0,
+        "norms": 32 * base.dim,
+        "biases": 32 * base.dim,
+        "full": 20 * base.dim**2 + 32 * base.dim,
+    }[method.name]
+    stem = 32 * base.dim
+    if method.name == "full":
+        stem += base.dim * (MOST_POSITIONS + 3 * base.stride**2) + 2**20  # positions, patches, SAM's neck
+    return base.depth * per_block + stem
+
+
+def of_decoder(decoder: Decoder, base: Base) -> int:
+    taps = len(base.taps)
+    if isinstance(decoder, Dense):
+        grid = 8 * decoder.width
+        return 80 * grid**2 + taps * base.dim * (grid + 2) + decoder.width * (64 + decoder.embedding_dim) + 2**14
+    dim, detail = decoder.dim, decoder.detail_channels
+    attention = (12 * decoder.layers + 16) * dim * (dim + 2)
+    return attention + taps * base.dim * (dim + 2) + 2 * decoder.queries * dim + detail * (48 * detail + 5 * dim + 64)

@@ -1,0 +1,176 @@
+"""`entity.json`: what an adapter is, short of its weights, by the ranges of `adapters.options`; how files are read.
+
+Nothing here imports torch, so that an adapter is shown, packed, unpacked and refused at once.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field, Strict, ValidationInfo, field_validator
+
+from adapters.options.explain import checked
+from adapters.options.options import EMBEDDED_BACKBONES, Decoder, Input, LayerNumbers, Method, Options
+from adapters.sharing.learnt import LearntFrom
+from adapters.sharing.texts import parse_json
+from domains.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.inference.segment import InputContract
+
+SCHEMA = 2
+UNSEALED = 1
+"""The schema of adapters from before there was a seal; they are read as well."""
+INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
+BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
+PROJECTION_WEIGHTS = "band_projection.safetensors"
+TEXTS, WEIGHTS = (INFO, CARD, RECIPE, PEFT), (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
+FILES = (*TEXTS, *WEIGHTS)
+MAX_TEXT_BYTES = 2**20
+MAX_PROBE = 64 * 16
+AGAIN = "get the adapter again"
+
+Triple = Annotated[tuple[float, float, float], Strict(False)]
+Word = Annotated[str, Field(max_length=1000)]
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted": "64 hexadecimal digits"})]
+Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
+
+
+class Base(Options):
+    """The frozen model that an adapter was made for: `Backbone.config`."""
+
+    name: Annotated[str, Field(min_length=1, max_length=1000)]
+    revision: Annotated[str, Field(pattern=r"^[\w./-]{1,200}$")] | None = None
+    family: Literal["dinov2", "sam"]
+    model_type: Word
+    dim: Annotated[int, Field(ge=1, le=8192)]
+    depth: Annotated[int, Field(ge=1, le=128)]
+    stride: Annotated[int, Field(ge=1, le=64)]
+    taps: LayerNumbers
+    mean: Triple
+    std: Annotated[
+        tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
+        Strict(False),
+    ]
+
+    @field_validator("revision")
+    @classmethod
+    def _of_a_hub_id(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        name = info.data.get("name", "")
+        if revision is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
+            raise ValueError(f"wanted null, as backbone.name is {name!r:.80}, which is no Hub id")
+        return revision
+
+    @field_validator("taps")
+    @classmethod
+    def _blocks(cls, taps: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        depth = info.data.get("depth", max(taps))
+        if list(taps) != sorted(set(taps)) or taps[-1] > depth:
+            raise ValueError(f"wanted different blocks from 1 to {depth}, in their order")
+        return taps
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it was a folder or a file of the maker's machine: a Hub id has a commit."""
+        return self.name not in EMBEDDED_BACKBONES and self.revision is None
+
+    @property
+    def bare_name(self) -> str:
+        """The name without the folders that it lay in."""
+        return last_step(self.name) if self.is_local else self.name
+
+
+class AdapterInfo(Options):
+    """`entity.json`: what an adapter is, short of its weights."""
+
+    schema_version: int = SCHEMA
+    backbone: Base
+    fingerprint: Hex
+    method: Method
+    decoder: Decoder
+    input: Input
+    domain: Word
+    data: Word
+    card_digest: Word | None = None
+    metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = {}
+    """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    learnt_from: LearntFrom | None = None
+    """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
+    probe: Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
+    digest: Hex | None = None
+    """The seal: of this file and of those that decide a prediction."""
+
+    @property
+    def contract(self) -> InputContract:
+        """What prediction goes by; imports torch, which nothing else here does."""
+        from adapters.inference.segment import InputContract
+
+        return InputContract(**self.input.options())
+
+    def json_text(self) -> str:
+        return self.model_dump_json(indent=2, exclude=self.absent) + "\n"
+
+    @property
+    def absent(self) -> set[str]:
+        """Fields that an adapter without them does not name, as the seals of older ones have it."""
+        return set() if self.learnt_from else {"learnt_from"}
+
+
+def parse_info(text: str, source: str) -> AdapterInfo:
+    """`entity.json` alone. Raises InputError."""
+    try:
+        values = parse_json(text, source)
+    except InputError as error:
+        raise InputError(f"{source} is damaged ({str(error).removeprefix(f'{source}: ')}); {AGAIN}") from error
+    if not isinstance(values, dict) or "schema_version" not in values:
+        raise InputError(f"{source} is damaged (it has no schema_version); {AGAIN}")
+    version = values["schema_version"]
+    if type(version) is not int or version not in (UNSEALED, SCHEMA):
+        raise InputError(f"{source} has schema {version!r:.80}, this version reads {SCHEMA}; update entity-adapters")
+    if ("digest" in values) != (version != UNSEALED):
+        raise InputError(f"{source}: schema {version} {'lacks' if version == SCHEMA else 'has'} a digest; {AGAIN}")
+    try:
+        return checked(AdapterInfo, values, f"{source}: ")
+    except InputError as error:
+        raise InputError(f"{error}; {AGAIN}, or a newer version of entity-adapters") from error
+
+
+def last_step(path: str) -> str:
+    """The last word of a path of any system."""
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or "base"
+
+
+# Files
+
+
+def present(folder: Path, name: str) -> bool:
+    """Whether the folder holds the file. Raises InputError for a link, a pipe or a folder of that name."""
+    try:
+        mode = (folder / name).lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(mode):
+        kind = "a link" if stat.S_ISLNK(mode) else "no plain file"
+        raise InputError(
+            f"{str(folder / name)!r} is {kind}; wanted the file itself, inside the folder: copy what it points to"
+        )
+    return True
+
+
+def read_text(folder: Path, name: str) -> str:
+    """A text of an adapter. Raises InputError: too large, or not UTF-8."""
+    path = folder / name
+    size = path.stat().st_size
+    if size > MAX_TEXT_BYTES:
+        raise InputError(f"{str(path)!r} has {size} bytes; wanted at most {MAX_TEXT_BYTES}; {AGAIN}")
+    return decoded(path.read_bytes(), repr(str(path)))
+
+
+def decoded(content: bytes, source: str) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{source} is damaged (byte {error.start} is no UTF-8); {AGAIN}") from error

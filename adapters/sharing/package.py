@@ -1,0 +1,210 @@
+"""Adapters as people hand them on: one packed file, looked at, and opened wherever it came from.
+
+Nothing here imports torch. A packed file is read member by member, its texts first, since they say how large the
+weights can be; until all of it is known to fit, nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import struct
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+from adapters.sharing.door import check_sizes, read_info, read_recipe, without_places
+from adapters.sharing.info import (
+    AGAIN,
+    CARD,
+    FILES,
+    INFO,
+    MAX_TEXT_BYTES,
+    PEFT,
+    RECIPE,
+    TEXTS,
+    AdapterInfo,
+    decoded,
+    parse_info,
+    present,
+    read_text,
+)
+from adapters.sharing.texts import yaml_text
+from domains.atomic import remove_left, temporary_prefix
+from domains.errors import InputError, printable
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ZIP64_BYTES = 2**31  # from which on zipfile writes a directory of the longer form
+ENCRYPTED = 0x1
+MEMBER_BYTES = 46 + 2**8  # of a member of ours in the directory: its fixed part, its name and its extra fields
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
+"""What `zipfile` raises for files that are no zip, or a broken one."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[Path]:
+    """The folder of an adapter that is a folder or a packed file, which is unpacked for the while.
+
+    An InputError that comes through names the file that was given, not the folder that it is unpacked to.
+    """
+    path = Path(path)
+    if path.is_dir():
+        yield path
+    elif path.is_file():
+        with tempfile.TemporaryDirectory() as parent:
+            folder = Path(parent) / "adapter"
+            try:
+                unpack(path, folder)
+                yield folder
+            except InputError as error:
+                error.args = (str(error).replace(str(folder), str(path)),)
+                raise
+    else:
+        raise InputError(
+            f"adapter {str(path)!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), or its packed file"
+        )
+
+
+def show(path: Path) -> str:
+    """A few lines for the terminal."""
+    with opened(path) as folder:
+        info = read_info(folder)
+        size = sum((folder / name).stat().st_size for name in FILES if present(folder, name))
+    options = ", ".join(f"{k} {v}" for k, v in info.method.options().items() if v is not None)
+    contract = info.input
+    lines = [
+        f"backbone  {info.backbone.name} (fingerprint {info.fingerprint[:12]})",
+        f"method    {info.method.name}" + (f" ({options})" if options else ""),
+        f"decoder   {info.decoder.name}",
+        f"domain    {info.domain}, fitted on {info.data}",
+        f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
+        f"size      {size / 1e6:.2f} MB",
+    ]
+    if (learnt := info.learnt_from) is not None:
+        lines.append(f"learnt    from {learnt.train.images} images, {learnt.val.images} to validate, kept as digests")
+    for state, values in info.metrics.items():
+        lines.append(f"{state:<9} " + "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None))
+    return "\n".join(map(printable, lines))
+
+
+def pack(folder: Path, file: Path) -> None:
+    """The folder's known files in one zip; nothing else that lies there goes with it, nor where anything lay."""
+    if not folder.is_dir():
+        raise InputError(f"{str(folder)!r} is no folder; wanted one that `fit` wrote (RUN/adapter)")
+    info = read_info(folder)
+    if file.exists():
+        raise InputError(f"{str(file)!r} exists; name another file")
+    remove_left(file.parent)
+    temporary = file.with_name(f"{temporary_prefix()}{uuid4().hex[:8]}{file.suffix}")
+    try:
+        texts = shared_texts(folder, info)
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in FILES:
+                member = zipfile.ZipInfo(name)
+                member.compress_type = zipfile.ZIP_DEFLATED
+                if name in texts:
+                    archive.writestr(member, texts[name])
+                elif present(folder, name):
+                    member.file_size = (folder / name).stat().st_size
+                    with (folder / name).open("rb") as source, archive.open(member, "w") as target:
+                        shutil.copyfileobj(source, target, 2**20)
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:
+    """The texts of an adapter without the places that they name: of data, groups, a start, a base on this machine."""
+    base = info.backbone
+    texts = {name: read_text(folder, name) for name in TEXTS if present(folder, name)}
+    recipe = without_places(read_recipe(folder), base=base.is_local)
+    texts[RECIPE] = yaml_text(recipe)
+    if base.is_local:
+        for name in (CARD, PEFT):
+            if name in texts:
+                texts[name] = texts[name].replace(base.name, base.bare_name)
+        texts[INFO] = info.model_copy(update={"backbone": base.model_copy(update={"name": base.bare_name})}).json_text()
+    return texts
+
+
+def unpack(file: Path, folder: Path) -> None:
+    """A packed adapter to a folder. Only the files of an adapter are accepted, so none can leave the folder."""
+    if folder.exists():
+        raise InputError(f"{str(folder)!r} exists; name another folder")
+    if not file.is_file():
+        raise InputError(f"packed adapter {str(file)!r} does not exist")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
+        temporary = Path(parent) / "adapter"
+        temporary.mkdir()
+        try:
+            check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                check_members(file, archive)
+                for member in archive.infolist():
+                    with archive.open(member) as source, (temporary / member.filename).open("wb") as target:
+                        shutil.copyfileobj(source, target, 2**20)
+            read_info(temporary)
+        except InputError as error:
+            error.args = (str(error).replace(str(temporary), str(file)),)
+            raise
+        except (*DAMAGED, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what seeking before the start says
+                raise
+            raise InputError(f"{str(file)!r} is no packed adapter, or is damaged ({error}); get it again") from error
+        os.rename(temporary, folder)
+
+
+def check_directory(file: Path) -> None:
+    """The zip's directory is as short as ours, before `zipfile` reads it whole. Raises InputError.
+
+    PKWARE's APPNOTE 4.3.16 (the end of the directory) and 4.3.15 (where a longer one is found, just before it).
+    """
+    size = file.stat().st_size
+    with file.open("rb") as source:
+        source.seek(max(0, size - 22 - 2**16 - 20))
+        tail = source.read()
+    end = tail.rfind(b"PK\5\6")
+    if end < 0 or len(tail) - end < 22:
+        raise InputError(f"{str(file)!r} is no packed adapter, or is damaged (it has no directory); get it again")
+    members, directory = struct.unpack("<HI", tail[end + 10 : end + 16])
+    longer = tail[max(0, end - 20) : end].startswith(b"PK\6\7") and size < ZIP64_BYTES
+    if members > len(FILES) or directory > len(FILES) * MEMBER_BYTES or longer:
+        raise InputError(f"{str(file)!r} is no packed adapter: it holds more than the {len(FILES)} files of one")
+
+
+def check_members(file: Path, archive: zipfile.ZipFile) -> None:
+    """Raises InputError for members that no adapter has, and for sizes beyond what its options need."""
+    members = archive.infolist()
+    names = [member.filename for member in members]
+    for member in members:
+        if member.filename not in FILES or member.orig_filename != member.filename:
+            raise InputError(f"{str(file)!r} is no packed adapter: it holds {member.orig_filename!r:.200}")
+        if names.count(member.filename) > 1:
+            raise InputError(f"{str(file)!r} is no packed adapter: it holds {member.filename!r} twice")
+        kind = stat.S_IFMT(member.external_attr >> 16)
+        if kind not in (0, stat.S_IFREG):
+            raise InputError(f"{str(file)!r}: {member.filename!r} is a link or no plain file; {AGAIN}")
+        if member.flag_bits & ENCRYPTED:
+            raise InputError(f"{str(file)!r}: {member.filename!r} is encrypted; wanted it without a password")
+        if member.compress_type not in METHODS:
+            raise InputError(
+                f"{str(file)!r}: {member.filename!r} is compressed by method {member.compress_type}; wanted deflate"
+            )
+        if member.filename in TEXTS and member.file_size > MAX_TEXT_BYTES:
+            raise InputError(
+                f"{str(file)!r}: {member.filename!r} has {member.file_size} bytes; wanted at most {MAX_TEXT_BYTES}"
+            )
+    if INFO not in names:
+        raise InputError(f"{str(file)!r} is no packed adapter: it has no {INFO}")
+    source = repr(str(file / INFO))
+    with archive.open(INFO) as text:  # a bounded read: `archive.read` would inflate all there is, whatever is declared
+        info = parse_info(decoded(text.read(MAX_TEXT_BYTES), source), source)
+    check_sizes({member.filename: member.file_size for member in members}, info, str(file))

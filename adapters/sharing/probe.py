@@ -1,0 +1,64 @@
+"""A fixed input and what the network made of it: the check that weights, options and base belong together.
+
+The input is computed from sines, so that no file and no random generator stands behind it. The output is kept as a
+few dozen averages, not as a hash: processors differ in the last digits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapters.network import EntitySegmenter
+
+TOLERANCE = 5e-3  # of the probe's own spread; other threads or instruction sets moved it by less than 1e-5
+
+
+WAVES = ((3, 1, 0), (-2, 5, 1), (7, 4, 2))
+
+
+def probe_image(side: int, channels: int = 3) -> Tensor:
+    """(1, channels, side, side) float32 in [0, 1]; the first three are the same for any number of channels."""
+    y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
+    more = [(1 + i % 5, 3 - i % 7, i) for i in range(3, channels)]
+    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *more][:channels]]
+    return (torch.stack(waves)[None] + 1) / 2
+
+
+@torch.inference_mode()
+def probe(segmenter: EntitySegmenter) -> list[float]:
+    """Averages of every output on the probe image, rounded to 6 digits."""
+    was_training = segmenter.training
+    segmenter.eval()
+    side = math.lcm(segmenter.backbone.stride, 8)
+    side *= max(1, 64 // side)
+    outputs = segmenter(probe_image(side, segmenter.channels).to(next(segmenter.parameters()).device))
+    segmenter.train(was_training)
+    values: list[float] = []
+    for name in sorted(outputs):
+        if isinstance(outputs[name], Tensor):
+            values += summary(outputs[name].float().cpu())
+    return [round(value, 6) for value in values]
+
+
+def summary(output: Tensor) -> list[float]:
+    """(1, C, H, W) -> averages of a 4 x 4 grid of the first 4 channels; (1, Q) -> its first 16 values."""
+    if output.ndim == 4:
+        output = F.adaptive_avg_pool2d(output[:, :4], 4)
+    return output.flatten()[:64].tolist()
+
+
+def probe_differs(found: Sequence[float], wanted: Sequence[float]) -> str:
+    """'' when two probes agree within the tolerance, else by how much they do not."""
+    if len(found) != len(wanted):
+        return f"{len(found)} values, {len(wanted)} were saved"
+    a, b = torch.tensor(found, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
+    if not torch.isfinite(a).all() or not torch.isfinite(b).all():
+        return "values that are not finite"
+    spread = float(b.std()) if len(b) > 1 else 1.0
+    error = float((a - b).abs().max()) if len(b) else 0.0
+    return f"off by {error:.2g}, {TOLERANCE * spread:.2g} is allowed" if error > TOLERANCE * spread else ""

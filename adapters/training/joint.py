@@ -1,0 +1,74 @@
+"""One backbone and several decoders, each of its own kind of scene, learning together.
+
+What counts as an entity differs between kinds: on a surface the defect alone, in a mosaic everything. One decoder for
+all is torn between them, and a backbone that learnt with it alone has less to offer each. Here every step shows the
+backbone all kinds, and each decoder its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from torch import Tensor, nn
+
+from adapters.backbones import Backbone
+from adapters.decoders import Decoder
+from adapters.losses import EntityLoss
+from adapters.training.data import EntityDataModule
+from adapters.training.module import EntityModule, TrainOptions
+from domains.entities import EntityBatch, Place
+
+
+class JointSegmenter(nn.Module):
+    """forward: images by kind, each (B, 3, H, W) of one size -> the outputs of that kind's decoder, by kind."""
+
+    projection = None
+
+    def __init__(self, backbone: Backbone, decoders: Mapping[str, Decoder]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.decoder = nn.ModuleDict(decoders)
+
+    def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
+        sizes = [len(own) for own in images.values()]
+        with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
+            taps = [tap.split(sizes) for tap in self.backbone(torch.cat(list(images.values())))]
+        features = zip(*taps, strict=True)  # per kind, its part of every tap
+        return {kind: self.decoder[kind](list(own), images[kind]) for kind, own in zip(images, features, strict=True)}
+
+
+class JointModule(EntityModule):
+    """Fits a `JointSegmenter` to batches by kind; logs the kinds' mean `loss`, and each kind's as `<kind>/loss`."""
+
+    def __init__(self, segmenter: JointSegmenter, loss: EntityLoss, options: TrainOptions | None = None) -> None:
+        super().__init__(segmenter, loss, options)  # type: ignore[arg-type]
+
+    def terms(self, batch: Mapping[str, EntityBatch]) -> dict[str, Tensor]:  # type: ignore[override]
+        outputs = self.segmenter({kind: own.images for kind, own in batch.items()})  # type: ignore[arg-type]
+        losses = {}
+        for kind, own in batch.items():
+            losses[f"{kind}/loss"] = torch.stack(list(self.loss(outputs[kind], own).values())).sum() / len(batch)  # type: ignore[arg-type]
+        return losses
+
+    def places(self, batch: Mapping[str, EntityBatch]) -> Iterator[Place]:  # type: ignore[override]
+        for own in batch.values():
+            yield from own.places
+
+
+class JointData(L.LightningDataModule):
+    """Batches by kind, one of every kind's data in each step."""
+
+    def __init__(self, kinds: Mapping[str, EntityDataModule]) -> None:
+        super().__init__()
+        self.kinds = dict(kinds)
+
+    def train_dataloader(self) -> Any:
+        return CombinedLoader({kind: own.train_dataloader() for kind, own in self.kinds.items()}, "min_size")
+
+    def val_dataloader(self) -> Any:
+        return CombinedLoader({kind: own.val_dataloader() for kind, own in self.kinds.items()}, "min_size")

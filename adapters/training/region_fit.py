@@ -1,0 +1,115 @@
+"""Teach the dense decoder's scorer of regions which candidates are entities, when the fields have been fitted.
+
+Candidates of the training images, each with its IoU with the entity that is nearest to it: some seconds of a small
+network, after one look at each image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from adapters.inference.calibration import OnProgress, tile_outputs, unheard
+from adapters.inference.segment import InputContract
+from adapters.network import EntitySegmenter
+from adapters.proposals.regions import RegionScorer
+from domains.crops.crops import Samples
+from domains.entities import EntityMap
+
+TILES = 64
+STEPS = 800
+BATCH = 1024
+LR = 3e-3
+FEWEST = 200
+"""Candidates; from fewer nothing is learnt, and the watershed stays."""
+MOST_UNLABELLED = 0.5
+
+
+def fit_regions(
+    segmenter: EntitySegmenter,
+    samples: Samples,
+    contract: InputContract,
+    tiles: int = TILES,
+    seed: int = 0,
+    given_up: Callable[[int], None] = lambda candidates: None,
+    on_progress: OnProgress = unheard,
+) -> int:
+    """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
+
+    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` a scorer that was
+    pretrained with the decoder stays as it is, and without one regions are given up, of which `given_up` is told, with
+    how many there were. on_progress: told of the tiles, then of the scorer's steps.
+    """
+    decoder = segmenter.decoder
+    if not getattr(decoder.options, "regions", False):
+        return 0
+    pretrained = decoder.scorer if decoder.by_regions else None
+    scorer = RegionScorer().to(next(decoder.parameters()).device)
+    scorer.fitted.fill_(1)
+    decoder.scorer = scorer
+    rows, targets = [], []
+    for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
+        regions = decoder.prepared(output.outputs, output.index, output.size).regions
+        iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
+        rows.append(regions.features[~np.isnan(iou)])
+        targets.append(iou[~np.isnan(iou)])
+    features, wanted = (torch.from_numpy(np.concatenate(part)).float() for part in (rows, targets))
+    if len(features) < FEWEST and pretrained is not None:
+        decoder.scorer = pretrained
+        return 0
+    if len(features) < FEWEST:
+        decoder.adopt(replace(decoder.options, regions=False))
+        given_up(len(features))
+        return 0
+    device = scorer.mean.device
+    learn(scorer, features.to(device), wanted.to(device), seed, on_progress)
+    return len(features)
+
+
+def learn(
+    scorer: RegionScorer,
+    features: Tensor,
+    wanted: Tensor,
+    seed: int,
+    on_progress: OnProgress = unheard,
+) -> None:
+    """features (N, D), wanted (N,) IoU in [0, 1]. Cross-entropy with the IoU as a soft label."""
+    with torch.random.fork_rng(), torch.enable_grad():
+        torch.manual_seed(seed)
+        for layer in scorer.layers:
+            layer.reset_parameters()  # type: ignore[operator]
+        scorer.mean.copy_(features.mean(0).half())  # as an adapter is saved
+        scorer.deviation.copy_((features.std(0) + 1e-4).half())
+        scorer.requires_grad_(True)
+        optimizer = torch.optim.AdamW(scorer.parameters(), LR, weight_decay=1e-3)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+        for step in range(1, STEPS + 1):
+            drawn = torch.randint(len(features), (BATCH,)).to(features.device)
+            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), wanted[drawn])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            on_progress("steps", step, STEPS)
+        scorer.requires_grad_(False)
+
+
+def nearest_iou(pixels: list[np.ndarray], truth: EntityMap) -> np.ndarray:
+    """(N,) of candidates the largest IoU with an entity, on labelled pixels; NaN where those are less than half."""
+    ids = truth.ids.ravel()
+    areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)
+    found = np.zeros(len(pixels))
+    for i, inside in enumerate(pixels):
+        own = ids[inside]
+        labelled = own[own >= 0]
+        if len(labelled) < (1 - MOST_UNLABELLED) * len(own):
+            found[i] = np.nan
+        elif truth.count:
+            shared = np.bincount(labelled, minlength=truth.count + 1)[1:]
+            found[i] = (shared / (areas[1:] + len(labelled) - shared)).max()
+    return found

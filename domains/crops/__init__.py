@@ -1,0 +1,1 @@
+"""What training sees of an image: crops, augmentation, pasting, recolouring."""

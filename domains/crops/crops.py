@@ -1,0 +1,172 @@
+"""Where a training crop lies, and the decoded images that crops are cut from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from scipy.ndimage import find_objects
+
+from domains.entities import UNLABELLED, EntitySample, Place, renumber
+from domains.entities.resize import resize_sample
+
+
+class Samples(Protocol):
+    """Anything indexable that gives samples: an `EntityDataset`, `ProceduralScenes`, a list."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, index: int, /) -> EntitySample: ...
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image at the training scale. Per annotator: ids (H, W) int32, and boxes (N, 5), see `entity_boxes`."""
+
+    image: np.ndarray
+    ids: tuple[np.ndarray, ...]
+    boxes: tuple[np.ndarray, ...]
+    place: Place
+    scale: float
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in (self.image, *self.ids, *self.boxes))
+
+
+class DecodedCache:
+    """The images of a dataset, decoded and scaled once, and kept, first come first kept, until `limit` bytes are full.
+
+    pixel_size_m: images of a known pixel size are brought to this one before `scale`.
+    Every pass visits all images in another order: dropping the least recently used would drop what comes next.
+    """
+
+    def __init__(self, dataset: Samples, scale: float, limit: int, pixel_size_m: float | None = None) -> None:
+        self.dataset, self.scale, self.limit, self.pixel_size_m = dataset, scale, limit, pixel_size_m
+        self._kept: dict[int, Decoded] = {}
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> Decoded:
+        if index in self._kept:
+            return self._kept[index]
+        decoded = self._decode(index)
+        if self._bytes + decoded.nbytes <= self.limit:
+            self._kept[index] = decoded
+            self._bytes += decoded.nbytes
+        return decoded
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the decoded images: a worker process fills its own."""
+        return {**self.__dict__, "_kept": {}, "_bytes": 0}
+
+    def _decode(self, index: int) -> Decoded:
+        sample = self.dataset[index]
+        own = sample.place.pixel_size_m
+        scale = self.scale if own is None or self.pixel_size_m is None else self.scale * own / self.pixel_size_m
+        sample = resize_sample(sample, scale)
+        ids = tuple(truth.ids for truth in sample.truths)
+        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, scale)
+
+
+class NegativeWindow(NamedTuple):
+    """A window of a decoded image that has no entity: its index, first row and column, and (h, w, 3) pixels."""
+
+    index: int
+    y: int
+    x: int
+    image: np.ndarray
+
+
+class Spots:
+    """Pixels of images, (N, 3) int64 of image index, y and x, in memory that worker processes share."""
+
+    MOST = 1024
+
+    def __init__(self) -> None:
+        self._rows = torch.zeros((self.MOST, 3), dtype=torch.int64).share_memory_()
+        self._count = torch.zeros((), dtype=torch.int64).share_memory_()
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows[: int(self._count)].numpy().copy()
+
+    @rows.setter
+    def rows(self, rows: np.ndarray) -> None:
+        count = min(len(rows), self.MOST)
+        self._rows[:count] = torch.from_numpy(rows[:count])
+        self._count.fill_(count)
+
+
+def entity_boxes(ids: np.ndarray) -> np.ndarray:
+    """(N, 5) int64: id, y0, y1, x0, x1 of every entity, ends exclusive."""
+    dense, kept = renumber(ids)
+    found = find_objects(np.maximum(dense, 0))
+    rows = [(entity, y.start, y.stop, x.start, x.stop) for entity, (y, x) in zip(kept, found, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 5)
+
+
+# Which image a crop shows, and where it lies
+
+
+def balanced_turn(index: int, share: float) -> tuple[bool, int]:
+    """(does crop `index` show an entity?, how many crops before it are of its kind), so that of any run of crops a
+    `share` does, as nearly as whole crops can."""
+    before, after = math.floor(index * share + 1e-9), math.floor((index + 1) * share + 1e-9)
+    return (True, before) if after > before else (False, index - before)
+
+
+def with_and_without(dataset: Samples) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the samples that have an entity, and of those that have none. Reads all of them."""
+    filled = np.array([any(truth.count for truth in dataset[i].truths) for i in range(len(dataset))], bool)
+    return np.flatnonzero(filled), np.flatnonzero(~filled)
+
+
+def random_entity_pixel(ids: np.ndarray, boxes: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """A pixel of an entity, each entity being as likely; boxes: (N, 5) of id, y0, y1, x0, x1."""
+    entity, y0, y1, x0, x1 = boxes[rng.integers(len(boxes))]
+    inside = np.flatnonzero(ids[y0:y1, x0:x1] == entity)
+    y, x = divmod(int(inside[rng.integers(len(inside))]), int(x1 - x0))
+    return int(y0) + y, int(x0) + x
+
+
+def entity_area(ids: np.ndarray, boxes: np.ndarray, pixel: tuple[int, int]) -> int:
+    """Pixels of the entity that holds a pixel."""
+    entity = ids[pixel]
+    _, y0, y1, x0, x1 = boxes[np.searchsorted(boxes[:, 0], entity)]
+    return int(np.count_nonzero(ids[y0:y1, x0:x1] == entity))
+
+
+def random_start(size: int, window: int, anchor: int | None, rng: np.random.Generator) -> int:
+    """First pixel of a window along one axis, holding `anchor`; inside the image, or around one that is smaller."""
+    first, last = min(0, size - window), max(0, size - window)
+    if anchor is not None:
+        first, last = max(first, anchor - window + 1), min(last, anchor)
+    return int(rng.integers(first, last + 1))
+
+
+def cut_window(image: np.ndarray, ids: np.ndarray, y: int, x: int, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """A copy of a square window that may leave the image: there the image is mirrored and the ids are unlabelled."""
+    height, width = ids.shape
+    if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
+        return image[y : y + size, x : x + size].copy(), ids[y : y + size, x : x + size].copy()
+    rows, columns = np.arange(y, y + size), np.arange(x, x + size)
+    known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    at = np.ix_(mirrored(rows, height), mirrored(columns, width))
+    return image[at], np.where(known, ids[at], UNLABELLED)
+
+
+def mirrored(positions: np.ndarray, size: int) -> np.ndarray:
+    """Positions outside 0..size-1 folded back at the edges, as often as it takes; the edge itself is not repeated."""
+    folded = np.abs(positions) % max(1, 2 * (size - 1))
+    return np.minimum(folded, 2 * (size - 1) - folded)
+
+
+def crop_place(place: Place, y: int, x: int, scale: float, pixels_each: float) -> Place:
+    """Where the crop was cut, before the flips: `pixels_each` pixels of the scaled image became one."""
+    size_m = None if place.pixel_size_m is None else place.pixel_size_m * pixels_each
+    return replace(place, y=place.y + round(y / scale), x=place.x + round(x / scale), pixel_size_m=size_m)

@@ -1,0 +1,89 @@
+"""Leaks: an image that is measured on and, the same or nearly the same, was learned from too.
+
+Identical files are found by SHA-256, others by their `Look`, whatever their compression, size, light, flip or turn.
+What only overlaps (neighbouring tiles, crops of one scene) is not found: that is what groups are for.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from domains.datasets.contents import content_sha256
+from domains.datasets.looks import Look, alike
+from domains.formats.layout import Record, Split
+
+TEACHERS: dict[Split, tuple[Split, ...]] = {"train": (), "val": ("train",), "test": ("train", "val")}
+"""What weights, and thresholds, were chosen on before a split is measured."""
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A pair of records across two splits. bits: of 64 by which their hashes differ, None for identical files."""
+
+    measured: Record
+    split: Split
+    learned: Record
+    teacher: Split
+    bits: int | None = None
+    correlation: float = 1.0
+
+    def __str__(self) -> str:
+        how = "hold the same bytes"
+        if self.bits is not None:
+            how = (
+                f"show nearly the same ({self.bits} of 64 bits of hash apart, detail correlates {self.correlation:.2f})"
+            )
+        return f"{self.learned.name!r} ({self.teacher}) and {self.measured.name!r} ({self.split}) {how}"
+
+
+def find_leaks(
+    parts: Mapping[Split, Sequence[Record]], split: Split, look: Callable[[Record], Look | None], nearly: bool = True
+) -> list[Leak]:
+    """Every pair of an image of `split` and one that was learned from before, the identical ones first.
+
+    look: the look of a record's image, None where it has none (too large to open whole). nearly: False finds identical
+    files only. Images of one colour are no leak, since they teach nothing; nor is it one that two images lie in the
+    same file, if they look different. Raises InputError.
+    """
+    found = []
+    measured = parts.get(split, ())
+    seen = _looks(measured, look) if nearly else []
+    for teacher in TEACHERS[split]:
+        learned = parts.get(teacher, ())
+        same = [(one, other) for one, other in _identical(measured, learned) if not _blank(look(one))]
+        found += [Leak(one, split, other, teacher) for one, other in same]
+        if nearly:
+            known = {(one.name, other.name) for one, other in same}
+            taught = _looks(learned, look)
+            for pair in alike([one for _, one in seen], [one for _, one in taught]):
+                one, other = seen[pair.one][0], taught[pair.other][0]
+                if (one.name, other.name) not in known:
+                    found.append(Leak(one, split, other, teacher, pair.bits, pair.correlation))
+    return sorted(found, key=lambda leak: leak.bits is not None)
+
+
+def _looks(records: Sequence[Record], look: Callable[[Record], Look | None]) -> list[tuple[Record, Look]]:
+    return [(record, found) for record in records if (found := look(record)) is not None]
+
+
+def _blank(look: Look | None) -> bool:
+    return look is not None and not look.detail.any()
+
+
+def _identical(ones: Sequence[Record], others: Sequence[Record]) -> list[tuple[Record, Record]]:
+    """Pairs of different files with the same bytes. Only files of a size that occurs on both sides are read."""
+    sizes = [{record.image.stat().st_size for record in part if record.image.is_file()} for part in (ones, others)]
+    shared = sizes[0] & sizes[1]
+    by_content: dict[str, list[Record]] = defaultdict(list)
+    for record in others:
+        if record.image.is_file() and record.image.stat().st_size in shared:
+            by_content[content_sha256(record.image)].append(record)
+    return [
+        (one, other)
+        for one in ones
+        if by_content and one.image.is_file() and one.image.stat().st_size in shared
+        for other in by_content.get(content_sha256(one.image), ())
+        if one.image != other.image
+    ]

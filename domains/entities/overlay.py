@@ -1,0 +1,114 @@
+"""Pictures for people: entities in colour over their image, and sheets of such pictures."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from domains.entities import EntityMap
+from domains.scenes.images import as_rgb
+
+GOLDEN = 0.618034  # of the hues, from one id to the next: neighbours in number look different
+FIRST_HUE, HUES = 0.9, 0.75  # from pink round to blue; violet drowns in haematoxylin
+OPACITY = 0.4
+STRIP_PX = 2**20
+MARGIN_PX = 6
+LINE_PX = 18
+PAPER = (255, 255, 255)
+INK = (20, 20, 20)
+
+
+def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
+    """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened.
+
+    Of an image of other channels `as_rgb` is shown.
+    """
+    colours, edge = palette(entities.count), _outermost(entities.ids)
+    shown = np.empty((*entities.shape, 3), np.uint8)
+    rows = max(1, STRIP_PX // entities.shape[1])
+    for y in range(0, len(shown), rows):
+        strip = slice(y, y + rows)
+        shown[strip] = _tinted(as_rgb(image[strip]), entities.ids[strip], edge[strip], colours)
+    return shown
+
+
+def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
+    """(h, w, 3) uint8, at most side_px long: the image shrunk, with outlines one pixel wide in full colour."""
+    image = as_rgb(image)
+    height, width = image.shape[:2]
+    scale = min(1.0, side_px / max(height, width))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
+    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
+    ids = entities.ids[rows[:, None], columns]
+    edge = _outermost(ids)
+    small[edge] = palette(entities.count)[ids[edge]]
+    return small
+
+
+def palette(count: int) -> np.ndarray:
+    """(count + 1, 3) uint8: black, then a colour per id, the same for an id in every picture."""
+    colours = [
+        colorsys.hsv_to_rgb((FIRST_HUE + HUES * (i * GOLDEN % 1.0)) % 1.0, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2])
+        for i in range(count)
+    ]
+    return np.round(255 * np.array([(0.0, 0.0, 0.0), *colours])).astype(np.uint8)
+
+
+def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: int = 256) -> Image.Image:
+    """Rows of (caption, (H, W, 3) uint8) in one picture, each fitted into panel_px squared under its caption."""
+    panels = [[(caption, _fitted(image, panel_px)) for caption, image in row] for row in rows]
+    heights = [LINE_PX + max(panel.height for _, panel in row) + MARGIN_PX for row in panels]
+    cell = panel_px + MARGIN_PX
+    width = max(len(row) for row in panels) * cell + MARGIN_PX
+    sheet = Image.new("RGB", (width, sum(heights) + MARGIN_PX), PAPER)
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(LINE_PX - 6)
+    for i, row in enumerate(panels):
+        y = MARGIN_PX + sum(heights[:i])
+        for j, (caption, panel) in enumerate(row):
+            x = MARGIN_PX + j * cell
+            draw.text((x, y), _shortened(caption, font, panel_px), INK, font)
+            sheet.paste(panel, (x, y + LINE_PX))
+    return sheet
+
+
+def _tinted(image: np.ndarray, ids: np.ndarray, edge: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """(h, w, 3) float32."""
+    tint = colours[np.maximum(ids, 0)].astype(np.float32)
+    share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
+    share[edge] = 1.0
+    share[ids < 0] = 0.5  # towards black
+    return np.round(image + share[..., None] * (tint - image))
+
+
+def _outermost(ids: np.ndarray) -> np.ndarray:
+    """(H, W) bool: pixels of an entity with a 4-neighbour that is not of it."""
+    edge = np.zeros(ids.shape, bool)
+    down, across = ids[1:] != ids[:-1], ids[:, 1:] != ids[:, :-1]
+    edge[1:] |= down
+    edge[:-1] |= down
+    edge[:, 1:] |= across
+    edge[:, :-1] |= across
+    return edge & (ids > 0)
+
+
+def _fitted(image: np.ndarray, panel_px: int) -> Image.Image:
+    """Small images grow with sharp pixels, large ones shrink smoothly."""
+    image = as_rgb(image)
+    height, width = image.shape[:2]
+    scale = panel_px / max(height, width)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return Image.fromarray(image).resize(size, Image.Resampling.NEAREST if scale >= 1 else Image.Resampling.LANCZOS)
+
+
+def _shortened(caption: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width_px: int) -> str:
+    if font.getlength(caption) <= width_px:
+        return caption
+    while caption and font.getlength(caption + "...") > width_px:
+        caption = caption[:-1]
+    return caption + "..."

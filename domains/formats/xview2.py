@@ -1,0 +1,91 @@
+"""xView2 (xBD): an image before and one after a disaster, each with the outlines of its buildings.
+
+Gupta et al., xBD: a dataset for assessing building damage from satellite imagery, https://arxiv.org/abs/1911.09296.
+`<part>/images/<disaster>_<number>_pre_disaster.png` with `<part>/labels/<same>.json`, whose `features.xy` hold WKT in
+pixels. Before and after are two scenes of one group. After, the class of a building is its damage.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.formats.finding import files, folders, pair, printable
+from domains.formats.layout import Fault, Layout, Listing, Record, Split
+from domains.formats.polygons import draw
+from domains.formats.vectors import mapping
+from domains.formats.wkt import outline_of_wkt
+from domains.tiling.grid import Window
+
+VOCABULARY = ("building", "no-damage", "minor-damage", "major-damage", "destroyed", "un-classified")
+PARTS: dict[str, Split] = {"train": "train", "tier1": "train", "tier3": "train", "hold": "test", "test": "test"}
+ENDINGS = ("_pre_disaster", "_post_disaster")
+MAX_BYTES = 2**26
+
+
+class XView2(Layout):
+    name = "xview2"
+    entities = "one outlined building, before or after a disaster; after it, its class is the damage"
+    expects = "images/<disaster>_<number>_pre_disaster.png and _post_disaster.png with labels/<same>.json"
+
+    def matches(self, root: Path) -> bool:
+        return bool(_parts(root))
+
+    def listing(self, root: Path) -> Listing:
+        records, faults = [], []
+        for part in _parts(root):
+            labels = [one for one in files(part / "labels", {".json"}) if one.stem.endswith(ENDINGS)]
+            pairs, alone = pair(files(part / "images"), labels, "label file")
+            for image, label in pairs:
+                name = printable(image.relative_to(root).with_suffix("").as_posix())
+                group = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
+                stratum = "post" if name.endswith(ENDINGS[1]) else "pre"
+                records.append(Record(name, image, label, group, PARTS.get(part.name.lower()), stratum=stratum))
+            faults += alone
+        return Listing(records, faults)
+
+    def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        outlines, flawed = [], len(faults)
+        for number, feature in enumerate(_features(record.truth), 1):
+            label = str(mapping(feature.get("properties")).get("subtype") or VOCABULARY[0])
+            try:
+                outline = outline_of_wkt(feature.get("wkt"), label if label in VOCABULARY else VOCABULARY[-1])
+            except ValueError as error:
+                faults.append(Fault(record.truth, f"feature {number} {error}"))
+                continue
+            outlines += [outline] if outline is not None else []
+        if len(faults) > flawed and not outlines:
+            raise InputError(
+                f"{str(record.truth)!r}: wanted outlines, none of {len(faults) - flawed} can be drawn (the first "
+                f"feature: {faults[flawed].reason}); copy it again"
+            )
+        return [draw(outlines, Window(0, 0, *shape), VOCABULARY)]
+
+
+def _features(path: Path) -> list[dict[str, Any]]:
+    """Raises InputError."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{str(path)!r}: wanted labels of at most {MAX_BYTES >> 20} MB")
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+        features = content["features"]["xy"]
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{str(path)!r}: wanted xView2's JSON with features.xy, got {error!r:.80}; copy it again"
+        ) from error
+    if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
+        raise InputError(f"{str(path)!r}: wanted a list of objects as features.xy; copy it again")
+    return features
+
+
+def _parts(root: Path) -> list[Path]:
+    """The folders with images/ and labels/ of such names: the root or its subfolders."""
+    return [
+        part
+        for part in (root, *folders(root))
+        if any(image.stem.endswith(ENDINGS) for image in files(part / "images"))
+        and any(label.stem.endswith(ENDINGS) for label in files(part / "labels", {".json"}))
+    ]

@@ -1,0 +1,93 @@
+"""What was predicted so far, one record per tile, in a file that is only ever appended to.
+
+A record is whole or, where the machine stopped in the middle of it, the end of the journal: its checksum tells.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from domains.tiling.stitching import PART
+
+_HEAD = struct.Struct("<4sQIIIHHI")  # mark, tile, parts, links, bytes of ids, height, width, checksum of all the rest
+_MARK = b"tile"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A tile that is done. parts: (P,) PART; links: (M, 2) int64; packed: its map (height, width) int32."""
+
+    tile: int
+    parts: np.ndarray
+    links: np.ndarray
+    packed: bytes
+    shape: tuple[int, int]
+
+    @property
+    def ids(self) -> np.ndarray:
+        if not self.packed:
+            return np.zeros(self.shape, np.int32)
+        return np.frombuffer(zlib.decompress(self.packed), np.int32).reshape(self.shape)
+
+
+def pack(ids: np.ndarray) -> bytes:
+    """Nothing for a tile without an entity."""
+    return b"" if not ids.any() else zlib.compress(np.ascontiguousarray(ids, np.int32).tobytes(), 1)
+
+
+class Journal:
+    """Records are kept in memory until `commit`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._pending: list[bytes] = []
+
+    def append(self, record: Record) -> None:
+        body = record.parts.tobytes() + record.links.astype("<i8").tobytes() + record.packed
+        numbers = record.tile, len(record.parts), len(record.links), len(record.packed), *record.shape
+        checksum = zlib.crc32(body, zlib.crc32(struct.pack("<QIIIHH", *numbers)))
+        self._pending.append(_HEAD.pack(_MARK, *numbers, checksum) + body)
+
+    def commit(self) -> None:
+        """All records are on the disk when this returns."""
+        if self._pending:
+            with open(self.path, "ab") as file:
+                file.write(b"".join(self._pending))
+                file.flush()
+                os.fsync(file.fileno())
+            self._pending.clear()
+
+    def records(self) -> Iterator[tuple[Record, int]]:
+        """Whole records in order, each with the position where it ends."""
+        if not self.path.exists():
+            return
+        size = self.path.stat().st_size
+        with open(self.path, "rb") as file:
+            while len(head := file.read(_HEAD.size)) == _HEAD.size:
+                mark, tile, parts, links, packed, height, width, checksum = _HEAD.unpack(head)
+                length = parts * PART.itemsize + links * 16 + packed
+                if mark != _MARK or file.tell() + length > size:
+                    return
+                body = file.read(length)
+                if zlib.crc32(body, zlib.crc32(head[4:-4])) != checksum:
+                    return
+                at = parts * PART.itemsize
+                record = Record(
+                    tile,
+                    np.frombuffer(body, PART, parts),
+                    np.frombuffer(body, "<i8", 2 * links, at).reshape(-1, 2),
+                    body[at + links * 16 :],
+                    (height, width),
+                )
+                yield record, file.tell()
+
+    def truncate(self, position: int) -> None:
+        if self.path.exists():
+            os.truncate(self.path, position)

@@ -1,0 +1,142 @@
+"""A prediction under way, in a folder of its own beside the results.
+
+    plan.json       what is predicted: input, adapter, tiling; another plan never continues this one
+    parts           numbers of parts per pixel (`Canvas`)
+    journal         tiles that are done (`Journal`)
+
+Every few seconds the canvas and then the journal are written: what the journal lists is on the canvas. After a kill the
+tiles beyond the journal are predicted again, and overwrite what they left.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from domains.atomic import atomic_path
+from domains.entities import EntityMap
+from domains.errors import InputError
+from domains.tiling.canvas import Canvas
+from domains.tiling.grid import Grid, Window
+from domains.tiling.journal import Journal, Record, pack
+from domains.tiling.prediction import Prediction
+from domains.tiling.stitching import PART, Stitcher, joined
+
+SECONDS = 2.0  # between two writes: what a kill costs
+
+
+@dataclass
+class RunningPrediction:
+    """Takes the maps of a grid's tiles in order.
+
+    shape: (height, width) of the result, and has_data: see `Stitcher`. batch: tiles that go through the network
+    together; a resumed run begins with a whole batch, so that its numbers are the same.
+    """
+
+    folder: Path
+    plan: Mapping[str, Any]
+    grid: Grid
+    shape: tuple[int, int]
+    batch: int = 1
+    has_data: Callable[[Window], np.ndarray] | None = None
+    resumed: int = 0
+    """Tiles that were done before."""
+    next: int = 0
+    """The first tile that is to be predicted."""
+    _added: int = 0
+    _written: float = field(default_factory=monotonic)
+
+    def __post_init__(self) -> None:
+        """Raises InputError where the folder holds another plan, or cannot be made."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"cannot make the folder {str(self.folder)!r}: {error.strerror}") from error
+        text = json.dumps({**self.plan, "shape": self.shape, "part": PART.itemsize}, indent=2, sort_keys=True) + "\n"
+        place = self.folder / "plan.json"
+        if place.exists() and place.read_text(encoding="utf-8") != text:
+            raise InputError(
+                f"{str(self.folder)!r} is a stopped prediction of another input, adapter or tiling; go on with that "
+                "one, name another --out, or begin anew with --overwrite"
+            )
+        if not place.exists():
+            shutil.rmtree(self.folder / "parts", ignore_errors=True)
+            (self.folder / "journal").unlink(missing_ok=True)
+            with atomic_path(place) as temporary:
+                temporary.write_text(text, encoding="utf-8")
+        self.canvas = Canvas(self.folder / "parts", self.shape)
+        self.journal = Journal(self.folder / "journal")
+        self.stitcher = Stitcher(self.grid, self.shape, has_data=self.has_data)
+        self.vocabulary: tuple[str, ...] = ()
+        self._resume()
+
+    def _resume(self) -> None:
+        ends = [(record.tile, end) for record, end in self.journal.records()]
+        whole = bool(ends) and ends[-1][0] + 1 == len(self.grid)
+        kept = len(ends) if whole else len(ends) // self.batch * self.batch
+        self.journal.truncate(ends[kept - 1][1] if kept else 0)
+        self.resumed, self.next = kept, ends[kept - 1][0] + 1 if kept else 0
+        for record, _ in self.journal.records():
+            if self.stitcher.needs(record.tile, self.next):
+                self.stitcher.remember(record.tile, record.ids)
+            else:
+                self.stitcher.parts += len(record.parts)
+        words = self.folder / "vocabulary.json"
+        if words.exists():
+            self.vocabulary = tuple(json.loads(words.read_text(encoding="utf-8")))
+
+    def add(self, index: int, entities: EntityMap) -> None:
+        if entities.vocabulary and not self.vocabulary:
+            self.vocabulary = entities.vocabulary
+            with atomic_path(self.folder / "vocabulary.json") as path:
+                path.write_text(json.dumps(self.vocabulary), encoding="utf-8")
+        placed = self.stitcher.add(index, entities)
+        self.canvas.write(placed.core, placed.ids)
+        self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
+        self._added += 1
+        if self._added % self.batch == 0 and monotonic() - self._written > SECONDS:  # part of a batch is of no use
+            self.commit()
+
+    def commit(self) -> None:
+        """What was added so far survives a kill. Raises InputError where the disk is full."""
+        try:
+            self.canvas.flush()
+            self.journal.commit()
+        except OSError as error:
+            raise InputError(
+                f"cannot write to {str(self.folder)!r}: {error.strerror or error}; free some space and start again, it "
+                "goes on from here"
+            ) from error
+        self._written = monotonic()
+
+    def prediction(self) -> Prediction:
+        """The whole, when every tile was added."""
+        self.commit()
+        parts, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
+        for record, _ in self.journal.records():  # a view would keep the record, with its whole map
+            parts.append(record.parts.copy())
+            links.append(record.links.copy())
+        lookup, entities = joined(np.concatenate(parts), np.concatenate(links))
+        del parts, links
+
+        def read(window: Window) -> np.ndarray:
+            return lookup[self.canvas.read(window)]
+
+        return Prediction(self.shape, read, entities, self.vocabulary)
+
+    def remove(self) -> None:
+        """The results are written."""
+        discard(self.folder)
+
+
+def discard(folder: Path) -> None:
+    """Remove such a folder; its plan first, so that nothing goes on with the rest where this is stopped."""
+    (folder / "plan.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

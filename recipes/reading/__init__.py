@@ -1,0 +1,1 @@
+"""Recipes read: composed, checked against their schema, said again."""

@@ -1,0 +1,43 @@
+"""The JSON Schema of recipes, for editors: `python -m recipes.reading.editor_schema` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from adapters.options.options import Options
+from recipes.reading.compose import SHIPPED
+from recipes.reading.pretrain_schema import PretrainRecipe
+from recipes.reading.schema import Recipe
+
+SCHEMAS: dict[str, type[Options]] = {"recipe.schema.json": Recipe, "pretrain.schema.json": PretrainRecipe}
+
+
+def editor_schema(kind: type[Options]) -> dict[str, Any]:
+    """JSON Schema (draft 2020-12) of a recipe as it is written: nothing is required, since a parent may say it."""
+    schema = kind.model_json_schema()
+    schema["properties"] = {
+        "extends": {"type": "string", "description": "A shipped recipe, or a .yaml in this folder or below it."},
+        **schema["properties"],
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_optional(schema)}
+
+
+def _optional(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_optional(item) for item in node]
+    if not isinstance(node, dict):
+        return node
+    rename = {"oneOf": "anyOf"}  # without a name, a section may fit several parts
+    dropped = {"required", "discriminator", "wanted", "title"}
+    return {rename.get(key, key): _optional(value) for key, value in node.items() if key not in dropped}
+
+
+def write_schemas(folder: Path) -> None:
+    for file, kind in SCHEMAS.items():
+        (folder / file).write_text(json.dumps(editor_schema(kind), indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_schemas(SHIPPED)

@@ -1,0 +1,135 @@
+"""Options that a user says, and that the other choices of the recipe leave without effect: a line for each reason.
+
+An option of another part is refused where the recipe is read (`adapters.options.options` has a model per part).
+Here are those that are right and do nothing. What a recipe merely inherits is not told. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.options.options import (
+    AVERAGED,
+    EMBEDDED_BACKBONES,
+    OF_REGIONS_ALONE,
+    OF_WATERSHED_ALONE,
+    DecoderOnly,
+    Dense,
+)
+from recipes.reading.compose import load_any, said
+from recipes.reading.pretrain_schema import PretrainRecipe
+from recipes.reading.schema import BUILT_IN_DOMAINS, Recipe
+
+OF_FOLDERS = ("layout", "groups", "strict", "pixel_size_m", "band_names", "attribute", "labels", "void")
+"""Options of a domain on how a folder is read; generated scenes have none."""
+DECODER_OPTIONS = "entity_decoder.json"
+"""Beside a base: the options of the decoders that were pretrained with it."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Options, dotted, that do nothing in recipes of which `holds` is true."""
+
+    options: tuple[str, ...]
+    holds: Callable[[Recipe], bool]
+    why: str
+
+
+def of(section: str, names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(f"{section}.{name}" for name in names)
+
+
+RULES = (
+    Rule(
+        of("domain", AVERAGED),
+        lambda recipe: not isinstance(recipe.decoder, Dense),
+        "decoder.name=query has no fields to average",
+    ),
+    Rule(
+        of("decoder", OF_REGIONS_ALONE),
+        lambda recipe: isinstance(recipe.decoder, Dense) and not recipe.decoder.regions,
+        "decoder.regions=false cuts entities out by the watershed",
+    ),
+    Rule(
+        of("decoder", OF_WATERSHED_ALONE),
+        lambda recipe: isinstance(recipe.decoder, Dense) and recipe.decoder.regions,
+        "decoder.regions=true takes the place of the watershed, unless it cannot be learnt",
+    ),
+    Rule(
+        ("train.backbone_lr", "backbone.gradient_checkpointing"),
+        lambda recipe: isinstance(recipe.method, DecoderOnly) and not recipe.domain.bands,
+        "method.name=decoder_only leaves the backbone as it is",
+    ),
+    Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),
+    Rule(("backbone.revision",), lambda recipe: is_local(recipe.backbone.name), "backbone.name is no Hub id"),
+    Rule(("train.start",), lambda recipe: starts_nowhere(recipe), "this base has no pretrained decoder of that shape"),
+    Rule(
+        of("domain", OF_FOLDERS),
+        lambda recipe: recipe.domain.data == "sample" and recipe.domain.name in BUILT_IN_DOMAINS,
+        "domain.data=sample is no folder",
+    ),
+    Rule(("domain.sample_count",), lambda recipe: recipe.domain.data != "sample", "domain.data is a folder"),
+    Rule(("domain.band_names",), lambda recipe: not recipe.domain.bands, "domain.bands=[] is RGB"),
+)
+OF_FITTING = ("train.calibrate", "train.calibrate_for", "train.rehearsal")
+"""What pretraining does not do."""
+
+
+def tell_ignored(name_or_path: str | Path, overrides: Iterable[str] = ()) -> None:
+    """Print, on standard error, what a user says of a recipe without effect. Raises InputError as `load_any` does."""
+    overrides = list(overrides)
+    options = said(name_or_path, overrides)
+    for why, ignored in reasons(load_any(name_or_path, overrides), options).items():
+        print(f"ignored: {', '.join(ignored)}: {why}", file=sys.stderr)
+
+
+def reasons(recipe: Recipe | PretrainRecipe, options: Collection[str]) -> dict[str, list[str]]:
+    """Reason -> those of the options, dotted, that do nothing for it; each option once."""
+    rules = RULES if isinstance(recipe, Recipe) else [Rule(OF_FITTING, lambda _: True, "pretraining does none of it")]
+    told: dict[str, list[str]] = {}
+    left = set(options)
+    for rule in [*rules, *weightless(recipe)]:
+        ignored = [option for option in rule.options if option in left]
+        if ignored and rule.holds(recipe):  # type: ignore[arg-type]
+            told[rule.why] = ignored
+            left -= set(ignored)
+    return told
+
+
+def weightless(recipe: Recipe | PretrainRecipe) -> list[Rule]:
+    """Of each term of the loss that weighs nothing, its other options."""
+    return [
+        Rule(of(f"losses.{term}", [name for name in options if name != "weight"]), lambda _: True, f"{term} weighs 0")
+        for term, options in recipe.losses.options().items()
+        if not options["weight"]
+    ]
+
+
+def is_local(name: str) -> bool:
+    return name in EMBEDDED_BACKBONES or Path(name).expanduser().exists()
+
+
+def starts_nowhere(recipe: Recipe) -> bool:
+    """Whether `train.start` names a kind of scene, and the base has no decoder that could start from it."""
+    if recipe.train.start_kind is None:
+        return False
+    if recipe.backbone.random or not isinstance(recipe.decoder, Dense):
+        return True
+    shape = decoder_shape(recipe.backbone.name)
+    return any(shape.get(name) != getattr(recipe.decoder, name) for name in ("width", "detail"))
+
+
+def decoder_shape(backbone: str) -> dict[str, Any]:
+    """Options of the decoders that came with a base; none where there are none."""
+    home = Path(__file__).parents[2] / "adapters" / "backbones"
+    folder = home / backbone if backbone in EMBEDDED_BACKBONES else Path(backbone).expanduser()
+    try:
+        shape = json.loads((folder / DECODER_OPTIONS).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return shape if isinstance(shape, dict) else {}

@@ -1,0 +1,109 @@
+"""`cli.py evaluate`: the metrics of an adapter, or of the bare base, on labelled images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from adapters.inference.segment import measure
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from recipes import set_up
+from recipes.build import contract_of, domain_of
+from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.inputs import Asked
+from recipes.learnt import met_again, met_line
+from recipes.load import loaded
+from recipes.reading.command import base_elsewhere, following, option, size_said
+from recipes.reading.compose import changed
+from recipes.scale import at_scale, pixel_size, unsized_note
+from recipes.shared import BASE, on_data
+from recipes.sides import window_on_patches
+from recipes.verbs.fit import plain, write_json
+from recipes.verbs.progress import Progress, reading_shown
+from recipes.verbs.tables import counts_line, text_table, with_span
+
+
+def evaluate(
+    adapter: str,
+    data: str | None = None,
+    split: str = "test",
+    json_path: Path | None = None,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    asked: Asked = Asked(),  # noqa: B008  # frozen
+) -> dict[str, Any]:
+    """Measure, print a table, write `json_path` if given; returns what it writes."""
+    set_up()
+    if json_path is not None and not json_path.parent.is_dir():
+        raise InputError(
+            f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
+        )
+    with loaded(adapter, recipe, overrides) as network:
+        shared = network.shared
+        moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
+        parts = changed(network.recipe, [*moved, *overrides])
+        domain = domain_of(parts)
+        with reading_shown():
+            samples = domain.dataset(split)  # type: ignore[arg-type]
+        tell_reading(domain, parts.domain)
+        check_entities(domain, parts.domain, (split,))
+        check_data(domain, parts.domain, (split,))
+        met = met_again(network.learnt_from, domain, parts.domain, split)
+        if met is not None and met.images:
+            print(met_line(met, len(samples), split))  # type: ignore[arg-type]
+        contract = network.contract
+        if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
+            train = domain.dataset("train")
+            contract = contract_of(at_scale(network.recipe, train), pixel_size(train))  # type: ignore[arg-type]
+        contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
+        if note := unsized_note(contract.pixel_size_m, samples):
+            print(note)
+        with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
+            shown = progress.advance, progress.tick
+            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *shown)  # type: ignore[arg-type]
+        entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
+    result = {
+        "metrics": plain(found.compute()),
+        "intervals_95": plain(found.interval()),
+        "by_stratum": plain(found.by_stratum()),
+        "counts": plain(found.counted()),
+        "images": len(found),
+        "groups": len(set(found.groups)),
+        "entities": entities,
+        "learnt_from": met and {"train": met.train, "val": met.val, "told": met.told},
+        "adapter": adapter,
+        "data": parts.domain.data,
+        "split": split,
+    }
+    if json_path is not None:
+        write_json(json_path, result)
+    values, spans = found.compute(), found.interval()
+    print(
+        text_table(
+            [["metric", "value [95 % interval]"], *([key, with_span(values[key], spans[key])] for key in values)]
+        )
+    )
+    print(counts_line(found))
+    print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
+    if json_path is not None:
+        print(f"numbers: {json_path}")
+    print(predict_line(adapter, recipe, overrides, asked, parts.domain.pixel_size_m))
+    return result
+
+
+def predict_line(
+    adapter: str, recipe: str | None, overrides: Sequence[str], asked: Asked, pixel_size_m: float | None = None
+) -> str:
+    """How to predict as it was just measured."""
+    scales = None if asked.test_scales is None else ",".join(f"{scale:g}" for scale in asked.test_scales)
+    options = {
+        "--recipe": recipe,
+        "--symmetries": asked.symmetries,
+        "--test-scales": scales,
+        "--window": asked.window_px,
+    }
+    said = [word for name, value in options.items() for word in option(name, value)]
+    said += [*size_said(pixel_size_m), *base_elsewhere(overrides)]
+    return following("predict", "--adapter", adapter, "IMAGE", "--out", "predictions", *said)

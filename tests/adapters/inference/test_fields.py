@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from adapters.inference.fields import NOTHING, fields, hann, surroundings
+from adapters.inference.segment import InputContract, Tiles, level_0_tiles, segment, segment_into
+from adapters.network import EntitySegmenter, Output, Views
+from domains.errors import InputError
+from domains.metrics import MetricSet
+from domains.scenes import Photograph
+from domains.tiling.grid import Grid, Window
+from domains.tiling.stitching import stitch
+
+
+@pytest.fixture
+def scene() -> Photograph:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:150, :190]
+    waves = 128 + 60 * np.sin(y / 7) * np.cos(x / 9)
+    return Photograph((waves[..., None] + rng.normal(0, 10, (150, 190, 3))).clip(0, 255).astype(np.uint8))
+
+
+@pytest.fixture
+def network(tiny_segmenter) -> EntitySegmenter:
+    """One that says foreground almost everywhere, whose cores follow the window."""
+    network = tiny_segmenter()[0].eval()
+    with torch.no_grad():
+        network.decoder.head.bias[0] += 2
+    network.decoder.options = replace(network.decoder.options, seed_height=0.005)
+    return network
+
+
+def image_fields(network: EntitySegmenter, image: np.ndarray, side: int) -> Output:
+    scene = Photograph(image)
+    return fields(network, surroundings(scene, Window(0, 0, *scene.shape), side), side)
+
+
+def test_weights_of_windows_half_a_side_apart_sum_to_one():
+    weight = hann(16)
+    four = weight[:8, :8] + weight[8:, :8] + weight[:8, 8:] + weight[8:, 8:]
+    assert torch.allclose(four, torch.ones(8, 8)) and weight.min() > 0
+
+
+@pytest.mark.parametrize("tile", [(0, 0, 150, 190), (37, 50, 40, 61), (149, 189, 1, 1), (16, 16, 16, 16)])
+def test_the_surroundings_of_a_tile_are_the_scene_mirrored_at_its_border(scene, tile):
+    side, margin = 32, 64
+    around = surroundings(scene, Window(*tile), side)
+    padded = np.pad(scene.image, ((margin, margin), (margin, margin), (0, 0)), mode="reflect")
+    top, left = tile[0] - around.tile.y, tile[1] - around.tile.x
+    assert top % 16 == left % 16 == 0 and min(around.tile[:2]) >= 16 and max(around.tile[:2]) <= 31
+    height, width = around.image.shape[:2]
+    assert np.array_equal(around.image, padded[top + margin :, left + margin :][:height, :width])
+    steps = range(0, height - 16, 16), range(0, width - 16, 16)
+    assert around.corners == [(y, x) for y in steps[0] for x in steps[1]]
+    assert around.corners[-1] == (height - side, width - side)
+
+
+def test_a_scene_smaller_than_a_window_is_mirrored_as_often_as_it_takes(network):
+    image = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
+    output = image_fields(network, image, 32)
+    assert output.size == (5, 7) and output.outputs["foreground"].shape == (1, 1, 5, 7)
+
+
+def test_a_pixels_fields_are_the_same_in_every_tile(network, scene):
+    whole = image_fields(network, scene.image, 32).outputs
+    for tile in (Window(0, 0, 60, 60), Window(37, 50, 40, 61), Window(113, 90, 37, 100)):
+        part = fields(network, surroundings(scene, tile, 32), 32).outputs
+        for name in network.decoder.fields:
+            assert torch.allclose(part[name], whole[name][..., *tile.slices], atol=1e-4), name
+    moved = segment_of_tile(network, scene, Window(37, 50, 40, 61))
+    assert not torch.allclose(moved, whole["foreground"][..., 37:77, 50:111], atol=1e-2)  # without a lattice it shows
+
+
+def segment_of_tile(network: EntitySegmenter, scene: Photograph, tile: Window) -> torch.Tensor:
+    output = network.outputs([scene.read(*tile)])[0]
+    return output.outputs["foreground"][..., : tile.height, : tile.width]
+
+
+def test_the_tiling_does_not_show_where_windows_lie_on_a_lattice(network, scene):
+    """Of a network that says something everywhere; the entities of two tilings are each other's to 0.98."""
+    found = []
+    for tile_px, overlap_px in ((190, 0), (96, 48), (120, 50)):
+        tiles = Tiles(scene, InputContract(tile_px=64, overlap_px=48, window_px=32))
+        assert len(tiles.grid) == 1  # what is decoded at once is large
+        tiles.grid = Grid(scene.shape, tile_px, overlap_px)
+        found.append(stitch(tiles.grid, tiles.predicted(network), scene.shape))
+    assert found[0].count > 5
+    for other in found[1:]:
+        metric = MetricSet(["pq"])
+        metric.update(other, (found[0],), "scene", "")
+        assert metric.compute()["pq"] > 0.98
+
+
+def test_a_prediction_on_a_lattice_is_resumed_to_the_same(network, scene, tmp_path):
+    contract = InputContract(tile_px=64, overlap_px=32, window_px=16)
+    assert len(contract.grid(scene.shape)) == 4
+    whole = segment(network, scene, contract)
+
+    def stop(running, tile):
+        if tile == 2 and running.resumed == 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
+    running = segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
+    assert running.resumed == 2
+    assert np.array_equal(running.prediction().read(Window(0, 0, *scene.shape)), whole.ids)
+    with pytest.raises(InputError, match="another input, adapter or tiling"):
+        segment_into(tmp_path / "r", network, scene, InputContract(tile_px=64, overlap_px=32), {})
+
+
+@pytest.mark.parametrize("side", [0, 20, 10_000, True, 32.0])
+def test_windows_that_no_network_takes_are_refused(side):
+    with pytest.raises(InputError, match="window_px"):
+        InputContract(window_px=side)
+
+
+def test_a_decoder_without_fields_cannot_be_averaged(tiny_segmenter, scene):
+    network = tiny_segmenter(decoder="query")[0].eval()
+    with pytest.raises(InputError, match="only decoder.name=dense"):
+        image_fields(network, scene.image, 32)
+
+
+def test_only_a_scene_larger_than_a_tile_is_seen_by_windows(network, scene):
+    contract = InputContract(tile_px=192, overlap_px=32, window_px=32)
+    assert not contract.by_windows((192, 100)) and contract.by_windows((100, 193))
+    assert Tiles(scene, contract).side is None  # 150 x 190
+    whole, plain = (segment(network, scene, one) for one in (contract, replace(contract, window_px=None)))
+    assert np.array_equal(whole.ids, plain.ids)
+
+
+def test_what_is_shown_of_a_slide_are_its_windows_side_by_side(scene):
+    contract = InputContract(tile_px=64, overlap_px=32, window_px=32)
+    shown = level_0_tiles(scene, contract)
+    assert len(shown) == 5 * 6 and {(one.height, one.width) for one in shown} == {(32, 32)}
+    assert len(level_0_tiles(scene, replace(contract, window_px=None))) == 4 * 5
+
+
+def test_windows_that_are_not_worth_looking_at_are_not_looked_at(network, scene, monkeypatch):
+    seen = []
+    forward = network.averaged
+    monkeypatch.setattr(
+        network, "averaged", lambda images, views: (seen.append(len(images)), forward(images, views))[1]
+    )
+    around = surroundings(scene, Window(0, 0, 150, 190), 32, lambda window: window.x < 50)
+    assert all(0 <= x - 16 < 50 or x == 0 for _, x in around.corners)  # the first window begins 16 px before the scene
+    there = fields(network, around, 32).outputs["foreground"][0, 0]
+    everywhere = image_fields(network, scene.image, 32).outputs["foreground"][0, 0]
+    assert seen[0] == len(around.corners) < seen[1]
+    assert torch.allclose(there[:, :48], everywhere[:, :48], atol=1e-4) and (there[:, 80:] == NOTHING).all()
+    tiles = Tiles(scene, InputContract(tile_px=64, overlap_px=32, window_px=32), lambda window: False)
+    nothing = tiles.predictor(network)([tiles.read(Window(0, 0, 150, 190))])[0]
+    assert nothing.count == 0
+
+
+def test_what_a_user_asks_for_in_place_of_what_was_fitted():
+    fitted = InputContract(tile_px=320, overlap_px=48, symmetries=2)
+    assert fitted.changed() == fitted and fitted.changed(symmetries=8).symmetries == 8
+    asked = fitted.changed(window_px=128)
+    assert (asked.window_px, asked.tile_px, asked.grid((5000, 5000)).tile_px) == (128, 320, 1024)
+    assert fitted.changed(window_px=2048).grid((60_000, 60_000)).tile_px == 2048
+    assert asked.grid((5000, 5000)).overlap_px == 64  # half a window
+    assert asked.grid((300, 300)).overlap_px == fitted.grid((5000, 5000)).overlap_px == 48
+    assert (asked.views, asked.window_views) == (Views(2), Views(1))
+    assert asked.changed(symmetries=8).window_views == Views(2)
+    assert asked.changed(window_px=0) == fitted
+    assert fitted.changed(test_scales=(1.0, 0.5)).views == Views(2, (1.0, 0.5))

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import csv
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import lightning as L
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch.callbacks import Callback
+
+from adapters.losses import DEFAULT_LOSSES, build_loss
+from adapters.training.data import EntityDataModule
+from adapters.training.mining import WINDOWS, HardNegatives
+from adapters.training.module import EntityModule, NotFiniteError, TrainOptions, best_precision
+from adapters.training.trainer import StopOnInterrupt, keep_best, make_trainer
+from domains.entities import EntityBatch, EntityMap, collate
+
+
+class At(Callback):
+    """Do something after the step of that number."""
+
+    def __init__(self, step: int, act) -> None:
+        self.step, self.act = step, act
+
+    def on_train_batch_end(self, trainer: L.Trainer, *_) -> None:
+        if trainer.global_step == self.step:
+            self.act()
+
+
+class Killed(BaseException):
+    """What kill -9 looks like from inside: nothing that runs on an Exception gets to run."""
+
+
+def raise_killed() -> None:
+    raise Killed
+
+
+@pytest.fixture
+def train(tiny_segmenter, discs):
+    def run(
+        folder: Path,
+        *callbacks: Callback,
+        resume: bool = False,
+        steps: int = 6,
+        seed: int = 0,
+        samples: list | None = None,
+        hard_share: float = 0.0,
+        **options,
+    ):
+        L.seed_everything(seed, verbose=False)
+        segmenter, _ = tiny_segmenter(seed=seed)
+        loss = build_loss(DEFAULT_LOSSES["dense"])
+        module = EntityModule(segmenter, loss, TrainOptions(steps=steps, warmup_steps=1, **options))
+        sizes = {"crop_px": 32, "batch_size": 2, "round_steps": 2}
+        data = EntityDataModule(samples or discs[:4], discs[4:], None, seed=seed, hard_share=hard_share, **sizes)
+        mining = [HardNegatives(data.own)] if hard_share else []
+        trainer = make_trainer(folder, steps, 2, device="cpu", callbacks=[*callbacks, *mining])
+        trainer.fit(module, data, ckpt_path=folder / "checkpoints" / "last.ckpt" if resume else None, weights_only=True)
+        return module, trainer, data
+
+    return run
+
+
+def losses(folder: Path) -> dict[tuple[int, str], float]:
+    """(step, column) -> value, of what a resumed run must repeat."""
+    with (folder / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        (int(row["step"]), key): float(row[key]) for row in rows for key in ("loss", "val/loss", "lr") if row.get(key)
+    }
+
+
+def test_a_killed_run_resumes_to_the_same_losses(train, tmp_path) -> None:
+    whole, *_ = train(tmp_path / "whole")
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", At(5, raise_killed))
+    resumed, *_ = train(tmp_path / "killed", resume=True)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert len({step for step, _ in losses(tmp_path / "whole")}) == 6
+    for (name, one), other in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_hard_negatives_are_looked_up_after_validation_and_a_resumed_run_has_the_same(train, tmp_path, discs) -> None:
+    """Two of the images hold a bright disc that nobody calls an entity."""
+    unnamed = [replace(one, truths=(EntityMap(np.zeros_like(one.truth.ids)),)) for one in discs[2:4]]
+    options = {"samples": [*discs[:2], *unnamed], "hard_share": 0.9}
+    _, _, data = train(tmp_path / "whole", **options)
+    spots = data.own.spots
+    assert len(spots) == WINDOWS // 4 and set(spots[:, 0]) <= {2, 3}
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", At(5, raise_killed), **options)
+    _, _, again = train(tmp_path / "killed", resume=True, **options)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert np.array_equal(again.own.spots, spots)
+    train(tmp_path / "without", samples=options["samples"])
+    first, other = losses(tmp_path / "whole"), losses(tmp_path / "without")
+    assert first[1, "loss"] == other[1, "loss"] and first[6, "loss"] != other[6, "loss"]
+
+
+def test_a_fit_moves_what_the_method_and_the_decoder_train_and_nothing_else(train, tmp_path, tiny_segmenter) -> None:
+    before = dict(tiny_segmenter()[0].named_parameters())
+    module, *_ = train(tmp_path)
+    for name, parameter in module.segmenter.named_parameters():
+        moved = not torch.equal(parameter, before[name])
+        assert moved <= parameter.requires_grad, name
+    assert any(not torch.equal(p, before[n]) for n, p in module.segmenter.named_parameters() if "lora_B" in n)
+
+
+def test_checkpoints_hold_the_trainable_weights_alone(train, tmp_path) -> None:
+    module, *_ = train(tmp_path)
+    state = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert set(state) == {name for name, parameter in module.named_parameters() if parameter.requires_grad}
+
+
+def test_the_last_round_is_written_though_an_earlier_one_was_better(train, tmp_path) -> None:
+    train(tmp_path, lr=0.0, backbone_lr=0.0)  # nothing moves, so no round beats the first
+    files = {name: tmp_path / "checkpoints" / f"{name}.ckpt" for name in ("best", "last")}
+    steps = {name: torch.load(file, weights_only=True)["global_step"] for name, file in files.items()}
+    assert steps == {"best": 2, "last": 6}
+
+
+def test_a_loss_that_is_not_finite_names_the_batch(tiny_segmenter, discs) -> None:
+    segmenter, _ = tiny_segmenter()
+    module = EntityModule(segmenter, build_loss(DEFAULT_LOSSES["dense"]))
+    batch = collate(discs[:2])
+    broken = EntityBatch(torch.full_like(batch.images, float("nan")), batch.ids, batch.places)
+    with pytest.raises(NotFiniteError, match=r"not finite at step 0 .*discs-0 .*discs-1 .*lower train.lr"):
+        module.training_step(broken, 0)
+
+
+def test_the_first_interrupt_ends_training_and_keeps_the_weights(train, tmp_path) -> None:
+    before = signal.getsignal(signal.SIGINT)  # ignored, where a shell started us in the background
+    module, trainer, data = train(tmp_path, At(3, lambda: os.kill(os.getpid(), signal.SIGINT)), steps=100)
+    assert trainer.global_step in (3, 4)
+    assert next(one for one in trainer.callbacks if isinstance(one, StopOnInterrupt)).interrupted
+    assert keep_best(trainer, module, data) < float("inf")
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_time_budget_ends_training_and_the_rate_with_it(train, tmp_path) -> None:
+    module, trainer, _ = train(tmp_path, steps=10_000, seconds=1.0)
+    assert 1 <= trainer.global_step < 10_000
+    assert module.progress == 1
+    assert trainer.optimizers[0].param_groups[0]["lr"] < 0.2 * module.options.lr
+
+
+def test_the_best_round_is_kept(train, tmp_path) -> None:
+    module, trainer, data = train(tmp_path, lr=0.5, backbone_lr=0.5)  # such a rate makes later rounds worse than others
+    best = keep_best(trainer, module, data)
+    validations = [value for (_, key), value in losses(tmp_path).items() if key == "val/loss"]
+    assert best == pytest.approx(min(validations))
+    assert float(trainer.validate(module, data, verbose=False)[0]["val/loss"]) == pytest.approx(best)
+
+
+def test_precision_is_bf16_only_where_it_is_asked_for_or_fast() -> None:
+    assert best_precision("fp32") == "32-true"
+    assert best_precision("bf16") == "bf16-mixed"
+    assert best_precision("auto") in ("32-true", "bf16-mixed")

@@ -1,0 +1,256 @@
+"""What a recipe may say agrees with the parts it names, and a wrong one is refused in one line."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from importlib.metadata import EntryPoint
+from typing import Any, get_args
+
+import jsonschema
+import pytest
+import yaml
+
+import recipes.reading.schema as schema
+from adapters.backbones import ROLES, BackboneOptions
+from adapters.decoders import DECODERS
+from adapters.inference.segment import InputContract
+from adapters.losses import DEFAULT_LOSSES, LOSSES
+from adapters.methods import METHODS
+from adapters.options.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Input, Losses, Method, Options, Role
+from adapters.training.module import TrainOptions
+from domains.datasets.domain import DOMAINS, GROUP, DataDomain
+from domains.errors import InputError
+from domains.procedural import SCENES
+from recipes.reading.compose import SHIPPED, list_recipes, load_any
+from recipes.reading.editor_schema import SCHEMAS, editor_schema
+from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
+from recipes.reading.schema import Recipe, check_recipe
+
+
+def members(union: Any) -> dict[str, type[Options]]:
+    """The parts of an annotated union by name."""
+    return {part.model_fields["name"].default: part for part in get_args(get_args(union)[0])}
+
+
+def term_models() -> dict[str, type[Options]]:
+    return {name: get_args(field.annotation)[0] for name, field in Losses.model_fields.items()}
+
+
+def defaults(part: Any) -> dict[str, object]:
+    """Fields and default values of a dataclass or of a model."""
+    if dataclasses.is_dataclass(part):
+        return {field.name: field.default for field in dataclasses.fields(part)}
+    return {name: field.default for name, field in part.model_fields.items()}
+
+
+PARTS = {
+    **{f"method {name}": (METHODS.get(name), model) for name, model in members(Method).items()},
+    **{f"decoder {name}": (DECODERS.get(name), model) for name, model in members(Decoder).items()},
+    **{f"loss {name}": (LOSSES.get(name), model) for name, model in term_models().items()},
+    "backbone": (BackboneOptions, schema.BackboneSection),
+    "input": (InputContract, Input),
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_options_and_defaults_are_those_of_the_part(part: str) -> None:
+    dataclass, model = PARTS[part]
+    assert defaults(model) == defaults(dataclass)
+
+
+def test_the_tables_name_the_same_parts() -> None:
+    assert members(Method).keys() == METHODS.keys()
+    assert members(Decoder).keys() == DECODERS.keys()
+    assert term_models().keys() == LOSSES.keys()
+    assert set(SCENE_FAMILIES) == set(SCENES)
+    assert set(schema.BUILT_IN_DOMAINS) == set(DOMAINS) and schema.DOMAINS_GROUP == GROUP
+    assert get_args(Role) == ROLES
+
+
+def test_train_options_have_the_defaults_of_the_module() -> None:
+    section = defaults(schema.TrainSection)
+    assert {name: section[name] for name in defaults(TrainOptions)} == defaults(TrainOptions)
+
+
+def test_domain_options_have_the_defaults_of_the_domain() -> None:
+    section = defaults(schema.DomainSection)
+    shared = {name: value for name, value in defaults(DataDomain).items() if name not in ("spec", "seed")}
+    assert {name: section[name] for name in shared} == shared
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_without_losses_a_decoder_is_trained_by_its_own_terms(decoder: str) -> None:
+    recipe = check_recipe(Recipe, {"domain": {"name": "natural"}, "decoder": {"name": decoder}})
+    expected = {name: {**defaults(LOSSES[name]), **said} for name, said in DEFAULT_LOSSES[decoder].items()}
+    assert recipe.losses.options() == expected
+    assert set(OWN_TERMS[decoder]) == set(expected)
+
+
+def test_every_term_fits_a_decoder() -> None:
+    assert {term for terms in POSSIBLE_TERMS.values() for term in terms} == LOSSES.keys()
+
+
+def test_a_loss_changes_and_adds_terms() -> None:
+    sections = {
+        "domain": {"name": "natural"},
+        "decoder": {"embedding_dim": 8},
+        "losses": {"boundary": {"weight": 0.0}, "embedding": {"push_margin": 2.0}, "foreground": None},
+    }
+    terms = check_recipe(Recipe, sections).losses.options()
+    assert terms["boundary"] == {"weight": 0.0}
+    assert terms["embedding"]["push_margin"] == 2.0
+    assert terms["foreground"]["weight"] == 1.0
+
+
+def test_a_method_without_a_name_is_lora() -> None:
+    recipe = check_recipe(Recipe, {"domain": {"name": "natural"}, "method": {"rank": 4}})
+    assert (recipe.method.name, recipe.method.options()["rank"]) == ("lora", 4)
+
+
+WRONG = {
+    "method.rank is 0; wanted an integer from 1 to 256": {"method": {"rank": 0}},
+    "method.rank is true; wanted an integer from 1 to 256": {"method": {"rank": True}},
+    "method.rank is '8'; wanted an integer from 1 to 256": {"method": {"rank": "8"}},
+    "method.rnk is no option; known: alpha, dora, dropout, layers, name, rank, roles, rslora (did you mean 'rank'?)": {
+        "method": {"rnk": 3}
+    },
+    "method.rank is an option of method.name=lora; method.name is 'decoder_only'": {
+        "method": {"name": "decoder_only", "rank": 4}
+    },
+    "method.name is 'lorra'; known: biases, decoder_only, full, lora, norms (did you mean 'lora'?)": {
+        "method": {"name": "lorra"}
+    },
+    "method.name is null; known: biases, decoder_only, full, lora, norms": {"method": {"name": None}},
+    "method is 5; wanted a section of options": {"method": 5},
+    "method.roles[1] is 'x'; known: k, mlp_in, mlp_out, out, q, qkv, v": {"method": {"roles": ["q", "x"]}},
+    "method.layers is 'last'; wanted 'all' or 'last:N' or a list that is not empty, each an integer of at least 1": {
+        "method": {"layers": "last"}
+    },
+    "method.dropout is 1; wanted a number of at least 0 and below 1": {"method": {"dropout": 1}},
+    (
+        "backbone.name is 'dino2'; known: entity-small, a Hub id such as facebook/dinov2-small, a folder or a .pth "
+        "checkpoint"
+    ): {"backbone": {"name": "dino2"}},
+    "backbone.taps[1] is 0; wanted an integer of at least 1": {"backbone": {"taps": [2, 0]}},
+    "domain.name is 'patology'; known: industrial, natural, pathology, remote_sensing (did you mean 'pathology'?)": {
+        "domain": {"name": "patology"}
+    },
+    "domain.name is missing; wanted a text": {"domain": {"data": "sample"}},
+    "domain.data is null; wanted a text": {"domain": {"name": "natural", "data": None}},
+    "domain.overlap_px is 300; wanted less than domain.tile_px, which is 256": {
+        "domain": {"name": "natural", "overlap_px": 300}
+    },
+    "domain.fractions is [0.5, 0.5, 0.5]; wanted shares of train, val and test that sum to 1; these sum to 1.5": {
+        "domain": {"name": "natural", "fractions": [0.5, 0.5, 0.5]}
+    },
+    f"domain.bands is [1, 1, 1, 1, 1, 1, ...]; bands are {['1'] * 17}; wanted from 1 to 16": {
+        "domain": {"name": "natural", "bands": [1] * 17}
+    },
+    "train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0": {
+        "domain": {"name": "natural", "bands": [1, 2, 3, 4]},
+        "train": {"rehearsal": 0.5},
+    },
+    "decoder.width is 41; wanted an integer from 4 to 128 and a multiple of 2": {"decoder": {"width": 41}},
+    "decoder.mask_stride is 3; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": 3}},
+    "decoder.heads is 3; wanted a divisor of decoder.dim, which is 128": {"decoder": {"name": "query", "heads": 3}},
+    "losses.set wants decoder.name=query; decoder.name is 'dense'": {"losses": {"set": {}}},
+    "losses.embedding wants decoder.embedding_dim above 0, for instance 8": {"losses": {"embedding": {}}},
+    "losses.boundary.weight is -1; wanted a number of at least 0": {"losses": {"boundary": {"weight": -1}}},
+    "train.lr is nan; wanted a number above 0": {"train": {"lr": float("nan")}},
+    "train.precision is 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)": {"train": {"precision": "fp16"}},
+    "train.betas[1] is missing; wanted a number of at least 0 and below 1": {"train": {"betas": [0.9]}},
+    "domian is no option; known: backbone, decoder, domain, losses, method, train (did you mean 'domain'?)": {
+        "domian": {}
+    },
+    "train.steps is 0; wanted an integer of at least 1 (and 1 more)": {"train": {"steps": 0, "seed": -1}},
+}
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_a_wrong_recipe_is_refused_in_one_line(line: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_recipe(Recipe, {"domain": {"name": "natural"}, **WRONG[line]})
+    assert str(refused.value) == line
+
+
+def test_bands_may_be_numbers_names_and_indices() -> None:
+    recipe = check_recipe(Recipe, {"domain": {"name": "natural", "bands": [3, "red", "ndvi", "(4-3)/(4+3)"]}})
+    assert recipe.domain.bands == ("3", "red", "ndvi", "(4-3)/(4+3)")
+
+
+def test_no_term_of_the_loss_may_be_left() -> None:
+    silent = {name: {"weight": 0} for name in OWN_TERMS["dense"]}
+    with pytest.raises(InputError, match="every term of losses has weight 0; wanted one above 0"):
+        check_recipe(Recipe, {"domain": {"name": "natural"}, "losses": silent})
+
+
+WRONG_PRETRAINING = {
+    "scenes is missing; wanted a section of options": {},
+    "scenes.families: no family is called 'leafs'; known:": {"scenes": {"families": {"leafs": 1}}},
+    "scenes.families: every family has weight 0; wanted one above 0": {"scenes": {"families": {"leaves": 0}}},
+    "scenes.families.leaves is -1; wanted a number of at least 0": {"scenes": {"families": {"leaves": -1}}},
+    "vit: width is 192; wanted a multiple of heads, which is 5": {
+        "scenes": {"families": {"leaves": 1}},
+        "vit": {"heads": 5},
+    },
+    "vit: taps end at 9; wanted at most layers, which is 6": {
+        "scenes": {"families": {"leaves": 1}},
+        "vit": {"taps": [9]},
+    },
+}
+
+
+@pytest.mark.parametrize("line", WRONG_PRETRAINING)
+def test_a_wrong_pretraining_is_refused_in_one_line(line: str) -> None:
+    with pytest.raises(InputError) as refused:
+        check_recipe(PretrainRecipe, WRONG_PRETRAINING[line])
+    assert str(refused.value).startswith(line)
+
+
+def test_a_long_value_is_shown_shortened() -> None:
+    with pytest.raises(InputError) as refused:
+        check_recipe(Recipe, {"domain": {"name": "natural"}, "method": {"rank": "x" * 10_000}})
+    assert len(str(refused.value)) < 200
+
+
+def test_a_domain_of_an_installed_package_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = EntryPoint("botany", "somewhere:DOMAIN", GROUP)
+    monkeypatch.setattr(schema, "entry_points", lambda group: [entry])
+    assert check_recipe(Recipe, {"domain": {"name": "botany"}}).domain.name == "botany"
+
+
+def test_the_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    domain = check_recipe(Recipe, {"domain": {"name": "natural", "data": "~/images"}}).domain
+    assert domain.data == "/home/ada/images"
+
+
+@pytest.mark.parametrize("file", SCHEMAS)
+def test_the_shipped_json_schema_is_current(file: str) -> None:
+    written = json.loads((SHIPPED / file).read_text(encoding="utf-8"))
+    assert written == editor_schema(SCHEMAS[file]), "run python -m recipes.reading.editor_schema"
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_editors_accept_every_shipped_recipe(name: str) -> None:
+    text = (SHIPPED / f"{name}.yaml").read_text(encoding="utf-8")
+    file = "pretrain.schema.json" if isinstance(load_any(name), PretrainRecipe) else "recipe.schema.json"
+    assert text.splitlines()[0] == f"# yaml-language-server: $schema={file}"
+    jsonschema.validate(yaml.safe_load(text), json.loads((SHIPPED / file).read_text(encoding="utf-8")))
+
+
+def test_editors_refuse_a_wrong_recipe() -> None:
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"method": {"name": "lora", "rank": 0}}, editor_schema(Recipe))
+
+
+def test_a_recipe_is_checked_before_anything_heavy_is_imported() -> None:
+    program = (
+        "import sys; from recipes.reading.compose import load_recipe; load_recipe('pathology');"
+        "sys.exit(', '.join({'torch', 'numpy', 'transformers', 'lightning', 'peft'} & sys.modules.keys()) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=SHIPPED.parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
