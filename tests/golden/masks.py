@@ -1,4 +1,4 @@
-"""What two golden runs of the same code may differ in, and why."""
+"""What two golden runs of the same code may differ in, and why. Nothing else may."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ class Mask:
     reason: str
 
 
-LEFT_OUT = ()
 MASKS = (
-    Mask("terminal/*.err", re.compile(r"^[\w ]+: \d+/\d+( .*)?\n", re.M), "", "lines of progress, which follow the clock"),
+    Mask("terminal/*.err", re.compile(r"^[\w ]+: \d+/\d+( .*)?\n", re.M), "", "lines of progress, told by the clock"),
     Mask("done/*.json", re.compile(r'"seconds": [\d.]+'), '"seconds": 0', "wall time"),
-    Mask("out/*/history.csv", re.compile(r"^(\d+),[\d.e+-]+,", re.M), r"\1,0,", "the column `seconds`"),
+    Mask("out/fit_*/history.csv", re.compile(r"^(\d+),[\d.e+-]+,", re.M), r"\1,0,", "the column `seconds`"),
+    Mask("out/fit_*/metrics.json", re.compile(r'^  "seconds": [\d.e+-]+', re.M), '  "seconds": 0', "wall time"),
 )
+CHECKPOINT_TIMES = ("seconds",)
+"""Keys, at any depth: how long the fit has taken, and each row of its history."""
+GEOPACKAGE_TIMES = (("gpkg_contents", "last_change"),)
+"""Table and column: when the file was made."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shlex
 import shutil
 import subprocess
@@ -65,7 +66,9 @@ def run(checkout: Path, folder: Path, data: Path | None, listed: list[Job]) -> i
             print(f"    done  {job.name}")
         elif do(job, checkout, folder):
             failed.append(job.name)
-    print(f"{time.monotonic() - begun:6.1f} s  all; failed: {', '.join(failed) or 'none'}")
+    print(
+        f"{time.monotonic() - begun:6.1f} s ({processor_seconds():5.1f} s of a core)  all; failed: {', '.join(failed) or 'none'}"
+    )
     return int(bool(failed))
 
 
@@ -73,14 +76,17 @@ def do(job: Job, checkout: Path, folder: Path) -> int:
     """Run a job from the folder of the run; its exit code."""
     clear(job, folder)
     environment = {key: value for key, value in os.environ.items() if key not in DROPPED} | ENVIRONMENT
-    line, begun = [sys.executable, str(checkout / "cli.py"), *job.words], time.monotonic()
+    line, begun, spent = [sys.executable, str(checkout / "cli.py"), *job.words], time.monotonic(), processor_seconds()
     with (
         (folder / "terminal" / f"{job.name}.out").open("w") as out,
         (folder / "terminal" / f"{job.name}.err").open("w") as err,
     ):
         code = subprocess.run(line, cwd=folder, env=environment, stdout=out, stderr=err, check=False).returncode
-    seconds = time.monotonic() - begun
-    print(f"{seconds:6.1f} s  {shlex.join(['cli.py', *job.words])}{f'  EXIT {code}' if code else ''}", flush=True)
+    seconds, spent = time.monotonic() - begun, processor_seconds() - spent
+    print(
+        f"{seconds:6.1f} s ({spent:5.1f} s of a core)  {shlex.join(['cli.py', *job.words])}{f'  EXIT {code}' if code else ''}",
+        flush=True,
+    )
     for stream in ("out", "err"):
         without_places(folder / "terminal" / f"{job.name}.{stream}", checkout, folder)
     if code:
@@ -89,6 +95,12 @@ def do(job: Job, checkout: Path, folder: Path) -> int:
         note = {"command": list(job.words), "seconds": round(seconds, 1)}
         (folder / "done" / f"{job.name}.json").write_text(json.dumps(note, indent=1))
     return code
+
+
+def processor_seconds() -> float:
+    """Of all jobs that have ended: on a busy machine it says more than wall time."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def clear(job: Job, folder: Path) -> None:
