@@ -52,7 +52,9 @@ def compare_folders(a: Path, b: Path) -> dict[str, str]:
     """The outcome for each file that either folder has, by its path: `equal`, `equal but ...`, `different: ...`
     or `missing ...`."""
     names = sorted({path.relative_to(root).as_posix() for root in (a, b) for path in root.rglob("*") if path.is_file()})
-    return {name: compare_files(name, a, b) for name in names}
+    outcomes = {name: compare_files(name, a, b) for name in names}
+    notes = [f"done/{Path(name).stem}.json" for name in names if fnmatch(name, "terminal/*.out")]
+    return outcomes | {note: "missing in both: the job has failed" for note in notes if note not in outcomes}
 
 
 def compare_files(name: str, root_a: Path, root_b: Path) -> str:

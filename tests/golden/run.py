@@ -66,9 +66,7 @@ def run(checkout: Path, folder: Path, data: Path | None, listed: list[Job]) -> i
             print(f"    done  {job.name}")
         elif do(job, checkout, folder):
             failed.append(job.name)
-    print(
-        f"{time.monotonic() - begun:6.1f} s ({processor_seconds():5.1f} s of a core)  all; failed: {', '.join(failed) or 'none'}"
-    )
+    print(f"{spent_line(time.monotonic() - begun, processor_seconds())}  all; failed: {', '.join(failed) or 'none'}")
     return int(bool(failed))
 
 
@@ -82,11 +80,9 @@ def do(job: Job, checkout: Path, folder: Path) -> int:
         (folder / "terminal" / f"{job.name}.err").open("w") as err,
     ):
         code = subprocess.run(line, cwd=folder, env=environment, stdout=out, stderr=err, check=False).returncode
-    seconds, spent = time.monotonic() - begun, processor_seconds() - spent
-    print(
-        f"{seconds:6.1f} s ({spent:5.1f} s of a core)  {shlex.join(['cli.py', *job.words])}{f'  EXIT {code}' if code else ''}",
-        flush=True,
-    )
+    seconds, exited = time.monotonic() - begun, f"  EXIT {code}" if code else ""
+    line_said = shlex.join(["cli.py", *job.words])
+    print(f"{spent_line(seconds, processor_seconds() - spent)}  {line_said}{exited}", flush=True)
     for stream in ("out", "err"):
         without_places(folder / "terminal" / f"{job.name}.{stream}", checkout, folder)
     if code:
@@ -95,6 +91,10 @@ def do(job: Job, checkout: Path, folder: Path) -> int:
         note = {"command": list(job.words), "seconds": round(seconds, 1)}
         (folder / "done" / f"{job.name}.json").write_text(json.dumps(note, indent=1))
     return code
+
+
+def spent_line(seconds: float, of_core: float) -> str:
+    return f"{seconds:6.1f} s ({of_core:5.1f} s of a core)"
 
 
 def processor_seconds() -> float:

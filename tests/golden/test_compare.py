@@ -48,6 +48,12 @@ def test_equal_folders_are_equal_and_a_missing_file_is_a_fault(folders):
     assert compare_folders(b, a)["out/entities.csv"] == "missing in A"
 
 
+def test_a_job_that_failed_in_both_runs_is_a_fault(folders):
+    for root in folders:
+        write(root, "terminal/fit.out", "")
+    assert compare_folders(*folders)["done/fit.json"] == "missing in both: the job has failed"
+
+
 def test_the_clock_and_the_folder_are_masked_and_numbers_are_not(folders):
     a, b = folders
     for root, seconds in zip(folders, ("2.71", "3e-05"), strict=True):
