@@ -18,7 +18,7 @@ from zipfile import ZipFile
 import numpy as np
 from safetensors import safe_open
 
-from tests.golden.formats import rows_of_geopackage, values_of_checkpoint
+from tests.golden.formats import rows_of_geopackage, text_of_journal, values_of_checkpoint
 from tests.golden.masks import MASKS
 
 SHOWN = 160  # letters of a difference
@@ -66,7 +66,7 @@ def compare_files(name: str, root_a: Path, root_b: Path) -> str:
     if a.read_bytes() == b.read_bytes():
         return "equal"
     places = {"A": str(root_a.resolve()), "B": str(root_b.resolve())}
-    return KINDS.get(a.suffix, compare_texts if a.suffix in TEXTS else compare_bytes)(name, a, b, places)
+    return KINDS.get(a.suffix or a.name, compare_texts if a.suffix in TEXTS else compare_bytes)(name, a, b, places)
 
 
 def compare_bytes(name: str, a: Path, b: Path, places: Mapping[str, str]) -> str:
@@ -83,13 +83,17 @@ def first_byte(left: bytes, right: bytes) -> str:
 
 def compare_texts(name: str, a: Path, b: Path, places: Mapping[str, str]) -> str:
     """Line by line, when the masks of the file are laid on both."""
-    left, right = masked(name, a.read_text(), places["A"]), masked(name, b.read_text(), places["B"])
+    left, right = masked(name, text_of(a), places["A"]), masked(name, text_of(b), places["B"])
     for number, (line, other) in enumerate(zip_longest(left, right, fillvalue="(no line)"), 1):
         if line != other:
             at = next((i for i, (x, y) in enumerate(zip(line, other, strict=False)) if x != y), 0)
             start = max(0, at - 40)
             return f"different: line {number}: {line[start:][:SHOWN]!r}, {other[start:][:SHOWN]!r}"
     return f"equal but for {'; '.join(mask.reason for mask in MASKS if fnmatch(name, mask.files)) or 'its folder'}"
+
+
+def text_of(path: Path) -> str:
+    return text_of_journal(path) if path.name == "journal" else path.read_text()
 
 
 def masked(name: str, text: str, place: str) -> list[str]:
@@ -169,6 +173,7 @@ def compare_geopackages(name: str, a: Path, b: Path, places: Mapping[str, str]) 
 
 
 KINDS: dict[str, Callable[[str, Path, Path, Mapping[str, str]], str]] = {
+    "journal": compare_texts,
     ".safetensors": compare_tensors,
     ".zip": compare_archives,
     ".ckpt": compare_checkpoints,

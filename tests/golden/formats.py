@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import struct
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,19 @@ from typing import Any
 import torch
 
 from tests.golden.masks import CHECKPOINT_TIMES, GEOPACKAGE_TIMES
+
+JOURNAL_HEAD = struct.Struct("<5s8sII")  # kind, table, bytes, checksum; the last two follow from what is masked
+
+
+def text_of_journal(path: Path) -> str:
+    """The records of a prediction's journal, one a line: kind, table, content."""
+    content, lines, at = path.read_bytes(), [], 0
+    while at < len(content):
+        kind, table, length, _ = JOURNAL_HEAD.unpack_from(content, at)
+        body = content[at + JOURNAL_HEAD.size : at + JOURNAL_HEAD.size + length]
+        lines.append(" ".join(word.rstrip(b"\0").decode("latin-1") for word in (kind, table, body)))
+        at += JOURNAL_HEAD.size + length
+    return "\n".join(lines)
 
 
 def values_of_checkpoint(path: Path, place: str) -> dict[str, Any]:

@@ -21,6 +21,12 @@ MASKS = (
     Mask("done/*.json", re.compile(r'"seconds": [\d.]+'), '"seconds": 0', "wall time"),
     Mask("out/fit_*/history.csv", re.compile(r"^(\d+),[\d.e+-]+,", re.M), r"\1,0,", "the column `seconds`"),
     Mask("out/fit_*/metrics.json", re.compile(r'^  "seconds": [\d.e+-]+', re.M), '  "seconds": 0', "wall time"),
+    Mask(
+        "*/.predict/journal",
+        re.compile(r"\[(\d+), \d{15,}\]"),
+        r"[\1, 0]",
+        "times of change, in ns, of images and results",
+    ),
 )
 CHECKPOINT_TIMES = ("seconds",)
 """Keys, at any depth: how long the fit has taken, and each row of its history."""

@@ -13,6 +13,7 @@ import torch
 from safetensors.numpy import save_file
 
 from tests.golden.compare import compare_folders, is_fault, main
+from tests.golden.formats import JOURNAL_HEAD
 
 HISTORY = "step,seconds,lr\n1,{seconds},0.001\n2,{seconds},{rate}\n"
 ERRORS = "fit: {done}/40 steps  0.4 steps/s\nregions: not learnt, {candidates} candidates\n"
@@ -100,6 +101,27 @@ def test_a_checkpoint_may_have_taken_longer_and_have_learnt_nothing_else(folders
     assert only_outcome(a, b) == "different: /weight: 1 of 3 values differ, by 0.5 at most"
     torch.save(state | {"rows": [{"step": 2, "seconds": 4.5}]}, b / "last.ckpt")
     assert only_outcome(a, b) == "different: /rows/0/step: 1, 2"
+
+
+def test_a_journal_may_name_other_times_of_change_and_no_other_count(folders):
+    a, b = folders
+    for root, time in zip(folders, (10**18, 10**18 + 5), strict=True):
+        path = root.resolve() / "0.png"
+        write(
+            root,
+            "out/predict_map/.predict/journal",
+            journal(
+                f'{{"about": [7, {time}], "path": "{path}", "rows": {{"csv": [{time % 7}], "coco": [{time % 7}, 9]}}}}',
+                root,
+            ),
+        )
+    assert only_outcome(a, b).startswith("equal but for times of change")
+    write(b, "out/predict_map/.predict/journal", journal(f'{{"about": [8, {10**18}]}}', b))
+    assert "different: line 1" in only_outcome(a, b)
+
+
+def journal(content: str, root: Path) -> bytes:
+    return JOURNAL_HEAD.pack(b"begun", b"", len(content), len(str(root))) + content.encode()
 
 
 def test_the_times_of_an_archives_members_do_not_count_and_their_content_does(folders):
