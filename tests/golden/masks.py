@@ -27,6 +27,12 @@ MASKS = (
         r"[\1, 0]",
         "times of change, in ns, of images and results",
     ),
+    Mask(
+        "*/.predict/journal",
+        re.compile(r'"(\w+)": \[[\d, ]+\](?=(, "\w+": \[[\d, ]+\])*\}\}$)', re.M),  # in "rows", a record's end
+        r'"\1": []',
+        "where in the journal an image's rows lie: further behind where paths are longer",
+    ),
 )
 CHECKPOINT_TIMES = ("seconds",)
 """Keys, at any depth: how long the fit has taken, and each row of its history."""

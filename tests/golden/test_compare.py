@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import zipfile
 from contextlib import closing
@@ -103,25 +104,21 @@ def test_a_checkpoint_may_have_taken_longer_and_have_learnt_nothing_else(folders
     assert only_outcome(a, b) == "different: /rows/0/step: 1, 2"
 
 
-def test_a_journal_may_name_other_times_of_change_and_no_other_count(folders):
+def test_a_journal_may_name_other_times_and_places_and_no_other_count(folders):
     a, b = folders
-    for root, time in zip(folders, (10**18, 10**18 + 5), strict=True):
-        path = root.resolve() / "0.png"
-        write(
-            root,
-            "out/predict_map/.predict/journal",
-            journal(
-                f'{{"about": [7, {time}], "path": "{path}", "rows": {{"csv": [{time % 7}], "coco": [{time % 7}, 9]}}}}',
-                root,
-            ),
-        )
+    for root, time, at in ((a, 10**18, 800), (b, 10**18 + 5, 795)):
+        write(root, "out/predict_map/.predict/journal", journal(root, time, at, entities=7))
     assert only_outcome(a, b).startswith("equal but for times of change")
-    write(b, "out/predict_map/.predict/journal", journal(f'{{"about": [8, {10**18}]}}', b))
-    assert "different: line 1" in only_outcome(a, b)
+    write(b, "out/predict_map/.predict/journal", journal(b, 10**18, 800, entities=8))
+    assert is_fault(only_outcome(a, b)) and '"entities": 8' in only_outcome(a, b)
 
 
-def journal(content: str, root: Path) -> bytes:
-    return JOURNAL_HEAD.pack(b"begun", b"", len(content), len(str(root))) + content.encode()
+def journal(root: Path, time: int, at: int, entities: int) -> bytes:
+    """One record, as `predict` writes it when an image is done."""
+    values = {"path": f"{root.resolve()}/0.png", "entities": entities}
+    record = {"files": {"0.heat.tif": [319, time]}, "values": values, "rows": {"coco": [at], "csv": [at, at + 9]}}
+    content = json.dumps(record).encode()
+    return JOURNAL_HEAD.pack(b"done", b"", len(content), at) + content
 
 
 def test_the_times_of_an_archives_members_do_not_count_and_their_content_does(folders):
