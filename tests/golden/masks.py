@@ -33,6 +33,7 @@ MASKS = (
         r'"\1": []',
         "where in the journal an image's rows lie: further behind where paths are longer",
     ),
+    Mask("*/.predict/journal", re.compile(r'"of": "[0-9a-f]{128}"'), '"of": ""', "a digest of those"),
 )
 CHECKPOINT_TIMES = ("seconds",)
 """Keys, at any depth: how long the fit has taken, and each row of its history."""
