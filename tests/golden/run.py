@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--checkout", type=Path, required=True, help="whose cli.py is run")
     parser.add_argument("--out", type=Path, required=True, help="the folder of the run")
     parser.add_argument("--data", type=Path, help="real data sets; without, only generated images are seen")
-    parser.add_argument("--only", action="append", default=[], help="a job's name; several times")
+    parser.add_argument("--only", action="append", default=[], choices=[job.name for job in jobs(True)], help="a job")
     asked = parser.parse_args()
     if not (asked.checkout / "cli.py").is_file():
         parser.error(f"--checkout is {str(asked.checkout)!r}, which has no cli.py")
