@@ -74,8 +74,8 @@ class EntitySegmenter(nn.Module):
 
     def entities(self, images: Sequence[np.ndarray], views: Views = ONE_VIEW) -> list[EntityMap]:
         """Images of any sizes, each (H, W, C) uint8, to their entities."""
-        found = self.outputs(images, views)
-        return [self.decoder.entities(one.outputs, one.index, one.size) for one in found]
+        proposals = self.decoder.proposals
+        return [proposals.entities(*output) for output in self.outputs(images, views)]
 
     @torch.inference_mode()
     def outputs(self, images: Sequence[np.ndarray], views: Views = ONE_VIEW) -> list[Output]:

@@ -60,8 +60,7 @@ class UNetDecoder(Decoder):
         x = self.unet((images - 0.5) / 0.25)  # (B, fields, H, W)
         return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
 
-    by_regions, prepared, cut = DenseDecoder.by_regions, DenseDecoder.prepared, DenseDecoder.cut
-    tuned, adopt = DenseDecoder.tuned, DenseDecoder.adopt
+    by_regions, proposals, adopt = DenseDecoder.by_regions, DenseDecoder.proposals, DenseDecoder.adopt
 
 
 UNETS: dict[str, Callable[[Dense], UNetSegmenter]] = {

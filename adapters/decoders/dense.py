@@ -1,4 +1,4 @@
-"""The dense decoder: four fields at full resolution, and a seeded watershed that turns them into entities.
+"""The dense decoder: four fields at full resolution, which a watershed or a choice of regions turns into entities.
 
 A U-Net whose lowest floor is the frozen backbone: residual convolutions on the image at strides 1, 2, 4 and 8 (the
 detail branch) meet the tokens of several blocks at stride 8, and go up again to full resolution, so boundaries are as
@@ -9,21 +9,19 @@ added. There is no cap on the number of entities.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import gcd
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
-from adapters.proposals.basins import basins, merge_shallow
-from adapters.proposals.regions import LEVELS, Regions, RegionScorer, admitted, best_iou, candidates, core_field, select
-from domains.entities import EntityMap
-
-FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
+from adapters.proposals.proposals import Proposals
+from adapters.proposals.region_choice import RegionChoice
+from adapters.proposals.regions import RegionScorer
+from adapters.proposals.watershed import FIELDS, Watershed
 
 
 @dataclass(frozen=True)
@@ -136,13 +134,6 @@ class DenseDecoder(Decoder):
             details.append(down(details[-1]))
         return details
 
-    def tuned(self) -> dict[str, tuple[float, ...]]:
-        """Of the watershed, or of regions where their scorer is fitted."""
-        own = Dense.OF_REGIONS if self.by_regions else Dense.OF_WATERSHED
-        if self.options.sure_foreground == 1:
-            own = tuple(name for name in own if name != "sure_foreground")
-        return {name: Dense.TUNED[name] for name in own}
-
     def adopt(self, options: Dense) -> None:
         self.options = options
         if options.regions != (self.scorer is not None):
@@ -152,39 +143,12 @@ class DenseDecoder(Decoder):
     def by_regions(self) -> bool:
         return self.scorer is not None and bool(self.scorer.fitted.item())
 
-    def prepared(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> Prepared:
-        fields = {
-            name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS
-        }
-        if self.scorer is None or not self.by_regions:
-            return Prepared(fields, None, np.zeros(0, np.float32), fields["foreground"].astype(np.float16))
-        regions = candidates(fields, self.options.smoothing_px)
-        iou = self.scorer.iou(regions.features)
-        heat = (fields["foreground"] + best_iou(regions, iou)) / 2
-        return Prepared(fields, regions, iou, heat.astype(np.float16))
-
-    def cut(self, prepared: Prepared) -> EntityMap:
-        options, regions = self.options, prepared.regions
-        if regions is None:
-            found = decode(prepared.fields, options)
-        else:
-            wanted = admitted(regions, prepared.iou, options.least_iou, options.sure_foreground)
-            found = select(regions, prepared.iou, wanted, options.min_area_px)
-        return replace(found, pixel_scores=prepared.heat)
-
-
-class Prepared(NamedTuple):
-    """What is known of one image before its entities are cut out."""
-
-    fields: dict[str, np.ndarray]
-    """(H, W) in [0, 1]."""
-    regions: Regions | None
-    """Candidates, where regions are chosen."""
-    iou: np.ndarray
-    """(N,) in [0, 1], predicted of the candidates."""
-    heat: np.ndarray
-    """(H, W) float16 in [0, 1]: the foreground score, where regions are chosen its mean with the best predicted IoU
-    of a candidate that holds the pixel. So a speck that no candidate takes seriously stays lukewarm."""
+    @property
+    def proposals(self) -> Proposals:
+        """Regions where their scorer has learnt, else the watershed."""
+        if self.scorer is not None and self.by_regions:
+            return RegionChoice(self.options, self.scorer)
+        return Watershed(self.options)
 
 
 class Residual(nn.Module):
@@ -214,23 +178,3 @@ def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
     if x.shape[-2:] == torch.Size(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
-
-
-def decode(fields: Mapping[str, np.ndarray], options: Dense) -> EntityMap:
-    """Fields (H, W) in [0, 1] to entities: cores rise above saddles by `seed_height`, each floods the foreground.
-
-    An entity's score is its mean foreground score times the height of its core.
-    """
-    foreground = fields["foreground"] > options.foreground_threshold
-    if not foreground.any():
-        return EntityMap(np.zeros(foreground.shape, np.int32), scores=np.zeros(0, np.float32))
-    core = core_field(fields, options.smoothing_px)
-    level = np.round(core * LEVELS).astype(np.int32)  # whole levels: exact plateaus
-    ids, peaks = merge_shallow(*basins(level, foreground), level, round(options.seed_height * LEVELS))
-    areas = np.bincount(ids.ravel(), minlength=len(peaks))[1:]
-    inside = np.bincount(ids.ravel(), fields["foreground"].ravel(), len(peaks))[1:] / np.maximum(areas, 1)
-    scores = inside * peaks[1:] / LEVELS
-    index = np.arange(1, len(peaks))
-    dropped = index[(areas < options.min_area_px) | (scores < options.min_score)]
-    ids[np.isin(ids, dropped)] = 0
-    return EntityMap.from_ids(ids, np.clip(scores, 0, 1).astype(np.float32))

@@ -16,13 +16,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
-from domains.entities import EntityMap
+from adapters.proposals.painted import Painted
+from adapters.proposals.proposals import Proposals
 from domains.errors import InputError
 
 
@@ -117,14 +117,10 @@ class QueryDecoder(Decoder):
             "iou_logits": self.to_iou(queries)[..., 0],
         }
 
-    @torch.no_grad()
-    def cut(self, prepared: tuple[Mapping[str, Any], int, tuple[int, int]]) -> EntityMap:
-        outputs, index, size = prepared
-        logits, objects, ious = (outputs[key][index].float() for key in ("mask_logits", "object_logits", "iou_logits"))
-        quality = objects.sigmoid() * ious.sigmoid()
-        if not (logits.isfinite().all() and quality.isfinite().all()):
-            raise InputError("the query decoder gave NaN; look for NaN in the image, or train again at a lower lr")
-        return paint(logits, quality, size, self.options)
+    @property
+    def proposals(self) -> Proposals:
+        """One map on which the queries' masks are painted."""
+        return Painted(self.options)
 
 
 class MaskFeatures(nn.Module):
@@ -215,29 +211,3 @@ def grid_points(grid: Sequence[int], device: torch.device) -> Tensor:
     """(T, 2) centres of a grid's cells, y and x in [0, 1] of the image, row by row."""
     y, x = ((torch.arange(cells, device=device) + 0.5) / cells for cells in grid)
     return torch.cartesian_prod(y, x)
-
-
-def paint(logits: Tensor, quality: Tensor, size: tuple[int, int], options: Query) -> EntityMap:
-    """Mask logits (Q, h, w) and quality (Q,) in [0, 1] to one map: each pixel goes to its strongest query.
-
-    A query is kept when quality x mean mask score reaches `score_threshold`; strength is that score x mask score.
-    One full-size mask is held at a time, so memory does not grow with the number of queries.
-    """
-    strongest = torch.zeros(size, device=logits.device)
-    ids = torch.zeros(size, dtype=torch.int32, device=logits.device)
-    scores = np.zeros(len(logits), np.float32)
-    candidates = (quality >= options.score_threshold).nonzero()[:, 0].tolist()  # a mean mask score only lowers it
-    for q in candidates:
-        mask = F.interpolate(logits[None, q : q + 1], scale_factor=options.mask_stride, mode="bilinear")[0, 0]
-        mask = mask[: size[0], : size[1]].sigmoid()
-        inside = mask > options.mask_threshold
-        score = quality[q] * mask[inside].mean()  # NaN, so not kept, where the mask is empty
-        if score >= options.score_threshold:
-            wins = inside & (score * mask > strongest)
-            strongest[wins] = score * mask[wins]
-            ids[wins] = q + 1
-            scores[q] = float(score)
-    painted = ids.cpu().numpy()
-    areas = np.bincount(painted.ravel(), minlength=len(logits) + 1)
-    painted[(areas < options.min_area_px)[painted]] = 0
-    return EntityMap.from_ids(painted, scores)

@@ -69,9 +69,8 @@ def calibrate(
     """
     looks = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
     decoder, start = segmenter.decoder, segmenter.decoder.options
-    ready = [
-        (decoder.prepared(output.outputs, output.index, output.size), truths, group) for output, truths, group in looks
-    ]
+    proposals = decoder.proposals
+    ready = [(proposals.prepared(*output), truths, group) for output, truths, group in looks]
     scores: dict[Any, float] = {}
 
     def score(options: Any) -> float:
@@ -79,12 +78,12 @@ def calibrate(
             decoder.options = options
             found = MetricSet({headline: metrics()[headline]})
             for prepared, truths, group in ready:
-                found.update(decoder.cut(prepared), truths, group)
+                found.update(decoder.proposals.cut(prepared), truths, group)
             value = found.compute()[headline]
             scores[options] = -math.inf if math.isnan(value) else value
         return scores[options]
 
-    best, tuned, done = start, decoder.tuned(), 0
+    best, tuned, done = start, proposals.tuned(), 0
     trials = PASSES * sum(map(len, tuned.values()))
     score(start)
     for _ in range(PASSES):

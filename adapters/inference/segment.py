@@ -243,7 +243,7 @@ class Tiles:
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
             outputs = (fields(segmenter, tile, side, contract.window_views) for tile in tiles)
-            return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
+            return [segmenter.decoder.proposals.entities(*output) for output in outputs]
 
         return of_windows
 

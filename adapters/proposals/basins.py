@@ -52,13 +52,19 @@ def join_shallow(
     peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same by basin: (N + 1,) int32, what each has become, 0..M, and (M + 1,) the peaks; saddles: of `saddles`."""
+    kept, dense = np.unique(join_roots(peaks, first, second, saddle, height), return_inverse=True)
+    return dense.astype(np.int32), peaks[kept]
+
+
+def join_roots(peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int) -> np.ndarray:
+    """(N + 1,) the basin of the highest peak that each has joined; 0 for what joins the ground, which is its own."""
     tops, parent = peaks.tolist(), list(range(len(peaks)))
 
-    def root(one: int) -> int:
-        while parent[one] != one:
-            parent[one] = parent[parent[one]]
-            one = parent[one]
-        return one
+    def root(basin: int) -> int:
+        while parent[basin] != basin:
+            parent[basin] = parent[parent[basin]]
+            basin = parent[basin]
+        return basin
 
     order = np.argsort(-saddle, kind="stable")
     for a, b, across in zip(first[order].tolist(), second[order].tolist(), saddle[order].tolist(), strict=True):
@@ -66,9 +72,7 @@ def join_shallow(
         if a != b and min(tops[a], tops[b]) - across <= height:
             low, high = (a, b) if tops[a] < tops[b] else (b, a)
             parent[low] = high
-    roots = np.array([0 if tops[root(one)] <= height else root(one) for one in range(len(tops))])
-    kept, dense = np.unique(roots, return_inverse=True)  # 0, the ground, is its own root and stays 0
-    return dense.astype(np.int32), peaks[kept]
+    return np.array([0 if tops[root(basin)] <= height else root(basin) for basin in range(len(tops))])
 
 
 def saddles(ids: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -16,18 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor, nn
 
 from adapters.proposals.basins import basins, join_shallow, merge_shallow, saddles
-from domains.entities import EntityMap
+from adapters.proposals.watershed import HEIGHTS, LEVELS, core_field
 
-LEVELS = 1000  # of the core field, between 0 and 1
 THRESHOLDS = (0.2, 0.5, 0.8)
-HEIGHTS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 SMALLEST_PX = 12
-MOST_COVERED = 0.3
-"""The share of a candidate that better ones may hold already; what is left of it becomes the entity."""
 FEATURES = (
     "log_area",
     "foreground",
@@ -100,15 +95,6 @@ class RegionScorer(nn.Module):
         return self(torch.from_numpy(features).to(self.mean.device)).sigmoid().nan_to_num(0).cpu().numpy()
 
 
-def core_field(fields: Mapping[str, np.ndarray], smoothing_px: float) -> np.ndarray:
-    """(H, W) float: the mean of the boundary distance and of one minus the boundary score, smoothed.
-
-    Either alone misses seams that the other sees.
-    """
-    core = (fields["boundary_distance"] + 1 - fields["boundary"]) / 2
-    return ndimage.gaussian_filter(core, smoothing_px) if smoothing_px else core
-
-
 def candidates(fields: Mapping[str, np.ndarray], smoothing_px: float) -> Regions:
     """Of fields (H, W) in [0, 1]: at each threshold of `THRESHOLDS` the entities of each height of `HEIGHTS`, once."""
     core = core_field(fields, smoothing_px)
@@ -138,15 +124,15 @@ def _at_threshold(
         features = describe(node, tops, sums, edges, threshold, height)
         members = np.argsort(node, kind="stable")
         bounds = np.searchsorted(node[members], np.arange(len(tops) + 1))
-        for one in range(1, len(tops)):
-            inside = members[bounds[one] : bounds[one + 1]]
+        for number in range(1, len(tops)):
+            inside = members[bounds[number] : bounds[number + 1]]
             key = (int(inside[0]), len(inside))  # of nested sets with one least leaf no two are of one size
             if key in seen:
                 continue
             seen.add(key)
-            own = np.concatenate([order[starts[leaf] : starts[leaf + 1]] for leaf in inside])
-            if len(own) >= SMALLEST_PX:
-                yield features[one], own
+            pixels = np.concatenate([order[starts[leaf] : starts[leaf + 1]] for leaf in inside])
+            if len(pixels) >= SMALLEST_PX:
+                yield features[number], pixels
 
 
 def leaf_sums(leaves: np.ndarray, fields: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -154,9 +140,9 @@ def leaf_sums(leaves: np.ndarray, fields: Mapping[str, np.ndarray]) -> np.ndarra
     count, flat = int(leaves.max(initial=0)) + 1, leaves.ravel()
     y, x = np.divmod(np.arange(flat.size, dtype=np.float64), leaves.shape[1])
     foreground = fields["foreground"].ravel().astype(np.float64)
-    weights = (foreground, foreground**2, fields["boundary_distance"].ravel(), fields["boundary"].ravel())
-    weights += (y, x, y * y, x * x, y * x)  # type: ignore[assignment]
-    return np.stack([np.bincount(flat, minlength=count), *(np.bincount(flat, one, count) for one in weights)])
+    dense = [foreground, foreground**2, fields["boundary_distance"].ravel(), fields["boundary"].ravel()]
+    weights = [*dense, y, x, y * y, x * x, y * x]
+    return np.stack([np.bincount(flat, minlength=count), *(np.bincount(flat, values, count) for values in weights)])
 
 
 def leaf_edges(leaves: np.ndarray, fields: Mapping[str, np.ndarray], core: np.ndarray) -> Edges:
@@ -169,14 +155,14 @@ def leaf_edges(leaves: np.ndarray, fields: Mapping[str, np.ndarray], core: np.nd
         inner += [a, b]
         outer += [b, a]
     inside, outside = np.concatenate(inner), np.concatenate(outer)
-    own = leaves.ravel()[inside] > 0
-    inside, outside = inside[own], outside[own]
+    of_leaf = leaves.ravel()[inside] > 0
+    inside, outside = inside[of_leaf], outside[of_leaf]
     count = int(leaves.max(initial=0)) + 1
-    pairs, which = np.unique(
+    pairs, pair = np.unique(
         leaves.ravel()[inside].astype(np.int64) * count + leaves.ravel()[outside], return_inverse=True
     )
     sums = [
-        np.bincount(which, weights, len(pairs))
+        np.bincount(pair, weights, len(pairs))
         for weights in (
             None,
             fields["boundary"].ravel()[inside],
@@ -201,7 +187,7 @@ def describe(
         return np.bincount(inner[rim], values[rim], count)
 
     sides = along(edges.sides)
-    some = np.maximum(sides, 1)
+    divisor = np.maximum(sides, 1)
     touching = np.bincount(inner[rim & (outer > 0)], edges.sides[rim & (outer > 0)], count)
     mean = fore / area
     vy, vx, vyx = (
@@ -218,41 +204,18 @@ def describe(
         np.sqrt(np.maximum(fore2 / area - mean**2, 0)),
         distance / area,
         boundary / area,
-        along(edges.boundary) / some,
-        along(edges.core) / some,
-        along(edges.foreground) / some,
+        along(edges.boundary) / divisor,
+        along(edges.core) / divisor,
+        along(edges.foreground) / divisor,
         tops / LEVELS,
         sides**2 / area,
         4 * np.pi * np.sqrt(det) / area,
         np.sqrt(np.maximum(2 * half - longer, 1e-3) / longer),
-        touching / some,
+        touching / divisor,
         np.full(count, threshold),
         np.full(count, height),
     )
     return np.stack(columns, 1).astype(np.float32)
-
-
-def admitted(regions: Regions, iou: np.ndarray, least_iou: float, sure_foreground: float) -> np.ndarray:
-    """(N,) bool: candidates of at least that predicted IoU, and those whose mean foreground score is above the other.
-
-    A piece of a long crack has a low IoU with the whole, and is a crack all the same.
-    """
-    return (iou >= least_iou) | (regions.features[:, FEATURES.index("foreground")] > sure_foreground)
-
-
-def select(regions: Regions, iou: np.ndarray, wanted: np.ndarray, min_area_px: int) -> EntityMap:
-    """Of the candidates `wanted` (N,) bool those of the best predicted IoU (N,), each on pixels still free."""
-    ids = np.zeros(regions.size[0] * regions.size[1], np.int32)
-    scores: list[float] = []
-    for i in np.argsort(-iou, kind="stable"):
-        if not wanted[i]:
-            continue
-        inside = regions.pixels[i]
-        free = inside[ids[inside] == 0]
-        if len(free) >= max(min_area_px, (1 - MOST_COVERED) * len(inside)):
-            scores.append(float(iou[i]))
-            ids[free] = len(scores)
-    return EntityMap.from_ids(ids.reshape(regions.size), np.asarray(scores, np.float32))
 
 
 def best_iou(regions: Regions, iou: np.ndarray) -> np.ndarray:
@@ -260,6 +223,6 @@ def best_iou(regions: Regions, iou: np.ndarray) -> np.ndarray:
     best = np.zeros(regions.size[0] * regions.size[1], np.float32)
     if len(iou):
         rising = np.argsort(iou, kind="stable")
-        inside = [regions.pixels[i] for i in rising]
-        best[np.concatenate(inside)] = np.repeat(iou[rising], [len(one) for one in inside])  # the last one stays
+        pixels = [regions.pixels[i] for i in rising]
+        best[np.concatenate(pixels)] = np.repeat(iou[rising], [len(inside) for inside in pixels])  # the greatest stays
     return best.reshape(regions.size)

@@ -54,7 +54,7 @@ def fit_regions(
     decoder.scorer = scorer
     rows, targets = [], []
     for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
-        regions = decoder.prepared(output.outputs, output.index, output.size).regions
+        regions = decoder.proposals.prepared(*output).regions
         iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
         rows.append(regions.features[~np.isnan(iou)])
         targets.append(iou[~np.isnan(iou)])

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adapters.decoders.dense import FIELDS
 from adapters.network import Views
+from adapters.proposals.watershed import FIELDS
 from domains.errors import InputError
 
 

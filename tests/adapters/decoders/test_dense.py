@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.decoders.dense import FIELDS, Dense, decode
+from adapters.decoders.dense import Dense
 from adapters.losses.targets import DenseTargets, inner_rim
+from adapters.proposals.watershed import FIELDS, Watershed
 from domains.entities import EntityMap
 
 
@@ -40,7 +41,7 @@ def agreement(found: EntityMap, truth: np.ndarray) -> float:
 
 def test_perfect_fields_give_back_touching_entities() -> None:
     truth = discs((20, 20, 12), (20, 40, 12), (44, 30, 13))
-    found = decode(fields_of(truth), Dense())
+    found = Watershed(Dense()).cut(fields_of(truth))
     assert found.count == 3
     assert agreement(found, truth) > 0.95
     assert found.scores is not None and (found.scores > 0.5).all()
@@ -50,7 +51,7 @@ def test_a_map_without_background_is_split_at_its_boundaries() -> None:
     truth = np.ones((64, 64), np.int32)
     truth[:, 32:] = 2
     truth[40:, :] = 3
-    found = decode(fields_of(truth), Dense())
+    found = Watershed(Dense()).cut(fields_of(truth))
     assert found.count == 3 and agreement(found, truth) > 0.95
 
 
@@ -59,24 +60,24 @@ def test_there_is_no_cap_on_the_number_of_entities() -> None:
     for number in range(900):
         y, x = divmod(number, 30)
         truth[y * 10 + 1 : y * 10 + 9, x * 10 + 1 : x * 10 + 9] = number + 1
-    assert decode(fields_of(truth), Dense()).count == 900
+    assert Watershed(Dense()).cut(fields_of(truth)).count == 900
 
 
 def test_the_thresholds_do_what_they_say() -> None:
     truth = discs((20, 20, 12), (50, 50, 3))
     fields = fields_of(truth)
-    assert decode(fields, Dense(min_area_px=60)).count == 1
+    assert Watershed(Dense(min_area_px=60)).cut(fields).count == 1
     faint = {**fields, "foreground": fields["foreground"] * 0.4}
-    assert decode(faint, Dense()).count == 0
-    assert decode(faint, Dense(foreground_threshold=0.3)).count == 2
+    assert Watershed(Dense()).cut(faint).count == 0
+    assert Watershed(Dense(foreground_threshold=0.3)).cut(faint).count == 2
 
 
 def test_a_higher_seed_height_joins_what_a_shallow_saddle_parts() -> None:
     truth = discs((30, 22, 12), (30, 38, 12))
     truth[truth > 0] = 1  # two lobes of one entity
     fields = fields_of(truth)
-    low = decode(fields, Dense(seed_height=0.02, smoothing_px=0)).count
-    high = decode(fields, Dense(seed_height=0.4, smoothing_px=0)).count
+    low = Watershed(Dense(seed_height=0.02, smoothing_px=0)).cut(fields).count
+    high = Watershed(Dense(seed_height=0.4, smoothing_px=0)).cut(fields).count
     assert (low, high) == (2, 1)
 
 
@@ -110,7 +111,7 @@ def test_entities_are_cropped_to_the_size_before_padding() -> None:
     decoder = Dense(width=16).build(20, 1, 8)
     with torch.no_grad():
         outputs = decoder([torch.randn(1, 20, 4, 4)], torch.rand(1, 3, 32, 32))
-    assert decoder.entities(outputs, 0, (30, 25)).shape == (30, 25)
+    assert decoder.proposals.entities(outputs, 0, (30, 25)).shape == (30, 25)
 
 
 def test_it_learns_from_frozen_features_in_any_memory_layout() -> None:

@@ -96,7 +96,7 @@ def drawn_outputs() -> dict[str, Any]:
 
 def test_painting_gives_each_pixel_to_the_strongest_and_drops_the_small_and_the_unsure() -> None:
     decoder = replace(SMALL, min_area_px=5).build(24, 2, 8)
-    found = decoder.entities(drawn_outputs(), 0, (16, 16))
+    found = decoder.proposals.entities(drawn_outputs(), 0, (16, 16))
     wanted = np.zeros((16, 16), np.int32)
     wanted[0:12, 4:16] = 2
     wanted[0:12, 0:8] = 1
@@ -111,19 +111,19 @@ def test_a_score_is_objectness_times_iou_times_mean_mask_score() -> None:
         "object_logits": torch.full((1, 1), math.log(9)),  # 9/10
         "iou_logits": torch.full((1, 1), math.log(3)),  # 3/4
     }
-    found = SMALL.build(24, 2, 8).entities(outputs, 0, (8, 8))
+    found = SMALL.build(24, 2, 8).proposals.entities(outputs, 0, (8, 8))
     assert found.scores == pytest.approx([0.9 * 0.75 * 0.8])
 
 
 def test_entities_have_the_size_asked_for_where_the_input_was_padded() -> None:
-    found = SMALL.build(24, 2, 8).entities(drawn_outputs(), 0, (11, 13))
+    found = SMALL.build(24, 2, 8).proposals.entities(drawn_outputs(), 0, (11, 13))
     assert found.ids.shape == (11, 13)
     assert found.count == 2
 
 
 def test_no_query_above_the_threshold_is_an_empty_map() -> None:
     outputs = {**drawn_outputs(), "object_logits": torch.full((1, 4), -SURE)}
-    found = SMALL.build(24, 2, 8).entities(outputs, 0, (16, 16))
+    found = SMALL.build(24, 2, 8).proposals.entities(outputs, 0, (16, 16))
     assert found.count == 0 and not found.ids.any()
     assert found.scores is not None and len(found.scores) == 0
 
@@ -132,7 +132,7 @@ def test_no_query_above_the_threshold_is_an_empty_map() -> None:
 def test_nan_is_an_error_and_no_empty_map(key: str) -> None:
     outputs = drawn_outputs()
     with pytest.raises(InputError, match="NaN"):
-        SMALL.build(24, 2, 8).entities({**outputs, key: outputs[key] * math.nan}, 0, (16, 16))
+        SMALL.build(24, 2, 8).proposals.entities({**outputs, key: outputs[key] * math.nan}, 0, (16, 16))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def test_it_learns_two_images_by_heart_from_random_frozen_features() -> None:
         optimiser.step()
     outputs = decoder(features, batch.images)
     for b, truth in enumerate(batch.masks):
-        found = torch.from_numpy(decoder.entities(outputs, b, (48, 48)).masks())
+        found = torch.from_numpy(decoder.proposals.entities(outputs, b, (48, 48)).masks())
         overlap = (truth[:, None] & found).sum((2, 3)) / (truth[:, None] | found).sum((2, 3))  # (N, found)
         assert len(found) == len(truth)
         assert (overlap.amax(1) > 0.8).all()

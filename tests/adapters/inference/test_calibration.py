@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from adapters.decoders import Decoder, Dense
-from adapters.decoders.dense import FIELDS, decode
 from adapters.inference.calibration import calibrate, tile_outputs
 from adapters.inference.segment import InputContract
 from adapters.network import Output
+from adapters.proposals.watershed import Watershed
 from domains.entities import EntityMap, EntitySample, Place
 from domains.metrics import build_metrics
 
@@ -36,9 +36,9 @@ class Painted(Decoder):
             fields = {"foreground": bright, "boundary_distance": core, "centre_distance": core, "boundary": -core}
             yield Output(fields, 0, image.shape[:2])
 
-    def cut(self, prepared):
-        outputs, index, _ = prepared
-        return decode({name: outputs[name][index, 0].sigmoid().numpy() for name in FIELDS}, self.options)
+    @property
+    def proposals(self) -> Watershed:
+        return Watershed(self.options)
 
 
 def dim_discs(brightness: float) -> list[EntitySample]:

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from adapters.decoders import Dense
-from adapters.decoders.dense import FIELDS
 from adapters.losses.targets import DenseTargets, inner_rim
-from adapters.proposals.regions import FEATURES, Regions, RegionScorer, admitted, best_iou, candidates, select
+from adapters.proposals.region_choice import Candidates, RegionChoice
+from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
+from adapters.proposals.watershed import FIELDS
 from adapters.sharing.folder import compact_state, round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from domains.entities import EntityMap, EntitySample, Place
@@ -80,7 +81,8 @@ def chosen(iou: list[float], least: float, min_area_px: int = 12, foreground: fl
     features = np.zeros((4, len(FEATURES)), np.float32)
     features[3, FEATURES.index("foreground")] = foreground
     regions, predicted = Regions(features, PIXELS, (10, 10)), np.array(iou, np.float32)
-    return select(regions, predicted, admitted(regions, predicted, least, 0.9), min_area_px)
+    choice = RegionChoice(Dense(least_iou=least, sure_foreground=0.9, min_area_px=min_area_px), RegionScorer())
+    return choice.cut(Candidates(regions, predicted, np.zeros((10, 10), np.float16)))
 
 
 def test_the_better_of_overlapping_candidates_is_taken_and_the_poor_left_out() -> None:
@@ -100,11 +102,13 @@ def test_a_piece_that_is_surely_foreground_stays_whatever_its_iou() -> None:
 
 def test_calibration_tries_what_matters() -> None:
     decoder = Dense(width=8, regions=True).build(8, 1, 8)
-    assert set(decoder.tuned()) == set(Dense.OF_WATERSHED)  # nothing has been learnt yet
+    assert set(decoder.proposals.tuned()) == set(Dense.OF_WATERSHED)  # nothing has been learnt yet
     decoder.scorer.fitted.fill_(1)
-    assert set(decoder.tuned()) == {"least_iou", "min_area_px"}
+    assert set(decoder.proposals.tuned()) == {"least_iou", "min_area_px"}
     decoder.options = replace(decoder.options, sure_foreground=0.9)
-    assert set(decoder.tuned()) == set(Dense.OF_REGIONS) and 1.0 in decoder.tuned()["sure_foreground"]
+    assert (
+        set(decoder.proposals.tuned()) == set(Dense.OF_REGIONS) and 1.0 in decoder.proposals.tuned()["sure_foreground"]
+    )
 
 
 def test_each_pixel_has_the_best_iou_of_the_candidates_that_hold_it() -> None:
@@ -180,13 +184,13 @@ def test_regions_beat_the_watershed_where_seams_differ_from_image_to_image() -> 
     def f1() -> float:
         found = MetricSet(build_metrics(["f1"]))
         for sample, one in zip(samples[12:], network.outputs([s.image for s in samples[12:]], None), strict=True):
-            found.update(network.decoder.entities(one.outputs, 0, one.size), sample.truths, sample.place.scene)
+            found.update(network.decoder.proposals.entities(*one), sample.truths, sample.place.scene)
         return found.compute()["f1"]
 
     by_regions = f1()
     one = next(network.outputs([samples[12].image], None))
-    prepared = network.decoder.prepared(one.outputs, 0, one.size)
-    heat = network.decoder.cut(prepared).pixel_scores
+    prepared = network.decoder.proposals.prepared(*one)
+    heat = network.decoder.proposals.cut(prepared).pixel_scores
     assert heat.max() == np.float16((fields[12]["foreground"] + best_iou(prepared.regions, prepared.iou)).max() / 2)
     assert heat[maps[12] > 0].mean() > heat[maps[12] == 0].mean() + 0.5
     network.decoder.adopt(replace(network.decoder.options, regions=False))

@@ -113,11 +113,11 @@ def test_every_threshold_that_the_way_of_cutting_does_not_ask_is_a_rule() -> Non
         decoder = DenseDecoder(start, 8, 1)
         if decoder.scorer is not None:
             decoder.scorer.fitted.fill_(1)
-        plain = decoder.entities(outputs, 0, (48, 48)).ids
+        plain = decoder.proposals.entities(outputs, 0, (48, 48)).ids
         still = set()
         for name, value in changed.items():
             decoder.options = replace(start, **{name: value})
-            if np.array_equal(decoder.entities(outputs, 0, (48, 48)).ids, plain):
+            if np.array_equal(decoder.proposals.entities(outputs, 0, (48, 48)).ids, plain):
                 still.add(name)
         still -= {"sure_foreground"} if regions else set()  # at a least IoU of 0 all regions are in
         assert still == set(alone)
