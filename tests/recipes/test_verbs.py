@@ -18,7 +18,7 @@ from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference.segment import InputContract, has_data
 from cli import main
-from domains.datasets.domain import load_domain
+from domains.datasets.domain import build_domain, load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.procedural.scene import draw_scene
@@ -132,7 +132,9 @@ def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, ca
     assert result["metrics"] == pytest.approx(
         json.loads((run / "metrics.json").read_text())["metrics"]["after"], nan_ok=True
     )
-    assert result["split"] == "test" and result["images"] == len({*range(result["images"])}) and result["entities"] > 0
+    test = build_domain("pathology", data).dataset("test")
+    assert result["split"] == "test" and result["images"] == len(test) > 0
+    assert result["entities"] == sum(sample.truth.count for sample in test) > 0
     assert (
         main(
             ["evaluate", "--adapter", str(run / "adapter"), "--data", str(data), "--split", "all", "--json", str(file)]
