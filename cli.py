@@ -393,10 +393,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Whatever goes wrong is one line on standard error; `--debug`, anywhere on the line, lets the trace through.
     """
+    from recipes.reading.command import program_name
+
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        result = app([word for word in words if word != "--debug"], prog_name="cli.py", standalone_mode=False)
+        result = app([word for word in words if word != "--debug"], prog_name=program_name(), standalone_mode=False)
         code = result if isinstance(result, int) else DONE  # typer gives the code of an Exit, 130 for Ctrl-C
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
@@ -438,7 +440,9 @@ def usage_text(error: Any) -> str:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return message
-    command = error.ctx.command_path if error.ctx else "cli.py"
+    from recipes.reading.command import program_name
+
+    command = error.ctx.command_path if error.ctx else program_name()
     return f"error: {message} ({command} --help shows what is possible)"
 
 
