@@ -246,6 +246,19 @@ def pretrain(
     run(checked, out, resume)
 
 
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """The machine, the versions, what is missing, and the speed to expect; exits with 1 where fit cannot work."""
+    from recipes.verbs.doctor import doctor as run
+
+    diagnosis = run()
+    typer.echo(diagnosis.json_text() if json else diagnosis.text())
+    if diagnosis.faults:
+        raise typer.Exit(FAILED)
+
+
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""

@@ -239,16 +239,32 @@ from entity_adapters.domains.crops.normalisers import normaliser_type
 from entity_adapters.domains.datasets.cards import find_card
 from entity_adapters.domains.datasets.domain import DOMAINS, load_domain
 from entity_adapters.recipes.reading.ignored import decoder_shape
+from entity_adapters.recipes.verbs.doctor import packages
 
 assert normaliser_type("macenko").__module__ == "entity_adapters.domains.pathology.normalise"
+listed = {package.extra: package.name for package in packages()}
+assert {"", "geo", "openslide", "parquet", "log"} == set(listed) and listed["parquet"] == "pyarrow", listed
 assert find_card("dsb2018_he") is not None and "width" in decoder_shape("entity-small")
-for name in DOMAINS:
+for name in (*DOMAINS, "leafscans"):
     load_domain(name)
 assert not [name for name in sys.modules if name.partition(".")[0] in ("adapters", "domains", "recipes", "cli")]
 """
 
 
+def install_the_guide(folder: Path) -> None:
+    """Put the domain of docs/write-a-domain.md, as pip would, into a folder that modules are imported from."""
+    guide = (ROOT / "docs" / "write-a-domain.md").read_text(encoding="utf-8")
+    (folder / "leafscans.py").write_text(guide.partition("```python\n")[2].partition("```")[0], encoding="utf-8")
+    about = folder / "leafscans-0.1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: leafscans\nVersion: 0.1.0\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text(
+        "[entity_adapters.domains]\nleafscans = leafscans:DOMAIN\n", encoding="utf-8"
+    )
+
+
 def test_the_main_job_runs_from_another_folder(environment: Path, tmp_path: Path, data: Path) -> None:
+    install_the_guide(tmp_path)
     (tmp_path / "data").symlink_to(data)
     fit = ["fit", "--recipe", "pathology", "--out", "run", "domain.stain=macenko", *QUICK]
     (tmp_path / "fit.py").write_text(FIT_AND_LOOK.replace("FIT,", f"{fit},"), encoding="utf-8")
