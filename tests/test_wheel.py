@@ -222,7 +222,14 @@ def test_the_wheel_holds_every_file_of_the_rooms_under_one_name(wheel: Path, sdi
         assert not tops & {*ROOMS, "cli"}, name
 
 
-QUICK = ["train.steps=2", "train.batch_size=2", "train.validate_every=2", "train.calibrate=false", "domain.crop_px=64"]
+QUICK = [
+    "train.steps=2",
+    "train.batch_size=2",
+    "train.validate_every=2",
+    "train.calibrate=false",
+    "domain.crop_px=64",
+    "domain.sample_count=6",
+]
 
 FIT_AND_LOOK = """
 import sys
