@@ -246,6 +246,19 @@ def pretrain(
     run(checked, out, resume)
 
 
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """The machine, the versions, what is missing, and the speed to expect; exits with 1 where fit cannot work."""
+    from recipes.verbs.doctor import doctor as run
+
+    diagnosis = run()
+    typer.echo(diagnosis.json_text() if json else diagnosis.text())
+    if diagnosis.faults:
+        raise typer.Exit(FAILED)
+
+
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
@@ -393,10 +406,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Whatever goes wrong is one line on standard error; `--debug`, anywhere on the line, lets the trace through.
     """
+    from recipes.reading.command import program_name
+
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        result = app([word for word in words if word != "--debug"], prog_name="cli.py", standalone_mode=False)
+        result = app([word for word in words if word != "--debug"], prog_name=program_name(), standalone_mode=False)
         code = result if isinstance(result, int) else DONE  # typer gives the code of an Exit, 130 for Ctrl-C
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
@@ -438,7 +453,9 @@ def usage_text(error: Any) -> str:
     message = error.format_message()
     if type(error).__name__ == "NoArgsIsHelpError":
         return message
-    command = error.ctx.command_path if error.ctx else "cli.py"
+    from recipes.reading.command import program_name
+
+    command = error.ctx.command_path if error.ctx else program_name()
     return f"error: {message} ({command} --help shows what is possible)"
 
 

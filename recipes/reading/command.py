@@ -7,17 +7,28 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-PLACE = "cli.py"
+PLACE, SCRIPT = "cli.py", "entity-adapters"
+PROGRAM = "python cli.py"
+"""Of a process that was started in neither way, such as a notebook. In a wheel it is the console script."""
 
 
 def command(*words: object) -> str:
-    """`python cli.py fit --recipe 'my recipe.yaml'`, by the path of `cli.py` that this process was started with."""
-    program = sys.argv[0] if Path(sys.argv[0]).name == PLACE else PLACE
-    return shlex.join(["python", program, *map(str, words)])
+    """The words as a command: `python cli.py fit --recipe 'my recipe.yaml'` by the path of `cli.py` that this process
+    was started with, `entity-adapters fit ...` where it was the console script.
+    """
+    ways = {SCRIPT: [SCRIPT], PLACE: ["python", sys.argv[0]]}
+    program = ways.get(Path(sys.argv[0]).name, PROGRAM.split())
+    return shlex.join([*program, *map(str, words)])
+
+
+def program_name() -> str:
+    """The program in a line on its usage: `cli.py` or `entity-adapters`."""
+    started = Path(sys.argv[0]).name
+    return started if started in (PLACE, SCRIPT) else PROGRAM.split()[-1]
 
 
 def following(*words: object) -> str:
-    """The line that ends a verb: `next: python cli.py ...`."""
+    """The line that ends a verb: `next:` and the command."""
     return f"next: {command(*words)}"
 
 

@@ -9,7 +9,6 @@ goes on with --resume from its last round.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -38,6 +37,7 @@ from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
+from recipes.reading.command import command, following
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
 from recipes.sides import crops_on_patches
@@ -86,8 +86,8 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     size = sum(file.stat().st_size for file in base.iterdir()) / 1e6
     print(f"base: {base} ({size:.1f} MB), of the round of lowest val/loss, {best:.4g}   history: {run / 'history.csv'}")
     if interrupted:
-        words = ["--recipe", str(run / "recipe.yaml"), "--out", str(run), "--resume"]
-        print(f"stopped after {module.steps_done} steps\nnext: python cli.py pretrain {shlex.join(words)}", flush=True)
+        print(f"stopped after {module.steps_done} steps")
+        print(following("pretrain", "--recipe", run / "recipe.yaml", "--out", run, "--resume"), flush=True)
         raise KeyboardInterrupt
     print(f"next: {fit_line(base, recipe, segmenter.backbone)}")
     return base
@@ -128,7 +128,7 @@ def fit_line(base: Path, recipe: PretrainRecipe, backbone: Backbone) -> str:
         value = getattr(recipe.decoder, name, None)
         if value not in (None, getattr(fitted.decoder, name)):
             words.append(f"decoder.{name}={json.dumps(value)}".replace('"', ""))
-    return shlex.join(["python", "cli.py", "fit", "--recipe", FITTED, f"backbone.name={base}", *words])
+    return command("fit", "--recipe", FITTED, f"backbone.name={base}", *words)
 
 
 def learn_regions(recipe: PretrainRecipe, segmenter: JointSegmenter) -> None:

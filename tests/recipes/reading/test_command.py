@@ -9,7 +9,7 @@ import pytest
 
 from cli import main
 from recipes.inputs import Asked
-from recipes.reading.command import command, verify_line
+from recipes.reading.command import command, program_name, verify_line
 from recipes.verbs.evaluate import predict_line
 
 
@@ -66,3 +66,7 @@ def test_a_command_names_the_program_as_it_was_called(monkeypatch: pytest.Monkey
     assert command("fit", "--out", "a b") == "python cli.py fit --out 'a b'"
     monkeypatch.setattr("sys.argv", ["/opt/entity adapters/cli.py"])
     assert command("recipes", "list") == "python '/opt/entity adapters/cli.py' recipes list"
+    monkeypatch.setattr("sys.argv", ["/opt/bin/entity-adapters", "fit"])
+    assert command("recipes", "list") == "entity-adapters recipes list" and program_name() == "entity-adapters"
+    monkeypatch.setattr("sys.argv", ["-c"])
+    assert program_name() == "cli.py"

@@ -1,0 +1,85 @@
+"""`doctor` says what is there, what is missing and how fast it is, and fails where a fit would."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from cli import main
+from recipes.verbs import doctor as module
+from recipes.verbs.doctor import Package, doctor, examine_machine, packages
+from recipes.verbs.self_test import Speed, fault_of
+
+
+def speed(pq: float = 0.9, rate: float = 2.0, seconds: float | None = 240.0, steps: int = 2000) -> Speed:
+    return Speed("pathology", "32-true", rate, 0.5, 17, pq, seconds, steps)
+
+
+@pytest.mark.parametrize(
+    "installed, fault",
+    [("2.4.1", ""), ("3.0.0rc1", ""), ("1.9", "numpy is 1.9, wanted >=2.0"), (None, "numpy is missing")],
+)
+def test_a_package_is_missing_too_old_or_right(installed: str | None, fault: str) -> None:
+    assert Package("numpy", ">=2.0", installed).fault == fault
+
+
+def test_packages_are_those_of_the_project() -> None:
+    listed = list(packages())
+    assert {package.extra for package in listed} == {"", "log", "geo", "openslide", "parquet"}
+    assert not any(package.fault for package in listed if not package.extra), "this environment runs the tests"
+    assert "entity-adapters" not in {package.name for package in listed}
+
+
+def test_the_machine_is_measured() -> None:
+    machine = examine_machine()
+    assert machine.cores > 0 and machine.disk_free > 0 and machine.processor
+    if Path("/proc/meminfo").exists():
+        assert machine.memory is not None and machine.memory_free is not None
+        assert 0 < machine.memory_free <= machine.memory
+
+
+def test_a_recipe_is_fitted_and_predicts(capsys: pytest.CaptureFixture[str]) -> None:
+    diagnosis = doctor(0.4, ["pathology"])
+    assert diagnosis.faults == [] and diagnosis.torch is not None and diagnosis.torch.threads >= 1
+    (result,) = diagnosis.speeds
+    assert result["steps_per_second"] > 0 and result["megapixels_per_second"] > 0
+    assert result["pq"] > 0.5 and result["entities"] > 3
+    lines = diagnosis.text().splitlines()
+    assert len(lines) < 40 - 3 and max(map(len, lines)) < 140
+    assert any(line.startswith("pathology ") and "a fit of its 240 s: about" in line for line in lines)
+    assert lines[-1].startswith("verdict ") and json.loads(diagnosis.json_text())["speeds"] == [result]
+    assert capsys.readouterr().out == ""
+
+
+def test_a_missing_package_ends_with_1_and_without_a_test(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = [Package("nothing", ">=1", None), Package("rare", "", None, "geo")]
+    monkeypatch.setattr(module, "packages", lambda: missing)
+    assert main(["doctor"]) == 1
+    printed = capsys.readouterr().out
+    assert "broken           nothing is missing" in printed and "steps/s" not in printed
+    assert 'extra geo        rare is missing: pip install "entity-adapters[geo]"' in printed
+    assert main(["doctor", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["faults"] == ["nothing is missing"]
+
+
+def test_what_breaks_in_the_self_test_is_a_fault() -> None:
+    assert "recipe is 'nothing'" in doctor(0.1, ["nothing"]).faults[0]
+
+
+@pytest.mark.parametrize(
+    "qualities, sane", [([0.97, 0.0], True), ([0.0, 0.0], False), ([math.nan], False), ([0.1, 0.1], False)]
+)
+def test_outputs_are_sane_where_the_base_finds_entities(qualities: Sequence[float], sane: bool) -> None:
+    assert (fault_of([speed(pq) for pq in qualities]) == "") is sane
+
+
+def test_what_a_fit_comes_to_in_words() -> None:
+    assert speed(rate=3.04).estimate() == "a fit of its 240 s: about 730 of 2000 steps"
+    assert speed(rate=20.0).estimate() == "a fit of its 2000 steps: about 1.7 minutes"
+    assert speed(rate=2.0, seconds=None, steps=600).estimate() == "a fit of its 600 steps: about 5 minutes"
