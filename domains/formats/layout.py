@@ -99,13 +99,15 @@ class Reading:
 class Layout(ABC):
     """A way in which labelled images lie in a folder. Layouts hold no state: one instance serves every folder.
 
-    name: as in `LAYOUTS` and as its data card is called. entities: what counts as one, in a sentence.
+    name: as `domain.layout` and its data card call it. entities: what counts as one, in a sentence.
     expects: the files by which it is recognised.
     """
 
     name: ClassVar[str]
     entities: ClassVar[str]
     expects: ClassVar[str]
+    before: ClassVar[str] = ""
+    """The shared layout (`domains.formats.LAYOUTS`) before which it is tried; "" for before all of them."""
     attributes: ClassVar[bool] = False
     """Whether `Reading.attribute` means anything to it."""
     label_pictures: ClassVar[bool] = False

@@ -9,6 +9,7 @@ Of a label TIFF everything that is not negative.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from domains.formats.geojson_frame import RESULTS, frame_of, is_geojson, is_resu
 from domains.formats.label_meanings import pieces_of
 from domains.formats.label_pictures import INVERTED, PLANES, is_white_is_zero
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
-from domains.formats.monuseg import patient
 from domains.formats.polygons import Outline, Part, draw, pixels
 from domains.formats.qupath import qupath_drawing
 from domains.scenes import Scene, Viewed, open_scene, plain_view
@@ -50,6 +50,8 @@ MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
 LEAST_LABELLED = 0.25  # share of a tile that must have been annotated; without regions an entity is enough
 COARSE_PX = 16  # side of a pixel of the map by which tiles are chosen
 _HEAD = 2**20
+BARCODE = re.compile(r"TCGA-\w\w-\w{4}", re.IGNORECASE)
+"""Of The Cancer Genome Atlas, whose first three parts are the patient."""
 STRATA = ("empty", "sparse", "medium", "dense")
 
 
@@ -161,6 +163,12 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
         place = f"{name}/y{window.y}_x{window.x}"
         records.append(Record(place, slide, tiles[i], group, pixel_size_m=size_m, stratum=stratum))
     return records
+
+
+def patient(stem: str) -> str:
+    """`TCGA-18-5592` of `TCGA-18-5592-01Z-00-DX1`, which groups the slides of a patient; other names as they are."""
+    barcode = BARCODE.match(stem)
+    return barcode[0].upper() if barcode else printable(stem)
 
 
 def balanced(counts: np.ndarray, limit: int, seed: str) -> dict[int, str]:

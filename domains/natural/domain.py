@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domains.datasets.domain import DomainSpec
+from domains.natural.bsds500 import Bsds500
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -28,5 +29,6 @@ DOMAIN = DomainSpec(
     metric_keys=("ap", "ap50", "ar100", "pq", "covering", "boundary_f"),
     families=("leaves", "mosaic"),
     augmentation=augmentation,
+    layouts=(Bsds500(),),
     cards=("bsds500",),
 )

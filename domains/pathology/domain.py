@@ -9,6 +9,13 @@ import numpy as np
 
 from domains.datasets.domain import DomainSpec
 from domains.errors import InputError
+from domains.pathology.dsb2018 import Dsb2018
+from domains.pathology.hovernet_mat import CoNSeP, Lizard
+from domains.pathology.monuseg import MoNuSeg
+from domains.pathology.normalise import Macenko, Reinhard
+from domains.pathology.options import PathologyOptions
+from domains.pathology.organ_masks import CryoNuSeg, NuInsSeg
+from domains.pathology.pannuke import PanNuke
 from domains.scenes import Scene
 
 if TYPE_CHECKING:
@@ -76,7 +83,19 @@ DOMAIN = DomainSpec(
     families=("nuclei_he",),
     rehearsed=("tissue", "nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
+    options=PathologyOptions,
     changes={"stain_augmentation": stains, "fluorescence_as_dye": dyed},
+    normalisers={normaliser.name: normaliser for normaliser in (Macenko, Reinhard)},
+    layouts=(
+        MoNuSeg(),
+        PanNuke(),  # before DSB2018, for its folds have folders images and masks too
+        NuInsSeg(),
+        CryoNuSeg(),
+        CoNSeP(),
+        Lizard(),
+        Dsb2018(),
+    ),
+    flavour="qupath",
     worth=worth,
     describe=describe,
     seen_pixel_size_m=0.35e-6,

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domains.datasets.domain import DomainSpec
+from domains.remote_sensing.options import RemoteSensingOptions
+from domains.remote_sensing.spacenet import SpaceNet
+from domains.remote_sensing.xview2 import XView2
 
 if TYPE_CHECKING:
     import albumentations as A
@@ -59,7 +62,9 @@ DOMAIN = DomainSpec(
     ),  # fmt: skip
     families=("aerial",),
     augmentation=augmentation,
+    options=RemoteSensingOptions,
     changes={"seasons": seasons},
+    layouts=(SpaceNet(), XView2()),
     cards=(
         "nwpu_vhr10",
         "spacenet_atlanta",

@@ -73,7 +73,6 @@ def predict(
     for note in given.notes():
         print(note, file=sys.stderr)
     with loaded(adapter, recipe, on_base(backbone)) as network:
-        flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else looking(spec, network.recipe.domain.name, smallest_um2)
@@ -91,7 +90,8 @@ def predict(
             names = names_of(paths, names, journal)
             remaining = [path for path in paths if not is_done(path, names[path], journal, out)]
             tidy(out, journal, names.values())
-            describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+            describe, flavour = getattr(spec, "describe", None), getattr(spec, "flavour", "plain")
+            kept = frozenset(path.resolve() for path in paths)
             order = tuple(names[path] for path in paths)
             destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept, journal, order)
             faults, done_before = [], len(paths) - len(remaining)

@@ -5,14 +5,14 @@ import pickle
 import pytest
 
 from domains.errors import InputError, SkippedFilesError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", all_layouts())
 def test_every_layout_is_recognised_listed_pickled_and_read(build, tmp_path, name):
     root = getattr(build, name)(tmp_path / "data")
     layout = recognise(root)
-    assert layout.name == name and LAYOUTS[name] is layout
+    assert layout.name == name and all_layouts()[name] is layout
     records, faults = layout.scan(root, strict=True)
     assert records and not faults
     assert len({record.name for record in records}) == len(records)
@@ -23,7 +23,7 @@ def test_every_layout_is_recognised_listed_pickled_and_read(build, tmp_path, nam
             assert truth.shape == sample.image.shape[:2]
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", all_layouts())
 def test_hidden_files_and_other_files_are_ignored(build, tmp_path, name):
     root = getattr(build, name)(tmp_path / "data")
     before = recognise(root).scan(root)

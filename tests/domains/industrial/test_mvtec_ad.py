@@ -7,7 +7,7 @@ import pytest
 from domains.datasets.splits import assign
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.mvtec_ad import MvtecAd
+from domains.industrial.mvtec_ad import MvtecAd
 
 
 def test_defects_are_entities_of_their_class_and_good_images_have_none(build, tmp_path):

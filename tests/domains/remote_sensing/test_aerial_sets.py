@@ -9,15 +9,15 @@ import pytest
 
 from domains.datasets.splits import assign
 from domains.errors import InputError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.layout import Reading
-from domains.formats.spacenet import chip
+from domains.remote_sensing.spacenet import chip
 from domains.scenes.images import read_image
 
 
 def test_spacenet_chips_are_groups_and_one_may_be_empty(build, tmp_path):
     records, faults = recognise(build.spacenet(tmp_path)).scan(tmp_path, strict=True)
-    layout = LAYOUTS["spacenet"]
+    layout = all_layouts()["spacenet"]
     assert len(records) == len({one.group for one in records}) == 4
     assert sorted(layout.read(one).truth.count for one in records) == [0, 2, 2, 2]
     first = layout.read(records[0])
@@ -26,7 +26,7 @@ def test_spacenet_chips_are_groups_and_one_may_be_empty(build, tmp_path):
 
 
 def test_spacenet_with_bands_is_read_from_its_multispectral_product(build, tmp_path):
-    layout = LAYOUTS["spacenet"].with_reading(Reading(bands=("5", "3", "2", "7"), band_names=()))
+    layout = all_layouts()["spacenet"].with_reading(Reading(bands=("5", "3", "2", "7"), band_names=()))
     records = layout.listing(build.spacenet(tmp_path)).records
     sample = layout.read(records[0])
     assert sample.image.shape == (33, 33, 4) and sample.place.pixel_size_m == pytest.approx(1.0)

@@ -21,9 +21,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.formats.defects import Defect
 from domains.formats.finding import files, folders, printable
 from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.industrial.defects import Defect
 
 GOOD = ("good", "ok")
 LIGHTS = re.compile(r"_(regular|underexposed|overexposed|shift_\d+)$")  # AD 2: one part under several
@@ -31,6 +31,7 @@ LIGHTS = re.compile(r"_(regular|underexposed|overexposed|shift_\d+)$")  # AD 2: 
 
 class MvtecAd(Layout):
     name = "mvtec_ad"
+    before = "slides"  # and after published sets whose folders have rarer names
     entities = "one 8-connected component of a defect's mask (LOCO: one mask file); good images have none"
     expects = "<category>/train/good (or ok) and test/<defect>/NNN.png with ground_truth/<defect>/NNN_mask.png"
 

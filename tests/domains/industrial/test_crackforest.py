@@ -5,7 +5,7 @@ from scipy.io import savemat
 
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.crackforest import CrackForest
+from domains.industrial.crackforest import CrackForest
 
 
 def test_only_label_2_is_crack_and_its_components_are_the_entities(build, tmp_path):

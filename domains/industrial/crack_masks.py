@@ -27,6 +27,7 @@ JPEG, LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp")
 
 class CrackMasks(Layout):
     name = "crack_masks"
+    before = "label_maps"  # which would read the masks as ids; after all that has marks of its own
     label_pictures = True
     entities = "one 8-connected component of a binary mask; where the mask is empty there is none"
     expects = (

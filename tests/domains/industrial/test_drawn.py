@@ -7,7 +7,7 @@ import pytest
 
 from domains.crops.augment import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
-from domains.procedural.drawn import SEEN_PX, draw_defect
+from domains.industrial.drawn import SEEN_PX, draw_defect
 from domains.procedural.surfaces import CHANCES, DEFECTS
 
 SIDE = 96
@@ -66,9 +66,9 @@ class Good:
 
 
 def test_the_share_of_crops_on_which_one_is_drawn() -> None:
-    crops = TrainCrops(Good(), 64, length=400, drawn_share=0.5)
+    crops = TrainCrops(Good(), 64, length=400, drawn_share=0.5, draw=draw_defect)
     held = [crops[i].truth.count for i in range(400)]
     assert 0.4 < np.mean(held) < 0.6 and max(held) == 1
-    again = TrainCrops(Good(), 64, length=400, drawn_share=0.5)
+    again = TrainCrops(Good(), 64, length=400, drawn_share=0.5, draw=draw_defect)
     assert all(np.array_equal(crops[i].image, again[i].image) for i in range(20))
     assert not any(TrainCrops(Good(), 64, length=50)[i].truth.count for i in range(50))

@@ -10,14 +10,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.formats.defects import Defect
 from domains.formats.finding import files, folders, pair, printable
 from domains.formats.label_pictures import read_ids
 from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.industrial.defects import Defect
 
 
 class Visa(Layout):
     name = "visa"
+    before = "slides"  # and after published sets whose folders have rarer names
     entities = "one 8-connected component of a defect's mask, whatever its kind; normal images have none"
     expects = "<category>/Data/Images/Normal and Images/Anomaly/NNN.JPG with Data/Masks/Anomaly/NNN.png"
 

@@ -5,7 +5,7 @@ import pytest
 
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.dsb2018 import Dsb2018
+from domains.pathology.dsb2018 import Dsb2018
 
 
 def test_each_mask_file_is_one_nucleus(build, tmp_path):

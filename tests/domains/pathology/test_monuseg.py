@@ -4,7 +4,7 @@ import pytest
 
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.formats.monuseg import MoNuSeg, patient
+from domains.pathology.monuseg import MoNuSeg, patient
 
 
 def test_outlines_become_nuclei_grouped_by_patient_in_the_archives_splits(build, tmp_path):

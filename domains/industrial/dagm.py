@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.formats.defects import Defect
 from domains.formats.finding import files, folders, own_split, printable
 from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.industrial.defects import Defect
 
 CLASS = re.compile(r"Class\d+", re.IGNORECASE)
 PARTS = ("Train", "Test")
@@ -21,6 +21,7 @@ PARTS = ("Train", "Test")
 
 class Dagm(Layout):
     name = "dagm"
+    before = "slides"  # and after published sets whose folders have rarer names
     entities = "one 8-connected component of a label (an ellipse about the defect); images without label have none"
     expects = "Class<k>/Train and Class<k>/Test with NNNN.PNG, and Label/NNNN_label.PNG of the defective ones"
 

@@ -6,7 +6,7 @@ import pytest
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.pannuke import CLASSES, PanNuke
+from domains.pathology.pannuke import CLASSES, PanNuke
 
 
 def test_channels_become_classes_and_the_smaller_nucleus_lies_on_top(build, tmp_path):

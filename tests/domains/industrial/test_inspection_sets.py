@@ -8,11 +8,11 @@ import pytest
 from domains.datasets.splits import assign
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.crack_masks import CrackMasks
-from domains.formats.dagm import Dagm
-from domains.formats.kolektor import Kolektor
-from domains.formats.severstal import Severstal
-from domains.formats.visa import Visa
+from domains.industrial.crack_masks import CrackMasks
+from domains.industrial.dagm import Dagm
+from domains.industrial.kolektor import Kolektor
+from domains.industrial.severstal import Severstal
+from domains.industrial.visa import Visa
 
 
 def counts(layout, root):

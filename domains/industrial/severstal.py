@@ -38,6 +38,7 @@ class Runs:
 
 class Severstal(Layout):
     name = "severstal"
+    before = "slides"  # and after published sets whose folders have rarer names
     entities = "one 8-connected component of the mask of one class; images without a row have none"
     expects = "train.csv with ImageId, ClassId, EncodedPixels and the images in train_images/"
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from domains.errors import InputError
-from domains.formats.hovernet_mat import CoNSeP, Lizard
+from domains.pathology.hovernet_mat import CoNSeP, Lizard
 
 
 def names(truth) -> list[str]:

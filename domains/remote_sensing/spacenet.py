@@ -25,6 +25,7 @@ _WORDS = re.compile(
 
 class SpaceNet(RasterVectors):
     name = "spacenet"
+    before = "raster_vectors"  # which would pair other products, or none
     entities = "one building footprint, drawn where it covers the centre of a pixel"
     expects = "PS-RGB/ (or RGB-PanSharpen/, PS-MS/, ...) beside geojson_buildings/ (or geojson/buildings/)"
 

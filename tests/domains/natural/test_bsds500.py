@@ -5,7 +5,7 @@ from scipy.io import savemat
 
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.bsds500 import Bsds500
+from domains.natural.bsds500 import Bsds500
 
 
 def test_every_annotator_is_a_truth_and_every_pixel_has_a_region(build, tmp_path):

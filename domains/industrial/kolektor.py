@@ -26,6 +26,7 @@ MARKS = (
 
 class Kolektor(Layout):
     name = "kolektor"
+    before = "slides"  # and after published sets whose folders have rarer names
     entities = "one 8-connected component of a mask; where the mask is empty there is none"
     expects = "kos<NN>/Part<k>.jpg with Part<k>_label.bmp, or train and test with NNNNN.png and NNNNN_GT.png"
 

@@ -28,6 +28,7 @@ MAX_BYTES = 2**26
 
 class XView2(Layout):
     name = "xview2"
+    before = "mask_tiles"
     entities = "one outlined building, before or after a disaster; after it, its class is the damage"
     expects = "images/<disaster>_<number>_pre_disaster.png and _post_disaster.png with labels/<same>.json"
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from domains.errors import InputError
-from domains.formats.organ_masks import CryoNuSeg, NuInsSeg
+from domains.pathology.organ_masks import CryoNuSeg, NuInsSeg
 
 
 def test_vague_areas_are_unlabelled_unless_a_nucleus_lies_there(build, tmp_path):

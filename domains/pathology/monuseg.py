@@ -16,9 +16,9 @@ from domains.formats.aperio_xml import read_aperio
 from domains.formats.finding import files, folders, own_split, pair, printable
 from domains.formats.layout import Fault, Layout, Listing, Record, Split
 from domains.formats.polygons import draw
+from domains.formats.slides import BARCODE, patient
 from domains.tiling.grid import Window
 
-BARCODE = re.compile(r"TCGA-\w\w-\w{4}", re.IGNORECASE)
 PIXEL_SIZE_M = 0.25e-6  # 40x, as the set is described; the XML says 0.252 micrometres
 
 
@@ -57,12 +57,6 @@ class MoNuSeg(Layout):
             )
         faults += outside
         return [draw(outlines, window)]  # without labels: an annotation layer is no class of nuclei
-
-
-def patient(stem: str) -> str:
-    """`TCGA-18-5592` of `TCGA-18-5592-01Z-00-DX1`; other names as they are."""
-    found = BARCODE.match(stem)
-    return found[0].upper() if found else printable(stem)
 
 
 def _parts(root: Path) -> list[tuple[Path, Path]]:

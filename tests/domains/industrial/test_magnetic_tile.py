@@ -7,7 +7,7 @@ import pytest
 from domains.datasets.dataset import grouped
 from domains.errors import InputError
 from domains.formats import recognise
-from domains.formats.magnetic_tile import DEFECTS, MagneticTile
+from domains.industrial.magnetic_tile import DEFECTS, MagneticTile
 
 
 def test_a_defect_is_a_component_of_5_px_above_127_with_its_class(build, tmp_path):
