@@ -9,15 +9,20 @@ Each check raises AssertionError saying what is wrong. All of them read at most 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from typing import Any, get_args
 
 import numpy as np
 
 from domains.crops.augment import augment
-from domains.datasets.domain import Domain
+from domains.crops.normalisers import build_normaliser, fit_normaliser
+from domains.datasets.domain import Domain, DomainSpec, Flavour, data_options
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
+from domains.errors import InputError
+from domains.formats import LAYOUTS
 from domains.formats.layout import SPLITS
 from domains.metrics import METRICS
 from domains.metrics.matching import compare_all
@@ -121,6 +126,54 @@ def metrics_start_afresh(domain: Domain) -> None:
         assert key not in METRICS or np.isnan(domain.metrics()[key].compute()), f"{key} is not fresh on a second call"
 
 
+def layouts_can_be_tried(domain: Domain) -> None:
+    for layout in spec_of(domain).layouts:
+        assert layout.name.isidentifier() and layout.entities and layout.expects, f"layout {layout!r} says too little"
+        assert layout.before in ("", *LAYOUTS), f"layout {layout.name!r} comes before {layout.before!r}; {[*LAYOUTS]}"
+        assert type(pickle.loads(pickle.dumps(layout))) is type(layout), f"layout {layout.name!r} cannot be pickled"
+        assert spec_of(domain).known_layouts[layout.name] is layout, f"another layout is called {layout.name!r}"
+
+
+def options_do_nothing_unless_asked_for(domain: Domain) -> None:
+    spec = spec_of(domain)
+    assert is_dataclass(spec.options), f"options is {spec.options!r}, wanted a dataclass"
+    names = [option.name for option in fields(spec.options)]
+    lacking = [option.name for option in fields(spec.options) if option.default is MISSING]
+    assert not lacking, f"the options {lacking} have no default, at which they do nothing"
+    assert not {*names} & {*data_options(), "data"}, f"of {names} one is an option of data already"
+    assert set(spec.changes) <= set(names), f"changes are of {sorted(spec.changes)}, options are {names}"
+    assert spec.draw is None or "drawn_defects" in names, f"draws on crops, but has no option drawn_defects: {names}"
+
+
+def drawing_leaves_what_is_labelled(domain: Domain) -> None:
+    draw, image = spec_of(domain).draw, domain.dataset("train")[0].image
+    ids = np.zeros(image.shape[:2], np.int32)
+    ids[: len(ids) // 2] = 70_000
+    for seed in range(10 if draw else 0):
+        drawn, marked = draw(image, ids, np.random.default_rng(seed))
+        assert drawn.dtype == np.uint8 and drawn.shape == image.shape, f"drawn is {drawn.dtype} {drawn.shape}"
+        assert np.array_equal(marked[ids > 0], ids[ids > 0]), f"seed {seed} draws over what is labelled"
+        assert np.array_equal(drawn[ids > 0], image[ids > 0]), f"seed {seed} changes the image where it is labelled"
+
+
+def normalisers_come_back_from_an_adapter(domain: Domain) -> None:
+    """Of images that have the look which it normalises; others it may refuse, as fluorescence has no two stains."""
+    for name in spec_of(domain).normalisers:
+        try:
+            options = fit_normaliser(name, domain.dataset("train"))
+        except InputError:
+            continue
+        normaliser, image = build_normaliser(json.loads(json.dumps(options))), domain.dataset("train")[0].image
+        recoloured = normaliser.fitted(image)(image)
+        assert recoloured.dtype == np.uint8 and recoloured.shape == image.shape, f"{name} gives {recoloured.shape}"
+        assert asdict(normaliser).keys() | {"name"} == options.keys(), f"{name} stores {sorted(options)}"
+
+
+def flavour_is_known(domain: Domain) -> None:
+    flavour = spec_of(domain).flavour
+    assert flavour in get_args(Flavour), f"flavour is {flavour!r}, wanted one of {get_args(Flavour)}"
+
+
 CHECKS: tuple[Callable[[Domain], None], ...] = (
     has_a_name,
     samples_are_well_formed,
@@ -133,7 +186,18 @@ CHECKS: tuple[Callable[[Domain], None], ...] = (
     augmentation_follows_its_seed,
     metrics_are_known_and_include_the_common_ones,
     metrics_start_afresh,
+    layouts_can_be_tried,
+    options_do_nothing_unless_asked_for,
+    drawing_leaves_what_is_labelled,
+    normalisers_come_back_from_an_adapter,
+    flavour_is_known,
 )
+
+
+def spec_of(domain: Domain) -> Any:
+    """The `DomainSpec` of a domain, one without anything of its own for what was written without a spec."""
+    nothing = DomainSpec(domain.name, domain.headline, tuple(domain.metrics()), (), domain.augmentation)
+    return getattr(domain, "spec", nothing)
 
 
 def first_samples(domain: Domain) -> Iterator[tuple[str, EntitySample]]:

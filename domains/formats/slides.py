@@ -10,7 +10,7 @@ Of a label TIFF everything that is not negative.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -152,7 +152,9 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
     if annotation.name.endswith(".labels.tif"):
         tiles, counts = _label_tiles(slide, shape, annotation, faults)
     else:
-        tiles, counts = _outline_tiles(shape, drawing_of(annotation, faults))
+        drawing = drawing_of(annotation, faults)
+        faults += lying_outside(slide, shape, annotation, drawing.entities)
+        tiles, counts = _outline_tiles(shape, drawing)
     if not tiles:
         raise InputError(f"{str(annotation)!r}: wanted annotations on {slide.name!r}, none lies on it; check the pair")
     name, group = printable(slide.stem), patient(slide.stem)
@@ -163,6 +165,25 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
         place = f"{name}/y{window.y}_x{window.x}"
         records.append(Record(place, slide, tiles[i], group, pixel_size_m=size_m, stratum=stratum))
     return records
+
+
+def lying_outside(image: Path, shape: tuple[int, int], annotation: Path, outlines: Sequence[Outline]) -> list[Fault]:
+    """A fault for each outline of which no pixel can lie on its image, of `shape` (H, W).
+
+    Raises InputError where that is all of them: the image is another one, and not empty.
+    """
+    window = Window(0, 0, *shape)
+    faults = [
+        Fault(annotation, f"the outline at x {x0}, y {y0} lies outside its image")
+        for y0, x0, y1, x1 in (outline.box for outline in outlines)
+        if min(window.shared(Window(y0, x0, y1 - y0, x1 - x0))[2:]) <= 0
+    ]
+    if outlines and len(faults) == len(outlines):
+        raise InputError(
+            f"{str(annotation)!r}: wanted outlines on {image.name!r}, none of {len(outlines)} lies on it; check the "
+            "pair"
+        )
+    return faults
 
 
 def patient(stem: str) -> str:

@@ -11,12 +11,11 @@ import re
 from pathlib import Path
 
 from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.aperio_xml import read_aperio
 from domains.formats.finding import files, folders, own_split, pair, printable
 from domains.formats.layout import Fault, Layout, Listing, Record, Split
 from domains.formats.polygons import draw
-from domains.formats.slides import BARCODE, patient
+from domains.formats.slides import BARCODE, lying_outside, patient
 from domains.tiling.grid import Window
 
 PIXEL_SIZE_M = 0.25e-6  # 40x, as the set is described; the XML says 0.252 micrometres
@@ -43,20 +42,9 @@ class MoNuSeg(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        window = Window(0, 0, *shape)
         outlines = read_aperio(record.truth, faults)
-        outside = [
-            Fault(record.truth, f"the outline at x {box[1]}, y {box[0]} lies outside its image")
-            for box in (outline.box for outline in outlines)
-            if min(window.shared(Window(box[0], box[1], box[2] - box[0], box[3] - box[1]))[2:]) <= 0
-        ]
-        if outlines and len(outside) == len(outlines):
-            raise InputError(
-                f"{str(record.truth)!r}: wanted outlines on {record.image.name!r}, none of {len(outlines)} lies on it; "
-                "check the pair"
-            )
-        faults += outside
-        return [draw(outlines, window)]  # without labels: an annotation layer is no class of nuclei
+        faults += lying_outside(record.image, shape, record.truth, outlines)
+        return [draw(outlines, Window(0, 0, *shape))]  # without labels: an annotation layer is no class of nuclei
 
 
 def _parts(root: Path) -> list[tuple[Path, Path]]:
