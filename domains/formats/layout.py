@@ -1,4 +1,7 @@
-"""What every layout of labelled images shares: records, faults, and the way from a record to an `EntitySample`."""
+"""What every layout of labelled images shares: records, faults, and the way from a record to an `EntitySample`.
+
+Whoever writes a layout needs no other room than this one: `EntityMap`, `InputError` and `Window` are handed on.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
-from domains.entities import BACKGROUND, UNLABELLED, EntityMap, EntitySample, Place
-from domains.errors import InputError, SkippedFilesError
+from domains.entities import BACKGROUND, UNLABELLED, EntitySample, Place
+from domains.entities import EntityMap as EntityMap
+from domains.errors import InputError as InputError
+from domains.errors import SkippedFilesError
 from domains.formats.label_meanings import Labels, Void
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
@@ -24,7 +29,7 @@ from domains.scenes.images import read_image
 from domains.scenes.names import composed, printable
 from domains.scenes.sidecars import beside
 from domains.scenes.validity import SHOWN
-from domains.tiling.grid import Window
+from domains.tiling.grid import Window as Window
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)

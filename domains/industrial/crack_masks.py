@@ -12,14 +12,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import components, same_size
 from domains.formats.finding import files, folders, own_split, pair, printable
 from domains.formats.label_maps import truth_of_picture
 from domains.formats.label_meanings import LabelPicture, LabelSet
 from domains.formats.label_pictures import read_mask
-from domains.formats.layout import Fault, Layout, Listing, Record, Split
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record, Split
 
 PHOTOGRAPH = re.compile(r"^(.*\d{8}_\d{6}|IMG_\d+)_\d+_\d+$")
 JPEG, LOSSLESS = (".jpg", ".jpeg"), (".png", ".bmp")

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import components, same_size
 from domains.formats.finding import files, pair, printable
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record
 from domains.formats.matlab import read_mat
 
 CRACK = 2

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from domains.entities import EntityMap
 from domains.formats.finding import files, folders, own_split, printable
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, Layout, Listing, Record
 from domains.industrial.defects import Defect
 
 CLASS = re.compile(r"Class\d+", re.IGNORECASE)

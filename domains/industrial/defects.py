@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import components, of_class, paint, same_size
 from domains.formats.label_pictures import read_mask
+from domains.formats.layout import EntityMap, InputError
 
 
 @dataclass(frozen=True)

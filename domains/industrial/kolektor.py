@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from domains.entities import EntityMap
 from domains.formats.drawing import components, same_size
 from domains.formats.finding import files, folders, own_split, pair, printable, stem
 from domains.formats.label_pictures import hold_masks, read_ids
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, Layout, Listing, Record
 
 ENDINGS = ("_label", "_GT")
 MARKS = (

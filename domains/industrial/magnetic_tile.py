@@ -13,12 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import components, same_size
 from domains.formats.finding import files, folders, pair, printable
 from domains.formats.label_pictures import read_mask
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record
 
 DEFECTS = ("MT_Blowhole", "MT_Break", "MT_Crack", "MT_Fray", "MT_Uneven")
 SMALLEST_PX = 5

@@ -20,9 +20,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from domains.entities import EntityMap
 from domains.formats.finding import files, folders, printable
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, Layout, Listing, Record
 from domains.industrial.defects import Defect
 
 GOOD = ("good", "ok")

@@ -17,11 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import components, painted
 from domains.formats.finding import files, printable
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record
 
 TABLE, IMAGES = "train.csv", "train_images"
 FIELD = 16 * 2**20  # characters of one mask: above any that fits an image

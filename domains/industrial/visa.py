@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from domains.entities import EntityMap
 from domains.formats.finding import files, folders, pair, printable
 from domains.formats.label_pictures import read_ids
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, Layout, Listing, Record
 from domains.industrial.defects import Defect
 
 

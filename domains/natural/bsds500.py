@@ -10,11 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.drawing import same_size
 from domains.formats.finding import files, folders, own_split, pair, printable
-from domains.formats.layout import Fault, Layout, Listing, Record
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record
 from domains.formats.matlab import read_mat
 
 

@@ -11,14 +11,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from domains.entities import EntityMap
-from domains.errors import InputError
 from domains.formats.finding import files, folders, pair, printable
-from domains.formats.layout import Fault, Layout, Listing, Record, Split
+from domains.formats.layout import EntityMap, Fault, InputError, Layout, Listing, Record, Split, Window
 from domains.formats.polygons import draw
 from domains.formats.vectors import mapping
 from domains.formats.wkt import outline_of_wkt
-from domains.tiling.grid import Window
 
 VOCABULARY = ("building", "no-damage", "minor-damage", "major-damage", "destroyed", "un-classified")
 PARTS: dict[str, Split] = {"train": "train", "tier1": "train", "tier3": "train", "hold": "test", "test": "test"}
