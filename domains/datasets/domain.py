@@ -27,11 +27,10 @@ from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.formats import all_layouts, recognise
 from domains.formats.label_meanings import Labels, Void
-from domains.formats.layout import SPLITS, Layout, Reading, Record, Split
+from domains.formats.layout import SPLITS, Layout, Reading, Record, Split, Window
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
 from domains.registry import house_specs, load_entry
-from domains.tiling.grid import Window
 
 if TYPE_CHECKING:  # a second of import that evaluation does not need
     import albumentations as A

@@ -48,9 +48,11 @@ class Coco(Layout):
     expects = "a COCO .json (images, annotations, categories) with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a JSON of COCO's."""
         return bool(annotation_files(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its annotations, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -72,6 +74,7 @@ class Coco(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The annotated regions with their categories; see `Layout.truths`."""
         return [draw_shapes(record, shape, _pixels, faults)]
 
 

@@ -38,9 +38,11 @@ class Cvat(Layout):
     expects = "an .xml in the form 'CVAT for images 1.1' with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds CVAT's XML."""
         return bool(_exports(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its shapes, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -63,6 +65,7 @@ class Cvat(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The drawn shapes with their labels; see `Layout.truths`."""
         for figure in record.truth.shapes:
             if figure.kind not in DRAW:
                 raise InputError(

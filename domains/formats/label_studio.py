@@ -60,9 +60,11 @@ class LabelStudio(Layout):
     expects = "a Label Studio .json export with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds an export of Label Studio."""
         return bool(_exports(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its results, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -85,6 +87,7 @@ class LabelStudio(Layout):
         return pictures.listing(records, [fault for fault in faults if fault.path not in records])
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The drawn regions with their labels; see `Layout.truths`."""
         task: Task = record.truth
         for regions in task.truths:
             for figure in regions:

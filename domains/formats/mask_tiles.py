@@ -67,12 +67,15 @@ class MaskTiles(Layout):
 
     @property
     def reads_bands(self) -> bool:
+        """Its rasters have bands to choose."""
         return True
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds rasters beside masks of the same names."""
         return any(find(root, [])[:1] for find in ARRANGEMENTS)
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, as blocks, and what has no counterpart."""
         faults: list[Fault] = []
         heads: list[Head] = []
         for source in next(filter(None, (find(root, faults) for find in ARRANGEMENTS)), []):
@@ -87,9 +90,11 @@ class MaskTiles(Layout):
         return Listing(records, faults)
 
     def image(self, record: Record) -> np.ndarray:
+        """The block of its raster, (H, W, C) uint8. Raises InputError."""
         return read_bands(record.image, self.reading, record.truth.window)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The block, placed on its raster, and what of its truth was left out. Raises InputError."""
         window: Window = record.truth.window
         image, faults = self.image(record), []
         truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
@@ -97,6 +102,7 @@ class MaskTiles(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components or classes of the mask; see `Layout.truths`."""
         truth: MaskBlock = record.truth
         scene = open_scene(truth.mask)
         try:

@@ -74,6 +74,7 @@ def too_high(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
 
 
 def holds_images(layout: Layout, root: Path) -> bool:
+    """Whether a layout lists an image there."""
     try:
         return bool(layout.listing(root).records)
     except InputError:
@@ -220,6 +221,7 @@ def words(form: str) -> list[str]:
 
 
 def all_words(parts: list[list[str]]) -> list[str]:
+    """What speaks for a layout in any of its alternatives."""
     return [word for either in parts for form in either for word in words(form)]
 
 

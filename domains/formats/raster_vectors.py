@@ -74,9 +74,11 @@ class RasterVectors(Layout):
 
     @property
     def reads_bands(self) -> bool:
+        """Its rasters have bands to choose."""
         return True
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds rasters beside vector files."""
         return bool(self.pairs(root)[0])
 
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
@@ -94,6 +96,7 @@ class RasterVectors(Layout):
         return [], []
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its vector file, as blocks, and what has no counterpart."""
         found, faults = self.pairs(root)
         counts = Counter(vectors for _, vectors in found)
         faults += [Assumption(path, RESULTS) for path in counts if is_geojson(path) and is_result(path)]
@@ -135,9 +138,11 @@ class RasterVectors(Layout):
         return records
 
     def image(self, record: Record) -> np.ndarray:
+        """The block of its raster, (H, W, C) uint8. Raises InputError."""
         return read_bands(record.image, self.reading, record.truth.window)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The block, placed on its raster, and what of its truth was left out. Raises InputError."""
         window: Window = record.truth.window
         image, faults = self.image(record), []
         truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
@@ -151,6 +156,7 @@ class RasterVectors(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The features that cover it; see `Layout.truths`."""
         truth: VectorBlock = record.truth
         outlines = sorted(truth.outlines, key=lambda one: -area(one))
         ids = burned(outlines, truth.window)

@@ -82,9 +82,11 @@ class Slides(Layout):
     """Of the images by which it is recognised."""
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images beside annotations of their names."""
         return bool(annotated(root, self.suffixes))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its annotation, as tiles, and what has no counterpart."""
         records, faults = [], []
         for slide, annotation in annotated(root, SLIDES | PICTURES, faults):
             try:
@@ -99,6 +101,7 @@ class Slides(Layout):
             return np.ascontiguousarray(Viewed(scene, plain_view(scene)).read(*record.truth.window))
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The tile and what of its truth was left out, placed on its slide. Raises InputError."""
         image, window = self.image(record), record.truth.window
         faults: list[Fault] = []
         truths = self.truths(record, image.shape[:2], faults)
@@ -106,6 +109,7 @@ class Slides(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """What was drawn on the tile, unlabelled where nobody looked; see `Layout.truths`."""
         tile: SlideTile = record.truth
         if tile.labels is not None:
             with closing(open_scene(tile.labels, stored=True)) as labels:

@@ -44,9 +44,11 @@ class YoloSeg(Layout):
     expects = "images/ beside labels/ with <stem>.txt of `class x1 y1 x2 y2 ...`"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images/ beside labels/ of YOLO's."""
         return any(_is_label(path) for _, labels in _places(root) for path in walk(labels, {".txt"}, depth=2))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its text file, and what has no counterpart."""
         vocabulary = _vocabulary(root)
         records: list[Record] = []
         faults: list[Fault] = []
@@ -78,6 +80,7 @@ class YoloSeg(Layout):
         return Listing([record for record in records if record.image not in left_out], faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The polygons with their classes; see `Layout.truths`."""
         truth: Lines = record.truth
         what = f"{str(truth.file)!r}: line"
         lines = [_parsed(line, f"{what} {i}") for i, line in enumerate(_lines(truth.file), 1)] if truth.file else []

@@ -33,9 +33,11 @@ class CrackMasks(Layout):
     )
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds photographs beside masks of cracks."""
         return bool(_apart(root) or _together(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, and what has no counterpart."""
         places = [(folder, files(folder), files(labels)) for folder, labels in _apart(root)]
         places = places or [(folder, files(folder, JPEG), files(folder, LOSSLESS)) for folder in _together(root)]
         records, faults = [], []
@@ -52,6 +54,7 @@ class CrackMasks(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of the mask; see `Layout.truths`."""
         if self.reading.labels or self.reading.void is not None:
             return [truth_of_picture(self, record, shape, faults)]
         try:

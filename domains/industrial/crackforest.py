@@ -22,15 +22,18 @@ class CrackForest(Layout):
     expects = "image/NNN.jpg with groundTruth/NNN.mat"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images beside groundTruth/ in MAT files."""
         return (root / "image").is_dir() and bool(files(root / "groundTruth", {".mat"}))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its MAT file, and what has no counterpart."""
         pairs, faults = pair(files(root / "image"), files(root / "groundTruth", {".mat"}), "groundTruth file")
         names = [printable(image.stem) for image, _ in pairs]
         records = [Record(name, *both, group=name) for name, both in zip(names, pairs, strict=True)]
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of what is labelled as crack; see `Layout.truths`."""
         truth = read_mat(record.truth, "groundTruth")
         try:
             regions = truth["Segmentation"][0, 0]

@@ -25,9 +25,11 @@ class Dagm(Layout):
     expects = "Class<k>/Train and Class<k>/Test with NNNN.PNG, and Label/NNNN_label.PNG of the defective ones"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds Class<k> folders with labels."""
         return any((folder / part / "Label").is_dir() for folder in _classes(root) for part in PARTS)
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its label, where it has one, and what has no counterpart."""
         vocabulary = tuple(printable(folder.name) for folder in _classes(root))
         records, faults = [], []
         for label, folder in enumerate(_classes(root)):
@@ -43,6 +45,7 @@ class Dagm(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of the label; see `Layout.truths`."""
         defect: Defect = record.truth
         return [defect.truth(record.image, shape)]
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, small turns, uneven light, focus, motion and noise."""
     from domains.crops.augment import Photometric, Turn, compose, defocus, eight_symmetries, motion, sensor_noise
     from domains.industrial.light import UnevenLight
 

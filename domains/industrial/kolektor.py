@@ -30,10 +30,12 @@ class Kolektor(Layout):
     expects = "kos<NN>/Part<k>.jpg with Part<k>_label.bmp, or train and test with NNNNN.png and NNNNN_GT.png"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds folders in which pictures and masks are called as in the sets."""
         parts = _parts(root)
         return bool(parts) and hold_masks(_masks(root), 2 if parts[0].name.startswith("kos") else 1)
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, and what has no counterpart."""
         records, faults = [], []
         for folder in _parts(root):
             pictures = files(folder)
@@ -48,6 +50,7 @@ class Kolektor(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of the mask; see `Layout.truths`."""
         mask = read_ids(record.truth) > 0
         same_size(record.image, shape, record.truth, mask.shape)
         return [EntityMap(components(mask))]

@@ -29,9 +29,11 @@ class MagneticTile(Layout):
     expects = "MT_<class>/Imgs/exp<k>_num_<n>.jpg with exp<k>_num_<n>.png beside it"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds MT_<defect> folders."""
         return any(folder.name in (*DEFECTS, "MT_Free") and (folder / "Imgs").is_dir() for folder in folders(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, and what has no counterpart."""
         found, faults = [], []
         for folder in folders(root):
             if not folder.name.startswith("MT_"):
@@ -52,6 +54,7 @@ class MagneticTile(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of the mask with the defect's class; see `Layout.truths`."""
         mask = read_mask(record.truth)
         same_size(record.image, shape, record.truth, mask.shape)
         truth = EntityMap(components(mask, SMALLEST_PX))

@@ -35,9 +35,11 @@ class MvtecAd(Layout):
     expects = "<category>/train/good (or ok) and test/<defect>/NNN.png with ground_truth/<defect>/NNN_mask.png"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a category, or several."""
         return bool(_categories(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its masks, none where it is good, and what has no counterpart."""
         found: list[tuple[str, Path, tuple[Path, ...]]] = []
         faults: list[Fault] = []
         for category in _categories(root):
@@ -57,6 +59,7 @@ class MvtecAd(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of a defect, or an entity per mask; see `Layout.truths`."""
         defect: Defect = record.truth
         return [defect.truth(record.image, shape)]
 

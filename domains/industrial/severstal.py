@@ -41,12 +41,14 @@ class Severstal(Layout):
     expects = "train.csv with ImageId, ClassId, EncodedPixels and the images in train_images/"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds the table of runs beside train_images/."""
         if not (root / IMAGES).is_dir() or not (root / TABLE).is_file():
             return False
         with open(root / TABLE, "rb") as file:
             return b"EncodedPixels" in file.read(200)
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its rows of the table, and what has no counterpart."""
         faults: list[Fault] = []
         rows: dict[str, list[tuple[str, str]]] = defaultdict(list)
         spelled: dict[str, str] = {}
@@ -73,6 +75,7 @@ class Severstal(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of each class; see `Layout.truths`."""
         truth: Runs = record.truth
         regions, labels = [], []
         for label, runs in truth.masks:

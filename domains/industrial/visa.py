@@ -22,9 +22,11 @@ class Visa(Layout):
     expects = "<category>/Data/Images/Normal and Images/Anomaly/NNN.JPG with Data/Masks/Anomaly/NNN.png"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a category, or several."""
         return bool(_categories(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, none where it is normal, and what has no counterpart."""
         categories = _categories(root)
         vocabulary = tuple(printable(category.name) for category in categories)
         records, faults = [], []
@@ -40,6 +42,7 @@ class Visa(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components of the mask; see `Layout.truths`."""
         defect: Defect = record.truth
         return [defect.truth(record.image, shape, lambda mask: read_ids(mask) > 0)]
 

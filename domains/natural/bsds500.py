@@ -22,9 +22,11 @@ class Bsds500(Layout):
     expects = "images/<split>/<id>.jpg with groundTruth/<split>/<id>.mat"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images/ beside groundTruth/ of MAT files."""
         return _base(root) is not None
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its MAT file, and what has no counterpart."""
         base = _base(root)
         assert base is not None
         parts = sorted({folder.name for kind in ("images", "groundTruth") for folder in folders(base / kind)})
@@ -39,6 +41,7 @@ class Bsds500(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """A map per annotator; see `Layout.truths`."""
         cell = read_mat(record.truth, "groundTruth")
         maps = []
         for annotator in np.ravel(cell):

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: left and right, another camera, focus and noise."""
     from domains.crops.augment import Photometric, compose, defocus, left_right, sensor_noise
     from domains.natural.photometry import OtherCamera
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, small turns, focus and noise."""
     from domains.crops.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
 
     return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), defocus(p=0.15), sensor_noise(p=0.15))
@@ -65,12 +66,14 @@ def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Bas
 
 
 def worth(scene: Scene, smallest_um2: float | None = None) -> TissueMask | None:
+    """The tissue of a slide, pieces of `smallest_um2` at least; None where the scene is too small to look for it."""
     from domains.pathology.tissue import SMALLEST_UM2, tissue_of
 
     return tissue_of(scene, SMALLEST_UM2 if smallest_um2 is None else smallest_um2)
 
 
 def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> dict[int, dict[str, float]]:
+    """Shape and stain of each entity, see `domains.pathology.morphology`."""
     from domains.pathology.morphology import morphology
 
     return morphology(ids, image, pixel_size_m)

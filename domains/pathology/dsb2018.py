@@ -25,9 +25,11 @@ class Dsb2018(Layout):
     expects = "[stage1_train/]<id>/images/<id>.png with <id>/masks/*.png"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a folder per image with images/ and masks/."""
         return bool(_cases(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its folder of masks, and what has no counterpart."""
         records, faults = [], []
         for case in _cases(root):
             images, masks = files(case / "images"), files(case / "masks")
@@ -41,6 +43,7 @@ class Dsb2018(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """A mask file per nucleus, the smaller of two that overlap on top; see `Layout.truths`."""
         regions = []
         for path in record.truth:
             mask = read_mask(path)

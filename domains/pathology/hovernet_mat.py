@@ -34,9 +34,11 @@ class CoNSeP(Layout):
     expects = "Train/Images/<id>.png with Train/Labels/<id>.mat, and Test/ likewise"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds Images/ beside Labels/ of CoNSeP's MAT files."""
         return bool(_consep_parts(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its MAT file, and what has no counterpart."""
         records, faults = [], []
         for part in _consep_parts(root):
             inner = _by_name(part)
@@ -50,6 +52,7 @@ class CoNSeP(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """`inst_map` with the type of each nucleus; see `Layout.truths`."""
         ids = _instances(record, shape)
         types = _whole(record.truth, "type_map")
         same_size(record.image, shape, record.truth, types.shape)
@@ -69,6 +72,7 @@ class Lizard(Layout):
     expects = "Lizard_Images1/<id>.png, Lizard_Images2/<id>.png with Lizard_Labels/Labels/<id>.mat"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds Lizard's images beside its MAT files."""
         labels, images = _lizard_parts(root)
         return labels is not None and bool(images)
 
@@ -86,6 +90,7 @@ class Lizard(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """`inst_map` with the class of each nucleus; see `Layout.truths`."""
         ids = _instances(record, shape)
         numbers, classes = (_whole(record.truth, name).ravel() for name in ("id", "class"))
         if len(numbers) != len(classes):

@@ -27,9 +27,11 @@ class MoNuSeg(Layout):
     expects = "Tissue Images/<id>.tif with Annotations/<id>.xml, or a folder MoNuSeg... with <id>.tif beside <id>.xml"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds tissue images beside Aperio's XML."""
         return bool(_parts(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its XML, and what has no counterpart."""
         records, faults = [], []
         for images, outlines in _parts(root):
             split = _split(images.relative_to(root.parent))
@@ -42,6 +44,7 @@ class MoNuSeg(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The outlined nuclei; see `Layout.truths`."""
         outlines = read_aperio(record.truth, faults)
         faults += lying_outside(record.image, shape, record.truth, outlines)
         return [draw(outlines, Window(0, 0, *shape))]  # without labels: an annotation layer is no class of nuclei

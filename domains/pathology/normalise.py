@@ -35,6 +35,7 @@ MOST_GAIN = 3.0  # a fainter slide is not amplified further, for only noise woul
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
+    """The image itself, of a scene that has no look to bring anywhere."""
     return image
 
 
@@ -177,6 +178,7 @@ def with_normal(vectors: np.ndarray) -> np.ndarray:
 
 
 def angle_deg(one: np.ndarray, other: np.ndarray) -> float:
+    """Degrees between two vectors."""
     cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 

@@ -31,6 +31,7 @@ class NuInsSeg(Layout):
     expects = "<organ>/tissue images/<id>.png with <organ>/label masks modify/<id>.tif"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds NuInsSeg's folders of organs."""
         return any((organ / IMAGES).is_dir() and _labels(organ) for organ in folders(root))
 
     def listing(self, root: Path) -> Listing:
@@ -52,6 +53,7 @@ class NuInsSeg(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The numbered nuclei, vague areas unlabelled; see `Layout.truths`."""
         label, vague = record.truth
         ids = _read_labels(record, label, shape)
         if vague is not None:
@@ -67,6 +69,7 @@ class CryoNuSeg(Layout):
     expects = "tissue images/<id>.tif with Annotator .../label masks modify/<id>.tif"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds CryoNuSeg's tissue images and annotators."""
         return (root / IMAGES).is_dir() and bool(_annotations(root))
 
     def listing(self, root: Path) -> Listing:
@@ -89,6 +92,7 @@ class CryoNuSeg(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """A map per annotator; see `Layout.truths`."""
         return [EntityMap(_read_labels(record, label, shape)) for label in record.truth]
 
 

@@ -35,6 +35,7 @@ class PanNuke(Layout):
     expects = "Fold <k>/images/fold<k>/images.npy with Fold <k>/masks/fold<k>/masks.npy"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds folds of images.npy with masks.npy."""
         return bool(_folds(root)[0])
 
     def listing(self, root: Path) -> Listing:
@@ -59,12 +60,14 @@ class PanNuke(Layout):
         return Listing(records, faults)
 
     def image(self, record: Record) -> np.ndarray:
+        """(H, W, 3) uint8 out of the fold's array. Raises InputError."""
         patch = _array(record.image, 3)[record.truth.index]
         if not np.isfinite(patch).all() or patch.min() < 0 or patch.max() > 255:
             raise InputError(f"{str(record.image)!r}: patch {record.truth.index}: wanted values of 0 to 255; copy it")
         return np.ascontiguousarray(patch).astype(np.uint8)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The nuclei of all channels with their class; see `Layout.truths`."""
         ids = _array(record.truth.masks, 1 + len(CLASSES))[record.truth.index]
         if ids.shape[:2] != shape:
             raise InputError(f"{str(record.truth.masks)!r}: wanted patches of {shape}, got {ids.shape[:2]}; copy it")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, turns, the hour's light, haze and focus."""
     from domains.crops.augment import Photometric, Turn, compose, defocus, eight_symmetries
     from domains.remote_sensing.atmosphere import Haze, Sunlight
 

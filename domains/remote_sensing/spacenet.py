@@ -30,6 +30,7 @@ class SpaceNet(RasterVectors):
     expects = "PS-RGB/ (or RGB-PanSharpen/, PS-MS/, ...) beside geojson_buildings/ (or geojson/buildings/)"
 
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
+        """Each chip's raster with its footprints, and the chips that lack one of them."""
         found, alone = [], []
         for base in (root, *folders(root)):
             inner = {folder.name.lower(): folder for folder in folders(base)}

@@ -30,9 +30,11 @@ class XView2(Layout):
     expects = "images/<disaster>_<number>_pre_disaster.png and _post_disaster.png with labels/<same>.json"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images/ and labels/ before and after a disaster."""
         return bool(_parts(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its JSON, and what has no counterpart."""
         records, faults = [], []
         for part in _parts(root):
             labels = [one for one in files(part / "labels", {".json"}) if one.stem.endswith(ENDINGS)]
@@ -46,6 +48,7 @@ class XView2(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The buildings with their damage; see `Layout.truths`."""
         outlines, flawed = [], len(faults)
         for number, feature in enumerate(_features(record.truth), 1):
             label = str(mapping(feature.get("properties")).get("subtype") or VOCABULARY[0])
