@@ -29,7 +29,7 @@ class CrackForest(Layout):
         """Each image with its MAT file, and what has no counterpart."""
         pairs, faults = pair(files(root / "image"), files(root / "groundTruth", {".mat"}), "groundTruth file")
         names = [printable(image.stem) for image, _ in pairs]
-        records = [Record(name, *both, group=name) for name, both in zip(names, pairs, strict=True)]
+        records = [Record(name, *files_of_image, group=name) for name, files_of_image in zip(names, pairs, strict=True)]
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:

@@ -26,21 +26,21 @@ class Dagm(Layout):
 
     def matches(self, root: Path) -> bool:
         """Whether the folder holds Class<k> folders with labels."""
-        return any((folder / part / "Label").is_dir() for folder in _classes(root) for part in PARTS)
+        return any((folder / half / "Label").is_dir() for folder in _classes(root) for half in PARTS)
 
     def listing(self, root: Path) -> Listing:
         """Each image with its label, where it has one, and what has no counterpart."""
         vocabulary = tuple(printable(folder.name) for folder in _classes(root))
         records, faults = [], []
         for label, folder in enumerate(_classes(root)):
-            for part in PARTS:
-                masks = {_number(path): path for path in files(folder / part / "Label")}
-                for image in files(folder / part):
+            for half in PARTS:
+                masks = {_number(path): path for path in files(folder / half / "Label")}
+                for image in files(folder / half):
                     mask = masks.pop(_number(image), None)
-                    name = f"{vocabulary[label]}/{part}/{printable(image.stem)}"
+                    name = f"{vocabulary[label]}/{half}/{printable(image.stem)}"
                     truth = Defect((mask,), label, vocabulary) if mask else Defect()
                     kind = f"{vocabulary[label]}/{'defect' if mask else 'good'}"
-                    records.append(Record(name, image, truth, name, own_split(Path(part)), stratum=kind))
+                    records.append(Record(name, image, truth, name, own_split(Path(half)), stratum=kind))
                 faults += [Fault(path, "is a label without image") for path in masks.values()]
         return Listing(records, faults)
 
@@ -57,5 +57,5 @@ def _number(path: Path) -> str:
 
 def _classes(root: Path) -> list[Path]:
     """In the order of their numbers."""
-    found = [folder for folder in folders(root) if CLASS.fullmatch(folder.name)]
-    return sorted(found, key=lambda folder: int(re.sub(r"\D", "", folder.name)))
+    classes = [folder for folder in folders(root) if CLASS.fullmatch(folder.name)]
+    return sorted(classes, key=lambda folder: int(re.sub(r"\D", "", folder.name)))

@@ -38,6 +38,6 @@ class Defect:
                 f"{str(self.masks[0])!r}: wanted a defect, as {str(image)!r} is not among the good images, got an "
                 "empty mask; complete it, or move the image to the good ones"
             )
-        one = len(masks) == 1
-        ids = components(masks[0]) if one else paint([np.flatnonzero(mask) for mask in masks], shape)[0]
+        single = len(masks) == 1
+        ids = components(masks[0]) if single else paint([np.flatnonzero(mask) for mask in masks], shape)[0]
         return of_class(ids, self.label, self.vocabulary)

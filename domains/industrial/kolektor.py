@@ -31,8 +31,8 @@ class Kolektor(Layout):
 
     def matches(self, root: Path) -> bool:
         """Whether the folder holds folders in which pictures and masks are called as in the sets."""
-        parts = _parts(root)
-        return bool(parts) and hold_masks(_masks(root), 2 if parts[0].name.startswith("kos") else 1)
+        folders_there = _parts(root)
+        return bool(folders_there) and hold_masks(_masks(root), 2 if folders_there[0].name.startswith("kos") else 1)
 
     def listing(self, root: Path) -> Listing:
         """Each image with its mask, and what has no counterpart."""

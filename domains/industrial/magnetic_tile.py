@@ -34,7 +34,7 @@ class MagneticTile(Layout):
 
     def listing(self, root: Path) -> Listing:
         """Each image with its mask, and what has no counterpart."""
-        found, faults = [], []
+        tiles, faults = [], []
         for folder in folders(root):
             if not folder.name.startswith("MT_"):
                 continue
@@ -44,12 +44,12 @@ class MagneticTile(Layout):
             pictures = files(folder / "Imgs")
             masks = [path for path in pictures if path.suffix.lower() == ".png"]
             pairs, alone = pair([path for path in pictures if path not in masks], masks, "mask")
-            found += [(folder.name, *both) for both in pairs]
+            tiles += [(folder.name, *files_of_tile) for files_of_tile in pairs]
             faults += alone
-        groups = _groups(image for _, image, _ in found)
+        groups = _groups(image for _, image, _ in tiles)
         records = [
             Record(f"{kind}/{printable(image.stem)}", image, mask, group=groups[image], stratum=kind)
-            for kind, image, mask in found
+            for kind, image, mask in tiles
         ]
         return Listing(records, faults)
 

@@ -40,19 +40,20 @@ class MvtecAd(Layout):
 
     def listing(self, root: Path) -> Listing:
         """Each image with its masks, none where it is good, and what has no counterpart."""
-        found: list[tuple[str, Path, tuple[Path, ...]]] = []
+        images: list[tuple[str, Path, tuple[Path, ...]]] = []
         faults: list[Fault] = []
         for category in _categories(root):
-            own = "" if category == root else f"{category.name}/"
+            prefix = "" if category == root else f"{category.name}/"
             test, truth = _tested(category)
-            for part in (category / "train", category / "validation", test):
-                found += [(f"{own}{GOOD[0]}", image, ()) for good in GOOD for image in files(part / good)]
+            for place in (category / "train", category / "validation", test):
+                images += [(f"{prefix}{GOOD[0]}", image, ()) for good in GOOD for image in files(place / good)]
             for folder in folders(test):
                 if folder.name not in (*GOOD, truth.name):
-                    found += [(f"{own}{folder.name}", *pair) for pair in _pairs(folder, truth / folder.name, faults)]
-        vocabulary = tuple(sorted({kind for kind, _, masks in found if masks}))
+                    masked = _pairs(folder, truth / folder.name, faults)
+                    images += [(f"{prefix}{folder.name}", image, masks) for image, masks in masked]
+        vocabulary = tuple(sorted({kind for kind, _, masks in images if masks}))
         records = []
-        for kind, image, masks in found:
+        for kind, image, masks in images:
             name = printable(image.relative_to(root).with_suffix("").as_posix())
             defect = Defect(masks, vocabulary.index(kind), vocabulary) if masks else Defect()
             records.append(Record(name, image, defect, group=LIGHTS.sub("", name), stratum=printable(kind)))
@@ -66,8 +67,8 @@ class MvtecAd(Layout):
 
 def _categories(root: Path) -> list[Path]:
     """`root`, or those of its subfolders that are a category."""
-    found = [folder for folder in (root, *folders(root)) if _is_category(folder)]
-    return [root] if root in found else found
+    categories = [folder for folder in (root, *folders(root)) if _is_category(folder)]
+    return [root] if root in categories else categories
 
 
 def _is_category(folder: Path) -> bool:
@@ -75,8 +76,8 @@ def _is_category(folder: Path) -> bool:
     test, truth = _tested(folder)
     if not (test.is_dir() and truth.is_dir()):
         return False
-    good = any((part / name).is_dir() for part in (folder / "train", test) for name in GOOD)
-    return good or bool({one.name for one in folders(test)} & {one.name for one in folders(truth)})
+    good = any((place / name).is_dir() for place in (folder / "train", test) for name in GOOD)
+    return good or bool({kind.name for kind in folders(test)} & {kind.name for kind in folders(truth)})
 
 
 def _tested(category: Path) -> tuple[Path, Path]:
@@ -90,9 +91,9 @@ def _pairs(images: Path, masks: Path, faults: list[Fault]) -> Iterator[tuple[Pat
     by_stem = {path.stem.removesuffix("_mask"): (path,) for path in files(masks)}
     by_stem |= {folder.name: tuple(files(folder)) for folder in folders(masks)}
     for image in files(images):
-        found = by_stem.pop(image.stem, ())
-        if found:
-            yield image, found
+        masks_of_image = by_stem.pop(image.stem, ())
+        if masks_of_image:
+            yield image, masks_of_image
         else:
             faults.append(Fault(image, "has no mask, though its folder says that it has a defect"))
     faults += [Fault(path, "is a mask without image") for paths in by_stem.values() for path in paths]

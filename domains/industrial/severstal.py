@@ -58,19 +58,19 @@ class Severstal(Layout):
         images = files(root / IMAGES)
         vocabulary = tuple(sorted({kind for masks in rows.values() for kind, _ in masks if kind}))
         records = []
-        known = not rows or bool(rows.keys() & {_key(image.name) for image in images})
-        for image in images if known else ():
-            found = rows.pop(_key(image.name), [])
-            if any(not kind for kind, _ in found):
+        belongs = not rows or bool(rows.keys() & {_key(image.name) for image in images})
+        for image in images if belongs else ():
+            runs_of_classes = rows.pop(_key(image.name), [])
+            if any(not kind for kind, _ in runs_of_classes):
                 faults.append(Fault(image, f"has a row without class in {TABLE}"))
                 continue
-            kinds = sorted({kind for kind, _ in found})
-            masks = tuple((vocabulary.index(kind), runs) for kind, runs in found)
+            kinds = sorted({kind for kind, _ in runs_of_classes})
+            masks = tuple((vocabulary.index(kind), runs) for kind, runs in runs_of_classes)
             name = printable(image.stem)
             stratum = "class " + "+".join(kinds) if kinds else "good"
             records.append(Record(name, image, Runs(root / TABLE, masks, vocabulary), name, stratum=stratum))
         faults += [Fault(root / TABLE, f"names {spelled[image]!r}, which is not in {IMAGES}") for image in rows]
-        if not known:  # then no image is known to be good either
+        if not belongs:  # then no image is known to be good either
             faults += [Fault(image, f"is in a folder of which {TABLE} names no image") for image in images]
         return Listing(records, faults)
 
@@ -81,9 +81,9 @@ class Severstal(Layout):
         for label, runs in truth.masks:
             ids = components(_mask(runs, shape, f"{str(truth.table)!r}: the mask of {record.name!r}"))
             order = np.argsort(ids, axis=None, kind="stable")
-            parts = np.split(order, np.searchsorted(ids.ravel()[order], np.arange(1, ids.max() + 1)))[1:]
-            regions += parts
-            labels += [label] * len(parts)
+            defects = np.split(order, np.searchsorted(ids.ravel()[order], np.arange(1, ids.max() + 1)))[1:]
+            regions += defects
+            labels += [label] * len(defects)
         return [painted(regions, labels, truth.vocabulary, shape)]
 
 
@@ -129,17 +129,19 @@ def _wide_fields() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _mask(runs: str, shape: tuple[int, int], what: str) -> np.ndarray:
+def _mask(runs: str, shape: tuple[int, int], source: str) -> np.ndarray:
     """(H, W) bool. Raises InputError for what are no runs inside an image of that shape."""
     try:
         numbers = np.array(runs.split(), np.int64)
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{what}: wanted runs 'start length ...', got {runs[:40]!r}; copy the table again") from error
+        raise InputError(
+            f"{source}: wanted runs 'start length ...', got {runs[:40]!r}; copy the table again"
+        ) from error
     starts, lengths = numbers[0::2] - 1, numbers[1::2]
     inside = len(starts) == len(lengths) and (starts >= 0).all() and (lengths > 0).all()
     if not inside or (lengths > shape[0] * shape[1] - starts).any():
         raise InputError(
-            f"{what}: wanted pairs of a start from 1 and a length inside {shape[1]} x {shape[0]} px, "
+            f"{source}: wanted pairs of a start from 1 and a length inside {shape[1]} x {shape[0]} px, "
             f"got {runs[:40]!r}; was the image resized?"
         )
     change = np.zeros(shape[0] * shape[1] + 1, np.int32)

@@ -33,9 +33,9 @@ class Visa(Layout):
         for label, category in enumerate(categories):
             images = category / "Data" / "Images"
             pairs, alone = pair(files(images / "Anomaly"), files(category / "Data" / "Masks" / "Anomaly"), "mask")
-            found = [(image, Defect(), "normal") for image in files(images / "Normal")]
-            found += [(image, Defect((mask,), label, vocabulary), "anomaly") for image, mask in pairs]
-            for image, defect, kind in found:
+            labelled = [(image, Defect(), "normal") for image in files(images / "Normal")]
+            labelled += [(image, Defect((mask,), label, vocabulary), "anomaly") for image, mask in pairs]
+            for image, defect, kind in labelled:
                 name = f"{vocabulary[label]}/{kind}/{printable(image.stem)}"
                 records.append(Record(name, image, defect, group=name, stratum=f"{vocabulary[label]}/{kind}"))
             faults += alone
@@ -48,5 +48,5 @@ class Visa(Layout):
 
 
 def _categories(root: Path) -> list[Path]:
-    found = [folder for folder in (root, *folders(root)) if (folder / "Data" / "Images" / "Anomaly").is_dir()]
-    return [root] if root in found else found
+    categories = [folder for folder in (root, *folders(root)) if (folder / "Data" / "Images" / "Anomaly").is_dir()]
+    return [root] if root in categories else categories

@@ -29,14 +29,14 @@ class Bsds500(Layout):
         """Each image with its MAT file, and what has no counterpart."""
         base = _base(root)
         assert base is not None
-        parts = sorted({folder.name for kind in ("images", "groundTruth") for folder in folders(base / kind)})
+        splits = sorted({folder.name for kind in ("images", "groundTruth") for folder in folders(base / kind)})
         records, faults = [], []
-        for part in parts:
-            images, truths = files(base / "images" / part), files(base / "groundTruth" / part, {".mat"})
+        for split in splits:
+            images, truths = files(base / "images" / split), files(base / "groundTruth" / split, {".mat"})
             pairs, alone = pair(images, truths, "groundTruth file")
             for image, truth in pairs:
                 name = printable(image.stem)
-                records.append(Record(f"{part}/{name}", image, truth, group=name, split=own_split(Path(part))))
+                records.append(Record(f"{split}/{name}", image, truth, group=name, split=own_split(Path(split))))
             faults += alone
         return Listing(records, faults)
 

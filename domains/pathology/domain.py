@@ -66,7 +66,7 @@ def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Bas
 
 
 def worth(scene: Scene, smallest_um2: float | None = None) -> TissueMask | None:
-    """The tissue of a slide, pieces of `smallest_um2` at least; None where the scene is too small to look for it."""
+    """The tissue of a slide, pieces of `smallest_um2` at least; None for a scene that is no slide."""
     from domains.pathology.tissue import SMALLEST_UM2, tissue_of
 
     return tissue_of(scene, SMALLEST_UM2 if smallest_um2 is None else smallest_um2)

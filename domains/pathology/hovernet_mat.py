@@ -40,14 +40,14 @@ class CoNSeP(Layout):
     def listing(self, root: Path) -> Listing:
         """Each image with its MAT file, and what has no counterpart."""
         records, faults = [], []
-        for part in _consep_parts(root):
-            inner = _by_name(part)
+        for folder in _consep_parts(root):
+            inner = _by_name(folder)
             pairs, alone = pair(files(inner["images"]), files(inner["labels"], {".mat"}), "label file")
             for image, label in pairs:
                 name = printable(image.stem)
-                split = own_split(Path(part.name))
+                split = own_split(Path(folder.name))
                 size = 0.25e-6 if _is_consep(image) else None
-                records.append(Record(f"{printable(part.name)}/{name}", image, label, name, split, size))
+                records.append(Record(f"{printable(folder.name)}/{name}", image, label, name, split, size))
             faults += alone
         return Listing(records, faults)
 
@@ -81,7 +81,8 @@ class Lizard(Layout):
         labels, images = _lizard_parts(root)
         assert labels is not None
         splits = _lizard_splits(labels.parent / "info.csv")
-        pairs, faults = pair([one for part in images for one in files(part)], files(labels, {".mat"}), "label file")
+        pictures = [image for folder in images for image in files(folder)]
+        pairs, faults = pair(pictures, files(labels, {".mat"}), "label file")
         records = []
         for image, label in pairs:
             name = printable(image.stem)
@@ -100,8 +101,8 @@ class Lizard(Layout):
         dense, kept = renumber(ids)
         class_of = dict(zip(numbers.tolist(), classes.tolist(), strict=True))
         named = [class_of.get(int(number), 0) for number in kept]
-        if any(not 1 <= one <= len(LIZARD_CLASSES) for one in named):
-            raise _no_class(record.truth, next(one for one in named if not 1 <= one <= 6), LIZARD_CLASSES)
+        if any(not 1 <= number <= len(LIZARD_CLASSES) for number in named):
+            raise _no_class(record.truth, next(number for number in named if not 1 <= number <= 6), LIZARD_CLASSES)
         return [EntityMap(dense, labels=np.array(named, np.int32) - 1, vocabulary=LIZARD_CLASSES)]
 
 
@@ -135,13 +136,13 @@ def _is_consep(image: Path) -> bool:
 def _consep_parts(root: Path) -> list[Path]:
     """Train and Test, of the root or of a folder in it."""
     for base in (root, *folders(root)):
-        found = []
-        for part in folders(base):
-            inner = _by_name(part)
-            if "images" in inner and files(inner.get("labels", part / "none"), {".mat"}):
-                found.append(part)
-        if found:
-            return found
+        splits = []
+        for folder in folders(base):
+            inner = _by_name(folder)
+            if "images" in inner and files(inner.get("labels", folder / "none"), {".mat"}):
+                splits.append(folder)
+        if splits:
+            return splits
     return []
 
 

@@ -52,16 +52,16 @@ class MoNuSeg(Layout):
 
 def _parts(root: Path) -> list[tuple[Path, Path]]:
     """(folder of images, folder of annotations) of the root and of what lies up to two levels below."""
-    level, found = [root], []
+    level, pairs = [root], []
     for _ in range(3):
         for folder in level:
-            inner = {one.name.lower(): one for one in folders(folder)}
+            inner = {subfolder.name.lower(): subfolder for subfolder in folders(folder)}
             if "tissue images" in inner and files(inner.get("annotations", folder / "none"), {".xml"}):
-                found.append((inner["tissue images"], inner["annotations"]))
+                pairs.append((inner["tissue images"], inner["annotations"]))
             elif "monuseg" in folder.name.lower() and files(folder, {".xml"}) and files(folder):
-                found.append((folder, folder))
+                pairs.append((folder, folder))
         level = [inner for folder in level for inner in folders(folder)]
-    return found
+    return pairs
 
 
 def _split(path: Path) -> Split | None:

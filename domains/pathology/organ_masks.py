@@ -108,10 +108,10 @@ def _labels(folder: Path) -> Path | None:
 
 def _annotations(root: Path) -> list[Path]:
     """The folder of label masks of every annotator, in a stable order."""
-    found = []
+    annotations = []
     for annotator in folders(root):
         if annotator.name.lower().startswith("annotator"):
             labels = _labels(annotator) or next(filter(None, map(_labels, folders(annotator))), None)
             if labels is not None:
-                found.append(labels)
-    return found
+                annotations.append(labels)
+    return annotations

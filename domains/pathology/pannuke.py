@@ -76,9 +76,9 @@ class PanNuke(Layout):
             flat = ids[..., channel].ravel()
             order = np.flatnonzero(flat > 0)
             order = order[np.argsort(flat[order], kind="stable")]
-            parts = np.split(order, np.flatnonzero(np.diff(flat[order])) + 1) if order.size else []
-            regions += parts
-            labels += [channel] * len(parts)
+            entities = np.split(order, np.flatnonzero(np.diff(flat[order])) + 1) if order.size else []
+            regions += entities
+            labels += [channel] * len(entities)
         painted, kept = paint(regions, shape)
         return [EntityMap(painted, labels=np.array(labels, np.int32)[kept], vocabulary=CLASSES)]
 
@@ -92,7 +92,7 @@ def _folds(root: Path) -> tuple[list[tuple[Path, Path]], list[Fault]]:
         if images.name != "images.npy":
             continue
         below = images.relative_to(root)
-        twin = [part if part != "images" else "masks" for part in below.parts[:-1]]
+        twin = [step if step != "images" else "masks" for step in below.parts[:-1]]
         masks = root.joinpath(*twin, "masks.npy")
         if masks in arrays:
             pairs.append((images, masks))
@@ -102,8 +102,8 @@ def _folds(root: Path) -> tuple[list[tuple[Path, Path]], list[Fault]]:
 
 
 def _fold(images: Path) -> int | None:
-    found = re.findall(r"fold[ _]?(\d)", images.as_posix().lower())
-    return int(found[-1]) if found else None
+    numbers = re.findall(r"fold[ _]?(\d)", images.as_posix().lower())
+    return int(numbers[-1]) if numbers else None
 
 
 def _tissues(path: Path, count: int, faults: list[Fault]) -> list[str]:

@@ -30,7 +30,7 @@ def augmentation() -> A.Compose:
     )
 
 
-def seasons(wanted: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
+def seasons(on: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """Plants brown or lush, and the shadows of clouds and hills."""
     from domains.crops.augment import Photometric
     from domains.remote_sensing.season import Season

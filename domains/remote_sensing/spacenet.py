@@ -31,18 +31,18 @@ class SpaceNet(RasterVectors):
 
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
         """Each chip's raster with its footprints, and the chips that lack one of them."""
-        found, alone = [], []
+        chips, alone = [], []
         for base in (root, *folders(root)):
             inner = {folder.name.lower(): folder for folder in folders(base)}
             order = (*MULTISPECTRAL, *PRODUCTS) if self.reading.bands else PRODUCTS
-            images = next((inner[one.lower()] for one in order if one.lower() in inner), None)
-            labels = next((base / one for one in LABELS if files(base / one, {".geojson"})), None)
+            images = next((inner[product.lower()] for product in order if product.lower() in inner), None)
+            labels = next((base / product for product in LABELS if files(base / product, {".geojson"})), None)
             if images is None or labels is None:
                 continue
             pairs, faults = pair(files(images, RASTERS), files(labels, {".geojson"}), "footprint file", [(chip, chip)])
-            found += pairs
+            chips += pairs
             alone += faults
-        return found, alone
+        return chips, alone
 
 
 def chip(path: Path) -> str:

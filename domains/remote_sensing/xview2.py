@@ -36,14 +36,14 @@ class XView2(Layout):
     def listing(self, root: Path) -> Listing:
         """Each image with its JSON, and what has no counterpart."""
         records, faults = [], []
-        for part in _parts(root):
-            labels = [one for one in files(part / "labels", {".json"}) if one.stem.endswith(ENDINGS)]
-            pairs, alone = pair(files(part / "images"), labels, "label file")
+        for folder in _parts(root):
+            labels = [label for label in files(folder / "labels", {".json"}) if label.stem.endswith(ENDINGS)]
+            pairs, alone = pair(files(folder / "images"), labels, "label file")
             for image, label in pairs:
                 name = printable(image.relative_to(root).with_suffix("").as_posix())
                 group = next((name.removesuffix(ending) for ending in ENDINGS if name.endswith(ending)), name)
                 stratum = "post" if name.endswith(ENDINGS[1]) else "pre"
-                records.append(Record(name, image, label, group, PARTS.get(part.name.lower()), stratum=stratum))
+                records.append(Record(name, image, label, group, PARTS.get(folder.name.lower()), stratum=stratum))
             faults += alone
         return Listing(records, faults)
 
@@ -77,7 +77,7 @@ def _features(path: Path) -> list[dict[str, Any]]:
         raise InputError(
             f"{str(path)!r}: wanted xView2's JSON with features.xy, got {error!r:.80}; copy it again"
         ) from error
-    if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
+    if not isinstance(features, list) or not all(isinstance(feature, dict) for feature in features):
         raise InputError(f"{str(path)!r}: wanted a list of objects as features.xy; copy it again")
     return features
 
@@ -85,8 +85,8 @@ def _features(path: Path) -> list[dict[str, Any]]:
 def _parts(root: Path) -> list[Path]:
     """The folders with images/ and labels/ of such names: the root or its subfolders."""
     return [
-        part
-        for part in (root, *folders(root))
-        if any(image.stem.endswith(ENDINGS) for image in files(part / "images"))
-        and any(label.stem.endswith(ENDINGS) for label in files(part / "labels", {".json"}))
+        folder
+        for folder in (root, *folders(root))
+        if any(image.stem.endswith(ENDINGS) for image in files(folder / "images"))
+        and any(label.stem.endswith(ENDINGS) for label in files(folder / "labels", {".json"}))
     ]
