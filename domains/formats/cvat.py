@@ -86,9 +86,9 @@ def _records(
         tasks[file].add(images[i].get("task_id"))
     records, outlines = [], []
     for i, image in enumerate(images):
-        what = f"image {image.get('id')!r}"
+        source = f"image {image.get('id')!r}"
         if i in reasons:
-            faults.append(Fault(path, f"{what} {reasons[i]}"))
+            faults.append(Fault(path, f"{source} {reasons[i]}"))
             continue
         file = paths[i]
         if len(tasks[file]) > 1:

@@ -119,7 +119,7 @@ def hold_masks(paths: Sequence[Path], numbers: int = 1) -> bool:
 
     numbers: as many besides 0 are a mask too. What cannot be read, or is empty, does not tell.
     """
-    told = 0
+    telling = 0
     for path in paths:
         try:
             labels = stored_labels(path)
@@ -131,8 +131,8 @@ def hold_masks(paths: Sequence[Path], numbers: int = 1) -> bool:
             if "wanted a binary mask" in str(error) or "wanted one channel" in str(error):
                 return False
             continue
-        told += 1
-        if told == 3:
+        telling += 1
+        if telling == 3:
             break
     return True
 

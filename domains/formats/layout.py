@@ -137,9 +137,9 @@ class Layout(ABC):
                     f"domain.{option} is {value!r}, but {self.name!r} says what its labels mean; leave it, or set "
                     "domain.layout=label_maps if they are a folder of label pictures"
                 )
-        other = copy.copy(self)
-        other.reading = reading
-        return other
+        layout = copy.copy(self)
+        layout.reading = reading
+        return layout
 
     @property
     def reads_bands(self) -> bool:
@@ -198,7 +198,9 @@ class Layout(ABC):
         black = ~SHOWN.pixels(image)
         if not black.any() or not may_lack_data(record.image, self.reading):
             return list(truths)
-        return [replace(one, ids=np.where(black & (one.ids == BACKGROUND), UNLABELLED, one.ids)) for one in truths]
+        return [
+            replace(truth, ids=np.where(black & (truth.ids == BACKGROUND), UNLABELLED, truth.ids)) for truth in truths
+        ]
 
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
@@ -227,15 +229,15 @@ def with_own_names(listing: Listing) -> Listing:
     by_name: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(listing.records):
         by_name[composed(record.name)].append(i)
-    taken = {name for name, same in by_name.items() if len(same) == 1}
+    used = {name for name, indices in by_name.items() if len(indices) == 1}
     records = list(listing.records)
-    for same in by_name.values():
-        for i in sorted(same, key=lambda i: str(records[i].image)) if len(same) > 1 else ():
+    for indices in by_name.values():
+        for i in sorted(indices, key=lambda i: str(records[i].image)) if len(indices) > 1 else ():
             name = f"{records[i].name}{printable(records[i].image.suffix)}"
             numbered = (f"{name}~{number}" for number in count(2))
-            own = next(form for form in chain([name], numbered) if composed(form) not in taken)
-            taken.add(composed(own))
-            records[i] = replace(records[i], name=own)
+            unique = next(form for form in chain([name], numbered) if composed(form) not in used)
+            used.add(composed(unique))
+            records[i] = replace(records[i], name=unique)
     return Listing(records, listing.faults)
 
 
@@ -245,8 +247,8 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
         return read_image(path)
     scene = open_scene(path)
     try:
-        shown = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
-        return np.ascontiguousarray(shown.read(*(window or (0, 0, *scene.shape))))
+        view = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
+        return np.ascontiguousarray(view.read(*(window or (0, 0, *scene.shape))))
     finally:
         scene.close()
 

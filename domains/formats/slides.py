@@ -201,8 +201,8 @@ def balanced(counts: np.ndarray, limit: int, seed: str) -> dict[int, str]:
 
     counts: (T,) entities per tile. Within a stratum the order is that of hashes of `seed` and index.
     """
-    known = np.sort(counts[counts > 0])
-    thirds = known[[len(known) // 3, 2 * len(known) // 3]] if len(known) else [0, 0]
+    filled = np.sort(counts[counts > 0])
+    thirds = filled[[len(filled) // 3, 2 * len(filled) // 3]] if len(filled) else [0, 0]
     strata = np.where(counts == 0, 0, 1 + np.searchsorted(thirds, counts, side="left"))
     order = sorted(range(len(counts)), key=lambda i: blake2b(f"{seed} {i}".encode(), digest_size=8).digest())
     queues = [[i for i in order if strata[i] == k] for k in range(len(STRATA))]
@@ -268,7 +268,10 @@ def _coarse(shape: tuple[int, int], boxes: np.ndarray, drawing: Drawing, reach: 
 
 def _smaller(area: Outline) -> Outline:
     return Outline(
-        tuple(Part(part.exterior / COARSE_PX, tuple(hole / COARSE_PX for hole in part.holes)) for part in area.parts)
+        tuple(
+            Part(polygon.exterior / COARSE_PX, tuple(hole / COARSE_PX for hole in polygon.holes))
+            for polygon in area.parts
+        )
     )
 
 

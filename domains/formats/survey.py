@@ -45,8 +45,8 @@ class Survey:
             else:
                 lines += [(count, f"{count} {suffix} in {shown(folder)}") for folder, count in inner]
         lines.sort(key=lambda line: -line[0])
-        more = [f"{len(lines) - MOST_SHOWN} kinds more"] if len(lines) > MOST_SHOWN else []
-        return ", ".join([*(text for _, text in lines[:MOST_SHOWN]), *more]) or "no file at all"
+        remainder = [f"{len(lines) - MOST_SHOWN} kinds more"] if len(lines) > MOST_SHOWN else []
+        return ", ".join([*(text for _, text in lines[:MOST_SHOWN]), *remainder]) or "no file at all"
 
 
 def survey(root: Path) -> Survey:
