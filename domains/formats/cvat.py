@@ -201,6 +201,7 @@ class _NoDocumentType(TreeBuilder):
     """Entities can only be declared in a document type, and no export has one."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """A document type is refused before anything in it is expanded. Raises InputError."""
         raise InputError(f"declares the document type {name!r:.40}")
 
 

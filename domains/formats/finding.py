@@ -63,6 +63,7 @@ Key = Callable[[Path], str]
 
 
 def stem(path: Path) -> str:
+    """The file's name without its suffix, by which most sets pair image and truth."""
     return path.stem
 
 

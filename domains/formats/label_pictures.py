@@ -156,6 +156,7 @@ def as_ids(path: Path, labels: StoredLabels) -> np.ndarray:
 
 
 def of_jpeg(path: Path) -> InputError:
+    """The error of a label picture that was saved as JPEG."""
     return InputError(
         f"{str(path)!r}: wanted a label map, got a JPEG, whose compression invents ids; save it as PNG or TIFF, or set "
         "domain.labels=mask if it is black and white"

@@ -46,6 +46,7 @@ class Placed(NamedTuple):
 
 
 def placed(rasters: Sequence[Raster]) -> Placed:
+    """The groups of rasters that touch or overlap, and how broad a rim of each is left out."""
     if all(raster.split for raster in rasters):
         return Placed(np.arange(len(rasters)), np.zeros(len(rasters), int))
     margins = np.array([min(GAP_PX // 2, min(raster.shape) // 8) for raster in rasters])

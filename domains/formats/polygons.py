@@ -34,6 +34,7 @@ class Part(NamedTuple):
 
     @property
     def rings(self) -> tuple[np.ndarray, ...]:
+        """The exterior and the holes, each (K, 2) x and y."""
         return self.exterior, *self.holes
 
 

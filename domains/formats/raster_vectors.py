@@ -172,6 +172,7 @@ class RasterVectors(Layout):
 
 
 def of_a_map(path: Path) -> bool:
+    """Whether a vector file has coordinates of a map, rather than of pixels."""
     return (path.suffix.lower() != ".gz" or is_geojson(path)) and holds_map_coordinates(path)
 
 
@@ -216,6 +217,7 @@ def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
 
 
 def closed(ring: np.ndarray) -> list:
+    """The ring's points, the first of them again at the end, as GeoJSON has it."""
     return np.concatenate([ring, ring[:1]]).tolist()
 
 
@@ -225,6 +227,7 @@ def area(outline: Outline) -> float:
 
 
 def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Outline], split: bool) -> VectorBlock:
+    """The outlines that touch a block: its own, and with `split` those whose middle lies in another."""
     window = block.window
     touching = [outline for outline in outlines if _touches(outline, window)]
     inside = [outline for outline in touching if not split or _middle_in(outline, window)]

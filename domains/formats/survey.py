@@ -28,6 +28,7 @@ class Survey:
         return [PurePosixPath(folder, name) for folder, names in self.folders.items() for name in names]
 
     def endings(self) -> Counter[str]:
+        """How many files have each ending."""
         return Counter(ending(path.name) for path in self.files)
 
     def __str__(self) -> str:
@@ -72,6 +73,7 @@ def ending(name: str) -> str:
 
 
 def above(folder: str) -> str:
+    """The folder that holds a folder, "" for none."""
     return str(PurePosixPath(folder).parent) if folder != "." else ""
 
 

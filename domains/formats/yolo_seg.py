@@ -121,6 +121,7 @@ class Texts:
 
 
 def folded(path: Path) -> str:
+    """The file's name without suffix, alike however its letters are composed and capitalised."""
     return composed(path.stem).casefold()
 
 

@@ -91,5 +91,6 @@ def to_space(image: np.ndarray, space: str) -> np.ndarray:
 
 
 def from_space(values: np.ndarray, space: str) -> np.ndarray:
+    """(H, W, 3) uint8 of values in a colour space, the inverse of `to_space`."""
     values = np.ascontiguousarray(values, dtype=np.float32)
     return from_lab(values) if space == "lab" else transmitted(cv2.transform(values, MIX))
