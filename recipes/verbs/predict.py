@@ -15,7 +15,7 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, level_0_tiles, segment, segment_into, weights_digest
 from adapters.network import EntitySegmenter
-from domains.datasets.domain import WorthLooking, load_domain
+from domains.datasets.domain import Flavour, WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
@@ -90,8 +90,8 @@ def predict(
             names = names_of(paths, names, journal)
             remaining = [path for path in paths if not is_done(path, names[path], journal, out)]
             tidy(out, journal, names.values())
-            describe, flavour = getattr(spec, "describe", None), getattr(spec, "flavour", "plain")
-            kept = frozenset(path.resolve() for path in paths)
+            describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+            flavour: Flavour = getattr(spec, "flavour", "plain")
             order = tuple(names[path] for path in paths)
             destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept, journal, order)
             faults, done_before = [], len(paths) - len(remaining)
