@@ -20,7 +20,7 @@ from adapters.sharing.folder import as_json, load_adapter
 from adapters.sharing.package import opened
 from adapters.training.module import EntityModule, TrainOptions
 from domains.bands import channels_of
-from domains.datasets.domain import DataDomain, Domain, build_domain
+from domains.datasets.domain import Domain, build_domain, data_options, house_options
 from domains.errors import InputError
 from recipes.reading.schema import Recipe
 from recipes.scale import in_numbers, seen_pixel_size
@@ -29,8 +29,8 @@ from recipes.sides import check_sides
 
 def domain_of(recipe: Recipe) -> Domain:
     """The domain on the recipe's data, with those of the section's options that it takes."""
-    known = {field.name for field in fields(DataDomain)}
-    options = {key: value for key, value in recipe.domain.options().items() if key in known and key != "data"}
+    known = {*data_options(), *house_options()}
+    options = {key: value for key, value in recipe.domain.options().items() if key in known}
     return build_domain(recipe.domain.name, recipe.domain.data, seed=recipe.train.seed, **options)
 
 

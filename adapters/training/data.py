@@ -17,7 +17,7 @@ class EntityDataModule(L.LightningDataModule):
 
     train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
     crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
-    balance, paste_share, drawn_share, hard_share: of the training crops, see `TrainCrops`; validation has none of them.
+    balance, paste_share, drawn_share, draw, hard_share: of the training crops, see `TrainCrops`; validation has none.
     rehearsal: generated scenes, `rehearsal_share` of the training crops.
     Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
     """
@@ -37,6 +37,7 @@ class EntityDataModule(L.LightningDataModule):
         balance: float | None = None,
         paste_share: float = 0.0,
         drawn_share: float = 0.0,
+        draw: Any = None,
         hard_share: float = 0.0,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
@@ -56,6 +57,7 @@ class EntityDataModule(L.LightningDataModule):
             balance=balance,
             paste_share=paste_share,
             drawn_share=drawn_share,
+            draw=draw,
             hard_share=hard_share,
             length=length,
         )

@@ -38,7 +38,6 @@ from domains.crops.crops import (  # noqa: E402
 from domains.crops.pasting import paste  # noqa: E402
 from domains.entities import UNLABELLED, EntityMap, EntitySample  # noqa: E402
 from domains.entities.resize import by_few_channels, resize_ids, resize_image  # noqa: E402
-from domains.procedural.drawn import draw_defect  # noqa: E402
 
 CACHE_BYTES = 512 * 2**20
 TINY_PX = 100  # balanced crops show an entity of fewer pixels at its own size or larger: shrunk, it could vanish
@@ -58,7 +57,7 @@ class TrainCrops(Dataset[EntitySample]):
     balance: share of all crops that hold an entity, whatever share of the images has one; the others come from images
         without any (else they lie anywhere). Takes the place of `entity_share`. None: each image as often as another.
     paste_share: share of the crops without entity onto which another image's is pasted, see `domains.crops.pasting`.
-    drawn_share: share of the crops on which a generated defect is drawn, see `domains.procedural.drawn`.
+    drawn_share: share of the crops on which `draw` draws an entity, see `domains.datasets.domain.Draw`; 0 without.
     hard_share: share of the crops of images without entity that hold a spot of `set_spots`; before any was set, none.
     length: crops per epoch; by default one per image.
     cache_bytes: decoded images kept; every worker process has its own.
@@ -81,13 +80,14 @@ class TrainCrops(Dataset[EntitySample]):
         balance: float | None = None,
         paste_share: float = 0.0,
         drawn_share: float = 0.0,
+        draw: Callable[..., tuple[np.ndarray, np.ndarray]] | None = None,
         hard_share: float = 0.0,
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self.crop_px, self.augmentation, self.seed = crop_px, augmentation, seed
         self.scale_range, self.entity_share = scale_range, entity_share
         self.balance, self.paste_share, self.hard_share = balance, paste_share, hard_share
-        self.drawn_share = drawn_share
+        self.drawn_share, self.draw = drawn_share, draw
         looked = balance is not None or paste_share > 0 or hard_share > 0
         self._filled, self._empty = with_and_without(dataset) if looked else (np.zeros(0, int), np.zeros(0, int))
         self.length = len(dataset) if length is None else length
@@ -175,8 +175,8 @@ class TrainCrops(Dataset[EntitySample]):
         shape = (self.crop_px, self.crop_px)
         place = crop_place(decoded.place, y, x, decoded.scale, window_px / self.crop_px)
         image, truth = resize_image(image, shape), resize_ids(truth, shape)
-        if self.drawn_share and rng.random() < self.drawn_share:
-            image, truth = draw_defect(image, truth, rng)
+        if self.draw is not None and self.drawn_share and rng.random() < self.drawn_share:
+            image, truth = self.draw(image, truth, rng)
         return EntitySample(image, (EntityMap(truth),), place)
 
 

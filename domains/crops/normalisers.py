@@ -1,7 +1,8 @@
 """Recolouring scenes before the network, and keeping with an adapter how that was done.
 
 A normaliser is a frozen dataclass whose fields are its target; `fitted` turns pixels of one scene into the function
-that recolours all of it, so that every tile of a slide is treated alike. An adapter stores `{"name": ..., fields}`.
+that recolours all of it, so that every tile of a slide is treated alike. Domains register theirs
+(`DomainSpec.normalisers`). An adapter stores `{"name": ..., fields}`.
 """
 
 from __future__ import annotations
@@ -11,46 +12,60 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, fields
 from functools import lru_cache
-from importlib import import_module
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
+from domains.registry import house_specs, installed_specs
 from domains.scenes import Photograph, Scene, Viewed, open_scene, plain_view
 from domains.scenes.validity import Validity
 from domains.scenes.view import sample_values
 
-NORMALISERS: dict[str, str] = {
-    "macenko": "domains.pathology.normalise:Macenko",
-    "reinhard": "domains.pathology.normalise:Reinhard",
-}
 FIT_IMAGES = 64
 
 
 class Normaliser(Protocol):
+    """A target that scenes are recoloured towards: a frozen dataclass of numbers."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @classmethod
+    def like(cls, images: Sequence[np.ndarray]) -> Self:
+        """The one whose target is the median look of the images, each (H, W, 3) uint8. Raises InputError."""
+        ...
+
     def fitted(self, pixels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         """Pixels (..., 3) uint8 of a scene to a function of any (H, W, 3) uint8 window of it."""
         ...
 
 
-def normaliser_type(name: object) -> Any:
-    if not isinstance(name, str) or name not in NORMALISERS:
-        raise InputError(f"stain normalisation is {name!r}; {suggest(str(name), NORMALISERS)}")
-    module, _, attribute = NORMALISERS[name].partition(":")
-    return getattr(import_module(module), attribute)
+def normaliser_type(name: object) -> type[Normaliser]:
+    """The normaliser that a domain of this house, or else one of an installed package, registered under that name.
+
+    Raises InputError for any other.
+    """
+    known: dict[str, type[Normaliser]] = {}
+    for spec in chain(house_specs(), installed_specs()):
+        known = {**getattr(spec, "normalisers", {}), **known}
+        if isinstance(name, str) and name in known:
+            return known[name]
+    raise InputError(f"stain normalisation is {name!r}; {suggest(str(name), known)}")
 
 
 def build_normaliser(options: Mapping[str, Any]) -> Normaliser:
     """The normaliser of stored options. Raises InputError: an unknown name, other fields, numbers that won't do."""
     kind = normaliser_type(options.get("name"))
-    wanted, came = {field.name for field in fields(kind)}, set(options) - {"name"}
-    if wanted != came:
-        raise InputError(f"stain {options['name']}: wanted {sorted(wanted)}, got {sorted(came)}; fit the adapter again")
-    return kind(**{key: options[key] for key in wanted})
+    names, stored = {field.name for field in fields(kind)}, set(options) - {"name"}
+    if names != stored:
+        raise InputError(
+            f"stain {options['name']}: wanted {sorted(names)}, got {sorted(stored)}; fit the adapter again"
+        )
+    return kind(**{key: options[key] for key in names})
 
 
 def fit_normaliser(name: str, samples: Dataset[EntitySample]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from domains.datasets.read_as import Kind, Kinds, ReadAs, read_as
 from domains.datasets.splits import FRACTIONS, assign
 from domains.entities import EntityMap
 from domains.entities.overlay import thumbnail
-from domains.formats import LAYOUTS, recognise
+from domains.formats import recognise
 from domains.formats.layout import Fault, Layout, Reading, Record, Split, count_faults, skipped
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
@@ -129,7 +129,7 @@ def check_folder(
     groups: Path | None = None,
     fractions: Sequence[float] = FRACTIONS,
     examples: int = 0,
-    layouts: Mapping[str, Layout] = LAYOUTS,
+    layouts: Mapping[str, Layout] | None = None,
     reading: Reading | None = None,
 ) -> Report:
     """Reads every sample once. Faults are reported, not raised; InputError where the folder itself is unusable."""

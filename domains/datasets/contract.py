@@ -9,15 +9,20 @@ Each check raises AssertionError saying what is wrong. All of them read at most 
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable, Iterator
-from typing import Any
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from typing import Any, get_args
 
 import numpy as np
 
 from domains.crops.augment import augment
-from domains.datasets.domain import Domain
+from domains.crops.normalisers import build_normaliser, fit_normaliser
+from domains.datasets.domain import Domain, DomainSpec, Flavour, data_options
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
+from domains.errors import InputError
+from domains.formats import LAYOUTS
 from domains.formats.layout import SPLITS
 from domains.metrics import METRICS
 from domains.metrics.matching import compare_all
@@ -27,10 +32,12 @@ ALWAYS = {"ap", "ap50", "pq"}
 
 
 def has_a_name(domain: Domain) -> None:
+    """Its name can be written in recipes and as a folder."""
     assert isinstance(domain.name, str) and domain.name.isidentifier(), f"name is {domain.name!r}, wanted an identifier"
 
 
 def samples_are_well_formed(domain: Domain) -> None:
+    """Images are uint8 of two channels or more, truths are of their shape."""
     for where, sample in first_samples(domain):
         image, shape = sample.image, sample.image.shape[:2]
         assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] >= 2, (
@@ -44,6 +51,7 @@ def samples_are_well_formed(domain: Domain) -> None:
 
 
 def every_split_has_entities(domain: Domain) -> None:
+    """No split is empty or has background alone."""
     for split in SPLITS:
         dataset: Any = domain.dataset(split)
         assert len(dataset), f"{split} is empty"
@@ -51,6 +59,7 @@ def every_split_has_entities(domain: Domain) -> None:
 
 
 def splits_share_no_scene(domain: Domain) -> None:
+    """No group of images is in two splits."""
     seen: dict[str, str] = {}
     for split in SPLITS:
         dataset: Any = domain.dataset(split)
@@ -60,17 +69,20 @@ def splits_share_no_scene(domain: Domain) -> None:
 
 
 def all_is_the_three_splits_together(domain: Domain) -> None:
+    """`all` has as many samples as its splits."""
     sizes = [len(domain.dataset(split)) for split in SPLITS]  # type: ignore[arg-type]
     together = len(domain.dataset("all"))  # type: ignore[arg-type]
     assert together == sum(sizes), f"'all' has {together} samples, {', '.join(SPLITS)} have {sizes}"
 
 
 def a_sample_is_the_same_every_time(domain: Domain) -> None:
-    first, again = domain.dataset("train"), domain.dataset("train")
-    assert same(first[0], again[0]), "train[0] differs when it is read again"
+    """A data set that is made anew gives the same sample."""
+    dataset, renewed = domain.dataset("train"), domain.dataset("train")
+    assert same(dataset[0], renewed[0]), "train[0] differs when it is read again"
 
 
 def datasets_survive_pickling(domain: Domain) -> None:
+    """As they must, to travel to worker processes."""
     for split in SPLITS:
         dataset = domain.dataset(split)
         assert same(dataset[0], pickle.loads(pickle.dumps(dataset))[0]), f"{split}[0] differs after pickling"
@@ -92,12 +104,16 @@ def augmentation_keeps_entities(domain: Domain) -> None:
 
 
 def augmentation_follows_its_seed(domain: Domain) -> None:
-    sample, first, again = domain.dataset("train")[0], domain.augmentation(), domain.augmentation()
+    """One seed gives one result."""
+    sample, augmentation, renewed = domain.dataset("train")[0], domain.augmentation(), domain.augmentation()
     for seed in range(5):
-        assert same(augment(sample, first, seed), augment(sample, again, seed)), f"seed {seed} gave two results"
+        assert same(augment(sample, augmentation, seed), augment(sample, renewed, seed)), (
+            f"seed {seed} gave two results"
+        )
 
 
 def metrics_are_known_and_include_the_common_ones(domain: Domain) -> None:
+    """The headline is among them, and what all domains are compared by."""
     keys = set(domain.metrics())
     assert keys >= ALWAYS, f"metrics lack {sorted(ALWAYS - keys)}, by which domains are compared"
     assert domain.headline in keys, f"headline is {domain.headline!r}, metrics are {sorted(keys)}"
@@ -121,6 +137,58 @@ def metrics_start_afresh(domain: Domain) -> None:
         assert key not in METRICS or np.isnan(domain.metrics()[key].compute()), f"{key} is not fresh on a second call"
 
 
+def layouts_can_be_tried(domain: Domain) -> None:
+    """Its layouts say what they are, come before a layout that exists, and travel to worker processes."""
+    for layout in spec_of(domain).layouts:
+        assert layout.name.isidentifier() and layout.entities and layout.expects, f"layout {layout!r} says too little"
+        assert layout.before in ("", *LAYOUTS), f"layout {layout.name!r} comes before {layout.before!r}; {[*LAYOUTS]}"
+        assert type(pickle.loads(pickle.dumps(layout))) is type(layout), f"layout {layout.name!r} cannot be pickled"
+        assert spec_of(domain).known_layouts[layout.name] is layout, f"another layout is called {layout.name!r}"
+
+
+def options_do_nothing_unless_asked_for(domain: Domain) -> None:
+    """Its options have defaults, are not those of data, and hold all that it changes or draws by."""
+    spec = spec_of(domain)
+    assert is_dataclass(spec.options), f"options is {spec.options!r}, wanted a dataclass"
+    names = [option.name for option in fields(spec.options)]
+    lacking = [option.name for option in fields(spec.options) if option.default is MISSING]
+    assert not lacking, f"the options {lacking} have no default, at which they do nothing"
+    assert not {*names} & {*data_options(), "data"}, f"of {names} one is an option of data already"
+    assert set(spec.changes) <= set(names), f"changes are of {sorted(spec.changes)}, options are {names}"
+    assert spec.draw is None or "drawn_defects" in names, f"draws on crops, but has no option drawn_defects: {names}"
+
+
+def drawing_leaves_what_is_labelled(domain: Domain) -> None:
+    """What is drawn on a crop changes neither pixels nor ids of entities that are there."""
+    draw, image = spec_of(domain).draw, domain.dataset("train")[0].image
+    ids = np.zeros(image.shape[:2], np.int32)
+    ids[: len(ids) // 2] = 70_000
+    for seed in range(10 if draw else 0):
+        drawn, marked = draw(image, ids, np.random.default_rng(seed))
+        assert drawn.dtype == np.uint8 and drawn.shape == image.shape, f"drawn is {drawn.dtype} {drawn.shape}"
+        assert np.array_equal(marked[ids > 0], ids[ids > 0]), f"seed {seed} draws over what is labelled"
+        assert np.array_equal(drawn[ids > 0], image[ids > 0]), f"seed {seed} changes the image where it is labelled"
+
+
+def normalisers_come_back_from_an_adapter(domain: Domain) -> None:
+    """Of images that have the look which it normalises; others it may refuse, as fluorescence has no two stains."""
+    for name in spec_of(domain).normalisers:
+        try:
+            options = fit_normaliser(name, domain.dataset("train"))
+        except InputError:
+            continue
+        normaliser, image = build_normaliser(json.loads(json.dumps(options))), domain.dataset("train")[0].image
+        recoloured = normaliser.fitted(image)(image)
+        assert recoloured.dtype == np.uint8 and recoloured.shape == image.shape, f"{name} gives {recoloured.shape}"
+        assert asdict(normaliser).keys() | {"name"} == options.keys(), f"{name} stores {sorted(options)}"
+
+
+def flavour_is_known(domain: Domain) -> None:
+    """Its results have properties that an export writes."""
+    flavour = spec_of(domain).flavour
+    assert flavour in get_args(Flavour), f"flavour is {flavour!r}, wanted one of {get_args(Flavour)}"
+
+
 CHECKS: tuple[Callable[[Domain], None], ...] = (
     has_a_name,
     samples_are_well_formed,
@@ -133,10 +201,22 @@ CHECKS: tuple[Callable[[Domain], None], ...] = (
     augmentation_follows_its_seed,
     metrics_are_known_and_include_the_common_ones,
     metrics_start_afresh,
+    layouts_can_be_tried,
+    options_do_nothing_unless_asked_for,
+    drawing_leaves_what_is_labelled,
+    normalisers_come_back_from_an_adapter,
+    flavour_is_known,
 )
 
 
+def spec_of(domain: Domain) -> Any:
+    """The `DomainSpec` of a domain, one without anything of its own for what was written without a spec."""
+    nothing = DomainSpec(domain.name, domain.headline, tuple(domain.metrics()), (), domain.augmentation)
+    return getattr(domain, "spec", nothing)
+
+
 def first_samples(domain: Domain) -> Iterator[tuple[str, EntitySample]]:
+    """Up to `SAMPLES` samples of each split, with where they stand."""
     for split in SPLITS:
         dataset: Any = domain.dataset(split)
         for i in range(min(SAMPLES, len(dataset))):
@@ -144,12 +224,14 @@ def first_samples(domain: Domain) -> Iterator[tuple[str, EntitySample]]:
 
 
 def scenes(dataset: Any) -> set[str]:
+    """The names of what the samples show."""
     return {dataset[i].place.scene for i in range(len(dataset))}
 
 
-def same(one: EntitySample, other: EntitySample) -> bool:
+def same(sample: EntitySample, again: EntitySample) -> bool:
+    """Whether two samples have equal images and ids."""
     return (
-        np.array_equal(one.image, other.image)
-        and len(one.truths) == len(other.truths)
-        and all(np.array_equal(a.ids, b.ids) for a, b in zip(one.truths, other.truths, strict=True))
+        np.array_equal(sample.image, again.image)
+        and len(sample.truths) == len(again.truths)
+        and all(np.array_equal(a.ids, b.ids) for a, b in zip(sample.truths, again.truths, strict=True))
     )

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from domains.datasets.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 from domains.entities import EntitySample
 from domains.errors import InputError
-from domains.formats import LAYOUTS, MOST_TEXT, others, recognise, told, without_middle
+from domains.formats import MOST_TEXT, others, recognise, shortened, without_middle
 from domains.formats.layout import Fault, Layout, Listing, Record, Split, count_faults, insist, skipped
 from domains.scenes.pixels import pixel_digest
 
@@ -116,7 +116,7 @@ def open_folder(
         insist(faults)
     if not records:
         cause = count_faults(faults).replace(f"{root}/", "") if skipped(faults) else "there are none"
-        start = f"{told(root)}: wanted labelled images as {layout.name}, none is usable ("
+        start = f"{shortened(root)}: wanted labelled images as {layout.name}, none is usable ("
         end = "); see docs/formats.md"
         raise InputError(f"{start}{without_middle(cause, MOST_TEXT - len(start + end))}{end}")
     return Folder(root, layout, records, faults, cache, entities, pixels)
@@ -128,12 +128,12 @@ def listed(
     groups: Path | None = None,
     strict: bool = False,
     pixel_size_m: float | None = None,
-    layouts: Mapping[str, Layout] = LAYOUTS,
+    layouts: Mapping[str, Layout] | None = None,
 ) -> Listing:
     """The records of a folder in their groups, and the faults, before a pixel is read.
 
     With `examine_all` the one way into a folder, whoever asks. Arguments and errors as of `open_folder`. layouts: of
-    which a further one that the folder holds too is told.
+    which a further one that the folder holds too is told; None for all of this house.
     """
     listing = layout.scan(root, strict)
     listing = grouped(root, Listing(listing.records, listing.faults + others(root, layout, listing, layouts)), groups)

@@ -1,17 +1,16 @@
 """A domain: which images, which augmentation, which metrics. One class serves all; their differences are values.
 
-A domain is an entry `name -> "module:attribute"`, ours in `DOMAINS`, those of installed packages under the entry point
-group `entity_adapters.domains`. The attribute is called with the data and the options, and returns a `Domain`; a
-`DomainSpec` is such a callable, and writing one is all that most domains need.
+An entry of `domains.registry` is called with the data and the options, and returns a `Domain`; a `DomainSpec` is such a
+callable, and writing one is all that most domains need. Whatever is a domain's own, from the layouts of its published
+sets to what viewers want to read in its results, is a field of its spec: no other module names a domain.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from functools import cached_property
 from hashlib import blake2b
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
@@ -19,46 +18,43 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from domains.bands import starts_with_rgb
+from domains.crops.normalisers import Normaliser
 from domains.datasets.cards import Card, card_of_folder, find_card
 from domains.datasets.dataset import EntityDataset, Folder, open_folder
 from domains.datasets.sample import SampleScenes, sample_records
 from domains.datasets.splits import FRACTIONS, assign
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.label_meanings import Labels, Void
-from domains.formats.layout import SPLITS, Layout, Reading, Record, Split
+from domains.formats.layout import SPLITS, Layout, Reading, Record, Split, Window
 from domains.metrics import EntityMetric, build_metrics
 from domains.procedural.dataset import ProceduralScenes
-from domains.tiling.grid import Window
+from domains.registry import house_specs, load_entry
 
 if TYPE_CHECKING:  # a second of import that evaluation does not need
     import albumentations as A
 
-DOMAINS: dict[str, str] = {
-    "pathology": "domains.pathology.domain:DOMAIN",
-    "industrial": "domains.industrial.domain:DOMAIN",
-    "remote_sensing": "domains.remote_sensing.domain:DOMAIN",
-    "natural": "domains.natural.domain:DOMAIN",
-}
-GROUP = "entity_adapters.domains"
 SAMPLE = "sample"
 REHEARSED = 100_000  # scenes, of which a fit draws a few thousand
 SOME_IMAGES = 64
 
 
-OPTIONAL: dict[str, Any] = {"seasons": False, "stain_augmentation": "none", "fluorescence_as_dye": 0.0}
-"""Options of a domain that add to its training transforms, and the value at which each adds nothing."""
-
 Change = Callable[[Any, Callable[[], Iterable[np.ndarray]]], "Sequence[A.BasicTransform]"]
-"""From such an option's value, and from what reads some training images, to the transforms that it adds."""
+"""From an option's value, and from what reads some training images, to the training transforms that it adds."""
+Draw = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
+"""(image (H, W, C) uint8, ids (H, W)) of a training crop to the same with an entity more, where ids were 0."""
+Flavour = Literal["plain", "qupath"]
+"""Whose properties GeoJSON has: plain columns of a map, or the classes and measurements that QuPath reads."""
 
 
 class Domain(Protocol):
     """What the rest of the house knows of a domain. `domains.datasets.contract.CHECKS` tests one."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What recipes and adapters call it."""
+        ...
 
     @property
     def headline(self) -> str:
@@ -104,6 +100,11 @@ class WorthLooking(Protocol):
 
 
 @dataclass(frozen=True)
+class NoOptions:
+    """Of a domain that has none beside those of its data."""
+
+
+@dataclass(frozen=True)
 class DomainSpec:
     """What makes a domain this one. Called with data and options, it is that domain on those data."""
 
@@ -119,16 +120,21 @@ class DomainSpec:
     """Families that `train.rehearsal` draws from; empty: those of `families`."""
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
+    options: type[Any] = NoOptions
+    """Its options beside those of the data: a dataclass that imports no torch, each field with the default at which it
+    does nothing."""
     changes: Mapping[str, Change] = field(default_factory=dict)
-    """Transforms for those of `OPTIONAL` that it knows, done before its others."""
+    """Transforms for those of its options that add some, done before its others, those of the last option first."""
+    draw: Draw | None = None
+    """What `domain.drawn_defects` draws on training crops; None: nothing."""
+    normalisers: Mapping[str, type[Normaliser]] = field(default_factory=dict)
+    """Ways to recolour its scenes before the network, by the name that adapters store; see `domains.crops.normalisers`.
+    """
     layouts: tuple[Layout, ...] = ()
-    """Layouts of this domain alone; they are looked for before those of `LAYOUTS`."""
-
-    @property
-    def known_layouts(self) -> dict[str, Layout]:
-        """Every layout that its data may be in, by name."""
-        return {**{own.name: own for own in self.layouts}, **LAYOUTS, **{own.name: own for own in self.layouts}}
-
+    """Layouts of the sets that were published in its field. Those of this house are tried on every folder, whatever
+    domain is named; those of a package on the folders of its domain, before the others."""
+    flavour: Flavour = "plain"
+    """Whose properties `predict --format geojson` writes."""
     worth: Callable[..., WorthLooking | None] | None = None
     """Where on a large scene entities can be at all; None for everywhere. Called with the scene, and with
     `smallest_um2=` where it has that parameter and `predict --smallest-piece` says it."""
@@ -138,12 +144,24 @@ class DomainSpec:
     """Metres per pixel at which the network sees images that know theirs, where `domain.scale` is auto; None: as they
     are."""
 
+    @property
+    def known_layouts(self) -> dict[str, Layout]:
+        """Every layout that its data may be in, by name, in the order in which they are tried."""
+        house = all_layouts()
+        added = {layout.name: layout for layout in self.layouts if house.get(layout.name) is not layout}
+        return {**added, **{name: layout for name, layout in house.items() if name not in added}}
+
     def __call__(self, data: str | Path = SAMPLE, **options: Any) -> DataDomain:
-        known = [one.name for one in fields(DataDomain) if one.name not in ("spec", "data")]
+        """The domain on a folder, or on `sample`. Raises InputError for an option that no domain has."""
+        of_data = data_options()
+        of_domains = {**house_options(), **{option.name: option for option in fields(self.options)}}
         for option in options:
-            if option not in known:
-                raise InputError(f"domain.{option} is no option of {self.name!r}; {suggest(option, known)}")
-        return DataDomain(self, str(data), **options)
+            if option not in of_data and option not in of_domains:
+                raise InputError(
+                    f"domain.{option} is no option of {self.name!r}; {suggest(option, [*of_data, *of_domains])}"
+                )
+        extra = {name: value for name, value in options.items() if name in of_domains}
+        return DataDomain(self, str(data), extra=extra, **{k: v for k, v in options.items() if k in of_data})
 
 
 @dataclass(frozen=True)
@@ -173,12 +191,6 @@ class DataDomain:
     """A file that cannot be used is an error, rather than left out."""
     pixel_size_m: float | None = None
     """Of a folder's images, in place of what they say of themselves."""
-    stain_augmentation: str = "none"
-    """jitter, styles, both or none; see `domains.pathology.domain`."""
-    fluorescence_as_dye: float = 0.0
-    """Share of the training crops of fluorescence that are shown as stained tissue; see `domains.pathology.as_dye`."""
-    seasons: bool = False
-    """Plants of other seasons and soft shadows in training crops; see `domains.remote_sensing.domain`."""
     bands: tuple[str, ...] = ()
     """Bands of rasters, see `domains.bands`; none for RGB."""
     band_names: tuple[str, ...] = ()
@@ -189,16 +201,26 @@ class DataDomain:
     """What the numbers of label pictures mean: ids, mask or classes; None to decide."""
     void: Void | None = None
     """The number of label pictures that is unlabelled, "none" for none; None to decide."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Options of the spec's own by name; those of other domains may be among them where they do nothing."""
 
     @property
     def name(self) -> str:
+        """The spec's."""
         return self.spec.name
 
     @property
     def headline(self) -> str:
+        """The spec's."""
         return self.spec.headline
 
+    @property
+    def draw(self) -> Draw | None:
+        """The spec's."""
+        return self.spec.draw
+
     def dataset(self, split: Split | Literal["all"]) -> EntityDataset | SampleScenes:
+        """The images of a split, those of `train` up to `max_images`. Raises InputError, see above."""
         if split != "all" and split not in SPLITS:
             raise InputError(f"split is {split!r}; {suggest(split, [*SPLITS, 'all'])}")
         records = [record for name in SPLITS for record in self.splits[name] if split in (name, "all")]
@@ -215,22 +237,31 @@ class DataDomain:
         return EntityDataset(records, self.folder.layout, self.folder.cache)
 
     def augmentation(self) -> A.Compose:
+        """The transforms that the options add, then the spec's; without those of colour where the bands are no RGB.
+
+        Raises InputError for an option of another domain that is not at its default.
+        """
         from domains.crops.augment import compose, without_colour
 
+        self._refuse_foreign_options()
         added: list[Any] = []
-        for option, nothing in OPTIONAL.items():
-            value = getattr(self, option)
-            if value == nothing:
-                continue
-            if option not in self.spec.changes:
-                raise InputError(
-                    f"domain.{option} is {value!r}, which {self.name!r} does not know; leave it {nothing!r}"
-                )
-            added = [*self.spec.changes[option](value, self._some_images), *added]
+        for option in fields(self.spec.options):
+            value = self.extra.get(option.name, option.default)
+            if value != option.default and option.name in self.spec.changes:
+                added = [*self.spec.changes[option.name](value, self._some_images), *added]
         whole: Any = self.spec.augmentation()
         if added:
             whole = compose(*added, *whole.transforms)
         return whole if starts_with_rgb(self.bands) else without_colour(whole)
+
+    def _refuse_foreign_options(self) -> None:
+        of_spec, of_house = {option.name for option in fields(self.spec.options)}, house_options()
+        for name, value in self.extra.items():
+            if name not in of_spec and value != of_house[name].default:
+                raise InputError(
+                    f"domain.{name} is {value!r}, which {self.name!r} does not know; leave it "
+                    f"{of_house[name].default!r}"
+                )
 
     def _some_images(self) -> Iterator[np.ndarray]:
         """Of the training split, spread over it, each read when it is asked for."""
@@ -239,13 +270,16 @@ class DataDomain:
             yield train[i].image
 
     def rehearsal(self, size_px: int) -> ProceduralScenes | None:
+        """Scenes of the spec's `rehearsed` families, or of its others; None where it has none."""
         families = self.spec.rehearsed or self.spec.families
         return ProceduralScenes(families, REHEARSED, self.seed, size_px) if families else None
 
     def metrics(self) -> dict[str, EntityMetric]:
+        """Fresh ones, of the spec's keys."""
         return build_metrics(self.spec.metric_keys)
 
     def card(self) -> Card | None:
+        """Of the folder, or of the sample; None where there is none."""
         if self.data == SAMPLE:
             return find_card(f"sample_{self.name}")
         return card_of_folder(Path(self.data).expanduser())
@@ -293,11 +327,23 @@ def first_images(records: Sequence[Record], count: int) -> list[Record]:
 
 
 def name_hash(name: str) -> bytes:
+    """(8,) bytes that are a name's on every machine."""
     return blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
 
 
+def data_options() -> tuple[str, ...]:
+    """Names of the options of data, which every `DomainSpec` takes."""
+    return tuple(option.name for option in fields(DataDomain) if option.name not in ("spec", "data", "extra"))
+
+
+def house_options() -> dict[str, Field[Any]]:
+    """The options of the domains of this house by name, which every recipe may say where they do nothing."""
+    return {option.name: option for spec in house_specs() for option in fields(spec.options)}
+
+
 def build_domain(name: str, data: str | Path = SAMPLE, **options: Any) -> Domain:
-    """The domain of that name on those data; options are the fields of `DataDomain` (third parties may have others).
+    """The domain of that name on those data. options: `data_options` and the domain's own (third parties may have
+    others).
 
     Raises InputError for an unknown name, and for an entry that cannot be loaded.
     """
@@ -305,28 +351,5 @@ def build_domain(name: str, data: str | Path = SAMPLE, **options: Any) -> Domain
 
 
 def load_domain(name: str) -> Callable[..., Domain]:
-    """The entry of that name: a `DomainSpec`, or whatever a third party registered to be called in its place."""
-    entries = domain_entries()
-    if name not in entries:
-        raise InputError(f"domain.name is {name!r}; {suggest(name, entries)}")
-    entry = entries[name]
-    try:
-        loaded = entry.load()
-    except Exception as error:  # a stranger's package: whatever its import raises, the user gets one line
-        raise InputError(
-            f"domain {name!r} of {origin(entry)} cannot be loaded from {entry.value!r}: "
-            f"{type(error).__name__}: {error}; repair or uninstall that package"
-        ) from error
-    if not callable(loaded):
-        raise InputError(f"domain {name!r} of {origin(entry)}: wanted a DomainSpec or a function, got {loaded!r}")
-    return cast(Callable[..., Domain], loaded)
-
-
-def domain_entries() -> dict[str, EntryPoint]:
-    """Every known domain. Ours cannot be replaced by a package that takes their names."""
-    ours = {name: EntryPoint(name, value, GROUP) for name, value in DOMAINS.items()}
-    return {entry.name: entry for entry in entry_points(group=GROUP)} | ours
-
-
-def origin(entry: EntryPoint) -> str:
-    return f"the package {entry.dist.name!r}" if entry.dist else "this repository"
+    """The registered entry, as `domains.registry.load_entry`. Raises InputError."""
+    return cast(Callable[..., Domain], load_entry(name))

@@ -183,5 +183,5 @@ def _region(element: ElementTree.Element) -> Region:
     vertices = [
         (vertex.get("X", "nan"), vertex.get("Y", "nan")) for vertex in element.iter() if vertex.tag in ("Vertex", "V")
     ]
-    said = (element.get("GeoShape") or element.get("Type") or "").strip().lower()
-    return Region(KINDS.get(said, "outline"), vertices, (element.get("NegativeROA") or "").lower() in ("1", "true"))
+    drawn_as = (element.get("GeoShape") or element.get("Type") or "").strip().lower()
+    return Region(KINDS.get(drawn_as, "outline"), vertices, (element.get("NegativeROA") or "").lower() in ("1", "true"))

@@ -48,9 +48,11 @@ class Coco(Layout):
     expects = "a COCO .json (images, annotations, categories) with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a JSON of COCO's."""
         return bool(annotation_files(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its annotations, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -72,6 +74,7 @@ class Coco(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The annotated regions with their categories; see `Layout.truths`."""
         return [draw_shapes(record, shape, _pixels, faults)]
 
 
@@ -195,13 +198,13 @@ def _link(
             faults.append(Fault(path, f"annotation {entry!r:.40} is no object"))
             continue
         key, image, category = (identifier(entry.get(name)) for name in ("id", "image_id", "category_id"))
-        what = f"annotation {key!r:.40}"
+        source = f"annotation {key!r:.40}"
         owner, listed = image_of(image), category_of(category)
         if owner is None:
-            faults.append(Fault(path, f"{what} belongs to image {image!r:.40}, which is not listed"))
+            faults.append(Fault(path, f"{source} belongs to image {image!r:.40}, which is not listed"))
             strays[image] += 1
         elif label_of and listed is None:
-            faults.append(Fault(path, f"{what} has category {category!r:.40}, which is not listed"))
+            faults.append(Fault(path, f"{source} has category {category!r:.40}, which is not listed"))
             images[owner].flawed += 1
         else:
             if key in seen:
@@ -213,7 +216,7 @@ def _link(
                 tell(faults, path, IGNORE)
             segmentation = entry.get("segmentation")
             kind = "box" if not segmentation and entry.get("bbox") else ""
-            images[owner].shapes.append(Shape(path, what, segmentation, label, kind, ignored=crowd))
+            images[owner].shapes.append(Shape(path, source, segmentation, label, kind, ignored=crowd))
         seen.add(key)
     return strays
 

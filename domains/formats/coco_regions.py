@@ -22,8 +22,8 @@ class FlawedRegion(ValueError):
 def region(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
     """Flat indices into an image of `shape` (H, W), at least one. Raises FlawedRegion."""
     segmentation = written(segmentation)
-    if isinstance(segmentation, list) and segmentation and all(isinstance(part, dict) for part in segmentation):
-        return np.unique(np.concatenate([region(part, shape) for part in segmentation]))  # an RLE per part
+    if isinstance(segmentation, list) and segmentation and all(isinstance(rle, dict) for rle in segmentation):
+        return np.unique(np.concatenate([region(rle, shape) for rle in segmentation]))  # an RLE per part
     if isinstance(segmentation, dict):
         counts = _checked_counts(segmentation, shape)
     elif isinstance(segmentation, list) and segmentation:

@@ -38,9 +38,11 @@ class Cvat(Layout):
     expects = "an .xml in the form 'CVAT for images 1.1' with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds CVAT's XML."""
         return bool(_exports(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its shapes, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -63,6 +65,7 @@ class Cvat(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The drawn shapes with their labels; see `Layout.truths`."""
         for figure in record.truth.shapes:
             if figure.kind not in DRAW:
                 raise InputError(
@@ -83,9 +86,9 @@ def _records(
         tasks[file].add(images[i].get("task_id"))
     records, outlines = [], []
     for i, image in enumerate(images):
-        what = f"image {image.get('id')!r}"
+        source = f"image {image.get('id')!r}"
         if i in reasons:
-            faults.append(Fault(path, f"{what} {reasons[i]}"))
+            faults.append(Fault(path, f"{source} {reasons[i]}"))
             continue
         file = paths[i]
         if len(tasks[file]) > 1:
@@ -198,6 +201,7 @@ class _NoDocumentType(TreeBuilder):
     """Entities can only be declared in a document type, and no export has one."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
+        """A document type is refused before anything in it is expanded. Raises InputError."""
         raise InputError(f"declares the document type {name!r:.40}")
 
 

@@ -42,27 +42,28 @@ def files(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES) -> list[Path]:
 
     Pictures that `predict` wrote are left out; a label map only beside its image: elsewhere it may be meant as truth.
     """
-    shown = visible(root)
-    found = [path for path in shown if path.suffix.lower() in suffixes and path.is_file()]
-    results = results_among(shown) if any(path.name.endswith(PICTURES) for path in found) else set()
-    stems = {path.stem for path in shown if path not in results} if results else set()
+    paths = visible(root)
+    pictures = [path for path in paths if path.suffix.lower() in suffixes and path.is_file()]
+    results = results_among(paths) if any(path.name.endswith(PICTURES) for path in pictures) else set()
+    stems = {path.stem for path in paths if path not in results} if results else set()
     truths = {path for path in results if path.name.endswith(LABELS) and named_after(path.name) not in stems}
-    return sorted(path for path in found if path not in results - truths)
+    return sorted(path for path in pictures if path not in results - truths)
 
 
 def walk(root: Path, suffixes: Iterable[str] = IMAGE_SUFFIXES, depth: int = 8) -> list[Path]:
     """`files` of `root` and of its subfolders down to `depth` levels; a link back to a folder above is not followed."""
-    found = files(root, suffixes)
+    paths = files(root, suffixes)
     for folder in folders(root) if depth else ():
         if not (folder.is_symlink() and root.resolve().is_relative_to(folder.resolve())):
-            found += walk(folder, suffixes, depth - 1)
-    return found
+            paths += walk(folder, suffixes, depth - 1)
+    return paths
 
 
 Key = Callable[[Path], str]
 
 
 def stem(path: Path) -> str:
+    """The file's name without its suffix, by which most sets pair image and truth."""
     return path.stem
 
 
@@ -81,17 +82,17 @@ def pair(
 
     kind: what a truth is called. rounds: (image key, truth key), tried one after the other on what is still alone.
     """
-    found: dict[Path, Path] = {}
+    partners: dict[Path, Path] = {}
     for image_key, truth_key in rounds:
-        taken = set(found.values())
-        by_key = _unambiguous((path for path in truths if path not in taken), truth_key)
-        for key, image in _unambiguous((path for path in images if path not in found), image_key).items():
+        partnered = set(partners.values())
+        by_key = _unambiguous((path for path in truths if path not in partnered), truth_key)
+        for key, image in _unambiguous((path for path in images if path not in partners), image_key).items():
             if key in by_key:
-                found[image] = by_key[key]
-    taken = set(found.values())
-    faults = [Fault(image, f"has no {kind}, or several") for image in images if image not in found]
-    faults += [Fault(path, f"is a {kind} without image, or with several") for path in truths if path not in taken]
-    return [(image, found[image]) for image in images if image in found], faults
+                partners[image] = by_key[key]
+    partnered = set(partners.values())
+    faults = [Fault(image, f"has no {kind}, or several") for image in images if image not in partners]
+    faults += [Fault(path, f"is a {kind} without image, or with several") for path in truths if path not in partnered]
+    return [(image, partners[image]) for image in images if image in partners], faults
 
 
 def _unambiguous(paths: Iterable[Path], key: Key) -> dict[str, Path]:

@@ -38,6 +38,7 @@ _POINT = re.compile(rb"\[\s*(-?[0-9][0-9.eE+-]*)\s*,\s*(-?[0-9][0-9.eE+-]*)")
 
 
 def is_geojson(path: Path) -> bool:
+    """Whether a file is called as GeoJSON, packed or not."""
     return path.name.lower().endswith((".geojson", ".geojson.gz"))
 
 

@@ -22,8 +22,8 @@ def number(value: object) -> int | None:
     if isinstance(value, str):
         digits = re.fullmatch(r"\s*(-?\d{1,30})(\.0*)?\s*", value)
         return int(digits[1]) if digits else None
-    whole = identifier(value)
-    return whole if isinstance(whole, int) else None
+    integer = identifier(value)
+    return integer if isinstance(integer, int) else None
 
 
 def resolver(ids: Iterable[int | str]) -> Callable[[int | str | None], int | str | None]:

@@ -34,9 +34,11 @@ class LabelMaps(Layout):
     )
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images beside label pictures."""
         return bool(_folder_pairs(root) or _beside(root) or _predicted(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its label picture, and what has no counterpart."""
         pairs, faults = [], []
         for images, labels in _folder_pairs(root):
             paired, alone = pair(walk(images), walk(labels), "label picture", _rounds(images, labels))
@@ -62,6 +64,7 @@ class LabelMaps(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """What the numbers of the label picture mean; see `Layout.truths`."""
         return [truth_of_picture(self, record, shape, faults)]
 
 

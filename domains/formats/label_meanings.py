@@ -199,9 +199,9 @@ def decided(facts: list[Facts], labels: Labels | None, void: Void | None) -> Mea
         numbers = [value for value in numbers if value != number]
         if labels is None and len(numbers) == 1:
             return Meaning("mask", number, notes=tuple(notes))
-    told, classes = _pieces_tell(facts, number)
+    reason, classes = _pieces_tell(facts, number)
     if labels is None:
-        notes += [told] if told else []
+        notes += [reason] if reason else []
         pieces = sum(picture.every for picture in facts)
         notes += [SPECKS_TOLD] if 2 * sum(picture.specks for picture in facts) > pieces else []
         labels = "classes" if classes else "ids"
@@ -221,9 +221,9 @@ def _pieces_tell(facts: list[Facts], void: int | None) -> tuple[str | None, bool
     """(what is told, whether the numbers are classes)."""
     pieces, counts = [], []
     for picture in facts:
-        own = [count for number, count in zip(picture.numbers, picture.pieces, strict=True) if number != void]
-        pieces += own
-        counts += [len(own)] if own else []
+        counts_of_ids = [count for number, count in zip(picture.numbers, picture.pieces, strict=True) if number != void]
+        pieces += counts_of_ids
+        counts += [len(counts_of_ids)] if counts_of_ids else []
     mean = np.mean(pieces) if pieces else 1.0
     if any(mean >= least and np.mean(counts) <= most for least, most in CLASSES):
         return CLASSES_TOLD, True

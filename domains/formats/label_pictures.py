@@ -119,7 +119,7 @@ def hold_masks(paths: Sequence[Path], numbers: int = 1) -> bool:
 
     numbers: as many besides 0 are a mask too. What cannot be read, or is empty, does not tell.
     """
-    told = 0
+    telling = 0
     for path in paths:
         try:
             labels = stored_labels(path)
@@ -131,8 +131,8 @@ def hold_masks(paths: Sequence[Path], numbers: int = 1) -> bool:
             if "wanted a binary mask" in str(error) or "wanted one channel" in str(error):
                 return False
             continue
-        told += 1
-        if told == 3:
+        telling += 1
+        if telling == 3:
             break
     return True
 
@@ -156,6 +156,7 @@ def as_ids(path: Path, labels: StoredLabels) -> np.ndarray:
 
 
 def of_jpeg(path: Path) -> InputError:
+    """The error of a label picture that was saved as JPEG."""
     return InputError(
         f"{str(path)!r}: wanted a label map, got a JPEG, whose compression invents ids; save it as PNG or TIFF, or set "
         "domain.labels=mask if it is black and white"

@@ -60,9 +60,11 @@ class LabelStudio(Layout):
     expects = "a Label Studio .json export with the image files anywhere below the folder"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds an export of Label Studio."""
         return bool(_exports(root))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its results, and what has no counterpart."""
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
@@ -85,6 +87,7 @@ class LabelStudio(Layout):
         return pictures.listing(records, [fault for fault in faults if fault.path not in records])
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The drawn regions with their labels; see `Layout.truths`."""
         task: Task = record.truth
         for regions in task.truths:
             for figure in regions:
@@ -110,15 +113,15 @@ def _records(
     regions: dict[tuple[int, Key], list[tuple[Shape, ...]]] = {}
     drawn_on: set[str] = set()
     for number, task in enumerate(tasks):
-        what = f"task {task.get('id', number)!r:.40}"
+        source = f"task {task.get('id', number)!r:.40}"
         texts = _pictures(task)
         results = list(_done(task))
         targets = [{_target(result, texts) for result in shapes} for shapes in results]
         if not texts:
-            faults.append(Fault(path, f"{what} names no image"))
+            faults.append(Fault(path, f"{source} names no image"))
         elif any(None in keys for keys in targets):
             called = ", ".join(dict.fromkeys(key for key, _ in texts))
-            faults.append(Fault(path, f"{what} draws on what is called as none of its pictures ({called:.80})"))
+            faults.append(Fault(path, f"{source} draws on what is called as none of its pictures ({called:.80})"))
         else:
             for key, text in texts.items():
                 names[number, key] = text, ""
@@ -151,12 +154,12 @@ def _gather(records: dict[Path, Record], record: Record) -> tuple[Path, str] | N
     held, task = before.truth, record.truth
     files = tuple(dict.fromkeys((*held.files, *task.files)))
     if len(held.truths) == len(task.truths) == 1 and held.files != task.files:
-        mine, others = task.truths[0], held.truths[0]
-        added = [figure for figure in mine if not any(same_content(figure, other) for other in others)]
-        truths = ((*others, *added),)
+        mine, rivals = task.truths[0], held.truths[0]
+        added = [figure for figure in mine if not any(same_content(figure, rival) for rival in rivals)]
+        truths = ((*rivals, *added),)
         reason = JOINED
     else:
-        added = [shapes for shapes in task.truths if not any(_same(shapes, other) for other in held.truths)]
+        added = [shapes for shapes in task.truths if not any(_same(shapes, rival) for rival in held.truths)]
         truths = (*held.truths, *added)
         reason = AGAIN
     if not added:
@@ -165,21 +168,23 @@ def _gather(records: dict[Path, Record], record: Record) -> tuple[Path, str] | N
     return task.files[0], reason
 
 
-def _same(shapes: tuple[Shape, ...], others: tuple[Shape, ...]) -> bool:
-    return len(shapes) == len(others) and all(map(same_content, shapes, others))
+def _same(shapes: tuple[Shape, ...], rivals: tuple[Shape, ...]) -> bool:
+    return len(shapes) == len(rivals) and all(map(same_content, shapes, rivals))
 
 
 def _check(figure: Shape, record: Record, shape: tuple[int, int]) -> None:
     """Raises InputError for a region that cannot be drawn on this image."""
-    what = f"{str(figure.file)!r}: {figure.what} of {record.name!r}"
+    source = f"{str(figure.file)!r}: {figure.what} of {record.name!r}"
     drawn = figure.geometry
     if figure.kind.removesuffix("labels") not in DRAWN or not isinstance(drawn.get("value"), dict):
         raise InputError(
-            f"{what}: wanted a polygon, an ellipse, brush strokes or a mask, got {figure.kind!r:.40}, which has no "
+            f"{source}: wanted a polygon, an ellipse, brush strokes or a mask, got {figure.kind!r:.40}, which has no "
             "outline; draw it, or leave the task out of the export"
         )
     if drawn.get("image_rotation"):
-        raise InputError(f"{what}: was drawn on a turned image ({drawn['image_rotation']!r:.10} degrees); turn it back")
+        raise InputError(
+            f"{source}: was drawn on a turned image ({drawn['image_rotation']!r:.10} degrees); turn it back"
+        )
     size = drawn.get("original_height"), drawn.get("original_width")
     if all(isinstance(side, int) for side in size):
         same_size(record.image, shape, figure.file, size)  # type: ignore[arg-type]

@@ -40,9 +40,11 @@ class Labelme(Layout):
     expects = "labelme's .json (shapes, imagePath) beside each image"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds a JSON of labelme's for each image."""
         return any(_looks_like_labelme(path) for path in walk(root, {".json"}))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its JSON, and what has no counterpart."""
         pictures = Pictures(root)
         faults: list[Fault] = []
         contents: dict[Path, dict[str, Any]] = {}
@@ -75,6 +77,7 @@ class Labelme(Layout):
         return pictures.listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The drawn shapes with their labels; see `Layout.truths`."""
         for figure in record.truth.shapes:
             if figure.kind not in DRAW:
                 raise InputError(

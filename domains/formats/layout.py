@@ -1,4 +1,7 @@
-"""What every layout of labelled images shares: records, faults, and the way from a record to an `EntitySample`."""
+"""What every layout of labelled images shares: records, faults, and the way from a record to an `EntitySample`.
+
+Whoever writes a layout needs no other room than this one: `EntityMap`, `InputError` and `Window` are handed on.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,10 @@ from typing import Any, ClassVar, Literal, NamedTuple, Self, get_args
 
 import numpy as np
 
-from domains.entities import BACKGROUND, UNLABELLED, EntityMap, EntitySample, Place
-from domains.errors import InputError, SkippedFilesError
+from domains.entities import BACKGROUND, UNLABELLED, EntitySample, Place
+from domains.entities import EntityMap as EntityMap
+from domains.errors import InputError as InputError
+from domains.errors import SkippedFilesError
 from domains.formats.label_meanings import Labels, Void
 from domains.scenes import View, Viewed, open_scene, plain_view
 from domains.scenes.band_view import band_view
@@ -24,7 +29,7 @@ from domains.scenes.images import read_image
 from domains.scenes.names import composed, printable
 from domains.scenes.sidecars import beside
 from domains.scenes.validity import SHOWN
-from domains.tiling.grid import Window
+from domains.tiling.grid import Window as Window
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -99,13 +104,15 @@ class Reading:
 class Layout(ABC):
     """A way in which labelled images lie in a folder. Layouts hold no state: one instance serves every folder.
 
-    name: as in `LAYOUTS` and as its data card is called. entities: what counts as one, in a sentence.
+    name: as `domain.layout` and its data card call it. entities: what counts as one, in a sentence.
     expects: the files by which it is recognised.
     """
 
     name: ClassVar[str]
     entities: ClassVar[str]
     expects: ClassVar[str]
+    before: ClassVar[str] = ""
+    """The shared layout (`domains.formats.LAYOUTS`) before which it is tried; "" for before all of them."""
     attributes: ClassVar[bool] = False
     """Whether `Reading.attribute` means anything to it."""
     label_pictures: ClassVar[bool] = False
@@ -130,9 +137,9 @@ class Layout(ABC):
                     f"domain.{option} is {value!r}, but {self.name!r} says what its labels mean; leave it, or set "
                     "domain.layout=label_maps if they are a folder of label pictures"
                 )
-        other = copy.copy(self)
-        other.reading = reading
-        return other
+        layout = copy.copy(self)
+        layout.reading = reading
+        return layout
 
     @property
     def reads_bands(self) -> bool:
@@ -191,7 +198,9 @@ class Layout(ABC):
         black = ~SHOWN.pixels(image)
         if not black.any() or not may_lack_data(record.image, self.reading):
             return list(truths)
-        return [replace(one, ids=np.where(black & (one.ids == BACKGROUND), UNLABELLED, one.ids)) for one in truths]
+        return [
+            replace(truth, ids=np.where(black & (truth.ids == BACKGROUND), UNLABELLED, truth.ids)) for truth in truths
+        ]
 
     def read(self, record: Record) -> EntitySample:
         """Raises InputError."""
@@ -220,15 +229,15 @@ def with_own_names(listing: Listing) -> Listing:
     by_name: dict[str, list[int]] = defaultdict(list)
     for i, record in enumerate(listing.records):
         by_name[composed(record.name)].append(i)
-    taken = {name for name, same in by_name.items() if len(same) == 1}
+    used = {name for name, indices in by_name.items() if len(indices) == 1}
     records = list(listing.records)
-    for same in by_name.values():
-        for i in sorted(same, key=lambda i: str(records[i].image)) if len(same) > 1 else ():
+    for indices in by_name.values():
+        for i in sorted(indices, key=lambda i: str(records[i].image)) if len(indices) > 1 else ():
             name = f"{records[i].name}{printable(records[i].image.suffix)}"
             numbered = (f"{name}~{number}" for number in count(2))
-            own = next(form for form in chain([name], numbered) if composed(form) not in taken)
-            taken.add(composed(own))
-            records[i] = replace(records[i], name=own)
+            unique = next(form for form in chain([name], numbered) if composed(form) not in used)
+            used.add(composed(unique))
+            records[i] = replace(records[i], name=unique)
     return Listing(records, listing.faults)
 
 
@@ -238,8 +247,8 @@ def read_bands(path: Path, reading: Reading, window: Window | None = None) -> np
         return read_image(path)
     scene = open_scene(path)
     try:
-        shown = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
-        return np.ascontiguousarray(shown.read(*(window or (0, 0, *scene.shape))))
+        view = Viewed(scene, view_of(path, path.stat().st_mtime_ns, reading))
+        return np.ascontiguousarray(view.read(*(window or (0, 0, *scene.shape))))
     finally:
         scene.close()
 

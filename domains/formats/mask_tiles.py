@@ -67,12 +67,15 @@ class MaskTiles(Layout):
 
     @property
     def reads_bands(self) -> bool:
+        """Its rasters have bands to choose."""
         return True
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds rasters beside masks of the same names."""
         return any(find(root, [])[:1] for find in ARRANGEMENTS)
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its mask, as blocks, and what has no counterpart."""
         faults: list[Fault] = []
         heads: list[Head] = []
         for source in next(filter(None, (find(root, faults) for find in ARRANGEMENTS)), []):
@@ -82,14 +85,16 @@ class MaskTiles(Layout):
                 faults.append(Fault(source.image, str(error)))
         lying = placed([head.raster for head in heads])
         records = []
-        for head, first, rim_px in zip(heads, lying.groups, lying.rims_px, strict=True):
-            records += _records(root, head, heads[first].source.group, int(rim_px))
+        for head, group, rim_px in zip(heads, lying.groups, lying.rims_px, strict=True):
+            records += _records(root, head, heads[group].source.group, int(rim_px))
         return Listing(records, faults)
 
     def image(self, record: Record) -> np.ndarray:
+        """The block of its raster, (H, W, C) uint8. Raises InputError."""
         return read_bands(record.image, self.reading, record.truth.window)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The block, placed on its raster, and what of its truth was left out. Raises InputError."""
         window: Window = record.truth.window
         image, faults = self.image(record), []
         truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
@@ -97,6 +102,7 @@ class MaskTiles(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The components or classes of the mask; see `Layout.truths`."""
         truth: MaskBlock = record.truth
         scene = open_scene(truth.mask)
         try:
@@ -117,9 +123,9 @@ class MaskTiles(Layout):
             )
         ids, labels = np.zeros(values.shape, np.int32), []
         for number in range(1, len(truth.vocabulary) + 1):
-            found = components(values == number)
-            ids = np.where(found > 0, found + len(labels), ids)
-            labels += [number - 1] * int(found.max(initial=0))
+            pieces = components(values == number)
+            ids = np.where(pieces > 0, pieces + len(labels), ids)
+            labels += [number - 1] * int(pieces.max(initial=0))
         return [EntityMap(ids, labels=np.array(labels, np.int32), vocabulary=truth.vocabulary)]
 
 
@@ -131,14 +137,14 @@ class Head(NamedTuple):
 
 def _head(source: Source) -> Head:
     """Raises InputError: an image or mask that cannot be opened, another size."""
-    shapes, size_m, here = [], None, None
+    shapes, size_m, georeference = [], None, None
     for path in (source.mask, source.image):
         scene = open_scene(path)
         shapes.append(scene.shape)
-        size_m, here = scene.pixel_size_m, scene.georeference
+        size_m, georeference = scene.pixel_size_m, scene.georeference
         scene.close()
     same_size(source.image, shapes[1], source.mask, shapes[0])
-    raster = Raster(here, shapes[1], source.group, source.split is not None)
+    raster = Raster(georeference, shapes[1], source.group, source.split is not None)
     return Head(source, raster, size_m or source.pixel_size_m)
 
 
@@ -159,9 +165,9 @@ def _records(root: Path, head: Head, group: str, rim_px: int) -> list[Record]:
 
 
 def _paired(images: list[Path], masks: list[Path], faults: list[Fault]) -> list[tuple[Path, Path]]:
-    found, alone = pair(images, masks, "mask")
+    pairs, alone = pair(images, masks, "mask")
     faults += alone
-    return found
+    return pairs
 
 
 def _inria(root: Path, faults: list[Fault]) -> list[Source]:
@@ -181,20 +187,22 @@ def _number(path: Path) -> int:
 
 
 def _massachusetts(root: Path, faults: list[Fault]) -> list[Source]:
-    found = []
+    sources = []
     for base in (root, *folders(root)):
         inner = {folder.name.lower(): folder for folder in folders(base)}
-        for part, split in _PARTS.items():
-            if part not in inner:
+        for place, split in _PARTS.items():
+            if place not in inner:
                 continue
-            images, masks = inner[part], inner.get(f"{part}_labels")
+            images, masks = inner[place], inner.get(f"{place}_labels")
             if masks is None and files(images / "sat") and files(images / "map"):
                 images, masks = images / "sat", images / "map"
             if masks is not None and _of_survey(files(images), files(masks)):
                 pairs = _paired(files(images), files(masks), faults)
                 size = PIXEL_M["massachusetts"]
-                found += [Source(image, mask, f"{part}/{printable(image.stem)}", split, size) for image, mask in pairs]
-    return found
+                sources += [
+                    Source(image, mask, f"{place}/{printable(image.stem)}", split, size) for image, mask in pairs
+                ]
+    return sources
 
 
 def _of_survey(images: list[Path], masks: list[Path]) -> bool:

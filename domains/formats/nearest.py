@@ -74,6 +74,7 @@ def too_high(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
 
 
 def holds_images(layout: Layout, root: Path) -> bool:
+    """Whether a layout lists an image there."""
     try:
         return bool(layout.listing(root).records)
     except InputError:
@@ -129,13 +130,15 @@ def by_keys(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
     places = Counter(path.parent for path in annotations)
     path = next(path for path in annotations if path.parent == places.most_common(1)[0][0])
     keys = keys_of(survey.root / path)
-    wanted = {name: keys_expected(layout) for name, layout in layouts.items() if keys_expected(layout)}
-    if not wanted:
+    expected = {name: keys_expected(layout) for name, layout in layouts.items() if keys_expected(layout)}
+    if not expected:
         return None
     images = sum(ending(file.name) in IMAGE_SUFFIXES for file in survey.files)
-    each = len(annotations) > 1 and 2 * len(annotations) >= images
-    name = max(wanted, key=lambda name: (len(keys & set(wanted[name])), ("each" in layouts[name].expects) == each))
-    lacking = [key for key in wanted[name] if key not in keys]
+    single = len(annotations) > 1 and 2 * len(annotations) >= images
+    name = max(
+        expected, key=lambda name: (len(keys & set(expected[name])), ("each" in layouts[name].expects) == single)
+    )
+    lacking = [key for key in expected[name] if key not in keys]
     if not lacking:
         return None
     return Nearest(name, f"{', '.join(lacking)} in {printable(str(path))[-40:]!r}")
@@ -166,24 +169,24 @@ def by_marks(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
     below = [str(path).lower() for path in survey.files]
     below += [f"{folder.lower()}/" for folder in survey.folders]
     wishes = {
-        name: [[forms(text) for text in either] for either in parts]
+        name: [[forms(text) for text in choices] for choices in needs]
         for name, layout in layouts.items()
-        for parts in alternatives(layout.expects)
+        for needs in alternatives(layout.expects)
     }
-    usual = Counter(word for parts in wishes.values() for word in set(all_words(parts)))
+    usual = Counter(word for needs in wishes.values() for word in set(all_words(needs)))
     best, near = 0.0, None
     for name, layout in sorted(layouts.items(), key=lambda item: item[0] != MAPS):  # the general one before its like
-        for parts in alternatives(layout.expects):
-            there, lacking = 0.0, []
-            for either in parts:
-                form = next((text for text in either if lies(forms(text), below)), None)
+        for needs in alternatives(layout.expects):
+            evidence, lacking = 0.0, []
+            for choices in needs:
+                form = next((text for text in choices if lies(forms(text), below)), None)
                 if form is None:
-                    lacking.append(" or ".join(either))
+                    lacking.append(" or ".join(choices))
                 else:
                     rare = [math.log(1 + len(layouts) / usual[word]) for word in words(forms(form)) if usual[word]]
-                    there += sum(rare)
-            if lacking and there / (1 + 0.1 * len(lacking)) > best:
-                best, near = there / (1 + 0.1 * len(lacking)), Nearest(name, " and ".join(lacking)[:100])
+                    evidence += sum(rare)
+            if lacking and evidence / (1 + 0.1 * len(lacking)) > best:
+                best, near = evidence / (1 + 0.1 * len(lacking)), Nearest(name, " and ".join(lacking)[:100])
     return near
 
 
@@ -191,9 +194,9 @@ def alternatives(expects: str) -> list[list[list[str]]]:
     """Of `A with B or C, or D beside E`: [[[A], [B, C]], [[D], [E]]], of each the paths alone."""
     ways = []
     for way in re.split(r", or (?=[<\w])", expects):
-        parts = [re.split(r"\bor\b|,|\(|\)", part) for part in re.split(r"\bwith\b|\bbeside\b|\band\b", way)]
-        paths = [[path_in(text) for text in part if path_in(text)] for part in parts]
-        ways.append([part for part in paths if part])
+        needs = [re.split(r"\bor\b|,|\(|\)", phrase) for phrase in re.split(r"\bwith\b|\bbeside\b|\band\b", way)]
+        paths = [[path_in(text) for text in phrase if path_in(text)] for phrase in needs]
+        ways.append([phrase for phrase in paths if phrase])
     return ways
 
 
@@ -211,16 +214,17 @@ def forms(path: str) -> str:
 
 def words(form: str) -> list[str]:
     """What of a pattern speaks for a layout: its folders, and endings that are no images'."""
-    *steps, last = form.split("/")
+    *steps, file = form.split("/")
     named = [step for step in steps if re.search(r"[a-z]{2}", step)]
-    suffix = PurePosixPath(last).suffix
-    if last and not suffix and last != "*":
-        named.append(last)
+    suffix = PurePosixPath(file).suffix
+    if file and not suffix and file != "*":
+        named.append(file)
     return named + ([suffix] if suffix and suffix not in IMAGE_SUFFIXES else [])
 
 
-def all_words(parts: list[list[str]]) -> list[str]:
-    return [word for either in parts for form in either for word in words(form)]
+def all_words(needs: list[list[str]]) -> list[str]:
+    """What speaks for a layout in any of its alternatives."""
+    return [word for choices in needs for form in choices for word in words(form)]
 
 
 def lies(form: str, below: Iterable[str]) -> bool:

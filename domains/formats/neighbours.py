@@ -46,9 +46,10 @@ class Placed(NamedTuple):
 
 
 def placed(rasters: Sequence[Raster]) -> Placed:
-    if all(one.split for one in rasters):
+    """The groups of rasters that touch or overlap, and how broad a rim of each is left out."""
+    if all(raster.split for raster in rasters):
         return Placed(np.arange(len(rasters)), np.zeros(len(rasters), int))
-    margins = np.array([min(GAP_PX // 2, min(one.shape) // 8) for one in rasters])
+    margins = np.array([min(GAP_PX // 2, min(raster.shape) // 8) for raster in rasters])
     wide, narrow = boxes(rasters, margins), boxes(rasters, -margins)
     touching, overlapping, named = shared(wide), shared(narrow), same_names(rasters)
     groups = joined(len(rasters), touching, named)
@@ -65,39 +66,39 @@ def boxes(rasters: Sequence[Raster], margins_px: np.ndarray) -> np.ndarray:
 
     In the CRS of all, or in degrees where there are several and pyproj brings them there.
     """
-    several = len({one.georeference.crs for one in rasters if one.georeference}) > 1
-    found = np.full((len(rasters), 4), np.nan)
+    several = len({raster.georeference.crs for raster in rasters if raster.georeference}) > 1
+    corners = np.full((len(rasters), 4), np.nan)
     along, middle = np.linspace(0, 1, STEPS), None
     rim = np.stack(np.meshgrid(along, along), axis=-1).reshape(-1, 2)
-    for i, (here, (height, width), *_) in enumerate(rasters):
-        if here is None:
+    for i, (georeference, (height, width), *_) in enumerate(rasters):
+        if georeference is None:
             continue
-        points = here.to_map(rim * (width + 2 * margins_px[i], height + 2 * margins_px[i]) - margins_px[i])
+        points = georeference.to_map(rim * (width + 2 * margins_px[i], height + 2 * margins_px[i]) - margins_px[i])
         if several:
             try:
-                points = moved(transformer(here.crs, WGS84), points)
+                points = moved(transformer(georeference.crs, WGS84), points)
             except InputError:  # without pyproj, or a CRS without a place on the Earth
                 continue
             middle = points[0, 0] if middle is None else middle  # across 180 degrees longitudes go on
             points[:, 0] = middle + (points[:, 0] - middle + 180) % 360 - 180
-        found[i] = *points.min(axis=0), *points.max(axis=0)
-    return found
+        corners[i] = *points.min(axis=0), *points.max(axis=0)
+    return corners
 
 
 def shared(boxes: np.ndarray) -> np.ndarray:
     """(P, 2) pairs of boxes that share some area."""
     pairs = [np.zeros((0, 2), int)]
     for i in range(len(boxes) - 1):
-        one, others = boxes[i], boxes[i + 1 :]
-        meets = (one[:2] < others[:, 2:]).all(axis=1) & (others[:, :2] < one[2:]).all(axis=1)
+        box, later = boxes[i], boxes[i + 1 :]
+        meets = (box[:2] < later[:, 2:]).all(axis=1) & (later[:, :2] < box[2:]).all(axis=1)
         pairs.append(np.stack([np.full(meets.sum(), i), i + 1 + np.flatnonzero(meets)], axis=1))
     return np.concatenate(pairs)
 
 
 def same_names(rasters: Sequence[Raster]) -> np.ndarray:
     """(P, 2) each raster whose group has a name, and the first of that name."""
-    first: dict[str, int] = {}
-    pairs = [(first.setdefault(one.group, i), i) for i, one in enumerate(rasters) if one.group]
+    leaders: dict[str, int] = {}
+    pairs = [(leaders.setdefault(raster.group, i), i) for i, raster in enumerate(rasters) if raster.group]
     return np.array(pairs, int).reshape(-1, 2)
 
 

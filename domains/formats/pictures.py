@@ -162,7 +162,7 @@ def parts(path: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _shared(words: tuple[str, ...], others: tuple[str, ...]) -> int:
+def _shared(words: tuple[str, ...], rivals: tuple[str, ...]) -> int:
     """How many first words are equal."""
-    pairs = zip(words, others, strict=False)
-    return next((i for i, (word, other) in enumerate(pairs) if word != other), min(len(words), len(others)))
+    pairs = zip(words, rivals, strict=False)
+    return next((i for i, (word, rival) in enumerate(pairs) if word != rival), min(len(words), len(rivals)))

@@ -34,6 +34,7 @@ class Part(NamedTuple):
 
     @property
     def rings(self) -> tuple[np.ndarray, ...]:
+        """The exterior and the holes, each (K, 2) x and y."""
         return self.exterior, *self.holes
 
 
@@ -126,9 +127,9 @@ def pixels(outline: Outline, window: Window) -> np.ndarray:
     if shared.height <= 0 or shared.width <= 0:
         return np.zeros(0, np.int64)
     covered = np.zeros((shared.height, shared.width), bool)
-    for part in outline.parts:
-        filled = inside(part.exterior, shared)
-        for hole in part.holes:
+    for polygon in outline.parts:
+        filled = inside(polygon.exterior, shared)
+        for hole in polygon.holes:
             filled &= ~inside(hole, shared)
         covered |= filled
     y, x = np.nonzero(covered)

@@ -217,14 +217,14 @@ def _children(feature: dict) -> list[dict]:
 def _kind(feature: dict) -> str:
     """As QuPath reads it: what is not said is an annotation. Our own results are detections."""
     properties = _properties(feature)
-    for said in (
+    for word in (
         properties.get("objectType"),
         properties.get("object_type"),
         properties.get("type"),
         feature.get("id"),
     ):
-        if isinstance(said, str) and said in KINDS:
-            return KINDS[said]
+        if isinstance(word, str) and word in KINDS:
+            return KINDS[word]
     return "detection" if "area_px" in properties else "annotation"
 
 
@@ -246,19 +246,19 @@ def _on_the_first_plane(path: Path, objects: list[Numbered], faults: list[Fault]
     """
     planes = [_plane(_geometry(feature)) for _, _, feature, _ in objects]
     counts = Counter(planes)
-    first = {(0, 0, -1), (0, 0, 0)}
+    first_plane = {(0, 0, -1), (0, 0, 0)}
     if len(counts) == 1 and next(iter(counts))[:2] == (0, 0):
-        first |= {*counts}
-    here = [item for item, plane in zip(objects, planes, strict=True) if plane in first]
-    if objects and not here:
+        first_plane |= {*counts}
+    items = [item for item, plane in zip(objects, planes, strict=True) if plane in first_plane]
+    if objects and not items:
         z, t, c = counts.most_common(1)[0][0]
         raise InputError(
             f"{str(path)!r}: wanted objects of the first plane (z 0, t 0), got {len(objects)} of others, most of "
             f"z {z}, t {t}, c {c}; save that plane as an image of its own, and its objects without `plane`"
         )
-    if len(here) < len(objects):
+    if len(items) < len(objects):
         faults.append(Assumption(path, PLANES))
-    return here
+    return items
 
 
 def _plane(geometry: dict) -> tuple[int, int, int]:
@@ -272,13 +272,13 @@ def _plane(geometry: dict) -> tuple[int, int, int]:
 def _label(feature: dict) -> str | None:
     """QuPath's classification: {"name": ...}, {"names": [...]} or, of others, text; of our own results their label."""
     properties = _properties(feature)
-    said = properties.get("classification")
-    if said is None and "area_px" in properties:
-        said = properties.get("label")
-    if isinstance(said, dict):
-        names = said.get("names")
-        said = ": ".join(map(str, names)) if isinstance(names, list) else said.get("name")
-    return str(said) if said else None
+    name_given = properties.get("classification")
+    if name_given is None and "area_px" in properties:
+        name_given = properties.get("label")
+    if isinstance(name_given, dict):
+        names = name_given.get("names")
+        name_given = ": ".join(map(str, names)) if isinstance(names, list) else name_given.get("name")
+    return str(name_given) if name_given else None
 
 
 def _outline(geometry: dict, kind: object, label: str | None) -> Outline:

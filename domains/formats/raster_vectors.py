@@ -74,9 +74,11 @@ class RasterVectors(Layout):
 
     @property
     def reads_bands(self) -> bool:
+        """Its rasters have bands to choose."""
         return True
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds rasters beside vector files."""
         return bool(self.pairs(root)[0])
 
     def pairs(self, root: Path) -> tuple[list[Pair], list[Fault]]:
@@ -88,23 +90,24 @@ class RasterVectors(Layout):
             labels = [file for file in labels if not (is_geojson(file) and is_result(file))] or labels
             if images and len(labels) == 1:
                 return [(image, labels[0]) for image in images], []
-            found, alone = pair(images, labels, "vector file", ROUNDS)
-            if found:
-                return found, alone
+            matched, alone = pair(images, labels, "vector file", ROUNDS)
+            if matched:
+                return matched, alone
         return [], []
 
     def listing(self, root: Path) -> Listing:
-        found, faults = self.pairs(root)
-        counts = Counter(vectors for _, vectors in found)
+        """Each image with its vector file, as blocks, and what has no counterpart."""
+        pairs, faults = self.pairs(root)
+        counts = Counter(vectors for _, vectors in pairs)
         faults += [Assumption(path, RESULTS) for path in counts if is_geojson(path) and is_result(path)]
         sources = []
-        for raster, vectors in found:
+        for raster, vectors in pairs:
             try:
                 sources.append(source_of(root, raster, vectors, counts[vectors] == 1))
             except InputError as error:
                 faults.append(Fault(raster, str(error)))
         lying = placed([Raster(one.georeference, one.shape, split=one.split is not None) for one in sources])
-        several = len(found) >= LEAST_RASTERS
+        several = len(pairs) >= LEAST_RASTERS
         if several and len(sources) > 1 and len({*lying.groups}) == 1:
             faults.append(Fault(root, ONE_GROUP))
         records = []
@@ -120,13 +123,13 @@ class RasterVectors(Layout):
         """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. group: None for one of each block.
         rim_px: as in `cut_into_blocks`. Raises InputError.
         """
-        raster, vectors, name, here, shape, size_m, split, own = source
-        outlines = outlines_on(vectors, here, shape, self.reading.attribute, faults, own)
+        raster, vectors, name, georeference, shape, size_m, split, own = source
+        outlines = outlines_on(vectors, georeference, shape, self.reading.attribute, faults, own)
         if len(outlines) > 1 and any(_fills(outline, shape) for outline in outlines):
             faults.append(Assumption(vectors, BOUNDARY))
         blocks = cut_into_blocks(shape, group is None, rim_px)
-        truths = [block_truth(block, here, outlines, group is None or rim_px > 0) for block in blocks]
-        chosen = balanced(np.array([len(one.outlines) for one in truths]), MOST_BLOCKS, name)
+        truths = [block_truth(block, georeference, outlines, group is None or rim_px > 0) for block in blocks]
+        chosen = balanced(np.array([len(truth.outlines) for truth in truths]), MOST_BLOCKS, name)
         records = []
         for i, stratum in sorted(chosen.items()):
             block = "/".join(filter(None, (name, blocks[i].name)))
@@ -135,9 +138,11 @@ class RasterVectors(Layout):
         return records
 
     def image(self, record: Record) -> np.ndarray:
+        """The block of its raster, (H, W, C) uint8. Raises InputError."""
         return read_bands(record.image, self.reading, record.truth.window)
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The block, placed on its raster, and what of its truth was left out. Raises InputError."""
         window: Window = record.truth.window
         image, faults = self.image(record), []
         truths = self.seen(self.truths(record, image.shape[:2], faults), image, record)
@@ -151,21 +156,23 @@ class RasterVectors(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The features that cover it; see `Layout.truths`."""
         truth: VectorBlock = record.truth
-        outlines = sorted(truth.outlines, key=lambda one: -area(one))
+        outlines = sorted(truth.outlines, key=lambda outline: -area(outline))
         ids = burned(outlines, truth.window)
         if truth.elsewhere:
             ids[(ids == 0) & (burned(truth.elsewhere, truth.window) > 0)] = UNLABELLED
-        found = EntityMap.from_ids(ids)
+        entities = EntityMap.from_ids(ids)
         if not truth.vocabulary:
-            return [found]
+            return [entities]
         index = {word: i for i, word in enumerate(truth.vocabulary)}
         kept = np.unique(ids[ids > 0]) - 1
         labels = np.array([index[outlines[i].label or ""] for i in kept], np.int32)
-        return [EntityMap(found.ids, labels=labels, vocabulary=truth.vocabulary)]
+        return [EntityMap(entities.ids, labels=labels, vocabulary=truth.vocabulary)]
 
 
 def of_a_map(path: Path) -> bool:
+    """Whether a vector file has coordinates of a map, rather than of pixels."""
     return (path.suffix.lower() != ".gz" or is_geojson(path)) and holds_map_coordinates(path)
 
 
@@ -181,14 +188,14 @@ def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
     """Raises InputError."""
     inside = raster.relative_to(root)
     scene = open_scene(raster)
-    shape, here, size_m, remarks = scene.shape, scene.georeference, scene.pixel_size_m, scene.remarks
+    shape, georeference, size_m, remarks = scene.shape, scene.georeference, scene.pixel_size_m, scene.remarks
     scene.close()
-    if here is None:
+    if georeference is None:
         why = f" ({'; '.join(remarks)})" if remarks else ""
         pixels = "; GeoJSON in pixels wants `objectType`, as QuPath writes it" if is_geojson(vectors) else ""
         raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{why}{pixels}")
     name = printable(inside.with_suffix("").as_posix())
-    return Source(raster, vectors, name, here, shape, size_m, own_split(inside.parent), own)
+    return Source(raster, vectors, name, georeference, shape, size_m, own_split(inside.parent), own)
 
 
 def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
@@ -202,14 +209,15 @@ def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
     corner = np.array([window.x, window.y])
     # part by part: all rings of a geometry are filled by the even-odd rule, and parts that overlap are their union
     shapes = [
-        ({"type": "Polygon", "coordinates": [closed(ring - corner) for ring in part.rings]}, i)
+        ({"type": "Polygon", "coordinates": [closed(ring - corner) for ring in polygon.rings]}, i)
         for i, outline in enumerate(outlines, 1)
-        for part in outline.parts
+        for polygon in outline.parts
     ]
     return rasterize(shapes, shape, fill=0, all_touched=False, dtype="int32")
 
 
 def closed(ring: np.ndarray) -> list:
+    """The ring's points, the first of them again at the end, as GeoJSON has it."""
     return np.concatenate([ring, ring[:1]]).tolist()
 
 
@@ -219,11 +227,12 @@ def area(outline: Outline) -> float:
 
 
 def block_truth(block: Block, georeference: Georeference, outlines: Sequence[Outline], split: bool) -> VectorBlock:
+    """The outlines that touch a block: its own, and with `split` those whose middle lies in another."""
     window = block.window
-    touching = [one for one in outlines if _touches(one, window)]
-    here = [one for one in touching if not split or _middle_in(one, window)]
-    elsewhere = [one for one in touching if split and not _middle_in(one, window)]
-    return VectorBlock(window, georeference, tuple(here), tuple(elsewhere))
+    touching = [outline for outline in outlines if _touches(outline, window)]
+    inside = [outline for outline in touching if not split or _middle_in(outline, window)]
+    elsewhere = [outline for outline in touching if split and not _middle_in(outline, window)]
+    return VectorBlock(window, georeference, tuple(inside), tuple(elsewhere))
 
 
 def with_vocabulary(records: list[Record]) -> list[Record]:
@@ -231,12 +240,17 @@ def with_vocabulary(records: list[Record]) -> list[Record]:
 
     1.0 of one file is 1 of another: tables with empty cells are often written so.
     """
-    words = {one.label for record in records for one in (*record.truth.outlines, *record.truth.elsewhere)} - {None}
-    whole = {f"{word}.0": word for word in words if f"{word}.0" in words and str(word).lstrip("-").isdecimal()}
-    vocabulary = tuple(sorted(str(word) for word in words - {*whole}))
+    words = {outline.label for record in records for outline in (*record.truth.outlines, *record.truth.elsewhere)} - {
+        None
+    }
+    integers = {f"{word}.0": word for word in words if f"{word}.0" in words and str(word).lstrip("-").isdecimal()}
+    vocabulary = tuple(sorted(str(word) for word in words - {*integers}))
 
     def named(outlines: Sequence[Outline]) -> tuple[Outline, ...]:
-        return tuple(replace(one, label=whole[one.label]) if one.label in whole else one for one in outlines)
+        return tuple(
+            replace(outline, label=integers[outline.label]) if outline.label in integers else outline
+            for outline in outlines
+        )
 
     return [
         replace(

@@ -152,10 +152,10 @@ def draw_all(
     regions = _once([(figure, region) for figure, region in drawn if not figure.ignored], shape, faults)
     entities: dict[Hashable, int] = {}
     owners = [entities.setdefault(_owner(figure, i), len(entities)) for i, (figure, _) in enumerate(regions)]
-    nothing = [(figure, region) for figure, region in drawn if figure.ignored]
-    levels = [figure.level for figure, _ in regions] + [figure.level - 0.5 for figure, _ in nothing]
-    painted = [region for _, region in (*regions, *nothing)]
-    ids, kept = paint(painted, shape, levels, owners + [len(entities)] * len(nothing))
+    ignored = [(figure, region) for figure, region in drawn if figure.ignored]
+    levels = [figure.level for figure, _ in regions] + [figure.level - 0.5 for figure, _ in ignored]
+    painted = [region for _, region in (*regions, *ignored)]
+    ids, kept = paint(painted, shape, levels, owners + [len(entities)] * len(ignored))
     if len(kept) and kept[-1] == len(entities):  # the last number stands for all that is ignored
         ids[ids == len(kept)] = UNLABELLED
         kept = kept[:-1]

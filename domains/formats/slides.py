@@ -9,7 +9,8 @@ Of a label TIFF everything that is not negative.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -28,7 +29,6 @@ from domains.formats.geojson_frame import RESULTS, frame_of, is_geojson, is_resu
 from domains.formats.label_meanings import pieces_of
 from domains.formats.label_pictures import INVERTED, PLANES, is_white_is_zero
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
-from domains.formats.monuseg import patient
 from domains.formats.polygons import Outline, Part, draw, pixels
 from domains.formats.qupath import qupath_drawing
 from domains.scenes import Scene, Viewed, open_scene, plain_view
@@ -50,6 +50,8 @@ MOST_TILES = 64  # of a slide; a denser sample shows the same cells again
 LEAST_LABELLED = 0.25  # share of a tile that must have been annotated; without regions an entity is enough
 COARSE_PX = 16  # side of a pixel of the map by which tiles are chosen
 _HEAD = 2**20
+BARCODE = re.compile(r"TCGA-\w\w-\w{4}", re.IGNORECASE)
+"""Of The Cancer Genome Atlas, whose first three parts are the patient."""
 STRATA = ("empty", "sparse", "medium", "dense")
 
 
@@ -80,9 +82,11 @@ class Slides(Layout):
     """Of the images by which it is recognised."""
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images beside annotations of their names."""
         return bool(annotated(root, self.suffixes))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its annotation, as tiles, and what has no counterpart."""
         records, faults = [], []
         for slide, annotation in annotated(root, SLIDES | PICTURES, faults):
             try:
@@ -97,6 +101,7 @@ class Slides(Layout):
             return np.ascontiguousarray(Viewed(scene, plain_view(scene)).read(*record.truth.window))
 
     def examine(self, record: Record) -> tuple[EntitySample, list[Fault]]:
+        """The tile and what of its truth was left out, placed on its slide. Raises InputError."""
         image, window = self.image(record), record.truth.window
         faults: list[Fault] = []
         truths = self.truths(record, image.shape[:2], faults)
@@ -104,6 +109,7 @@ class Slides(Layout):
         return EntitySample(image, tuple(truths), place), faults
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """What was drawn on the tile, unlabelled where nobody looked; see `Layout.truths`."""
         tile: SlideTile = record.truth
         if tile.labels is not None:
             with closing(open_scene(tile.labels, stored=True)) as labels:
@@ -150,7 +156,9 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
     if annotation.name.endswith(".labels.tif"):
         tiles, counts = _label_tiles(slide, shape, annotation, faults)
     else:
-        tiles, counts = _outline_tiles(shape, drawing_of(annotation, faults))
+        drawing = drawing_of(annotation, faults)
+        faults += lying_outside(slide, shape, annotation, drawing.entities)
+        tiles, counts = _outline_tiles(shape, drawing)
     if not tiles:
         raise InputError(f"{str(annotation)!r}: wanted annotations on {slide.name!r}, none lies on it; check the pair")
     name, group = printable(slide.stem), patient(slide.stem)
@@ -163,13 +171,38 @@ def tiles_of(slide: Path, annotation: Path, faults: list[Fault]) -> list[Record]
     return records
 
 
+def lying_outside(image: Path, shape: tuple[int, int], annotation: Path, outlines: Sequence[Outline]) -> list[Fault]:
+    """A fault for each outline of which no pixel can lie on its image, of `shape` (H, W).
+
+    Raises InputError where that is all of them: the image is another one, and not empty.
+    """
+    window = Window(0, 0, *shape)
+    faults = [
+        Fault(annotation, f"the outline at x {x0}, y {y0} lies outside its image")
+        for y0, x0, y1, x1 in (outline.box for outline in outlines)
+        if min(window.shared(Window(y0, x0, y1 - y0, x1 - x0))[2:]) <= 0
+    ]
+    if outlines and len(faults) == len(outlines):
+        raise InputError(
+            f"{str(annotation)!r}: wanted outlines on {image.name!r}, none of {len(outlines)} lies on it; check the "
+            "pair"
+        )
+    return faults
+
+
+def patient(stem: str) -> str:
+    """`TCGA-18-5592` of `TCGA-18-5592-01Z-00-DX1`, which groups the slides of a patient; other names as they are."""
+    barcode = BARCODE.match(stem)
+    return barcode[0].upper() if barcode else printable(stem)
+
+
 def balanced(counts: np.ndarray, limit: int, seed: str) -> dict[int, str]:
     """{index: stratum} of up to `limit` tiles: in turn one without entities, one of each third by their number.
 
     counts: (T,) entities per tile. Within a stratum the order is that of hashes of `seed` and index.
     """
-    known = np.sort(counts[counts > 0])
-    thirds = known[[len(known) // 3, 2 * len(known) // 3]] if len(known) else [0, 0]
+    filled = np.sort(counts[counts > 0])
+    thirds = filled[[len(filled) // 3, 2 * len(filled) // 3]] if len(filled) else [0, 0]
     strata = np.where(counts == 0, 0, 1 + np.searchsorted(thirds, counts, side="left"))
     order = sorted(range(len(counts)), key=lambda i: blake2b(f"{seed} {i}".encode(), digest_size=8).digest())
     queues = [[i for i in order if strata[i] == k] for k in range(len(STRATA))]
@@ -235,7 +268,10 @@ def _coarse(shape: tuple[int, int], boxes: np.ndarray, drawing: Drawing, reach: 
 
 def _smaller(area: Outline) -> Outline:
     return Outline(
-        tuple(Part(part.exterior / COARSE_PX, tuple(hole / COARSE_PX for hole in part.holes)) for part in area.parts)
+        tuple(
+            Part(polygon.exterior / COARSE_PX, tuple(hole / COARSE_PX for hole in polygon.holes))
+            for polygon in area.parts
+        )
     )
 
 

@@ -28,6 +28,7 @@ class Survey:
         return [PurePosixPath(folder, name) for folder, names in self.folders.items() for name in names]
 
     def endings(self) -> Counter[str]:
+        """How many files have each ending."""
         return Counter(ending(path.name) for path in self.files)
 
     def __str__(self) -> str:
@@ -45,8 +46,8 @@ class Survey:
             else:
                 lines += [(count, f"{count} {suffix} in {shown(folder)}") for folder, count in inner]
         lines.sort(key=lambda line: -line[0])
-        more = [f"{len(lines) - MOST_SHOWN} kinds more"] if len(lines) > MOST_SHOWN else []
-        return ", ".join([*(text for _, text in lines[:MOST_SHOWN]), *more]) or "no file at all"
+        remainder = [f"{len(lines) - MOST_SHOWN} kinds more"] if len(lines) > MOST_SHOWN else []
+        return ", ".join([*(text for _, text in lines[:MOST_SHOWN]), *remainder]) or "no file at all"
 
 
 def survey(root: Path) -> Survey:
@@ -72,6 +73,7 @@ def ending(name: str) -> str:
 
 
 def above(folder: str) -> str:
+    """The folder that holds a folder, "" for none."""
     return str(PurePosixPath(folder).parent) if folder != "." else ""
 
 

@@ -195,8 +195,8 @@ def _is_polygon(geometry: Any) -> bool:
 
 
 def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
-    said = mapping(mapping(content.get("crs")).get("properties"))
-    name, code = said.get("name"), said.get("code")
+    declared = mapping(mapping(content.get("crs")).get("properties"))
+    name, code = declared.get("name"), declared.get("code")
     if isinstance(name, str) and name.strip():
         return crs_named(name)
     if isinstance(code, int):
@@ -263,8 +263,8 @@ def _through_gdal(
     except InputError:
         raise
     except (DataSourceError, DataLayerError, ShapelyError, ValueError) as error:  # a name may be no UTF-8
-        said = " ".join(str(error).split())[:200]
-        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {said}; export it again") from error
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{str(path)!r}: wanted vectors, GDAL says: {reason}; export it again") from error
     shapes, kinds = [], []
     for number, (geometry, label) in enumerate(rows, 1):
         kinds.append(None if geometry is None else geometry.geom_type)
@@ -284,11 +284,11 @@ def _through_gdal(
 
 def _flat(geometry: Any) -> Iterator[Any]:
     """The parts of a geometry, those of collections in it too."""
-    for part in getattr(geometry, "geoms", [geometry]):
-        if hasattr(part, "geoms"):
-            yield from _flat(part)
+    for member in getattr(geometry, "geoms", [geometry]):
+        if hasattr(member, "geoms"):
+            yield from _flat(member)
         else:
-            yield part
+            yield member
 
 
 def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> list[tuple[Any, str | None]]:

@@ -22,8 +22,8 @@ def outline_of_wkt(text: object, label: str | None = None) -> Outline | None:
         raise ValueError(f"is {words[:30]!r}, wanted a POLYGON or MULTIPOLYGON")
     if "EMPTY" in kind.upper():
         return None
-    parts = [body] if name == "POLYGON" else re.split(r"\)\s*\)\s*,", body)
-    polygons = [[_points(points) for points in _RING.findall(part + "))")] for part in parts]
+    bodies = [body] if name == "POLYGON" else re.split(r"\)\s*\)\s*,", body)
+    polygons = [[_points(points) for points in _RING.findall(polygon + "))")] for polygon in bodies]
     if not polygons or not all(polygons):
         raise ValueError(f"is {words[:30]!r}, which has no ring")
     return outline_of(polygons, label)

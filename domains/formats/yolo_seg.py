@@ -44,9 +44,11 @@ class YoloSeg(Layout):
     expects = "images/ beside labels/ with <stem>.txt of `class x1 y1 x2 y2 ...`"
 
     def matches(self, root: Path) -> bool:
+        """Whether the folder holds images/ beside labels/ of YOLO's."""
         return any(_is_label(path) for _, labels in _places(root) for path in walk(labels, {".txt"}, depth=2))
 
     def listing(self, root: Path) -> Listing:
+        """Each image with its text file, and what has no counterpart."""
         vocabulary = _vocabulary(root)
         records: list[Record] = []
         faults: list[Fault] = []
@@ -78,11 +80,12 @@ class YoloSeg(Layout):
         return Listing([record for record in records if record.image not in left_out], faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
+        """The polygons with their classes; see `Layout.truths`."""
         truth: Lines = record.truth
-        what = f"{str(truth.file)!r}: line"
-        lines = [_parsed(line, f"{what} {i}") for i, line in enumerate(_lines(truth.file), 1)] if truth.file else []
-        most = max((label for label, _ in lines), default=-1)
-        vocabulary = truth.vocabulary + tuple(map(str, range(len(truth.vocabulary), most + 1)))
+        source = f"{str(truth.file)!r}: line"
+        lines = [_parsed(line, f"{source} {i}") for i, line in enumerate(_lines(truth.file), 1)] if truth.file else []
+        highest = max((label for label, _ in lines), default=-1)
+        vocabulary = truth.vocabulary + tuple(map(str, range(len(truth.vocabulary), highest + 1)))
         shapes = [
             Shape(truth.file or record.image, f"line {i}", shares, vocabulary[label])
             for i, (label, shares) in enumerate(lines, 1)
@@ -118,6 +121,7 @@ class Texts:
 
 
 def folded(path: Path) -> str:
+    """The file's name without suffix, alike however its letters are composed and capitalised."""
     return composed(path.stem).casefold()
 
 
@@ -143,18 +147,20 @@ def _lines(path: Path) -> list[str]:
         raise InputError(f"{str(path)!r}: wanted text, got {error}; export the labels again") from error
 
 
-def _parsed(line: str, what: str) -> tuple[int, list[float]]:
+def _parsed(line: str, source: str) -> tuple[int, list[float]]:
     """(class, shares). Raises InputError for a box and for anything that is no line of numbers."""
     try:
         label, shares = _class(line.split()[0]), [float(word) for word in line.split()[1:]]
     except (ValueError, OverflowError) as error:
-        raise InputError(f"{what}: wanted `class x1 y1 x2 y2 ...`, got {line[:40]!r}; export it again") from error
+        raise InputError(f"{source}: wanted `class x1 y1 x2 y2 ...`, got {line[:40]!r}; export it again") from error
     if len(shares) == 4:
-        raise InputError(f"{what}: wanted a polygon, got a box, which has no outline; export segments, not boxes")
+        raise InputError(f"{source}: wanted a polygon, got a box, which has no outline; export segments, not boxes")
     if _is_pose(shares):
-        raise InputError(f"{what}: wanted a polygon, got a box with key points, which have no outline; export segments")
+        raise InputError(
+            f"{source}: wanted a polygon, got a box with key points, which have no outline; export segments"
+        )
     if not 0 <= label < 2**16 or not all(math.isfinite(share) and -1 <= share <= 2 for share in shares):
-        raise InputError(f"{what}: wanted a class from 0 and shares from 0 to 1, got {line[:40]!r}; export it again")
+        raise InputError(f"{source}: wanted a class from 0 and shares from 0 to 1, got {line[:40]!r}; export it again")
     return label, shares
 
 

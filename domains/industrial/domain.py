@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from domains.datasets.domain import DomainSpec
+from domains.industrial.crack_masks import CrackMasks
+from domains.industrial.crackforest import CrackForest
+from domains.industrial.dagm import Dagm
+from domains.industrial.drawn import draw_defect
+from domains.industrial.kolektor import Kolektor
+from domains.industrial.magnetic_tile import MagneticTile
+from domains.industrial.mvtec_ad import MvtecAd
+from domains.industrial.options import IndustrialOptions
+from domains.industrial.severstal import Severstal
+from domains.industrial.visa import Visa
 
 if TYPE_CHECKING:
     import albumentations as A
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, small turns, uneven light, focus, motion and noise."""
     from domains.crops.augment import Photometric, Turn, compose, defocus, eight_symmetries, motion, sensor_noise
     from domains.industrial.light import UnevenLight
 
@@ -37,5 +48,8 @@ DOMAIN = DomainSpec(
     ),
     families=("surfaces",),
     augmentation=augmentation,
+    options=IndustrialOptions,
+    draw=draw_defect,
+    layouts=(MagneticTile(), CrackForest(), MvtecAd(), Visa(), Dagm(), Kolektor(), Severstal(), CrackMasks()),
     cards=("magnetic_tile", "crackforest", "deepcrack", "crack500"),
 )

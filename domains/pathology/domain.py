@@ -9,6 +9,13 @@ import numpy as np
 
 from domains.datasets.domain import DomainSpec
 from domains.errors import InputError
+from domains.pathology.dsb2018 import Dsb2018
+from domains.pathology.hovernet_mat import CoNSeP, Lizard
+from domains.pathology.monuseg import MoNuSeg
+from domains.pathology.normalise import Macenko, Reinhard
+from domains.pathology.options import PathologyOptions
+from domains.pathology.organ_masks import CryoNuSeg, NuInsSeg
+from domains.pathology.pannuke import PanNuke
 from domains.scenes import Scene
 
 if TYPE_CHECKING:
@@ -18,6 +25,7 @@ if TYPE_CHECKING:
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, small turns, focus and noise."""
     from domains.crops.augment import Turn, compose, defocus, eight_symmetries, sensor_noise
 
     return compose(eight_symmetries(), Turn(limit_deg=45, p=0.3), defocus(p=0.15), sensor_noise(p=0.15))
@@ -58,12 +66,14 @@ def dyed(share: float, images: Callable[[], Iterable[np.ndarray]]) -> list[A.Bas
 
 
 def worth(scene: Scene, smallest_um2: float | None = None) -> TissueMask | None:
+    """The tissue of a slide, pieces of `smallest_um2` at least; None for a scene that is no slide."""
     from domains.pathology.tissue import SMALLEST_UM2, tissue_of
 
     return tissue_of(scene, SMALLEST_UM2 if smallest_um2 is None else smallest_um2)
 
 
 def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> dict[int, dict[str, float]]:
+    """Shape and stain of each entity, see `domains.pathology.morphology`."""
     from domains.pathology.morphology import morphology
 
     return morphology(ids, image, pixel_size_m)
@@ -76,7 +86,19 @@ DOMAIN = DomainSpec(
     families=("nuclei_he",),
     rehearsed=("tissue", "nuclei_he", "nuclei_fluo"),
     augmentation=augmentation,
+    options=PathologyOptions,
     changes={"stain_augmentation": stains, "fluorescence_as_dye": dyed},
+    normalisers={normaliser.name: normaliser for normaliser in (Macenko, Reinhard)},
+    layouts=(
+        MoNuSeg(),
+        PanNuke(),  # before DSB2018, for its folds have folders images and masks too
+        NuInsSeg(),
+        CryoNuSeg(),
+        CoNSeP(),
+        Lizard(),
+        Dsb2018(),
+    ),
+    flavour="qupath",
     worth=worth,
     describe=describe,
     seen_pixel_size_m=0.35e-6,

@@ -44,10 +44,10 @@ class InSection:
         amount = np.where(above > 0, above, rng.uniform(*self.kept) * above).clip(-0.1)
         dark = max(float(np.percentile(amount, 95)), 0.1)
         cover = np.clip(amount / dark, 0, 1)
-        left = 1 - rng.uniform(0.3, 0.9) * cover
+        uncovered = 1 - rng.uniform(0.3, 0.9) * cover
         haematoxylin, eosin = section_stains(rng)
-        blue = rng.uniform(*self.gain) * amount + rng.uniform(0, self.basophilia) * dark * ground.basophilic * left
-        density = blue[..., None] * haematoxylin + (ground.eosin * left)[..., None] * eosin
+        blue = rng.uniform(*self.gain) * amount + rng.uniform(0, self.basophilia) * dark * ground.basophilic * uncovered
+        density = blue[..., None] * haematoxylin + (ground.eosin * uncovered)[..., None] * eosin
         if rng.random() < 0.3:
             density = density + red_cells(rng, (cover > 0.5).astype(np.int32), px_per_um)
         return transmitted(np.clip(density, 0, None))

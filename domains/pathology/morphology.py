@@ -22,17 +22,17 @@ def morphology(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -
     entities of one or two pixels are their own. Haematoxylin is told of what is stained alone.
     """
     side, unit = (1.0, "px") if pixel_size_m is None else (pixel_size_m * 1e6, "µm")
-    found, stained = {}, is_stained(ids, image)
+    measurements, stained = {}, is_stained(ids, image)
     for region in regionprops(np.maximum(ids, 0)):
         inside = image[region.slice][region.image]  # (pixels, 3)
-        found[int(region.label)] = {
+        measurements[int(region.label)] = {
             f"Area {unit}^2": round(float(region.area) * side**2, 3),
             f"Perimeter {unit}": round(float(region.perimeter) * side, 3),
             "Eccentricity": round(float(region.eccentricity), 4),
             "Solidity": round(solidity(region), 4),
             **({"Haematoxylin OD mean": round(float((DENSITY[inside] @ UNMIX).mean()), 4)} if stained else {}),
         }
-    return found
+    return measurements
 
 
 def is_stained(ids: np.ndarray, image: np.ndarray) -> bool:

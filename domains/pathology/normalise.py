@@ -35,6 +35,7 @@ MOST_GAIN = 3.0  # a fainter slide is not amplified further, for only noise woul
 
 
 def unchanged(image: np.ndarray) -> np.ndarray:
+    """The image itself, of a scene that has no look to bring anywhere."""
     return image
 
 
@@ -136,7 +137,7 @@ def macenko_fit(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     vectors = np.maximum(vectors, 1e-6)  # a dye cannot emit light
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors = vectors[np.argsort(-vectors[:, 0])]  # haematoxylin takes more of the red
-    away = max(angle_deg(one, reference) for one, reference in zip(vectors, HED[:2], strict=True))
+    away = max(angle_deg(stain, reference) for stain, reference in zip(vectors, HED[:2], strict=True))
     if angle_deg(*vectors) < LEAST_ANGLE_DEG or away > MOST_AWAY_DEG:
         return None
     amounts = density @ np.linalg.pinv(vectors)
@@ -176,8 +177,9 @@ def with_normal(vectors: np.ndarray) -> np.ndarray:
     return np.vstack([vectors, normal / np.linalg.norm(normal)])
 
 
-def angle_deg(one: np.ndarray, other: np.ndarray) -> float:
-    cosine = one @ other / (np.linalg.norm(one) * np.linalg.norm(other))
+def angle_deg(a: np.ndarray, b: np.ndarray) -> float:
+    """Degrees between two vectors."""
+    cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
     return float(np.degrees(np.arccos(np.clip(cosine, -1, 1))))
 
 

@@ -46,12 +46,12 @@ class StainStyles:
     @classmethod
     def of(cls, images: Iterable[np.ndarray], spread: float = 1.0) -> StainStyles | None:
         """Measured on images of (H, W, 3) uint8; None where fewer than two show tissue in colour."""
-        shown = [pixels for pixels in map(coloured_tissue, images) if pixels is not None]
-        if len(shown) < 2:
+        coloured = [pixels for pixels in map(coloured_tissue, images) if pixels is not None]
+        if len(coloured) < 2:
             return None
         rows = []
         for space in SPACES:
-            moments = np.array([statistics(to_space(pixels[None], space)[0]) for pixels in shown])  # (images, 2, 3)
+            moments = np.array([statistics(to_space(pixels[None], space)[0]) for pixels in coloured])  # (images, 2, 3)
             means, stds = moments[:, 0], moments[:, 1]
             table = np.stack([means.mean(0), means.std(0), stds.mean(0), stds.std(0)])
             rows.append(tuple(tuple(row) for row in table.tolist()))
@@ -91,5 +91,6 @@ def to_space(image: np.ndarray, space: str) -> np.ndarray:
 
 
 def from_space(values: np.ndarray, space: str) -> np.ndarray:
+    """(H, W, 3) uint8 of values in a colour space, the inverse of `to_space`."""
     values = np.ascontiguousarray(values, dtype=np.float32)
     return from_lab(values) if space == "lab" else transmitted(cv2.transform(values, MIX))

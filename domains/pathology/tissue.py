@@ -76,7 +76,7 @@ class TissueMask:
         small = self.shrunk()
         picture = small.thumbnail.copy()
         picture[~small.mask] = (picture[~small.mask] * 0.6 + 90).astype(np.uint8)
-        down, across = (short / whole for short, whole in zip(small.mask.shape, self.shape, strict=True))
+        down, across = (short / full for short, full in zip(small.mask.shape, self.shape, strict=True))
         for tile in filter(self, tiles):
             corner = int(tile.x * across), int(tile.y * down)
             end = int((tile.x + tile.width) * across) - 1, int((tile.y + tile.height) * down) - 1
@@ -98,8 +98,8 @@ class TissueMask:
     def _span(self, start: int, length: int, axis: int) -> tuple[int, int]:
         """Rows or columns of the mask that a window touches, at least one."""
         scale = self.mask.shape[axis] / self.shape[axis]
-        first = int(np.clip(np.floor(start * scale), 0, self.mask.shape[axis] - 1))
-        return first, int(np.clip(np.ceil((start + length) * scale), first + 1, self.mask.shape[axis]))
+        start_px = int(np.clip(np.floor(start * scale), 0, self.mask.shape[axis] - 1))
+        return start_px, int(np.clip(np.ceil((start + length) * scale), start_px + 1, self.mask.shape[axis]))
 
 
 def tissue_of(scene: Scene, smallest_um2: float = SMALLEST_UM2) -> TissueMask | None:

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from domains.datasets.domain import DomainSpec
+from domains.remote_sensing.options import RemoteSensingOptions
+from domains.remote_sensing.spacenet import SpaceNet
+from domains.remote_sensing.xview2 import XView2
 
 if TYPE_CHECKING:
     import albumentations as A
 
 
 def augmentation() -> A.Compose:
+    """Training transforms: all eight symmetries, turns, the hour's light, haze and focus."""
     from domains.crops.augment import Photometric, Turn, compose, defocus, eight_symmetries
     from domains.remote_sensing.atmosphere import Haze, Sunlight
 
@@ -26,7 +30,7 @@ def augmentation() -> A.Compose:
     )
 
 
-def seasons(wanted: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
+def seasons(on: bool, images: Callable[[], Iterable[np.ndarray]]) -> list[A.BasicTransform]:
     """Plants brown or lush, and the shadows of clouds and hills."""
     from domains.crops.augment import Photometric
     from domains.remote_sensing.season import Season
@@ -59,7 +63,9 @@ DOMAIN = DomainSpec(
     ),  # fmt: skip
     families=("aerial",),
     augmentation=augmentation,
+    options=RemoteSensingOptions,
     changes={"seasons": seasons},
+    layouts=(SpaceNet(), XView2()),
     cards=(
         "nwpu_vhr10",
         "spacenet_atlanta",

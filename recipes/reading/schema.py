@@ -41,9 +41,10 @@ from adapters.options.options import (
 )
 from domains.bands import channels_of, parse_bands
 from domains.errors import InputError, suggest
+from domains.registry import GROUP, house_domains
 
-BUILT_IN_DOMAINS = ("pathology", "industrial", "remote_sensing", "natural")
-DOMAINS_GROUP = "entity_adapters.domains"
+BUILT_IN_DOMAINS = tuple(house_domains())
+DOMAINS_GROUP = GROUP
 
 BandWord = Annotated[str, WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]})]
 BandList = Annotated[tuple[BandWord, ...], Strict(False)]

@@ -237,6 +237,7 @@ def data_of(
         balance=seen.balance,
         paste_share=seen.paste_share,
         drawn_share=seen.drawn_defects,
+        draw=getattr(domain, "draw", None),
         hard_share=seen.hard_negatives,
         rehearsal=domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None,
         rehearsal_share=options.rehearsal,

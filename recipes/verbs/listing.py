@@ -105,7 +105,6 @@ def examined(
     from domains.datasets.check import check_folder
     from domains.datasets.domain import DomainSpec, load_domain
     from domains.datasets.report import EXAMPLES
-    from domains.formats import LAYOUTS
     from domains.formats.label_meanings import said
     from domains.formats.layout import Reading
     from recipes.verbs.progress import reading_shown
@@ -113,7 +112,7 @@ def examined(
     spec = load_domain(domain) if domain is not None else None
     if spec is not None and not isinstance(spec, DomainSpec):
         raise InputError(f"--domain is {domain!r}, which reads its data by itself; only a DomainSpec can be checked")
-    layouts = LAYOUTS if spec is None else spec.known_layouts
+    layouts = None if spec is None else spec.known_layouts
     reading = Reading(**said(labels, void))
     with reading_shown():
         return check_folder(folder, groups, examples=EXAMPLES if pictures else 0, layouts=layouts, reading=reading)

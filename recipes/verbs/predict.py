@@ -15,7 +15,7 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, level_0_tiles, segment, segment_into, weights_digest
 from adapters.network import EntitySegmenter
-from domains.datasets.domain import WorthLooking, load_domain
+from domains.datasets.domain import Flavour, WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Destination, Exports, open_exports, output_names
@@ -73,7 +73,6 @@ def predict(
     for note in given.notes():
         print(note, file=sys.stderr)
     with loaded(adapter, recipe, on_base(backbone)) as network:
-        flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
         worth = None if everywhere else looking(spec, network.recipe.domain.name, smallest_um2)
@@ -92,6 +91,7 @@ def predict(
             remaining = [path for path in paths if not is_done(path, names[path], journal, out)]
             tidy(out, journal, names.values())
             describe, kept = getattr(spec, "describe", None), frozenset(path.resolve() for path in paths)
+            flavour: Flavour = getattr(spec, "flavour", "plain")
             order = tuple(names[path] for path in paths)
             destination = Destination(out, overwrite, flavour, describe, simplify_px, square, kept, journal, order)
             faults, done_before = [], len(paths) - len(remaining)

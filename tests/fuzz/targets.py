@@ -11,7 +11,7 @@ import numpy as np
 
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.formats import LAYOUTS
+from domains.formats import all_layouts
 from domains.scenes import Viewed, open_scene, plain_view
 from domains.scenes.images import read_image
 from tests.domains.scenes.picture_kinds import PICTURES, RASTERS, TIFFS, Kind
@@ -22,7 +22,7 @@ BUILDERS: dict[str, Callable[[Path], Path]] = {
     name: value
     for module in (basics, nuclei, defects, rasters, annotations)
     for name, value in vars(module).items()
-    if name in LAYOUTS
+    if name in all_layouts()
 }
 KINDS: dict[str, Kind] = {
     f"{word} {kind.name}": kind

@@ -7,10 +7,10 @@ from PIL import Image
 from domains.datasets.check import Count, check_folder
 from domains.datasets.dataset import open_folder
 from domains.datasets.read_as import read_as
-from domains.formats import LAYOUTS
+from domains.formats import all_layouts
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=all_layouts())
 def any_folder(request, build, tmp_path):
     return getattr(build, request.param)(tmp_path / request.param)
 

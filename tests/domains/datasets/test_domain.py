@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from domains.datasets import domain as domain_module
+from domains import registry
+from domains.crops.normalisers import build_normaliser, fit_normaliser, normaliser_type
 from domains.datasets.contract import CHECKS
-from domains.datasets.domain import DOMAINS, DataDomain, DomainSpec, build_domain, first_images, load_domain
+from domains.datasets.domain import DataDomain, DomainSpec, build_domain, first_images, load_domain
 from domains.datasets.sample import sample_seed
 from domains.errors import InputError
 from domains.formats.layout import Record
 from domains.pathology.domain import DOMAIN as PATHOLOGY
+from domains.registry import house_domains
 
 REAL = {
     "dsb2018_fluo": "pathology",
@@ -46,7 +49,7 @@ def write_label_maps(root: Path, count: int = 12) -> Path:
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("name", DOMAINS)
+@pytest.mark.parametrize("name", house_domains())
 def test_every_built_in_domain_keeps_the_contract_on_its_sample(name, check):
     check(build_domain(name, sample_count=8))
 
@@ -187,8 +190,8 @@ def test_an_empty_split_says_what_to_do(tmp_path):
 
 
 def plugged(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    entry = EntryPoint(name, value, domain_module.GROUP)
-    monkeypatch.setattr(domain_module, "entry_points", lambda group: (entry,))
+    entry = EntryPoint(name, value, registry.GROUP)
+    monkeypatch.setattr(registry, "entry_points", lambda group: (entry,))
 
 
 def test_a_third_party_domain_is_found_by_its_entry_point(monkeypatch):
@@ -215,6 +218,43 @@ def test_a_broken_plugin_is_one_clear_line(monkeypatch, value, wanted):
 def test_a_plugin_cannot_take_the_name_of_a_built_in_domain(monkeypatch):
     plugged(monkeypatch, "pathology", "no_such_package:DOMAIN")
     assert load_domain("pathology") is PATHOLOGY
+
+
+@dataclass(frozen=True)
+class Darker:
+    """A normaliser of one number."""
+
+    level: int
+
+    @classmethod
+    def like(cls, images):
+        return cls(round(float(np.median([image.mean() for image in images]))))
+
+    def fitted(self, pixels):
+        return lambda image: np.minimum(image, self.level).astype(np.uint8)
+
+
+SCANS = DomainSpec("scans", "ap", ("ap", "ap50", "pq"), ("leaves",), PATHOLOGY.augmentation,
+                   normalisers={"darker": Darker, "macenko": Darker})  # fmt: skip
+
+
+def test_a_package_brings_a_normaliser_and_takes_none_of_ours(monkeypatch):
+    entries = [EntryPoint(name, value, registry.GROUP) for name, value in (
+        ("broken", "no_such_package:DOMAIN"), ("scans", f"{__name__}:SCANS"), ("function", f"{__name__}:record"),
+    )]  # fmt: skip
+    monkeypatch.setattr(registry, "entry_points", lambda group: entries)
+    options = fit_normaliser("darker", SCANS(sample_count=4).dataset("train"))
+    assert set(options) == {"name", "level"} and build_normaliser(options) == Darker(options["level"])
+    assert normaliser_type("macenko") is PATHOLOGY.normalisers["macenko"]
+    with pytest.raises(InputError, match="stain normalisation is 'drker'; known: darker, macenko, reinhard.*'darker'"):
+        build_normaliser({"name": "drker"})
+
+
+def test_options_of_other_domains_are_known_and_refused_unless_they_do_nothing():
+    assert len(build_domain("natural", seasons=False, drawn_defects=0.0).augmentation().transforms)
+    with pytest.raises(InputError, match="domain.drawn_defects is 0.5, which 'natural' does not know; leave it 0.0"):
+        build_domain("natural", drawn_defects=0.5).augmentation()
+    assert build_domain("industrial", drawn_defects=0.5).augmentation() is not None
 
 
 def test_a_spec_of_thirty_lines_is_a_domain():

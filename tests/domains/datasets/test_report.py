@@ -17,12 +17,12 @@ from domains.datasets.check import check_folder
 from domains.datasets.report import area_classes, report_html
 from domains.entities import EntityMap
 from domains.entities.overlay import thumbnail
-from domains.formats import LAYOUTS
+from domains.formats import all_layouts
 from domains.formats.label_maps import LabelMaps
 from domains.formats.layout import Assumption
 
 
-@pytest.fixture(params=LAYOUTS)
+@pytest.fixture(params=all_layouts())
 def folder(request, build, tmp_path):
     """A tiny folder of every layout there is; a new layout wants its builder in conftest.py."""
     return getattr(build, request.param)(tmp_path / request.param)

@@ -11,7 +11,7 @@ import pytest
 
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.formats import LAYOUTS
+from domains.formats import all_layouts
 
 FILES = {"coco": "*.json", "cvat": "*.xml", "label_studio": "*.json", "labelme": "*.json", "yolo_seg": "*.txt"}
 ROUNDS = int(os.environ.get("ENTITY_FUZZ", "40"))
@@ -65,7 +65,7 @@ def test_a_damaged_file_is_read_or_refused_in_one_line(build, tmp_path, name):
         structured = path.suffix == ".json" and rng.random() < 0.6
         path.write_bytes(replaced(json.loads(data), rng) if structured else damaged(data, rng))
         try:
-            open_folder(tmp_path, layout=LAYOUTS[name])
+            open_folder(tmp_path, layout=all_layouts()[name])
         except InputError as error:
             assert "\n" not in str(error), seed
         path.write_bytes(data)

@@ -7,7 +7,7 @@ import pytest
 
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.layout import Assumption, Reading, assumed
 
 
@@ -69,7 +69,7 @@ def test_ids_are_no_masks_of_a_set_that_has_masks(build, tmp_path, image, label)
 
 def test_ids_beside_photographs_are_read_when_it_is_said(build, tmp_path):
     put(build, tmp_path, "{}.jpg", "{}.png", "123", 30 * numbered(build))
-    opened = open_folder(tmp_path, layout=LAYOUTS["crack_masks"].with_reading(Reading(labels="ids")))
+    opened = open_folder(tmp_path, layout=all_layouts()["crack_masks"].with_reading(Reading(labels="ids")))
     assert [sample.truth.count for sample in opened.dataset("all")] == [6, 6, 6]
 
 
@@ -97,7 +97,7 @@ def test_a_second_set_in_the_folder_is_told(build, tmp_path):
     assert open_folder(tmp_path, strict=True).records == opened.records
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", all_layouts())
 def test_a_set_alone_is_told_nothing_of(build, tmp_path, name):
     root = getattr(build, name)(tmp_path / "data")
     assert not [fault for fault in open_folder(root).faults if isinstance(fault, Assumption) and fault.path == root]

@@ -15,7 +15,7 @@ from domains.datasets.check import check_folder
 from domains.datasets.dataset import open_folder
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.label_meanings import LabelPicture, LabelSet, said
 from domains.formats.label_pictures import PLANES
 from domains.formats.layout import GROUND, UNLABELLED_GROUND, Assumption, Reading
@@ -338,7 +338,7 @@ def test_options_are_checked_and_reach_the_layout(tmp_path):
     assert build_domain("natural", tmp_path, labels="ids").dataset("all")[0].truth.count == 3
     assert check_folder(tmp_path, reading=Reading(labels="mask")).total.entities == 60
     with pytest.raises(InputError, match="domain.labels is 'ids', but 'coco' says what its labels mean"):
-        LAYOUTS["coco"].with_reading(Reading(labels="ids"))
+        all_layouts()["coco"].with_reading(Reading(labels="ids"))
 
 
 def test_a_ground_that_has_a_number_of_its_own_is_told(tmp_path):

@@ -13,7 +13,7 @@ import pytest
 
 from domains.datasets.dataset import open_folder
 from domains.errors import InputError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.nearest import nearest
 from domains.formats.survey import survey
 
@@ -198,5 +198,5 @@ def test_a_published_set_without_its_labels_is_known_by_the_rest(build, tmp_path
     folder, lacking = TRUTHS[name]
     for path in [path for path in root.rglob(folder) if path.is_dir()]:
         shutil.rmtree(path)
-    near = nearest(survey(root), LAYOUTS)
+    near = nearest(survey(root), all_layouts())
     assert near.layout == name and lacking.lower() in near.lacks.lower(), near

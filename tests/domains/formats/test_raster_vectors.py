@@ -10,7 +10,7 @@ from PIL import Image
 from domains.datasets.domain import build_domain
 from domains.entities import UNLABELLED
 from domains.errors import InputError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import all_layouts, recognise
 from domains.formats.blocks import GAP_PX
 from domains.formats.layout import Reading
 from domains.formats.neighbours import Raster, placed
@@ -21,7 +21,7 @@ from domains.scenes.georeference import Georeference
 from domains.tiling.grid import Window
 
 rasterio = pytest.importorskip("rasterio")
-LAYOUT = LAYOUTS["raster_vectors"]
+LAYOUT = all_layouts()["raster_vectors"]
 
 
 def whole(root, records) -> np.ndarray:
@@ -340,9 +340,9 @@ def test_bounding_boxes_are_refused_with_a_clear_word(build, tmp_path):
 
 def test_bands_of_a_layout_without_rasters_are_refused(build, tmp_path):
     with pytest.raises(InputError, match="'pannuke' has RGB alone"):
-        LAYOUTS["pannuke"].with_reading(Reading(bands=("1", "2", "3")))
+        all_layouts()["pannuke"].with_reading(Reading(bands=("1", "2", "3")))
     with pytest.raises(InputError, match="'coco' has no vector labels"):
-        LAYOUTS["coco"].with_reading(Reading(attribute="kind"))
+        all_layouts()["coco"].with_reading(Reading(attribute="kind"))
 
 
 # The real footprints
@@ -389,7 +389,7 @@ def test_a_raster_with_a_world_file_alone_says_what_is_missing(build, tmp_path):
     (tmp_path / "ortho.tfw").write_text("0.5\n0\n0\n-0.5\n400000.25\n4999999.75\n")
     content = {"type": "FeatureCollection", "features": []}
     (tmp_path / "ortho.geojson").write_text(json.dumps(content))
-    (fault,) = LAYOUTS["raster_vectors"].scan(tmp_path).faults
+    (fault,) = all_layouts()["raster_vectors"].scan(tmp_path).faults
     assert "without a CRS" in fault.reason and "add a .prj" in fault.reason
 
 

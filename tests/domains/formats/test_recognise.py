@@ -1,18 +1,46 @@
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from domains.errors import InputError, SkippedFilesError
-from domains.formats import LAYOUTS, recognise
+from domains.formats import LAYOUTS, all_layouts, in_order, recognise
+from domains.formats.label_maps import LabelMaps
+from domains.registry import house_specs
+
+ORDER = """monuseg pannuke nuinsseg cryonuseg consep lizard dsb2018 magnetic_tile crackforest bsds500 mvtec_ad visa dagm
+kolektor severstal slides spacenet raster_vectors xview2 mask_tiles coco yolo_seg label_studio cvat labelme crack_masks
+label_maps drawn_pictures"""
+"""In which a folder is tried: of two that it could be, the former has the rarer marks."""
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+def test_layouts_of_all_domains_are_tried_in_one_order_whatever_domain_is_named() -> None:
+    assert list(all_layouts()) == ORDER.split()
+    for spec in house_specs():
+        assert spec.known_layouts == all_layouts() and list(spec.known_layouts) == ORDER.split()
+
+
+def test_a_layout_comes_before_the_one_that_it_names_else_before_all() -> None:
+    class Sheets(LabelMaps):
+        name, before = "sheets", "coco"
+
+    class Scans(LabelMaps):
+        name = "scans"
+
+    names = list(in_order([Sheets(), Scans()]))
+    assert names[0] == "scans" and names[names.index("sheets") + 1] == "coco"
+    assert [name for name in names if name not in ("scans", "sheets")] == list(LAYOUTS)
+    spec = replace(house_specs()[0], layouts=(Scans(),))
+    assert list(spec.known_layouts) == ["scans", *ORDER.split()]
+
+
+@pytest.mark.parametrize("name", all_layouts())
 def test_every_layout_is_recognised_listed_pickled_and_read(build, tmp_path, name):
     root = getattr(build, name)(tmp_path / "data")
     layout = recognise(root)
-    assert layout.name == name and LAYOUTS[name] is layout
+    assert layout.name == name and all_layouts()[name] is layout
     records, faults = layout.scan(root, strict=True)
     assert records and not faults
     assert len({record.name for record in records}) == len(records)
@@ -23,7 +51,7 @@ def test_every_layout_is_recognised_listed_pickled_and_read(build, tmp_path, nam
             assert truth.shape == sample.image.shape[:2]
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", all_layouts())
 def test_hidden_files_and_other_files_are_ignored(build, tmp_path, name):
     root = getattr(build, name)(tmp_path / "data")
     before = recognise(root).scan(root)

@@ -9,7 +9,7 @@ import tifffile
 
 from domains.datasets.dataset import open_folder
 from domains.entities import EntityMap
-from domains.errors import InputError
+from domains.errors import InputError, SkippedFilesError
 from domains.formats import recognise
 from domains.formats.label_pictures import INVERTED, PLANES
 from domains.formats.layout import Fault, skipped
@@ -81,7 +81,7 @@ def test_points_boxes_and_annotations_elsewhere_are_told_with_the_slide(build, t
     slide = build.slide(tmp_path / "a.tif")
     with pytest.raises(InputError, match="bounding boxes"):
         tiles_of(slide, build.qupath(tmp_path / "a.geojson", [[(0, 0), (9, 0), (9, 9), (0, 9)]]), [])
-    with pytest.raises(InputError, match="none lies on it"):
+    with pytest.raises(InputError, match="none of 1 lies on it"):
         tiles_of(slide, build.qupath(tmp_path / "a.geojson", [[(5000, 0), (5009, 9), (5000, 9)]]), [])
     tifffile.imwrite(tmp_path / "a.labels.tif", np.zeros((5, 5), np.uint16))
     with pytest.raises(InputError, match="got 5 x 5"):
@@ -178,6 +178,28 @@ def test_a_slide_whose_every_annotation_failed_is_left_out_and_told(build, tmp_p
     records, faults = Slides().scan(tmp_path)
     assert {record.image.stem for record in records} == {"a"}
     assert faults[-1].path.stem == "b" and "none of 3 can be drawn" in faults[-1].reason
+
+
+def test_an_outline_beside_its_slide_is_told_and_strict_refuses_it(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    far = [(5000, 0), (5009, 0), (5009, 9)]
+    build.qupath(tmp_path / "a.geojson", [*build.lozenges(2), far], [(0, 0), (600, 1), (600, 600), (0, 600)])
+    records, faults = Slides().scan(tmp_path)
+    assert records and [str(fault) for fault in skipped(faults)] == [
+        f"{str(tmp_path / 'a.geojson')!r}: the outline at x 5000, y 0 lies outside its image"
+    ]
+    with pytest.raises(SkippedFilesError, match="1 skipped, the first is .*a.geojson.*outside its image"):
+        Slides().scan(tmp_path, strict=True)
+
+
+def test_a_slide_beside_which_all_outlines_lie_is_no_empty_one(build, tmp_path):
+    build.slide(tmp_path / "a.tif")
+    far = [(5000, 0), (5009, 0), (5009, 9)]
+    build.qupath(tmp_path / "a.geojson", [far, far[::-1]], [(0, 0), (600, 1), (600, 600), (0, 600)])
+    records, faults = Slides().scan(tmp_path)
+    (fault,) = skipped(faults)
+    assert not records and fault.path.name == "a.tif"
+    assert "wanted outlines on 'a.tif', none of 2 lies on it" in fault.reason
 
 
 def test_faults_of_a_tile_are_handed_on(build, tmp_path, monkeypatch):

@@ -7,11 +7,12 @@ import json
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import jsonschema
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
 import recipes.reading.schema as schema
 from adapters.backbones import ROLES, BackboneOptions
@@ -21,9 +22,10 @@ from adapters.losses import DEFAULT_LOSSES, LOSSES
 from adapters.methods import METHODS
 from adapters.options.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Input, Losses, Method, Options, Role
 from adapters.training.module import TrainOptions
-from domains.datasets.domain import DOMAINS, GROUP, DataDomain
+from domains.datasets.domain import DataDomain, data_options, house_options
 from domains.errors import InputError
 from domains.procedural import SCENES
+from domains.registry import GROUP, house_specs
 from recipes.reading.compose import SHIPPED, list_recipes, load_any
 from recipes.reading.editor_schema import SCHEMAS, editor_schema
 from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
@@ -66,7 +68,6 @@ def test_the_tables_name_the_same_parts() -> None:
     assert members(Decoder).keys() == DECODERS.keys()
     assert term_models().keys() == LOSSES.keys()
     assert set(SCENE_FAMILIES) == set(SCENES)
-    assert set(schema.BUILT_IN_DOMAINS) == set(DOMAINS) and schema.DOMAINS_GROUP == GROUP
     assert get_args(Role) == ROLES
 
 
@@ -76,9 +77,19 @@ def test_train_options_have_the_defaults_of_the_module() -> None:
 
 
 def test_domain_options_have_the_defaults_of_the_domain() -> None:
-    section = defaults(schema.DomainSection)
-    shared = {name: value for name, value in defaults(DataDomain).items() if name not in ("spec", "seed")}
+    section, of_data = defaults(schema.DomainSection), defaults(DataDomain)
+    shared = {name: of_data[name] for name in data_options() if name != "seed"}
+    shared |= {name: option.default for name, option in house_options().items()}
     assert {name: section[name] for name in shared} == shared
+
+
+@pytest.mark.parametrize("spec", house_specs(), ids=lambda spec: spec.name)
+def test_a_recipe_says_the_options_of_a_domain_in_its_ranges(spec: Any) -> None:
+    section = schema.DomainSection.model_json_schema()["properties"]
+    for option in dataclasses.fields(spec.options):
+        hint = get_type_hints(spec.options, include_extras=True)[option.name]
+        written = {key: value for key, value in section[option.name].items() if key not in ("title", "description")}
+        assert written == {"default": option.default, **TypeAdapter(hint).json_schema()}
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
