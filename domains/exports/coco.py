@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-from domains.entities import EntityMap, Place
-from domains.entities.measures import Measure, measure
+from domains.entities.measures import Measure
 from domains.exports.destination import Destination
+from domains.tiling.prediction import Prediction
 
 UNNAMED = "entity"  # the category of entities without a label
 
@@ -31,17 +31,21 @@ class CocoJson:
     """
 
     destination: Destination
+    any_size = False
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The file of all images."""
         return ("predictions.coco.json",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+    def stream(self, prediction: Prediction) -> None:
+        """Keep an image's annotations in the journal."""
         height, width = prediction.shape
         about = {"height": height, "width": width, "words": list(prediction.vocabulary or (UNNAMED,))}
-        annotations = (annotation(entity, prediction.ids) for entity in measure(prediction))
+        annotations = (annotation(entity, prediction.whole_map.ids) for entity in prediction.measures())
         self.destination.journal.write("coco", chain([about], annotations))
 
     def close(self) -> None:
+        """Number all annotations and write them."""
         abouts = [
             (entry, next(rows))
             for entry in self.destination.done()

@@ -16,6 +16,7 @@ import numpy as np
 from domains.atomic import atomic_path
 from domains.entities.outlines import Polygon
 from domains.errors import InputError
+from domains.exports.limits import Limits
 from domains.exports.simplify import simplified
 from domains.scenes.names import composed
 from domains.tiling.image_journal import ImageEntry, ImageJournal
@@ -34,7 +35,7 @@ class Destination:
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
     and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
     journal: of what was written, which may be replaced, and the rows of tables for all images. order:
-    the images' names, as tables are to have them.
+    the images' names, as tables are to have them. limits: which entities are written at all.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Destination:
     inputs: frozenset[Path] = frozenset()
     journal: ImageJournal = field(default_factory=ImageJournal)
     order: tuple[str, ...] = ()
+    limits: Limits = Limits()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""
@@ -71,6 +73,7 @@ class Destination:
         return not path.exists() or ((self.overwrite or self.journal.owns(path)) and not self.is_input(path))
 
     def exists(self, filename: str) -> bool:
+        """Whether a result of that name lies there."""
         return (Path(self.folder) / filename).exists()
 
     @contextmanager
@@ -92,6 +95,7 @@ class Destination:
         return self.journal.path and self.journal.path.parent / "new"
 
     def is_input(self, path: Path) -> bool:
+        """Whether a path is one of the inputs."""
         return bool(self.inputs) and path.resolve() in self.inputs
 
 
