@@ -26,6 +26,7 @@ from domains.scenes import Photograph, Scene, View, Viewed, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.pixel_size import scale_to, show_pixel_size
 from domains.scenes.resampled import Resampled
+from domains.scenes.scene import read_whole
 from domains.scenes.validity import Validity
 from domains.tiling.grid import READERS, Clock, Grid, Window, predict_tiles, single_colour
 from domains.tiling.prediction import Prediction
@@ -196,6 +197,11 @@ def segment_into(
     return running.prediction()
 
 
+def decoded(shown: Viewed) -> Photograph:
+    """A scene as the network is shown it (`InputContract.shown`), in memory."""
+    return Photograph(read_whole(shown), shown.pixel_size_m, (), shown.nodata, shown.georeference)
+
+
 class Tiles:
     """A scene at the network's pixel size, and its tiles: all that is to be known of it to predict it.
 
@@ -304,7 +310,7 @@ def measure(
     metrics: Iterable[str] | MetricSet,
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,
-    on_tile: Callable[[int], None] = lambda tile: None,
+    on_tile: Callable[[], None] = lambda: None,
 ) -> MetricSet:
     """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own.
 
@@ -314,7 +320,7 @@ def measure(
     records = getattr(samples, "records", None)
     for i, sample in enumerate(samples):
         record = records[i] if records else None
-        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=on_tile)
+        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=lambda tile: on_tile())
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
         measured.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)

@@ -6,8 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property, partial
-from inspect import signature
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +19,13 @@ from domains.tiling.image_journal import ImageJournal, state_of
 from domains.tiling.run_folder import open_run
 from domains.tiling.running import discard
 from recipes import set_up
-from recipes.inputs import Request, Sight
+from recipes.inputs import Request
 from recipes.load import Loaded, loaded
+from recipes.looking import looking
 from recipes.scene_files import scenes_of
 from recipes.shared import on_base
 from recipes.sides import window_on_patches
-from recipes.verbs.predict_scenes import Run, Worth, running_folder, tell_impossible
+from recipes.verbs.predict_scenes import Run, running_folder, tell_impossible
 from recipes.verbs.progress import Progress
 
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
@@ -191,23 +191,6 @@ def names_of(paths: Iterable[Path], names: Mapping[Path, str], journal: ImageJou
                 f"{str(path)!r} would be called {name!r}, as the results of {paths_of[name]!r} are; name another --out"
             )
     return chosen
-
-
-def looking(domain: str, sight: Sight) -> Worth | None:
-    """Where the domain of that name looks at a scene; None for everywhere. Raises InputError for a size of dust where
-    it has none.
-    """
-    if sight.everywhere:
-        return None
-    worth, smallest_um2 = getattr(load_domain(domain), "worth", None), sight.smallest_um2
-    if smallest_um2 is None:
-        return worth
-    if worth is None or "smallest_um2" not in signature(worth).parameters:
-        raise InputError(
-            f"--smallest-piece is {smallest_um2:g} um2; the domain {domain!r} looks at all of an image whatever the "
-            "size of its pieces, leave the option out"
-        )
-    return partial(worth, smallest_um2=smallest_um2)
 
 
 def hardly_looked(looked_at: Mapping[str, float], smallest_um2: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from adapters.inference.segment import InputContract, Tiles, segment_into
+from adapters.inference.segment import InputContract, Tiles, decoded, segment_into
 from adapters.network import EntitySegmenter
 from domains.datasets.domain import WorthLooking
 from domains.entities import Place
@@ -29,10 +29,10 @@ from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction
 from recipes.inputs import Sight
+from recipes.looking import Worth
 from recipes.verbs.progress import Progress
 
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
-Worth = Callable[[Scene], WorthLooking | None]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Run:
             check_limits(path, scene, self.exports)
             if is_large(scene) or len(scene.levels) > 1:
                 return shown
-            picture = Photograph(read_whole(shown), scene.pixel_size_m, (), shown.nodata, scene.georeference)
+            picture = decoded(shown)
         except BaseException:
             scene.close()
             raise
