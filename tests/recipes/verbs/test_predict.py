@@ -68,7 +68,7 @@ def test_a_unit_is_measured_by_the_size_of_a_pixel_and_refused_without(
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("limits", "message"),
     [
         (["--least-area", "20 feet2"], "--least-area is '20 feet2'; wanted a number of pixels"),
         (["--least-area", "20um2", "--most-area", "10um2"], "--least-area 20um2 is more than --most-area 10um2"),
@@ -77,8 +77,8 @@ def test_a_unit_is_measured_by_the_size_of_a_pixel_and_refused_without(
     ],
 )
 def test_limits_that_cannot_be_are_refused_before_anything_is_loaded(
-    words: list[str], tmp_path: Path, capsys, options: list[str], message: str
+    words: list[str], tmp_path: Path, capsys, limits: list[str], message: str
 ) -> None:
-    assert main([*words, str(tmp_path / "out"), *options]) == 2
+    assert main([*words, str(tmp_path / "out"), *limits]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error and not (tmp_path / "out").exists()
