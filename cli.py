@@ -177,24 +177,30 @@ def predict(
         typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
     ] = None,
     square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
+    least_score: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="X", help="Entities less sure are left out of all formats.")
+    ] = None,
+    least_area: Annotated[
+        str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")
+    ] = None,
+    most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
     backbone: Base = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
-    from recipes.inputs import Asked, check_present, parse_scales
+    from recipes.inputs import Asked, Request, Sight, Writing, check_present, metres, parse_areas, parse_scales
 
     check_present(inputs)
     asked = Asked(symmetries, window, parse_scales(test_scales))
-    size_m = metres(pixel_size)
+    sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
+    formats = tuple(word.value for word in format or ())
+    areas = parse_areas(least_area, most_area)
+    writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     from recipes.shared import check_adapter, on_base
 
     check_adapter(adapter, recipe, on_base(backbone))
     from recipes.verbs.predict import predict as run
 
-    formats = [one.value for one in format or ()]
-    polygons = simplify, square
-    run(
-        adapter, inputs, out, formats, recipe, overwrite, asked, size_m, everywhere, *polygons, backbone, smallest_piece
-    )
+    run(Request(adapter, inputs, out, recipe, backbone, sight, writing))
 
 
 @app.command()
@@ -383,19 +389,12 @@ def changes(
     """Overrides of the recipe, those that have an option of their own included."""
     import json
 
-    own = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    from recipes.inputs import metres
+
+    options = [f"domain.data={json.dumps(data)}"] if data is not None else []
     if pixel_size is not None:
-        own.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
-    return [*(overrides or ()), *own, *(["domain.strict=true"] if strict else [])]
-
-
-def metres(pixel_size: str | None) -> float | None:
-    """What `--pixel-size` says. Raises InputError."""
-    if pixel_size is None:
-        return None
-    from domains.scenes.pixel_size import parse_pixel_size
-
-    return parse_pixel_size(pixel_size)
+        options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
+    return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]
 
 
 # Exit codes

@@ -20,12 +20,11 @@ from typing import Any, cast
 
 import numpy as np
 
-from adapters.inference.segment import InputContract, segment_into
+from adapters.inference.segment import InputContract, Tiles, segment_into, weights_digest
 from adapters.network import EntitySegmenter, Views
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
 from domains.formats.drawing import components
-from domains.tiling.running import RunningPrediction
 
 NAME = "dense"
 RADIUS = 0.4  # of a disc, in spacings
@@ -93,15 +92,19 @@ def main() -> None:
     scene, started = Discs(given.side // given.spacing * given.spacing, given.spacing), perf_counter()
     network, contract = cast(EntitySegmenter, Given()), InputContract(tile_px=320, overlap_px=48)
 
-    def show(running: RunningPrediction, tile: int) -> None:
-        if tile % 1000 == 0:
-            say(f"{tile} of {len(running.grid)} tiles", started)
+    tiles = Tiles(scene, contract)
 
-    running = segment_into(given.folder / ".running", network, scene, contract, {}, on_tile=show)
-    prediction = replace(running.prediction(), image=lambda window: scene.read(*window))
+    def show(tile: int) -> None:
+        if tile % 1000 == 0:
+            say(f"{tile} of {len(tiles.grid)} tiles", started)
+
+    running = tiles.in_folder(given.folder / ".running", {}, weights_digest(network))
+    prediction = segment_into(running, tiles, network, show)
+    place = Place(NAME, pixel_size_m=scene.pixel_size_m)
+    prediction = replace(prediction, name=NAME, place=place, image=lambda window: scene.read(*window))
     say(f"{prediction.count} entities for {scene.count} discs", started)
     with open_exports((), Destination(given.folder, True, "qupath"), [NAME]) as exports:
-        exports.stream(NAME, prediction, Place(NAME, pixel_size_m=scene.pixel_size_m))
+        exports.stream(prediction)
     running.remove()
     say(f"written: {', '.join(sorted(path.name for path in given.folder.iterdir()))}", started)
 

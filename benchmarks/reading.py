@@ -24,7 +24,7 @@ from domains.entities import EntityMap
 from domains.metrics import MetricSet
 from domains.scenes import Scene, Viewed, open_scene, plain_view
 from domains.tiling.grid import Clock, Grid, Window
-from domains.tiling.stitching import stitch
+from domains.tiling.running import stitch
 from recipes import set_up
 from recipes.load import loaded
 

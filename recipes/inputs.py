@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from domains.errors import InputError
+from domains.scenes.area import Area, parse_area
+from domains.scenes.pixel_size import parse_pixel_size
 
 
 def check_present(inputs: Iterable[Path]) -> None:
@@ -25,6 +27,70 @@ class Asked:
     symmetries: int | None = None
     window_px: int | None = None
     test_scales: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How `predict` sees its scenes."""
+
+    asked: Asked = Asked()
+    """How often it looks at a tile."""
+    pixel_size_m: float | None = None
+    """Of all images, in place of what they say of themselves."""
+    everywhere: bool = False
+    """Look at all tiles, those too where the domain says that there can be no entity (empty glass)."""
+    smallest_um2: float | None = None
+    """Area of a piece of a slide below which it is dust; None for what the domain says."""
+
+
+@dataclass(frozen=True)
+class Writing:
+    """What `predict` writes."""
+
+    formats: tuple[str, ...] = ()
+    """As in `open_exports`."""
+    overwrite: bool = False
+    """Replace what lies there."""
+    simplify_px: float | None = None
+    """Of polygons, as in `Destination`."""
+    square: bool = False
+    """Polygons with right angles, for buildings."""
+    least_score: float | None = None
+    """Entities below are left out of all formats, and those outside of the two areas."""
+    least_area: Area | None = None
+    most_area: Area | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `predict` is asked for: an adapter (folder, file or `base`), images and folders of them, and where results
+    go. recipe: in place of the adapter's. backbone: where the base lies, if not where the adapter says.
+    """
+
+    adapter: str
+    inputs: Sequence[Path]
+    out: Path
+    recipe: str | None = None
+    backbone: str | None = None
+    sight: Sight = Sight()
+    writing: Writing = Writing()
+
+
+def metres(pixel_size: str | None) -> float | None:
+    """What `--pixel-size` says. Raises InputError."""
+    return None if pixel_size is None else parse_pixel_size(pixel_size)
+
+
+def parse_areas(least: str | None, most: str | None) -> tuple[Area | None, Area | None]:
+    """What `--least-area` and `--most-area` say. Raises InputError, also where no area lies between them."""
+    least_area = None if least is None else parse_area(least, "--least-area")
+    most_area = None if most is None else parse_area(most, "--most-area")
+    if least_area is None or most_area is None or (least_area.unit_m2 is None) != (most_area.unit_m2 is None):
+        return least_area, most_area
+    units = least_area.unit_m2 or 1.0, most_area.unit_m2 or 1.0
+    if least_area.value * units[0] > most_area.value * units[1]:
+        raise InputError(f"--least-area {least_area} is more than --most-area {most_area}; no entity has such an area")
+    return least_area, most_area
 
 
 def parse_scales(text: str | None) -> tuple[float, ...] | None:

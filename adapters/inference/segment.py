@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from dataclasses import fields as fields_of
+from functools import cached_property
 from hashlib import blake2b
 from math import ceil
 from pathlib import Path
@@ -21,14 +22,15 @@ from domains.crops.normalisers import build_normaliser, normalised
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
 from domains.metrics import MetricSet
-from domains.scenes import Photograph, Scene, View, plain_view
+from domains.scenes import Photograph, Scene, View, Viewed, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.pixel_size import scale_to, show_pixel_size
 from domains.scenes.resampled import Resampled
+from domains.scenes.scene import read_whole
 from domains.scenes.validity import Validity
 from domains.tiling.grid import READERS, Clock, Grid, Window, predict_tiles, single_colour
-from domains.tiling.running import RunningPrediction
-from domains.tiling.stitching import stitch
+from domains.tiling.prediction import Prediction
+from domains.tiling.running import PredictionInMemory, Running, RunningPrediction
 
 TILES_AT_ONCE = 8
 TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
@@ -74,6 +76,7 @@ class InputContract:
 
     @property
     def views(self) -> Views:
+        """Of a tile."""
         return Views(self.symmetries, self.test_scales)
 
     @property
@@ -101,13 +104,20 @@ class InputContract:
         test_scales: tuple[float, ...] | None = None,
     ) -> InputContract:
         """As a user asks for it; None leaves what it is, and windows of 0 px are none."""
-        asked = {"symmetries": symmetries, "window_px": window_px, "test_scales": test_scales}
-        given: dict[str, Any] = {name: value for name, value in asked.items() if value is not None}
-        return replace(self, **given | ({"window_px": None} if window_px == 0 else {}))
+        options = {"symmetries": symmetries, "window_px": window_px, "test_scales": test_scales}
+        changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        return replace(self, **changes | ({"window_px": None} if window_px == 0 else {}))
 
     def view(self, scene: Scene) -> View:
         """What the network is shown of a scene. Raises InputError where that lacks a band."""
         return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
+
+    def viewed(self, scene: Scene) -> Viewed:
+        """The scene as the network is shown it. Raises InputError for one that it cannot be shown: of an unknown or too
+        different size of pixels, or without a band.
+        """
+        self.factor(scene.pixel_size_m)
+        return Viewed(scene, self.view(scene))
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.
@@ -132,7 +142,7 @@ class InputContract:
         return factor
 
     def factor_of(self, sample: EntitySample) -> float:
-        """The same of a labelled image, which is taken to be of the adapter's pixel size where it doesn't say."""
+        """The factor of a labelled image, which is taken to be of the adapter's pixel size where it doesn't say."""
         return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
 
     def photograph(self, sample: EntitySample) -> Photograph:
@@ -148,7 +158,7 @@ class InputContract:
         return Photograph(sample.image, size, cut_from=sample.place.cut_from)
 
 
-Wanted = Callable[[Window], bool]
+Worth = Callable[[Window], bool]
 """Whether a window of level 0 is worth looking at; of the others no entity comes. Asked of every tile."""
 
 
@@ -156,78 +166,86 @@ def segment(
     segmenter: EntitySegmenter,
     scene: Scene,
     contract: InputContract,
-    wanted: Wanted | None = None,
+    worth: Worth | None = None,
     clock: Clock | None = None,
-    on_tile: Callable[[], None] = lambda: None,
+    on_tile: Callable[[int], None] = lambda tile: None,
 ) -> EntityMap:
     """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it; none lies
-    where that has no data.
+    where that has no data. on_tile: as in `segment_into`.
     """
-    tiles = Tiles(scene, contract, wanted, 0 if isinstance(scene, Photograph) else READERS)
-
-    def predicted() -> Iterator[tuple[int, EntityMap]]:
-        for tile in tiles.predicted(segmenter, clock=clock):
-            on_tile()
-            yield tile
-
-    return stitch(tiles.grid, predicted(), scene.shape, has_data=has_data(scene))
+    tiles = Tiles(scene, contract, worth)
+    return segment_into(tiles.in_memory(), tiles, segmenter, on_tile, clock).whole_map
 
 
 def segment_into(
-    folder: Path,
+    running: Running,
+    tiles: Tiles,
     segmenter: EntitySegmenter,
-    scene: Scene,
-    contract: InputContract,
-    plan: Mapping[str, Any],
-    wanted: Wanted | None = None,
-    on_tile: Callable[[RunningPrediction, int], None] = lambda running, tile: None,
+    on_tile: Callable[[int], None] = lambda tile: None,
     clock: Clock | None = None,
-) -> RunningPrediction:
-    """The entities of a scene of any size, written to a folder as they come, taken up again where that was stopped.
+) -> Prediction:
+    """The entities of a scene of any size, in memory or in a folder as `running` has them, from its first open tile on.
 
-    plan: what names the scene; with the network's weights and the contract it decides whether what the folder holds is
-    the same prediction. on_tile: called with the tile that comes next, at the start too.
+    running: `tiles.in_memory()` or `tiles.in_folder(...)`. on_tile: called with the tile that comes next, after each.
     """
-    tiles = Tiles(scene, contract, wanted)
-    plan = {**plan, "contract": asdict(contract), "weights": weights_digest(segmenter), "grid": tiles.grid.shape}
-    running = RunningPrediction(folder, plan, tiles.grid, scene.shape, tiles.at_once, has_data(scene))
-    on_tile(running, running.next)
     try:
-        for index, entities in tiles.predicted(segmenter, running.next, clock):
+        for index, entities in tiles.predicted(segmenter, running.next_tile, clock):
             running.add(index, entities)
-            on_tile(running, index + 1)
+            on_tile(index + 1)
     finally:
         running.commit()
-    return running
+    return running.prediction()
 
 
-def has_data(scene: Scene) -> Callable[[Window], np.ndarray] | None:
-    """Of a window of a scene as it is shown, where there are data; None where there are everywhere."""
-    return None if scene.nodata is None else lambda window: Validity(scene.nodata).pixels(scene.read(*window))
+def decoded(viewed: Viewed) -> Photograph:
+    """A scene as the network is shown it (`InputContract.viewed`), in memory."""
+    return Photograph(read_whole(viewed), viewed.pixel_size_m, (), viewed.nodata, viewed.georeference)
 
 
 class Tiles:
-    """A scene at the network's pixel size, and its tiles."""
+    """A scene at the network's pixel size, and its tiles: all that is to be known of it to predict it.
 
-    def __init__(
-        self, scene: Scene, contract: InputContract, wanted: Wanted | None = None, readers: int = READERS
-    ) -> None:
-        self.contract, self.wanted, self.readers = contract, wanted, readers
+    worth: which windows of level 0 are looked at; None for all. Raises InputError as `InputContract.factor` does.
+    """
+
+    def __init__(self, scene: Scene, contract: InputContract, worth: Worth | None = None) -> None:
+        self.whole_scene, self.contract, self.worth = scene, contract, worth
         self.shape = scene.shape
-        scene = normalised(scene, contract.stain)
-        self.scene = Resampled(scene, contract.factor(scene.pixel_size_m))
-        self.grid = contract.grid(self.scene.shape)
-        self.side = contract.window_px if contract.by_windows(self.scene.shape) else None
+        self.factor = contract.factor(scene.pixel_size_m)
+        self.grid = contract.grid(Resampled(scene, self.factor).shape)
+        self.side = contract.window_px if contract.by_windows(self.grid.shape) else None
         """Of the windows that the network sees in place of the tiles, if it does."""
+        self.readers = 0 if isinstance(scene, Photograph) else READERS
+        """Threads that decode tiles ahead; of a picture in memory there is nothing to decode."""
+
+    @cached_property
+    def scene(self) -> Scene:
+        """The scene as the network sees it, recoloured where the contract wants that, at its pixel size."""
+        return Resampled(normalised(self.whole_scene, self.contract.stain), self.factor)
+
+    def in_memory(self) -> PredictionInMemory:
+        """A prediction that is begun, of a scene that fits into memory."""
+        return PredictionInMemory(self.grid, self.shape, has_data=has_data(self.whole_scene))
+
+    def in_folder(self, folder: Path, plan: Mapping[str, Any], weights: str) -> RunningPrediction:
+        """A prediction in a folder, begun or taken up again where it was stopped.
+
+        plan: what names the scene; with the network's weights (`weights_digest`) and the contract it decides whether
+        what the folder holds is the same prediction. Raises InputError where it isn't.
+        """
+        plan = {**plan, "contract": asdict(self.contract), "weights": weights, "grid": self.grid.shape}
+        data = has_data(self.whole_scene)
+        return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
 
     def predicted(
         self, segmenter: EntitySegmenter, first: int = 0, clock: Clock | None = None
     ) -> Iterator[tuple[int, EntityMap]]:
         """(index, entities) of the tiles from `first` on."""
-        predict = self.predictor(segmenter)
+        _ = self.scene  # made here, by one thread
         return predict_tiles(
-            self.read, self.grid, predict, self.at_once, first, self._wanted, self.readers, clock, self._colour
-        )
+            self.read, self.grid, self.predictor(segmenter), self.at_once, first,
+            wanted=self._is_worth, readers=self.readers, clock=clock, colour=self._colour,
+        )  # fmt: skip
 
     @property
     def at_once(self) -> int:
@@ -247,31 +265,34 @@ class Tiles:
 
         return of_windows
 
-    def _colour(self, given: Any) -> bytes | None:
-        return single_colour(given.image if isinstance(given, Surroundings) else given)
+    def _colour(self, pixels: Any) -> bytes | None:
+        return single_colour(pixels.image if isinstance(pixels, Surroundings) else pixels)
 
     def read(self, window: Window) -> Any:
         """What the network is given of a tile: its image, or its `Surroundings`."""
         if self.side is None:
             return self.scene.read(*window)
-        return surroundings(self.scene, window, self.side, self._wanted)
+        return surroundings(self.scene, window, self.side, self._is_worth)
 
-    def _wanted(self, window: Window) -> bool:
-        return self.wanted is None or self.wanted(self.at_level_0(window))
+    def _is_worth(self, window: Window) -> bool:
+        return self.worth is None or self.worth(self.at_level_0(window))
 
     def at_level_0(self, window: Window) -> Window:
         """A tile in pixels of the scene."""
-        down, across = (whole / part for whole, part in zip(self.shape, self.grid.shape, strict=True))
+        down, across = (length / tiled for length, tiled in zip(self.shape, self.grid.shape, strict=True))
         y, x = int(window.y * down), int(window.x * across)
         bottom, right = (window.y + window.height) * down, (window.x + window.width) * across
         return Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x))
 
+    def level_0(self) -> list[Window]:
+        """All tiles in pixels of the scene; where the network sees windows, every second of these, side by side."""
+        grid = self.grid if self.side is None else Grid(self.grid.shape, self.side, 0)
+        return [self.at_level_0(grid.window(i)) for i in range(len(grid))]
 
-def level_0_tiles(scene: Scene, contract: InputContract) -> list[Window]:
-    """All tiles of a scene, in its own pixels; where the network sees windows, every second of these, side by side."""
-    tiles = Tiles(scene, replace(contract, stain=None))
-    grid = tiles.grid if tiles.side is None else Grid(tiles.grid.shape, tiles.side, 0)
-    return [tiles.at_level_0(grid.window(i)) for i in range(len(grid))]
+
+def has_data(scene: Scene) -> Callable[[Window], np.ndarray] | None:
+    """Of a window of a scene as it is shown, where there are data; None where there are everywhere."""
+    return None if scene.nodata is None else lambda window: Validity(scene.nodata).pixels(scene.read(*window))
 
 
 def weights_digest(segmenter: EntitySegmenter) -> str:
@@ -295,13 +316,13 @@ def measure(
 
     Samples that do not say their pixel size are taken to be of the adapter's.
     """
-    found = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
+    measured = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
     for i, sample in enumerate(samples):
         record = records[i] if records else None
-        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=on_tile)
+        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=lambda tile: on_tile())
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
-        found.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
+        measured.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
         on_image()
-    return found
+    return measured

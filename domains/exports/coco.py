@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as rle
 
-from domains.entities import EntityMap, Place
-from domains.entities.measures import Measure, measure
+from domains.entities.measures import Measure
 from domains.exports.destination import Destination
+from domains.tiling.prediction import Prediction
 
 UNNAMED = "entity"  # the category of entities without a label
 
@@ -31,17 +31,21 @@ class CocoJson:
     """
 
     destination: Destination
+    any_size = False
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The file of all images."""
         return ("predictions.coco.json",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
+    def stream(self, prediction: Prediction) -> None:
+        """Keep an image's annotations in the journal."""
         height, width = prediction.shape
         about = {"height": height, "width": width, "words": list(prediction.vocabulary or (UNNAMED,))}
-        annotations = (annotation(entity, prediction.ids) for entity in measure(prediction))
+        annotations = (annotation(entity, prediction.whole_map.ids) for entity in prediction.measures())
         self.destination.journal.write("coco", chain([about], annotations))
 
     def close(self) -> None:
+        """Number all annotations and write them."""
         abouts = [
             (entry, next(rows))
             for entry in self.destination.done()
@@ -94,10 +98,10 @@ def portable(scenes: Sequence[str], folder: Path) -> list[str]:
     """Paths from `folder` on, where the file is written, if all lie in it; else without the folder that all absolute
     ones share, in slashes, and others as they are.
     """
-    here = [Path(os.path.abspath(scene)) for scene in scenes]
+    paths = [Path(os.path.abspath(scene)) for scene in scenes]
     base = Path(os.path.abspath(folder))
-    if all(scene.is_relative_to(base) for scene in here):
-        return [scene.relative_to(base).as_posix() for scene in here]
+    if all(scene.is_relative_to(base) for scene in paths):
+        return [scene.relative_to(base).as_posix() for scene in paths]
     absolute = [scene for scene in scenes if Path(scene).is_absolute()]
     shared = os.path.commonpath([str(Path(scene).parent) for scene in absolute]) if absolute else ""
     return [Path(scene).relative_to(shared).as_posix() if Path(scene).is_absolute() else scene for scene in scenes]

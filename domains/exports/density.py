@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 
-from domains.entities import EntityMap, Place
-from domains.entities.measures import Measure, measure
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.scenes.results import SOFTWARE
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 CELL_UM = 100.0
 
@@ -26,28 +20,25 @@ class DensityTiff:
     """`<name>.density.tif`: float32 entities per mm2, in cells of `CELL_UM`, whose size the resolution tags give."""
 
     destination: Destination
+    any_size = True
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The density map of an image."""
         return (f"{name}.density.tif",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        self._write(name, measure(prediction), prediction.shape, place)
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self._write(name, prediction.measures(), prediction.shape, place)
-
-    def _write(self, name: str, entities: Iterable[Measure], shape: tuple[int, int], place: Place) -> None:
-        """Raises InputError without pixel size."""
+    def stream(self, prediction: Prediction) -> None:
+        """Write the density map of a scene. Raises InputError without pixel size."""
+        place = prediction.place
         if place.pixel_size_m is None:
             raise InputError(
                 f"{place.scene!r}: a density map wants the size of a pixel, the image does not say it; say it by "
                 "--pixel-size, such as 0.25"
             )
-        centroids = np.array([(entity.centroid_y, entity.centroid_x) for entity in entities]).reshape(-1, 2)
-        with self.destination.writing(*self.files(name)) as path:
+        centroids = np.array([(entity.centroid_y, entity.centroid_x) for entity in prediction.measures()])
+        with self.destination.writing(*self.files(prediction.name)) as path:
             tifffile.imwrite(
                 path,
-                density_map(centroids, shape, place.pixel_size_m),
+                density_map(centroids, prediction.shape, place.pixel_size_m),
                 compression="zlib",
                 photometric="minisblack",
                 resolution=(1e4 / CELL_UM, 1e4 / CELL_UM),

@@ -16,6 +16,7 @@ import numpy as np
 from domains.atomic import atomic_path
 from domains.entities.outlines import Polygon
 from domains.errors import InputError
+from domains.exports.limits import Limits
 from domains.exports.simplify import simplified
 from domains.scenes.names import composed
 from domains.tiling.image_journal import ImageEntry, ImageJournal
@@ -34,7 +35,7 @@ class Destination:
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
     and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
     journal: of what was written, which may be replaced, and the rows of tables for all images. order:
-    the images' names, as tables are to have them.
+    the images' names, as tables are to have them. limits: which entities are written at all.
     """
 
     folder: Path
@@ -46,6 +47,7 @@ class Destination:
     inputs: frozenset[Path] = frozenset()
     journal: ImageJournal = field(default_factory=ImageJournal)
     order: tuple[str, ...] = ()
+    limits: Limits = Limits()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""
@@ -71,6 +73,7 @@ class Destination:
         return not path.exists() or ((self.overwrite or self.journal.owns(path)) and not self.is_input(path))
 
     def exists(self, filename: str) -> bool:
+        """Whether a result of that name lies there."""
         return (Path(self.folder) / filename).exists()
 
     @contextmanager
@@ -92,6 +95,7 @@ class Destination:
         return self.journal.path and self.journal.path.parent / "new"
 
     def is_input(self, path: Path) -> bool:
+        """Whether a path is one of the inputs."""
         return bool(self.inputs) and path.resolve() in self.inputs
 
 
@@ -103,16 +107,16 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
     no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
     """
     inputs = list(dict.fromkeys(Path(path) for path in inputs))
-    whole = {path: Path(os.path.abspath(path)) for path in inputs}
-    same_stem = Counter(_without_suffix(full) for full in whole.values())
-    parts = {
+    absolute = {path: Path(os.path.abspath(path)) for path in inputs}
+    same_stem = Counter(_without_suffix(full) for full in absolute.values())
+    words = {
         path: [*full.parts[1:-1], full.stem if same_stem[_without_suffix(full)] == 1 else full.name.replace(".", "_")]
-        for path, full in whole.items()
+        for path, full in absolute.items()
     }
     depth = dict.fromkeys(inputs, 1)
     while True:
-        names = {path: _clean("_".join(parts[path][-depth[path] :])) for path in inputs}
-        clashing = [path for path in _clashing(names, whole) if depth[path] < len(parts[path])]
+        names = {path: _clean("_".join(words[path][-depth[path] :])) for path in inputs}
+        clashing = [path for path in _clashing(names, absolute) if depth[path] < len(words[path])]
         if not clashing:
             return _numbered(names)
         for path in clashing:
@@ -130,11 +134,11 @@ def _clean(name: str) -> str:
     return end.lstrip(".") or "_"
 
 
-def _clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
+def _clashing(names: dict[Path, str], absolute: dict[Path, Path]) -> list[Path]:
     """Those of one name that more of their paths can part."""
     folders = defaultdict(set)
     for path, name in names.items():
-        folders[_folded(name)].add(_folded(str(whole[path].parent)))
+        folders[_folded(name)].add(_folded(str(absolute[path].parent)))
     return [path for path, name in names.items() if len(folders[_folded(name)]) > 1]
 
 
@@ -145,13 +149,13 @@ def _folded(name: str) -> str:
 
 def _numbered(names: dict[Path, str]) -> dict[Path, str]:
     """The last resort, for paths that differ in nothing that a name can show: x, x-2, x-3."""
-    taken: set[str] = set()
+    used: set[str] = set()
     result = {}
     for path, name in names.items():
         number, candidate = 1, name
-        while _folded(candidate) in taken:
+        while _folded(candidate) in used:
             number += 1
             candidate = f"{name}-{number}"
-        taken.add(_folded(candidate))
+        used.add(_folded(candidate))
         result[path] = candidate
     return result

@@ -5,17 +5,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
-
-from domains.entities import EntityMap, Place
-from domains.entities.measures import Measure, measure
+from domains.entities import Place
+from domains.entities.measures import Measure
 from domains.exports.areas import AREAS, areas
 from domains.exports.destination import Destination
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 COLUMNS = (
     "image", "name", "id", "area_px", *AREAS, "box_y_px", "box_x_px", "box_height_px", "box_width_px", "centroid_y_px",
@@ -30,17 +26,18 @@ class EntityTable:
     """
 
     destination: Destination
+    any_size = True
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The file of all images."""
         return ("entities.csv",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        self.destination.journal.write("csv", rows_of(measure(prediction), place))
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self.destination.journal.write("csv", rows_of(prediction.measures(), place))
+    def stream(self, prediction: Prediction) -> None:
+        """Keep a scene's rows in the journal."""
+        self.destination.journal.write("csv", rows_of(prediction.measures(), prediction.place))
 
     def close(self) -> None:
+        """Write the rows of all images."""
         with (
             self.destination.writing(*self.files("")) as path,
             # names of files need not be valid UTF-8; a table must be

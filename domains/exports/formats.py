@@ -1,4 +1,4 @@
-"""The table of output formats, and all that a run asked for behind one `add`."""
+"""The table of output formats, and all that a run asked for behind one `stream`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
-from domains.entities import EntityMap, Place
 from domains.errors import InputError, suggest
 from domains.exports.coco import CocoJson
 from domains.exports.density import DensityTiff
@@ -26,13 +23,14 @@ from domains.exports.label_raster import LabelTiff
 from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import OverlayPng
 from domains.tiling.image_journal import TABLES
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 
 class Export(Protocol):
     """One format. Every write is atomic; a full disk is an InputError and leaves nothing half written."""
+
+    any_size: ClassVar[bool]
+    """Whether it can hold the entities of a scene of any size; else of those that fit into memory."""
 
     def __init__(self, destination: Destination) -> None: ...
 
@@ -40,20 +38,12 @@ class Export(Protocol):
         """The files that the entities of image `name` may go into; of a table for all images, that one."""
         ...
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        """name: from `output_names`; image: (H, W, 3) uint8; place.scene: what tables call the image."""
+    def stream(self, prediction: Prediction) -> None:
+        """Write the entities of a scene, or keep their rows in the journal."""
         ...
 
     def close(self) -> None:
         """Write what is for all images together, from the journal's rows."""
-        ...
-
-
-class StreamedExport(Export, Protocol):
-    """A format that can hold the entities of a scene of any size."""
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        """As `add`, of a scene that does not fit into memory."""
         ...
 
 
@@ -74,7 +64,7 @@ DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")
 FOR_ALL = ("coco", "csv", "images", "parquet")
 """Formats of one file for all images."""
-STREAMED = tuple(word for word, kind in FORMATS.items() if hasattr(kind, "stream"))
+STREAMED = tuple(word for word, kind in FORMATS.items() if kind.any_size)
 
 
 def open_exports(formats: Sequence[str], destination: Destination, names: Iterable[str]) -> Exports:
@@ -90,22 +80,22 @@ def open_exports(formats: Sequence[str], destination: Destination, names: Iterab
     except OSError as error:
         raise InputError(f"cannot make the folder {str(destination.folder)!r}: {error.strerror}") from error
     chosen = list(dict.fromkeys(formats or (*DEFAULT, *DEFAULT_STREAMED)))
-    parts = {word: FORMATS[word](destination) for word in chosen}
-    for filename in dict.fromkeys(file for name in names for part in parts.values() for file in part.files(name)):
+    exports = {word: FORMATS[word](destination) for word in chosen}
+    for filename in dict.fromkeys(file for name in names for export in exports.values() for file in export.files(name)):
         destination.path(filename)
     streamed = [word for word in formats or DEFAULT_STREAMED if word in STREAMED]
-    return Exports(parts, tuple(formats or DEFAULT), tuple(streamed), destination)
+    return Exports(exports, tuple(formats or DEFAULT), tuple(streamed), destination)
 
 
 @dataclass(frozen=True)
 class Exports:
     """Several formats as one; a context manager, so that a run which is stopped keeps the tables of what it has.
 
-    whole, streamed: the formats that scenes in memory go into, and those for scenes of any size.
+    held, streamed: the formats that scenes in memory go into, and those for scenes of any size.
     """
 
-    parts: dict[str, Export]
-    whole: tuple[str, ...]
+    exports: dict[str, Export]
+    held: tuple[str, ...]
     streamed: tuple[str, ...]
     destination: Destination
 
@@ -113,37 +103,27 @@ class Exports:
         """From here on the image's files are ours to replace. about: its size and time of change; values: what the
         journal is to remember of it.
         """
-        files = [file for word, part in self.parts.items() if word not in FOR_ALL for file in part.files(name)]
+        files = [file for word, export in self.exports.items() if word not in FOR_ALL for file in export.files(name)]
         files += [tiles] if self.destination.is_free(tiles := f"{name}.tiles.png") else []
         self.destination.journal.begin(name, scene, about, files, values)
 
-    def add(
-        self,
-        name: str,
-        image: np.ndarray,
-        prediction: EntityMap,
-        place: Place,
-        without: frozenset[str] = frozenset(),
-    ) -> None:
-        """Write all formats but those that the image cannot have."""
-        for part in self._of(name, place, self.whole, without):
-            part.add(name, image, prediction, place)
+    def stream(self, prediction: Prediction, without: frozenset[str] = frozenset()) -> None:
+        """Write all formats but those that the scene cannot have, of the entities within the limits."""
+        prediction = self.destination.limits.applied(prediction)
+        if not self.destination.journal.is_current(prediction.name):
+            self.begin(prediction.name, prediction.place.scene)
+        for word in self.words(prediction.entity_map is not None):
+            if word not in without:
+                self.exports[word].stream(prediction)
         self._done(prediction.count)
 
-    def stream(self, name: str, prediction: Prediction, place: Place, without: frozenset[str] = frozenset()) -> None:
-        """Write all formats for scenes of any size but those that the scene cannot have."""
-        for part in self._of(name, place, self.streamed, without):
-            cast(StreamedExport, part).stream(name, prediction, place)
-        self._done(prediction.count)
-
-    def _of(self, name: str, place: Place, words: Iterable[str], without: frozenset[str]) -> list[Export]:
-        if not self.destination.journal.is_current(name):
-            self.begin(name, place.scene)
-        return [self.parts[word] for word in dict.fromkeys(words) if word not in without]
+    def words(self, in_memory: bool) -> tuple[str, ...]:
+        """The formats that a scene goes into, by whether it fits into memory."""
+        return tuple(dict.fromkeys(self.held if in_memory else self.streamed))
 
     def _done(self, entities: int) -> None:
         """Results of an earlier state of the image, which this one does not have, go."""
-        for path in self.destination.journal.left():
+        for path in self.destination.journal.outdated():
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -154,13 +134,13 @@ class Exports:
         """Write the tables, of all images that are done; whether that was needed."""
         journal = self.destination.journal
         of = blake2b(repr([(entry.name, entry.scene, entry.rows) for entry in self.destination.done()]).encode())
-        files = [file for word, part in self.parts.items() if word in FOR_ALL for file in part.files("")]
+        files = [file for word, export in self.exports.items() if word in FOR_ALL for file in export.files("")]
         tables = journal.entries.get(TABLES)
         if tables and tables.values == {"of": of.hexdigest()} and all(map(self.destination.exists, files)):
             return False
         journal.begin(TABLES, files=files)
-        for part in self.parts.values():
-            part.close()
+        for export in self.exports.values():
+            export.close()
         journal.done(of=of.hexdigest())
         return True
 

@@ -10,23 +10,20 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from domains.entities import EntityMap, Place
-from domains.entities.measures import Measure, measure
-from domains.entities.outlines import Polygon, outlines
+from domains.entities.measures import Measure
+from domains.entities.outlines import Polygon
 from domains.exports.areas import areas
 from domains.exports.described import Described
 from domains.exports.destination import Destination
 from domains.scenes.ground import Ground, ground_of
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 DECIMALS = 9  # of a degree: 0.1 mm
 GZIP_FROM = 20_000  # entities: some 15 MB of text
@@ -36,68 +33,50 @@ GZIP_FROM = 20_000  # entities: some 15 MB of text
 class GeoJson:
     """`<name>.geojson`: one Feature per entity, holes kept, outlines as `Destination.drawn` has them.
 
-    Of more than `GZIP_FROM` entities it is `<name>.geojson.gz`, which QuPath opens too (PathIO.java).
+    Of more than `GZIP_FROM` entities it is `<name>.geojson.gz`, which QuPath opens too (PathIO.java). Entities of
+    very large boxes, of a scene that does not fit into memory, have the property `outline_px`: their outline follows
+    pixels of that size.
     """
 
     destination: Destination
+    any_size = True
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The file of few entities, and that of many."""
         return f"{name}.geojson", f"{name}.geojson.gz"
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        describe = self.destination.describe
-        known = describe(prediction.ids, image, place.pixel_size_m) if describe else {}
-        entities = ((*entity, 1) for entity in entities_of(prediction))
-        filename = self._file(name, prediction.count)
-        self._write(filename, entities, lambda entity: known.get(entity.id, {}), place)
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        """Entities of very large boxes have the property `outline_px`: their outline follows pixels of that size."""
-        about = Described(prediction, self.destination.describe, place.pixel_size_m)
-        self._write(self._file(name, prediction.count), prediction.outlined(), about, place)
-
-    def _file(self, name: str, count: int) -> str:
-        return self.files(name)[count > GZIP_FROM]
-
-    def _write(
-        self,
-        filename: str,
-        entities: Iterable[tuple[Measure, list[Polygon], int]],
-        described: Callable[[Measure], dict[str, float]],
-        place: Place,
-    ) -> None:
-        properties = {"plain": _plain, "qupath": _qupath}[self.destination.flavour]
-        plain = self.destination.flavour == "plain"
-        ground = ground_of(place.georeference) if plain else None
-        area_of = areas(place)
+    def stream(self, prediction: Prediction) -> None:
+        """Write a scene's entities one after the other."""
+        filename = self.files(prediction.name)[prediction.count > GZIP_FROM]
         with (
             self.destination.writing(filename) as path,
             gzip.open(path, "wt", 6, "utf-8") if filename.endswith(".gz") else path.open("w", encoding="utf-8") as file,
         ):
             file.write('{"type": "FeatureCollection", "features": [')
             separator = "\n"
-            for entity, polygons, step in entities:
-                polygons = self.destination.drawn(polygons, step, ground is not None)
-                coarse = {"outline_px": step} if step > 1 else {}
-                about = {**properties(entity, described(entity)), **coarse}
-                area = area_of(entity) if plain else {}
-                if ground is not None or "area_m2" not in area:  # which tells readers that degrees follow
-                    about |= area
-                if ground is not None:
-                    polygons = on_ground(polygons, ground)
-                feature = {"type": "Feature", "geometry": _geometry(polygons), "properties": about}
+            for feature in self._features(prediction):
                 file.write(separator + json.dumps(feature))
                 separator = ",\n"
             file.write("\n]}\n")
 
+    def _features(self, prediction: Prediction) -> Iterator[dict[str, Any]]:
+        plain, place = self.destination.flavour == "plain", prediction.place
+        properties, area_of = _plain if plain else _qupath, areas(place)
+        ground = ground_of(place.georeference) if plain else None
+        described = Described(prediction, self.destination.describe, place.pixel_size_m)
+        for entity, polygons, step in prediction.outlined():
+            polygons = self.destination.drawn(polygons, step, ground is not None)
+            coarse = {"outline_px": step} if step > 1 else {}
+            about = {**properties(entity, described(entity)), **coarse}
+            area = area_of(entity) if plain else {}
+            if ground is not None or "area_m2" not in area:  # which tells readers that degrees follow
+                about |= area
+            if ground is not None:
+                polygons = on_ground(polygons, ground)
+            yield {"type": "Feature", "geometry": _geometry(polygons), "properties": about}
+
     def close(self) -> None:
         """All is written."""
-
-
-def entities_of(prediction: EntityMap) -> Iterator[tuple[Measure, list[Polygon]]]:
-    """Both are by id."""
-    for entity, (_, polygons) in zip(measure(prediction), outlines(prediction.ids), strict=True):
-        yield entity, polygons
 
 
 def on_ground(polygons: list[Polygon], ground: Ground) -> list[Polygon]:
@@ -106,9 +85,9 @@ def on_ground(polygons: list[Polygon], ground: Ground) -> list[Polygon]:
     A polygon across 180 degrees is cut there (3.1.9) where shapely is installed.
     """
     return [
-        part
+        polygon
         for rings in polygons
-        for part in within_180([unrolled(ground.lonlat(np.asarray(ring)).round(DECIMALS)) for ring in rings])
+        for polygon in within_180([unrolled(ground.lonlat(np.asarray(ring)).round(DECIMALS)) for ring in rings])
     ]
 
 
@@ -127,14 +106,16 @@ def within_180(rings: list[np.ndarray]) -> list[Polygon]:
         return [[_turned(ring, i == 0).tolist() for i, ring in enumerate(rings)]]
     import shapely  # type: ignore[import-not-found]
 
-    whole, parts = shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), []
+    shape, polygons = shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), []
     for turn in (-360, 0, 360):
-        side = shapely.intersection(whole, shapely.box(turn - 180, -90, turn + 180, 90))
-        for part in shapely.get_parts(shapely.get_parts(side)):
-            if part.geom_type == "Polygon" and not part.is_empty:
-                borders = [shapely.get_coordinates(border) - (turn, 0) for border in (part.exterior, *part.interiors)]
-                parts.append([_turned(border.round(DECIMALS), i == 0).tolist() for i, border in enumerate(borders)])
-    return parts
+        side = shapely.intersection(shape, shapely.box(turn - 180, -90, turn + 180, 90))
+        for piece in shapely.get_parts(shapely.get_parts(side)):
+            if piece.geom_type == "Polygon" and not piece.is_empty:
+                rings = (piece.exterior, *piece.interiors)
+                borders = [shapely.get_coordinates(ring) - (turn, 0) for ring in rings]
+                borders = [_turned(border.round(DECIMALS), i == 0) for i, border in enumerate(borders)]
+                polygons.append([border.tolist() for border in borders])
+    return polygons
 
 
 def _turned(ring: np.ndarray, counterclockwise: bool) -> np.ndarray:
@@ -156,7 +137,7 @@ def _plain(entity: Measure, described: dict[str, float]) -> dict[str, Any]:
 
 
 def _qupath(entity: Measure, described: dict[str, float]) -> dict[str, Any]:
-    """The same as QuPath reads it (QuPathTypeAdapters.java, since 0.4); it passes over keys that it doesn't know."""
+    """What `_plain` gives, as QuPath reads it (QuPathTypeAdapters.java, since 0.4), which skips keys of others."""
     measurements: dict[str, float] = {"Area px^2": entity.area_px}
     if entity.score is not None:
         measurements["Score"] = entity.score

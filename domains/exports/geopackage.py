@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from domains.entities import EntityMap, Place
 from domains.entities.measures import Measure
 from domains.entities.outlines import Polygon
 from domains.errors import InputError
 from domains.exports.areas import area_m2
 from domains.exports.destination import Destination
-from domains.exports.geojson import entities_of
 from domains.exports.simplify import as_shape
 from domains.scenes.georeference import Georeference
 from domains.scenes.ground import Ground, require
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 LAYER = "entities"
 BATCH = 5000  # entities that are held before they are written
@@ -37,39 +32,37 @@ class GeoPackage:
     """
 
     destination: Destination
+    any_size = True
 
     def __post_init__(self) -> None:
         require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The GeoPackage of an image."""
         return (f"{name}.gpkg",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        self._write(name, ((*entity, 1) for entity in entities_of(prediction)), place)
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self._write(name, prediction.outlined(), place)
-
-    def _write(self, name: str, entities: Iterable[tuple[Measure, list[Polygon], int]], place: Place) -> None:
-        here = place.georeference
-        if here is None:
+    def stream(self, prediction: Prediction) -> None:
+        """Write a scene's entities in batches. Raises InputError."""
+        georeference = prediction.place.georeference
+        if georeference is None:
             raise InputError(
-                f"{place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format geojson"
+                f"{prediction.place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format "
+                "geojson"
             )
-        ground, remaining = Ground(here), iter(entities)
-        with self.destination.writing(*self.files(name)) as path:
+        ground, remaining = Ground(georeference), prediction.outlined()
+        with self.destination.writing(*self.files(prediction.name)) as path:
             batch, started = list(islice(remaining, BATCH)), False
             while batch or not started:
-                append(path, [self._row(*entity, here, ground) for entity in batch], here.crs, started)
+                append(path, [self._row(*entity, georeference, ground) for entity in batch], georeference.crs, started)
                 batch, started = list(islice(remaining, BATCH)), True
 
     def _row(
-        self, entity: Measure, polygons: list[Polygon], step: int, here: Georeference, ground: Ground
+        self, entity: Measure, polygons: list[Polygon], step: int, georeference: Georeference, ground: Ground
     ) -> tuple[bytes, Measure, float]:
         import shapely  # type: ignore[import-not-found]
 
         shape = as_shape(self.destination.drawn(polygons, step, True))
-        return shapely.to_wkb(shapely.transform(shape, here.to_map)), entity, area_m2(entity, ground)
+        return shapely.to_wkb(shapely.transform(shape, georeference.to_map)), entity, area_m2(entity, ground)
 
     def close(self) -> None:
         """All is written."""

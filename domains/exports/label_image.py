@@ -7,21 +7,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
 import zarr
 
 from domains.atomic import remove_left, temporary_prefix
-from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.tiling.canvas import CHUNK_PX, chunk_window, chunks_of
+from domains.tiling.canvas import CHUNK_PX, chunk_window
 from domains.tiling.grid import Window
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 SMALLEST_PX = 1024  # the pyramid ends at the first level that is not larger
 
@@ -31,23 +28,17 @@ class LabelZarr:
     """`<name>.labels.zarr`: int64 ids, 0 none; unlabelled pixels, which predictions don't have, are 0 too."""
 
     destination: Destination
+    any_size = True
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The label image of an image."""
         return (f"{name}.labels.zarr",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        def read(window: Window) -> np.ndarray:
-            return prediction.ids[window.slices]
-
-        keys = chunks_of(Window(0, 0, *prediction.shape))
-        self._write(name, prediction.shape, read, keys, place)
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self._write(name, prediction.shape, prediction.read, prediction.chunks(), place)
-
-    def _write(self, name: str, shape: tuple[int, int], read: Reader, keys: Keys, place: Place) -> None:
-        path = self.destination.path(*self.files(name))
-        write_label_image(path, shape, read, keys, place.pixel_size_m, self.destination.temporaries)
+    def stream(self, prediction: Prediction) -> None:
+        """Write the label image of a scene, chunk by chunk."""
+        path, size = self.destination.path(*self.files(prediction.name)), prediction.place.pixel_size_m
+        keys, temporaries = prediction.chunks(), self.destination.temporaries
+        write_label_image(path, prediction.shape, prediction.read, keys, size, temporaries)
         self.destination.journal.wrote(path)
 
     def close(self) -> None:
@@ -55,14 +46,13 @@ class LabelZarr:
 
 
 Reader = Callable[[Window], np.ndarray]
-Keys = Iterable[tuple[int, int]]
 
 
 def write_label_image(
     path: Path,
     shape: tuple[int, int],
     read: Reader,
-    keys: Keys,
+    keys: Iterable[tuple[int, int]],
     pixel_size_m: float | None = None,
     within: Path | None = None,
 ) -> None:
@@ -88,7 +78,7 @@ def write_label_image(
             keys = sorted({(row // 2, column // 2) for row, column in keys})
             for key in keys:
                 window = chunk_window(key, small)
-                rows, columns = (slice(2 * one.start, 2 * one.stop) for one in window.slices)
+                rows, columns = (slice(2 * axis.start, 2 * axis.stop) for axis in window.slices)
                 coarser[window.slices] = np.asarray(finer[rows, columns])[::2, ::2]
         group.attrs.update(attributes(len(shapes), pixel_size_m))
         if path.exists():

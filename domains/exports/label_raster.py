@@ -6,12 +6,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import tifffile
 
-from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.label_image import Reader
@@ -19,9 +17,7 @@ from domains.scenes.georeference import Georeference
 from domains.scenes.results import SOFTWARE
 from domains.tiling.canvas import CHUNK_PX, chunk_window, chunks_of
 from domains.tiling.grid import Window
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 CACHE_MIB = 64
 
@@ -30,27 +26,25 @@ CACHE_MIB = 64
 class LabelTiff:
     """`<name>.labels.tif`: int32 ids, 0 none, -1 unlabelled; deflate, the one compression that every reader has.
 
-    With the geo-transform and the CRS of its scene where it has them and rasterio is installed; 0 is nodata then.
+    In strips where the map is in memory, else tile by tile. With the geo-transform and the CRS of its scene where that
+    has them and rasterio is installed; 0 is nodata then.
     """
 
     destination: Destination
+    any_size = True
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The label image of an image."""
         return (f"{name}.labels.tif",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        with self.destination.writing(*self.files(name)) as path:
-            if place.georeference is not None and find_spec("rasterio"):
-                keys = chunks_of(Window(0, 0, *prediction.shape))
-                ids = prediction.ids
-                write_geotiff(path, prediction.shape, lambda at: ids[at.slices], keys, place.georeference)
-            else:
-                tifffile.imwrite(path, prediction.ids, compression="zlib", photometric="minisblack", software=SOFTWARE)
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        with self.destination.writing(*self.files(name)) as path:
-            if place.georeference is not None and find_spec("rasterio"):
-                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), place.georeference)
+    def stream(self, prediction: Prediction) -> None:
+        """Write the label image of a scene."""
+        entities, georeference = prediction.entity_map, prediction.place.georeference
+        with self.destination.writing(*self.files(prediction.name)) as path:
+            if georeference is not None and find_spec("rasterio"):
+                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), georeference)
+            elif entities is not None:
+                tifffile.imwrite(path, entities.ids, compression="zlib", photometric="minisblack", software=SOFTWARE)
             else:
                 write_tiff(path, prediction.shape, prediction.read)
 
@@ -59,7 +53,7 @@ class LabelTiff:
 
 
 def write_geotiff(
-    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], here: Georeference
+    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], georeference: Georeference
 ) -> None:
     """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
     not stored. Raises InputError.
@@ -71,13 +65,13 @@ def write_geotiff(
     height, width = shape
     profile = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "int32", "nodata": 0,
-        "transform": rasterio.Affine(*here.transform), "tiled": True, "blockxsize": CHUNK_PX,
+        "transform": rasterio.Affine(*georeference.transform), "tiled": True, "blockxsize": CHUNK_PX,
         "blockysize": CHUNK_PX, "compress": "deflate", "predictor": 2, "bigtiff": "IF_SAFER", "sparse_ok": True,
     }  # fmt: skip
     try:
         with (
             rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
-            rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(here.crs), **profile) as file,
+            rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(georeference.crs), **profile) as file,
         ):
             file.set_band_description(1, "entity")
             file.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)

@@ -5,18 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from domains.entities import EntityMap, Place
-from domains.entities.measures import measure
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.entity_table import COLUMNS, all_rows, rows_of
-
-if TYPE_CHECKING:
-    from domains.tiling.prediction import Prediction
+from domains.tiling.prediction import Prediction
 
 INSTALL = 'pip install "entity-adapters[parquet]"'
 ROWS = 2**16  # of a row group
@@ -32,21 +25,22 @@ class ParquetTable:
     """
 
     destination: Destination
+    any_size = True
 
     def __post_init__(self) -> None:
         if find_spec("pyarrow") is None:
             raise InputError(f"output format 'parquet' wants pyarrow; {INSTALL}")
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The file of all images."""
         return ("entities.parquet",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        self.destination.journal.write("parquet", rows_of(measure(prediction), place))
-
-    def stream(self, name: str, prediction: Prediction, place: Place) -> None:
-        self.destination.journal.write("parquet", rows_of(prediction.measures(), place))
+    def stream(self, prediction: Prediction) -> None:
+        """Keep a scene's rows in the journal."""
+        self.destination.journal.write("parquet", rows_of(prediction.measures(), prediction.place))
 
     def close(self) -> None:
+        """Write the rows of all images, a row group at a time."""
         import pyarrow as pa  # type: ignore[import-not-found]
         import pyarrow.parquet as parquet  # type: ignore[import-not-found]
 

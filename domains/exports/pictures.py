@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 from PIL import Image
 
-from domains.entities import EntityMap, Place
 from domains.entities.overlay import overlay
 from domains.exports.destination import Destination
 from domains.scenes.results import signed
+from domains.tiling.grid import Window
+from domains.tiling.prediction import Prediction
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,18 @@ class OverlayPng:
     """`<name>.overlay.png`: the image with its entities in colour, to look at."""
 
     destination: Destination
+    any_size = False
 
     def files(self, name: str) -> tuple[str, ...]:
+        """The picture of an image."""
         return (f"{name}.overlay.png",)
 
-    def add(self, name: str, image: np.ndarray, prediction: EntityMap, place: Place) -> None:
-        with self.destination.writing(*self.files(name)) as path:
-            Image.fromarray(overlay(image, prediction)).save(path, pnginfo=signed())
+    def stream(self, prediction: Prediction) -> None:
+        """Draw the entities of an image over it."""
+        assert prediction.image is not None
+        image = prediction.image(Window(0, 0, *prediction.shape))
+        with self.destination.writing(*self.files(prediction.name)) as path:
+            Image.fromarray(overlay(image, prediction.whole_map)).save(path, pnginfo=signed())
 
     def close(self) -> None:
         """All is written."""

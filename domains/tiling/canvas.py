@@ -1,4 +1,4 @@
-"""Numbers per pixel of a scene that does not fit into memory, in chunks on disk."""
+"""Numbers per pixel of a scene: in chunks on disk where it does not fit into memory, else in one array."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
+from domains.entities import UNLABELLED
 from domains.tiling.grid import Window
 
 CHUNK_PX = 512
@@ -45,9 +46,28 @@ class Canvas:
         return np.asarray(self.array[window.slices])
 
     def flush(self) -> None:
+        """Write the open chunks to the disk."""
         for key, values in self._open.items():
             self.array[chunk_window(key, self.shape).slices] = values
         self._open.clear()
+
+
+class MemoryCanvas:
+    """(H, W) int32 in memory, UNLABELLED where nothing was written."""
+
+    def __init__(self, shape: tuple[int, int]) -> None:
+        self.ids = np.full(shape, UNLABELLED, np.int32)
+
+    def write(self, window: Window, ids: np.ndarray) -> None:
+        """ids: (h, w), below 2**31."""
+        self.ids[window.slices] = ids
+
+    def renumber(self, lookup: np.ndarray) -> np.ndarray:
+        """(H, W) int32: the canvas itself with every number replaced by `lookup` of it, the last one at UNLABELLED."""
+        lookup = lookup.astype(np.int32)
+        for row in self.ids:  # in place: at times this is the largest array there is
+            row[:] = lookup[row]
+        return self.ids
 
 
 def chunks_of(window: Window, chunk_px: int = CHUNK_PX) -> list[tuple[int, int]]:
@@ -58,5 +78,6 @@ def chunks_of(window: Window, chunk_px: int = CHUNK_PX) -> list[tuple[int, int]]
 
 
 def chunk_window(key: tuple[int, int], shape: tuple[int, int], chunk_px: int = CHUNK_PX) -> Window:
+    """The pixels of a chunk, given by its row and column; those at the border of a scene of `shape` are cut there."""
     y, x = key[0] * chunk_px, key[1] * chunk_px
     return Window(y, x, min(chunk_px, shape[0] - y), min(chunk_px, shape[1] - x))

@@ -1,4 +1,6 @@
-"""A prediction under way, in a folder of its own beside the results.
+"""A prediction under way: in memory, or in a folder of its own beside the results.
+
+The folder holds
 
     plan.json       what is predicted: input, adapter, tiling; another plan never continues this one
     parts           numbers of parts per pixel (`Canvas`)
@@ -12,24 +14,91 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from domains.atomic import atomic_path
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.tiling.canvas import Canvas
+from domains.tiling.canvas import Canvas, MemoryCanvas
 from domains.tiling.grid import Grid, Window
 from domains.tiling.journal import Journal, Record, pack
 from domains.tiling.prediction import Prediction
-from domains.tiling.stitching import PART, Stitcher, joined
+from domains.tiling.stitching import MATCH, PART, Stitcher, joined
 
 SECONDS = 2.0  # between two writes: what a kill costs
+HasData = Callable[[Window], np.ndarray]
+
+
+class Running(Protocol):
+    """What takes the maps of a grid's tiles in their order."""
+
+    next_tile: int
+    """The first tile that is to be predicted."""
+
+    def add(self, index: int, entities: EntityMap) -> None:
+        """Take the map of the tile of that index."""
+        ...
+
+    def commit(self) -> None:
+        """Keep what was added so far, also where the prediction is stopped."""
+        ...
+
+    def prediction(self) -> Prediction:
+        """The whole, when every tile was added."""
+        ...
+
+
+class PredictionInMemory:
+    """A prediction of a scene that fits into memory; `add` takes the maps of a grid's tiles in order.
+
+    shape, threshold, has_data: as in `Stitcher`. Pixels of tiles that are left out are unlabelled. Pixel scores are
+    kept where every tile has them, 0 where there was no tile. Parents, ids of one tile, are dropped.
+    """
+
+    next_tile = 0
+
+    def __init__(
+        self,
+        grid: Grid,
+        shape: tuple[int, int] | None = None,
+        threshold: float = MATCH,
+        has_data: HasData | None = None,
+    ) -> None:
+        self.stitcher = Stitcher(grid, shape, threshold, has_data)
+        self.canvas = MemoryCanvas(self.stitcher.shape)
+        self.vocabulary: tuple[str, ...] = ()
+        self._pixel_scores: np.ndarray | None = np.zeros(self.stitcher.shape, np.float16)
+        self._parts = [np.zeros(0, PART)]
+        self._links = [np.zeros((0, 2), np.int64)]
+
+    def add(self, index: int, entities: EntityMap) -> None:
+        """Take the map of the tile of that index."""
+        placed = self.stitcher.add(index, entities)
+        self.canvas.write(placed.core, placed.ids)
+        if placed.pixel_scores is None:
+            self._pixel_scores = None
+        elif self._pixel_scores is not None:
+            self._pixel_scores[placed.core.slices] = placed.pixel_scores
+        self._parts.append(placed.parts)
+        self._links.append(placed.links)
+        self.vocabulary = entities.vocabulary if entities.count else self.vocabulary
+
+    def commit(self) -> None:
+        """Nothing is kept of a prediction in memory that is stopped."""
+
+    def prediction(self) -> Prediction:
+        """The whole, when every tile was added; asked for once, as the canvas becomes its map."""
+        lookup, table = joined(np.concatenate(self._parts), np.concatenate(self._links))
+        ids = self.canvas.renumber(lookup)
+        pixel_scores = self._pixel_scores if len(self._parts) > 1 else None
+        entities = EntityMap(ids, table.scores, table.labels, self.vocabulary, pixel_scores=pixel_scores)
+        return Prediction.in_memory(entities, table)
 
 
 @dataclass
@@ -45,10 +114,10 @@ class RunningPrediction:
     grid: Grid
     shape: tuple[int, int]
     batch: int = 1
-    has_data: Callable[[Window], np.ndarray] | None = None
+    has_data: HasData | None = None
     resumed: int = 0
     """Tiles that were done before."""
-    next: int = 0
+    next_tile: int = 0
     """The first tile that is to be predicted."""
     _added: int = 0
     _written: float = field(default_factory=monotonic)
@@ -79,12 +148,12 @@ class RunningPrediction:
 
     def _resume(self) -> None:
         ends = [(record.tile, end) for record, end in self.journal.records()]
-        whole = bool(ends) and ends[-1][0] + 1 == len(self.grid)
-        kept = len(ends) if whole else len(ends) // self.batch * self.batch
+        complete = bool(ends) and ends[-1][0] + 1 == len(self.grid)
+        kept = len(ends) if complete else len(ends) // self.batch * self.batch
         self.journal.truncate(ends[kept - 1][1] if kept else 0)
-        self.resumed, self.next = kept, ends[kept - 1][0] + 1 if kept else 0
+        self.resumed, self.next_tile = kept, ends[kept - 1][0] + 1 if kept else 0
         for record, _ in self.journal.records():
-            if self.stitcher.needs(record.tile, self.next):
+            if self.stitcher.needs(record.tile, self.next_tile):
                 self.stitcher.remember(record.tile, record.ids)
             else:
                 self.stitcher.parts += len(record.parts)
@@ -93,6 +162,7 @@ class RunningPrediction:
             self.vocabulary = tuple(json.loads(words.read_text(encoding="utf-8")))
 
     def add(self, index: int, entities: EntityMap) -> None:
+        """Take the map of the tile of that index; it is on the disk after the next `commit`."""
         if entities.vocabulary and not self.vocabulary:
             self.vocabulary = entities.vocabulary
             with atomic_path(self.folder / "vocabulary.json") as path:
@@ -101,7 +171,7 @@ class RunningPrediction:
         self.canvas.write(placed.core, placed.ids)
         self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
         self._added += 1
-        if self._added % self.batch == 0 and monotonic() - self._written > SECONDS:  # part of a batch is of no use
+        if self._added % self.batch == 0 and monotonic() - self._written > SECONDS:  # half a batch is of no use
             self.commit()
 
     def commit(self) -> None:
@@ -119,12 +189,12 @@ class RunningPrediction:
     def prediction(self) -> Prediction:
         """The whole, when every tile was added."""
         self.commit()
-        parts, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
+        tables, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
         for record, _ in self.journal.records():  # a view would keep the record, with its whole map
-            parts.append(record.parts.copy())
+            tables.append(record.parts.copy())
             links.append(record.links.copy())
-        lookup, entities = joined(np.concatenate(parts), np.concatenate(links))
-        del parts, links
+        lookup, entities = joined(np.concatenate(tables), np.concatenate(links))
+        del tables, links
 
         def read(window: Window) -> np.ndarray:
             return lookup[self.canvas.read(window)]
@@ -140,3 +210,17 @@ def discard(folder: Path) -> None:
     """Remove such a folder; its plan first, so that nothing goes on with the rest where this is stopped."""
     (folder / "plan.json").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def stitch(
+    grid: Grid,
+    tiles: Iterable[tuple[int, EntityMap]],
+    shape: tuple[int, int] | None = None,
+    threshold: float = MATCH,
+    has_data: HasData | None = None,
+) -> EntityMap:
+    """The map of a scene that fits into memory, from (index, map) of its tiles, as `PredictionInMemory` makes it."""
+    running = PredictionInMemory(grid, shape, threshold, has_data)
+    for index, entities in tiles:
+        running.add(index, entities)
+    return running.prediction().whole_map

@@ -7,7 +7,7 @@ entity. Only tiles that a later one can touch are kept, so a scene of any size i
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -231,40 +231,6 @@ def _table(parts: np.ndarray, number: np.ndarray, count: int) -> Entities:
         labels[number[order] - 1] = parts["label"][order]
     top, left, bottom, right = boxes
     return Entities(total.astype(np.int64), y, x, top, left, bottom, right, scores, labels)
-
-
-def stitch(
-    grid: Grid,
-    tiles: Iterable[tuple[int, EntityMap]],
-    shape: tuple[int, int] | None = None,
-    threshold: float = MATCH,
-    has_data: Callable[[Window], np.ndarray] | None = None,
-) -> EntityMap:
-    """The map of a scene that fits into memory, from its tiles; pixels of tiles that are left out are unlabelled.
-
-    shape, has_data: as in `Stitcher`. Pixel scores are kept where every tile has them, 0 where there was no tile.
-    Parents, ids of one tile, are dropped.
-    """
-    stitcher = Stitcher(grid, shape, threshold, has_data)
-    canvas = np.full(stitcher.shape, UNLABELLED, np.int32)
-    sure: np.ndarray | None = np.zeros(stitcher.shape, np.float16)
-    parts, links, vocabulary = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)], ()
-    for index, entities in tiles:
-        placed = stitcher.add(index, entities)
-        canvas[placed.core.slices] = placed.ids
-        if placed.pixel_scores is None:
-            sure = None
-        elif sure is not None:
-            sure[placed.core.slices] = placed.pixel_scores
-        parts.append(placed.parts)
-        links.append(placed.links)
-        vocabulary = entities.vocabulary if entities.count else vocabulary
-    lookup, table = joined(np.concatenate(parts), np.concatenate(links))
-    lookup = lookup.astype(np.int32)
-    for row in canvas:  # in place: at times this is the largest array there is
-        row[:] = lookup[row]
-    sure = sure if len(parts) > 1 else None
-    return EntityMap(canvas, table.scores, table.labels, vocabulary, pixel_scores=sure)
 
 
 # Which pieces are one

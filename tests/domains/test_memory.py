@@ -17,7 +17,8 @@ from domains.scenes.decode import decode
 from domains.scenes.scene import read_whole
 from domains.scenes.view import SAMPLE_BYTES, plain_view, sample_values
 from domains.tiling.grid import Grid
-from domains.tiling.stitching import stitch
+from domains.tiling.prediction import Prediction
+from domains.tiling.running import stitch
 
 SIDE = 4096
 
@@ -79,7 +80,7 @@ def test_a_format_of_every_run_takes_little_beside_the_map(word, tmp_path):
     found = EntityMap(ids, np.full(4096, 0.5, np.float32), pixel_scores=np.zeros(ids.shape, np.float16))
     image = np.zeros((SIDE, SIDE, 3), np.uint8)
     with open_exports([word], Destination(tmp_path, False), ["a"]) as exports:
-        assert peak(lambda: exports.add("a", image, found, Place("a"))) < 22
+        assert peak(lambda: exports.stream(Prediction.of_map(found, "a", Place("a"), image))) < 22
 
 
 def test_a_picture_is_decoded_by_strips(tmp_path):

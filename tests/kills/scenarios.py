@@ -16,7 +16,7 @@ from PIL import Image
 from transformers import Dinov2Config
 
 import recipes.verbs.fit
-import recipes.verbs.predict
+import recipes.verbs.predict_scenes
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.methods import METHODS
@@ -92,7 +92,7 @@ def scenarios(shared: Path) -> list[Scenario]:
 
     def predict_slide(folder: Path) -> int:
         os.chdir(folder)
-        recipes.verbs.predict.LARGE_PX = SMALL_PX
+        recipes.verbs.predict_scenes.LARGE_PX = SMALL_PX
         words = ["predict", "--adapter", str(adapter), "in", "--out", "out"]
         return main(
             [

@@ -19,7 +19,7 @@ from domains.exports.formats import Exports
 from domains.scenes import open_scene
 from domains.tiling.image_journal import ImageJournal
 from domains.tiling.run_folder import FOLDER
-from recipes.verbs.predict import Run
+from recipes.verbs.predict_scenes import Run
 
 Predict = Callable[..., int]
 
@@ -47,15 +47,15 @@ def stop(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
     """Raise Ctrl-C before image `name` is predicted, or after so many of its files."""
 
     def arrange(name: str, files: int = 0) -> None:
-        def add(self, name_, image, prediction, place, without=frozenset()):
-            parts = self._of(name_, place, self.whole, without)
-            for i, part in enumerate(parts):
-                if name_ == name and i == files:
+        def stream(self, prediction, without=frozenset()):
+            for i, word in enumerate(self.words(in_memory=True)):
+                if prediction.name == name and i == files:
                     raise KeyboardInterrupt
-                part.add(name_, image, prediction, place)
+                if word not in without:
+                    self.exports[word].stream(prediction)
             self._done(prediction.count)
 
-        monkeypatch.setattr(Exports, "add", add)
+        monkeypatch.setattr(Exports, "stream", stream)
 
     yield arrange
     monkeypatch.undo()
@@ -260,7 +260,7 @@ def test_a_big_scene_killed_while_its_results_are_written_goes_on(
     picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
     tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
     words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--window", "0", "--out"]
-    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict_scenes.LARGE_PX", 1000)
     assert main([*words, str(tmp_path / "whole")]) == 0
     for stopped in ("csv", "images"):
         out = tmp_path / stopped
@@ -291,7 +291,7 @@ def test_a_big_scene_that_changed_or_is_overwritten_does_not_go_on_with_its_tile
     picture = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (3, 3, 1))
     slide, out = tmp_path / "slide.tif", tmp_path / "out"
     words = ["predict", "--adapter", str(run / "adapter"), str(slide), "--window", "0", "--out", str(out)]
-    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict_scenes.LARGE_PX", 1000)
 
     def stop(*_, **__):
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -17,8 +18,9 @@ from transformers import SamConfig
 from adapters.backbones.folders import save_base
 from adapters.backbones.sam import SamBackbone
 from adapters.inference.segment import InputContract, has_data
+from adapters.network import EntitySegmenter
 from cli import main
-from domains.datasets.domain import build_domain, load_domain
+from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports
 from domains.procedural.scene import draw_scene
@@ -26,9 +28,12 @@ from domains.scenes import Photograph, open_scene
 from domains.tiling.grid import Window
 from domains.tiling.running import RunningPrediction
 from recipes.build import domain_of
+from recipes.inputs import Sight
+from recipes.looking import looking
 from recipes.reading.compose import load_recipe
 from recipes.verbs.fit import calibrated_for
-from recipes.verbs.predict import Run, check_formats, hardly_looked, looking
+from recipes.verbs.predict import hardly_looked
+from recipes.verbs.predict_scenes import Run, check_formats
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
@@ -178,7 +183,7 @@ def test_a_large_scene_is_written_piece_by_piece_and_taken_up_where_it_was_stopp
     tifffile.imwrite(tmp_path / "slide.tif", picture, photometric="rgb", tile=(64, 64))
     words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "slide.tif"), "--window", "0", "--out"]
     assert main([*words, str(tmp_path / "whole")]) == 0
-    monkeypatch.setattr("recipes.verbs.predict.LARGE_PX", 1000)
+    monkeypatch.setattr("recipes.verbs.predict_scenes.LARGE_PX", 1000)
     add = RunningPrediction.add
 
     def stop(self, index, entities):
@@ -455,8 +460,8 @@ def test_a_picture_in_memory_keeps_where_it_has_no_data(tmp_path: Path) -> None:
     image = np.full((40, 50, 3), 90, np.uint16)
     image[:10] = 255
     tifffile.imwrite(tmp_path / "a.tif", image, photometric="rgb", extratags=[(42113, "s", 0, "255", True)])
-    destination = Destination(tmp_path)
-    run = Run(None, InputContract(), open_exports(["labels"], destination, ["a"]), destination, None, None)  # type: ignore[arg-type]
+    network = cast(EntitySegmenter, None)  # nothing is predicted
+    run = Run(network, InputContract(), open_exports(["labels"], Destination(tmp_path), ["a"]))
     scene = run.open(tmp_path / "a.tif")
     seen = has_data(scene)
     assert isinstance(scene, Photograph) and seen is not None
@@ -510,5 +515,5 @@ def test_a_share_of_a_slide_below_a_hundredth_is_told() -> None:
 
 def test_a_size_of_dust_is_refused_where_a_domain_looks_at_everything() -> None:
     with pytest.raises(InputError, match="--smallest-piece is 50 um2; the domain 'natural'"):
-        looking(load_domain("natural"), "natural", 50.0)
-    assert looking(load_domain("natural"), "natural", None) is None
+        looking("natural", Sight(smallest_um2=50.0))
+    assert looking("natural", Sight()) is None

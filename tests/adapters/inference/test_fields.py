@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from adapters.inference.fields import NOTHING, fields, hann, surroundings
-from adapters.inference.segment import InputContract, Tiles, level_0_tiles, segment, segment_into
+from adapters.inference.segment import InputContract, Tiles, segment, segment_into
 from adapters.network import EntitySegmenter, Output, Views
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.scenes import Photograph
 from domains.tiling.grid import Grid, Window
-from domains.tiling.stitching import stitch
+from domains.tiling.running import stitch
 
 
 @pytest.fixture
@@ -100,17 +100,19 @@ def test_a_prediction_on_a_lattice_is_resumed_to_the_same(network, scene, tmp_pa
     assert len(contract.grid(scene.shape)) == 4
     whole = segment(network, scene, contract)
 
-    def stop(running, tile):
-        if tile == 2 and running.resumed == 0:
+    def stop(tile):
+        if tile == 2:
             raise KeyboardInterrupt
 
+    tiles = Tiles(scene, contract)
     with pytest.raises(KeyboardInterrupt):
-        segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
-    running = segment_into(tmp_path / "r", network, scene, contract, {}, on_tile=stop)
+        segment_into(tiles.in_folder(tmp_path / "r", {}, "a"), tiles, network, stop)
+    running = tiles.in_folder(tmp_path / "r", {}, "a")
     assert running.resumed == 2
-    assert np.array_equal(running.prediction().read(Window(0, 0, *scene.shape)), whole.ids)
+    prediction = segment_into(running, tiles, network)
+    assert np.array_equal(prediction.read(Window(0, 0, *scene.shape)), whole.ids)
     with pytest.raises(InputError, match="another input, adapter or tiling"):
-        segment_into(tmp_path / "r", network, scene, InputContract(tile_px=64, overlap_px=32), {})
+        Tiles(scene, InputContract(tile_px=64, overlap_px=32)).in_folder(tmp_path / "r", {}, "a")
 
 
 @pytest.mark.parametrize("side", [0, 20, 10_000, True, 32.0])
@@ -135,9 +137,9 @@ def test_only_a_scene_larger_than_a_tile_is_seen_by_windows(network, scene):
 
 def test_what_is_shown_of_a_slide_are_its_windows_side_by_side(scene):
     contract = InputContract(tile_px=64, overlap_px=32, window_px=32)
-    shown = level_0_tiles(scene, contract)
+    shown = Tiles(scene, contract).level_0()
     assert len(shown) == 5 * 6 and {(one.height, one.width) for one in shown} == {(32, 32)}
-    assert len(level_0_tiles(scene, replace(contract, window_px=None))) == 4 * 5
+    assert len(Tiles(scene, replace(contract, window_px=None)).level_0()) == 4 * 5
 
 
 def test_windows_that_are_not_worth_looking_at_are_not_looked_at(network, scene, monkeypatch):

@@ -13,7 +13,7 @@ from scipy.ndimage import binary_erosion
 from skimage.measure import label
 from torch import nn
 
-from adapters.inference.segment import InputContract, segment, segment_into
+from adapters.inference.segment import InputContract, Tiles, segment, segment_into, weights_digest
 from domains.entities import EntityMap, EntitySample, Place
 from domains.entities.resize import resize_image
 from domains.errors import InputError
@@ -115,18 +115,21 @@ def test_a_scene_is_segmented_into_a_folder_and_taken_up_again(tmp_path):
     scene, contract = Photograph(image, 0.25e-6), InputContract(tile_px=64, overlap_px=32)
     whole = segment(Threshold(), scene, contract)
 
-    def stop(running, tile):
-        if tile == 20 and running.resumed == 0:
+    def stop(tile):
+        if tile == 20:
             raise KeyboardInterrupt
 
+    tiles, weights = Tiles(scene, contract), weights_digest(Threshold())
     with pytest.raises(KeyboardInterrupt):
-        segment_into(tmp_path / "r", Threshold(), scene, contract, {"scene": "a"}, on_tile=stop)
-    network = Threshold()
-    running = segment_into(tmp_path / "r", network, scene, contract, {"scene": "a"}, on_tile=stop)
-    assert 0 < running.resumed <= 20 and network.tiles <= len(running.grid) - running.resumed
-    assert np.array_equal(running.prediction().read(Window(0, 0, 300, 400)), whole.ids)
+        segment_into(tiles.in_folder(tmp_path / "r", {"scene": "a"}, weights), tiles, Threshold(), stop)
+    network, seen = Threshold(), []
+    running = tiles.in_folder(tmp_path / "r", {"scene": "a"}, weights)
+    prediction = segment_into(running, tiles, network, seen.append)
+    assert 0 < running.resumed <= 20 and network.tiles <= len(tiles.grid) - running.resumed
+    assert seen == list(range(running.resumed + 1, len(tiles.grid) + 1))
+    assert np.array_equal(prediction.read(Window(0, 0, 300, 400)), whole.ids)
     with pytest.raises(InputError, match="another input, adapter"):
-        segment_into(tmp_path / "r", Threshold(90), scene, contract, {"scene": "a"})
+        tiles.in_folder(tmp_path / "r", {"scene": "a"}, weights_digest(Threshold(90)))
 
 
 def test_memory_does_not_grow_with_the_scene(tmp_path):
@@ -143,7 +146,8 @@ def test_memory_does_not_grow_with_the_scene(tmp_path):
     scene.reader.cache_bytes = 2**23
     tracemalloc.start()
     shown, contract = Viewed(scene, plain_view(scene)), InputContract(tile_px=512)
-    prediction = segment_into(tmp_path / "r", Threshold(), shown, contract, {"scene": "a"}).prediction()
+    tiles = Tiles(shown, contract)
+    prediction = segment_into(tiles.in_folder(tmp_path / "r", {"scene": "a"}, ""), tiles, Threshold())
     entities = sum(1 for _ in prediction.outlined())
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
@@ -176,6 +180,7 @@ def test_no_entity_lies_where_there_are_no_data_in_memory_and_tile_by_tile(tmp_p
     assert found.count == 2 and not found.ids[(image == 255).all(axis=2)].any()
     assert (found.ids[20:60, 20:60] == found.ids[40, 40]).all() and found.ids[130, 200] > 0
     whole = Window(0, 0, 256, 320)
-    running = segment_into(tmp_path / "running", Dark(), shown, contract, {})
-    assert np.array_equal(running.prediction().read(whole), found.ids)
-    assert running.prediction().entities.area_px.tolist() == found.areas.tolist()
+    tiles = Tiles(shown, contract)
+    prediction = segment_into(tiles.in_folder(tmp_path / "running", {}, ""), tiles, Dark())
+    assert np.array_equal(prediction.read(whole), found.ids)
+    assert prediction.entities.area_px.tolist() == found.areas.tolist()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tifffile
@@ -22,7 +24,8 @@ def test_cells_count_what_lies_in_them_and_border_cells_are_smaller() -> None:
 
 def test_the_tiff_says_what_a_cell_measures(tmp_path, image, prediction) -> None:
     export = DensityTiff(Destination(tmp_path))
-    export.add("a", image, prediction, Place("a", pixel_size_m=10e-6))  # 24 x 30 px of 10 um
+    entities = Prediction.of_map(prediction, "a", Place("a", pixel_size_m=10e-6), image)  # 24 x 30 px of 10 um
+    export.stream(entities)
     with tifffile.TiffFile(tmp_path / "a.density.tif") as tiff:
         page = tiff.pages.first
         assert page.shape == (3, 3) and page.dtype == np.float32
@@ -30,8 +33,8 @@ def test_the_tiff_says_what_a_cell_measures(tmp_path, image, prediction) -> None
         assert 1e4 / (cells / centimetres) == pytest.approx(100)
         area = np.array([[0.01, 0.01, 0.01], [0.01, 0.01, 0.01], [0.004, 0.004, 0.004]])
         assert (page.asarray() * area).sum() == pytest.approx(5)
-    export.stream("b", Prediction.of_map(prediction), Place("a", pixel_size_m=10e-6))
+    export.stream(replace(entities, name="b", entity_map=None))
     assert (tifffile.imread(tmp_path / "b.density.tif") == tifffile.imread(tmp_path / "a.density.tif")).all()
     with pytest.raises(InputError, match="--pixel-size"):
-        export.add("c", image, prediction, Place("a"))
+        export.stream(Prediction.of_map(prediction, "c", Place("a"), image))
     assert not (tmp_path / "c.density.tif").exists()

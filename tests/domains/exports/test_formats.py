@@ -36,7 +36,8 @@ def written(tmp_path, formats, image, *predictions, **options):
     names = [f"image{i}" for i in range(len(predictions))]
     with open_exports(formats, Destination(tmp_path, **options), names) as exports:
         for name, prediction in zip(names, predictions, strict=True):
-            exports.add(name, image, prediction, Place(f"slides/{name}.png", pixel_size_m=0.5e-6))
+            place = Place(f"slides/{name}.png", pixel_size_m=0.5e-6)
+            exports.stream(Prediction.of_map(prediction, name, place, image))
     return tmp_path
 
 
@@ -174,7 +175,7 @@ def test_the_heat_map_is_read_back_to_the_bit(tmp_path, image, prediction):
 def test_names_with_commas_quotes_and_bytes_that_are_no_text_stay_one_cell(tmp_path, image, prediction):
     scene = 'a, "b"\n\udcff.png'
     with open_exports(["csv", "coco"], Destination(tmp_path), ["a"]) as exports:
-        exports.add("a", image, prediction, Place(scene))
+        exports.stream(Prediction.of_map(prediction, "a", Place(scene), image))
     with (tmp_path / "entities.csv").open(encoding="utf-8", newline="") as file:
         assert {row["image"] for row in csv.DictReader(file)} == {'a, "b"\n\\udcff.png'}
     assert json.loads((tmp_path / "predictions.coco.json").read_text())["images"][0]["file_name"] == scene
@@ -245,7 +246,7 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 def test_a_stopped_run_keeps_the_tables_of_what_it_has(tmp_path, image, prediction):
     with pytest.raises(KeyboardInterrupt), open_exports(["csv", "coco"], Destination(tmp_path), ["a", "b"]) as exports:
-        exports.add("a", image, prediction, PLACE)
+        exports.stream(Prediction.of_map(prediction, "a", PLACE, image))
         raise KeyboardInterrupt
     assert len((tmp_path / "entities.csv").read_text().splitlines()) == 6
     assert len(json.loads((tmp_path / "predictions.coco.json").read_text())["annotations"]) == 5
@@ -262,7 +263,7 @@ def test_a_disk_that_is_full_halfway_leaves_no_partial_file(tmp_path, image, pre
     exports = open_exports([word], Destination(tmp_path), ["a"])
     monkeypatch.setattr(writer, full)
     with pytest.raises(InputError, match="No space left on device; free some space"):
-        exports.add("a", image, prediction, PLACE)
+        exports.stream(Prediction.of_map(prediction, "a", PLACE, image))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -273,10 +274,8 @@ def test_what_is_streamed_is_what_is_written_at_once(tmp_path, image, prediction
     for folder in ("whole", "streamed"):
         formats = [word for word in STREAMED if word != "gpkg"]  # in test_on_the_map
         with open_exports(formats, Destination(tmp_path / folder), ["a"]) as exports:
-            if folder == "whole":
-                exports.add("a", image, prediction, place)
-            else:
-                exports.stream("a", Prediction.of_map(prediction), place)
+            entities = Prediction.of_map(prediction, "a", place, image)
+            exports.stream(entities if folder == "whole" else replace(entities, entity_map=None))
     assert set(STREAMED) == {"geojson", "csv", "images", "zarr", "parquet", "density", "labels", "gpkg"}
     for name in ("a.geojson", "entities.csv", "images.csv", "a.density.tif"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "streamed" / name).read_bytes()
@@ -299,7 +298,7 @@ def test_pyarrow_reads_the_table_back_with_types(tmp_path, image, prediction):
 
 def test_a_label_image_has_a_pyramid_of_every_second_pixel(tmp_path):
     ids = np.zeros((1500, 2300), np.int32)
-    ids[700:900, 1000:1300], ids[10:20, 2290:2300] = 7, 12
+    ids[700:900, 1000:1300], ids[10:20, 2290:2300] = 1, 2
     written(tmp_path, ["zarr"], np.zeros((1500, 2300, 3), np.uint8), EntityMap(ids))
     scene = open_scene(tmp_path / "image0.labels.zarr")
     assert scene.levels == ((1500, 2300), (750, 1150), (375, 575))
@@ -315,8 +314,8 @@ def test_without_pyarrow_parquet_is_refused_at_once(tmp_path, monkeypatch):
 
 def test_scenes_in_memory_get_the_default_formats_and_large_ones_those_that_stream(tmp_path, image, prediction):
     with open_exports([], Destination(tmp_path), ["a", "b"]) as exports:
-        exports.add("a", image, prediction, PLACE)
-        exports.stream("b", Prediction.of_map(prediction), Place("b.svs"))
+        exports.stream(Prediction.of_map(prediction, "a", PLACE, image))
+        exports.stream(replace(Prediction.of_map(prediction, "b", Place("b.svs"), image), entity_map=None))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         "a.geojson", "a.labels.tif", "a.overlay.png", "b.geojson", "b.labels.zarr", "entities.csv",
         "images.csv", "predictions.coco.json",
@@ -335,9 +334,9 @@ def test_morphology_is_the_same_at_once_and_streamed_by_blocks(tmp_path):
     place, options = Place("a", pixel_size_m=0.5e-6), {"flavour": "qupath", "describe": describe}
     whole, streamed = GeoJson(Destination(tmp_path / "whole", **options)), GeoJson(Destination(tmp_path, **options))
     (tmp_path / "whole").mkdir()
-    whole.add("a", image, found, place)
-    prediction = replace(Prediction.of_map(found), image=lambda window: image[window.slices])
-    streamed.stream("a", prediction, place)
+    prediction = Prediction.of_map(found, "a", place, image)
+    whole.stream(prediction)
+    streamed.stream(replace(prediction, entity_map=None))
     one, other = (
         {feature["properties"]["id"]: feature for feature in json.loads(path.read_text())["features"]}
         for path in (tmp_path / "whole" / "a.geojson", tmp_path / "a.geojson")
@@ -355,10 +354,8 @@ def describe(ids: np.ndarray, image: np.ndarray, pixel_size_m: float | None) -> 
 @pytest.mark.parametrize("streamed", [True, False])
 def test_a_large_collection_is_gzipped(streamed, tmp_path, prediction, image, monkeypatch):
     monkeypatch.setattr("domains.exports.geojson.GZIP_FROM", 4)
-    if streamed:
-        GeoJson(Destination(tmp_path)).stream("a", Prediction.of_map(prediction), PLACE)
-    else:
-        GeoJson(Destination(tmp_path)).add("a", image, prediction, PLACE)
+    entities = Prediction.of_map(prediction, "a", PLACE, image)
+    GeoJson(Destination(tmp_path)).stream(replace(entities, entity_map=None) if streamed else entities)
     assert [path.name for path in tmp_path.iterdir()] == ["a.geojson.gz"]
     with gzip.open(tmp_path / "a.geojson.gz", "rt") as file:
         assert len(json.load(file)["features"]) == 5
@@ -372,6 +369,6 @@ def test_annotations_name_images_from_the_folder_that_they_share(tmp_path, image
     ):
         with open_exports(["coco"], Destination(tmp_path, overwrite=True), ["a", "b"]) as exports:
             for name, scene in zip("ab", scenes, strict=False):
-                exports.add(name, image, prediction, Place(scene))
+                exports.stream(Prediction.of_map(prediction, name, Place(scene), image))
         coco = json.loads((tmp_path / "predictions.coco.json").read_text())
         assert [one["file_name"] for one in coco["images"]] == names

@@ -37,10 +37,8 @@ def place(request) -> Place:
 def write(request, tmp_path, image):
     def write(formats, prediction, place, **options):
         with open_exports(formats, Destination(tmp_path, **options), ["a"]) as exports:
-            if request.param == "whole":
-                exports.add("a", image, prediction, place)
-            else:
-                exports.stream("a", Prediction.of_map(prediction), place)
+            entities = Prediction.of_map(prediction, "a", place, image)
+            exports.stream(entities if request.param == "whole" else replace(entities, entity_map=None))
         return tmp_path
 
     return write
@@ -123,7 +121,7 @@ def test_a_layer_is_written_in_batches(monkeypatch, tmp_path, image, prediction)
     monkeypatch.setattr("domains.exports.geopackage.BATCH", 2)
     place = Place("a.tif", georeference=PLACES["utm"])
     with open_exports(["gpkg"], Destination(tmp_path), ["a"]) as exports:
-        exports.add("a", image, prediction, place)
+        exports.stream(Prediction.of_map(prediction, "a", place, image))
     _, _, _, columns = pyogrio.raw.read(tmp_path / "a.gpkg", columns=["id"])
     assert columns[0].tolist() == [1, 2, 3, 4, 5]
 
@@ -131,14 +129,14 @@ def test_a_layer_is_written_in_batches(monkeypatch, tmp_path, image, prediction)
 def test_a_scene_that_lies_nowhere_gets_no_geopackage(tmp_path, image, prediction):
     exports = open_exports(["gpkg"], Destination(tmp_path), ["a"])
     with pytest.raises(InputError, match="does not say where it lies.*geojson") as error:
-        exports.add("a", image, prediction, Place("a.png"))
+        exports.stream(Prediction.of_map(prediction, "a", Place("a.png"), image))
     assert "\n" not in str(error.value) and list(tmp_path.iterdir()) == []
 
 
 def test_qupath_keeps_pixels(tmp_path, image, prediction):
     place = Place("a.tif", georeference=PLACES["utm"])
-    for folder, one in (("map", place), ("nowhere", replace(place, georeference=None))):
+    for folder, scene in (("map", place), ("nowhere", replace(place, georeference=None))):
         with open_exports(["geojson"], Destination(tmp_path / folder, flavour="qupath"), ["a"]) as exports:
-            exports.add("a", image, prediction, one)
+            exports.stream(Prediction.of_map(prediction, "a", scene, image))
     plain, placed = ((tmp_path / folder / "a.geojson").read_text() for folder in ("nowhere", "map"))
     assert plain == placed or json.loads(plain)["features"][0]["geometry"]["coordinates"]

@@ -15,6 +15,7 @@ from domains.exports.formats import open_exports
 from domains.formats import recognise
 from domains.formats.coco import IGNORE, Coco
 from domains.formats.shapes import CALLED
+from domains.tiling.prediction import Prediction
 
 
 def read_first(root):
@@ -351,7 +352,8 @@ def test_what_is_written_as_predictions_is_read_again_to_the_pixel(build, tmp_pa
         for name, ids in shapes.items():
             path = build.save(tmp_path / "data" / name, build.picture())
             found = EntityMap.from_ids(ids.astype(np.int32))
-            exports.add(name, build.picture(), replace(found, scores=np.full(found.count, 0.5)), Place(str(path)))
+            scored = replace(found, scores=np.full(found.count, 0.5))
+            exports.stream(Prediction.of_map(scored, name, Place(str(path)), build.picture()))
     (tmp_path / "data").rename(tmp_path / "elsewhere")
     (tmp_path / "out" / "predictions.coco.json").rename(tmp_path / "elsewhere" / "predictions.coco.json")
     records = Coco().scan(tmp_path / "elsewhere", strict=True).records

@@ -21,6 +21,7 @@ from domains.formats.slides import Slides
 from domains.formats.vectors import outlines_on
 from domains.scenes.georeference import Georeference
 from domains.tiling.grid import Window
+from domains.tiling.prediction import Prediction
 
 SHAPE = (48, 64)
 WHOLE = Window(0, 0, *SHAPE)
@@ -38,7 +39,8 @@ def entities(seed: int) -> EntityMap:
 
 def write(folder, prediction: EntityMap, georeference: Georeference | None = None, **options):
     place = Place("a", pixel_size_m=0.5, georeference=georeference)
-    GeoJson(Destination(folder, **options)).add("a", np.zeros((*SHAPE, 3), np.uint8), prediction, place)
+    image = np.zeros((*SHAPE, 3), np.uint8)
+    GeoJson(Destination(folder, **options)).stream(Prediction.of_map(prediction, "a", place, image))
     return folder / "a.geojson"
 
 
@@ -137,7 +139,7 @@ def test_label_maps_that_predict_wrote_are_read_again_to_the_pixel(build, tmp_pa
     build.save(images / "a.png", image)
     formats = ["labels", "geojson", "overlay", "csv"] if "all" in place else ["labels"]
     with open_exports(formats, Destination(labels), ["a"]) as exports:
-        exports.add("a", image, prediction, Place("a"))
+        exports.stream(Prediction.of_map(prediction, "a", Place("a"), image))
     folder = open_folder(tmp_path)
     assert folder.layout.name == "label_maps" and [record.name.rpartition("/")[2] for record in folder.records] == ["a"]
     assert np.array_equal(folder.dataset("all")[0].truth.ids, prediction.ids)

@@ -16,6 +16,7 @@ from domains.entities import EntityMap, Place
 from domains.exports import FORMATS, Destination, open_exports
 from domains.formats.finding import files, folders
 from domains.scenes.results import is_run, named_after, results_among
+from domains.tiling.prediction import Prediction
 
 PICTURE = np.full((20, 30, 3), 200, np.uint8)
 
@@ -28,7 +29,8 @@ def write(folder: Path, *names: str) -> None:
     formats = [word for word in FORMATS if word != "gpkg"]
     with open_exports(formats, Destination(folder), names) as exports:
         for name in names:
-            exports.add(name, PICTURE, prediction, Place(f"{name}.png", pixel_size_m=1e-6))
+            place = Place(f"{name}.png", pixel_size_m=1e-6)
+            exports.stream(Prediction.of_map(prediction, name, place, PICTURE))
 
 
 def test_every_format_has_a_name_that_is_told(tmp_path: Path) -> None:
@@ -107,7 +109,8 @@ def test_what_somebody_drew_comes_before_what_was_predicted(build, tmp_path: Pat
     root = build.label_maps(tmp_path / "set")
     drawn = open_folder(root)
     with open_exports(["coco", "csv"], Destination(root / "results"), ["0"]) as exports:
-        exports.add("0", PICTURE, EntityMap(np.eye(20, 30, dtype=np.int32)), Place(str(root / "images" / "0.png")))
+        entities, place = EntityMap(np.eye(20, 30, dtype=np.int32)), Place(str(root / "images" / "0.png"))
+        exports.stream(Prediction.of_map(entities, "0", place, PICTURE))
     again = open_folder(root)
     assert again.layout.name == "label_maps" and again.entities == drawn.entities and again.faults == []
     shutil.rmtree(root / "labels")

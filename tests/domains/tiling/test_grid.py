@@ -11,7 +11,8 @@ from domains.entities.measures import measure
 from domains.entities.resize import resize_map
 from domains.errors import InputError
 from domains.tiling.grid import Clock, Grid, Window, predict_tiles, windows
-from domains.tiling.stitching import Stitcher, joined, stitch
+from domains.tiling.running import stitch
+from domains.tiling.stitching import Stitcher, joined
 
 
 def same_partition(a: np.ndarray, b: np.ndarray) -> bool:

@@ -1,0 +1,214 @@
+"""One scene of `predict`: opened as the network sees it, predicted, written in every format that it can have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from adapters.inference.segment import InputContract, Tiles, decoded, segment_into
+from adapters.network import EntitySegmenter
+from domains.datasets.domain import WorthLooking
+from domains.entities import Place
+from domains.errors import InputError
+from domains.exports import STREAMED, Exports
+from domains.exports.density import CELL_UM
+from domains.scenes import Photograph, Scene, open_scene
+from domains.scenes.ground import INSTALL, ground_of
+from domains.scenes.images import as_rgb
+from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.results import signed
+from domains.scenes.scene import read_whole
+from domains.tiling.grid import Window
+from domains.tiling.prediction import Prediction
+from domains.tiling.running import PredictionInMemory, RunningPrediction
+from recipes.inputs import Sight
+from recipes.looking import Worth
+from recipes.verbs.progress import Progress
+
+LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the images of one call share. worth: of a scene, which tiles are worth looking at; None for all.
+
+    weights: the digest of the network's, where scenes may be large. on_tile: called when a tile of a scene that is held
+    in memory is done.
+    """
+
+    segmenter: EntitySegmenter
+    contract: InputContract
+    exports: Exports
+    worth: Worth | None = None
+    sight: Sight = Sight()
+    weights: str = ""
+    on_tile: Callable[[], None] = lambda: None
+
+    def open(self, path: Path) -> Scene:
+        """The scene as the network sees it; one of a single level that fits into memory is decoded.
+
+        Raises InputError for all that won't do.
+        """
+        scene = open_scene(path, self.sight.pixel_size_m)
+        try:
+            viewed = self.contract.viewed(scene)
+            check_formats(path, scene, self.exports)
+            check_limits(path, scene, self.exports)
+            if is_large(scene) or len(scene.levels) > 1:
+                return viewed
+            picture = decoded(viewed)
+        except BaseException:
+            scene.close()
+            raise
+        scene.close()
+        return picture
+
+    def predict(self, scene: Scene, path: Path, name: str, about: Sequence[int] = ()) -> None:
+        """Predict and write. about: size and time of change of its file."""
+        worth = self.worth(scene) if self.worth else None
+        tiles = Tiles(scene, self.contract, worth)
+        values: dict[str, Any] = {"path": str(path.resolve())}
+        if worth is not None:
+            windows = tiles.level_0()
+            values["looked_at"] = sum(map(worth, windows)) / max(1, len(windows))
+        self.exports.begin(name, str(path), about, **values)
+        if worth is not None:
+            self.show_worth(worth, windows, name)
+        place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
+        running = self.begun(tiles, place, name)
+        prediction = self.predicted(running, tiles, name)
+        prediction = replace(prediction, name=name, place=place, image=image_of(scene))
+        formats = self.exports.words(prediction.entity_map is not None)
+        self.exports.stream(prediction, frozenset(impossible(scene, formats)))
+        if isinstance(running, RunningPrediction):
+            running.remove()
+
+    def begun(self, tiles: Tiles, place: Place, name: str) -> PredictionInMemory | RunningPrediction:
+        """A prediction in memory, or of a large scene in a folder beside the results, which a later run takes up where
+        this one is stopped.
+        """
+        if not is_large(tiles.whole_scene):
+            return tiles.in_memory()
+        path = Path(place.scene)
+        about = path.stat()
+        plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
+        plan["everywhere"] = tiles.worth is None
+        if self.sight.smallest_um2 is not None:
+            plan["smallest_um2"] = self.sight.smallest_um2
+        self.say_streamed(tiles.shape, name)
+        return tiles.in_folder(running_folder(self.exports.destination.folder, name), plan, self.weights)
+
+    def predicted(self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, name: str) -> Prediction:
+        """The entities of all tiles; of a large scene with a bar of its own."""
+        if isinstance(running, PredictionInMemory):
+            return segment_into(running, tiles, self.segmenter, lambda tile: self.on_tile())
+        height, width = tiles.shape
+        with Progress(f"predict {name}", 0, unit="tiles") as progress:
+
+            def show(tile: int) -> None:
+                if progress.steps:
+                    progress.saw((tile - progress.done) * height * width / len(tiles.grid))
+                elif running.resumed:
+                    print(f"{name}: goes on at tile {tile} of {len(tiles.grid)}", file=sys.stderr)
+                progress.reach("tiles", tile, len(tiles.grid))
+
+            show(running.next_tile)
+            return segment_into(running, tiles, self.segmenter, show)
+
+    def say_streamed(self, shape: tuple[int, int], name: str) -> None:
+        """Print as what a large scene is written, and what is left out of it."""
+        left_out = [word for word in self.exports.held if word not in STREAMED]
+        note = f"; {', '.join(left_out)} would take it into memory and are left out" if left_out else ""
+        formats = ", ".join(self.exports.streamed)
+        print(f"{name}: {shape[1]} x {shape[0]} px, as {formats}{note}", file=sys.stderr)
+
+    def show_worth(self, worth: WorthLooking, windows: list[Window], name: str) -> None:
+        """Write what is looked at as `<name>.tiles.png`, where nobody else's lies, and say how much it is."""
+        looked_at, destination = sum(map(worth, windows)), self.exports.destination
+        if destination.is_free(picture := f"{name}.tiles.png"):
+            with destination.writing(picture) as path:
+                Image.fromarray(worth.picture(windows)).save(path, pnginfo=signed())
+        remark = getattr(worth, "remark", "")  # of ours; domains of others may have none
+        more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"
+        share = f"{worth.share:.0%} of the scene"
+        print(f"{name}: looks at {looked_at} of {len(windows)} tiles, {share}{more}", file=sys.stderr)
+
+
+def running_folder(out: Path, name: str) -> Path:
+    """Where the prediction of a large scene runs, beside its results."""
+    return out / f".{name}.running"
+
+
+def is_large(scene: Scene) -> bool:
+    """Whether a scene has too many pixels to be held in memory."""
+    return scene.shape[0] * scene.shape[1] > LARGE_PX
+
+
+def image_of(scene: Scene) -> Callable[[Window], np.ndarray]:
+    """A window to its (h, w, 3) uint8 image: read when it is asked for from a large scene, else from memory."""
+    if is_large(scene):
+        return lambda window: as_rgb(scene.read(*window))
+    picture = as_rgb(scene.image if isinstance(scene, Photograph) else read_whole(scene))
+    return lambda window: picture[window.slices]
+
+
+def impossible(scene: Scene, formats: Iterable[str]) -> dict[str, str]:
+    """The formats that a scene cannot have, each with why and what to do."""
+    size, reasons = scene.pixel_size_m, {}
+    if size is None:
+        reasons["density"] = "it does not say the size of a pixel, which a density map wants; say it by --pixel-size"
+    elif size > CELL_UM * 1e-6:
+        reasons["density"] = (
+            f"its pixels of {show_pixel_size(size)} are larger than a density map's cells, {CELL_UM:g} um; leave it out"
+        )
+    if scene.georeference is None:
+        reasons["gpkg"] = "it does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+    return {word: reasons[word] for word in formats if word in reasons}
+
+
+def tell_impossible(paths: Sequence[Path], formats: Iterable[str], pixel_size_m: float | None) -> None:
+    """Print, before anything is predicted, which of the formats some of the images cannot have."""
+    lacking: dict[tuple[str, str], list[Path]] = {}
+    picky = [word for word in ("density", "gpkg") if word in formats]
+    for path in paths if picky else ():
+        try:
+            scene = open_scene(path, pixel_size_m)
+        except InputError:  # named when its turn comes
+            continue
+        with closing(scene):
+            for reason in impossible(scene, picky).items():
+                lacking.setdefault(reason, []).append(path)
+    for (word, reason), images in lacking.items():
+        more = f" and {len(images) - 1} more" if len(images) > 1 else ""
+        print(f"--format {word} is left out for {str(images[0])!r}{more}: {reason}", file=sys.stderr)
+
+
+def check_limits(path: Path, scene: Scene, exports: Exports) -> None:
+    """Raises InputError for limits of areas in a unit where the size of a pixel is unknown."""
+    try:
+        exports.destination.limits.check(scene.pixel_size_m, scene.georeference)
+    except InputError as error:
+        raise InputError(f"{str(path)!r}: {error}") from error
+
+
+def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
+    """Raises InputError for a scene that can have none of the formats."""
+    formats = exports.words(not is_large(scene))
+    reasons = impossible(scene, formats)
+    if reasons and reasons.keys() >= set(formats):
+        raise InputError(f"{str(path)!r}: no format is left to write; {'; '.join(reasons.values())}")
+    if scene.georeference is not None and ground_of(scene.georeference) is None:
+        print(f"{path}: polygons are in pixels, longitude and latitude want pyproj; {INSTALL}", file=sys.stderr)
+    if is_large(scene) and not exports.streamed:
+        height, width = scene.shape
+        raise InputError(
+            f"{str(path)!r} has {width} x {height} px: none of the formats asked for can be written piece by piece; "
+            f"add --format with one of {', '.join(STREAMED)}"
+        )
