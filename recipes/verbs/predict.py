@@ -15,6 +15,7 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, level_0_tiles, segment, segment_into, weights_digest
 from adapters.network import EntitySegmenter
+from adapters.runtime import CPU, Runtime
 from domains.datasets.domain import WorthLooking, load_domain
 from domains.entities import Place
 from domains.errors import InputError
@@ -56,6 +57,8 @@ def predict(
     square: bool = False,
     backbone: str | None = None,
     smallest_um2: float | None = None,
+    *,
+    runtime: Runtime = CPU,
 ) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
@@ -72,7 +75,7 @@ def predict(
     paths, names = list(given.paths), output_names(given.paths)
     for note in given.notes():
         print(note, file=sys.stderr)
-    with loaded(adapter, recipe, on_base(backbone)) as network:
+    with loaded(adapter, recipe, on_base(backbone), runtime=runtime) as network:
         flavour = "qupath" if network.recipe.domain.name == "pathology" else "plain"
         contract = network.contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         spec = load_domain(network.recipe.domain.name)
@@ -86,6 +89,7 @@ def predict(
             "--smallest-piece": smallest_um2,
             "--simplify": simplify_px,
             "--square": square,
+            **({} if runtime.precision == CPU.precision else {"--precision": runtime.precision}),
         }
         with open_run(out, plan, overwrite) as journal:
             names = names_of(paths, names, journal)
@@ -268,6 +272,8 @@ class Run:
         about = path.stat()
         plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
         plan["everywhere"] = wanted is None
+        if self.segmenter.runtime.precision != CPU.precision:
+            plan["precision"] = self.segmenter.runtime.precision
         if self.smallest_um2 is not None:
             plan["smallest_um2"] = self.smallest_um2
         folder = running_folder(self.destination.folder, name)
