@@ -42,6 +42,12 @@ class Format(StrEnum):
     gpkg = "gpkg"
 
 
+class Precision(StrEnum):
+    auto = "auto"
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
@@ -87,6 +93,12 @@ WindowPx = Annotated[
 PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
+]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="auto: the GPU if there is one, else the CPU; or cpu, gpu, cuda:1.")
+]
+InPrecision = Annotated[
+    Precision, typer.Option("--precision", help="auto: bf16 on a GPU that has it, fp32 on a CPU (docs/devices.md).")
 ]
 Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
@@ -136,6 +148,8 @@ def evaluate(
     test_scales: TestScales = None,
     window: WindowPx = None,
     pixel_size: PixelSize = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
@@ -148,9 +162,10 @@ def evaluate(
     shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
     if shared is not None:
         shared.on_data(data, changed)
+    from recipes.runtime import choose
     from recipes.verbs.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changed, asked)
+    run(adapter, data, split.value, json, recipe, changed, asked, runtime=choose(device, precision.value))
 
 
 @app.command()
@@ -184,6 +199,8 @@ def predict(
         str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")
     ] = None,
     most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
     backbone: Base = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
@@ -198,9 +215,10 @@ def predict(
     from recipes.shared import check_adapter, on_base
 
     check_adapter(adapter, recipe, on_base(backbone))
+    from recipes.runtime import choose
     from recipes.verbs.predict import predict as run
 
-    run(Request(adapter, inputs, out, recipe, backbone, sight, writing))
+    run(Request(adapter, inputs, out, recipe, backbone, sight, writing), choose(device, precision.value))
 
 
 @app.command()
@@ -218,6 +236,8 @@ def transfer(
     groups: Annotated[
         list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
     ] = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
     backbone: Base = None,
 ) -> None:
     """Measure every adapter on every data set."""
@@ -228,9 +248,10 @@ def transfer(
     for path in adapters:
         if path != BASE:
             check_adapter(path, overrides=on_base(backbone))
+    from recipes.runtime import choose
     from recipes.verbs.transfer import transfer as run
 
-    run(adapters, sets, out, split.value, backbone)
+    run(adapters, sets, out, split.value, backbone, choose(device, precision.value))
 
 
 @app.command()

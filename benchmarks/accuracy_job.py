@@ -23,6 +23,7 @@ from adapters.inference.calibration import calibrate
 from adapters.inference.segment import InputContract, measure
 from adapters.methods import Method, adapter_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
+from adapters.runtime import Runtime
 from adapters.sharing.folder import describe, plain_state, save_adapter
 from adapters.training.data import EntityDataModule
 from adapters.training.mining import HardNegatives
@@ -232,7 +233,7 @@ def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, 
         precision = best_precision(options.precision, "cpu")
         fitting = data(round_steps)
         mining = [HardNegatives(fitting.own)] if recipe.domain.hard_negatives else []
-        trainer = make_trainer(Path(run), options.steps, round_steps, precision, "cpu", options.clip, mining)
+        trainer = make_trainer(Path(run), options.steps, round_steps, Runtime(training=precision), options.clip, mining)
         trainer.fit(module, fitting)
         best = keep_best(trainer, module, fitting)
     return Fitted(module.steps_done, time.process_time() - start_cpu, time.monotonic() - start_wall, best)

@@ -22,22 +22,20 @@ from domains.scenes import Photograph
 from recipes.inputs import Sight
 from recipes.load import Loaded, loaded
 from recipes.looking import looking
+from recipes.runtime import choose
 from recipes.shared import on_base
-
-DEVICES = ("auto", "cpu")
 
 
 def load(adapter: str | Path, backbone: str | Path | None = None, device: str = "auto") -> Adapter:
     """The adapter of a folder or of a packed file (`adapters pack`), ready to predict.
 
-    backbone: the folder or file of the base, if it does not lie where the adapter says. device: `auto` or `cpu`.
+    backbone: the folder or file of the base, if it does not lie where the adapter says. device: as `--device` has it.
     Denormal numbers are flushed to zero in this process, as by every command, so that numbers are the same. Raises
     InputError for what is no whole adapter.
     """
-    if device not in DEVICES:
-        raise InputError(f"device is {device!r}; wanted one of {', '.join(DEVICES)}")
     flush_denormals()
-    with loaded(str(adapter), overrides=on_base(None if backbone is None else str(backbone))) as network:
+    base = on_base(None if backbone is None else str(backbone))
+    with loaded(str(adapter), overrides=base, runtime=choose(device)) as network:
         return Adapter(network)
 
 

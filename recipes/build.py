@@ -16,6 +16,7 @@ from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.network import EntitySegmenter
 from adapters.options.options import AVERAGED, Dense
+from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import as_json, load_adapter
 from adapters.sharing.package import opened
 from adapters.training.module import EntityModule, TrainOptions
@@ -35,24 +36,29 @@ def domain_of(recipe: Recipe) -> Domain:
 
 
 def backbone_of(recipe: Recipe) -> Backbone:
+    """The recipe's frozen base, on the CPU, with nothing attached. Raises InputError where it is not at hand."""
     return build_backbone(BackboneOptions(name=recipe.backbone.name, **recipe.backbone.options()))
 
 
 def method_of(recipe: Recipe) -> Method:
+    """The recipe's method, not yet attached."""
     return METHODS[recipe.method.name](name=recipe.method.name, **recipe.method.options())
 
 
-def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
-    """The network, method attached. It starts from an adapter where the recipe names one; else a decoder of a shape
-    that was pretrained with the base starts from that."""
+def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Runtime = CPU) -> EntitySegmenter:
+    """The network, method attached, on `runtime`. It starts from an adapter where the recipe names one; else a decoder
+    of a shape that was pretrained with the base starts from that.
+
+    backbone: on the CPU. Raises InputError where the recipe does not fit it.
+    """
     check_sides(recipe, backbone)
     if recipe.train.start_adapter:
-        return continued(recipe, backbone, method)
+        return continued(recipe, backbone, method).place(runtime)
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
         warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start_kind)
-    return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands))
+    return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands)).place(runtime)
 
 
 def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
@@ -63,7 +69,7 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
     start, options = recipe.train.start_adapter or "", DECODERS[recipe.decoder.name](**recipe.decoder.options())
     with opened(Path(start).expanduser()) as folder:
         segmenter, info = load_adapter(folder, backbone)
-    for part, had, has in (
+    for section, had, has in (
         ("method", info.method.model_dump(mode="json"), as_json(asdict(method))),
         ("decoder", info.decoder.model_dump(mode="json"), as_json(asdict(options))),
         ("domain.bands", {"bands": list(info.input.bands)}, {"bands": list(recipe.domain.bands)}),
@@ -73,27 +79,30 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
         ):
             if had.get(name) != has.get(name):
                 raise InputError(
-                    f"train.start {start!r} has {part} {name}={had.get(name)}; the recipe has {has.get(name)}: set it "
-                    "to the adapter's, or start from another"
+                    f"train.start {start!r} has {section} {name}={had.get(name)}; the recipe has {has.get(name)}: set "
+                    "it to the adapter's, or start from another"
                 )
     segmenter.decoder.adopt(options)
     return segmenter.train()
 
 
 def decoder_of(section: Any, backbone: Backbone) -> Any:
+    """The decoder of a recipe's section, with fresh weights, of the backbone's width and taps."""
     options = DECODERS[section.name](**section.options())
     return options.build(backbone.dim, len(backbone.taps), backbone.stride)
 
 
 def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
-    wanted = {field.name for field in fields(TrainOptions)}
-    options = {key: value for key, value in recipe.train.options().items() if key in wanted}
+    """The network with the recipe's losses and rates, for a trainer."""
+    names = {field.name for field in fields(TrainOptions)}
+    options = {key: value for key, value in recipe.train.options().items() if key in names}
     return EntityModule(segmenter, build_loss(recipe.losses.options()), TrainOptions(**options))
 
 
 def contract_of(
     recipe: Recipe, pixel_size_m: float | None = None, stain: dict[str, Any] | None = None
 ) -> InputContract:
+    """How a network of the recipe wants to see a scene. pixel_size_m: of its training images, where they say it."""
     domain = recipe.domain
     dense = isinstance(recipe.decoder, Dense)  # sets of queries have no mean
     averaged = {name: getattr(domain, name) for name in AVERAGED} if dense else {}
@@ -112,7 +121,7 @@ def contract_of(
 
 
 def run_folder(kind: str, name: str, out: Path | None) -> Path:
-    """OUT, or the first free runs/KIND-NAME-N."""
+    """The run's folder: OUT, or the first free runs/KIND-NAME-N."""
     if out is not None:
         return out
     number = 1

@@ -11,6 +11,7 @@ from adapters.backbones import Backbone
 from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
 from adapters.network import EntitySegmenter
+from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import read_info
 from adapters.sharing.folder import load_adapter
 from adapters.sharing.info import RECIPE, present
@@ -39,36 +40,46 @@ class Loaded:
 
 @contextmanager
 def loaded(
-    adapter: str, recipe: str | None = None, overrides: Sequence[str] = (), backbone: Backbone | None = None
+    adapter: str,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    backbone: Backbone | None = None,
+    runtime: Runtime = CPU,
 ) -> Iterator[Loaded]:
-    """The adapter, on `backbone` when one is given, whose adapter it then replaces.
+    """The adapter ready to predict on `runtime`, on `backbone` when one is given, whose adapter it then replaces.
 
-    recipe: in place of the one in the adapter; needed for `base`, which has none.
+    recipe: in place of the one in the adapter; needed for `base`, which has none. Networks are checked and merged on
+    the CPU, where probes were made, and then placed; so a backbone that was placed with another adapter comes back
+    first. Raises InputError for an adapter that is not whole.
     """
+    if backbone is not None:
+        backbone.to("cpu")
     if adapter == BASE:
-        parts = base_recipe(recipe, overrides)
-        if parts.train.start_adapter:  # which is not the base
-            parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
-        backbone = backbone or backbone_of(parts)
-        parts = on_patches(parts, backbone)
-        segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"))
-        yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
+        parsed = base_recipe(recipe, overrides)
+        if parsed.train.start_adapter:  # which is not the base
+            parsed = parsed.model_copy(update={"train": parsed.train.model_copy(update={"start": None})})
+        backbone = backbone or backbone_of(parsed)
+        parsed = on_patches(parsed, backbone)
+        segmenter = segmenter_of(parsed, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
+        yield Loaded(BASE, segmenter.eval(), contract_of(parsed), parsed)
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
         shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
         if recipe is not None or shared is None:
-            parts, shared = load_recipe(recipe or "", overrides), None
+            parsed, shared = load_recipe(recipe or "", overrides), None
         else:
-            parts = changed(shared.recipe, overrides)
-        elsewhere = parts.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
+            parsed = changed(shared.recipe, overrides)
+        elsewhere = parsed.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter, info.contract, parts, shared, info.learnt_from)
+        yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed, shared, info.learnt_from)
 
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:
-    """Load everything as prediction would, and decode a small scene. Raises InputError where anything is wrong."""
+    """Load everything as prediction would, decode a small scene, and say so in one line. Raises InputError where
+    anything is wrong.
+    """
     with loaded(adapter, overrides=on_base(backbone_name)) as network:
         base = printable(network.segmenter.backbone.name)
     return f"{adapter}: whole, fits {base}, and gives the output it was saved with"

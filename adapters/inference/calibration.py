@@ -24,17 +24,17 @@ from domains.tiling.grid import windows
 TILES = 32
 PASSES = 2
 OnProgress = Callable[[str, int, int], None]
-"""Told what is counted, such as tiles, how many of it are done, and of how many."""
+"""It is told what is counted, such as tiles, how many of it are done, and of how many."""
 MARGIN = 0.002  # what a candidate must gain: on few tiles less is chance
 
 
 def unheard(unit: str, done: int, steps: int) -> None:
-    """For whoever does not want to know."""
+    """Progress goes unheard, for whoever does not want to know."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What was chosen, and what it is worth on the tiles that chose it."""
+    """The thresholds that were chosen, and what they are worth on the tiles that chose them."""
 
     metric: str
     before: float
@@ -76,10 +76,10 @@ def calibrate(
     def score(options: Any) -> float:
         if options not in scores:
             decoder.options = options
-            found = MetricSet({headline: metrics()[headline]})
+            measured = MetricSet({headline: metrics()[headline]})
             for prepared, truths, group in ready:
-                found.update(decoder.proposals.cut(prepared), truths, group)
-            value = found.compute()[headline]
+                measured.update(decoder.proposals.cut(prepared), truths, group)
+            value = measured.compute()[headline]
             scores[options] = -math.inf if math.isnan(value) else value
         return scores[options]
 
@@ -113,9 +113,9 @@ def tile_outputs(
     tiles: int,
     on_progress: OnProgress = unheard,
 ) -> Iterator[tuple[Output, tuple[EntityMap, ...], str]]:
-    """(the network's output, the truth, the scene) of tiles spread over the samples, equally many of each.
+    """Yields (the network's output, the truth, the scene) of tiles spread over the samples, equally many of each.
 
-    In all they are `tiles`, or up to twice as many.
+    In all they are `tiles`, or up to twice as many. The network stays where it was placed; outputs are on the CPU.
     """
     segmenter.eval()
     count = min(tiles, len(samples))

@@ -39,9 +39,11 @@ class Surroundings:
 
 
 def surroundings(
-    scene: Scene, tile: Window, side: int, wanted: Callable[[Window], bool] = lambda window: True
+    scene: Scene, tile: Window, side: int, worth: Callable[[Window], bool] = lambda window: True
 ) -> Surroundings:
-    """side: of the windows, in pixels, even. wanted: whether a window of the scene is worth looking at."""
+    """Read a tile of the scene with the windows around it. side: of the windows, in pixels, even. worth: whether a
+    window of the scene is worth looking at.
+    """
     (top, bottom), (left, right) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
     (height, width), step = scene.shape, side // 2
     rows, columns = mirrored(np.arange(top, bottom), height), mirrored(np.arange(left, right), width)
@@ -51,21 +53,20 @@ def surroundings(
         (row, column)
         for row in range(0, bottom - top - step, step)
         for column in range(0, right - left - step, step)
-        if wanted(Window(top + row, left + column, side, side).shared(Window(0, 0, height, width)))
+        if worth(Window(top + row, left + column, side, side).shared(Window(0, 0, height, width)))
     ]
     inside = Window(tile.y - top, tile.x - left, tile.height, tile.width)
     return Surroundings(read[np.ix_(rows - y, columns - x)], corners, inside)
 
 
 def _span(start: int, length: int, side: int) -> tuple[int, int]:
-    """From the first pixel of the first window to the end of the last, of those that touch start..start + length."""
+    """The first pixel of the first window and the end of the last, of those that touch start..start + length."""
     step = side // 2
     return ((start - side) // step + 1) * step, (start + length - 1) // step * step + side
 
 
-@torch.inference_mode()
 def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, views: Views = ONE_VIEW) -> Output:
-    """The decoder's fields of the tile, each (1, 1, h, w) logits; `NOTHING` where no window was looked at.
+    """The decoder's fields of the tile, each (1, 1, h, w) logits on the CPU; `NOTHING` where no window was looked at.
 
     Raises InputError for a decoder that has none.
     """
@@ -75,30 +76,29 @@ def fields(segmenter: EntitySegmenter, around: Surroundings, side: int, views: V
     if side % multiple:
         raise InputError(f"window_px is {side}: {segmenter.backbone.name} wants a multiple of {multiple}")
     height, width = around.image.shape[:2]
-    device = next(segmenter.decoder.parameters()).device
-    weight = hann(side).to(device)
-    weights = torch.zeros((height, width), device=device)
+    weight = hann(side)
+    weights = torch.zeros((height, width))
     total = {name: torch.zeros_like(weights) for name in segmenter.decoder.fields}
     at_once = max(1, AT_ONCE_PX // side**2)
     for start in range(0, len(around.corners), at_once):
         chosen = around.corners[start : start + at_once]
         images = torch.stack([to_tensor(around.image[y : y + side, x : x + side]) for y, x in chosen])
-        outputs = segmenter.averaged(images.to(device), views)
+        outputs = segmenter.predicted(images, views)
         for name, sums in total.items():
-            for (y, x), values in zip(chosen, outputs[name][:, 0].float() * weight, strict=True):
+            for (y, x), values in zip(chosen, outputs[name][:, 0] * weight, strict=True):
                 sums[y : y + side, x : x + side] += values
         for y, x in chosen:
             weights[y : y + side, x : x + side] += weight
     weights = weights[around.tile.slices]
-    nothing = torch.full((), NOTHING, device=device)
+    unseen = torch.full((), NOTHING)
     mean = {
-        name: torch.where(weights > 0, sums[around.tile.slices] / weights, nothing)[None, None]
+        name: torch.where(weights > 0, sums[around.tile.slices] / weights, unseen)[None, None]
         for name, sums in total.items()
     }
     return Output(mean, 0, (around.tile.height, around.tile.width))
 
 
 def hann(side: int) -> torch.Tensor:
-    """(side, side) weights, above 0; those of windows half a side apart sum to 1."""
+    """The window's weights (side, side), above 0; those of windows half a side apart sum to 1."""
     rising = torch.sin(torch.pi * (torch.arange(side) + 0.5) / side) ** 2
     return rising[:, None] * rising

@@ -32,25 +32,29 @@ class HardNegatives(Callback):
         self.crops = crops
 
     def on_validation_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """The network looks at the windows, and the crops' spots are what it saw most in."""
         assert isinstance(pl_module, EntityModule)
         windows = self.crops.windows_without_entity(WINDOWS)
         if not windows:
             return
-        learning = pl_module.training
-        found = []
+        learning, segmenter = pl_module.training, pl_module.segmenter.eval()
+        spots = []
         for start in range(0, len(windows), TILES_AT_ONCE):
-            some = windows[start : start + TILES_AT_ONCE]
-            for one, output in zip(some, pl_module.segmenter.eval().outputs([one.image for one in some]), strict=True):
-                logits = output.outputs["foreground"][output.index, 0, : output.size[0], : output.size[1]].float()
+            batch = windows[start : start + TILES_AT_ONCE]
+            outputs = segmenter.outputs([window.image for window in batch])
+            for window, output in zip(batch, outputs, strict=True):
+                logits = output.outputs["foreground"][output.index, 0, : output.size[0], : output.size[1]]
                 brightest = torch.topk(logits.flatten(), min(BRIGHTEST_PX, logits.numel())).values.mean()
                 y, x = np.unravel_index(int(logits.argmax()), tuple(logits.shape))
-                found.append((float(brightest), one.index, one.y + int(y), one.x + int(x)))
+                spots.append((float(brightest), window.index, window.y + int(y), window.x + int(x)))
         pl_module.train(learning)
-        hardest = sorted(found, reverse=True)[: max(1, len(found) // 4)]
+        hardest = sorted(spots, reverse=True)[: max(1, len(spots) // 4)]
         self.crops.set_spots(np.array([spot for _, *spot in hardest], np.int64))
 
     def state_dict(self) -> dict[str, Any]:
+        """The spots, for a checkpoint."""
         return {"spots": self.crops.spots.tolist()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The spots are those of a checkpoint again."""
         self.crops.set_spots(np.array(state_dict["spots"], np.int64).reshape(-1, 3))

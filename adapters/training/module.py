@@ -114,6 +114,8 @@ class EntityModule(L.LightningModule):
         share = self.global_step / self.options.steps
         if self.options.seconds:
             share = max(share, self.seconds / self.options.seconds)
+        if self._trainer is not None and self.trainer.world_size > 1:
+            share = self.trainer.strategy.broadcast(share)  # rank 0's clock decides, or one would stop alone
         return min(share, 1.0)
 
     def on_fit_start(self) -> None:
@@ -185,5 +187,5 @@ def best_precision(asked: str = "auto", device: str = "cpu") -> str:
     if device == "cpu":
         fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     else:
-        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
     return "bf16-mixed" if fast else "32-true"

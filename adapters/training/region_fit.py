@@ -52,13 +52,13 @@ def fit_regions(
     scorer = RegionScorer().to(next(decoder.parameters()).device)
     scorer.fitted.fill_(1)
     decoder.scorer = scorer
-    rows, targets = [], []
+    rows, ious = [], []
     for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
         regions = decoder.proposals.prepared(*output).regions
         iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
         rows.append(regions.features[~np.isnan(iou)])
-        targets.append(iou[~np.isnan(iou)])
-    features, wanted = (torch.from_numpy(np.concatenate(part)).float() for part in (rows, targets))
+        ious.append(iou[~np.isnan(iou)])
+    features, targets = (torch.from_numpy(np.concatenate(columns)).float() for columns in (rows, ious))
     if len(features) < FEWEST and pretrained is not None:
         decoder.scorer = pretrained
         return 0
@@ -67,19 +67,22 @@ def fit_regions(
         given_up(len(features))
         return 0
     device = scorer.mean.device
-    learn(scorer, features.to(device), wanted.to(device), seed, on_progress)
+    learn(scorer, features.to(device), targets.to(device), seed, on_progress)
     return len(features)
 
 
 def learn(
     scorer: RegionScorer,
     features: Tensor,
-    wanted: Tensor,
+    targets: Tensor,
     seed: int,
     on_progress: OnProgress = unheard,
 ) -> None:
-    """features (N, D), wanted (N,) IoU in [0, 1]. Cross-entropy with the IoU as a soft label."""
-    with torch.random.fork_rng(), torch.enable_grad():
+    """Fit the scorer to features (N, D) and targets (N,), IoU in [0, 1], on the device that they are on.
+
+    Cross-entropy with the IoU as a soft label. Batches are drawn on the CPU: the same on every device.
+    """
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         for layer in scorer.layers:
             layer.reset_parameters()  # type: ignore[operator]
@@ -90,7 +93,7 @@ def learn(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         for step in range(1, STEPS + 1):
             drawn = torch.randint(len(features), (BATCH,)).to(features.device)
-            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), wanted[drawn])
+            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), targets[drawn])
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -100,16 +103,15 @@ def learn(
 
 
 def nearest_iou(pixels: list[np.ndarray], truth: EntityMap) -> np.ndarray:
-    """(N,) of candidates the largest IoU with an entity, on labelled pixels; NaN where those are less than half."""
+    """The candidates' largest IoU (N,) with an entity, on labelled pixels; NaN where those are less than half."""
     ids = truth.ids.ravel()
     areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)
-    found = np.zeros(len(pixels))
+    ious = np.zeros(len(pixels))
     for i, inside in enumerate(pixels):
-        own = ids[inside]
-        labelled = own[own >= 0]
-        if len(labelled) < (1 - MOST_UNLABELLED) * len(own):
-            found[i] = np.nan
+        labelled = ids[inside][ids[inside] >= 0]
+        if len(labelled) < (1 - MOST_UNLABELLED) * len(inside):
+            ious[i] = np.nan
         elif truth.count:
             shared = np.bincount(labelled, minlength=truth.count + 1)[1:]
-            found[i] = (shared / (areas[1:] + len(labelled) - shared)).max()
-    return found
+            ious[i] = (shared / (areas[1:] + len(labelled) - shared)).max()
+    return ious

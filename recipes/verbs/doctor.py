@@ -200,17 +200,16 @@ def examine_torch() -> Torch:
     """How torch sees the machine. Raises what importing torch raises."""
     import torch
 
-    from adapters.training.module import best_precision
     from recipes.reading.compose import load_recipe
+    from recipes.runtime import of_fit
 
-    options = load_recipe("base").train
     devices: dict[str, int | None] = {}
     for i in range(torch.cuda.device_count()):
         about = torch.cuda.get_device_properties(i)
         devices[f"cuda:{i} {about.name}"] = about.total_memory
     if torch.backends.mps.is_available():
         devices["mps"] = None
-    return Torch(torch.get_num_threads(), best_precision(options.precision, options.device), devices)
+    return Torch(torch.get_num_threads(), of_fit(load_recipe("base").train).training, devices)
 
 
 # Packages

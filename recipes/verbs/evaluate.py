@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from adapters.inference.segment import measure
+from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from recipes import set_up
@@ -17,6 +19,7 @@ from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.reading.command import base_elsewhere, following, option, size_said
 from recipes.reading.compose import changed
+from recipes.runtime import words_of
 from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
@@ -33,6 +36,8 @@ def evaluate(
     recipe: str | None = None,
     overrides: Sequence[str] = (),
     asked: Asked = Asked(),  # noqa: B008  # frozen
+    *,
+    runtime: Runtime = CPU,
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` if given; returns what it writes."""
     set_up()
@@ -40,7 +45,7 @@ def evaluate(
         raise InputError(
             f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
         )
-    with loaded(adapter, recipe, overrides) as network:
+    with loaded(adapter, recipe, overrides, runtime=runtime) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
         parts = changed(network.recipe, [*moved, *overrides])
@@ -89,20 +94,26 @@ def evaluate(
     print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")
-    print(predict_line(adapter, recipe, overrides, asked, parts.domain.pixel_size_m))
+    print(predict_line(adapter, recipe, overrides, asked, parts.domain.pixel_size_m, words_of(runtime)))
     return result
 
 
 def predict_line(
-    adapter: str, recipe: str | None, overrides: Sequence[str], asked: Asked, pixel_size_m: float | None = None
+    adapter: str,
+    recipe: str | None,
+    overrides: Sequence[str],
+    asked: Asked,
+    pixel_size_m: float | None = None,
+    runtime_words: Mapping[str, str | None] = MappingProxyType({}),
 ) -> str:
-    """How to predict as it was just measured."""
+    """The command that predicts as it was just measured."""
     scales = None if asked.test_scales is None else ",".join(f"{scale:g}" for scale in asked.test_scales)
     options = {
         "--recipe": recipe,
         "--symmetries": asked.symmetries,
         "--test-scales": scales,
         "--window": asked.window_px,
+        **runtime_words,
     }
     said = [word for name, value in options.items() for word in option(name, value)]
     said += [*size_said(pixel_size_m), *base_elsewhere(overrides)]

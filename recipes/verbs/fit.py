@@ -17,10 +17,11 @@ import numpy as np
 from adapters.inference.calibration import calibrate
 from adapters.inference.segment import InputContract, measure, segment
 from adapters.network import EntitySegmenter
+from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import describe, round_to_half, save_adapter
 from adapters.training.data import EntityDataModule
 from adapters.training.mining import HardNegatives
-from adapters.training.module import EntityModule, best_precision
+from adapters.training.module import EntityModule
 from adapters.training.region_fit import FEWEST, fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -39,6 +40,7 @@ from recipes.learnt import images_of_fit
 from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
+from recipes.runtime import of_fit
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.shared import own_yaml
 from recipes.sides import on_patches
@@ -55,6 +57,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
     """
     set_up()
+    runtime = of_fit(recipe.train)
     domain = domain_of(recipe)
     wanted = calibrated_for(recipe, domain)
     run = run_folder("fit", recipe.domain.name, out)
@@ -75,7 +78,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     if asked.domain.scale != recipe.domain.scale:
         print(scale_line(recipe, pixel_size(train)))
     method = method_of(recipe)
-    segmenter = segmenter_of(recipe, backbone, method)
+    segmenter = segmenter_of(recipe, backbone, method, runtime)
     print(learning_line(segmenter, method.name))
     stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
     contract = contract_of(recipe, pixel_size(train), stain)
@@ -90,7 +93,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     before = measured("before", segmenter, test, domain, contract)
     shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
 
-    finished = train_module(run, recipe, module, data, checkpoint)
+    finished = train_module(run, recipe, module, data, checkpoint, runtime)
     states: dict[str, MetricSet] = {"before": before}
     if finished:
         if recipe.train.seconds and module.steps_done < recipe.train.steps:
@@ -105,6 +108,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
             print(chosen)
         states["after"] = measured("after", segmenter, test, domain, contract)
 
+    segmenter.place(CPU)  # where its probe will be checked
     values = {state: found.compute() for state, found in states.items()}
     card = domain.card()
     name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
@@ -119,7 +123,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         images_of_fit(recipe, domain),
     )
     save_adapter(run / "adapter", segmenter, method, info, own_yaml(recipe), overwrite=True)
-    preview(run / "preview.png", segmenter, test, shown, contract)
+    preview(run / "preview.png", segmenter.place(runtime), test, shown, contract)
     write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
     if not finished:
         print(f"stopped after {module.steps_done} steps; what was learnt is in {run / 'adapter'}")
@@ -254,7 +258,12 @@ def calibrated_for(recipe: Recipe, domain: Domain) -> str:
 
 
 def train_module(
-    run: Path, recipe: Recipe, module: EntityModule, data: EntityDataModule, checkpoint: Path | None
+    run: Path,
+    recipe: Recipe,
+    module: EntityModule,
+    data: EntityDataModule,
+    checkpoint: Path | None,
+    runtime: Runtime = CPU,
 ) -> bool:
     """Train from the checkpoint or from the start, best weights kept; False when Ctrl-C ended it."""
     options = recipe.train
@@ -263,8 +272,7 @@ def train_module(
         run,
         options.steps,
         min(options.validate_every, options.steps),
-        best_precision(options.precision, options.device),
-        options.device,
+        runtime,
         options.clip,
         [TrainingProgress("fit", options.steps, options.seconds), *mining],
         tensorboard(run),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.inference.segment import InputContract, weights_digest
+from adapters.runtime import CPU, Runtime
 from domains.datasets.domain import load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports, output_names
@@ -31,7 +32,7 @@ from recipes.verbs.progress import Progress
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
 
 
-def predict(request: Request) -> None:
+def predict(request: Request, runtime: Runtime = CPU) -> None:
     """Write every format for every image. An image that cannot be read is named and left out; the others go on.
 
     Stopped, however it was, the same command goes on; images that are done are not predicted again, unless their file
@@ -42,7 +43,7 @@ def predict(request: Request) -> None:
     names = output_names(scenes.paths)
     for note in scenes.notes():
         print(note, file=sys.stderr)
-    with loaded(request.adapter, request.recipe, on_base(request.backbone)) as network:
+    with loaded(request.adapter, request.recipe, on_base(request.backbone), runtime=runtime) as network:
         asked = window_on_patches(request.sight.asked, network.segmenter.backbone)
         contract = network.contract.changed(**vars(asked))
         worth = looking(network.recipe.domain.name, request.sight)
@@ -66,7 +67,7 @@ def predict(request: Request) -> None:
 
 def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[str, Any]:
     """What decides the results, by what a user calls it; JSON."""
-    sight, writing = request.sight, request.writing
+    sight, writing, precision = request.sight, request.writing, network.segmenter.runtime.precision
     return {
         "adapter": [network.recipe.domain.name, weights_digest(network.segmenter)],
         "input contract (--symmetries, --test-scales, --window)": asdict(contract),
@@ -79,6 +80,7 @@ def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[
         "--least-score": writing.least_score,
         "--least-area": None if writing.least_area is None else str(writing.least_area),
         "--most-area": None if writing.most_area is None else str(writing.most_area),
+        **({} if precision == CPU.precision else {"--precision": precision}),
     }
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, Tiles, decoded, segment_into
 from adapters.network import EntitySegmenter
+from adapters.runtime import CPU
 from domains.datasets.domain import WorthLooking
 from domains.entities import Place
 from domains.errors import InputError
@@ -100,6 +101,8 @@ class Run:
         about = path.stat()
         plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
         plan["everywhere"] = tiles.worth is None
+        if self.segmenter.runtime.precision != CPU.precision:
+            plan["precision"] = self.segmenter.runtime.precision
         if self.sight.smallest_um2 is not None:
             plan["smallest_um2"] = self.sight.smallest_um2
         self.say_streamed(tiles.shape, name)

@@ -26,9 +26,10 @@ from adapters.inference.segment import InputContract
 from adapters.losses import build_loss
 from adapters.network import EntitySegmenter
 from adapters.options.backbone import BackboneOptions
+from adapters.runtime import CPU, Runtime
 from adapters.training.data import EntityDataModule
 from adapters.training.joint import JointData, JointModule, JointSegmenter
-from adapters.training.module import TrainOptions, best_precision
+from adapters.training.module import TrainOptions
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -40,6 +41,7 @@ from recipes import set_up
 from recipes.reading.command import command, following
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
+from recipes.runtime import of_pretraining
 from recipes.sides import crops_on_patches
 from recipes.verbs.training_progress import TrainingProgress
 
@@ -53,12 +55,13 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     run that won't do, and KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
     """
     set_up()
+    runtime = of_pretraining(recipe.train)
     run = Path(out or "runs/pretrain")
     check_run(run, recipe, resume)
     asked, recipe = recipe, crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
-    segmenter = build(recipe)
+    segmenter = build(recipe).to(runtime.device)
     last = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
@@ -72,15 +75,15 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
         run,
         train.steps,
         train.validate_every,
-        best_precision(train.precision),
-        train.device,
+        runtime,
         train.clip,
         [TrainingProgress("pretrain", train.steps, train.seconds)],
     )
     trainer.fit(module, data, ckpt_path=last, weights_only=True)
     interrupted = was_interrupted(trainer)
     best = keep_best(trainer, module, data)
-    learn_regions(recipe, segmenter)
+    learn_regions(recipe, segmenter, runtime)
+    segmenter.cpu()
     base = run / "base"
     save(segmenter, base)
     size = sum(file.stat().st_size for file in base.iterdir()) / 1e6
@@ -131,12 +134,12 @@ def fit_line(base: Path, recipe: PretrainRecipe, backbone: Backbone) -> str:
     return command("fit", "--recipe", FITTED, f"backbone.name={base}", *words)
 
 
-def learn_regions(recipe: PretrainRecipe, segmenter: JointSegmenter) -> None:
+def learn_regions(recipe: PretrainRecipe, segmenter: JointSegmenter, runtime: Runtime = CPU) -> None:
     """Where `decoder.regions` is true, each decoder's scorer of regions learns from generated scenes of its kind, so
     that the base goes by regions before anything is fitted to it."""
     for kind, families in kinds(recipe).items():
         scenes = ProceduralScenes(families, REGION_SCENES, REGION_SEED, REGION_SCENE_PX)
-        network = EntitySegmenter(segmenter.backbone, segmenter.decoder[kind])  # type: ignore[arg-type]
+        network = EntitySegmenter(segmenter.backbone, segmenter.decoder[kind]).place(runtime)  # type: ignore[arg-type]
         contract = InputContract(tile_px=REGION_SCENE_PX, overlap_px=0)
         count = fit_regions(network, scenes, contract, tiles=REGION_SCENES, seed=recipe.train.seed)
         if count:

@@ -14,7 +14,7 @@ from typing import Any
 
 from adapters.inference.segment import InputContract, segment
 from adapters.network import EntitySegmenter
-from adapters.training.module import EntityModule, best_precision
+from adapters.training.module import EntityModule
 from adapters.training.trainer import History, make_trainer
 from domains.datasets.domain import Domain
 from domains.entities import EntitySample
@@ -23,6 +23,7 @@ from recipes import set_up
 from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
 from recipes.reading.compose import changed, load_recipe
 from recipes.reading.schema import BUILT_IN_DOMAINS, Recipe
+from recipes.runtime import of_fit
 from recipes.scale import at_scale
 from recipes.sides import on_patches
 from recipes.verbs.fit import data_of
@@ -85,7 +86,7 @@ def speed_of(name: str, seconds: float) -> Speed:
     entities, pq = quality(segmenter, scene, contract, domain)
     return Speed(
         name,
-        best_precision(recipe.train.precision, recipe.train.device),
+        of_fit(recipe.train).training,
         fit_speed(recipe, segmenter, domain, train, FIT_SHARE * seconds),
         prediction_speed(segmenter, scene, contract, (1 - FIT_SHARE) * seconds),
         entities,
@@ -121,9 +122,9 @@ def fit_speed(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train:
     recipe = changed(recipe, [f"train.seconds={seconds}"])
     options = recipe.train
     module: EntityModule = module_of(recipe, segmenter)
-    precision = best_precision(options.precision, options.device)
+    runtime = of_fit(options)
     with TemporaryDirectory() as folder:
-        trainer = make_trainer(Path(folder), options.steps, options.steps, precision, options.device, options.clip)
+        trainer = make_trainer(Path(folder), options.steps, options.steps, runtime, options.clip)
         trainer.fit(module, data_of(recipe, domain, train, None, round_steps=options.steps))
         history = next(callback for callback in trainer.callbacks if isinstance(callback, History))  # pyright: ignore[reportAttributeAccessIssue]
     ends = [row["seconds"] for row in history.rows]

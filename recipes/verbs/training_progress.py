@@ -18,11 +18,15 @@ class TrainingProgress(Callback):
         self._open = False
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        if not trainer.is_global_zero:  # one bar, whose budget is that of the rank that decides
+            return
         self.progress.begin_at(trainer.global_step, getattr(pl_module, "seconds", 0.0))
         self.progress.__enter__()
         self._open = True
 
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
+        if not self._open:
+            return
         metrics = trainer.callback_metrics
         shown = {name: float(metrics[name]) for name in ("loss", "val/loss") if name in metrics}
         self.progress.advance(shown)

@@ -13,6 +13,7 @@ from typing import Any
 
 from adapters.backbones import Backbone
 from adapters.inference.segment import measure
+from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import name_of, read_info
 from adapters.sharing.info import Base
 from adapters.sharing.learnt import LearntFrom
@@ -50,6 +51,7 @@ def transfer(
     out: Path,
     split: str = "test",
     backbone: str | None = None,
+    runtime: Runtime = CPU,
 ) -> Table:
     """Measure every adapter on every data set; writes transfer.csv, .json, .md and .png into `out`.
 
@@ -78,7 +80,7 @@ def transfer(
         for adapter, row in adapters.items():
             for name, domain in domains.items():
                 recipe, overrides = recipe_words(chosen[name].domain.name) if adapter == BASE else (None, ())
-                with loaded(adapter, recipe, overrides, base_of(adapter, bases, backbone)) as network:
+                with loaded(adapter, recipe, overrides, base_of(adapter, bases, backbone), runtime) as network:
                     metrics = MetricSet(domain.metrics())
                     shown = progress.advance, progress.tick
                     found = measure(network.segmenter, samples[name], metrics, network.contract, *shown)  # type: ignore[arg-type]

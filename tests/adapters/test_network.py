@@ -7,8 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from adapters.network import Views
+from adapters.network import EntitySegmenter, Views
 from adapters.proposals.watershed import FIELDS
+from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
 
 
@@ -81,3 +82,57 @@ def test_a_dense_decoder_s_entities_carry_the_foreground_score_of_every_pixel(ti
     assert found.pixel_scores is not None and found.pixel_scores.dtype == np.float16
     np.testing.assert_allclose(found.pixel_scores, wanted, atol=1e-3)
     assert tiny_segmenter(decoder="query")[0].eval().entities([image])[0].pixel_scores is None
+
+
+def short_of_memory(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """The device has memory for `most` images; returns the sizes of the batches that are tried."""
+    tried: list[int] = []
+    forward = EntitySegmenter.forward
+
+    def limited(self, images):
+        tried.append(len(images))
+        if len(images) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return forward(self, images)
+
+    monkeypatch.setattr(EntitySegmenter, "forward", limited)
+    return tried
+
+
+@pytest.mark.parametrize("decoder", ["dense", "query"])
+def test_a_device_short_of_memory_gets_half_the_images_and_gives_the_same(
+    tiny_segmenter, monkeypatch, caplog, decoder
+) -> None:
+    segmenter = tiny_segmenter(decoder=decoder)[0].eval()
+    images = torch.rand(8, 3, 32, 32)
+    whole = segmenter.predicted(images)
+    tried = short_of_memory(monkeypatch, 2)
+    halves = segmenter.predicted(images)
+    assert tried == [8, 4, 2, 2, 2, 2] and segmenter.most_at_once == 2
+    for name in whole:
+        if isinstance(whole[name], torch.Tensor):
+            assert halves[name].shape == whole[name].shape and torch.allclose(halves[name], whole[name], atol=1e-4)
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines == [
+        "cpu is out of memory for 8 images of 32 x 32 px at once; goes on with 4",
+        "cpu is out of memory for 4 images of 32 x 32 px at once; goes on with 2",
+    ]
+    tried.clear()
+    segmenter.predicted(images[:3])
+    assert tried == [2, 1] and len(caplog.records) == 2  # it is remembered, and said once
+
+
+def test_a_device_without_memory_for_one_image_is_one_clear_line(tiny_segmenter, monkeypatch) -> None:
+    segmenter = tiny_segmenter()[0].eval()
+    tried = short_of_memory(monkeypatch, 0)
+    with pytest.raises(InputError, match="cpu has not the memory for one image of 32 x 40 px; .*--device cpu"):
+        segmenter.entities([np.zeros((32, 40, 3), np.uint8)] * 3)
+    assert tried == [3, 1]
+
+
+def test_a_placed_network_predicts_in_the_precision_of_its_runtime(tiny_segmenter) -> None:
+    segmenter, images = tiny_segmenter()[0].eval(), torch.rand(1, 3, 32, 32)
+    single = segmenter.predicted(images)["foreground"]
+    half = segmenter.place(Runtime(precision="bf16")).predicted(images)["foreground"]
+    assert half.dtype == torch.float32 and not torch.equal(single, half)
+    assert torch.equal(segmenter.place(CPU).predicted(images)["foreground"], single)

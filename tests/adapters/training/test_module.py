@@ -18,6 +18,7 @@ from adapters.training.mining import WINDOWS, HardNegatives
 from adapters.training.module import EntityModule, NotFiniteError, TrainOptions, best_precision
 from adapters.training.trainer import StopOnInterrupt, keep_best, make_trainer
 from domains.entities import EntityBatch, EntityMap, collate
+from domains.errors import InputError
 
 
 class At(Callback):
@@ -58,7 +59,7 @@ def train(tiny_segmenter, discs):
         sizes = {"crop_px": 32, "batch_size": 2, "round_steps": 2}
         data = EntityDataModule(samples or discs[:4], discs[4:], None, seed=seed, hard_share=hard_share, **sizes)
         mining = [HardNegatives(data.own)] if hard_share else []
-        trainer = make_trainer(folder, steps, 2, device="cpu", callbacks=[*callbacks, *mining])
+        trainer = make_trainer(folder, steps, 2, callbacks=[*callbacks, *mining])
         trainer.fit(module, data, ckpt_path=folder / "checkpoints" / "last.ckpt" if resume else None, weights_only=True)
         return module, trainer, data
 
@@ -161,3 +162,11 @@ def test_precision_is_bf16_only_where_it_is_asked_for_or_fast() -> None:
     assert best_precision("fp32") == "32-true"
     assert best_precision("bf16") == "bf16-mixed"
     assert best_precision("auto") in ("32-true", "bf16-mixed")
+
+
+def test_a_device_without_memory_for_a_step_is_one_line_that_says_what_to_lower(train, tmp_path) -> None:
+    def fill() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(InputError, match="cpu has not the memory for a training step; lower train.batch_size or "):
+        train(tmp_path, At(2, fill))

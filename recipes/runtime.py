@@ -1,0 +1,89 @@
+"""Which device and precision the words of a user mean on this machine."""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import torch
+
+from adapters.runtime import Runtime
+from adapters.training.module import best_precision
+from domains.errors import InputError
+
+PRECISIONS = ("auto", "fp32", "bf16")
+
+
+class TrainWords(Protocol):
+    """The options of a recipe's `train` section that a runtime is made of."""
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def precision(self) -> Literal["auto", "fp32", "bf16"]: ...
+
+
+def choose(device: str = "auto", precision: str = "auto") -> Runtime:
+    """The runtime of a verb that predicts or measures, from `--device` and `--precision`. Raises InputError.
+
+    device: `auto`, the accelerator if there is one, else the CPU; `cpu`; `gpu`; or torch's own name, such as `cuda:1`.
+    precision: `fp32`; `bf16`; or `auto`, which on an accelerator is the rule of training and on the CPU fp32, whose
+    results are the same to the byte whatever instructions the processor has.
+    """
+    return Runtime(chosen := device_of(device), _precision(precision, chosen))
+
+
+def of_fit(train: TrainWords) -> Runtime:
+    """The runtime of `fit`: `train.precision` is the training loop's, measurements are as `predict` would be.
+
+    With `train.device=auto` a CPU trains in fp32, with `train.device=cpu` by its instructions: so it always was, and a
+    run that is resumed must go on as it began. Raises InputError.
+    """
+    device = device_of(train.device, "train.device")
+    return Runtime(device, _precision("auto", device), training=best_precision(train.precision, train.device))
+
+
+def of_pretraining(train: TrainWords) -> Runtime:
+    """The runtime of `pretrain`, whose CPU goes by its instructions whichever way it was chosen. Raises InputError."""
+    device = device_of(train.device, "train.device")
+    return Runtime(device, _precision("auto", device), training=best_precision(train.precision, device.type))
+
+
+def words_of(runtime: Runtime) -> dict[str, str | None]:
+    """The options of a command that chooses the runtime again, None for those that it may leave out."""
+    device = None if runtime.device == device_of("auto") else str(runtime.device)
+    same = runtime.precision == _precision("auto", runtime.device)
+    return {"--device": device, "--precision": None if same else runtime.precision}
+
+
+def device_of(word: str, option: str = "--device") -> torch.device:
+    """The device that `auto`, `cpu`, `gpu` or torch's own name stands for. Raises InputError where it is not there."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if word == "auto":
+        return accelerator or torch.device("cpu")
+    if word == "cpu":
+        return torch.device("cpu")
+    devices = present()
+    if word == "gpu" and accelerator is not None:
+        return accelerator
+    if accelerator is not None and (word == accelerator.type or word in devices):
+        return torch.device(word)
+    raise InputError(f"{option} is {word!r}; wanted auto, cpu, gpu or a device of this machine: {', '.join(devices)}")
+
+
+def present() -> list[str]:
+    """The devices of this machine by torch's names, the CPU first."""
+    accelerator = torch.accelerator.current_accelerator(check_available=True)
+    if accelerator is None:
+        return ["cpu"]
+    return ["cpu", *(f"{accelerator.type}:{index}" for index in range(torch.accelerator.device_count()))]
+
+
+def _precision(word: str, device: torch.device) -> Literal["fp32", "bf16"]:
+    if word not in PRECISIONS:
+        raise InputError(f"--precision is {word!r}; wanted one of {', '.join(PRECISIONS)}")
+    if word == "bf16" or (
+        word == "auto" and device.type != "cpu" and best_precision("auto", device.type) == "bf16-mixed"
+    ):
+        return "bf16"
+    return "fp32"
