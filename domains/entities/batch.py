@@ -22,9 +22,9 @@ class EntityBatch:
     images: (B, C, H, W) float32 in [0, 1], RGB unless a recipe names bands; the backbone normalises.
     ids: (B, H, W) int32 with the meaning of `EntityMap.ids`, each image numbered from 1 without gaps.
     labels: (B, N) int64 indices into `vocabulary`; -1 for an entity without class, and as padding.
-    weights: (B, N) float32 in [0, 1], how much each entity counts in a loss; 1 unless its truth has scores, 0 as
-        padding. Per entity, as one picture holds both what an annotator drew and what a network guessed; the mean over
-        an image's entities weighs a map as a whole.
+    weights: (B, N) float32 in [0, 1], how much each entity is to count in a loss that asks (no term of ours does yet);
+        1 unless its truth has scores, 0 as padding. Per entity, as one picture holds both what an annotator drew and
+        what a network guessed; the mean over an image's entities weighs a map as a whole.
     parents: (B, N) int64 ids of the enclosing entity in the same image; 0 for none, and as padding.
     vocabulary: names of classes, of all the batch's maps together; their order may differ between batches whose maps
         differ in it.

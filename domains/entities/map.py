@@ -27,7 +27,7 @@ class EntityMap:
         outside of their map: what is known of entity i stands in its row, at index i - 1 of `scores`, `labels` and
         `parents`, and rows follow their entities wherever `moved`, `replaced` and `with_entity` take the pixels.
     scores: (N,) float32 in [0, 1], how sure an entity is; None for truth that is certain. Of truth that is not, such as
-        pseudo-labels, they are how much each entity counts in a loss, see `EntityBatch.weights`.
+        pseudo-labels, they become `EntityBatch.weights`.
     labels: (N,) int32 indices into `vocabulary`, -1 for an entity without class; None where entities have no class.
     parents: (N,) int32 ids of the enclosing entity, 0 for none.
     pixel_scores: (H, W) float16 in [0, 1], how sure every pixel, also one of no entity, is to be in one; None where
