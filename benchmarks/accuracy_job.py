@@ -77,7 +77,7 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
     recipe = recipe_of(job, data)
     L.seed_everything(job.seed, verbose=False)
     domain = opened(recipe.domain)  # type: ignore[arg-type]  # pydantic makes frozen models hashable
-    recipe = at_scale(recipe, domain.dataset("train"))  # type: ignore[arg-type]
+    recipe = at_scale(recipe, domain.dataset("train"))
     test = domain.dataset("test")
     entities = entities_by_stratum(test)
     kept = runs and runs / job.name
@@ -96,12 +96,12 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
         "images_limit": job.images,
         "elsewhere_images": {name: len(images) for name, images in others.items()},
         **result,
-        "images": len(test),  # type: ignore[arg-type]
+        "images": len(test),
         "groups": len({record.group for record in test.records}),  # type: ignore[attr-defined]
         "split": name_digest(record.name for record in test.records),  # type: ignore[attr-defined]
         "entities": sum(entities.values()),
         "stratum_entities": entities,
-        "train_images": len(domain.dataset("train")),  # type: ignore[arg-type]
+        "train_images": len(domain.dataset("train")),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),  # of the process so far
         "threads": torch.get_num_threads(),
         "recipe": recipe.model_dump(mode="json", exclude={"domain": {"data", "groups"}}),
@@ -192,10 +192,10 @@ def tested(
     """Metrics on the test split; long: with thresholds chosen on the validation split, which the segmenter keeps."""
     val, test = domain.dataset("val"), domain.dataset("test")
     if long and job.method != "base":
-        fit_regions(segmenter, domain.dataset("train"), contract, seed=job.seed)  # type: ignore[arg-type]
-    calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None  # type: ignore[arg-type]
+        fit_regions(segmenter, domain.dataset("train"), contract, seed=job.seed)
+    calibration = calibrate(segmenter, val, domain.metrics, domain.headline, contract) if long else None
     start = time.process_time()
-    measured = measure(segmenter, test, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
+    measured = measure(segmenter, test, MetricSet(domain.metrics()), contract)
     oracle = {}
     if long and "covering_ois" in SETS[job.set].columns:
         oracle = {"covering_ois": best_of_granularities(segmenter, test, "covering", contract)}
@@ -232,7 +232,7 @@ def fit(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, 
     with tempfile.TemporaryDirectory() as run:
         precision = best_precision(options.precision, "cpu")
         fitting = data(round_steps)
-        mining = [HardNegatives(fitting.own)] if recipe.domain.hard_negatives else []
+        mining = [HardNegatives(fitting.crops)] if recipe.domain.hard_negatives else []
         trainer = make_trainer(Path(run), options.steps, round_steps, Runtime(training=precision), options.clip, mining)
         trainer.fit(module, fitting)
         best = keep_best(trainer, module, fitting)
@@ -255,7 +255,8 @@ def seconds_per_step(module: EntityModule, data: EntityDataModule) -> float:
 
 def classical_result(job: Job, domain: Domain, others: Mapping[str, Any]) -> dict[str, Any]:
     """Tune on the training images, and measure there and on the images of `others`."""
-    samples = list(domain.dataset("train"))  # type: ignore[call-overload]
+    train = domain.dataset("train")
+    samples = [train[i] for i in range(len(train))]
     start_cpu, start_wall = time.process_time(), time.monotonic()
     kind = classical.METHODS[SETS[job.set].classical]
     tuned = classical.tune(kind, samples, domain.headline, job.seconds, job.seed)

@@ -124,13 +124,13 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     train, held_out = domain.dataset("train"), domain.dataset("val")
     recipe = at_scale(recipe, train)
     segmenter = segmenter_of(recipe, backbone_of(recipe), method_of(recipe))
-    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
-    learnt: Any = Normalised(train, stain) if stain else train  # type: ignore[arg-type]
+    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)
+    learnt: Any = Normalised(train, stain) if stain else train
     fitted = fit(recipe, segmenter, domain, learnt, learnt, long=False)
     contract = contract_of(recipe, pixel_size(train), stain)
     fit_regions(segmenter, learnt, contract, seed=job.seed)
     chosen = calibrate(segmenter, learnt, domain.metrics, calibrated_for(recipe, domain), contract, CALIBRATED_ON)
-    found = measure(segmenter, held_out, MetricSet(domain.metrics()), contract)  # type: ignore[arg-type]
+    found = measure(segmenter, held_out, MetricSet(domain.metrics()), contract)
     result = plain(
         {
             "part": job.part,

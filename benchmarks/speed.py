@@ -129,7 +129,7 @@ def decoding(recipe: Recipe) -> tuple[list[float], list[float]]:
     segmenter = network(recipe).eval()
     test = domain_of(recipe).dataset("test")
     fields = []
-    for output in segmenter.outputs([test[i].image for i in range(len(test))]):  # type: ignore[arg-type]
+    for output in segmenter.outputs([test[i].image for i in range(len(test))]):
         found = {name: logits[output.index, 0].sigmoid().numpy() for name, logits in output.outputs.items()}
         level = np.round((found["boundary_distance"] + 1 - found["boundary"]) * 500).astype(np.int32)
         fields.append((level, found["foreground"] > 0.5))
@@ -154,7 +154,7 @@ def network(recipe: Recipe) -> EntitySegmenter:
 def by_regions(recipe: Recipe) -> EntitySegmenter:
     """As it is after a fit: with a scorer of regions, which without fitting leaves the watershed."""
     segmenter, train = network(recipe), domain_of(recipe).dataset("train")
-    if not fit_regions(segmenter, train, contract_of(recipe, pixel_size(train))):  # type: ignore[arg-type]
+    if not fit_regions(segmenter, train, contract_of(recipe, pixel_size(train))):
         raise RuntimeError("too few candidates in the sample for a scorer of regions")
     return segmenter
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from domains.crops.crops import Samples
 from domains.datasets.domain import load_domain
+from domains.entities import Samples
 from domains.scenes.pixel_size import scale_to, show_pixel_size
 from recipes.reading.schema import Recipe
 

@@ -15,8 +15,7 @@ import numpy as np
 
 from adapters.inference.segment import TILES_AT_ONCE, InputContract
 from adapters.network import EntitySegmenter, Output
-from domains.crops.crops import Samples
-from domains.entities import EntityMap
+from domains.entities import EntityMap, Samples
 from domains.entities.resize import resize_sample
 from domains.metrics import EntityMetric, MetricSet
 from domains.tiling.grid import windows

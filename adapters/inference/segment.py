@@ -19,7 +19,7 @@ from adapters.network import EntitySegmenter, Views
 from adapters.options.explain import checked
 from adapters.options.options import SCALES, Input
 from domains.crops.normalisers import build_normaliser, normalised
-from domains.entities import EntityMap, EntitySample
+from domains.entities import EntityMap, EntitySample, Samples
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.scenes import Photograph, Scene, View, Viewed, plain_view
@@ -306,7 +306,7 @@ def weights_digest(segmenter: EntitySegmenter) -> str:
 
 def measure(
     segmenter: EntitySegmenter,
-    samples: Iterable,
+    samples: Samples,
     metrics: Iterable[str] | MetricSet,
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,
@@ -318,7 +318,8 @@ def measure(
     """
     measured = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
-    for i, sample in enumerate(samples):
+    for i in range(len(samples)):
+        sample = samples[i]
         record = records[i] if records else None
         prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=lambda tile: on_tile())
         group = record.group if record else sample.place.scene

@@ -3,26 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
 import torch.distributed
 from torch.utils.data import DataLoader, Sampler
 
-from domains.crops.augment import Mixture, Samples, TrainCrops
-from domains.entities import collate
+from domains.crops.crops import CropOptions
+from domains.crops.train_crops import Mixture, TrainCrops
+from domains.entities import Samples, collate
 from domains.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """How crops become batches, and batches rounds."""
+
+    batch_size: int = 8
+    """Crops of a step, over all devices that learn together."""
+    round_steps: int = 50
+    """Batches of training between two looks at the validation set."""
+    seed: int = 0
+    """Sample i of round r is drawn from (seed, r, i), whatever the number of workers."""
+    workers: int = 0
+    """Processes that cut crops; 0: the one that trains."""
+    val_crops: int = 64
+    """Crops of a look at the validation set, at most four of each of its images."""
 
 
 class EntityDataModule(L.LightningDataModule):
     """Augmented crops for training and fixed, unaugmented ones for validation.
 
-    train, val: datasets of `EntitySample`; augmentation: an albumentations `Compose` or None; crop_px: side of the
-    crops, a multiple of the backbone's stride and of 8; scale: input resize factor, 2 doubles every side.
-    batch_size: crops of a step, over all devices that learn together.
-    balance, paste_share, drawn_share, draw, hard_share: of the training crops, see `TrainCrops`; validation has none.
-    rehearsal: generated scenes, `rehearsal_share` of the training crops.
-    Sample i of round r is drawn from (seed, r, i), whatever the number of workers.
+    train, val: data sets; augmentation: an albumentations `Compose` or None; crops: of training, and of validation its
+    `crop_px`, `scale` and `pixel_size_m` alone; rehearsal: generated scenes, `rehearsal_share` of the training crops.
     """
 
     def __init__(
@@ -30,50 +44,27 @@ class EntityDataModule(L.LightningDataModule):
         train: Samples,
         val: Samples | None,
         augmentation: Any = None,
-        crop_px: int = 128,
-        batch_size: int = 8,
-        round_steps: int = 50,
-        seed: int = 0,
-        scale: float = 1.0,
-        workers: int = 0,
-        val_crops: int = 64,
-        balance: float | None = None,
-        paste_share: float = 0.0,
-        drawn_share: float = 0.0,
-        draw: Any = None,
-        hard_share: float = 0.0,
+        crops: CropOptions | None = None,
+        batches: BatchOptions | None = None,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
-        pixel_size_m: float | None = None,
     ) -> None:
         super().__init__()
-        self.batch_size = batch_size
-        self.workers = workers
-        length = round_steps * batch_size
-        self.own = TrainCrops(
-            train,
-            crop_px,
-            augmentation,
-            seed=seed,
-            scale=scale,
-            pixel_size_m=pixel_size_m,
-            balance=balance,
-            paste_share=paste_share,
-            drawn_share=drawn_share,
-            draw=draw,
-            hard_share=hard_share,
-            length=length,
-        )
+        crops, self.batches = crops or CropOptions(), batches or BatchOptions()
+        length, seed = self.batches.round_steps * self.batches.batch_size, self.batches.seed
+        self.crops = TrainCrops(train, crops, augmentation, seed, length=length)
         """Crops of the data set itself."""
-        self.train: TrainCrops | Mixture = self.own
+        self.train: TrainCrops | Mixture = self.crops
         if rehearsal is not None and rehearsal_share:
-            generated = TrainCrops(rehearsal, crop_px, augmentation, seed=seed, length=length, cache_bytes=0)
-            self.train = Mixture(self.own, generated, rehearsal_share)
+            plain = CropOptions(crop_px=crops.crop_px)
+            generated = TrainCrops(rehearsal, plain, augmentation, seed, length=length, cache_bytes=0)
+            self.train = Mixture(self.crops, generated, rehearsal_share)
         self.val = None
         if val is not None and len(val):
-            length = min(val_crops, 4 * len(val))
-            scales: Any = {"scale": scale, "pixel_size_m": pixel_size_m, "scale_range": (1, 1)}
-            self.val = TrainCrops(val, crop_px, None, seed=seed, length=length, **scales)
+            still = CropOptions(
+                crop_px=crops.crop_px, scale=crops.scale, pixel_size_m=crops.pixel_size_m, scale_range=(1.0, 1.0)
+            )
+            self.val = TrainCrops(val, still, None, seed, length=min(self.batches.val_crops, 4 * len(val)))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The crops of a round, this rank's share of them."""
@@ -85,14 +76,16 @@ class EntityDataModule(L.LightningDataModule):
 
     def _loader(self, crops: TrainCrops | Mixture, rounds: bool = True) -> DataLoader[Any]:
         rank, world = rank_and_world()
-        if self.batch_size % world:
-            raise InputError(f"train.batch_size is {self.batch_size}; {world} devices want a multiple of {world}")
+        if self.batches.batch_size % world:
+            raise InputError(
+                f"train.batch_size is {self.batches.batch_size}; {world} devices want a multiple of {world}"
+            )
         return DataLoader(
             crops,
-            self.batch_size // world if rounds else self.batch_size,
+            size // world if rounds else size,
             sampler=RoundSampler(crops, rank, world) if rounds else None,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
+            num_workers=self.batches.workers,
+            persistent_workers=self.batches.workers > 0,
             collate_fn=collate,
         )
 

@@ -35,11 +35,11 @@ class JointSegmenter(nn.Module):
 
     def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
-        sizes = [len(own) for own in images.values()]
+        sizes = [len(pictures) for pictures in images.values()]
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
             taps = [tap.split(sizes) for tap in self.backbone(torch.cat(list(images.values())))]
-        features = zip(*taps, strict=True)  # per kind, its part of every tap
-        return {kind: self.decoder[kind](list(own), images[kind]) for kind, own in zip(images, features, strict=True)}
+        features = zip(images, zip(*taps, strict=True), strict=True)  # each kind with its images' part of every tap
+        return {kind: self.decoder[kind](list(levels), images[kind]) for kind, levels in features}
 
 
 class JointModule(EntityModule):
@@ -49,15 +49,18 @@ class JointModule(EntityModule):
         super().__init__(segmenter, loss, options)  # type: ignore[arg-type]
 
     def terms(self, batch: Mapping[str, EntityBatch]) -> dict[str, Tensor]:  # type: ignore[override]
-        outputs = self.segmenter({kind: own.images for kind, own in batch.items()})  # type: ignore[arg-type]
+        """The loss of each kind, weighted so that their sum is the kinds' mean."""
+        outputs = self.segmenter({kind: crops.images for kind, crops in batch.items()})  # type: ignore[arg-type]
         losses = {}
-        for kind, own in batch.items():
-            losses[f"{kind}/loss"] = torch.stack(list(self.loss(outputs[kind], own).values())).sum() / len(batch)  # type: ignore[arg-type]
+        for kind, crops in batch.items():
+            terms = self.loss(outputs[kind], crops)  # type: ignore[arg-type]
+            losses[f"{kind}/loss"] = torch.stack(list(terms.values())).sum() / len(batch)
         return losses
 
     def places(self, batch: Mapping[str, EntityBatch]) -> Iterator[Place]:  # type: ignore[override]
-        for own in batch.values():
-            yield from own.places
+        """Where the crops of every kind come from."""
+        for crops in batch.values():
+            yield from crops.places
 
 
 class JointData(L.LightningDataModule):
@@ -68,7 +71,9 @@ class JointData(L.LightningDataModule):
         self.kinds = dict(kinds)
 
     def train_dataloader(self) -> Any:
-        return CombinedLoader({kind: own.train_dataloader() for kind, own in self.kinds.items()}, "min_size")
+        """Rounds as long as the shortest kind's."""
+        return CombinedLoader({kind: data.train_dataloader() for kind, data in self.kinds.items()}, "min_size")
 
     def val_dataloader(self) -> Any:
-        return CombinedLoader({kind: own.val_dataloader() for kind, own in self.kinds.items()}, "min_size")
+        """A look as long as the shortest kind's."""
+        return CombinedLoader({kind: data.val_dataloader() for kind, data in self.kinds.items()}, "min_size")

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 
 from adapters.inference.segment import TILES_AT_ONCE
 from adapters.training.module import EntityModule
-from domains.crops.augment import TrainCrops
+from domains.crops.train_crops import TrainCrops
 
 WINDOWS = 64  # looked at after a validation
 BRIGHTEST_PX = 64  # whose mean ranks a window: a thin false crack counts as much as a broad false stain

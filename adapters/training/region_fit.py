@@ -18,8 +18,7 @@ from adapters.inference.calibration import OnProgress, tile_outputs, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter
 from adapters.proposals.regions import RegionScorer
-from domains.crops.crops import Samples
-from domains.entities import EntityMap
+from domains.entities import EntityMap, Samples
 
 TILES = 64
 STEPS = 800

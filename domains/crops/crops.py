@@ -3,37 +3,72 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy.ndimage import find_objects
 
-from domains.entities import UNLABELLED, EntitySample, Place, renumber
+from domains.entities import EntityMap, Place, Samples, renumber
 from domains.entities.resize import resize_sample
 
+Draw = Callable[[np.ndarray, EntityMap, np.random.Generator], tuple[np.ndarray, EntityMap]]
+"""(image (H, W, C) uint8, truth (H, W)) of a training crop to the same with an entity more, where ids were 0."""
 
-class Samples(Protocol):
-    """Anything indexable that gives samples: an `EntityDataset`, `ProceduralScenes`, a list."""
 
-    def __len__(self) -> int: ...
-    def __getitem__(self, index: int, /) -> EntitySample: ...
+@dataclass(frozen=True, kw_only=True)
+class CropOptions:
+    """Which crops are cut from a data set, and how large; what a recipe says of them travels in this one object."""
+
+    crop_px: int = 128
+    """Side of a crop: of the network's input, so a multiple of its stride."""
+    scale: float = 1.0
+    """Constant resizing of the images before anything else; 2.0 enlarges small nuclei."""
+    pixel_size_m: float | None = None
+    """Images that know their pixel size are brought to this one before `scale`."""
+    scale_range: tuple[float, float] = (0.7, 1.4)
+    """The crop's own zoom, drawn log-uniformly; above 1 entities look larger."""
+    entity_share: float = 0.8
+    """Share of crops placed to hold at least one pixel of an entity drawn at random (of an image that has any); the
+    rest lie anywhere."""
+    balance: float | None = None
+    """Share of all crops that hold an entity, whatever share of the images has one; the others come from images without
+    any (else they lie anywhere). Takes the place of `entity_share`. None: each image as often as another."""
+    paste_share: float = 0.0
+    """Share of the crops without entity onto which another image's is pasted, see `domains.crops.pasting`."""
+    drawn_share: float = 0.0
+    """Share of the crops on which `draw` draws an entity; none without."""
+    draw: Draw | None = None
+    """(image, truth, rng) -> (image, truth) with one more entity, as a domain has it."""
+    hard_share: float = 0.0
+    """Share of the crops of images without entity that hold a spot of `TrainCrops.set_spots`; before any was set,
+    none."""
+
+    @property
+    def asks_what_is_empty(self) -> bool:
+        """Whether crops depend on which images hold an entity, so that all of them are read before the start."""
+        return self.balance is not None or self.paste_share > 0 or self.hard_share > 0
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """An image at the training scale. Per annotator: ids (H, W) int32, and boxes (N, 5), see `entity_boxes`."""
+    """An image (H, W, C) uint8 at the training scale. Per annotator: a map (H, W) of entities, and their boxes (N, 5),
+    see `entity_boxes`.
+    """
 
     image: np.ndarray
-    ids: tuple[np.ndarray, ...]
+    truths: tuple[EntityMap, ...]
     boxes: tuple[np.ndarray, ...]
     place: Place
     scale: float
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in (self.image, *self.ids, *self.boxes))
+        """Bytes of all arrays."""
+        maps = [array for truth in self.truths for array in vars(truth).values() if isinstance(array, np.ndarray)]
+        return sum(array.nbytes for array in (self.image, *maps, *self.boxes))
 
 
 class DecodedCache:
@@ -66,11 +101,12 @@ class DecodedCache:
 
     def _decode(self, index: int) -> Decoded:
         sample = self.dataset[index]
-        own = sample.place.pixel_size_m
-        scale = self.scale if own is None or self.pixel_size_m is None else self.scale * own / self.pixel_size_m
+        size_m, scale = sample.place.pixel_size_m, self.scale
+        if size_m is not None and self.pixel_size_m is not None:
+            scale = self.scale * size_m / self.pixel_size_m
         sample = resize_sample(sample, scale)
-        ids = tuple(truth.ids for truth in sample.truths)
-        return Decoded(sample.image, ids, tuple(map(entity_boxes, ids)), sample.place, scale)
+        boxes = tuple(entity_boxes(truth.ids) for truth in sample.truths)
+        return Decoded(sample.image, sample.truths, boxes, sample.place, scale)
 
 
 class NegativeWindow(NamedTuple):
@@ -93,6 +129,7 @@ class Spots:
 
     @property
     def rows(self) -> np.ndarray:
+        """(N, 3) int64, N up to `MOST`; a copy."""
         return self._rows[: int(self._count)].numpy().copy()
 
     @rows.setter
@@ -105,8 +142,8 @@ class Spots:
 def entity_boxes(ids: np.ndarray) -> np.ndarray:
     """(N, 5) int64: id, y0, y1, x0, x1 of every entity, ends exclusive."""
     dense, kept = renumber(ids)
-    found = find_objects(np.maximum(dense, 0))
-    rows = [(entity, y.start, y.stop, x.start, x.stop) for entity, (y, x) in zip(kept, found, strict=True)]
+    slices = find_objects(np.maximum(dense, 0))
+    rows = [(entity, y.start, y.stop, x.start, x.stop) for entity, (y, x) in zip(kept, slices, strict=True)]
     return np.array(rows, np.int64).reshape(-1, 5)
 
 
@@ -143,21 +180,21 @@ def entity_area(ids: np.ndarray, boxes: np.ndarray, pixel: tuple[int, int]) -> i
 
 def random_start(size: int, window: int, anchor: int | None, rng: np.random.Generator) -> int:
     """First pixel of a window along one axis, holding `anchor`; inside the image, or around one that is smaller."""
-    first, last = min(0, size - window), max(0, size - window)
+    lowest, highest = min(0, size - window), max(0, size - window)
     if anchor is not None:
-        first, last = max(first, anchor - window + 1), min(last, anchor)
-    return int(rng.integers(first, last + 1))
+        lowest, highest = max(lowest, anchor - window + 1), min(highest, anchor)
+    return int(rng.integers(lowest, highest + 1))
 
 
-def cut_window(image: np.ndarray, ids: np.ndarray, y: int, x: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A copy of a square window that may leave the image: there the image is mirrored and the ids are unlabelled."""
-    height, width = ids.shape
+def cut_window(image: np.ndarray, truth: EntityMap, y: int, x: int, size: int) -> tuple[np.ndarray, EntityMap]:
+    """A copy of a square window that may leave the image: there the image is mirrored and the map is unlabelled."""
+    height, width = truth.shape
     if y >= 0 and x >= 0 and y + size <= height and x + size <= width:
-        return image[y : y + size, x : x + size].copy(), ids[y : y + size, x : x + size].copy()
+        return image[y : y + size, x : x + size].copy(), truth.crop(y, x, size, size)
     rows, columns = np.arange(y, y + size), np.arange(x, x + size)
-    known = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
+    inside = ((rows >= 0) & (rows < height))[:, None] & ((columns >= 0) & (columns < width))
     at = np.ix_(mirrored(rows, height), mirrored(columns, width))
-    return image[at], np.where(known, ids[at], UNLABELLED)
+    return image[at], truth.moved(lambda pixels, outside: np.where(inside, pixels[at], outside))
 
 
 def mirrored(positions: np.ndarray, size: int) -> np.ndarray:

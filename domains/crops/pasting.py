@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from scipy.ndimage import binary_dilation
 
+from domains.entities import EntityMap
+
 MEET_PX = 4  # of the donor's surroundings that are pasted along, so that the images meet outside the entity
 ERODED_PX = 3  # that OpenCV takes off a mask before it solves: without them the entity's own rim would be smoothed away
 MARGIN_PX = MEET_PX + ERODED_PX
@@ -21,31 +23,33 @@ TRIES = 8
 
 def paste(
     image: np.ndarray,
-    ids: np.ndarray,
+    truth: EntityMap,
     donor: np.ndarray,
-    donor_ids: np.ndarray,
+    donor_truth: EntityMap,
     boxes: np.ndarray,
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """(image, ids) with an entity of the donor at a random place, flipped and turned; as they were if none fits.
+) -> tuple[np.ndarray, EntityMap]:
+    """(image, truth) with an entity of the donor at a random place, flipped and turned; as they were if none fits.
 
-    image, donor: (H, W, 3) uint8; ids: (H, W), and the entity only lands where they are 0. boxes: (N, 5) of the
-    donor's entities, see `entity_boxes`. The new entity has the next free number.
+    image, donor: (H, W, 3) uint8; truth: (H, W), and the entity only lands where its ids are 0. boxes: (N, 5) of the
+    donor's entities, see `entity_boxes`. The new entity has the next free number and brings its label and score.
     """
-    fitting = pasteable(boxes, donor_ids.shape, min(image.shape[:2]))
+    fitting = pasteable(boxes, donor_truth.shape, min(image.shape[:2]))
     if not len(fitting):
-        return image, ids
-    patch, mask = cut_out(donor, donor_ids, boxes[rng.choice(fitting)], rng)
+        return image, truth
+    box = boxes[rng.choice(fitting)]
+    patch, mask = cut_out(donor, donor_truth.ids, box, rng)
     height, width = mask.shape
     for _ in range(TRIES):
         y = int(rng.integers(FRAME_PX, max(FRAME_PX, image.shape[0] - FRAME_PX - height) + 1))
         x = int(rng.integers(FRAME_PX, max(FRAME_PX, image.shape[1] - FRAME_PX - width) + 1))
         place = (slice(y, y + height), slice(x, x + width))
-        if ids[place].shape == mask.shape and not ids[place][mask].any():
-            marked = ids.copy()
-            marked[place][mask] = max(int(ids.max()), 0) + 1
-            return blend(image, patch, mask, place), marked
-    return image, ids
+        under = truth.ids[place]
+        if under.shape == mask.shape and not under[mask].any():
+            pasted = np.zeros(truth.shape, bool)
+            pasted[place] = mask
+            return blend(image, patch, mask, place), truth.with_entity(pasted, donor_truth, int(box[0]))
+    return image, truth
 
 
 def pasteable(boxes: np.ndarray, donor_shape: tuple[int, ...], side_px: int) -> np.ndarray:

@@ -70,8 +70,8 @@ def splits_share_no_scene(domain: Domain) -> None:
 
 def all_is_the_three_splits_together(domain: Domain) -> None:
     """`all` has as many samples as its splits."""
-    sizes = [len(domain.dataset(split)) for split in SPLITS]  # type: ignore[arg-type]
-    together = len(domain.dataset("all"))  # type: ignore[arg-type]
+    sizes = [len(domain.dataset(split)) for split in SPLITS]
+    together = len(domain.dataset("all"))
     assert together == sum(sizes), f"'all' has {together} samples, {', '.join(SPLITS)} have {sizes}"
 
 
@@ -89,18 +89,22 @@ def datasets_survive_pickling(domain: Domain) -> None:
 
 
 def augmentation_keeps_entities(domain: Domain) -> None:
-    """Shape, types and ids; an id above 65535 as well, and no background where there was none."""
+    """Shape, types, entities and their labels; an id above 65535 as well, and no background where there was none."""
     ids = np.arange(1, 65, dtype=np.int32).reshape(8, 8).repeat(8, 0).repeat(8, 1) + 70_000
     image = domain.dataset("train")[0].image
-    sample = EntitySample(np.resize(image, (64, 64, 3)), (EntityMap(ids),), Place("made up"))
+    truth = EntityMap(ids, labels=np.arange(70_065)[1:])  # each entity's class is its id
+    sample = EntitySample(np.resize(image, (64, 64, 3)), (truth,), Place("made up"))
     augmentation = domain.augmentation()
     for seed in range(40):
         result = augment(sample, augmentation, seed)
         assert result.image.dtype == np.uint8 and result.image.shape == (64, 64, 3), (
             f"an augmented image is {result.image.dtype} {result.image.shape}, wanted uint8 (64, 64, 3)"
         )
-        came = set(np.unique(result.truth.ids)) - {UNLABELLED}
-        assert came <= set(np.unique(ids)), f"augmentation made up the ids {sorted(came - set(np.unique(ids)))[:5]}"
+        assert result.truth.labels is not None, "augmentation lost the entities' classes"
+        made_up = set(result.truth.labels.tolist()) - set(np.unique(ids).tolist())
+        assert not made_up, f"augmentation made up the ids {sorted(made_up)[:5]}"
+        came = result.truth.ids
+        assert ((came > 0) | (came == UNLABELLED)).all(), "augmentation made background where there was none"
 
 
 def augmentation_follows_its_seed(domain: Domain) -> None:
@@ -126,7 +130,7 @@ def metrics_start_afresh(domain: Domain) -> None:
         ids[start : start + side, i * 40 * (i > 1) : i * 40 * (i > 1) + side] = i + 1
     truth = EntityMap.from_ids(ids)
     perfect = EntityMap(truth.ids, scores=np.ones(truth.count, np.float32))
-    nothing = EntityMap(np.zeros_like(truth.ids))
+    nothing = EntityMap(np.zeros(truth.shape, np.int32))
     for key, metric in domain.metrics().items():
         metric.observe(compare_all(perfect, (truth,), pixel_size_m=1.0))
         metric.observe(

@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from domains.bands import starts_with_rgb
+from domains.crops.crops import Draw
 from domains.crops.normalisers import Normaliser
 from domains.datasets.cards import Card, card_of_folder, find_card
 from domains.datasets.dataset import EntityDataset, Folder, open_folder
 from domains.datasets.sample import SampleScenes, sample_records
 from domains.datasets.splits import FRACTIONS, assign
-from domains.entities import EntitySample
+from domains.entities import Samples
 from domains.errors import InputError, suggest
 from domains.formats import all_layouts, recognise
 from domains.formats.label_meanings import Labels, Void
@@ -42,8 +42,6 @@ SOME_IMAGES = 64
 
 Change = Callable[[Any, Callable[[], Iterable[np.ndarray]]], "Sequence[A.BasicTransform]"]
 """From an option's value, and from what reads some training images, to the training transforms that it adds."""
-Draw = Callable[[np.ndarray, np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray]]
-"""(image (H, W, C) uint8, ids (H, W)) of a training crop to the same with an entity more, where ids were 0."""
 Flavour = Literal["plain", "qupath"]
 """Whose properties GeoJSON has: plain columns of a map, or the classes and measurements that QuPath reads."""
 
@@ -61,7 +59,7 @@ class Domain(Protocol):
         """Key of the metric that is shown first; one of `metrics()`."""
         ...
 
-    def dataset(self, split: Split | Literal["all"]) -> Dataset[EntitySample]:
+    def dataset(self, split: Split | Literal["all"]) -> Samples:
         """Indexable and picklable, with a length; where it has `records`, they name each sample's group."""
         ...
 

@@ -6,27 +6,29 @@ stitching step of the project speaks this type and none has to resolve overlaps 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
-from torch import Tensor
-
-from domains.scenes.georeference import Georeference
 
 UNLABELLED = -1
 BACKGROUND = 0
+NO_CLASS = -1
+
+Move = Callable[[np.ndarray, int], np.ndarray]
+"""From (H, W) values of pixels, and the value of what lies outside of them, to (h, w): the same for whatever values."""
 
 
 @dataclass(frozen=True)
 class EntityMap:
     """Entities of one image.
 
-    ids: (H, W) int32; 0 no entity, 1..N entities, -1 unlabelled (neither true nor false there).
-    scores: (N,) float32 in [0, 1], entity i at index i - 1; None for truth.
-    labels: (N,) int32 indices into `vocabulary`; None where entities have no class.
+    ids: (H, W) int32; 0 no entity, 1..N entities, -1 unlabelled (neither true nor false there). Numbers mean nothing
+        outside of their map: what is known of entity i stands in its row, at index i - 1 of `scores`, `labels` and
+        `parents`, and rows follow their entities wherever `moved`, `replaced` and `with_entity` take the pixels.
+    scores: (N,) float32 in [0, 1], how sure an entity is; None for truth that is certain. Of truth that is not, such as
+        pseudo-labels, they become `EntityBatch.weights`.
+    labels: (N,) int32 indices into `vocabulary`, -1 for an entity without class; None where entities have no class.
     parents: (N,) int32 ids of the enclosing entity, 0 for none.
     pixel_scores: (H, W) float16 in [0, 1], how sure every pixel, also one of no entity, is to be in one; None where
         nobody said.
@@ -52,10 +54,13 @@ class EntityMap:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.ids.shape  # type: ignore[return-value]
+        """Height and width, in pixels."""
+        height, width = self.ids.shape
+        return height, width
 
     @property
     def count(self) -> int:
+        """The highest number, which is how many entities there are where the numbers have no gap."""
         return int(self.ids.max(initial=0))
 
     @property
@@ -80,7 +85,7 @@ class EntityMap:
     @classmethod
     def from_ids(cls, ids: np.ndarray, scores: np.ndarray | None = None) -> EntityMap:
         """Any integer map, gaps in its numbering closed; `scores` are indexed by the ids that came in."""
-        dense, kept = renumber(ids)
+        dense, kept = renumber(ids)  # of any integers: an `EntityMap` of them would not hold ids beyond int32
         return cls(dense, None if scores is None else np.asarray(scores, np.float32)[kept - 1])
 
     @classmethod
@@ -92,18 +97,104 @@ class EntityMap:
         return cls.from_ids(ids)
 
     def crop(self, y: int, x: int, height: int, width: int) -> EntityMap:
-        """A window of the map, renumbered; scores, labels follow, parents that leave the window become 0."""
-        dense, kept = renumber(self.ids[y : y + height, x : x + width])
-        position = np.zeros(self.count + 1, np.int32)
-        position[kept] = np.arange(1, len(kept) + 1)
+        """A window of the map, as `moved` leaves it."""
+        return self.moved(lambda pixels, _: pixels[y : y + height, x : x + width])
 
-        def pick(values: np.ndarray | None) -> np.ndarray | None:
-            return None if values is None else values[kept - 1]
+    def moved(self, move: Move) -> EntityMap:
+        """The map after a change of place, done alike to ids and to scores of pixels; see `replaced` for the rows.
 
-        parents = None if self.parents is None else position[self.parents[kept - 1]]
-        pixels = None if self.pixel_scores is None else self.pixel_scores[y : y + height, x : x + width]
-        scores, labels = pick(self.scores), pick(self.labels)
-        return replace(self, ids=dense, scores=scores, labels=labels, parents=parents, pixel_scores=pixels)
+        Outside of the map ids are -1, and scores of pixels 0.
+        """
+        pixel_scores = None if self.pixel_scores is None else move(self.pixel_scores, 0)
+        return self.replaced(move(self.ids, UNLABELLED), pixel_scores)
+
+    def renumbered(self) -> EntityMap:
+        """The map with the gaps in its numbering closed, rows along."""
+        return self.replaced(self.ids, self.pixel_scores)
+
+    def replaced(self, ids: np.ndarray, pixel_scores: np.ndarray | None) -> EntityMap:
+        """The entities of this map under other pixels, wherever a step has taken them.
+
+        ids: (h, w), numbers of this map; pixel_scores: (h, w), None exactly where this map has none. An entity without
+        a pixel loses its row, and those that are left are numbered 1..N in their order. A child whose parent is lost
+        goes to the nearest ancestor that is left, to none (0) where there is no such. Raises ValueError for scores of
+        pixels forgotten or made up, and for a number without a row.
+        """
+        if (pixel_scores is None) != (self.pixel_scores is None):
+            raise ValueError(
+                f"wanted pixel_scores {'as the map has them' if pixel_scores is None else 'only of a map that has any'}"
+            )
+        dense, kept = renumber(ids)
+        table = next((rows for rows in (self.scores, self.labels, self.parents) if rows is not None), None)
+        if table is not None and len(kept) and kept[-1] > len(table):
+            raise ValueError(f"ids hold {kept[-1]}, which is none of the map's {len(table)} entities")
+        return EntityMap(
+            dense,
+            scores=None if self.scores is None else self.scores[kept - 1],
+            labels=None if self.labels is None else self.labels[kept - 1],
+            vocabulary=self.vocabulary,
+            parents=None if self.parents is None else ancestors_left(self.parents, kept),
+            pixel_scores=pixel_scores,
+        )
+
+    def with_entity(self, mask: np.ndarray, source: EntityMap | None = None, number: int = 0) -> EntityMap:
+        """The map with one more entity on top, under the next free number, where `mask` (H, W) bool says.
+
+        Label and score are those of entity `number` of `source`, the label by its name; without source, or where that
+        has none, they are -1 and 1. It has no parent, and its pixels are sure. No row of those below goes, not even
+        of one that is covered whole: `renumbered` drops it.
+        """
+        donor = EntityMap(np.ones((1, 1), np.int32)) if source is None else source.alone(number)
+        vocabulary = united([self, donor])
+        here, donor = self.in_vocabulary(vocabulary), donor.in_vocabulary(vocabulary)
+        parents = None if here.parents is None else np.append(here.parents, np.int32(0))
+        pixel_scores = None if here.pixel_scores is None else np.where(mask, np.float16(1), here.pixel_scores)
+        return EntityMap(
+            np.where(mask, here.count + 1, here.ids),
+            joined(here.scores, donor.scores, here.count, np.float32(1)),
+            joined(here.labels, donor.labels, here.count, np.int32(NO_CLASS)),
+            vocabulary,
+            parents,
+            pixel_scores,
+        )
+
+    def alone(self, number: int) -> EntityMap:
+        """The row of one entity, on a map of a single pixel."""
+        return replace(self, pixel_scores=None).replaced(np.full((1, 1), number), None)
+
+    def in_vocabulary(self, vocabulary: tuple[str, ...]) -> EntityMap:
+        """The map with its labels by name in another vocabulary; a class that has no name there becomes -1."""
+        if self.labels is None or vocabulary == self.vocabulary:
+            return self if vocabulary == self.vocabulary else replace(self, vocabulary=vocabulary)
+        numbers = {self.vocabulary.index(name): i for i, name in enumerate(vocabulary) if name in self.vocabulary}
+        labels = [numbers.get(label, NO_CLASS) for label in self.labels.tolist()]
+        return replace(self, labels=np.array(labels, np.int32), vocabulary=vocabulary)
+
+
+def united(maps: Iterable[EntityMap]) -> tuple[str, ...]:
+    """The names of every class that the maps know, in order of appearance: the first map's keep their numbers."""
+    return tuple(dict.fromkeys(name for entities in maps for name in entities.vocabulary))
+
+
+def joined(rows: np.ndarray | None, row: np.ndarray | None, count: int, absent: np.generic) -> np.ndarray | None:
+    """(count + 1,) values of a map's entities and of one more; `absent` for whichever has none, None if neither has."""
+    if rows is None and row is None:
+        return None
+    rows = np.full(count, absent) if rows is None else rows
+    return np.append(rows, np.full(1, absent) if row is None else row).astype(rows.dtype)
+
+
+def ancestors_left(parents: np.ndarray, kept: np.ndarray) -> np.ndarray:
+    """(N,) int32 parents of the entities `kept` (N,), in their new numbers 1..N: the nearest ancestor among them, 0 for
+    none. parents: (M,) ids of all, 0 for none.
+    """
+    position = np.zeros(len(parents) + 1, np.int32)
+    position[kept] = np.arange(1, len(kept) + 1)
+    step = np.concatenate([[0], parents])  # from each id to its parent; one that is left, or none, stays where it is
+    step[kept] = kept
+    for _ in range(len(parents).bit_length()):  # every turn doubles the generations; a circle of the lost ends too
+        step = step[step]
+    return position[step[parents[kept - 1]]]
 
 
 def renumber(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -119,79 +210,3 @@ def renumber(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         table[kept] = np.arange(1, len(kept) + 1)
         dense = table[positive]
     return np.where(ids > 0, dense, np.minimum(ids, 0)).astype(np.int32), kept
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a sample was cut: level-0 pixels of its scene."""
-
-    scene: str
-    y: int = 0
-    x: int = 0
-    level: int = 0
-    pixel_size_m: float | None = None
-    georeference: Georeference | None = None
-    """Of level 0 of the scene."""
-    cut_from: Path | None = None
-    """The file that a tile is a part of; None for a picture of its own."""
-
-
-@dataclass(frozen=True)
-class EntitySample:
-    """One labelled image or tile.
-
-    image: (H, W, C) uint8: RGB, or the bands that a recipe names.
-    truths: one map per annotator, at least one, each of the image's height and width.
-    """
-
-    image: np.ndarray
-    truths: tuple[EntityMap, ...]
-    place: Place
-
-    @property
-    def truth(self) -> EntityMap:
-        return self.truths[0]
-
-
-@dataclass(frozen=True)
-class EntityBatch:
-    """What the network trains on.
-
-    images: (B, C, H, W) float32 in [0, 1], RGB unless a recipe names bands; the backbone normalises.
-    ids: (B, H, W) int32 with the meaning of `EntityMap.ids`, each image numbered from 1 without gaps.
-    """
-
-    images: Tensor
-    ids: Tensor
-    places: tuple[Place, ...] = field(default=())
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    @property
-    def labelled(self) -> Tensor:
-        """(B, H, W) bool."""
-        return self.ids != UNLABELLED
-
-    @property
-    def masks(self) -> list[Tensor]:
-        """Per image (N_i, H, W) bool."""
-        return [
-            ids[None] == torch.arange(1, int(ids.max().clamp(min=0)) + 1, device=ids.device)[:, None, None]
-            for ids in self.ids
-        ]
-
-    def to(self, device: torch.device | str) -> EntityBatch:
-        return replace(self, images=self.images.to(device), ids=self.ids.to(device))
-
-
-def collate(samples: Iterable[EntitySample]) -> EntityBatch:
-    """Equal-sized samples to a batch; of several annotators the first one is taken."""
-    samples = list(samples)
-    images = np.stack([sample.image for sample in samples])  # (B, H, W, 3)
-    ids = np.stack([renumber(sample.truth.ids)[0] for sample in samples])
-    return EntityBatch(
-        images=torch.from_numpy(images).permute(0, 3, 1, 2).float().div_(255.0),  # (B, 3, H, W)
-        ids=torch.from_numpy(ids),
-        places=tuple(sample.place for sample in samples),
-    )

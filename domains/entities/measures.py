@@ -52,10 +52,15 @@ def measure(entities: EntityMap) -> list[Measure]:
                 centroid_y=round(float(centroid_y[i]), 2),
                 centroid_x=round(float(centroid_x[i]), 2),
                 score=None if entities.scores is None else round(float(entities.scores[i]), 6),
-                label=None if entities.labels is None else entities.vocabulary[entities.labels[i]],
+                label=_name(entities, i),
             )
         )
     return measures
+
+
+def _name(entities: EntityMap, i: int) -> str | None:
+    """The class of row i, None where it has none."""
+    return None if entities.labels is None or entities.labels[i] < 0 else entities.vocabulary[entities.labels[i]]
 
 
 def _sums(ids: np.ndarray, count: int) -> np.ndarray:

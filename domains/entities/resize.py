@@ -19,7 +19,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from domains.entities import EntityMap, EntitySample, renumber
+from domains.entities import EntityMap, EntitySample
 
 
 def resize_sample(sample: EntitySample, factor: float) -> EntitySample:
@@ -44,7 +44,7 @@ def resize_image(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
         (shape, cv2.INTER_LINEAR),
     ):  # AREA shifts what shrinks along one that grows
         if image.shape[:2] != size:
-            image = by_few_channels(lambda part: cv2.resize(part, size[::-1], interpolation=how), image)  # noqa: B023
+            image = by_few_channels(lambda bands: cv2.resize(bands, size[::-1], interpolation=how), image)  # noqa: B023
     return image
 
 
@@ -53,28 +53,18 @@ def by_few_channels(change: Callable[[np.ndarray], np.ndarray], image: np.ndarra
     channels = image.shape[2]
     if channels <= 4:
         return change(image)
-    parts = [change(np.ascontiguousarray(image[..., i : i + 4])) for i in range(0, channels, 4)]
-    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)  # OpenCV drops a single one
+    groups = [change(np.ascontiguousarray(image[..., i : i + 4])) for i in range(0, channels, 4)]
+    return np.concatenate([bands.reshape(*bands.shape[:2], -1) for bands in groups], axis=2)  # OpenCV drops a lone axis
 
 
 def resize_map(entities: EntityMap, shape: tuple[int, int]) -> EntityMap:
-    """The map at `shape` (height, width) by the nearest pixel; an entity that no pixel hits is gone with its score.
+    """The map at `shape` (height, width) by the nearest pixel; an entity that no pixel hits is gone with its row.
 
     Takes truth to the network's scale, and a prediction back to the size of the image it was made for.
     """
     if entities.shape == shape:
         return entities
-    dense, kept = renumber(resize_ids(entities.ids, shape))
-    position = np.zeros(entities.count + 1, np.int32)
-    position[kept] = np.arange(1, len(kept) + 1)
-
-    def pick(values: np.ndarray | None) -> np.ndarray | None:
-        return None if values is None else values[kept - 1]
-
-    parents = None if entities.parents is None else position[entities.parents[kept - 1]]
-    scores, labels = pick(entities.scores), pick(entities.labels)
-    pixels = None if entities.pixel_scores is None else resize_ids(entities.pixel_scores, shape)
-    return replace(entities, ids=dense, scores=scores, labels=labels, parents=parents, pixel_scores=pixels)
+    return entities.moved(lambda pixels, _: resize_ids(pixels, shape))
 
 
 def resize_ids(ids: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -97,20 +87,20 @@ class Picks(NamedTuple):
     sources: np.ndarray
 
     @classmethod
-    def of(cls, old: int, new: int, first: int = 0, stop: int | None = None) -> Picks:
-        """The new pixels first..stop of an axis of `old` pixels made `new` long."""
-        pixels = np.arange(first, new if stop is None else stop, dtype=np.int64)
+    def of(cls, old: int, new: int, start: int = 0, stop: int | None = None) -> Picks:
+        """The new pixels start..stop of an axis of `old` pixels made `new` long."""
+        pixels = np.arange(start, new if stop is None else stop, dtype=np.int64)
         reach = np.array(TURNS)[:, None] * _reach(old, new)
         sources = (4 * (2 * pixels + 1) * old + np.where(2 * pixels >= new, -reach, reach)) // (8 * new)
         return cls(np.minimum(pixels, new - 1 - pixels) // 2 % len(TURNS), sources)
 
 
 def pixels_over(old: int, new: int, start: int, end: int) -> tuple[int, int]:
-    """(first, stop) of the new pixels whose last choice is one of the old pixels start..end, the others within one of
+    """(begin, stop) of the new pixels whose last choice is one of the old pixels start..end, the others within one of
     it. Stretches that part the old pixels part the new ones."""
     shift = 4 * old + max(TURNS) * _reach(old, new)
-    first, stop = (max(0, -((shift - 8 * new * edge) // (8 * old))) for edge in (start, end))
-    return first, min(stop, new)
+    begin, stop = (max(0, -((shift - 8 * new * edge) // (8 * old))) for edge in (start, end))
+    return begin, min(stop, new)
 
 
 def _reach(old: int, new: int) -> int:

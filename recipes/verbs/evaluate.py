@@ -57,18 +57,18 @@ def evaluate(
         check_data(domain, parts.domain, (split,))
         met = met_again(network.learnt_from, domain, parts.domain, split)
         if met is not None and met.images:
-            print(met_line(met, len(samples), split))  # type: ignore[arg-type]
+            print(met_line(met, len(samples), split))
         contract = network.contract
         if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
             train = domain.dataset("train")
-            contract = contract_of(at_scale(network.recipe, train), pixel_size(train))  # type: ignore[arg-type]
+            contract = contract_of(at_scale(network.recipe, train), pixel_size(train))
         contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
-        with Progress("evaluate", len(samples), unit="images") as progress:  # type: ignore[arg-type]
+        with Progress("evaluate", len(samples), unit="images") as progress:
             shown = progress.advance, progress.tick
-            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *shown)  # type: ignore[arg-type]
-        entities = sum(sample.truth.count for sample in samples)  # type: ignore[attr-defined]
+            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *shown)
+        entities = sum(samples[i].truth.count for i in range(len(samples)))
     result = {
         "metrics": plain(found.compute()),
         "intervals_95": plain(found.interval()),

@@ -19,12 +19,13 @@ from adapters.inference.segment import InputContract, measure, segment
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import describe, round_to_half, save_adapter
-from adapters.training.data import EntityDataModule
+from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.region_fit import FEWEST, fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
+from domains.crops.crops import CropOptions
 from domains.crops.normalisers import Normalised, fit_normaliser
 from domains.datasets.cards import digest
 from domains.datasets.domain import Domain
@@ -69,29 +70,29 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     L.seed_everything(recipe.train.seed, verbose=False)
     with reading_shown():
         train, val, test = (domain.dataset(split) for split in ("train", "val", "test"))
-    print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")  # type: ignore[arg-type]
+    print(f"{domain.name}: {recipe.domain.data}: {len(train)} images to train on, {len(val)} val, {len(test)} test")
     tell_reading(domain, recipe.domain)
     check_entities(domain, recipe.domain, SPLITS)
     check_data(domain, recipe.domain, SPLITS)
     backbone, asked = backbone_of(recipe), recipe
-    recipe = at_scale(on_patches(recipe, backbone), train)  # type: ignore[arg-type]
+    recipe = at_scale(on_patches(recipe, backbone), train)
     if asked.domain.scale != recipe.domain.scale:
         print(scale_line(recipe, pixel_size(train)))
     method = method_of(recipe)
     segmenter = segmenter_of(recipe, backbone, method, runtime)
     print(learning_line(segmenter, method.name))
-    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)  # type: ignore[arg-type]
+    stain = recipe.domain.stain and fit_normaliser(recipe.domain.stain, train)
     contract = contract_of(recipe, pixel_size(train), stain)
     if note := unsized_note(contract.pixel_size_m, train, val, test):
         print(note)
 
     module = module_of(recipe, segmenter)
-    learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))  # type: ignore[arg-type]
+    learnt, watched = (Normalised(part, stain) if stain else part for part in (train, val))
     data = data_of(recipe, domain, learnt, watched, pixel_size_m=contract.pixel_size_m)
 
     checkpoint = open_run(run, asked)  # not before: a mistake in the recipe or the data leaves no folder
     before = measured("before", segmenter, test, domain, contract)
-    shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}  # type: ignore[arg-type]
+    shown = {i: segment(segmenter, contract.photograph(test[i]), contract) for i in spread(len(test), PREVIEWS)}
 
     finished = train_module(run, recipe, module, data, checkpoint, runtime)
     states: dict[str, MetricSet] = {"before": before}
@@ -104,7 +105,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
             print(f"regions: learnt from {learnt_from} candidates of the training images")
         if recipe.train.calibrate:
             with Progress("calibrate", 0, patience=PATIENCE) as progress:
-                chosen = calibrate(segmenter, watched, domain.metrics, wanted, contract, on_progress=progress.reach)  # type: ignore[arg-type]
+                chosen = calibrate(segmenter, watched, domain.metrics, wanted, contract, on_progress=progress.reach)
             print(chosen)
         states["after"] = measured("after", segmenter, test, domain, contract)
 
@@ -124,7 +125,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     )
     save_adapter(run / "adapter", segmenter, method, info, own_yaml(recipe), overwrite=True)
     preview(run / "preview.png", segmenter.place(runtime), test, shown, contract)
-    write_json(run / "metrics.json", report(states, module, run, len(test)))  # type: ignore[arg-type]
+    write_json(run / "metrics.json", report(states, module, run, len(test)))
     if not finished:
         print(f"stopped after {module.steps_done} steps; what was learnt is in {run / 'adapter'}")
         print(following("fit", "--recipe", run / "recipe.yaml", "--out", run, "--resume"), flush=True)
@@ -133,7 +134,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     start = "its start" if recipe.train.start_adapter else "the base"
     print(against(start, states["before"], states["after"], domain.headline))
     curve = validation_curve(run / "history.csv")
-    print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(train)))  # type: ignore[arg-type]
+    print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(train)))
     adapter = run / "adapter"
     size = sum(file.stat().st_size for file in adapter.iterdir())
     print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")
@@ -227,26 +228,25 @@ def data_of(
 ) -> EntityDataModule:
     """The crops that a recipe is fitted on; round_steps: None for the recipe's `validate_every`."""
     options, seen = recipe.train, recipe.domain
-    return EntityDataModule(
-        train,
-        val,
-        domain.augmentation(),
-        seen.crop_px,
-        options.batch_size,
-        round_steps or min(options.validate_every, options.steps),
-        options.seed,
-        in_numbers(seen.scale),
-        options.workers,
-        val_crops,
+    crops = CropOptions(
+        crop_px=seen.crop_px,
+        scale=in_numbers(seen.scale),
+        pixel_size_m=pixel_size_m,
         balance=seen.balance,
         paste_share=seen.paste_share,
         drawn_share=seen.drawn_defects,
         draw=getattr(domain, "draw", None),
         hard_share=seen.hard_negatives,
-        rehearsal=domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None,
-        rehearsal_share=options.rehearsal,
-        pixel_size_m=pixel_size_m,
     )
+    batches = BatchOptions(
+        batch_size=options.batch_size,
+        round_steps=round_steps or min(options.validate_every, options.steps),
+        seed=options.seed,
+        workers=options.workers,
+        val_crops=val_crops,
+    )
+    rehearsal = domain.rehearsal(seen.crop_px * 4 // 3) if options.rehearsal else None
+    return EntityDataModule(train, val, domain.augmentation(), crops, batches, rehearsal, options.rehearsal)
 
 
 def calibrated_for(recipe: Recipe, domain: Domain) -> str:
@@ -267,7 +267,7 @@ def train_module(
 ) -> bool:
     """Train from the checkpoint or from the start, best weights kept; False when Ctrl-C ended it."""
     options = recipe.train
-    mining = [HardNegatives(data.own)] if recipe.domain.hard_negatives else []
+    mining = [HardNegatives(data.crops)] if recipe.domain.hard_negatives else []
     trainer = make_trainer(
         run,
         options.steps,

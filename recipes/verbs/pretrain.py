@@ -27,13 +27,14 @@ from adapters.losses import build_loss
 from adapters.network import EntitySegmenter
 from adapters.options.backbone import BackboneOptions
 from adapters.runtime import CPU, Runtime
-from adapters.training.data import EntityDataModule
+from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.joint import JointData, JointModule, JointSegmenter
 from adapters.training.module import TrainOptions
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
 from domains.crops.augment import Photometric, compose, eight_symmetries
+from domains.crops.crops import CropOptions
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
@@ -162,16 +163,19 @@ def kinds(recipe: PretrainRecipe) -> dict[str, dict[str, float]]:
 
 def data_of(recipe: PretrainRecipe, families: Mapping[str, float]) -> EntityDataModule:
     scenes, train = recipe.scenes, recipe.train
+    batches = BatchOptions(
+        batch_size=train.batch_size,
+        round_steps=train.validate_every,
+        seed=train.seed,
+        workers=train.workers,
+        val_crops=scenes.val_count,
+    )
     return EntityDataModule(
         ProceduralScenes(families, scenes.count, train.seed, scenes.size_px),
         ProceduralScenes(families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
         compose(eight_symmetries(), Photometric(Recolour(), p=scenes.recolour)),
-        scenes.crop_px,
-        train.batch_size,
-        train.validate_every,
-        train.seed,
-        workers=train.workers,
-        val_crops=scenes.val_count,
+        CropOptions(crop_px=scenes.crop_px),
+        batches,
     )
 
 

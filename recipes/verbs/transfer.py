@@ -76,14 +76,14 @@ def transfer(
     }
     table: Table = {}
     bases: dict[str, Backbone] = {}
-    with Progress("transfer", len(adapters) * sum(map(len, samples.values())), unit="images") as progress:  # type: ignore[arg-type]
+    with Progress("transfer", len(adapters) * sum(map(len, samples.values())), unit="images") as progress:
         for adapter, row in adapters.items():
             for name, domain in domains.items():
                 recipe, overrides = recipe_words(chosen[name].domain.name) if adapter == BASE else (None, ())
                 with loaded(adapter, recipe, overrides, base_of(adapter, bases, backbone), runtime) as network:
                     metrics = MetricSet(domain.metrics())
                     shown = progress.advance, progress.tick
-                    found = measure(network.segmenter, samples[name], metrics, network.contract, *shown)  # type: ignore[arg-type]
+                    found = measure(network.segmenter, samples[name], metrics, network.contract, *shown)
                 for key, value in plain(found.compute()).items():
                     table.setdefault(key, {}).setdefault(row, {})[name] = value
     table = {key: values for key, values in table.items() if any(known(values))}

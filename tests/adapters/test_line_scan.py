@@ -10,7 +10,8 @@ import tifffile
 from imagecodecs import png_encode
 
 from adapters.inference.segment import InputContract, measure, segment
-from domains.crops.augment import TrainCrops
+from domains.crops.crops import CropOptions
+from domains.crops.train_crops import TrainCrops
 from domains.datasets.dataset import open_folder
 from domains.datasets.domain import build_domain
 from domains.entities import collate
@@ -70,7 +71,7 @@ def test_strips_of_one_to_twenty_are_trained_on_predicted_and_measured(
     assert [sample.truth.areas.tolist() for sample in dataset] == [[], [300], [300], [300]]
 
     domain = build_domain("industrial")
-    crops = TrainCrops(dataset, 64, domain.augmentation(), length=12, balance=0.5)
+    crops = TrainCrops(dataset, CropOptions(crop_px=64, balance=0.5), domain.augmentation(), length=12)
     batch = collate(crops)
     assert batch.images.shape == (12, 3, 64, 64) and (batch.ids > 0).flatten(1).any(1).sum() >= 4
     assert (batch.ids == -1).float().mean() > 0.3  # beside the strip nobody knows

@@ -7,7 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from domains.crops.augment import TrainCrops
+from domains.crops.crops import CropOptions
+from domains.crops.train_crops import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
 
 
@@ -21,31 +22,34 @@ def scenes(filled: int, empty: int, side: int = 60, entity_px: int = 9) -> list[
 
 @pytest.mark.parametrize("share", [0.0, 0.25, 0.7, 1.0])
 def test_balanced_crops_hold_an_entity_as_often_as_asked_however_rare_defects_are(share):
-    crops = list(TrainCrops(scenes(2, 48), 32, length=40, balance=share))
+    crops = list(TrainCrops(scenes(2, 48), CropOptions(crop_px=32, balance=share), length=40))
     assert sum(crop.truth.count > 0 for crop in crops) == round(40 * share)
     assert all(("bad" in crop.place.scene) == (crop.truth.count > 0) for crop in crops)
-    plain = sum(crop.truth.count > 0 for crop in TrainCrops(scenes(2, 48), 32, length=40))
+    plain = sum(crop.truth.count > 0 for crop in TrainCrops(scenes(2, 48), CropOptions(crop_px=32), length=40))
     assert plain <= 2
 
 
 def test_balance_shows_every_image_of_a_kind_before_one_again():
-    crops = list(TrainCrops(scenes(4, 6), 32, length=20, balance=0.4, seed=3))
+    crops = list(TrainCrops(scenes(4, 6), CropOptions(crop_px=32, balance=0.4), length=20, seed=3))
     shown = Counter(crop.place.scene for crop in crops)
     assert sorted(shown.values()) == [2] * 10
-    other = [crop.place.scene for crop in TrainCrops(scenes(4, 6), 32, length=20, balance=0.4, seed=3, epoch=1)]
+    other = [
+        crop.place.scene
+        for crop in TrainCrops(scenes(4, 6), CropOptions(crop_px=32, balance=0.4), length=20, seed=3, epoch=1)
+    ]
     assert other != [crop.place.scene for crop in crops]
 
 
 def test_balance_without_good_images_leaves_the_other_crops_anywhere():
-    crops = list(TrainCrops(scenes(3, 0, side=200), 32, length=60, balance=0.5))
+    crops = list(TrainCrops(scenes(3, 0, side=200), CropOptions(crop_px=32, balance=0.5), length=60))
     assert 30 <= sum(crop.truth.count > 0 for crop in crops) < 40
-    nothing = list(TrainCrops(scenes(0, 3), 32, length=6, balance=0.5))
+    nothing = list(TrainCrops(scenes(0, 3), CropOptions(crop_px=32, balance=0.5), length=6))
     assert not any(crop.truth.count for crop in nothing)
 
 
 def test_the_stated_share_of_crops_without_entity_lies_where_a_spot_is():
     def crops(share: float, spots: list[list[int]], **options) -> list[EntitySample]:
-        found = TrainCrops(scenes(3, 3), 24, balance=0.5, hard_share=share, length=200, **options)
+        found = TrainCrops(scenes(3, 3), CropOptions(crop_px=24, balance=0.5, hard_share=share), length=200, **options)
         found.set_spots(np.array(spots, np.int64).reshape(-1, 3))
         return [found[i] for i in range(200)]
 
@@ -64,19 +68,21 @@ def holds(place: Place, y: int, x: int) -> bool:
 
 
 def test_windows_without_entity_are_those_of_images_without():
-    crops = TrainCrops(scenes(3, 2), 24, hard_share=0.5)
+    crops = TrainCrops(scenes(3, 2), CropOptions(crop_px=24, hard_share=0.5))
     windows = crops.windows_without_entity(20)
     assert len(windows) == 20 and {one.index for one in windows} == {3, 4}
     assert all(one.image.shape == (24, 24, 3) for one in windows)
-    again = TrainCrops(scenes(3, 2), 24, hard_share=0.5, epoch=1).windows_without_entity(20)
+    again = TrainCrops(scenes(3, 2), CropOptions(crop_px=24, hard_share=0.5), epoch=1).windows_without_entity(20)
     assert [one[:3] for one in windows] == [one[:3] for one in crops.windows_without_entity(20)]
     assert [one[:3] for one in windows] != [one[:3] for one in again]
-    assert TrainCrops(scenes(3, 0), 24, hard_share=0.5).windows_without_entity(20) == []
+    assert TrainCrops(scenes(3, 0), CropOptions(crop_px=24, hard_share=0.5)).windows_without_entity(20) == []
 
 
 def test_a_tiny_defect_is_never_shrunk_in_a_balanced_crop():
     def shown(entity_px: int) -> list[int]:
-        crops = TrainCrops(scenes(1, 1, 120, entity_px), 64, length=40, balance=1.0, scale_range=(0.5, 1.5))
+        crops = TrainCrops(
+            scenes(1, 1, 120, entity_px), CropOptions(crop_px=64, balance=1.0, scale_range=(0.5, 1.5)), length=40
+        )
         return [int(crop.truth.areas.sum()) for crop in crops]
 
     assert min(shown(2)) >= 1 and np.mean(shown(2)) > 4  # one or more pixels of the four, at their own size or larger
@@ -84,10 +90,8 @@ def test_a_tiny_defect_is_never_shrunk_in_a_balanced_crop():
         64 / crop.place.pixel_size_m
         for crop in TrainCrops(
             [EntitySample(one.image, one.truths, Place("a", pixel_size_m=1.0)) for one in scenes(1, 0, 120, 2)],
-            64,
+            CropOptions(crop_px=64, balance=1.0, scale_range=(0.5, 1.5)),
             length=40,
-            balance=1.0,
-            scale_range=(0.5, 1.5),
         )
     ]
     assert min(zooms) >= 63 and max(zooms) > 80
@@ -97,7 +101,7 @@ def test_a_tiny_defect_is_never_shrunk_in_a_balanced_crop():
 def test_a_balanced_crop_takes_an_annotator_who_saw_the_entity():
     one = scenes(1, 0)[0]
     both = EntitySample(one.image, (EntityMap(np.zeros_like(one.truth.ids)), one.truth), one.place)
-    assert all(crop.truth.count for crop in TrainCrops([both], 32, length=10, balance=1.0))
+    assert all(crop.truth.count for crop in TrainCrops([both], CropOptions(crop_px=32, balance=1.0), length=10))
 
 
 def test_images_of_several_pixel_sizes_are_brought_to_one():
@@ -107,7 +111,7 @@ def test_images_of_several_pixel_sizes_are_brought_to_one():
     samples = [
         EntitySample(image, (EntityMap(ids),), Place("a", pixel_size_m=size)) for size in (0.5e-6, 0.25e-6, None)
     ]
-    crops = TrainCrops(samples, 64, None, pixel_size_m=0.5e-6, scale=2.0, scale_range=(1, 1))
+    crops = TrainCrops(samples, CropOptions(crop_px=64, pixel_size_m=0.5e-6, scale=2.0, scale_range=(1, 1)), None)
     sides = [crops._decoded[i].image.shape[0] for i in range(3)]
     assert sides == [120, 60, 120]
     assert [crops._decoded[i].place.pixel_size_m for i in range(2)] == pytest.approx([0.25e-6] * 2)

@@ -13,10 +13,11 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from adapters.losses import DEFAULT_LOSSES, build_loss
-from adapters.training.data import EntityDataModule
+from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.mining import WINDOWS, HardNegatives
 from adapters.training.module import EntityModule, NotFiniteError, TrainOptions, best_precision
 from adapters.training.trainer import StopOnInterrupt, keep_best, make_trainer
+from domains.crops.crops import CropOptions
 from domains.entities import EntityBatch, EntityMap, collate
 from domains.errors import InputError
 
@@ -56,9 +57,10 @@ def train(tiny_segmenter, discs):
         segmenter, _ = tiny_segmenter(seed=seed)
         loss = build_loss(DEFAULT_LOSSES["dense"])
         module = EntityModule(segmenter, loss, TrainOptions(steps=steps, warmup_steps=1, **options))
-        sizes = {"crop_px": 32, "batch_size": 2, "round_steps": 2}
-        data = EntityDataModule(samples or discs[:4], discs[4:], None, seed=seed, hard_share=hard_share, **sizes)
-        mining = [HardNegatives(data.own)] if hard_share else []
+        crops = CropOptions(crop_px=32, hard_share=hard_share)
+        batches = BatchOptions(batch_size=2, round_steps=2, seed=seed)
+        data = EntityDataModule(samples or discs[:4], discs[4:], None, crops, batches)
+        mining = [HardNegatives(data.crops)] if hard_share else []
         trainer = make_trainer(folder, steps, 2, callbacks=[*callbacks, *mining])
         trainer.fit(module, data, ckpt_path=folder / "checkpoints" / "last.ckpt" if resume else None, weights_only=True)
         return module, trainer, data
@@ -91,13 +93,13 @@ def test_hard_negatives_are_looked_up_after_validation_and_a_resumed_run_has_the
     unnamed = [replace(one, truths=(EntityMap(np.zeros_like(one.truth.ids)),)) for one in discs[2:4]]
     options = {"samples": [*discs[:2], *unnamed], "hard_share": 0.9}
     _, _, data = train(tmp_path / "whole", **options)
-    spots = data.own.spots
+    spots = data.crops.spots
     assert len(spots) == WINDOWS // 4 and set(spots[:, 0]) <= {2, 3}
     with pytest.raises(Killed):
         train(tmp_path / "killed", At(5, raise_killed), **options)
     _, _, again = train(tmp_path / "killed", resume=True, **options)
     assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
-    assert np.array_equal(again.own.spots, spots)
+    assert np.array_equal(again.crops.spots, spots)
     train(tmp_path / "without", samples=options["samples"])
     first, other = losses(tmp_path / "whole"), losses(tmp_path / "without")
     assert first[1, "loss"] == other[1, "loss"] and first[6, "loss"] != other[6, "loss"]

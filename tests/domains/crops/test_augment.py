@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from skimage.color import hed_from_rgb
 
-from domains.crops.augment import TrainCrops, Turn, augment, compose
+from domains.crops.augment import Turn, augment, compose
+from domains.crops.crops import CropOptions
+from domains.crops.train_crops import TrainCrops
 from domains.datasets.domain import build_domain
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place, collate
 from domains.entities.resize import resize_ids, resize_map, resize_sample
@@ -141,7 +143,7 @@ def test_a_resized_sample_keeps_its_world_size():
 @pytest.mark.parametrize("name", house_domains())
 def test_augmented_crops_of_a_domain_make_a_batch(name):
     domain = build_domain(name, sample_count=3)
-    batch = collate(TrainCrops(domain.dataset("train"), 64, domain.augmentation(), length=3))
+    batch = collate(TrainCrops(domain.dataset("train"), CropOptions(crop_px=64), domain.augmentation(), length=3))
     assert batch.images.shape == (3, 3, 64, 64)
     assert batch.images.min() >= 0 and batch.images.max() <= 1
     assert len(batch.masks) == 3

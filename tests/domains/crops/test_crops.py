@@ -9,33 +9,36 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from domains.crops.augment import Mixture, Photometric, TrainCrops, Turn, augment, compose, eight_symmetries, reseed
-from domains.crops.crops import mirrored
+from domains.crops.augment import Photometric, Turn, augment, compose, eight_symmetries, reseed
+from domains.crops.crops import CropOptions, mirrored
+from domains.crops.train_crops import Mixture, TrainCrops
 from domains.datasets.domain import build_domain
-from domains.entities import UNLABELLED, EntityMap, EntitySample, Place, collate
-from tests.domains.chequerboard import BIG, same, squares, well_aligned
+from domains.entities import EntityMap, EntitySample, Place, collate
+from tests.domains.chequerboard import same, squares, well_aligned
 
 
-def test_crops_have_the_size_asked_for_and_ids_that_were_there():
-    source = squares()
-    known = set(np.unique(source.truth.ids)) | {UNLABELLED}
-    crops = TrainCrops([source], 64, compose(eight_symmetries(), Turn(45, p=1)), length=20)
+def test_crops_have_the_size_asked_for_and_entities_that_were_there():
+    source = squares(base=70_000, classes=True)
+    entities = set(np.unique(source.truth.ids))
+    crops = TrainCrops([source], CropOptions(crop_px=64), compose(eight_symmetries(), Turn(45, p=1)), length=20)
     for crop in crops:
         assert crop.image.shape == (64, 64, 3) and crop.image.dtype == np.uint8
         assert crop.truth.ids.shape == (64, 64) and crop.truth.ids.dtype == np.int32
-        assert set(np.unique(crop.truth.ids)) <= known
-        assert crop.truth.count > 2**24
+        assert set(np.unique(crop.truth.ids[crop.truth.ids > 0])) == set(range(1, crop.truth.count + 1))
+        assert len(crop.truth.labels) == crop.truth.count > 0 and set(crop.truth.labels) <= entities
 
 
 @pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
 def test_image_and_ids_stay_aligned_through_scale_zoom_flips_and_turns(scale):
     augmentation = compose(eight_symmetries(), Turn(45, p=1))
-    crops = TrainCrops([squares(240, 240)], 64, augmentation, length=8, scale=scale, scale_range=(0.9, 1.6))
+    crops = TrainCrops(
+        [squares(240, 240)], CropOptions(crop_px=64, scale=scale, scale_range=(0.9, 1.6)), augmentation, length=8
+    )
     assert all(well_aligned(crop, blur_px=4 if scale > 1 else 2) for crop in crops)  # interpolation blurs
 
 
 def test_a_crop_larger_than_the_image_is_mirrored_and_unlabelled_there():
-    crop = TrainCrops([squares(20, 30)], 64, scale_range=(1, 1))[0]
+    crop = TrainCrops([squares(20, 30)], CropOptions(crop_px=64, scale_range=(1, 1)))[0]
     labelled = crop.truth.labelled
     assert labelled.sum() == 20 * 30
     assert crop.image[~labelled].any()
@@ -45,7 +48,7 @@ def test_a_crop_larger_than_the_image_is_mirrored_and_unlabelled_there():
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 2)])
 def test_images_of_a_pixel_or_a_line_make_crops(height, width):
-    crop = TrainCrops([squares(height, width)], 32, compose(eight_symmetries()))[0]
+    crop = TrainCrops([squares(height, width)], CropOptions(crop_px=32), compose(eight_symmetries()))[0]
     assert crop.image.shape == (32, 32, 3)
 
 
@@ -58,34 +61,37 @@ def test_the_stated_share_of_crops_holds_an_entity():
     ids = np.zeros((400, 400), np.int32)
     ids[200:203, 200:203] = 1  # a random crop holds it in about 1 of 100 cases
     sample = EntitySample(np.zeros((400, 400, 3), np.uint8), (EntityMap(ids),), Place("one"))
-    crops = TrainCrops([sample], 32, length=300, entity_share=0.8)
+    crops = TrainCrops([sample], CropOptions(crop_px=32, entity_share=0.8), length=300)
     assert 0.72 < np.mean([crop.truth.foreground.any() for crop in crops]) < 0.9
 
 
 def test_small_entities_are_as_likely_as_large_ones():
     ids = np.ones((400, 400), np.int32)
     ids[50:55, 350:355] = 2
-    sample = EntitySample(np.zeros((400, 400, 3), np.uint8), (EntityMap(ids),), Place("two"))
-    crops = TrainCrops([sample], 32, length=200, entity_share=1.0)
-    assert np.mean([(crop.truth.ids == 2).any() for crop in crops]) > 0.4
+    truth = EntityMap(ids, labels=np.array([1, 2]))
+    sample = EntitySample(np.zeros((400, 400, 3), np.uint8), (truth,), Place("two"))
+    crops = TrainCrops([sample], CropOptions(crop_px=32, entity_share=1.0), length=200)
+    assert np.mean([2 in crop.truth.labels for crop in crops]) > 0.4
 
 
 def test_one_annotator_is_drawn_per_crop():
-    crops = TrainCrops([squares(annotators=3)], 64, length=40)
+    crops = TrainCrops([squares(base=1, annotators=3, classes=True)], CropOptions(crop_px=64), length=40)
     assert all(len(crop.truths) == 1 for crop in crops)
-    assert len({(int(crop.truth.ids.max()) - BIG) // 1000 for crop in crops}) == 3
+    assert len({int(crop.truth.labels.max()) // 1000 for crop in crops}) == 3
 
 
 def test_every_image_is_shown_once_per_pass():
     samples = [EntitySample(squares().image, squares().truths, Place(str(i))) for i in range(7)]
-    shown = [crop.place.scene for crop in TrainCrops(samples, 32, length=21)]
+    shown = [crop.place.scene for crop in TrainCrops(samples, CropOptions(crop_px=32), length=21)]
     assert all(sorted(shown[i : i + 7]) == sorted(map(str, range(7))) for i in (0, 7, 14))
     assert shown[:7] != shown[7:14]
 
 
 def test_a_place_tells_where_the_crop_was_cut_and_how_large_its_pixels_are():
     source = squares(200, 200, base=1)
-    crop = TrainCrops([source], 40, scale=2.0, scale_range=(0.5, 0.5))[0]  # 80 px of the scaled image, 40 of the source
+    crop = TrainCrops([source], CropOptions(crop_px=40, scale=2.0, scale_range=(0.5, 0.5)))[
+        0
+    ]  # 80 px of the scaled image, 40 of the source
     assert crop.place.pixel_size_m == pytest.approx(1e-6)
     window = source.truth.foreground[crop.place.y :, crop.place.x :][:40, :40]
     assert (window == crop.truth.foreground).mean() > 0.8
@@ -96,7 +102,16 @@ def test_a_place_tells_where_the_crop_was_cut_and_how_large_its_pixels_are():
 
 def test_a_crop_is_decided_by_seed_epoch_and_index():
     def crops(seed: int = 0, epoch: int = 0) -> list[EntitySample]:
-        return list(TrainCrops([squares()], 48, build_domain("pathology").augmentation(), seed, epoch=epoch, length=4))
+        return list(
+            TrainCrops(
+                [squares()],
+                CropOptions(crop_px=48),
+                build_domain("pathology").augmentation(),
+                seed,
+                epoch=epoch,
+                length=4,
+            )
+        )
 
     first = crops()
     assert all(map(same, first, crops()))
@@ -106,13 +121,15 @@ def test_a_crop_is_decided_by_seed_epoch_and_index():
 
 
 def test_crops_do_not_depend_on_the_order_in_which_they_are_asked_for():
-    crops = TrainCrops([squares()], 48, build_domain("industrial").augmentation(), length=6)
+    crops = TrainCrops([squares()], CropOptions(crop_px=48), build_domain("industrial").augmentation(), length=6)
     forward = [crops[i] for i in range(6)]
     assert all(same(crops[i], forward[i]) for i in reversed(range(6)))
 
 
 def test_a_mixture_holds_the_stated_share_of_the_other_source_and_follows_the_epoch():
-    main, other = (TrainCrops([squares(base=base)], 24, length=400) for base in (1000, 5000))
+    main, other = (
+        TrainCrops([squares(base=base, classes=True)], CropOptions(crop_px=24), length=400) for base in (1000, 5000)
+    )
     mixed = Mixture(main, other, 0.25)
     shares = []
     for epoch in (0, 1):
@@ -126,11 +143,13 @@ def test_a_mixture_holds_the_stated_share_of_the_other_source_and_follows_the_ep
 
 
 def from_other(crop: EntitySample) -> bool:
-    return bool(crop.truth.ids.max() >= 5000)
+    return bool(crop.truth.labels.max() >= 5000)
 
 
 def test_a_worker_process_gives_the_same_crops_and_sees_the_next_epoch():
-    crops = TrainCrops([squares(base=70_000)], 48, build_domain("natural").augmentation(), length=4)
+    crops = TrainCrops(
+        [squares(base=70_000)], CropOptions(crop_px=48), build_domain("natural").augmentation(), length=4
+    )
     loader = DataLoader(crops, 2, num_workers=1, collate_fn=collate, persistent_workers=True)
     for epoch in (0, 1):
         crops.set_epoch(epoch)
@@ -141,7 +160,9 @@ def test_a_worker_process_gives_the_same_crops_and_sees_the_next_epoch():
 
 
 def test_crops_survive_pickling_without_their_decoded_images():
-    crops = TrainCrops([squares(600, 600)], 48, compose(eight_symmetries()), seed=3, epoch=2, length=4)
+    crops = TrainCrops(
+        [squares(600, 600)], CropOptions(crop_px=48), compose(eight_symmetries()), seed=3, epoch=2, length=4
+    )
     before = len(pickle.dumps(crops))
     first = crops[1]
     copy = pickle.loads(pickle.dumps(crops))
@@ -152,7 +173,7 @@ def test_crops_survive_pickling_without_their_decoded_images():
 def test_crops_are_copies_of_the_decoded_image():
     source = squares(64, 64)
     before = source.image.copy()
-    crop = TrainCrops([source], 64, scale_range=(1, 1))[0]
+    crop = TrainCrops([source], CropOptions(crop_px=64, scale_range=(1, 1)))[0]
     crop.image[:] = 0
     crop.truth.ids[:] = 0
     assert (source.image == before).all() and source.truth.foreground.any()
@@ -168,7 +189,7 @@ def test_images_are_decoded_once_until_the_cache_is_full():
 
     few, none = Counting([squares()] * 3), Counting([squares()] * 3)
     for dataset, cache_bytes in ((few, 2**20), (none, 0)):
-        for crop in TrainCrops(dataset, 16, length=9, cache_bytes=cache_bytes):
+        for crop in TrainCrops(dataset, CropOptions(crop_px=16), length=9, cache_bytes=cache_bytes):
             assert crop.truth.shape == (16, 16)
     assert (few.reads, none.reads) == (3, 9)
 

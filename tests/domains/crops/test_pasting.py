@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_dilation, gaussian_filter
 
-from domains.crops.augment import TrainCrops
-from domains.crops.crops import entity_boxes
+from domains.crops.crops import CropOptions, entity_boxes
 from domains.crops.pasting import FRAME_PX, MARGIN_PX, paste, pasteable
+from domains.crops.train_crops import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
 
 
@@ -27,8 +27,13 @@ def defective(level: float = 170, depth: float = 60) -> tuple[np.ndarray, np.nda
 
 
 def pasted(image: np.ndarray, donor: np.ndarray, ids: np.ndarray, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    nothing = np.zeros(image.shape[:2], np.int32)
-    return paste(image, nothing, donor, ids, entity_boxes(ids), np.random.default_rng(seed))
+    blended, truth = paste(image, blank(image), donor, EntityMap(ids), entity_boxes(ids), np.random.default_rng(seed))
+    return blended, truth.ids
+
+
+def blank(image: np.ndarray) -> EntityMap:
+    """Truth without entity."""
+    return EntityMap(np.zeros(image.shape[:2], np.int32))
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -70,13 +75,37 @@ def test_the_mask_moves_with_the_pixels_in_every_symmetry() -> None:
 
 def test_it_lands_on_labelled_background_only() -> None:
     donor, donor_ids = defective()
-    ids = np.full((64, 64), -1, np.int32)
+    donor_truth, boxes = EntityMap(donor_ids), entity_boxes(donor_ids)
+    unlabelled = EntityMap(np.full((64, 64), -1, np.int32))
     image = surface(80)
-    assert paste(image, ids, donor, donor_ids, entity_boxes(donor_ids), np.random.default_rng(0))[1] is ids
-    ids[:, 32:] = 0
+    assert paste(image, unlabelled, donor, donor_truth, boxes, np.random.default_rng(0))[1] is unlabelled
+    half = unlabelled.ids.copy()
+    half[:, 32:] = 0
     for seed in range(10):
-        result = paste(image, ids, donor, donor_ids, entity_boxes(donor_ids), np.random.default_rng(seed))[1]
-        assert not (result[:, :32] > 0).any()
+        result = paste(image, EntityMap(half), donor, donor_truth, boxes, np.random.default_rng(seed))[1]
+        assert not (result.ids[:, :32] > 0).any()
+
+
+def test_it_brings_its_label_and_score_and_leaves_its_parent_behind() -> None:
+    donor, donor_ids = defective()
+    donor_ids[0:4, 0:4] = 1
+    donor_truth = EntityMap(
+        donor_ids,
+        scores=np.array([0.1, 0.2, 0.3, 0.4], np.float32),
+        labels=np.array([0, 0, 0, 1], np.int32),
+        vocabulary=("scratch", "pit"),
+        parents=np.array([0, 0, 0, 1], np.int32),
+    )
+    box = entity_boxes(donor_ids)[-1:]  # of entity 4
+    here = np.zeros((64, 64), np.int32)
+    here[60:63, 60:63] = 1
+    rows = {"labels": np.array([0], np.int32), "vocabulary": ("pit", "dust"), "parents": np.array([0], np.int32)}
+    truth = paste(surface(80), EntityMap(here, **rows), donor, donor_truth, box, np.random.default_rng(0))[1]
+    assert truth.count == 2 and (truth.ids == 2).sum() == 54
+    assert truth.labels is not None and truth.parents is not None and truth.scores is not None
+    assert [truth.vocabulary[label] for label in truth.labels] == ["pit", "pit"]
+    assert truth.vocabulary == ("pit", "dust", "scratch")  # what was there keeps its number
+    assert truth.parents.tolist() == [0, 0] and np.allclose(truth.scores, [1, 0.4])
 
 
 def test_what_does_not_fit_and_what_its_frame_cuts_is_not_pasted() -> None:
@@ -86,10 +115,11 @@ def test_what_does_not_fit_and_what_its_frame_cuts_is_not_pasted() -> None:
     assert boxes[pasteable(boxes, ids.shape, 64), 0].tolist() == [2, 3]
     assert boxes[pasteable(boxes, ids.shape, 40 + 2 * (FRAME_PX + MARGIN_PX) - 1), 0].tolist() == [3]
     small = surface(80, (10, 200))
-    nothing = np.zeros((10, 200), np.int32)
-    assert paste(small, nothing, surface(90), ids, boxes, np.random.default_rng(0)) == (small, nothing)
-    none = np.zeros((0, 5), np.int64)
-    assert paste(small, nothing, surface(90), nothing, none, np.random.default_rng(0)) == (small, nothing)
+    empty, rng = blank(small), np.random.default_rng(0)
+    result = paste(small, empty, surface(90), EntityMap(ids), boxes, rng)
+    assert result[0] is small and result[1] is empty
+    result = paste(small, empty, surface(90), blank(surface(90)), np.zeros((0, 5), np.int64), rng)
+    assert result[0] is small and result[1] is empty
 
 
 def samples() -> list[EntitySample]:
@@ -99,11 +129,11 @@ def samples() -> list[EntitySample]:
 
 
 def test_crops_without_entity_receive_one_as_often_as_asked_and_the_same_each_time() -> None:
-    crops = TrainCrops(samples(), 48, length=80, balance=0.0, paste_share=0.5, scale_range=(1, 1))
+    crops = TrainCrops(samples(), CropOptions(crop_px=48, balance=0.0, paste_share=0.5, scale_range=(1, 1)), length=80)
     filled = [crop for crop in crops if crop.truth.count]
     assert all(crop.place.scene.startswith("good") for crop in crops)
     assert 25 <= len(filled) <= 50  # where the crop leaves the image there may be no room
-    again = TrainCrops(samples(), 48, length=80, balance=0.0, paste_share=0.5, scale_range=(1, 1))
+    again = TrainCrops(samples(), CropOptions(crop_px=48, balance=0.0, paste_share=0.5, scale_range=(1, 1)), length=80)
     assert all(np.array_equal(crops[i].image, again[i].image) for i in range(20))
-    without = TrainCrops(samples(), 48, length=80, balance=0.0, scale_range=(1, 1))
+    without = TrainCrops(samples(), CropOptions(crop_px=48, balance=0.0, scale_range=(1, 1)), length=80)
     assert not any(crop.truth.count for crop in without)

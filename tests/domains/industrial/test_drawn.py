@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from domains.crops.augment import TrainCrops
+from domains.crops.crops import CropOptions
+from domains.crops.train_crops import TrainCrops
 from domains.entities import EntityMap, EntitySample, Place
 from domains.industrial.drawn import SEEN_PX, draw_defect
 from domains.procedural.surfaces import CHANCES, DEFECTS
@@ -25,10 +26,23 @@ def labelled() -> np.ndarray:
     return ids
 
 
+def defect(image: np.ndarray, ids: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    drawn, truth = draw_defect(image, EntityMap(ids), rng)
+    return drawn, truth.ids
+
+
+def test_a_defect_has_a_row_of_its_own_without_a_class() -> None:
+    rows = {"scores": np.full(4, 0.5, np.float32), "labels": np.arange(4), "parents": np.array([0, 1, 1, 0])}
+    truth = draw_defect(ground(), EntityMap(labelled(), **rows), np.random.default_rng(1))[1]
+    assert truth.count == 5 and truth.labels is not None and truth.scores is not None and truth.parents is not None
+    assert truth.labels.tolist() == [0, 1, 2, 3, -1] and truth.parents.tolist() == [0, 1, 1, 0, 0]
+    assert truth.scores.tolist() == [0.5, 0.5, 0.5, 0.5, 1]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_what_is_labelled_keeps_its_pixels_and_its_number(seed: int) -> None:
     image, ids = ground(), labelled()
-    drawn, marked = draw_defect(image, ids, np.random.default_rng(seed))
+    drawn, marked = defect(image, ids, np.random.default_rng(seed))
     assert np.array_equal(marked[ids != 0], ids[ids != 0])
     assert np.array_equal(drawn[ids != 0], image[ids != 0])
     assert set(np.unique(marked)) <= {-1, 0, 4, 5}
@@ -38,7 +52,7 @@ def test_what_is_labelled_keeps_its_pixels_and_its_number(seed: int) -> None:
 def test_nearly_every_picture_shows_a_defect_where_it_says() -> None:
     image, nothing, shown = ground(), np.zeros((SIDE, SIDE), np.int32), []
     for i in range(60):
-        drawn, marked = draw_defect(image, nothing, np.random.default_rng((0, i)))
+        drawn, marked = defect(image, nothing, np.random.default_rng((0, i)))
         if marked.any():
             assert (marked == 1).sum() >= SEEN_PX
             change = np.abs(drawn.astype(int) - image)[..., 0]
@@ -51,7 +65,7 @@ def test_nearly_every_picture_shows_a_defect_where_it_says() -> None:
 def test_every_kind_is_drawn_on_more_bands_than_three() -> None:
     assert len(CHANCES) == len(DEFECTS)
     image = np.concatenate([ground(), ground()], 2)[..., :5]
-    drawn, marked = draw_defect(image, np.zeros((SIDE, SIDE), np.int32), np.random.default_rng(3))
+    drawn, marked = defect(image, np.zeros((SIDE, SIDE), np.int32), np.random.default_rng(3))
     assert drawn.shape == image.shape and marked.max() == 1
 
 
@@ -66,9 +80,9 @@ class Good:
 
 
 def test_the_share_of_crops_on_which_one_is_drawn() -> None:
-    crops = TrainCrops(Good(), 64, length=400, drawn_share=0.5, draw=draw_defect)
+    crops = TrainCrops(Good(), CropOptions(crop_px=64, drawn_share=0.5, draw=draw_defect), length=400)
     held = [crops[i].truth.count for i in range(400)]
     assert 0.4 < np.mean(held) < 0.6 and max(held) == 1
-    again = TrainCrops(Good(), 64, length=400, drawn_share=0.5, draw=draw_defect)
+    again = TrainCrops(Good(), CropOptions(crop_px=64, drawn_share=0.5, draw=draw_defect), length=400)
     assert all(np.array_equal(crops[i].image, again[i].image) for i in range(20))
-    assert not any(TrainCrops(Good(), 64, length=50)[i].truth.count for i in range(50))
+    assert not any(TrainCrops(Good(), CropOptions(crop_px=64), length=50)[i].truth.count for i in range(50))
