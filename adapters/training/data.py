@@ -82,7 +82,7 @@ class EntityDataModule(L.LightningDataModule):
             )
         return DataLoader(
             crops,
-            size // world if rounds else size,
+            self.batches.batch_size // world if rounds else self.batches.batch_size,
             sampler=RoundSampler(crops, rank, world) if rounds else None,
             num_workers=self.batches.workers,
             persistent_workers=self.batches.workers > 0,
