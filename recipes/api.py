@@ -56,9 +56,9 @@ class Adapter:
         network cannot be shown. Where the domain says that a slide has nothing to show (empty glass) it is not looked
         at: the ids there are 0, or -1 in tiles of nothing else.
         """
-        shown = decoded(self.network.contract.shown(scene_of(image, pixel_size_um)))
+        viewed = decoded(self.network.contract.viewed(scene_of(image, pixel_size_um)))
         worth = looking(self.network.recipe.domain.name, Sight())
-        return segment(self.network.segmenter, shown, self.network.contract, worth and worth(shown))
+        return segment(self.network.segmenter, viewed, self.network.contract, worth and worth(viewed))
 
 
 def scene_of(image: np.ndarray, pixel_size_um: float | None = None) -> Photograph:

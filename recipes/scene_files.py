@@ -40,8 +40,8 @@ class SceneFiles:
         """A line for each kind of thing that somebody may not expect."""
         lines = []
         if self.below:
-            shown = [f"{folder}/ ({count})" for folder, count in sorted(self.below.items())]
-            lines.append(f"{self.below.total()} of {len(self.paths)} images lie in folders below: {listed(shown)}")
+            folders = [f"{folder}/ ({count})" for folder, count in sorted(self.below.items())]
+            lines.append(f"{self.below.total()} of {len(self.paths)} images lie in folders below: {listed(folders)}")
         if self.results:
             lines.append(f"left out: {amount(self.results, 'file')}, which an earlier prediction or fit wrote")
         if self.labels:
@@ -59,36 +59,36 @@ class SceneFiles:
 def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
     """The scenes that the inputs name. Raises InputError for what does not exist, and for a folder without any."""
     check_present(inputs)
-    given, scenes = SceneFiles(), {}
+    files, scenes = SceneFiles(), {}
     named = [path for path in inputs if not path.is_dir() or is_zarr(path)]
     results = results_of_given(named)
     for path in inputs:
         if path in results:
-            given.results.append(path)
+            files.results.append(path)
         elif path in named:
             scenes[path] = None
         else:
-            left_out = len(given.results)
-            inside = list(walk(path, given.results))
-            if not inside and len(given.results) == left_out:
+            left_out = len(files.results)
+            inside = list(walk(path, files.results))
+            if not inside and len(files.results) == left_out:
                 raise InputError(f"folder {str(path)!r} holds no image; wanted one of {SUFFIXES}")
             scenes.update(dict.fromkeys(inside, path))
     labels = label_pictures(scenes, several=len(inputs) > 1)
-    given.labels = sorted(labels)
+    files.labels = sorted(labels)
     for path, folder in scenes.items():
         if path in labels:
             continue
-        given.paths[path] = None
-        given.called_so += [path] if named_after(path.name) else []
+        files.paths[path] = None
+        files.called_so += [path] if named_after(path.name) else []
         if folder is not None and path.parent != folder:
-            given.below[path.parent.relative_to(folder).as_posix()] += 1
-    if not given.paths:
-        left_out = len(given.results) + len(given.labels)
+            files.below[path.parent.relative_to(folder).as_posix()] += 1
+    if not files.paths:
+        left_out = len(files.results) + len(files.labels)
         raise InputError(
             f"{str(inputs[0])!r} holds no image but results of ours and label pictures ({left_out}); wanted one of "
             f"{SUFFIXES}"
         )
-    return given
+    return files
 
 
 def results_of_given(named: Sequence[Path]) -> set[Path]:
@@ -105,14 +105,14 @@ def walk(root: Path, results: list[Path], depth: int = DEPTH) -> Iterable[Path]:
     Raises InputError for a folder that may not be read.
     """
     try:
-        shown = sorted(path for path in root.iterdir() if path.name[0] != "." and path.name != "__MACOSX")
+        paths = sorted(path for path in root.iterdir() if path.name[0] != "." and path.name != "__MACOSX")
     except OSError as error:
         raise InputError(f"cannot read the folder {str(root)!r}: {error.strerror}; check its permissions") from error
-    own = results_among(shown)
-    results += sorted(path for path in own if path.suffix.lower() in SCENE_SUFFIXES)
+    ours = results_among(paths)
+    results += sorted(path for path in ours if path.suffix.lower() in SCENE_SUFFIXES)
     folders = []
-    for path in shown:
-        if path in own:
+    for path in paths:
+        if path in ours:
             continue
         if path.is_dir() and not is_zarr(path):
             folders.append(path)
@@ -160,12 +160,13 @@ def without_ending(path: Path, endings: tuple[str, ...]) -> str:
     return composed(path.stem[: len(path.stem) - len(ending)])
 
 
-def amount(paths: Sequence[Path], thing: str) -> str:
+def amount(paths: Sequence[Path], noun: str) -> str:
     """`3 files (first 'out/a.png')`."""
-    first = Path(*paths[0].parts[-2:]).as_posix()
-    return f"{len(paths)} {thing}{'s' * (len(paths) > 1)} (first {first!r})"
+    example = Path(*paths[0].parts[-2:]).as_posix()
+    return f"{len(paths)} {noun}{'s' * (len(paths) > 1)} (first {example!r})"
 
 
 def listed(words: Sequence[str]) -> str:
-    more = f" and {len(words) - NAMED} more folders" if len(words) > NAMED else ""
-    return ", ".join(words[:NAMED]) + more
+    """The first words, and how many more folders there are."""
+    beyond = f" and {len(words) - NAMED} more folders" if len(words) > NAMED else ""
+    return ", ".join(words[:NAMED]) + beyond

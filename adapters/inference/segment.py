@@ -112,7 +112,7 @@ class InputContract:
         """What the network is shown of a scene. Raises InputError where that lacks a band."""
         return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
 
-    def shown(self, scene: Scene) -> Viewed:
+    def viewed(self, scene: Scene) -> Viewed:
         """The scene as the network is shown it. Raises InputError for one that it cannot be shown: of an unknown or too
         different size of pixels, or without a band.
         """
@@ -189,7 +189,7 @@ def segment_into(
     running: `tiles.in_memory()` or `tiles.in_folder(...)`. on_tile: called with the tile that comes next, after each.
     """
     try:
-        for index, entities in tiles.predicted(segmenter, running.next, clock):
+        for index, entities in tiles.predicted(segmenter, running.next_tile, clock):
             running.add(index, entities)
             on_tile(index + 1)
     finally:
@@ -197,9 +197,9 @@ def segment_into(
     return running.prediction()
 
 
-def decoded(shown: Viewed) -> Photograph:
-    """A scene as the network is shown it (`InputContract.shown`), in memory."""
-    return Photograph(read_whole(shown), shown.pixel_size_m, (), shown.nodata, shown.georeference)
+def decoded(viewed: Viewed) -> Photograph:
+    """A scene as the network is shown it (`InputContract.viewed`), in memory."""
+    return Photograph(read_whole(viewed), viewed.pixel_size_m, (), viewed.nodata, viewed.georeference)
 
 
 class Tiles:
@@ -261,7 +261,7 @@ class Tiles:
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
             outputs = (fields(segmenter, tile, side, contract.window_views) for tile in tiles)
-            return [segmenter.decoder.entities(tile.outputs, tile.index, tile.size) for tile in outputs]
+            return [segmenter.decoder.entities(one.outputs, one.index, one.size) for one in outputs]
 
         return of_windows
 

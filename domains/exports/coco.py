@@ -98,10 +98,10 @@ def portable(scenes: Sequence[str], folder: Path) -> list[str]:
     """Paths from `folder` on, where the file is written, if all lie in it; else without the folder that all absolute
     ones share, in slashes, and others as they are.
     """
-    here = [Path(os.path.abspath(scene)) for scene in scenes]
+    paths = [Path(os.path.abspath(scene)) for scene in scenes]
     base = Path(os.path.abspath(folder))
-    if all(scene.is_relative_to(base) for scene in here):
-        return [scene.relative_to(base).as_posix() for scene in here]
+    if all(scene.is_relative_to(base) for scene in paths):
+        return [scene.relative_to(base).as_posix() for scene in paths]
     absolute = [scene for scene in scenes if Path(scene).is_absolute()]
     shared = os.path.commonpath([str(Path(scene).parent) for scene in absolute]) if absolute else ""
     return [Path(scene).relative_to(shared).as_posix() if Path(scene).is_absolute() else scene for scene in scenes]

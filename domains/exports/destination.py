@@ -107,16 +107,16 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
     no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
     """
     inputs = list(dict.fromkeys(Path(path) for path in inputs))
-    whole = {path: Path(os.path.abspath(path)) for path in inputs}
-    same_stem = Counter(_without_suffix(full) for full in whole.values())
-    parts = {
+    absolute = {path: Path(os.path.abspath(path)) for path in inputs}
+    same_stem = Counter(_without_suffix(full) for full in absolute.values())
+    words = {
         path: [*full.parts[1:-1], full.stem if same_stem[_without_suffix(full)] == 1 else full.name.replace(".", "_")]
-        for path, full in whole.items()
+        for path, full in absolute.items()
     }
     depth = dict.fromkeys(inputs, 1)
     while True:
-        names = {path: _clean("_".join(parts[path][-depth[path] :])) for path in inputs}
-        clashing = [path for path in _clashing(names, whole) if depth[path] < len(parts[path])]
+        names = {path: _clean("_".join(words[path][-depth[path] :])) for path in inputs}
+        clashing = [path for path in _clashing(names, absolute) if depth[path] < len(words[path])]
         if not clashing:
             return _numbered(names)
         for path in clashing:
@@ -134,11 +134,11 @@ def _clean(name: str) -> str:
     return end.lstrip(".") or "_"
 
 
-def _clashing(names: dict[Path, str], whole: dict[Path, Path]) -> list[Path]:
+def _clashing(names: dict[Path, str], absolute: dict[Path, Path]) -> list[Path]:
     """Those of one name that more of their paths can part."""
     folders = defaultdict(set)
     for path, name in names.items():
-        folders[_folded(name)].add(_folded(str(whole[path].parent)))
+        folders[_folded(name)].add(_folded(str(absolute[path].parent)))
     return [path for path, name in names.items() if len(folders[_folded(name)]) > 1]
 
 
@@ -149,13 +149,13 @@ def _folded(name: str) -> str:
 
 def _numbered(names: dict[Path, str]) -> dict[Path, str]:
     """The last resort, for paths that differ in nothing that a name can show: x, x-2, x-3."""
-    taken: set[str] = set()
+    used: set[str] = set()
     result = {}
     for path, name in names.items():
         number, candidate = 1, name
-        while _folded(candidate) in taken:
+        while _folded(candidate) in used:
             number += 1
             candidate = f"{name}-{number}"
-        taken.add(_folded(candidate))
+        used.add(_folded(candidate))
         result[path] = candidate
     return result

@@ -123,7 +123,7 @@ class Exports:
 
     def _done(self, entities: int) -> None:
         """Results of an earlier state of the image, which this one does not have, go."""
-        for path in self.destination.journal.left():
+        for path in self.destination.journal.outdated():
             if path.is_dir():
                 shutil.rmtree(path)
             else:

@@ -43,26 +43,26 @@ class GeoPackage:
 
     def stream(self, prediction: Prediction) -> None:
         """Write a scene's entities in batches. Raises InputError."""
-        here = prediction.place.georeference
-        if here is None:
+        georeference = prediction.place.georeference
+        if georeference is None:
             raise InputError(
                 f"{prediction.place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format "
                 "geojson"
             )
-        ground, remaining = Ground(here), prediction.outlined()
+        ground, remaining = Ground(georeference), prediction.outlined()
         with self.destination.writing(*self.files(prediction.name)) as path:
             batch, started = list(islice(remaining, BATCH)), False
             while batch or not started:
-                append(path, [self._row(*entity, here, ground) for entity in batch], here.crs, started)
+                append(path, [self._row(*entity, georeference, ground) for entity in batch], georeference.crs, started)
                 batch, started = list(islice(remaining, BATCH)), True
 
     def _row(
-        self, entity: Measure, polygons: list[Polygon], step: int, here: Georeference, ground: Ground
+        self, entity: Measure, polygons: list[Polygon], step: int, georeference: Georeference, ground: Ground
     ) -> tuple[bytes, Measure, float]:
         import shapely  # type: ignore[import-not-found]
 
         shape = as_shape(self.destination.drawn(polygons, step, True))
-        return shapely.to_wkb(shapely.transform(shape, here.to_map)), entity, area_m2(entity, ground)
+        return shapely.to_wkb(shapely.transform(shape, georeference.to_map)), entity, area_m2(entity, ground)
 
     def close(self) -> None:
         """All is written."""

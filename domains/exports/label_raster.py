@@ -53,7 +53,7 @@ class LabelTiff:
 
 
 def write_geotiff(
-    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], here: Georeference
+    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], georeference: Georeference
 ) -> None:
     """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
     not stored. Raises InputError.
@@ -65,13 +65,13 @@ def write_geotiff(
     height, width = shape
     profile = {
         "driver": "GTiff", "height": height, "width": width, "count": 1, "dtype": "int32", "nodata": 0,
-        "transform": rasterio.Affine(*here.transform), "tiled": True, "blockxsize": CHUNK_PX,
+        "transform": rasterio.Affine(*georeference.transform), "tiled": True, "blockxsize": CHUNK_PX,
         "blockysize": CHUNK_PX, "compress": "deflate", "predictor": 2, "bigtiff": "IF_SAFER", "sparse_ok": True,
     }  # fmt: skip
     try:
         with (
             rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
-            rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(here.crs), **profile) as file,
+            rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(georeference.crs), **profile) as file,
         ):
             file.set_band_description(1, "entity")
             file.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)

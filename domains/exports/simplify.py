@@ -62,15 +62,15 @@ def middles(ring: Ring, step: int = 1) -> list[list[float]]:
 
 
 def _squared_all(shape: Any, step: int) -> Any:
-    """Every part squared by itself; the shape as it was where squared parts would cross."""
+    """Every building of a shape squared by itself; the shape as it was where squared ones would cross."""
     import shapely  # type: ignore[import-not-found]
 
-    parts = []
-    for part in shapely.get_parts(shape):
-        straight = shapely.simplify(part, SIDES_PX * step, preserve_topology=True)
+    buildings = []
+    for building in shapely.get_parts(shape):
+        straight = shapely.simplify(building, SIDES_PX * step, preserve_topology=True)
         upright = squared(straight, SHORTEST_SIDE_PX * step)
-        parts.append(part if upright is straight else upright)
-    result = shapely.MultiPolygon(parts)
+        buildings.append(building if upright is straight else upright)
+    result = shapely.MultiPolygon(buildings)
     return result if result.is_valid else shape
 
 
@@ -119,8 +119,8 @@ def _rectangular(ring: np.ndarray, shortest: float) -> np.ndarray | None:
     if len(runs) < 4:
         return None
     corners = []
-    for one, other in zip(runs, [*runs[1:], runs[0]], strict=True):
-        corners.append((other[1], one[1]) if one[0] else (one[1], other[1]))
+    for run, following in zip(runs, [*runs[1:], runs[0]], strict=True):
+        corners.append((following[1], run[1]) if run[0] else (run[1], following[1]))
     return np.array([*corners, corners[0]])
 
 
@@ -129,15 +129,15 @@ def _merged(runs: list[list]) -> list[list]:
     merged: list[list] = []
     for level, place, weight, along in runs:
         if merged and merged[-1][0] == level:
-            last = merged[-1]
-            last[1] = (last[1] * last[2] + place * weight) / max(last[2] + weight, 1e-12)
-            last[2], last[3] = last[2] + weight, last[3] + along
+            end = merged[-1]
+            end[1] = (end[1] * end[2] + place * weight) / max(end[2] + weight, 1e-12)
+            end[2], end[3] = end[2] + weight, end[3] + along
         else:
             merged.append([level, place, weight, along])
     if len(merged) > 1 and merged[0][0] == merged[-1][0]:
-        last, first = merged.pop(), merged[0]
-        first[1] = (first[1] * first[2] + last[1] * last[2]) / max(first[2] + last[2], 1e-12)
-        first[2], first[3] = first[2] + last[2], first[3] + last[3]
+        end, start = merged.pop(), merged[0]
+        start[1] = (start[1] * start[2] + end[1] * end[2]) / max(start[2] + end[2], 1e-12)
+        start[2], start[3] = start[2] + end[2], start[3] + end[3]
     return merged
 
 
@@ -149,9 +149,10 @@ def as_shape(polygons: list[Polygon]) -> Any:
 
 
 def as_polygons(shape: Any) -> list[Polygon]:
+    """The polygons of a shapely shape."""
     import shapely  # type: ignore[import-not-found]
 
     return [
-        [shapely.get_coordinates(ring).tolist() for ring in (part.exterior, *part.interiors)]
-        for part in shapely.get_parts(shape)
+        [shapely.get_coordinates(ring).tolist() for ring in (polygon.exterior, *polygon.interiors)]
+        for polygon in shapely.get_parts(shape)
     ]

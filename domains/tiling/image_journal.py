@@ -83,6 +83,7 @@ class ImageJournal:
             raise InputError(f"cannot open {str(self.path)!r}: {error.strerror}; name another --out") from error
 
     def close(self) -> None:
+        """Close the file; it is opened again when it is needed."""
         if self._handle is not None:
             self._handle.close()
             self._handle = None
@@ -105,6 +106,7 @@ class ImageJournal:
 
     @property
     def images(self) -> list[ImageEntry]:
+        """The entries of images, without that of the tables."""
         return [entry for name, entry in self.entries.items() if name != TABLES]
 
     def begin(
@@ -124,6 +126,7 @@ class ImageJournal:
         self._current, self._written = entry, []
 
     def is_current(self, name: str) -> bool:
+        """Whether an image of that name was begun, and no other since."""
         return self._current is not None and self._current.name == name
 
     def write(self, table: str, rows: Iterable[Any]) -> None:
@@ -138,13 +141,13 @@ class ImageJournal:
         """A result of the current image is in its place."""
         self._written.append(path)
 
-    def left(self) -> list[Path]:
+    def outdated(self) -> list[Path]:
         """Results that an earlier run wrote or began for the current image, and that this one did not replace."""
         if self.path is None:
             return []
         folder = self.path.parent.parent
-        left = self._left - {path.name for path in self._written}
-        return [path for name in sorted(left) if (path := folder / name).exists()]
+        outdated = self._left - {path.name for path in self._written}
+        return [path for name in sorted(outdated) if (path := folder / name).exists()]
 
     def done(self, **values: Any) -> None:
         """The current image is. All its results survive a failure of power when this returns."""
@@ -159,6 +162,7 @@ class ImageJournal:
         self._append(b"done", content)
 
     def end(self) -> None:
+        """Note that the run came to its end."""
         if not self.ended:
             self.ended = True
             self._append(b"end", {})

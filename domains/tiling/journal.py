@@ -32,6 +32,7 @@ class Record:
 
     @property
     def ids(self) -> np.ndarray:
+        """(height, width) int32: its map."""
         if not self.packed:
             return np.zeros(self.shape, np.int32)
         return np.frombuffer(zlib.decompress(self.packed), np.int32).reshape(self.shape)
@@ -50,6 +51,7 @@ class Journal:
         self._pending: list[bytes] = []
 
     def append(self, record: Record) -> None:
+        """Keep a record for the next `commit`."""
         body = record.parts.tobytes() + record.links.astype("<i8").tobytes() + record.packed
         numbers = record.tile, len(record.parts), len(record.links), len(record.packed), *record.shape
         checksum = zlib.crc32(body, zlib.crc32(struct.pack("<QIIIHH", *numbers)))
@@ -89,5 +91,6 @@ class Journal:
                 yield record, file.tell()
 
     def truncate(self, position: int) -> None:
+        """Cut off the records from a position on."""
         if self.path.exists():
             os.truncate(self.path, position)

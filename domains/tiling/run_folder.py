@@ -52,17 +52,17 @@ def open_run(out: Path, plan: Mapping[str, Any], overwrite: bool = False) -> Ite
 def begin(journal: ImageJournal, out: Path, plan: dict[str, Any], overwrite: bool) -> None:
     """Go on with the journal, or start it. Raises InputError where it has another plan."""
     started = journal.plan or {}
-    other = [
+    differing = [
         word for word in {**started.get("plan", {}), **plan} if started.get("plan", {}).get(word) != plan.get(word)
     ]
-    if overwrite and not other and started.get("overwrite") and not journal.ended:
+    if overwrite and not differing and started.get("overwrite") and not journal.ended:
         return
     if overwrite or not journal.entries:
         journal.start({"plan": plan, "overwrite": overwrite})
-    elif other:
+    elif differing:
         raise InputError(
-            f"{str(out)!r} holds a prediction with another {', '.join(other)}; repeat that command to go on with it, "
-            "name another --out, or replace it with --overwrite"
+            f"{str(out)!r} holds a prediction with another {', '.join(differing)}; repeat that command to go on with "
+            "it, name another --out, or replace it with --overwrite"
         )
 
 

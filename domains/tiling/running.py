@@ -38,7 +38,7 @@ HasData = Callable[[Window], np.ndarray]
 class Running(Protocol):
     """What takes the maps of a grid's tiles in their order."""
 
-    next: int
+    next_tile: int
     """The first tile that is to be predicted."""
 
     def add(self, index: int, entities: EntityMap) -> None:
@@ -61,7 +61,7 @@ class PredictionInMemory:
     kept where every tile has them, 0 where there was no tile. Parents, ids of one tile, are dropped.
     """
 
-    next = 0
+    next_tile = 0
 
     def __init__(
         self,
@@ -117,7 +117,7 @@ class RunningPrediction:
     has_data: HasData | None = None
     resumed: int = 0
     """Tiles that were done before."""
-    next: int = 0
+    next_tile: int = 0
     """The first tile that is to be predicted."""
     _added: int = 0
     _written: float = field(default_factory=monotonic)
@@ -148,12 +148,12 @@ class RunningPrediction:
 
     def _resume(self) -> None:
         ends = [(record.tile, end) for record, end in self.journal.records()]
-        whole = bool(ends) and ends[-1][0] + 1 == len(self.grid)
-        kept = len(ends) if whole else len(ends) // self.batch * self.batch
+        complete = bool(ends) and ends[-1][0] + 1 == len(self.grid)
+        kept = len(ends) if complete else len(ends) // self.batch * self.batch
         self.journal.truncate(ends[kept - 1][1] if kept else 0)
-        self.resumed, self.next = kept, ends[kept - 1][0] + 1 if kept else 0
+        self.resumed, self.next_tile = kept, ends[kept - 1][0] + 1 if kept else 0
         for record, _ in self.journal.records():
-            if self.stitcher.needs(record.tile, self.next):
+            if self.stitcher.needs(record.tile, self.next_tile):
                 self.stitcher.remember(record.tile, record.ids)
             else:
                 self.stitcher.parts += len(record.parts)
@@ -189,12 +189,12 @@ class RunningPrediction:
     def prediction(self) -> Prediction:
         """The whole, when every tile was added."""
         self.commit()
-        parts, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
+        tables, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
         for record, _ in self.journal.records():  # a view would keep the record, with its whole map
-            parts.append(record.parts.copy())
+            tables.append(record.parts.copy())
             links.append(record.links.copy())
-        lookup, entities = joined(np.concatenate(parts), np.concatenate(links))
-        del parts, links
+        lookup, entities = joined(np.concatenate(tables), np.concatenate(links))
+        del tables, links
 
         def read(window: Window) -> np.ndarray:
             return lookup[self.canvas.read(window)]

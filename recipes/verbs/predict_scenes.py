@@ -58,12 +58,12 @@ class Run:
         """
         scene = open_scene(path, self.sight.pixel_size_m)
         try:
-            shown = self.contract.shown(scene)
+            viewed = self.contract.viewed(scene)
             check_formats(path, scene, self.exports)
             check_limits(path, scene, self.exports)
             if is_large(scene) or len(scene.levels) > 1:
-                return shown
-            picture = decoded(shown)
+                return viewed
+            picture = decoded(viewed)
         except BaseException:
             scene.close()
             raise
@@ -119,7 +119,7 @@ class Run:
                     print(f"{name}: goes on at tile {tile} of {len(tiles.grid)}", file=sys.stderr)
                 progress.reach("tiles", tile, len(tiles.grid))
 
-            show(running.next)
+            show(running.next_tile)
             return segment_into(running, tiles, self.segmenter, show)
 
     def say_streamed(self, shape: tuple[int, int], name: str) -> None:

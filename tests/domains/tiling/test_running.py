@@ -42,7 +42,7 @@ def run(folder, scene, shape=None, stop=None, tile_px=128, batch=4, plan=None):
     """A whole prediction, or one that is killed when `stop` tiles were added: what was not committed is lost."""
     grid = Grid(scene.shape[:2], tile_px, 40)
     running = RunningPrediction(folder, plan or {"scene": "a"}, grid, shape or scene.shape[:2], batch)
-    tiles = predict_tiles(lambda w: scene[w.slices], grid, scripted, batch, running.next, readers=0)
+    tiles = predict_tiles(lambda w: scene[w.slices], grid, scripted, batch, running.next_tile, readers=0)
     for done, (index, entities) in enumerate(tiles):
         if done == stop:
             tiles.close()
