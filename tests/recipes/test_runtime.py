@@ -13,7 +13,6 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
-from adapters.decoders import DenseDecoder
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.training.joint import JointSegmenter
@@ -53,13 +52,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices]:
 
     watch(EntitySegmenter)
     watch(JointSegmenter)
-    prepared = DenseDecoder.prepared
+    entities = Proposals.entities
 
     def watched_decode(self, outputs, index, size):
         record["decode"] |= {tensor.device.type for tensor in tensors_of(outputs)}
-        return prepared(self, outputs, index, size)
+        return entities(self, outputs, index, size)
 
-    monkeypatch.setattr(DenseDecoder, "prepared", watched_decode)
+    monkeypatch.setattr(Proposals, "entities", watched_decode)
     monkeypatch.setattr(Runtime, "trainer_options", spy_options)
     with spy_device():
         yield record
