@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.backbones import Backbone
@@ -48,7 +48,7 @@ def loaded(
     if adapter == BASE:
         parts = base_recipe(recipe, overrides)
         if parts.train.start_adapter:  # which is not the base
-            parts = parts.model_copy(update={"train": parts.train.model_copy(update={"start": None})})
+            parts = replace(parts, train=replace(parts.train, start=None))
         backbone = backbone or backbone_of(parts)
         parts = on_patches(parts, backbone)
         segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"))
