@@ -59,8 +59,8 @@ def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
     if kind == UNKNOWN:
         holder = name_with_option(detail["loc"], schema)
         if holder:
-            part, name = detail["loc"][:2]
-            return f"{path} is an option of {part}.name={holder}; {part}.name is {str(name)!r}"
+            home, name = detail["loc"][:2]
+            return f"{path} is an option of {home}.name={holder}; {home}.name is {str(name)!r}"
         options = section(node, schema).get("properties", {})
         return f"{path} is no option; {suggest(str(detail['loc'][-1]), options)}"
     if kind == "missing":
@@ -128,6 +128,7 @@ def locate(loc: Sequence[str | int], schema: Node) -> tuple[str, Node]:
 
 
 def joined(path: str, step: str) -> str:
+    """The dotted path of an option below another."""
     return f"{path}.{step}" if path else step
 
 
@@ -149,6 +150,7 @@ def section(node: Node, schema: Node) -> Node:
 
 
 def referred(node: Node, schema: Node) -> Node:
+    """The schema that a reference stands for, any other as it is."""
     return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
 
 
@@ -169,11 +171,12 @@ def phrase(node: Node, schema: Node) -> str:
 
 
 def list_phrase(node: Node, schema: Node) -> str:
+    """Of an array: `a list of 3, each a number from 0 to 1`."""
     fixed = node.get("prefixItems")
     if fixed:
         return f"a list of {len(fixed)}, each {phrase(fixed[0], schema)}"
-    least, most = node.get("minItems", 0), node.get("maxItems")
-    filled = f" of {least} to {most}" if most is not None else " that is not empty" if least else ""
+    low, high = node.get("minItems", 0), node.get("maxItems")
+    filled = f" of {low} to {high}" if high is not None else " that is not empty" if low else ""
     return f"a list{filled}, each {phrase(node['items'], schema)}"
 
 

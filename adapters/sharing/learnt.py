@@ -57,12 +57,12 @@ class Digests(Options):
         """Those of the digests of which it can be told whether they are among these."""
         return list(digests) if self.whole else [digest for digest in digests if digest <= self.each[-1]]
 
-    def joined(self, other: Digests) -> Digests:
+    def joined(self, earlier: Digests) -> Digests:
         """The images of both, as far as both can tell."""
-        bounds = [digests.each[-1] for digests in (self, other) if not digests.whole]
-        union = sorted({*self.each, *other.each})
+        bounds = [digests.each[-1] for digests in (self, earlier) if not digests.whole]
+        union = sorted({*self.each, *earlier.each})
         lowest = [digest for digest in union if not bounds or digest <= min(bounds)][:MOST]
-        images = len(union) if not bounds else self.images + other.images
+        images = len(union) if not bounds else self.images + earlier.images
         return Digests(images=images, digests="".join(lowest))
 
 
@@ -73,11 +73,11 @@ class LearntFrom(Options):
     train: Digests = Digests()
     val: Digests = Digests()
 
-    def joined(self, other: LearntFrom | None) -> LearntFrom:
+    def joined(self, earlier: LearntFrom | None) -> LearntFrom:
         """With what an adapter had learnt from on which this one goes on."""
-        if other is None:
+        if earlier is None:
             return self
-        return LearntFrom(train=self.train.joined(other.train), val=self.val.joined(other.val))
+        return LearntFrom(train=self.train.joined(earlier.train), val=self.val.joined(earlier.val))
 
     def among(self, digests: Iterable[str]) -> Met:
         """How many of an image set's digests are known from the fit."""

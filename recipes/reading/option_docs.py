@@ -46,8 +46,8 @@ def sections(schema: Node) -> Iterator[tuple[str, Node]]:
     """(heading, schema) of each section; one that goes by names, and one of sections, for each of these."""
     for name, option in schema["properties"].items():
         held = section(option, schema)
-        for part, ref in held.get("discriminator", {}).get("mapping", {}).items():
-            yield f"{name}: {{name: {part}}}", referred({"$ref": ref}, schema)
+        for choice, ref in held.get("discriminator", {}).get("mapping", {}).items():
+            yield f"{name}: {{name: {choice}}}", referred({"$ref": ref}, schema)
         options = held.get("properties", {})
         inner = {key: section(node, schema) for key, node in options.items()}
         if inner and all("properties" in node for node in inner.values()):

@@ -76,10 +76,10 @@ class Case:
         return f"{'.'.join(map(str, self.steps))}: {self.fault}"
 
 
-def cases(kind: type[Options], whole: Mapping[str, Any]) -> Iterator[Case]:
-    """Every fault of every field of the options, each in an otherwise whole text. whole: values that are right."""
+def cases(kind: type[Options], right: Mapping[str, Any]) -> Iterator[Case]:
+    """Every fault of every field of the options, each in an otherwise whole text. right: values that are."""
     schema = schema_of(kind)
-    for steps, values, node in options_in(schema, schema, dict(whole)):
+    for steps, values, node in options_in(schema, schema, dict(right)):
         for fault, value in wrong_values(node, schema):
             yield Case(steps, fault, json.dumps(with_value(values, steps, value)))
         marked = json.dumps(with_value(values, steps, MARK))
@@ -98,18 +98,18 @@ def options_in(
         named = with_value(values, steps, {"name": name})
         yield from options_in({"$ref": ref}, schema, named, steps)
     for name, option in inner.get("properties", {}).items():
-        here = (*steps, name)
+        place = (*steps, name)
         held = section(option, schema)
-        yield here, values, option
+        yield place, values, option
         is_section = "properties" in held or "discriminator" in held
-        if is_section and not isinstance(value_at(values, here), dict):
-            yield from options_in(option, schema, with_value(values, here, {}), here)
+        if is_section and not isinstance(value_at(values, place), dict):
+            yield from options_in(option, schema, with_value(values, place, {}), place)
         elif is_section:
-            yield from options_in(option, schema, values, here)
+            yield from options_in(option, schema, values, place)
         elif held.get("type") == "array":
             count = max(held.get("minItems", 1), 1)
-            filled = with_value(values, here, [MARK] * count)
-            yield (*here, 0), filled, item(held, 0)
+            filled = with_value(values, place, [MARK] * count)
+            yield (*place, 0), filled, item(held, 0)
 
 
 def wrong_values(node: Node, schema: Node) -> Iterator[tuple[str, Any]]:
@@ -144,17 +144,17 @@ def edges(node: Node, schema: Node) -> Iterator[Any]:
     node = referred(node, schema)
     for choice in (*node.get("anyOf", ()), *node.get("oneOf", ())):
         yield from edges(choice, schema)
-    whole = node.get("type") == "integer"
+    is_integer = node.get("type") == "integer"
     for limit, away in (("minimum", -1), ("maximum", 1)):
         if limit in node:
-            yield node[limit] + away if whole else math.nextafter(node[limit], away * math.inf)
+            yield node[limit] + away if is_integer else math.nextafter(node[limit], away * math.inf)
     for limit, away in (("exclusiveMinimum", -1), ("exclusiveMaximum", 1)):
         if limit in node:
             yield node[limit]
-            yield node[limit] + away if whole else math.nextafter(node[limit], away * math.inf)
+            yield node[limit] + away if is_integer else math.nextafter(node[limit], away * math.inf)
     if "multipleOf" in node:
         yield node.get("minimum", 0) + 1
-    if whole:
+    if is_integer:
         yield float(node.get("minimum", 4))
         yield str(node.get("minimum", 4))
     if "maxLength" in node:
@@ -219,10 +219,10 @@ def with_value(values: dict[str, Any], steps: Steps, value: Any) -> dict[str, An
 Reader = Callable[[str], object]
 
 
-def accepted(kind: type[Options], whole: Mapping[str, Any], read: Reader, every: int = 1) -> list[str]:
+def accepted(kind: type[Options], right: Mapping[str, Any], read: Reader, every: int = 1) -> list[str]:
     """Cases, of those every so many, that were not refused as they should be."""
     failures = []
-    for number, case in enumerate(cases(kind, whole)):
+    for number, case in enumerate(cases(kind, right)):
         if number % every == 0 and (fault := fault_of(case, read)):
             failures.append(f"{kind.__name__}: {case.name}: {fault}")
     return failures
@@ -268,6 +268,6 @@ if __name__ == "__main__":
     parser.add_argument("--every", type=int, default=1, help="of the cases, try every so many")
     every = parser.parse_args().every
     failures = [line for door in DOORS for line in accepted(*door, every)]
-    count = sum(sum(1 for _ in cases(kind, whole)) for kind, whole, _ in DOORS)
+    count = sum(sum(1 for _ in cases(kind, right)) for kind, right, _ in DOORS)
     print("\n".join(failures) or f"{count} wrong options: each refused in one line")
     sys.exit(bool(failures))
