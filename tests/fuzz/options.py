@@ -172,6 +172,8 @@ def wrong_keys(steps: Steps, values: dict[str, Any], node: Node, schema: Node) -
     """The option twice, under another name, and, where it is no choice, not at all."""
     *home, name = steps
     value = value_at(values, steps)
+    if value is None:
+        value = node.get("default")
     text = json.dumps(with_value(values, steps, MARK))
     pair = f"{json.dumps(name)}: {json.dumps(MARK)}"
     again = f"{json.dumps(name)}: {json.dumps(value)}"
