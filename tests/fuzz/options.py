@@ -182,7 +182,7 @@ def wrong_keys(steps: Steps, values: dict[str, Any], node: Node, schema: Node) -
     holder = value_at(values, tuple(home)) if home else values
     if isinstance(holder, dict) and name in holder and "default" not in node and is_required(steps, values, schema):
         without = deepcopy(values)
-        target = value_at(without, tuple(home)) if home else without
+        target: Any = value_at(without, tuple(home)) if home else without
         del target[name]
         yield Case(steps, "missing", json.dumps(without))
 
