@@ -23,6 +23,7 @@ from adapters.inference.calibration import calibrate
 from adapters.inference.segment import InputContract, measure
 from adapters.methods import Method, adapter_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
+from adapters.options.section import values_of
 from adapters.runtime import Runtime
 from adapters.sharing.folder import describe, plain_state, save_adapter
 from adapters.training.data import EntityDataModule
@@ -104,7 +105,7 @@ def run_job(job: Job, data: Path, path: Path, runs: Path | None = None) -> dict[
         "train_images": len(domain.dataset("train")),
         "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),  # of the process so far
         "threads": torch.get_num_threads(),
-        "recipe": recipe.model_dump(mode="json", exclude={"domain": {"data", "groups"}}),
+        "recipe": values_of(recipe, exclude={"domain": {"data", "groups"}}),
         "precision": best_precision(recipe.train.precision, "cpu"),
         "versions": {"python": platform.python_version(), "torch": torch.__version__, "machine": platform.machine()},
     }

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from adapters.backbones import Backbone, BackboneOptions, build_backbone
+from adapters.backbones import Backbone, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
 from adapters.backbones.projection import build_projection
-from adapters.decoders import DECODERS
+from adapters.decoders import decoder_options
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
-from adapters.losses import build_loss
-from adapters.methods import METHODS, Method
+from adapters.losses import EntityLoss, build_loss
+from adapters.methods import Method, build_method
 from adapters.network import EntitySegmenter
-from adapters.options.options import AVERAGED, Dense
+from adapters.options.contract import AVERAGED
+from adapters.options.decoders import DecoderOptions, Dense
+from adapters.options.section import values_of
 from adapters.runtime import CPU, Runtime
-from adapters.sharing.folder import as_json, load_adapter
+from adapters.sharing.folder import load_adapter
 from adapters.sharing.package import opened
-from adapters.training.module import EntityModule, TrainOptions
+from adapters.training.module import EntityModule
 from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options, house_options
 from domains.errors import InputError
+from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe
 from recipes.scale import in_numbers, seen_pixel_size
 from recipes.sides import check_sides
@@ -37,12 +39,12 @@ def domain_of(recipe: Recipe) -> Domain:
 
 def backbone_of(recipe: Recipe) -> Backbone:
     """The recipe's frozen base, on the CPU, with nothing attached. Raises InputError where it is not at hand."""
-    return build_backbone(BackboneOptions(name=recipe.backbone.name, **recipe.backbone.options()))
+    return build_backbone(recipe.backbone)
 
 
 def method_of(recipe: Recipe) -> Method:
     """The recipe's method, not yet attached."""
-    return METHODS[recipe.method.name](name=recipe.method.name, **recipe.method.options())
+    return build_method(recipe.method)
 
 
 def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Runtime = CPU) -> EntitySegmenter:
@@ -66,37 +68,39 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
 
     Raises InputError where what would learn is not what the adapter holds.
     """
-    start, options = recipe.train.start_adapter or "", DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    start = recipe.train.start_adapter or ""
     with opened(Path(start).expanduser()) as folder:
         segmenter, info = load_adapter(folder, backbone)
     for section, had, has in (
-        ("method", info.method.model_dump(mode="json"), as_json(asdict(method))),
-        ("decoder", info.decoder.model_dump(mode="json"), as_json(asdict(options))),
+        ("method", values_of(info.method), values_of(recipe.method)),
+        ("decoder", values_of(info.decoder), values_of(recipe.decoder)),
         ("domain.bands", {"bands": list(info.input.bands)}, {"bands": list(recipe.domain.bands)}),
     ):
         for name in sorted(
-            (had.keys() | has.keys()) - {"regions", *options.TUNED}, key=lambda name: (name != "name", name)
+            (had.keys() | has.keys()) - {"regions", *recipe.decoder.TUNED}, key=lambda name: (name != "name", name)
         ):
             if had.get(name) != has.get(name):
                 raise InputError(
                     f"train.start {start!r} has {section} {name}={had.get(name)}; the recipe has {has.get(name)}: set "
                     "it to the adapter's, or start from another"
                 )
-    segmenter.decoder.adopt(options)
+    segmenter.decoder.adopt(decoder_options(recipe.decoder))
     return segmenter.train()
 
 
-def decoder_of(section: Any, backbone: Backbone) -> Any:
+def decoder_of(section: DecoderOptions, backbone: Backbone) -> Any:
     """The decoder of a recipe's section, with fresh weights, of the backbone's width and taps."""
-    options = DECODERS[section.name](**section.options())
-    return options.build(backbone.dim, len(backbone.taps), backbone.stride)
+    return decoder_options(section).build(backbone.dim, len(backbone.taps), backbone.stride)
 
 
 def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
     """The network with the recipe's losses and rates, for a trainer."""
-    names = {field.name for field in fields(TrainOptions)}
-    options = {key: value for key, value in recipe.train.options().items() if key in names}
-    return EntityModule(segmenter, build_loss(recipe.losses.options()), TrainOptions(**options))
+    return EntityModule(segmenter, loss_of(recipe), recipe.train)
+
+
+def loss_of(recipe: Recipe | PretrainRecipe) -> EntityLoss:
+    """The loss of the recipe's terms."""
+    return build_loss(recipe.losses.options())
 
 
 def contract_of(

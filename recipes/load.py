@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.backbones import Backbone
@@ -55,13 +55,13 @@ def loaded(
     if backbone is not None:
         backbone.to("cpu")
     if adapter == BASE:
-        parsed = base_recipe(recipe, overrides)
-        if parsed.train.start_adapter:  # which is not the base
-            parsed = parsed.model_copy(update={"train": parsed.train.model_copy(update={"start": None})})
-        backbone = backbone or backbone_of(parsed)
-        parsed = on_patches(parsed, backbone)
-        segmenter = segmenter_of(parsed, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
-        yield Loaded(BASE, segmenter.eval(), contract_of(parsed), parsed)
+        parts = base_recipe(recipe, overrides)
+        if parts.train.start_adapter:  # which is not the base
+            parts = replace(parts, train=replace(parts.train, start=None))
+        backbone = backbone or backbone_of(parts)
+        parts = on_patches(parts, backbone)
+        segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
+        yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)

@@ -7,6 +7,7 @@ than the inside of the largest entities.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -33,7 +34,7 @@ def at_scale(recipe: Recipe, train: Samples) -> Recipe:
     sides = [np.sqrt(areas_of(train[i].truth.ids)) for i in range(len(train))]
     large = float(np.percentile(np.concatenate(sides), LARGE)) if any(map(len, sides)) else 0.0
     scale = next((part for part in SCALES if part * whole * large <= recipe.domain.crop_px), SCALES[-1]) * whole
-    return recipe.model_copy(update={"domain": recipe.domain.model_copy(update={"scale": scale})})
+    return replace(recipe, domain=replace(recipe.domain, scale=scale))
 
 
 def scale_line(recipe: Recipe, pixel_size_m: float | None) -> str:

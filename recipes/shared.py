@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from adapters.options.options import Options
+from adapters.options.decoders import Decoder
+from adapters.options.section import Options
 from adapters.sharing.door import name_of, read_info, read_recipe, without_places
 from adapters.sharing.info import AGAIN, RECIPE, AdapterInfo, last_step, present
 from adapters.sharing.package import opened
@@ -22,20 +23,6 @@ from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe, check_recipe
 
 BASE = "base"
-TUNED = {
-    "dense": (
-        "foreground_threshold",
-        "seed_height",
-        "smoothing_px",
-        "min_score",
-        "min_area_px",
-        "least_iou",
-        "sure_foreground",
-        "regions",
-    ),
-    "query": ("score_threshold", "mask_threshold"),
-}
-"""Decoder -> the options that `fit` may have set otherwise than the recipe says: calibration, and regions unlearnt."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +72,8 @@ def own_yaml(recipe: Recipe) -> str:
     """The recipe as an adapter keeps it: its data by their whole path, so that they are known again from any folder."""
     if recipe.domain.data == "sample":
         return resolved_yaml(recipe)
-    domain = recipe.domain.model_copy(update={"data": os.path.realpath(recipe.domain.data)})
-    return resolved_yaml(recipe.model_copy(update={"domain": domain}))
+    domain = replace(recipe.domain, data=os.path.realpath(recipe.domain.data))
+    return resolved_yaml(replace(recipe, domain=domain))
 
 
 def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
@@ -107,15 +94,20 @@ def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
         ("method.name", recipe.method.name, info.method.name),
         ("decoder.name", recipe.decoder.name, info.decoder.name),
         *options_of("method", recipe.method, info.method),
-        *options_of("decoder", recipe.decoder, info.decoder, TUNED[info.decoder.name]),
+        *options_of("decoder", recipe.decoder, info.decoder, set_by_fit(info.decoder)),
     ]
     for option, asked, has in pairs:
         if asked != has:
             raise InputError(f"{source}{option} is {asked!r:.80}; the adapter has {has!r:.80}; {AGAIN}")
 
 
+def set_by_fit(decoder: Decoder) -> set[str]:
+    """Options that `fit` may have set otherwise than the recipe says: calibration, and regions unlearnt."""
+    return {*decoder.TUNED, "regions"} & decoder.options().keys()
+
+
 def options_of(
-    section: str, asked: Options, stored: Options, left: Sequence[str] = ()
+    section: str, asked: Options, stored: Options, left: Collection[str] = ()
 ) -> list[tuple[str, object, object]]:
     """(option, as the recipe says it, as the adapter has it)."""
     has = stored.options()

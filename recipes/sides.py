@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from adapters.backbones import Backbone
-from adapters.options.options import CROP_PX, TILE_PX, WINDOW_PX
+from adapters.options.ranges import CROP_PX, TILE_PX, WINDOW_PX
 from domains.errors import InputError
 from recipes.inputs import Asked
 from recipes.reading.pretrain_schema import PretrainRecipe
@@ -43,7 +43,7 @@ def on_patches(recipe: Recipe, backbone: Backbone) -> Recipe:
         rounded["tile_px"] += multiple
     moved = {f"domain.{name}": (sides[name], side) for name, side in rounded.items() if side != sides[name]}
     tell_rounded(backbone.name, backbone.stride, moved)
-    return recipe.model_copy(update={"domain": domain.model_copy(update=rounded)})
+    return replace(recipe, domain=replace(domain, **rounded))
 
 
 def crops_on_patches(recipe: PretrainRecipe) -> PretrainRecipe:
@@ -52,7 +52,7 @@ def crops_on_patches(recipe: PretrainRecipe) -> PretrainRecipe:
     side = nearest(scenes.crop_px, multiple_of(stride), *CROP_PX)
     if side != scenes.crop_px:
         tell_rounded("vit", stride, {"scenes.crop_px": (scenes.crop_px, side)})
-    return recipe.model_copy(update={"scenes": scenes.model_copy(update={"crop_px": side})})
+    return replace(recipe, scenes=replace(scenes, crop_px=side))
 
 
 def window_on_patches(asked: Asked, backbone: Backbone) -> Asked:

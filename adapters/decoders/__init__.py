@@ -5,7 +5,14 @@ from __future__ import annotations
 from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import Dense, DenseDecoder
 from adapters.decoders.query import Query, QueryDecoder
+from adapters.options.decoders import DecoderOptions
 
-DECODERS: dict[str, type[Dense] | type[Query]] = {"dense": Dense, "query": Query}
+DECODERS: dict[str, type[Dense] | type[Query]] = {kind.name: kind for kind in (Dense, Query)}
 
-__all__ = ["DECODERS", "Decoder", "Dense", "DenseDecoder", "Query", "QueryDecoder"]
+
+def decoder_options(options: DecoderOptions) -> Dense | Query:
+    """The options that build their decoder."""
+    return DECODERS[options.name](**vars(options))
+
+
+__all__ = ["DECODERS", "Decoder", "Dense", "DenseDecoder", "Query", "QueryDecoder", "decoder_options"]

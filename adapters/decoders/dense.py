@@ -8,16 +8,16 @@ added. There is no cap on the number of entities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
+from adapters.options import decoders as options
 from adapters.proposals.proposals import Proposals
 from adapters.proposals.region_choice import RegionChoice
 from adapters.proposals.regions import RegionScorer
@@ -25,56 +25,11 @@ from adapters.proposals.watershed import FIELDS, Watershed
 
 
 @dataclass(frozen=True)
-class Dense:
-    """Options of the dense decoder; the fields are what a recipe's `decoder:` section may set."""
-
-    name: str = "dense"
-    width: int = 16
-    """Channels at full resolution; twice, four and eight times as many at strides 2, 4 and 8."""
-    detail: bool = True
-    """Convolutions on the image itself; without them boundaries are as fine as the patch."""
-    embedding_dim: int = 0
-    """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
-    foreground_threshold: float = 0.5
-    """Pixels whose foreground score is above it belong to an entity."""
-    seed_height: float = 0.2
-    """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own."""
-    smoothing_px: float = 1.0
-    """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
-    min_area_px: int = 12
-    """Smaller entities are dropped."""
-    min_score: float = 0.0
-    """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
-    regions: bool = False
-    """After fitting, learn from the training images which of nested candidate regions is an entity, and take those
-    instead of the watershed's (`adapters/proposals/regions.py`)."""
-    least_iou: float = 0.45
-    """Regions of a lower predicted IoU are dropped; their score is that IoU."""
-    sure_foreground: float = 1.0
-    """Those whose mean foreground score is above this are not; 1 for none such, which calibration leaves at that."""
-
-    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
-        "seed_height": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
-        "smoothing_px": (0.5, 1.0, 2.0),
-        "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
-        "min_area_px": (12, 40, 100),
-        "least_iou": (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
-        "sure_foreground": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
-    }
-    """Option -> what calibration tries."""
-    OF_WATERSHED: ClassVar[tuple[str, ...]] = (
-        "foreground_threshold",
-        "seed_height",
-        "smoothing_px",
-        "min_score",
-        "min_area_px",
-    )
-    OF_REGIONS: ClassVar[tuple[str, ...]] = ("sure_foreground", "least_iou", "min_area_px")
-    """Those that matter where regions are chosen, in the order in which calibration tries them: what is surely
-    foreground stays whatever its IoU, so with it the least IoU matters little. These two matter nowhere else."""
+class Dense(options.Dense):
+    """Options of the dense decoder, and the decoder that they build."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> DenseDecoder:
+        """The decoder on a backbone of that width and stride, of which it sees so many taps; its weights random."""
         return DenseDecoder(self, backbone_dim, taps)
 
 

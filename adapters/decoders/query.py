@@ -12,59 +12,26 @@ DETR) were tried and learned more slowly than these, which start from learned ve
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
+from adapters.options import decoders as options
 from adapters.proposals.painted import Painted
 from adapters.proposals.proposals import Proposals
-from domains.errors import InputError
 
 
 @dataclass(frozen=True)
-class Query:
-    """Options of the query decoder; the fields are what a recipe's `decoder:` section may set."""
-
-    name: str = "query"
-    queries: int = 100
-    """Most entities that one image or tile can have."""
-    dim: int = 128
-    """Width of queries and keys; a multiple of `heads` and of 4."""
-    layers: int = 3
-    """Decoder layers; the prediction after each is supervised."""
-    heads: int = 4
-    """Attention heads."""
-    mask_stride: int = 4
-    """Masks are predicted at 1 / mask_stride of the input: 2, 4 or 8."""
-    detail_channels: int = 32
-    """Channels of the stem on the image; 0 leaves the image out, so boundaries are as fine as the patch."""
-    score_threshold: float = 0.5
-    """Queries below it are no entity; the score is objectness x predicted IoU x mean mask score."""
-    mask_threshold: float = 0.5
-    """Pixels whose mask score is above it belong to the entity."""
-    min_area_px: int = 8
-    """Smaller entities are dropped."""
-
-    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
-        "score_threshold": (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
-        "mask_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
-    }
-    """Option -> what calibration tries."""
-
-    def __post_init__(self) -> None:
-        if self.mask_stride not in (2, 4, 8):
-            raise InputError(f"decoder.mask_stride is {self.mask_stride!r}; choose 2, 4 or 8")
-        if self.heads < 1 or self.dim < 8 or self.dim % self.heads or self.dim % 4:
-            raise InputError(f"decoder.dim is {self.dim!r}; it must be a multiple of 4 and of heads, {self.heads!r}")
-        if self.queries < 1 or self.layers < 1:
-            raise InputError(f"a query decoder wants at least 1 query, 1 layer; got {self.queries!r}, {self.layers!r}")
+class Query(options.Query):
+    """Options of the query decoder, and the decoder that they build."""
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> QueryDecoder:
+        """The decoder on a backbone of that width and stride, of which it sees so many taps; its weights random."""
         return QueryDecoder(self, backbone_dim, taps)
 
 

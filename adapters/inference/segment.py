@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from dataclasses import fields as fields_of
 from functools import cached_property
 from hashlib import blake2b
 from math import ceil
@@ -16,8 +15,8 @@ import torch
 
 from adapters.inference.fields import Surroundings, fields, surroundings
 from adapters.network import EntitySegmenter, Views
-from adapters.options.explain import checked
-from adapters.options.options import SCALES, Input
+from adapters.options.contract import InputOptions
+from adapters.options.ranges import SCALES
 from domains.crops.normalisers import build_normaliser, normalised
 from domains.entities import EntityMap, EntitySample, Samples
 from domains.errors import InputError
@@ -38,39 +37,12 @@ WINDOWED_TILE_PX = 2048
 
 
 @dataclass(frozen=True)
-class InputContract:
+class InputContract(InputOptions):
     """How the network wants to see a scene; stored with an adapter, since its weights depend on it."""
 
-    scale: float = 1.0
-    """Images are resized by this before the network (from `pixel_size_m` on, where known), and entities mapped back."""
-    tile_px: int = 256
-    """Side of a tile, after scaling; a scene that is no larger is seen whole."""
-    overlap_px: int = 64
-    """Overlap of neighbouring tiles, after scaling."""
-    pixel_size_m: float | None = None
-    """Size of a pixel in the training images, in metres; None: any size will do."""
-    seen_pixel_size_m: float | None = None
-    """Where the training images did not say theirs: the size at which images that do are seen, in metres, if theirs is
-    comparable (`scale_to`); None: as they are."""
-    channels: int = 3
-    """Of what the network is shown: RGB, or as many as there are bands; one band is shown thrice."""
-    symmetries: int = 1
-    """Flips and turns, 1 to 8, over which the decoder's fields are averaged; the time goes up by as much."""
-    test_scales: tuple[float, ...] = (1.0,)
-    """Resizings of a tile, beside `scale`, over which they are averaged too; the time goes up by their squares' sum."""
-    window_px: int | None = None
-    """Side of the windows that the network sees of a scene that is larger than a tile, on a lattice of the scene, their
-    fields averaged (`adapters.inference.fields`); None: it sees the tiles."""
-    stain: dict[str, Any] | None = None
-    """Stain normalisation, its name and target, for `domains.crops.normalisers`; None for none."""
-    bands: tuple[str, ...] = ()
-    """Which bands of a raster the network sees, for `domains.bands`; none for RGB."""
-    band_names: tuple[str, ...] = ()
-    """Names of a raster's bands in their order, where its file does not give them."""
-
-    def __post_init__(self) -> None:
+    def check_agreement(self) -> None:
         """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
-        checked(Input, {field.name: getattr(self, field.name) for field in fields_of(self)}, "input ")
+        super().check_agreement()
         if self.stain is not None:
             build_normaliser(self.stain)
 

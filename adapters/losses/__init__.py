@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any, Protocol
 
 import torch
@@ -15,6 +14,7 @@ from adapters.losses.embedding import Embedding
 from adapters.losses.partition import Partition
 from adapters.losses.set_criterion import SetCriterion
 from adapters.losses.topology import Topology
+from adapters.options.losses import OWN_TERMS
 from domains.entities import EntityBatch
 from domains.errors import InputError, suggest
 
@@ -39,14 +39,8 @@ LOSSES: dict[str, type] = {
     "partition": Partition,
 }
 
-DEFAULT_LOSSES: dict[str, dict[str, dict[str, float]]] = {
-    "dense": {
-        "foreground": {"weight": 1.0},
-        "boundary_distance": {"weight": 1.0},
-        "centre_distance": {"weight": 0.25},
-        "boundary": {"weight": 0.5},
-    },
-    "query": {"set": {"weight": 1.0}, "partition": {"weight": 0.5}},
+DEFAULT_LOSSES: dict[str, dict[str, dict[str, Any]]] = {
+    decoder: {term: {} for term in terms} for decoder, terms in OWN_TERMS.items()
 }
 """Decoder -> term -> options, as a recipe's `losses:` section writes them."""
 
@@ -75,14 +69,11 @@ def build_loss(terms: Mapping[str, Mapping[str, Any]]) -> EntityLoss:
 class EntityLoss:
     """outputs, batch -> named, already weighted terms; their sum is the loss. A term of weight 0 is left out.
 
-    Terms are worked out in float32, also under autocast. Raises InputError for a weight that is negative or not
-    finite, for no term at all, and at the first call for a term whose output the decoder does not give.
+    Terms are worked out in float32, also under autocast. Raises InputError for no term at all, and at the
+    first call for a term whose output the decoder does not give.
     """
 
     def __init__(self, terms: Mapping[str, Term]) -> None:
-        for name, term in terms.items():
-            if not (isfinite(term.weight) and term.weight >= 0):
-                raise InputError(f"losses.{name}.weight is {term.weight!r}; it must be 0 or more")
         self.terms = {name: term for name, term in terms.items() if term.weight > 0}
         if not self.terms:
             raise InputError("every loss term has weight 0; give at least one a positive losses.<term>.weight")

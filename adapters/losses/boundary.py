@@ -9,17 +9,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters.options import losses as options
 from domains.entities import UNLABELLED, EntityBatch
 
 
 @dataclass(frozen=True)
-class Boundary:
+class Boundary(options.Boundary):
     """Balanced binary cross-entropy of `boundary` logits (B, 1, H, W): half the mean over rim pixels, half over others.
 
     Balanced as in HED (Xie and Tu, ICCV 2015), since few pixels are rim. A side without pixels adds nothing.
     """
-
-    weight: float = 0.5
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         truth, valid = boundary_target(batch.ids)

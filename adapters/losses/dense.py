@@ -16,6 +16,7 @@ from torch import Tensor
 
 from adapters.losses.primitives import FlatEntities
 from adapters.losses.targets import DenseTargets
+from adapters.options import losses as options
 from domains.entities import EntityBatch
 
 REFERENCE_PX = 256  # an entity of this area weighs as the background does, whatever the exponent
@@ -23,16 +24,12 @@ WEIGHT_RANGE = (0.1, 10.0)
 
 
 @dataclass(frozen=True)
-class Foreground:
+class Foreground(options.Foreground):
     """Binary cross-entropy plus Dice on `foreground` logits (B, 1, H, W), unlabelled pixels left out.
 
     Dice is taken over the whole batch, so that an image without entities neither divides by zero nor pulls every
     pixel of a batch of defects to the background.
     """
-
-    weight: float = 1.0
-    area_exponent: float = 0.0
-    """A pixel of an entity of A px weighs (256 / A) to this power: 0.5 lets a pinhole be heard beside a stain."""
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         targets = targets_of(batch)
@@ -57,10 +54,8 @@ def area_weights(ids: Tensor, exponent: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class BoundaryDistance:
+class BoundaryDistance(options.BoundaryDistance):
     """Mean absolute error of `boundary_distance` (B, 1, H, W) in [0, 1], over foreground pixels."""
-
-    weight: float = 1.0
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         targets = targets_of(batch)
@@ -68,10 +63,8 @@ class BoundaryDistance:
 
 
 @dataclass(frozen=True)
-class CentreDistance:
+class CentreDistance(options.CentreDistance):
     """Mean absolute error of `centre_distance` (B, 1, H, W) in [0, 1], over foreground pixels."""
-
-    weight: float = 0.25
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         targets = targets_of(batch)

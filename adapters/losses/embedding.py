@@ -14,20 +14,13 @@ import torch
 from torch import Tensor
 
 from adapters.losses.primitives import FlatEntities
+from adapters.options import losses as options
 from domains.entities import EntityBatch
 
 
 @dataclass(frozen=True)
-class Embedding:
+class Embedding(options.Embedding):
     """pull + push + regularise x size, on `embedding` (B, E, H, W); background and unlabelled pixels take no part."""
-
-    weight: float = 1.0
-    pull_margin: float = 0.5
-    """delta_v: pixels nearer than this to their entity's mean are not pulled."""
-    push_margin: float = 1.5
-    """delta_d: means farther apart than twice this are not pushed."""
-    regularise: float = 0.001
-    """gamma: pulls the means to the origin."""
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         field = outputs["embedding"].float()

@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from adapters.losses.primitives import share_of_cells
+from adapters.options import losses as options
 from domains.entities import EntityBatch
 
 
 @dataclass(frozen=True)
-class Partition:
+class Partition(options.Partition):
     """gaps + overlaps of the query decoder's masks, on their own grid.
 
     claims = sum over queries of objectness x mask score, per cell: how often the cell is taken. Where truth has an
@@ -22,8 +23,6 @@ class Partition:
     gaps = mean of max(0, 1 - claims) over entity pixels; overlaps = mean of max(0, claims - 1) over labelled pixels.
     Both are means over the whole batch, each cell weighted by its share of such pixels.
     """
-
-    weight: float = 0.5
 
     def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor:
         scores = outputs["mask_logits"].float().sigmoid().flatten(2)  # (B, Q, h * w)

@@ -31,33 +31,16 @@ from adapters.losses.primitives import (
     places_of,
     share_of_cells,
 )
+from adapters.options import losses as options
 from domains.entities import EntityBatch
 
 
 @dataclass(frozen=True)
-class SetCriterion:
+class SetCriterion(options.SetCriterion):
     """Weighted sum of objectness, mask cross-entropy, Dice and predicted IoU over all predictions of a query decoder.
 
     Wants `mask_logits` (B, Q, H/s, W/s), `object_logits` and `iou_logits` (B, Q), and a list `auxiliary` of the same.
     """
-
-    weight: float = 1.0
-    objectness: float = 2.0
-    """Weight of the entity-or-not cross-entropy, in the loss and in pairing."""
-    bce: float = 5.0
-    """Weight of the masks' cross-entropy, in the loss and in pairing."""
-    dice: float = 5.0
-    """Weight of the masks' Dice loss, in the loss and in pairing."""
-    iou: float = 5.0
-    """Weight of half the squared error of the predicted IoU."""
-    no_object: float = 0.1
-    """Weight of a query without entity against one with, in the objectness."""
-    points: int = 512
-    """Points per mask at which it is compared."""
-    oversample: float = 3.0
-    """Candidates per point, of which the most uncertain are taken."""
-    importance: float = 0.75
-    """Share of the points taken for their uncertainty; the others are random."""
 
     def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor:
         parts = self.parts(outputs, batch)

@@ -15,20 +15,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters.options import losses as options
 from domains.entities import EntityBatch
 
 
 @dataclass(frozen=True)
-class Topology:
+class Topology(options.Topology):
     """1 - soft clDice of `foreground` logits (B, 1, H, W); in [0, 1].
 
     A gap of one pixel in a crack costs as much however wide the crack is. Meant for thin entities: the skeleton of a
     blob says little.
     """
-
-    weight: float = 0.5
-    iterations: int = 8
-    """Pixels peeled off from each side: at least half the width of the widest crack."""
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         labelled = batch.labelled.float()[:, None]

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from adapters.backbones import Backbone
 from adapters.methods.method import Method, detach
+from adapters.options import methods as options
 
 
-@dataclass(frozen=True)
 class Selection(Method):
     """A method that trains some of the base's own tensors, of those that the forward pass uses."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
+        """Whether the tensor of this name learns."""
         raise NotImplementedError
 
     def attach(self, backbone: Backbone) -> None:
@@ -37,40 +38,32 @@ class Selection(Method):
 
 
 @dataclass(frozen=True)
-class DecoderOnly(Selection):
+class DecoderOnly(options.DecoderOnly, Selection):
     """The backbone stays as it is."""
-
-    name: str = "decoder_only"
 
     def selects(self, backbone: Backbone, name: str) -> bool:
         return False
 
 
 @dataclass(frozen=True)
-class Norms(Selection):
+class Norms(options.Norms, Selection):
     """Scale and shift of every layer norm."""
-
-    name: str = "norms"
 
     def selects(self, backbone: Backbone, name: str) -> bool:
         return isinstance(backbone.model.get_submodule(name.rpartition(".")[0]), nn.LayerNorm)
 
 
 @dataclass(frozen=True)
-class Biases(Selection):
+class Biases(options.Biases, Selection):
     """Every bias, those of the norms too (BitFit: Ben Zaken et al., https://arxiv.org/abs/2106.10199)."""
-
-    name: str = "biases"
 
     def selects(self, backbone: Backbone, name: str) -> bool:
         return name.endswith(".bias")
 
 
 @dataclass(frozen=True)
-class Full(Selection):
+class Full(options.Full, Selection):
     """Every tensor of the base that the forward pass uses."""
-
-    name: str = "full"
 
     def selects(self, backbone: Backbone, name: str) -> bool:
         return True

@@ -15,40 +15,14 @@ from torch import Tensor
 
 from adapters.backbones import Backbone
 from adapters.methods.method import Method, detach
-from domains.errors import InputError
+from adapters.options import methods as options
 
 PEFT_PREFIX = "base_model.model."  # what PeftModel, which wraps twice, has before every name
 
 
 @dataclass(frozen=True)
-class Lora(Method):
-    """Options of LoRA. Raises InputError for values that make no adapter."""
-
-    name: str = "lora"
-    rank: int = 8
-    """Width of the bottleneck; file size grows with it."""
-    alpha: float | None = None
-    """Weight of the update; None: twice the rank, so that its scale stays 2 when the rank changes."""
-    dropout: float = 0.0
-    """Share of the bottleneck's inputs dropped in training."""
-    roles: tuple[str, ...] | None = None
-    """Which linear layers: q k v qkv out mlp_in mlp_out; None: the backbone's default (DINOv2 all, SAM qkv and out)."""
-    layers: str | tuple[int, ...] = "all"
-    """Which blocks: "all" (up to the last tap), "last:4", or numbers counted from 1."""
-    rslora: bool = False
-    """Scale by alpha / sqrt(rank), which keeps high ranks learning."""
-    dora: bool = False
-    """Learn the magnitude of each output apart from its direction."""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise InputError(
-                f"method.rank is {self.rank!r}; wanted 1 or more (for no adapter: method.name=decoder_only)"
-            )
-        if self.alpha is not None and self.alpha <= 0:
-            raise InputError(f"method.alpha is {self.alpha!r}; wanted more than 0, or null for twice the rank")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"method.dropout is {self.dropout!r}; wanted 0 or more and less than 1")
+class Lora(options.Lora, Method):
+    """LoRA through peft."""
 
     def attach(self, backbone: Backbone) -> None:
         config = self.config(backbone)
@@ -72,6 +46,7 @@ class Lora(Method):
         return config
 
     def config(self, backbone: Backbone) -> LoraConfig:
+        """peft's options. Raises InputError for layers that the backbone has not."""
         return LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha or 2 * self.rank,  # type: ignore[arg-type]
@@ -83,4 +58,5 @@ class Lora(Method):
         )
 
     def targets(self, backbone: Backbone) -> list[str]:
+        """Names of the linear layers that are adapted. Raises InputError where there is none."""
         return backbone.targets(backbone.default_roles if self.roles is None else self.roles, self.layers)

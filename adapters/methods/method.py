@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,14 +11,12 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from adapters.backbones import Backbone
+from adapters.options.methods import MethodOptions
 from domains.errors import InputError
 
 
-@dataclass(frozen=True)
-class Method:
-    """A method's options; its fields are what a recipe's `method` section may set."""
-
-    name: str
+class Method(MethodOptions):
+    """What a method does, beside its options: a class of `adapters.options.methods` and this one make a method."""
 
     def attach(self, backbone: Backbone) -> None:
         """Make this method's weights, and no others, trainable. Whatever was attached before is detached."""
@@ -45,18 +42,21 @@ def adapter_state(backbone: Backbone, method: Method) -> dict[str, Tensor]:
 
 def load_adapter_state(backbone: Backbone, method: Method, state: Mapping[str, Tensor]) -> None:
     """Put saved weights into an attached method. Raises InputError, and changes nothing, unless all fit exactly."""
-    wanted = method.state(backbone)
+    expected = method.state(backbone)
     faults = {
-        "missing": wanted.keys() - state.keys(),
-        "unexpected": state.keys() - wanted.keys(),
-        "of another shape": {name for name in wanted.keys() & state.keys() if wanted[name].shape != state[name].shape},
+        "missing": expected.keys() - state.keys(),
+        "unexpected": state.keys() - expected.keys(),
+        "of another shape": {
+            name for name in expected.keys() & state.keys() if expected[name].shape != state[name].shape
+        },
     }
     for fault, names in faults.items():
         if names:
-            some = ", ".join(sorted(names)[:3])
+            examples = ", ".join(sorted(names)[:3])
             raise InputError(
                 f"the adapter's weights do not fit {method.name} on {backbone.name}: {len(names)} of "
-                f"{len(wanted)} tensors {fault}, such as {some}; is it for another base, or are its options others?"
+                f"{len(expected)} tensors {fault}, such as {examples}; is it for another base, or are its options "
+                "others?"
             )
     method.restore(backbone, dict(state))
 

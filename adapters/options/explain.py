@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from domains.errors import InputError, suggest
 
@@ -25,15 +25,17 @@ NOUNS = {
 }
 LIMITS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "of at most", "exclusiveMaximum": "below"}
 
-Model = TypeVar("Model", bound=BaseModel)
+UNKNOWN = "unexpected_keyword_argument"
 
 
-def checked(kind: type[Model], values: Mapping[str, Any], source: str = "") -> Model:
-    """The options that the values spell. Raises InputError in one line that opens with `source`."""
-    try:
-        return kind.model_validate(dict(values))
-    except ValidationError as error:
-        raise InputError(source + explain(error, kind.model_json_schema())) from error
+class OptionError(InputError):
+    """An option in range that does not go with the others of its section. source: what opens the line where the section
+    was read from no file.
+    """
+
+    def __init__(self, source: str, option: str, value: object, reason: str) -> None:
+        self.option, self.value, self.reason = option, value, reason
+        super().__init__(f"{source}{option} is {short(value)}; {reason}")
 
 
 def explain(error: ValidationError, schema: Node) -> str:
@@ -42,53 +44,60 @@ def explain(error: ValidationError, schema: Node) -> str:
     Unknown options come first: what is missing may be what they mean.
     """
     lines: dict[str, str] = {}
-    for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"):
+    for detail in sorted(error.errors(include_url=False), key=lambda detail: detail["type"] != UNKNOWN):
         path, node = locate(detail["loc"], schema)
         if detail["type"] == "too_short" and any(item.startswith(f"{path}[") for item in lines):
             continue  # pydantic counts the items that are right, and here none is
         lines.setdefault(path, line(path, node, detail, schema))
-    first, *others = lines.values()
-    return first + (f" (and {len(others)} more)" if others else "")
+    text, *further = lines.values()
+    return text + (f" (and {len(further)} more)" if further else "")
 
 
 def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
     """What is wrong with one option. detail: an item of `ValidationError.errors()`; node: the schema at `path`."""
     came, kind = detail["input"], detail["type"]
-    if kind == "extra_forbidden":
-        other = other_part(detail["loc"], schema)
-        if other:
-            part, own = detail["loc"][:2]
-            return f"{path} is an option of {part}.name={other}; {part}.name is {str(own)!r}"
-        known = section(node, schema).get("properties", {})
-        return f"{path} is no option; {suggest(str(detail['loc'][-1]), known)}"
+    if kind == UNKNOWN:
+        holder = name_with_option(detail["loc"], schema)
+        if holder:
+            home, name = detail["loc"][:2]
+            return f"{path} is an option of {home}.name={holder}; {home}.name is {str(name)!r}"
+        options = section(node, schema).get("properties", {})
+        return f"{path} is no option; {suggest(str(detail['loc'][-1]), options)}"
     if kind == "missing":
-        return f"{path} is missing; wanted {wanted(node, schema)}"
+        return f"{path} is missing; wanted {phrase(node, schema)}"
     if kind == "union_tag_invalid":
         name = came["name"]
         return f"{path}.name is {short(name)}; {suggest(str(name), node['discriminator']['mapping'])}"
     if kind == "value_error":
-        reason = str(detail["ctx"]["error"])
+        error = detail["ctx"]["error"]
+        reason = str(error)
+        if isinstance(error, OptionError):
+            return f"{joined(path, error.option)} is {short(error.value)}; {error.reason}"
         if isinstance(came, Mapping):  # a whole section, or the whole recipe: the reason names the options
             return f"{path}: {reason}" if path else reason
         return f"{path} is {short(came)}; {reason}"
-    choices = section(node, schema).get("enum")
-    if choices and isinstance(came, str):
+    choices = section(node, schema).get("enum", [])
+    if isinstance(came, str) and any(isinstance(choice, str) for choice in choices):
         return f"{path} is {short(came)}; {suggest(came, choices)}"
-    return f"{path} is {short(came)}; wanted {wanted(node, schema)}"
+    return f"{path} is {short(came)}; wanted {phrase(node, schema)}"
 
 
-def other_part(loc: Sequence[str | int], schema: Node) -> str | None:
-    """Of an unknown option of a section with a name: the first other name that has this option."""
+def name_with_option(loc: Sequence[str | int], schema: Node) -> str | None:
+    """Of an unknown option of a section with a name: the first name whose section has this option."""
     if len(loc) != 3:
         return None
-    parts = section(schema["properties"].get(loc[0], {}), schema).get("discriminator", {}).get("mapping", {})
-    return next((name for name, ref in parts.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]), None)
+    members = section(schema["properties"].get(loc[0], {}), schema).get("discriminator", {}).get("mapping", {})
+    return next(
+        (name for name, ref in members.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]), None
+    )
 
 
 def short(value: object) -> str:
     """The value as a recipe writes it, cut where it is long."""
     words = {None: "null", True: "true", False: "false"}
-    return words[value] if value is None or isinstance(value, bool) else _SHORT.repr(value)
+    if value is None or isinstance(value, bool):
+        return words[value]
+    return _SHORT.repr(list(value) if isinstance(value, tuple) else value)
 
 
 _SHORT = reprlib.Repr()
@@ -119,6 +128,7 @@ def locate(loc: Sequence[str | int], schema: Node) -> tuple[str, Node]:
 
 
 def joined(path: str, step: str) -> str:
+    """The dotted path of an option below another."""
     return f"{path}.{step}" if path else step
 
 
@@ -140,41 +150,43 @@ def section(node: Node, schema: Node) -> Node:
 
 
 def referred(node: Node, schema: Node) -> Node:
+    """The schema that a reference stands for, any other as it is."""
     return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
 
 
-def wanted(node: Node, schema: Node) -> str:
+def phrase(node: Node, schema: Node) -> str:
     """In words: `an integer from 1 to 256`, `'all' or 'last:N' or a list, each an integer of at least 0`."""
     node = referred(node, schema)
     if "wanted" in node:
         return node["wanted"]
     if "anyOf" in node:
-        return " or ".join(wanted(member, schema) for member in node["anyOf"])
+        return " or ".join(phrase(member, schema) for member in node["anyOf"])
     if "const" in node or "enum" in node:
         choices = [repr(choice) for choice in node.get("enum") or [node["const"]]]
         return choices[0] if len(choices) == 1 else f"one of {', '.join(choices)}"
     kind = node.get("type", "object")
     if kind == "array":
-        return wanted_list(node, schema)
+        return list_phrase(node, schema)
     return NOUNS[kind] + bounds(node)
 
 
-def wanted_list(node: Node, schema: Node) -> str:
+def list_phrase(node: Node, schema: Node) -> str:
+    """Of an array: `a list of 3, each a number from 0 to 1`."""
     fixed = node.get("prefixItems")
     if fixed:
-        return f"a list of {len(fixed)}, each {wanted(fixed[0], schema)}"
-    least, most = node.get("minItems", 0), node.get("maxItems")
-    filled = f" of {least} to {most}" if most is not None else " that is not empty" if least else ""
-    return f"a list{filled}, each {wanted(node['items'], schema)}"
+        return f"a list of {len(fixed)}, each {phrase(fixed[0], schema)}"
+    low, high = node.get("minItems", 0), node.get("maxItems")
+    filled = f" of {low} to {high}" if high is not None else " that is not empty" if low else ""
+    return f"a list{filled}, each {phrase(node['items'], schema)}"
 
 
 def bounds(node: Node) -> str:
     """` from 1 to 256`, ` above 0 and below 1`, ` that is a multiple of 8`, or nothing."""
     low, high = node.get("minimum"), node.get("maximum")
     if low is not None and high is not None:
-        parts = [f"from {low} to {high}"]
+        limits = [f"from {low} to {high}"]
     else:
-        parts = [f"{word} {node[key]}" for key, word in LIMITS.items() if key in node]
+        limits = [f"{word} {node[key]}" for key, word in LIMITS.items() if key in node]
     if "multipleOf" in node:
-        parts.append(f"a multiple of {node['multipleOf']}")
-    return " " + " and ".join(parts) if parts else ""
+        limits.append(f"a multiple of {node['multipleOf']}")
+    return " " + " and ".join(limits) if limits else ""

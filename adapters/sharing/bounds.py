@@ -7,7 +7,8 @@ What a file holds is compared with its options exactly, but later, where the net
 
 from __future__ import annotations
 
-from adapters.options.options import Decoder, Dense, Lora, Method
+from adapters.options.decoders import Decoder, Dense
+from adapters.options.methods import Lora, Method
 from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
 
 BYTES = 4  # of a weight in single precision
@@ -29,7 +30,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
 def of_method(method: Method, base: Base) -> int:
     """Weights of the backbone that learn: its linear layers take and give 12 times its width per block, or less."""
     per_block = {
-        "lora": base.dim * (32 * getattr(method, "rank", 0) + 16) if isinstance(method, Lora) else 0,
+        "lora": base.dim * (32 * method.rank + 16) if isinstance(method, Lora) else 0,
         "decoder_only": 0,
         "norms": 32 * base.dim,
         "biases": 32 * base.dim,
@@ -42,6 +43,7 @@ def of_method(method: Method, base: Base) -> int:
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:
+    """Weights of a decoder on a base."""
     taps = len(base.taps)
     if isinstance(decoder, Dense):
         grid = 8 * decoder.width

@@ -10,11 +10,13 @@ import json
 import re
 from collections.abc import Mapping
 from copy import deepcopy
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from adapters.options.options import Lora
+from adapters.options.methods import Lora
+from adapters.options.section import values_of
 from adapters.sharing.bounds import weight_bounds
 from adapters.sharing.info import (
     AGAIN,
@@ -143,7 +145,7 @@ def seal(folder: Path, info: AdapterInfo) -> str:
     """
     digest = sha256()
     left_out = {"digest": True, "backbone": {"name"}, **dict.fromkeys(info.absent, True)}
-    values = info.model_dump(mode="json", exclude=left_out)
+    values = values_of(info, exclude=left_out)
     digest.update(canonical({**values, "base": info.backbone.bare_name}, INFO))
     digest.update(canonical(without_places(read_recipe(folder)), RECIPE))
     if present(folder, PEFT):
@@ -160,10 +162,11 @@ def seal(folder: Path, info: AdapterInfo) -> str:
 
 def sealed(folder: Path, info: AdapterInfo) -> AdapterInfo:
     """The info with the seal of a folder in which all other files are."""
-    return info.model_copy(update={"digest": seal(folder, info)})
+    return replace(info, digest=seal(folder, info))
 
 
 def canonical(values: Any, name: str) -> bytes:
+    """One text for all ways to write the values, for the seal. Raises InputError for what JSON has no place for."""
     try:
         return f"{name}\n{json.dumps(values, sort_keys=True, allow_nan=False)}\n".encode()
     except (TypeError, ValueError) as error:

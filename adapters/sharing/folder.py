@@ -30,11 +30,11 @@ from torch import Tensor, nn
 
 from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbone
 from adapters.backbones.projection import BandProjection, build_projection
-from adapters.decoders import DECODERS
+from adapters.decoders import decoder_options
 from adapters.inference.segment import InputContract, segment
-from adapters.methods import METHODS, Method, adapter_state, detach, load_adapter_state, peft_config
+from adapters.methods import Method, adapter_state, build_method, detach, load_adapter_state, peft_config
 from adapters.network import ONE_VIEW, EntitySegmenter
-from adapters.options.explain import checked
+from adapters.options.section import checked
 from adapters.sharing.card import card_text
 from adapters.sharing.door import name_of, read_info, sealed
 from adapters.sharing.info import (
@@ -138,8 +138,8 @@ def load_adapter(
     folder was read already.
     """
     info = info or read_info(folder)
-    method = METHODS[info.method.name](**info.method.model_dump())
-    options = DECODERS[info.decoder.name](**info.decoder.model_dump())
+    method = build_method(info.method)
+    options = decoder_options(info.decoder)
     contract = info.contract
     if backbone is None:
         base = info.backbone

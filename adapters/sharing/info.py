@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import re
 import stat
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import Field, Strict, ValidationInfo, field_validator
+from pydantic import Field, Strict
 
-from adapters.options.explain import checked
-from adapters.options.options import EMBEDDED_BACKBONES, Decoder, Input, LayerNumbers, Method, Options
+from adapters.options.backbone import EMBEDDED
+from adapters.options.contract import InputOptions
+from adapters.options.decoders import Decoder
+from adapters.options.methods import Method
+from adapters.options.ranges import Blocks, Positive
+from adapters.options.section import Options, adapter_of, checked
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.texts import parse_json
 from domains.errors import InputError
@@ -39,8 +44,11 @@ Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted
 Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
 
 
+@dataclass(frozen=True, kw_only=True)
 class Base(Options):
     """The frozen model that an adapter was made for: `Backbone.config`."""
+
+    SOURCE: ClassVar[str] = "backbone."
 
     name: Annotated[str, Field(min_length=1, max_length=1000)]
     revision: Annotated[str, Field(pattern=r"^[\w./-]{1,200}$")] | None = None
@@ -49,33 +57,21 @@ class Base(Options):
     dim: Annotated[int, Field(ge=1, le=8192)]
     depth: Annotated[int, Field(ge=1, le=128)]
     stride: Annotated[int, Field(ge=1, le=64)]
-    taps: LayerNumbers
+    taps: Blocks
     mean: Triple
-    std: Annotated[
-        tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]],
-        Strict(False),
-    ]
+    std: Annotated[tuple[Positive, Positive, Positive], Strict(False)]
 
-    @field_validator("revision")
-    @classmethod
-    def _of_a_hub_id(cls, revision: str | None, info: ValidationInfo) -> str | None:
-        name = info.data.get("name", "")
-        if revision is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", name):
-            raise ValueError(f"wanted null, as backbone.name is {name!r:.80}, which is no Hub id")
-        return revision
-
-    @field_validator("taps")
-    @classmethod
-    def _blocks(cls, taps: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
-        depth = info.data.get("depth", max(taps))
-        if list(taps) != sorted(set(taps)) or taps[-1] > depth:
-            raise ValueError(f"wanted different blocks from 1 to {depth}, in their order")
-        return taps
+    def check_agreement(self) -> None:
+        """Raises InputError for a revision of what is no Hub id, and for taps that are not blocks in their order."""
+        if self.revision is not None and not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", self.name):
+            raise self.wrong("revision", f"wanted null, as backbone.name is {self.name!r:.80}, which is no Hub id")
+        if list(self.taps) != sorted(set(self.taps)) or self.taps[-1] > self.depth:
+            raise self.wrong("taps", f"wanted different blocks from 1 to {self.depth}, in their order")
 
     @property
     def is_local(self) -> bool:
         """Whether it was a folder or a file of the maker's machine: a Hub id has a commit."""
-        return self.name not in EMBEDDED_BACKBONES and self.revision is None
+        return self.name not in EMBEDDED and self.revision is None
 
     @property
     def bare_name(self) -> str:
@@ -83,6 +79,7 @@ class Base(Options):
         return last_step(self.name) if self.is_local else self.name
 
 
+@dataclass(frozen=True, kw_only=True)
 class AdapterInfo(Options):
     """`entity.json`: what an adapter is, short of its weights."""
 
@@ -91,11 +88,11 @@ class AdapterInfo(Options):
     fingerprint: Hex
     method: Method
     decoder: Decoder
-    input: Input
+    input: InputOptions
     domain: Word
     data: Word
     card_digest: Word | None = None
-    metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = {}
+    metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
     """Split and state ("before", "after") -> metric -> value; None where undefined."""
     learnt_from: LearntFrom | None = None
     """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
@@ -111,7 +108,8 @@ class AdapterInfo(Options):
         return InputContract(**self.input.options())
 
     def json_text(self) -> str:
-        return self.model_dump_json(indent=2, exclude=self.absent) + "\n"
+        """`entity.json` as it is written."""
+        return adapter_of(AdapterInfo).dump_json(self, indent=2, exclude=self.absent).decode() + "\n"
 
     @property
     def absent(self) -> set[str]:
@@ -170,6 +168,7 @@ def read_text(folder: Path, name: str) -> str:
 
 
 def decoded(content: bytes, source: str) -> str:
+    """The text of UTF-8. Raises InputError that opens with `source`."""
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

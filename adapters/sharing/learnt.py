@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from adapters.options.options import Options
+from adapters.options.section import Options
+from domains.errors import InputError
 
 MOST = 4096
 DIGITS = 16
 
 
+@dataclass(frozen=True)
 class Digests(Options):
     """Of the images of one split."""
 
@@ -34,16 +36,16 @@ class Digests(Options):
         ),
     ] = ""
 
-    @model_validator(mode="after")
-    def _lowest_of_all(self) -> Self:
+    def check_agreement(self) -> None:
+        """Raises InputError unless these are the lowest of so many different digests."""
         if len(self.digests) % DIGITS or self.each != sorted(set(self.each)):
-            raise ValueError(f"wanted different digests of {DIGITS} hexadecimal digits, in their order")
+            raise InputError(f"wanted different digests of {DIGITS} hexadecimal digits, in their order")
         if len(self.each) > self.images or (self.images and not self.each):
-            raise ValueError(f"wanted as many digests as images, {self.images}, or the lowest of them")
-        return self
+            raise InputError(f"wanted as many digests as images, {self.images}, or the lowest of them")
 
     @property
     def each(self) -> list[str]:
+        """The digests, one by one, in their order."""
         return [self.digests[i : i + DIGITS] for i in range(0, len(self.digests), DIGITS)]
 
     @property
@@ -55,36 +57,37 @@ class Digests(Options):
         """Those of the digests of which it can be told whether they are among these."""
         return list(digests) if self.whole else [digest for digest in digests if digest <= self.each[-1]]
 
-    def joined(self, other: Digests) -> Digests:
+    def joined(self, earlier: Digests) -> Digests:
         """The images of both, as far as both can tell."""
-        bounds = [part.each[-1] for part in (self, other) if not part.whole]
-        told = sorted({*self.each, *other.each})
-        lowest = [digest for digest in told if not bounds or digest <= min(bounds)][:MOST]
-        images = len(told) if not bounds else self.images + other.images
+        bounds = [digests.each[-1] for digests in (self, earlier) if not digests.whole]
+        union = sorted({*self.each, *earlier.each})
+        lowest = [digest for digest in union if not bounds or digest <= min(bounds)][:MOST]
+        images = len(union) if not bounds else self.images + earlier.images
         return Digests(images=images, digests="".join(lowest))
 
 
+@dataclass(frozen=True)
 class LearntFrom(Options):
     """train: images that the weights learnt from; val: those on which thresholds and the best weights were chosen."""
 
     train: Digests = Digests()
     val: Digests = Digests()
 
-    def joined(self, other: LearntFrom | None) -> LearntFrom:
+    def joined(self, earlier: LearntFrom | None) -> LearntFrom:
         """With what an adapter had learnt from on which this one goes on."""
-        if other is None:
+        if earlier is None:
             return self
-        return LearntFrom(train=self.train.joined(other.train), val=self.val.joined(other.val))
+        return LearntFrom(train=self.train.joined(earlier.train), val=self.val.joined(earlier.val))
 
     def among(self, digests: Iterable[str]) -> Met:
         """How many of an image set's digests are known from the fit."""
         images = list(digests)
         train, val = set(self.train.each), set(self.val.each)
-        told = set(self.train.telling(images)) & set(self.val.telling(images))
+        telling = set(self.train.telling(images)) & set(self.val.telling(images))
         return Met(
             sum(digest in train for digest in images),
             sum(digest in val and digest not in train for digest in images),
-            sum(digest in told or digest in train or digest in val for digest in images),
+            sum(digest in telling or digest in train or digest in val for digest in images),
         )
 
 
@@ -98,6 +101,7 @@ class Met:
 
     @property
     def images(self) -> int:
+        """Of how many it is certain that the adapter met them in the fit."""
         return self.train + self.val
 
     def __str__(self) -> str:

@@ -16,6 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -129,7 +130,7 @@ def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:
         for name in (CARD, PEFT):
             if name in texts:
                 texts[name] = texts[name].replace(base.name, base.bare_name)
-        texts[INFO] = info.model_copy(update={"backbone": base.model_copy(update={"name": base.bare_name})}).json_text()
+        texts[INFO] = replace(info, backbone=replace(base, name=base.bare_name)).json_text()
     return texts
 
 

@@ -128,11 +128,11 @@ def _resolvers() -> dict[str, list[tuple[str, re.Pattern[str]]]]:
     number = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$")
     replaced = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:float")
     kept = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag not in replaced]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+        sign: [(tag, pattern) for tag, pattern in resolvers if tag not in replaced]
+        for sign, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
-    for first in "-+.0123456789":
-        kept[first] = [*kept.get(first, []), ("tag:yaml.org,2002:float", number)]
+    for sign in "-+.0123456789":
+        kept[sign] = [*kept.get(sign, []), ("tag:yaml.org,2002:float", number)]
     return kept
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import lightning as L
@@ -19,28 +18,13 @@ from torch import Tensor, nn
 
 from adapters.losses import EntityLoss
 from adapters.network import EntitySegmenter
+from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
 from domains.entities import EntityBatch, Place
 
 
 class NotFiniteError(RuntimeError):
     """The loss became NaN or infinite; the message names the batch."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """How the trainable weights move. Lengths are in optimiser steps and seconds of wall time."""
-
-    steps: int = 400
-    seconds: float | None = None
-    """Stop after this long if `steps` have not ended it; the learning rate follows whichever is nearer its end."""
-    lr: float = 1e-3
-    """Peak rate of the decoder."""
-    backbone_lr: float = 1e-3
-    """Peak rate of what learns inside the backbone."""
-    weight_decay: float = 0.05
-    betas: tuple[float, float] = (0.9, 0.98)
-    warmup_steps: int = 20
 
 
 class EntityModule(L.LightningModule):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from pycocotools import mask as rle
@@ -31,7 +31,7 @@ class CocoJson:
     """
 
     destination: Destination
-    any_size = False
+    any_size: ClassVar[bool] = False
 
     def files(self, name: str) -> tuple[str, ...]:
         """The file of all images."""

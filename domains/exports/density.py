@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tifffile
@@ -20,7 +21,7 @@ class DensityTiff:
     """`<name>.density.tif`: float32 entities per mm2, in cells of `CELL_UM`, whose size the resolution tags give."""
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
         """The density map of an image."""

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -39,7 +39,7 @@ class GeoJson:
     """
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
         """The file of few entities, and that of many."""
@@ -111,8 +111,8 @@ def within_180(rings: list[np.ndarray]) -> list[Polygon]:
         side = shapely.intersection(shape, shapely.box(turn - 180, -90, turn + 180, 90))
         for piece in shapely.get_parts(shapely.get_parts(side)):
             if piece.geom_type == "Polygon" and not piece.is_empty:
-                rings = (piece.exterior, *piece.interiors)
-                borders = [shapely.get_coordinates(ring) - (turn, 0) for ring in rings]
+                outlines = (piece.exterior, *piece.interiors)
+                borders = [shapely.get_coordinates(ring) - (turn, 0) for ring in outlines]
                 borders = [_turned(border.round(DECIMALS), i == 0) for i, border in enumerate(borders)]
                 polygons.append([border.tolist() for border in borders])
     return polygons

@@ -6,7 +6,7 @@ import warnings
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -32,7 +32,7 @@ class GeoPackage:
     """
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")

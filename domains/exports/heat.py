@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import tifffile
@@ -20,7 +21,7 @@ class HeatTiff:
     """
 
     destination: Destination
-    any_size = False
+    any_size: ClassVar[bool] = False
 
     def files(self, name: str) -> tuple[str, ...]:
         """The heat map of an image."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from typing import ClassVar
 
 from domains.exports.destination import Destination
 from domains.exports.entity_table import all_rows
@@ -19,7 +20,7 @@ class ImageTable:
     """
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
         """The file of all images."""

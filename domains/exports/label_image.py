@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 import numpy as np
@@ -28,7 +28,7 @@ class LabelZarr:
     """`<name>.labels.zarr`: int64 ids, 0 none; unlabelled pixels, which predictions don't have, are 0 too."""
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
         """The label image of an image."""

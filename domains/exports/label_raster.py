@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import tifffile
@@ -31,7 +32,7 @@ class LabelTiff:
     """
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
         """The label image of an image."""

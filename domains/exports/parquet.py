@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
+from typing import ClassVar
 
 from domains.errors import InputError
 from domains.exports.destination import Destination
@@ -25,7 +26,7 @@ class ParquetTable:
     """
 
     destination: Destination
-    any_size = True
+    any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if find_spec("pyarrow") is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from PIL import Image
 
@@ -18,7 +19,7 @@ class OverlayPng:
     """`<name>.overlay.png`: the image with its entities in colour, to look at."""
 
     destination: Destination
-    any_size = False
+    any_size: ClassVar[bool] = False
 
     def files(self, name: str) -> tuple[str, ...]:
         """The picture of an image."""

@@ -78,7 +78,7 @@ class Prediction:
             return self
         number = np.where(kept, np.cumsum(kept), 0).astype(np.int64)
         lookup = np.concatenate([[0], number, [UNLABELLED]])
-        table = Entities(*(None if column is None else column[kept] for column in self.entities))
+        table = self.entities.only(kept)
         if self.entity_map is None:
             return replace(self, read=lambda window: lookup[self.read(window)], entities=table)
         lookup, ids = lookup.astype(np.int32), np.empty_like(self.entity_map.ids)

@@ -58,6 +58,11 @@ class Entities(NamedTuple):
     scores: np.ndarray | None
     labels: np.ndarray | None
 
+    def only(self, kept: np.ndarray) -> Entities:
+        """The rows of some entities, (N,) bool."""
+        columns = {name: column[kept] for name, column in self._asdict().items() if column is not None}
+        return self._replace(**columns)
+
 
 @dataclass
 class _Seen:

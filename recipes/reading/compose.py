@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from adapters.options.section import values_of
 from adapters.sharing.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
 from recipes.reading.pretrain_schema import PretrainRecipe
@@ -25,6 +26,7 @@ def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Reci
 
 
 def load_pretrain_recipe(name_or_path: str | Path = "pretrain", overrides: Iterable[str] = ()) -> PretrainRecipe:
+    """As `load_recipe`, of a pretraining."""
     return check_recipe(PretrainRecipe, compose(name_or_path, overrides))
 
 
@@ -41,12 +43,12 @@ def list_recipes() -> dict[str, str]:
 
 def resolved_yaml(recipe: Recipe | PretrainRecipe) -> str:
     """The whole recipe as YAML that needs no parent; reading it gives an equal recipe."""
-    return yaml_text(recipe.model_dump(mode="json", exclude_none=True))
+    return yaml_text(values_of(recipe, exclude_none=True))
 
 
 def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
     """A checked recipe, changed by `key=value` overrides and checked again."""
-    return check_recipe(Recipe, merge(recipe.model_dump(mode="json", exclude_none=True), parse_overrides(overrides)))
+    return check_recipe(Recipe, merge(values_of(recipe, exclude_none=True), parse_overrides(overrides)))
 
 
 def compose(name_or_path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
@@ -66,8 +68,8 @@ def said(name_or_path: str | Path, overrides: Iterable[str] = ()) -> set[str]:
     A file that is whole, as a run and `recipes show` write it, says all that it inherited, so none of it counts.
     """
     files = [*_lineage(find_recipe(name_or_path))]
-    own = [sections for path, sections in files if path.parent != SHIPPED and not _is_whole(path)]
-    return {option for sections in [*own, parse_overrides(overrides)] for option in _dotted(sections)}
+    written = [sections for path, sections in files if path.parent != SHIPPED and not _is_whole(path)]
+    return {option for sections in [*written, parse_overrides(overrides)] for option in _dotted(sections)}
 
 
 def _is_whole(path: Path) -> bool:
@@ -103,7 +105,7 @@ def _lineage(path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     seen: list[Path] = []
     while True:
         if path.resolve() in seen:
-            names = " -> ".join(one.name for one in [*seen, path])
+            names = " -> ".join(file.name for file in [*seen, path])
             raise InputError(f"{path}: extends goes in a circle: {names}")
         seen.append(path.resolve())
         sections = read_yaml(path)
@@ -125,8 +127,8 @@ def _parent(child: Path, parent: object) -> Path:
     if not path.is_relative_to(folder):
         raise InputError(f"{child}: extends is {parent!r}; wanted a shipped recipe or a file in {str(folder)!r}")
     if not path.is_file():
-        known = suggest(parent, list_recipes())
-        raise InputError(f"{child}: extends is {parent!r}; {known}, or a .yaml file beside it")
+        names = suggest(parent, list_recipes())
+        raise InputError(f"{child}: extends is {parent!r}; {names}, or a .yaml file beside it")
     return path
 
 

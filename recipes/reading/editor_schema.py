@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from adapters.options.options import Options
+from adapters.options.section import Options, schema_of
 from recipes.reading.compose import SHIPPED
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe
@@ -16,11 +16,9 @@ SCHEMAS: dict[str, type[Options]] = {"recipe.schema.json": Recipe, "pretrain.sch
 
 def editor_schema(kind: type[Options]) -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of a recipe as it is written: nothing is required, since a parent may say it."""
-    schema = kind.model_json_schema()
-    schema["properties"] = {
-        "extends": {"type": "string", "description": "A shipped recipe, or a .yaml in this folder or below it."},
-        **schema["properties"],
-    }
+    extends = {"type": "string", "description": "A shipped recipe, or a .yaml in this folder or below it."}
+    schema = {**schema_of(kind)}
+    schema["properties"] = {"extends": extends, **schema["properties"]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_optional(schema)}
 
 
@@ -35,6 +33,7 @@ def _optional(node: Any) -> Any:
 
 
 def write_schemas(folder: Path) -> None:
+    """Write the schemas of both kinds of recipe."""
     for file, kind in SCHEMAS.items():
         (folder / file).write_text(json.dumps(editor_schema(kind), indent=2) + "\n", encoding="utf-8")
 

@@ -1,6 +1,6 @@
 """Options that a user says, and that the other choices of the recipe leave without effect: a line for each reason.
 
-An option of another part is refused where the recipe is read (`adapters.options.options` has a model per part).
+An option of another part is refused where the recipe is read (`adapters.options` has a class per part).
 Here are those that are right and do nothing. What a recipe merely inherits is not told. Nothing here imports torch.
 """
 
@@ -13,14 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from adapters.options.options import (
-    AVERAGED,
-    EMBEDDED_BACKBONES,
-    OF_REGIONS_ALONE,
-    OF_WATERSHED_ALONE,
-    DecoderOnly,
-    Dense,
-)
+from adapters.options.backbone import EMBEDDED
+from adapters.options.contract import AVERAGED
+from adapters.options.decoders import OF_REGIONS_ALONE, OF_WATERSHED_ALONE, Dense
+from adapters.options.methods import DecoderOnly
 from recipes.reading.compose import load_any, said
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import BUILT_IN_DOMAINS, Recipe
@@ -36,11 +32,12 @@ class Rule:
     """Options, dotted, that do nothing in recipes of which `holds` is true."""
 
     options: tuple[str, ...]
-    holds: Callable[[Recipe], bool]
+    holds: Callable[[Any], bool]
     why: str
 
 
 def of(section: str, names: Iterable[str]) -> tuple[str, ...]:
+    """Options of a section, dotted."""
     return tuple(f"{section}.{name}" for name in names)
 
 
@@ -91,14 +88,14 @@ def tell_ignored(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Non
 def reasons(recipe: Recipe | PretrainRecipe, options: Collection[str]) -> dict[str, list[str]]:
     """Reason -> those of the options, dotted, that do nothing for it; each option once."""
     rules = RULES if isinstance(recipe, Recipe) else [Rule(OF_FITTING, lambda _: True, "pretraining does none of it")]
-    told: dict[str, list[str]] = {}
-    left = set(options)
+    ignored_for: dict[str, list[str]] = {}
+    effective = set(options)
     for rule in [*rules, *weightless(recipe)]:
-        ignored = [option for option in rule.options if option in left]
-        if ignored and rule.holds(recipe):  # type: ignore[arg-type]
-            told[rule.why] = ignored
-            left -= set(ignored)
-    return told
+        ignored = [option for option in rule.options if option in effective]
+        if ignored and rule.holds(recipe):
+            ignored_for[rule.why] = ignored
+            effective -= set(ignored)
+    return ignored_for
 
 
 def weightless(recipe: Recipe | PretrainRecipe) -> list[Rule]:
@@ -111,7 +108,8 @@ def weightless(recipe: Recipe | PretrainRecipe) -> list[Rule]:
 
 
 def is_local(name: str) -> bool:
-    return name in EMBEDDED_BACKBONES or Path(name).expanduser().exists()
+    """Whether a base lies on this machine: embedded, a folder or a file."""
+    return name in EMBEDDED or Path(name).expanduser().exists()
 
 
 def starts_nowhere(recipe: Recipe) -> bool:
@@ -127,7 +125,7 @@ def starts_nowhere(recipe: Recipe) -> bool:
 def decoder_shape(backbone: str) -> dict[str, Any]:
     """Options of the decoders that came with a base; none where there are none."""
     home = Path(__file__).parents[2] / "adapters" / "backbones"
-    folder = home / backbone if backbone in EMBEDDED_BACKBONES else Path(backbone).expanduser()
+    folder = home / backbone if backbone in EMBEDDED else Path(backbone).expanduser()
     try:
         shape = json.loads((folder / DECODER_OPTIONS).read_text("utf-8"))
     except (OSError, ValueError):

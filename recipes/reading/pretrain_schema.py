@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Self
+from dataclasses import dataclass, field
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from adapters.options.options import Count, CropSide, Decoder, Dense, Losses, NotNegative, Options, Share
-from domains.errors import suggest
-from recipes.reading.schema import Taps, TrainSection, check_terms, fill_losses, fill_names
+from adapters.options.decoders import Decoder, Dense
+from adapters.options.losses import Losses
+from adapters.options.ranges import Blocks, Count, CropSide, NotNegative, Share
+from adapters.options.section import Options
+from adapters.options.training import TrainOptions
+from domains.errors import InputError, suggest
+from recipes.reading.schema import AnyRecipe
 
 GENERAL = "general"
 """The decoder that is pretrained on all families of scenes."""
@@ -26,12 +31,49 @@ SCENE_FAMILIES = (
 )
 
 
+def known_families(families: dict[str, float]) -> dict[str, float]:
+    """Weights of families of scenes. Raises ValueError for a family that there is not, and where none has a weight."""
+    for family in families:
+        if family not in SCENE_FAMILIES:
+            raise ValueError(f"no family is called {family!r}; {suggest(family, SCENE_FAMILIES)}")
+    if not any(families.values()):
+        raise ValueError("every family has weight 0; wanted one above 0")
+    return families
+
+
+def without_null(kinds: Any) -> Any:
+    """The kinds but those that are null, by which a recipe leaves out one of its parent's."""
+    if not isinstance(kinds, Mapping):
+        return kinds
+    return {kind: families for kind, families in kinds.items() if families is not None}
+
+
+def known_kinds(kinds: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Weights of families by kind of scene. Raises ValueError."""
+    if GENERAL in kinds:
+        raise ValueError(f"{GENERAL!r} is the name of the decoder of all families; wanted another name")
+    for families in kinds.values():
+        known_families(families)
+    return kinds
+
+
+Kinds = Annotated[
+    dict[Annotated[str, Field(pattern=r"^[a-z_]+$")], dict[str, NotNegative]],
+    BeforeValidator(without_null),
+    AfterValidator(known_kinds),
+    Field(json_schema_extra={"default": {}}),
+]
+
+
+@dataclass(frozen=True)
 class ScenesSection(Options):
     """The generated scenes that a base is pretrained on."""
 
-    families: Annotated[dict[str, NotNegative], Field(min_length=1)]
+    SOURCE: ClassVar[str] = "scenes."
+
+    families: Annotated[dict[str, NotNegative], Field(min_length=1), AfterValidator(known_families)]
     """Weight of each family of scenes, for the general decoder."""
-    kinds: dict[Annotated[str, Field(pattern=r"^[a-z_]+$")], dict[str, NotNegative]] = {}
+    kinds: Kinds = field(default_factory=dict)
     """Further decoders, each of one kind of scene: the kind's name, and the weights of its families. They learn beside
     the general one; a step shows each of them `train.batch_size` crops. A kind that is null is left out."""
     size_px: Annotated[int, Field(ge=32, le=4096)] = 160
@@ -45,34 +87,12 @@ class ScenesSection(Options):
     recolour: Share = 0.5
     """Share of the training crops whose colours are turned: shape and contrast remain."""
 
-    @field_validator("families")
-    @classmethod
-    def _known(cls, families: dict[str, float]) -> dict[str, float]:
-        for family in families:
-            if family not in SCENE_FAMILIES:
-                raise ValueError(f"no family is called {family!r}; {suggest(family, SCENE_FAMILIES)}")
-        if not any(families.values()):
-            raise ValueError("every family has weight 0; wanted one above 0")
-        return families
 
-    @field_validator("kinds", mode="before")
-    @classmethod
-    def _left_in(cls, kinds: Any) -> Any:
-        given = isinstance(kinds, Mapping)
-        return {kind: families for kind, families in kinds.items() if families is not None} if given else kinds
-
-    @field_validator("kinds")
-    @classmethod
-    def _known_kinds(cls, kinds: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        if GENERAL in kinds:
-            raise ValueError(f"{GENERAL!r} is the name of the decoder of all families; wanted another name")
-        for families in kinds.values():
-            cls._known(families)
-        return kinds
-
-
+@dataclass(frozen=True)
 class VitSection(Options):
     """The architecture of the base: a ViT in DINOv2's form."""
+
+    SOURCE: ClassVar[str] = "vit."
 
     width: Annotated[int, Field(ge=16, le=2048)] = 192
     """Channels of a token; a multiple of `heads`."""
@@ -86,41 +106,35 @@ class VitSection(Options):
     """False: the base that it goes on from stays as it is, and the decoder alone learns."""
     patch_px: Annotated[int, Field(ge=2, le=64)] = 8
     """Side of the patch behind a token."""
-    taps: Taps = (2, 4, 6)
+    taps: Blocks = (2, 4, 6)
     """After which blocks the decoder reads, counted from 1."""
 
-    @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def check_agreement(self) -> None:
+        """Raises InputError for an architecture that cannot be built, or that nothing would learn in."""
         if self.width % self.heads:
-            raise ValueError(f"width is {self.width}; wanted a multiple of heads, which is {self.heads}")
+            raise InputError(f"width is {self.width}; wanted a multiple of heads, which is {self.heads}")
         if self.start is None and not self.learns:
-            raise ValueError("learns is false, but there is no base to go on from; name one by start")
+            raise InputError("learns is false, but there is no base to go on from; name one by start")
         if max(self.taps) > self.layers:
-            raise ValueError(f"taps end at {max(self.taps)}; wanted at most layers, which is {self.layers}")
-        return self
+            raise InputError(f"taps end at {max(self.taps)}; wanted at most layers, which is {self.layers}")
 
 
-class PretrainRecipe(Options):
+@dataclass(frozen=True)
+class PretrainRecipe(AnyRecipe):
     """Everything that decides how a base is trained from nothing."""
 
     scenes: ScenesSection
     vit: VitSection = VitSection()
     decoder: Decoder = Dense()
     losses: Losses = Losses()
-    train: TrainSection = TrainSection()
+    train: TrainOptions = TrainOptions()
 
-    @model_validator(mode="before")
-    @classmethod
-    def _fill(cls, sections: Any) -> Any:
-        return fill_losses(fill_names(sections, {"decoder": "dense"}))
-
-    @model_validator(mode="after")
-    def _agree(self) -> Self:
-        check_terms(self.decoder, self.losses)
+    def check_agreement(self) -> None:
+        """Raises InputError for sections that do not go together."""
+        self.losses.check_decoder(self.decoder)
         if self.train.start_adapter:
-            raise ValueError(
+            raise InputError(
                 f"train.start is {self.train.start!r}; pretraining wants the name of a decoder of the base"
             )
         if self.train.start is not None and self.vit.start is None:
-            raise ValueError("train.start names a decoder of the base to go on from; name that base by vit.start")
-        return self
+            raise InputError("train.start names a decoder of the base to go on from; name that base by vit.start")

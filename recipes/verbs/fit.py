@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,8 +166,7 @@ def check_run(run: Path, recipe: Recipe, resume: bool) -> None:
 
 def with_budget_of(recipe: Recipe, other: Recipe) -> Recipe:
     """The recipe, to be trained for as long as the other."""
-    budget = {"steps": other.train.steps, "seconds": other.train.seconds}
-    return recipe.model_copy(update={"train": recipe.train.model_copy(update=budget)})
+    return replace(recipe, train=replace(recipe.train, steps=other.train.steps, seconds=other.train.seconds))
 
 
 def is_finished(run: Path) -> bool:

@@ -15,21 +15,19 @@ from pathlib import Path
 import lightning as L
 from transformers import Dinov2Config
 
+from adapters.backbones import BackboneOptions
 from adapters.backbones.backbone import Backbone
 from adapters.backbones.build import build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.backbones.sources import locate
-from adapters.decoders import DECODERS
+from adapters.decoders import decoder_options
 from adapters.decoders.pretrained import kinds_of, save_pretrained_decoder, warm_start
 from adapters.inference.segment import InputContract
-from adapters.losses import build_loss
 from adapters.network import EntitySegmenter
-from adapters.options.backbone import BackboneOptions
 from adapters.runtime import CPU, Runtime
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.joint import JointData, JointModule, JointSegmenter
-from adapters.training.module import TrainOptions
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -39,6 +37,7 @@ from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
+from recipes.build import loss_of
 from recipes.reading.command import command, following
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
@@ -67,10 +66,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
     print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
-    options = TrainOptions(
-        train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
-    )
-    module = JointModule(segmenter, build_loss(recipe.losses.options()), options)
+    module = JointModule(segmenter, loss_of(recipe), train)
     data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
     trainer = make_trainer(
         run,
@@ -189,7 +185,7 @@ def build(recipe: PretrainRecipe) -> JointSegmenter:
         check_architecture(recipe, backbone)
         for parameter in backbone.used_parameters().values():
             parameter.requires_grad_(vit.learns)
-    options = DECODERS[recipe.decoder.name](**recipe.decoder.options())
+    options = decoder_options(recipe.decoder)
     decoders = {kind: options.build(backbone.dim, len(backbone.taps), backbone.stride) for kind in kinds(recipe)}
     if vit.start is not None:
         folder = locate(vit.start, None)[0]

@@ -34,9 +34,10 @@ from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.inference.segment import weights_digest
+from adapters.options.section import values_of
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import describe, save_adapter
-from adapters.sharing.info import DECODER_WEIGHTS, INFO, PEFT, RECIPE, parse_info
+from adapters.sharing.info import DECODER_WEIGHTS, INFO, PEFT, RECIPE, AdapterInfo, parse_info
 from adapters.sharing.package import opened, pack
 from cli import main as command
 from domains.errors import InputError
@@ -44,6 +45,7 @@ from recipes.build import contract_of, method_of, segmenter_of
 from recipes.load import loaded
 from recipes.reading.compose import load_recipe, resolved_yaml
 from tests.fuzz.mutations import changed_bytes, changed_words, pick_node
+from tests.fuzz.options import cases
 from tests.fuzz.run import batch, main
 
 MIB = 1024
@@ -147,7 +149,7 @@ def run(*words: str) -> int:
 def meaning(target: Path, base: Path) -> Any:
     """What of an adapter matters: its weights, what it says of itself, and its recipe."""
     with opened(target) as folder:
-        info = read_info(folder).model_dump(exclude={"backbone": {"name"}})
+        info = values_of(read_info(folder), exclude={"backbone": {"name"}})
     with loaded(str(target), overrides=[f"backbone.name={base}"]) as network:
         return weights_digest(network.segmenter), info, network.recipe
 
@@ -182,6 +184,13 @@ def value(folder: Path, rng: np.random.Generator, name: str) -> None:
     dump = yaml.safe_dump if path.suffix == ".yaml" else json.dumps
     path.write_text(dump(root))
     sys.set_int_max_str_digits(4300)
+
+
+def option(folder: Path, rng: np.random.Generator) -> None:
+    """An option of `entity.json` is wrong by what its class says of it."""
+    path = folder / INFO
+    wrong = [case.text for case in cases(AdapterInfo, json.loads(path.read_text()))]
+    path.write_text(wrong[rng.integers(len(wrong))])
 
 
 def text(folder: Path, rng: np.random.Generator) -> None:
@@ -352,7 +361,7 @@ def around(file: Path, rng: np.random.Generator) -> None:
 
 IN_FOLDER: dict[str, Callable[[Path, np.random.Generator], None]] = {
     "a value of entity.json": lambda folder, rng: value(folder, rng, INFO),
-    "another value of entity.json": lambda folder, rng: value(folder, rng, INFO),
+    "an option of entity.json": option,
     "a value of adapter_config.json": lambda folder, rng: value(folder, rng, PEFT),
     "a value of recipe.yaml": lambda folder, rng: value(folder, rng, RECIPE),
     "a text": text,

@@ -19,7 +19,7 @@ import recipes.verbs.fit
 import recipes.verbs.predict_scenes
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
-from adapters.methods import METHODS
+from adapters.methods import build_method
 from adapters.sharing.folder import load_adapter, save_adapter
 from cli import main
 from domains.procedural.scene import draw_scene
@@ -124,7 +124,7 @@ def scenarios(shared: Path) -> list[Scenario]:
 
     def save(folder: Path) -> int:
         segmenter, info = load_adapter(folder / "in")
-        method = METHODS[info.method.name](**info.method.model_dump())
+        method = build_method(info.method)
         save_adapter(folder / "saved", segmenter, method, info, (folder / "in" / "recipe.yaml").read_text(), True)
         return 0
 

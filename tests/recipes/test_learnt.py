@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -86,7 +87,7 @@ def test_an_adapter_from_before_there_were_digests_goes_on_working(run: Path, da
     values = json.loads((folder / INFO).read_text())
     del values["learnt_from"]
     old = parse_info(json.dumps(values), INFO)
-    text = old.model_copy(update={"digest": seal(folder, old)}).json_text()
+    text = replace(old, digest=seal(folder, old)).json_text()
     assert "learnt_from" not in text
     (folder / INFO).write_text(text)
     assert numbers(folder.parent, data, tmp_path, "--split", "all")["learnt_from"] is None

@@ -14,6 +14,7 @@ import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
 from adapters.network import EntitySegmenter
+from adapters.proposals.proposals import Proposals
 from adapters.runtime import CPU, Runtime
 from adapters.training.joint import JointSegmenter
 from cli import main

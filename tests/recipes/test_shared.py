@@ -11,12 +11,12 @@ import pytest
 import yaml
 from safetensors.torch import load_file, save_file
 
-from adapters.decoders import DECODERS
+from adapters.decoders import Dense, Query
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.info import INFO, RECIPE, parse_info
 from cli import main
 from domains.errors import InputError
-from recipes.shared import TUNED, check_adapter, same_folder
+from recipes.shared import check_adapter, same_folder, set_by_fit
 
 
 @pytest.fixture
@@ -88,8 +88,7 @@ def test_an_error_of_a_packed_adapter_names_the_file_that_was_given(run: Path, b
 
 
 def test_options_that_fit_may_change_are_those_of_calibration() -> None:
-    for name, options in TUNED.items():
-        assert set(options) - {"regions"} == set(DECODERS[name].TUNED)
+    assert set_by_fit(Dense()) == {*Dense.TUNED, "regions"} and set_by_fit(Query()) == {*Query.TUNED}
 
 
 def test_a_folder_is_known_again_by_its_name_alone(data: Path, run: Path, tmp_path: Path, monkeypatch) -> None:

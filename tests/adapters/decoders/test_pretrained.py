@@ -96,7 +96,7 @@ def test_another_shape_is_left_as_it_is(folder: Path, kind: str | None) -> None:
 
 
 def test_an_embedding_beside_the_fields_keeps_its_random_weights(folder: Path) -> None:
-    decoder = Dense(width=2, embedding_dim=3).build(backbone_dim=8, taps=1, stride=8)
+    decoder = Dense(width=4, embedding_dim=3).build(backbone_dim=8, taps=1, stride=8)
     fields, before = len(decoder.fields), decoder.head.weight.clone()
     assert warm_start(decoder, folder)
     assert bool((decoder.head.weight[:fields] == 1).all())
@@ -114,7 +114,7 @@ def test_a_kind_that_is_not_there_is_refused_with_those_that_are(folder: Path) -
 
 def scoring() -> DenseDecoder:
     """A decoder whose scorer of regions has learnt."""
-    decoder = Dense(width=2, regions=True).build(backbone_dim=8, taps=1, stride=8)
+    decoder = Dense(width=4, regions=True).build(backbone_dim=8, taps=1, stride=8)
     assert decoder.scorer is not None
     decoder.scorer.fitted.fill_(1)
     for weight in decoder.scorer.parameters():
@@ -124,14 +124,14 @@ def scoring() -> DenseDecoder:
 
 def test_a_scorer_of_regions_that_has_learnt_is_kept_beside_the_decoder(tmp_path: Path) -> None:
     save_pretrained_decoder(tmp_path, scoring())
-    again = Dense(width=2, regions=True).build(backbone_dim=8, taps=1, stride=8)
+    again = Dense(width=4, regions=True).build(backbone_dim=8, taps=1, stride=8)
     assert not again.by_regions and warm_start(again, tmp_path) and again.by_regions
     assert again.scorer is not None and bool((again.scorer.layers[0].weight == 0.25).all())
     assert warm_start(small(), tmp_path)  # one that goes by the watershed leaves it
 
 
 def test_a_scorer_that_has_learnt_nothing_is_not_kept(tmp_path: Path, folder: Path) -> None:
-    decoder = Dense(width=2, regions=True).build(backbone_dim=8, taps=1, stride=8)
+    decoder = Dense(width=4, regions=True).build(backbone_dim=8, taps=1, stride=8)
     save_pretrained_decoder(tmp_path, decoder)
     assert not any(name.startswith("scorer.") for name in load_file(tmp_path / WEIGHTS))
     assert warm_start(decoder, tmp_path) and not decoder.by_regions

@@ -138,12 +138,12 @@ def test_nan_is_an_error_and_no_empty_map(key: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mask_stride": 3}, r"decoder\.mask_stride is 3; choose 2, 4 or 8"),
+        ({"mask_stride": 3}, r"decoder\.mask_stride is 3; wanted one of 2, 4, 8"),
         ({"dim": 66}, r"decoder\.dim is 66"),
-        ({"heads": 5}, r"decoder\.dim is 128.*heads, 5"),
-        ({"heads": 0}, "heads, 0"),
-        ({"queries": 0}, "at least 1 query"),
-        ({"layers": 0}, "at least 1 query, 1 layer"),
+        ({"heads": 5}, r"decoder\.heads is 5; wanted a divisor of decoder\.dim, which is 128"),
+        ({"heads": 0}, r"decoder\.heads is 0; wanted an integer from 1"),
+        ({"queries": 0}, r"decoder\.queries is 0"),
+        ({"layers": 0}, r"decoder\.layers is 0"),
     ],
 )
 def test_options_that_cannot_be_built_are_refused(options: dict[str, int], message: str) -> None:

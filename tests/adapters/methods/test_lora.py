@@ -55,13 +55,13 @@ def test_only_the_low_rank_weights_learn_in_the_chosen_blocks():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"rank": 0}, "method.rank is 0; wanted 1 or more"),
+        ({"rank": 0}, "method.rank is 0; wanted an integer from 1 to 256"),
         ({"alpha": 0.0}, "method.alpha is 0.0"),
         ({"dropout": 1.0}, "method.dropout is 1.0"),
-        ({"roles": ("query",)}, "method.roles has 'query'; known"),
-        ({"roles": ()}, "names no layer"),
+        ({"roles": ("query",)}, r"method.roles\[0\] is 'query'; known"),
+        ({"roles": ()}, r"method.roles is \[\]; wanted a list that is not empty"),
         ({"layers": "last:9"}, "method.layers is 'last:9'"),
-        ({"layers": (0,)}, "numbers from 1 to 4"),
+        ({"layers": (0,)}, r"method.layers\[0\] is 0|method.layers is"),
     ],
 )
 def test_options_that_make_no_adapter_are_refused_and_leave_the_backbone_alone(options, message):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.decoders import DECODERS
+from adapters.decoders import decoder_options
 from adapters.methods import METHODS
-from adapters.options.explain import checked
-from adapters.options.options import Dense, Lora, Query
+from adapters.options.decoders import Dense, Query
+from adapters.options.section import checked
 from adapters.sharing.bounds import BYTES, SLACK, of_decoder, of_method
 from adapters.sharing.info import Base
 
@@ -32,7 +32,7 @@ def test_a_decoder_has_fewer_weights_than_its_bound(case: str, dim: int) -> None
         mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2),
     )  # fmt: skip
     with torch.device("meta"):
-        network = DECODERS[options.name](**options.options()).build(dim, 4, 8)
+        network = decoder_options(options).build(dim, 4, 8)
     count = sum(value.numel() for value in network.state_dict().values())
     assert count <= of_decoder(options, base) <= 4 * count + 2**16
 
@@ -42,11 +42,4 @@ def test_a_method_has_fewer_weights_than_its_bound(name: str, tiny_segmenter) ->
     segmenter, method = tiny_segmenter(name, **({"rank": 8, "dora": True} if name == "lora" else {}))
     base = checked(Base, segmenter.backbone.config())
     count = sum(value.numel() for value in method.state(segmenter.backbone).values())
-    options = Lora(rank=8, dora=True) if name == "lora" else checked_method(name)
-    assert count <= of_method(options, base) * SLACK and BYTES == 4
-
-
-def checked_method(name: str):
-    from adapters.options.options import Biases, DecoderOnly, Full, Norms
-
-    return {"decoder_only": DecoderOnly, "norms": Norms, "biases": Biases, "full": Full}[name]()
+    assert count <= of_method(method, base) * SLACK and BYTES == 4

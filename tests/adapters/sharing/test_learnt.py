@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from adapters.options.explain import checked
+from adapters.options.section import checked, values_of
 from adapters.sharing.info import MAX_TEXT_BYTES
 from adapters.sharing.learnt import MOST, Digests, LearntFrom, digests_of
 from domains.errors import InputError
@@ -30,7 +30,7 @@ def test_of_more_images_a_sample_is_kept_which_never_says_a_wrong_word() -> None
     met, others = learnt.among(some(1000)), learnt.among(some(1000, "new"))
     assert met.train == met.told and 150 < met.told < 350  # about a quarter
     assert others.train == 0 and 150 < others.told < 350
-    assert len(learnt.model_dump_json(indent=2)) < MAX_TEXT_BYTES / 4
+    assert len(json.dumps(values_of(learnt), indent=2)) < MAX_TEXT_BYTES / 4
 
 
 @pytest.mark.parametrize(("mine", "before"), [(5, 9), (5, 3 * MOST), (2 * MOST, 3 * MOST), (MOST, MOST)])

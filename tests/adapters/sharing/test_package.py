@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters.options.section import checked
 from adapters.sharing.door import sealed
 from adapters.sharing.info import CARD, FILES, INFO, PEFT, RECIPE, AdapterInfo
 from adapters.sharing.package import opened, pack, show, unpack
@@ -40,7 +41,7 @@ def folder(tmp_path: Path) -> Path:
     (folder / CARD).write_text("# A card\n")
     for name in ("adapter_model.safetensors", "entity_decoder.safetensors"):
         (folder / name).write_bytes(b"weights")
-    (folder / INFO).write_text(sealed(folder, AdapterInfo.model_validate(VALUES)).json_text())
+    (folder / INFO).write_text(sealed(folder, checked(AdapterInfo, VALUES)).json_text())
     return folder
 
 
@@ -197,7 +198,7 @@ def test_a_file_of_a_terabyte_is_refused_before_it_is_read(folder: Path) -> None
 
 
 def test_what_is_shown_is_no_command_to_a_terminal(folder: Path) -> None:
-    info = AdapterInfo.model_validate({**VALUES, "data": "\x1b[2J\nimages", "metrics": {"\x07": {"\u202eap": 0.5}}})
+    info = checked(AdapterInfo, {**VALUES, "data": "\x1b[2J\nimages", "metrics": {"\x07": {"\u202eap": 0.5}}})
     (folder / INFO).write_text(sealed(folder, info).json_text())
     shown = show(folder)
     assert "fitted on \\x1b[2J\\nimages" in shown and "\\x07" in shown and "\\u202eap 0.500" in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_a_resolved_recipe_needs_no_parent_and_reads_back_equal(name: str, tmp_p
 def test_a_child_changes_what_it_names_and_keeps_the_rest(tmp_path: Path) -> None:
     child = written(tmp_path, "mine.yaml", "extends: natural\ntrain: {steps: 7}\nmethod: {rank: 2}\n")
     recipe = load_recipe(child)
-    assert recipe.train == load_recipe("natural").train.model_copy(update={"steps": 7})
+    assert recipe.train == replace(load_recipe("natural").train, steps=7)
     assert recipe.method.options()["rank"] == 2
 
 

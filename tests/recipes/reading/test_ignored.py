@@ -11,7 +11,9 @@ import torch
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import DenseDecoder
-from adapters.options.options import AVERAGED, OF_REGIONS_ALONE, OF_WATERSHED_ALONE
+from adapters.options.contract import AVERAGED
+from adapters.options.decoders import OF_REGIONS_ALONE, OF_WATERSHED_ALONE
+from adapters.options.section import values_of
 from cli import main
 from recipes.build import contract_of
 from recipes.reading.compose import list_recipes, load_any, load_recipe, resolved_yaml, said
@@ -74,7 +76,7 @@ def test_recipes_check_says_each_reason_in_one_line(capsys: pytest.CaptureFixtur
 
 
 def test_the_rules_name_options_that_there_are() -> None:
-    sections = load_recipe("natural").model_dump() | {"decoder": Dense().__dict__}
+    sections = values_of(load_recipe("natural")) | {"decoder": Dense().__dict__}
     for rule in RULES:
         for option in rule.options:
             section, _, name = option.partition(".")
@@ -89,7 +91,7 @@ def test_every_option_of_a_domain_that_the_query_decoder_does_not_see_is_a_rule(
         contracts = {}
         for decoder in ("dense", "query"):
             recipe = load_recipe("natural", [f"decoder.name={decoder}", "domain.bands=[]"])
-            changed = recipe.model_copy(update={"domain": recipe.domain.model_copy(update={name: value})})
+            changed = replace(recipe, domain=replace(recipe.domain, **{name: value}))
             contracts[decoder] = contract_of(recipe) != contract_of(changed)
         assert contracts["dense"]
         if not contracts["query"]:

@@ -15,13 +15,13 @@ import yaml
 from pydantic import TypeAdapter
 
 import recipes.reading.schema as schema
-from adapters.backbones import ROLES, BackboneOptions
 from adapters.decoders import DECODERS
-from adapters.inference.segment import InputContract
-from adapters.losses import DEFAULT_LOSSES, LOSSES
+from adapters.losses import LOSSES
 from adapters.methods import METHODS
-from adapters.options.options import OWN_TERMS, POSSIBLE_TERMS, Decoder, Input, Losses, Method, Options, Role
-from adapters.training.module import TrainOptions
+from adapters.options.decoders import Decoder
+from adapters.options.losses import OWN_TERMS, POSSIBLE_TERMS, Losses
+from adapters.options.methods import Method
+from adapters.options.section import Options
 from domains.datasets.domain import DataDomain, data_options, house_options
 from domains.errors import InputError
 from domains.procedural import SCENES
@@ -34,46 +34,25 @@ from recipes.reading.schema import Recipe, check_recipe
 
 def members(union: Any) -> dict[str, type[Options]]:
     """The parts of an annotated union by name."""
-    return {part.model_fields["name"].default: part for part in get_args(get_args(union)[0])}
+    return {part.name: part for part in get_args(get_args(union)[0])}
 
 
-def term_models() -> dict[str, type[Options]]:
-    return {name: get_args(field.annotation)[0] for name, field in Losses.model_fields.items()}
+def defaults(section: Any) -> dict[str, object]:
+    """Fields and default values of a dataclass."""
+    return {field.name: field.default for field in dataclasses.fields(section)}
 
 
-def defaults(part: Any) -> dict[str, object]:
-    """Fields and default values of a dataclass or of a model."""
-    if dataclasses.is_dataclass(part):
-        return {field.name: field.default for field in dataclasses.fields(part)}
-    return {name: field.default for name, field in part.model_fields.items()}
+def test_a_part_adds_no_option_to_those_of_its_section() -> None:
+    terms = {name: get_args(hint)[0] for name, hint in get_type_hints(Losses).items() if name in LOSSES}
+    for table, sections in ((METHODS, members(Method)), (DECODERS, members(Decoder)), (LOSSES, terms)):
+        assert table.keys() == sections.keys()
+        for name, part in table.items():
+            assert issubclass(part, sections[name]) and defaults(part) == defaults(sections[name])
+            assert "__annotations__" not in vars(part), "an option belongs into adapters/options"
 
 
-PARTS = {
-    **{f"method {name}": (METHODS.get(name), model) for name, model in members(Method).items()},
-    **{f"decoder {name}": (DECODERS.get(name), model) for name, model in members(Decoder).items()},
-    **{f"loss {name}": (LOSSES.get(name), model) for name, model in term_models().items()},
-    "backbone": (BackboneOptions, schema.BackboneSection),
-    "input": (InputContract, Input),
-}
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_options_and_defaults_are_those_of_the_part(part: str) -> None:
-    dataclass, model = PARTS[part]
-    assert defaults(model) == defaults(dataclass)
-
-
-def test_the_tables_name_the_same_parts() -> None:
-    assert members(Method).keys() == METHODS.keys()
-    assert members(Decoder).keys() == DECODERS.keys()
-    assert term_models().keys() == LOSSES.keys()
+def test_the_tables_of_scenes_and_domains_name_the_same() -> None:
     assert set(SCENE_FAMILIES) == set(SCENES)
-    assert get_args(Role) == ROLES
-
-
-def test_train_options_have_the_defaults_of_the_module() -> None:
-    section = defaults(schema.TrainSection)
-    assert {name: section[name] for name in defaults(TrainOptions)} == defaults(TrainOptions)
 
 
 def test_domain_options_have_the_defaults_of_the_domain() -> None:
@@ -85,7 +64,7 @@ def test_domain_options_have_the_defaults_of_the_domain() -> None:
 
 @pytest.mark.parametrize("spec", house_specs(), ids=lambda spec: spec.name)
 def test_a_recipe_says_the_options_of_a_domain_in_its_ranges(spec: Any) -> None:
-    section = schema.DomainSection.model_json_schema()["properties"]
+    section = TypeAdapter(schema.DomainSection).json_schema()["properties"]
     for option in dataclasses.fields(spec.options):
         hint = get_type_hints(spec.options, include_extras=True)[option.name]
         written = {key: value for key, value in section[option.name].items() if key not in ("title", "description")}
@@ -95,9 +74,8 @@ def test_a_recipe_says_the_options_of_a_domain_in_its_ranges(spec: Any) -> None:
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_without_losses_a_decoder_is_trained_by_its_own_terms(decoder: str) -> None:
     recipe = check_recipe(Recipe, {"domain": {"name": "natural"}, "decoder": {"name": decoder}})
-    expected = {name: {**defaults(LOSSES[name]), **said} for name, said in DEFAULT_LOSSES[decoder].items()}
+    expected = {name: defaults(LOSSES[name]) for name in OWN_TERMS[decoder]}
     assert recipe.losses.options() == expected
-    assert set(OWN_TERMS[decoder]) == set(expected)
 
 
 def test_every_term_fits_a_decoder() -> None:
@@ -170,6 +148,14 @@ WRONG = {
     "losses.set wants decoder.name=query; decoder.name is 'dense'": {"losses": {"set": {}}},
     "losses.embedding wants decoder.embedding_dim above 0, for instance 8": {"losses": {"embedding": {}}},
     "losses.boundary.weight is -1; wanted a number of at least 0": {"losses": {"boundary": {"weight": -1}}},
+    "losses.fourground is no option; known: boundary, boundary_distance, centre_distance, embedding, foreground, "
+    "partition, set, topology (did you mean 'foreground'?)": {"losses": {"fourground": None}},
+    "decoder.mask_stride is 'x'; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": "x"}},
+    "decoder.name is []; known: dense, query": {"decoder": {"name": []}},
+    "domain.bands[1] is null; wanted a text or an integer": {"domain": {"name": "natural", "bands": ["red", None]}},
+    "domain.overlap_px is 64; wanted less than domain.tile_px, which is 64": {
+        "domain": {"name": "natural", "tile_px": 64}
+    },
     "train.lr is nan; wanted a number above 0": {"train": {"lr": float("nan")}},
     "train.precision is 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)": {"train": {"precision": "fp16"}},
     "train.betas[1] is missing; wanted a number of at least 0 and below 1": {"train": {"betas": [0.9]}},

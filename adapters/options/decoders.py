@@ -1,0 +1,121 @@
+"""Decoders: from features to entities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from adapters.options.ranges import Share
+from adapters.options.section import Options
+
+Area = Annotated[int, Field(ge=0, le=2**24)]
+Smoothing = Annotated[float, Field(ge=0, le=16)]
+"""Up to a kernel of 129 px: the time of a decode goes up with it."""
+
+
+@dataclass(frozen=True)
+class DecoderOptions(Options):
+    """The options of a decoder."""
+
+    SOURCE: ClassVar[str] = "decoder."
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {}
+    """Option -> what calibration tries."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Dense(DecoderOptions):
+    """Foreground, two distances and boundary, then a seeded watershed. For any number of touching entities."""
+
+    name: Literal["dense"] = "dense"
+    width: Annotated[int, Field(ge=4, le=128, multiple_of=2)] = 16
+    """Channels at full resolution; twice, four and eight times as many at strides 2, 4 and 8."""
+    detail: bool = True
+    """Convolutions on the image itself; without them boundaries are as fine as the patch."""
+    embedding_dim: Annotated[int, Field(ge=0, le=64)] = 0
+    """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
+    foreground_threshold: Share = 0.5
+    """Pixels whose foreground score is above it belong to an entity."""
+    seed_height: Share = 0.2
+    """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own."""
+    smoothing_px: Smoothing = 1.0
+    """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
+    min_area_px: Area = 12
+    """Smaller entities are dropped."""
+    min_score: Share = 0.0
+    """Entities of a lower score are dropped; the score is the mean foreground score times the height of the core."""
+    regions: bool = False
+    """After fitting, learn from the training images which of nested candidate regions is an entity, and take those
+    instead of the watershed's."""
+    least_iou: Share = 0.45
+    """Regions of a lower predicted IoU are dropped; their score is that IoU."""
+    sure_foreground: Share = 1.0
+    """Those whose mean foreground score is above this are not; 1 for none such, which calibration leaves at that."""
+
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
+        "seed_height": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
+        "smoothing_px": (0.5, 1.0, 2.0),
+        "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
+        "min_area_px": (12, 40, 100),
+        "least_iou": (0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6),
+        "sure_foreground": (0.5, 0.6, 0.7, 0.8, 0.9, 1.0),
+    }
+    OF_WATERSHED: ClassVar[tuple[str, ...]] = (
+        "foreground_threshold",
+        "seed_height",
+        "smoothing_px",
+        "min_score",
+        "min_area_px",
+    )
+    OF_REGIONS: ClassVar[tuple[str, ...]] = ("sure_foreground", "least_iou", "min_area_px")
+    """Those that matter where regions are chosen, in the order in which calibration tries them: what is surely
+    foreground stays whatever its IoU, so with it the least IoU matters little."""
+
+
+OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "min_score")
+"""Options of the dense decoder that do nothing where regions are chosen."""
+OF_REGIONS_ALONE = ("least_iou", "sure_foreground")
+"""Those that do nothing where the watershed cuts."""
+
+
+@dataclass(frozen=True)
+class Query(DecoderOptions):
+    """Set prediction with masked attention. For scenes of tens of entities."""
+
+    name: Literal["query"] = "query"
+    queries: Annotated[int, Field(ge=1, le=1000)] = 100
+    """Most entities that one image or tile can have."""
+    dim: Annotated[int, Field(ge=8, le=1024, multiple_of=4)] = 128
+    """Width of queries and keys; a multiple of `heads` and of 4."""
+    layers: Annotated[int, Field(ge=1, le=24)] = 3
+    """Decoder layers; the prediction after each is supervised."""
+    heads: Annotated[int, Field(ge=1, le=64)] = 4
+    """Attention heads."""
+    mask_stride: Literal[2, 4, 8] = 4
+    """Masks are predicted at 1 / mask_stride of the input: 2, 4 or 8."""
+    detail_channels: Annotated[int, Field(ge=0, le=512)] = 32
+    """Channels of the stem on the image; 0 leaves the image out, so boundaries are as fine as the patch."""
+    score_threshold: Share = 0.5
+    """Queries below it are no entity; the score is objectness x predicted IoU x mean mask score."""
+    mask_threshold: Share = 0.5
+    """Pixels whose mask score is above it belong to the entity."""
+    min_area_px: Area = 8
+    """Smaller entities are dropped."""
+
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "score_threshold": (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8),
+        "mask_threshold": (0.3, 0.4, 0.5, 0.6, 0.7),
+    }
+
+    def check_agreement(self) -> None:
+        """Raises InputError where the heads do not share the width evenly."""
+        if self.dim % self.heads:
+            raise self.wrong("heads", f"wanted a divisor of decoder.dim, which is {self.dim}")
+
+
+Decoder = Annotated[Dense | Query, Field(discriminator="name")]

@@ -1,0 +1,69 @@
+"""How the weights that learn move."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, Strict
+
+from adapters.options.ranges import BelowOne, Count, Natural, NotNegative, Positive, Share
+from adapters.options.section import Options
+
+
+@dataclass(frozen=True)
+class TrainOptions(Options):
+    """How the weights that learn move."""
+
+    SOURCE: ClassVar[str] = "train."
+
+    start: Annotated[str, Field(min_length=1)] | None = None
+    """What it starts from: a pretrained decoder of the base, of which entity-small has `aerial`, `nuclei`,
+    `photographs` and `surfaces`, each of one kind of scene; null: the general one; or an adapter, its folder (./mine)
+    or packed file, of the same base, method and decoder."""
+    steps: Count = 400
+    """Optimiser steps."""
+    seconds: Positive | None = None
+    """Stop after this long if `steps` have not ended it; the learning rate follows whichever is nearer its end."""
+    batch_size: Count = 8
+    """Crops of a step."""
+    lr: Positive = 1.0e-3
+    """Peak learning rate of the decoder."""
+    backbone_lr: Positive = 1.0e-3
+    """Peak learning rate of what learns inside the backbone."""
+    weight_decay: NotNegative = 0.05
+    """Of matrices and kernels; biases, norms and scales have none."""
+    betas: Annotated[tuple[BelowOne, BelowOne], Strict(False)] = (0.9, 0.98)
+    """Momentum terms of AdamW."""
+    warmup_steps: Natural = 20
+    """Steps of linear warm-up; a cosine follows."""
+    clip: Positive = 1.0
+    """Gradients are clipped to this norm."""
+    validate_every: Count = 50
+    """Steps between two looks at the validation split; checkpoints are written then."""
+    rehearsal: Share = 0.0
+    """Share of the training crops that are generated scenes of the domain, against forgetting what the base knows."""
+    calibrate: bool = True
+    """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
+    calibrate_for: Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"] | None = None
+    """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
+    scores through, f1 and pq do not."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """auto: bf16 autocast where the machine is faster with it."""
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """auto: an accelerator where there is one."""
+    workers: Annotated[int, Field(ge=0, le=256)] = 0
+    """Processes that load and augment; 0 does it in the main one."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Of weights, crops and generated scenes."""
+
+    @property
+    def start_kind(self) -> str | None:
+        """The kind of scene whose decoder it starts from; a word is a kind, all else the path of an adapter."""
+        return self.start if self.start and re.fullmatch("[A-Za-z0-9_-]+", self.start) else None
+
+    @property
+    def start_adapter(self) -> str | None:
+        """The adapter that it goes on from, a folder or a packed file."""
+        return None if self.start_kind else self.start
