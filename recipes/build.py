@@ -12,13 +12,11 @@ from adapters.backbones.projection import build_projection
 from adapters.decoders import DECODERS
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
-from adapters.losses import build_loss
 from adapters.methods import METHODS, Method
 from adapters.network import EntitySegmenter
 from adapters.options.options import AVERAGED, Dense
 from adapters.sharing.folder import as_json, load_adapter
 from adapters.sharing.package import opened
-from adapters.training.module import EntityModule, TrainOptions
 from domains.bands import channels_of
 from domains.datasets.domain import DataDomain, Domain, build_domain
 from domains.errors import InputError
@@ -83,12 +81,6 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
 def decoder_of(section: Any, backbone: Backbone) -> Any:
     options = DECODERS[section.name](**section.options())
     return options.build(backbone.dim, len(backbone.taps), backbone.stride)
-
-
-def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
-    wanted = {field.name for field in fields(TrainOptions)}
-    options = {key: value for key, value in recipe.train.options().items() if key in wanted}
-    return EntityModule(segmenter, build_loss(recipe.losses.options()), TrainOptions(**options))
 
 
 def contract_of(

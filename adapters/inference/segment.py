@@ -17,6 +17,7 @@ from adapters.inference.fields import Surroundings, fields, surroundings
 from adapters.network import EntitySegmenter, Views
 from adapters.options.explain import checked
 from adapters.options.options import SCALES, Input
+from domains.crops.crops import Samples
 from domains.crops.normalisers import build_normaliser, normalised
 from domains.entities import EntityMap, EntitySample
 from domains.errors import InputError
@@ -285,7 +286,7 @@ def weights_digest(segmenter: EntitySegmenter) -> str:
 
 def measure(
     segmenter: EntitySegmenter,
-    samples: Iterable,
+    samples: Samples,
     metrics: Iterable[str] | MetricSet,
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 import numpy as np
 from torch.utils.data import Dataset
 
+from domains.crops.crops import Samples
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.scenes import Photograph, Scene, Viewed, open_scene, plain_view
@@ -53,10 +54,10 @@ def build_normaliser(options: Mapping[str, Any]) -> Normaliser:
     return kind(**{key: options[key] for key in wanted})
 
 
-def fit_normaliser(name: str, samples: Dataset[EntitySample]) -> dict[str, Any]:
+def fit_normaliser(name: str, samples: Samples) -> dict[str, Any]:
     """Options of the normaliser whose target is the median look of up to `FIT_IMAGES` of the samples, evenly chosen."""
     kind = normaliser_type(name)
-    count = len(samples)  # type: ignore[arg-type]
+    count = len(samples)
     chosen = sorted({round(i) for i in np.linspace(0, count - 1, min(count, FIT_IMAGES))})
     return {"name": name, **asdict(kind.like([samples[i].image for i in chosen]))}
 
@@ -66,12 +67,12 @@ class Normalised(Dataset[EntitySample]):
     their own.
     """
 
-    def __init__(self, samples: Dataset[EntitySample], options: Mapping[str, Any]) -> None:
+    def __init__(self, samples: Samples, options: Mapping[str, Any]) -> None:
         self.samples, self.options = samples, dict(options)
         self.records: Sequence[Any] = getattr(samples, "records", ())
 
     def __len__(self) -> int:
-        return len(self.samples)  # type: ignore[arg-type]
+        return len(self.samples)
 
     def __getitem__(self, index: int) -> EntitySample:
         sample = self.samples[index]

@@ -60,8 +60,8 @@ def splits_share_no_scene(domain: Domain) -> None:
 
 
 def all_is_the_three_splits_together(domain: Domain) -> None:
-    sizes = [len(domain.dataset(split)) for split in SPLITS]  # type: ignore[arg-type]
-    together = len(domain.dataset("all"))  # type: ignore[arg-type]
+    sizes = [len(domain.dataset(split)) for split in SPLITS]
+    together = len(domain.dataset("all"))
     assert together == sum(sizes), f"'all' has {together} samples, {', '.join(SPLITS)} have {sizes}"
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from domains.bands import starts_with_rgb
+from domains.crops.crops import Samples
 from domains.datasets.cards import Card, card_of_folder, find_card
 from domains.datasets.dataset import EntityDataset, Folder, open_folder
 from domains.datasets.sample import SampleScenes, sample_records
 from domains.datasets.splits import FRACTIONS, assign
-from domains.entities import EntitySample
 from domains.errors import InputError, suggest
 from domains.formats import LAYOUTS, recognise
 from domains.formats.label_meanings import Labels, Void
@@ -65,7 +64,7 @@ class Domain(Protocol):
         """Key of the metric that is shown first; one of `metrics()`."""
         ...
 
-    def dataset(self, split: Split | Literal["all"]) -> Dataset[EntitySample]:
+    def dataset(self, split: Split | Literal["all"]) -> Samples:
         """Indexable and picklable, with a length; where it has `records`, they name each sample's group."""
         ...
 

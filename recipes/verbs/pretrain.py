@@ -24,12 +24,11 @@ from adapters.backbones.sources import locate
 from adapters.decoders import DECODERS
 from adapters.decoders.pretrained import kinds_of, save_pretrained_decoder, warm_start
 from adapters.inference.segment import InputContract
-from adapters.losses import build_loss
 from adapters.network import EntitySegmenter
 from adapters.options.backbone import BackboneOptions
 from adapters.training.data import EntityDataModule
-from adapters.training.joint import JointData, JointModule, JointSegmenter
-from adapters.training.module import TrainOptions, best_precision
+from adapters.training.joint import JointData, JointSegmenter
+from adapters.training.module import best_precision
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -38,6 +37,7 @@ from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
+from recipes.plan import joint_module_of
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
 from recipes.sides import crops_on_patches
@@ -63,10 +63,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
     print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
-    options = TrainOptions(
-        train.steps, train.seconds, train.lr, train.backbone_lr, train.weight_decay, train.betas, train.warmup_steps
-    )
-    module = JointModule(segmenter, build_loss(recipe.losses.options()), options)
+    module = joint_module_of(recipe, segmenter)
     data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
     trainer = make_trainer(
         run,

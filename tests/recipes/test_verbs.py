@@ -26,8 +26,8 @@ from domains.scenes import Photograph, open_scene
 from domains.tiling.grid import Window
 from domains.tiling.running import RunningPrediction
 from recipes.build import domain_of
+from recipes.plan import calibrated_for
 from recipes.reading.compose import load_recipe
-from recipes.verbs.fit import calibrated_for
 from recipes.verbs.predict import Run, check_formats, hardly_looked, looking
 
 

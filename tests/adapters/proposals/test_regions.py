@@ -11,7 +11,8 @@ from adapters.decoders import Dense
 from adapters.decoders.dense import FIELDS
 from adapters.losses.targets import DenseTargets, inner_rim
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, admitted, best_iou, candidates, select
-from adapters.sharing.folder import compact_state, round_to_half
+from adapters.sharing.folder import compact_state
+from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from domains.entities import EntityMap, EntitySample, Place
 

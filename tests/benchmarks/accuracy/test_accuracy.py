@@ -13,11 +13,11 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, measure
 from benchmarks import figure
-from benchmarks.accuracy import run_all
-from benchmarks.accuracy_job import GRANULARITIES, best_of_granularities, recipe_of, result_name
-from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
-from benchmarks.accuracy_table import render, write_table
-from benchmarks.unet import UNETS, UNetSegmenter
+from benchmarks.accuracy.command import run_all
+from benchmarks.accuracy.job import GRANULARITIES, best_of_granularities, recipe_of, result_name
+from benchmarks.accuracy.plan import METHODS, SETS, Job, jobs
+from benchmarks.accuracy.table import render, write_table
+from benchmarks.accuracy.unet import UNETS, UNetSegmenter
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 
@@ -115,7 +115,7 @@ def test_fits_of_two_precisions_are_two_results(monkeypatch: pytest.MonkeyPatch)
     jobs_ = [Job("dsb2018_he", method, "minutes", 1, 600, 30) for method in ("lora", "classical")]
     names = []
     for precision in ("32-true", "bf16-mixed"):
-        monkeypatch.setattr("benchmarks.accuracy_job.best_precision", lambda *_, precision=precision: precision)
+        monkeypatch.setattr("benchmarks.accuracy.job.best_precision", lambda *_, precision=precision: precision)
         names.append([result_name(job) for job in jobs_])
     lora, classical = "dsb2018_he-lora-minutes-1", "dsb2018_he-classical-minutes-1"
     assert names == [[lora, classical], [f"{lora}-bf16", classical]]

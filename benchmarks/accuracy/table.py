@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from benchmarks.accuracy_plan import METHODS, SETS
+from benchmarks.accuracy.plan import METHODS, SETS
 from domains.errors import InputError
 
 NAMES = {
@@ -23,6 +23,7 @@ NAMES = {
     "unet": "MONAI U-Net from scratch",
     "unet_regions": "MONAI U-Net from scratch, by regions",
     "unet_sections": "MONAI U-Net from scratch, crops shown in sections",
+    "instanseg": "InstanSeg from scratch",
     "classical": "classical, tuned",
 }
 WORDS = {
