@@ -298,8 +298,8 @@ def measure(
     """
     found = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
-    for i, sample in enumerate(samples):
-        record = records[i] if records else None
+    for i in range(len(samples)):
+        sample, record = samples[i], records[i] if records else None
         prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=on_tile)
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""

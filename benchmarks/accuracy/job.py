@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.decoders import Dense
 from adapters.inference.segment import InputContract, measure
 from adapters.methods import adapter_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.sharing.folder import describe, plain_state, save_adapter
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit, measured
 from adapters.training.module import best_precision
-from benchmarks.accuracy import classical
+from benchmarks.accuracy import classical, instanseg
 from benchmarks.accuracy.plan import METHODS, SETS, Job
 from benchmarks.accuracy.unet import UNETS
 from domains.crops.crops import Samples
@@ -45,10 +44,18 @@ ENOUGH_STEPS = 10**6  # under a budget of time
 GRANULARITIES = tuple(round(0.02 * step, 2) for step in range(1, 46))  # seed heights for the oracle
 WARMUP_STEPS = 8  # the recipes' 20 would be half of what some methods do in these budgets
 
+NETWORKS: dict[str, Callable[[Recipe], EntitySegmenter]] = {
+    **UNETS,
+    "instanseg": lambda recipe: instanseg.InstanSegmenter(),
+}
+"""Method -> another network than an adapter on its backbone, from the recipe."""
+FITS: dict[str, Callable[[Plan], Fitted]] = {"instanseg": instanseg.fit_instanseg}
+"""Method -> another way to fit a plan."""
+
 
 def result_name(job: Job) -> str:
     """Of a job's file: the same seconds buy other steps in another precision, so a fit in bf16 is a result apart."""
-    learns = job.method not in ("base", "classical")
+    learns = job.method not in ("base", "classical") and "train.precision=fp32" not in METHODS[job.method]
     return f"{job.name}-bf16" if learns and best_precision("auto", "cpu") == "bf16-mixed" else job.name
 
 
@@ -125,8 +132,8 @@ def opened(section: DomainSection) -> Domain:
 def entities_by_stratum(samples: Samples) -> dict[str, int]:
     """True entities of each stratum."""
     counts: dict[str, int] = {}
-    for record, sample in zip(records_of(samples), samples, strict=True):
-        counts[record.stratum] = counts.get(record.stratum, 0) + sample.truth.count
+    for i, record in enumerate(records_of(samples)):
+        counts[record.stratum] = counts.get(record.stratum, 0) + samples[i].truth.count
     return counts
 
 
@@ -165,9 +172,9 @@ def prepare(job: Job, recipe: Recipe, domain: Domain, splits: Splits) -> Prepare
     thorough = job.budget == "minutes"
     looks, val_crops = (LONG_VALIDATIONS, LONG_VAL_CROPS) if thorough else (VALIDATIONS, VAL_CROPS)
     budget = Budget(steps=0) if job.method == "base" else budget_of(recipe, looks, time.process_time)
-    unet = UNETS.get(job.method)
-    network = unet and (lambda recipe: unet(Dense(**recipe.decoder.options())))
-    prepared = plan_of(recipe, domain, splits, budget, network, val_crops)
+    if job.method == "instanseg":
+        recipe = instanseg.at_seen_size(recipe, splits.train)
+    prepared = plan_of(recipe, domain, splits, budget, NETWORKS.get(job.method), val_crops)
     plan = replace(
         prepared.plan,
         measure_before=False,
@@ -188,7 +195,7 @@ def network_result(
     asked, network = prepared.plan.contract, prepared.plan.network
     once = asked.changed(symmetries=1, window_px=0, test_scales=(1.0,))
     plan, untuned = replace(prepared.plan, contract=once), network.decoder.options
-    fitted = fit(plan)
+    fitted = FITS.get(job.method, fit)(plan)
     result = {
         **tested(job, plan, fitted),
         "elsewhere": {name: numbers(measured(plan, images)) for name, images in others.items()},
@@ -255,7 +262,8 @@ def classical_result(job: Job, domain: Domain, splits: Splits, others: Mapping[s
 def by_function(method: Callable[[np.ndarray], EntityMap], domain: Domain, images: Samples) -> MetricSet:
     """The domain's metrics of a function of the whole image (H, W, 3) uint8."""
     metrics = MetricSet(domain.metrics())
-    for record, sample in zip(records_of(images), images, strict=True):
+    for i, record in enumerate(records_of(images)):
+        sample = images[i]
         metrics.update(method(sample.image), sample.truths, record.group, record.stratum)
     return metrics
 

@@ -63,6 +63,7 @@ METHODS: dict[str, tuple[str, ...]] = {
         "domain.symmetries=1",
         "decoder.regions=false",
         "train.batch_size=3",
+        "train.precision=fp32",
     ),
     "classical": (),
 }
