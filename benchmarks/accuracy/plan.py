@@ -68,7 +68,7 @@ METHODS: dict[str, tuple[str, ...]] = {
     "classical": (),
 }
 """Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""
-PACKAGES = {"instanseg": ("instanseg", "pip install -c constraints.txt instanseg-torch==0.1.2")}
+PACKAGES = {"instanseg": ("instanseg", "pip install -c constraints.txt instanseg-torch==0.1.2 edt pandas seaborn")}
 """Method -> the module that it wants beside ours, and the line that installs it; only run by name."""
 
 
