@@ -175,8 +175,10 @@ def prepare(job: Job, recipe: Recipe, domain: Domain, splits: Splits) -> Prepare
     if job.method == "instanseg":
         recipe = instanseg.at_seen_size(recipe, splits.train)
     prepared = plan_of(recipe, domain, splits, budget, NETWORKS.get(job.method), val_crops)
+    contract = prepared.plan.contract
     plan = replace(
         prepared.plan,
+        contract=instanseg.contract_at_seen_size(contract) if job.method == "instanseg" else contract,
         measure_before=False,
         regions=thorough and job.method != "base",
         calibrate_for=prepared.plan.calibrate_for if thorough else None,
