@@ -44,8 +44,8 @@ HOT_SHARE = 1 / 3
 """Of the budget, in which the seeds learn by cross-entropy and the masks by Dice, before L1 distance and Lovasz."""
 LOOKS = 3
 WATCHED = 8
-"""Validation images that a look takes. Its own training looks after every 333 steps, which here is never, and the decode
-of what has learnt little is dear: a window for each of up to 2000 seeds."""
+"""Validation images that a look takes. Its own training looks after every 333 steps, which here is never, and the
+decode of what has learnt little is dear: a window for each of up to 2000 seeds."""
 
 
 @dataclass(frozen=True)
