@@ -3,6 +3,7 @@
     python benchmarks/accuracy.py --data DIR                      every job that has no result yet
     python benchmarks/accuracy.py --data DIR --shard 0/2          half of them, for two processes side by side
     python benchmarks/accuracy.py --table                         results -> benchmarks/accuracy.md
+    python benchmarks/accuracy.py --data DIR --method instanseg   which wants a package more; it says which
 
 DIR holds a folder per set and, in `index/<set>.csv`, the group of every image. Every job is one thread, and its result
 one JSON file: what exists is skipped, so a run that was stopped goes on where it was.

@@ -17,7 +17,7 @@ import time
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -78,6 +78,9 @@ class NoBackbone(nn.Module):
 
 class InstanSegDecoder(Decoder):
     """The whole network: images (B, 3, H, W) in [0, 1] to its raw output (B, 5, H, W), and that to entities."""
+
+    method: Any
+    """The package's losses and decode."""
 
     def __init__(self) -> None:
         super().__init__()
