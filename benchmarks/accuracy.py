@@ -1,86 +1,17 @@
-"""How good the adapters are on real images, beside what a user would do instead.
-
-    python benchmarks/accuracy.py --data DIR                      every job that has no result yet
-    python benchmarks/accuracy.py --data DIR --shard 0/2          half of them, for two processes side by side
-    python benchmarks/accuracy.py --table                         results -> benchmarks/accuracy.md
-
-DIR holds a folder per set and, in `index/<set>.csv`, the group of every image. Every job is one thread, and its result
-one JSON file: what exists is skipped, so a run that was stopped goes on where it was.
-"""
+"""The door of `benchmarks/accuracy/`: python benchmarks/accuracy.py --help."""
 
 from __future__ import annotations
 
 import os
 import sys
-import traceback
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: one thread per process, whatever else runs
-sys.path[:0] = [] if "benchmarks" in sys.modules else [str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import typer  # noqa: E402
 
-from benchmarks.accuracy_plan import BUDGETS, METHODS, SETS, Job, jobs  # noqa: E402
-
-HERE = Path(__file__).resolve().parent
-
-
-def main(
-    data: Annotated[Path | None, typer.Option(help="folder of the data sets and their index/")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help=f"of {', '.join(SETS)}; all by default")] = None,
-    method: Annotated[list[str] | None, typer.Option(help=f"of {', '.join(METHODS)}; all by default")] = None,
-    seed: Annotated[list[int] | None, typer.Option(help="those of the set by default")] = None,
-    budget: Annotated[list[str] | None, typer.Option(help="of time, steps, minutes; the first two by default")] = None,
-    seconds: Annotated[float | None, typer.Option(help="CPU-seconds of fitting, instead of the set's")] = None,
-    steps: Annotated[int | None, typer.Option(help="optimiser steps, instead of the set's")] = None,
-    images: Annotated[int | None, typer.Option(help="fit on this many training images; all by default", min=1)] = None,
-    out: Annotated[Path, typer.Option(help="folder of the results")] = HERE / "results",
-    runs: Annotated[Path | None, typer.Option(help="folder to keep the adapters in; none by default")] = None,
-    shard: Annotated[str, typer.Option(help="i/n: every n-th job, from the i-th")] = "0/1",
-    table: Annotated[bool, typer.Option("--table", help="write the table of the results, and run nothing")] = False,
-) -> None:
-    """Fit and measure every method on every set; one JSON file each."""
-    if table:
-        from benchmarks.accuracy_table import write_table
-
-        write_table(out, out.parent / "accuracy.md")
-        return
-    known = {"--set": (set_, SETS), "--method": (method, METHODS), "--budget": (budget, BUDGETS)}
-    for option, (values, table_) in known.items():
-        for value in values or ():
-            if value not in table_:
-                raise typer.BadParameter(f"{value!r}; known: {', '.join(table_)}", param_hint=option)
-    if data is None or not data.is_dir():
-        raise typer.BadParameter(f"wanted the folder that holds {', '.join(SETS)}, got {data}", param_hint="--data")
-    budgets = budget or ("time", "steps")
-    every = list(jobs(set_ or list(SETS), method or list(METHODS), seed, budgets, seconds, steps, images))
-    first, count = map(int, shard.split("/"))
-    sys.exit(run_all(every[first::count], data, out, runs))
-
-
-def run_all(chosen: Sequence[Job], data: Path, out: Path, runs: Path | None = None) -> int:
-    """Run the jobs that have no result yet; returns how many failed."""
-    from benchmarks.accuracy_job import result_name, run_job
-
-    out.mkdir(parents=True, exist_ok=True)
-    failed = 0
-    for number, job in enumerate(chosen, 1):
-        path = out / f"{result_name(job)}.json"
-        if path.exists():
-            continue
-        print(f"[{number}/{len(chosen)}] {job.name}", flush=True)
-        try:
-            result = run_job(job, data, path, runs)
-        except Exception:  # a job that fails must not take the night's others with it
-            traceback.print_exc()
-            failed += 1
-        else:
-            shown = ", ".join(f"{key} {result['metrics'].get(key)}" for key in SETS[job.set].columns)
-            print(f"    {result['steps']} steps, {result['fit_cpu_s']} CPU-s; {shown}", flush=True)
-    return failed
-
+from benchmarks.accuracy.command import main  # noqa: E402
 
 if __name__ == "__main__":
     typer.run(main)

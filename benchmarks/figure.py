@@ -20,8 +20,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import typer
 
 from adapters.inference.segment import segment
-from benchmarks import classical
-from benchmarks.accuracy_plan import SETS
+from benchmarks.accuracy import classical
+from benchmarks.accuracy.plan import SETS
 from domains.atomic import atomic_path
 from domains.entities.overlay import contact_sheet, overlay
 from domains.scenes import Photograph

@@ -20,7 +20,6 @@ from adapters.options.section import values_of
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import load_adapter
 from adapters.sharing.package import opened
-from adapters.training.module import EntityModule
 from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options, house_options
 from domains.errors import InputError
@@ -91,11 +90,6 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
 def decoder_of(section: DecoderOptions, backbone: Backbone) -> Any:
     """The decoder of a recipe's section, with fresh weights, of the backbone's width and taps."""
     return decoder_options(section).build(backbone.dim, len(backbone.taps), backbone.stride)
-
-
-def module_of(recipe: Recipe, segmenter: EntitySegmenter) -> EntityModule:
-    """The network with the recipe's losses and rates, for a trainer."""
-    return EntityModule(segmenter, loss_of(recipe), recipe.train)
 
 
 def loss_of(recipe: Recipe | PretrainRecipe) -> EntityLoss:

@@ -293,13 +293,6 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
 
 
-def round_to_half(module: nn.Module) -> None:
-    """Every weight to the nearest that half precision holds: half the file, and what is measured is what is shared."""
-    with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(parameter.to(torch.float16))
-
-
 def compact_state(module: nn.Module) -> dict[str, Tensor]:
     """The state in half precision where every value survives it, else as it is."""
     state = plain_state(module)

@@ -23,7 +23,7 @@ from recipes.runtime import words_of
 from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
-from recipes.verbs.fit import plain, write_json
+from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.tables import counts_line, text_table, with_span
 

@@ -27,7 +27,7 @@ from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.training.data import BatchOptions, EntityDataModule
-from adapters.training.joint import JointData, JointModule, JointSegmenter
+from adapters.training.joint import JointData, JointSegmenter
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
@@ -37,7 +37,7 @@ from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
 from domains.procedural.recolour import Recolour
 from recipes import set_up
-from recipes.build import loss_of
+from recipes.plan import joint_module_of
 from recipes.reading.command import command, following
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
@@ -66,7 +66,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
     print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
-    module = JointModule(segmenter, loss_of(recipe), train)
+    module = joint_module_of(recipe, segmenter)
     data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
     trainer = make_trainer(
         run,

@@ -7,26 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from adapters.inference.segment import InputContract, segment
-from adapters.network import EntitySegmenter
-from adapters.training.module import EntityModule
+from adapters.inference.segment import segment
+from adapters.training.fitting import Budget, Plan
 from adapters.training.trainer import History, make_trainer
-from domains.datasets.domain import Domain
-from domains.entities import EntitySample
 from domains.metrics import MetricSet
 from recipes import set_up
-from recipes.build import backbone_of, contract_of, domain_of, method_of, module_of, segmenter_of
+from recipes.build import domain_of
+from recipes.plan import Splits, plan_of
 from recipes.reading.compose import changed, load_recipe
-from recipes.reading.schema import BUILT_IN_DOMAINS, Recipe
-from recipes.runtime import of_fit
-from recipes.scale import at_scale
-from recipes.sides import on_patches
-from recipes.verbs.fit import data_of
+from recipes.reading.schema import BUILT_IN_DOMAINS
 
 FIT_SHARE = 0.7
 """Of a recipe's time; the rest is prediction's."""
@@ -78,17 +71,14 @@ def speed_of(name: str, seconds: float) -> Speed:
     recipe = changed(load_recipe(name), [f"domain.max_images={SCENES}"])
     domain = domain_of(recipe)
     train = domain.dataset("train")
-    backbone = backbone_of(recipe)
-    recipe = at_scale(on_patches(recipe, backbone), train)  # pyright: ignore[reportArgumentType]
-    segmenter = segmenter_of(recipe, backbone, method_of(recipe))
-    contract = contract_of(recipe)
-    scene = domain.dataset("test")[0]
-    entities, pq = quality(segmenter, scene, contract, domain)
+    prepared = plan_of(recipe, domain, Splits(train, train, domain.dataset("test")))
+    plan, recipe = prepared.plan, prepared.recipe
+    entities, pq = quality(plan)
     return Speed(
         name,
-        of_fit(recipe.train).training,
-        fit_speed(recipe, segmenter, domain, train, FIT_SHARE * seconds),
-        prediction_speed(segmenter, scene, contract, (1 - FIT_SHARE) * seconds),
+        plan.runtime.training,
+        fit_speed(plan, FIT_SHARE * seconds),
+        prediction_speed(plan, (1 - FIT_SHARE) * seconds),
         entities,
         pq,
         recipe.train.seconds,
@@ -96,12 +86,11 @@ def speed_of(name: str, seconds: float) -> Speed:
     )
 
 
-def quality(
-    segmenter: EntitySegmenter, scene: EntitySample, contract: InputContract, domain: Domain
-) -> tuple[int, float]:
-    """How many entities a network sees in a labelled scene, and their panoptic quality."""
-    metrics = MetricSet({"pq": domain.metrics()["pq"]})
-    prediction = segment(segmenter, contract.photograph(scene), contract)
+def quality(plan: Plan) -> tuple[int, float]:
+    """How many entities a network sees in the first test scene, and their panoptic quality."""
+    scene = plan.test[0]
+    metrics = MetricSet({"pq": plan.metrics()["pq"]})
+    prediction = segment(plan.network, plan.contract.photograph(scene), plan.contract)
     metrics.update(prediction, scene.truths, scene.place.scene)
     return prediction.count, metrics.compute()["pq"]
 
@@ -117,15 +106,13 @@ def fault_of(speeds: Sequence[Speed]) -> str:
     )
 
 
-def fit_speed(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train: Any, seconds: float) -> float:
+def fit_speed(plan: Plan, seconds: float) -> float:
     """Steps per second of a fit that is given so many seconds, and ends with its step at hand; the first warms up."""
-    recipe = changed(recipe, [f"train.seconds={seconds}"])
-    options = recipe.train
-    module: EntityModule = module_of(recipe, segmenter)
-    runtime = of_fit(options)
+    steps = plan.budget.steps
+    module = replace(plan, budget=Budget(steps, seconds)).module()
     with TemporaryDirectory() as folder:
-        trainer = make_trainer(Path(folder), options.steps, options.steps, runtime, options.clip)
-        trainer.fit(module, data_of(recipe, domain, train, None, round_steps=options.steps))
+        trainer = make_trainer(Path(folder), steps, steps, plan.runtime, plan.clip)
+        trainer.fit(module, plan.crops(plan.learnt, None, steps))
         history = next(callback for callback in trainer.callbacks if isinstance(callback, History))  # pyright: ignore[reportAttributeAccessIssue]
     ends = [row["seconds"] for row in history.rows]
     if len(ends) == 1:
@@ -133,11 +120,11 @@ def fit_speed(recipe: Recipe, segmenter: EntitySegmenter, domain: Domain, train:
     return (len(ends) - 1) / (ends[-1] - ends[0])
 
 
-def prediction_speed(segmenter: EntitySegmenter, scene: EntitySample, contract: InputContract, seconds: float) -> float:
+def prediction_speed(plan: Plan, seconds: float) -> float:
     """Megapixels per second of a scene that is predicted again and again for so many seconds, once at least."""
-    photograph, rounds, start = contract.photograph(scene), 0, time.perf_counter()
+    photograph, rounds, start = plan.contract.photograph(plan.test[0]), 0, time.perf_counter()
     while not rounds or time.perf_counter() - start < seconds:
-        segment(segmenter, photograph, contract)
+        segment(plan.network, photograph, plan.contract)
         rounds += 1
     height, width = photograph.shape
     return rounds * height * width / 1e6 / (time.perf_counter() - start)

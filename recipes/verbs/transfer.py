@@ -31,8 +31,8 @@ from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.sets import AskedSet, recipe_for, recipe_words
 from recipes.shared import BASE, SharedRecipe, same_folder, shared_recipe
-from recipes.verbs.fit import plain, write_json
 from recipes.verbs.heatmap import heat_maps
+from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.tables import text_table
 

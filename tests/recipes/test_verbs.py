@@ -30,8 +30,8 @@ from domains.tiling.running import RunningPrediction
 from recipes.build import domain_of
 from recipes.inputs import Sight
 from recipes.looking import looking
+from recipes.plan import calibrated_for
 from recipes.reading.compose import load_recipe
-from recipes.verbs.fit import calibrated_for
 from recipes.verbs.predict import hardly_looked
 from recipes.verbs.predict_scenes import Run, check_formats
 

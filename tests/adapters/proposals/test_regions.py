@@ -12,7 +12,8 @@ from adapters.losses.targets import DenseTargets, inner_rim
 from adapters.proposals.region_choice import Candidates, RegionChoice
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
 from adapters.proposals.watershed import FIELDS
-from adapters.sharing.folder import compact_state, round_to_half
+from adapters.sharing.folder import compact_state
+from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from domains.entities import EntityMap, EntitySample, Place
 

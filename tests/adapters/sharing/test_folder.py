@@ -19,9 +19,10 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS
 from adapters.network import EntitySegmenter
 from adapters.sharing.door import read_info, sealed
-from adapters.sharing.folder import compact_state, describe, load_adapter, plain_state, round_to_half, save_adapter
+from adapters.sharing.folder import compact_state, describe, load_adapter, plain_state, save_adapter
 from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
 from adapters.sharing.package import opened, pack, show, unpack
+from adapters.training.fitting import round_to_half
 from domains.errors import InputError
 
 LEARNT = 0.3

@@ -13,7 +13,7 @@ class Set:
 
     recipe: str
     classical: str
-    """Key of `benchmarks.classical.METHODS`."""
+    """Key of `benchmarks.accuracy.classical.METHODS`."""
     columns: tuple[str, ...]
     """Metrics of the table."""
     seeds: tuple[int, ...] = (0,)
@@ -55,9 +55,21 @@ METHODS: dict[str, tuple[str, ...]] = {
     "unet": ("backbone.random=true",),
     "unet_regions": ("backbone.random=true",),
     "unet_sections": ("backbone.random=true", *IN_SECTIONS),
+    "instanseg": (
+        "backbone.random=true",
+        "domain.crop_px=256",
+        "domain.tile_px=512",
+        "domain.window_px=null",
+        "domain.symmetries=1",
+        "decoder.regions=false",
+        "train.batch_size=3",
+        "train.precision=fp32",
+    ),
     "classical": (),
 }
 """Method -> the recipe's overrides. The decoder starts pretrained where the backbone does."""
+PACKAGES = {"instanseg": ("instanseg", "pip install -c constraints.txt instanseg-torch==0.1.2 edt pandas seaborn")}
+"""Method -> the module that it wants beside ours, and the line that installs it; only run by name."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +111,12 @@ def jobs(
                 if seeds is None and seed not in SETS[name].seeds:
                     continue
                 for method in methods:
-                    own = budget_of(method, budget)
-                    if own is None or (method == "base" and seed):
+                    shared = budget_of(method, budget)
+                    if shared is None or (method == "base" and seed):
                         continue
-                    limit = MINUTES if own == "minutes" else SETS[name].seconds
+                    limit = MINUTES if shared == "minutes" else SETS[name].seconds
                     few = None if method == "base" else images  # which learns from none
-                    yield Job(name, method, own, seed, seconds or limit, steps or SETS[name].steps, few)
+                    yield Job(name, method, shared, seed, seconds or limit, steps or SETS[name].steps, few)
 
 
 def budget_of(method: str, budget: str) -> str | None:

@@ -1,6 +1,6 @@
 """How fast tiles are read and predicted, alone and together, and whether the tiling shows in the result.
 
-    python -m benchmarks.reading SLIDE --recipe pathology [--adapter A] [--region 0,0,2048,2048]
+    python -m benchmarks.speed.reading SLIDE --recipe pathology [--adapter A] [--region 0,0,2048,2048]
 
 Reading and the network are timed alone, then together as `predict` does it; "waiting" is the share of the time in which
 the network had nothing to do. Last, the region is predicted under other tilings, and the results are compared (PQ of

@@ -5,7 +5,7 @@ from math import inf
 import numpy as np
 import pytest
 
-from benchmarks.classical import METHODS, Felzenszwalb, OtsuWatershed, TopHat, measure, tune
+from benchmarks.accuracy.classical import METHODS, Felzenszwalb, OtsuWatershed, TopHat, measure, tune
 from domains.entities import EntityMap, EntitySample, Place
 
 HEIGHT, WIDTH = 64, 80

@@ -8,7 +8,6 @@ al., STACOM 2018, as https://docs.monai.io/en/stable/networks.html#unet has them
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 from monai.networks.nets.unet import UNet
 from torch import Tensor, nn
@@ -17,6 +16,7 @@ from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import FIELDS, Dense, DenseDecoder
 from adapters.network import EntitySegmenter
 from adapters.proposals.regions import RegionScorer
+from recipes.reading.schema import Recipe
 
 CHANNELS = (24, 48, 96, 192, 256)
 
@@ -63,10 +63,10 @@ class UNetDecoder(Decoder):
     by_regions, proposals, adopt = DenseDecoder.by_regions, DenseDecoder.proposals, DenseDecoder.adopt
 
 
-UNETS: dict[str, Callable[[Dense], UNetSegmenter]] = {
-    "unet": lambda options: UNetSegmenter(),
-    "unet_sections": lambda options: UNetSegmenter(),
-    "unet_regions": lambda options: UNetSegmenter(replace(options, regions=True)),
+UNETS: dict[str, Callable[[Recipe], UNetSegmenter]] = {
+    "unet": lambda recipe: UNetSegmenter(),
+    "unet_sections": lambda recipe: UNetSegmenter(),
+    "unet_regions": lambda recipe: UNetSegmenter(Dense(**{**recipe.decoder.options(), "regions": True})),
 }
-"""From the recipe's decoder. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to
+"""From the recipe. A watershed is what a U-Net comes with; by our regions, with the recipe's thresholds to
 begin with, it shows what our network alone is worth."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.sparse_scene import PATCH_PX, Patch, patches, write_annotations, write_scene
+from benchmarks.speed.sparse_scene import PATCH_PX, Patch, patches, write_annotations, write_scene
 from domains.datasets.dataset import open_folder
 from domains.scenes import open_scene
 

@@ -1,10 +1,10 @@
 """What `predict` and `fit` cost on a scene of 60,000 x 60,000 px: seconds, peak memory, and what a kill does.
 
-    python -m benchmarks.big_scene predict FOLDER [--slide S.svs] [--adapter A] [--kill]
-    python -m benchmarks.big_scene fit FOLDER [--steps 20]
+    python -m benchmarks.speed.big_scene predict FOLDER [--slide S.svs] [--adapter A] [--kill]
+    python -m benchmarks.speed.big_scene fit FOLDER [--steps 20]
 
-The scenes are written sparsely into FOLDER (`benchmarks.sparse_scene`): white glass and a few patches of tissue, cut
-from `--slide` where one is given, else generated. The command line tool runs in a process of its own, whose peak is
+The scenes are written sparsely into FOLDER (`benchmarks.speed.sparse_scene`): white glass and a few patches of tissue,
+cut from `--slide` where one is given, else generated. The command line tool runs in a process of its own, whose peak is
 what the kernel says (VmHWM), so this works on Linux only. `--kill` predicts a second time, kills that half-way by
 SIGKILL, runs the same command again, and compares the two results pixel by pixel.
 """
@@ -24,10 +24,10 @@ from typing import NamedTuple
 import numpy as np
 
 from adapters.inference.segment import TILES_AT_ONCE
-from benchmarks.sparse_scene import STORED_PX, patches, write_annotations, write_scene
+from benchmarks.speed.sparse_scene import STORED_PX, patches, write_annotations, write_scene
 from domains.tiling.journal import Journal
 
-CLI = Path(__file__).resolve().parents[1] / "cli.py"
+CLI = Path(__file__).resolve().parents[2] / "cli.py"
 POLL_S = 0.1
 SLIDES = 3  # of `fit`: one for each split
 

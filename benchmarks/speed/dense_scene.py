@@ -1,6 +1,6 @@
 """What a slide full of nuclei costs in memory, from its tiles to its files.
 
-    python -m benchmarks.dense_scene FOLDER [--side 30000] [--spacing 30]
+    python -m benchmarks.speed.dense_scene FOLDER [--side 30000] [--spacing 30]
 
 The scene is generated as it is read: discs on a lattice, of which tile borders cut many. A network of no cost gives the
 discs of a tile back, so that what remains is the house's own: stitching, the canvas, the table, the files. The peak is

@@ -13,32 +13,15 @@ from PIL import Image
 
 from adapters.inference.segment import InputContract, measure
 from benchmarks import figure
-from benchmarks.accuracy import run_all
-from benchmarks.accuracy_job import GRANULARITIES, best_of_granularities, recipe_of, result_name
-from benchmarks.accuracy_plan import METHODS, SETS, Job, jobs
-from benchmarks.accuracy_table import render, write_table
-from benchmarks.unet import UNETS, UNetSegmenter
+from benchmarks.accuracy.command import run_all
+from benchmarks.accuracy.job import GRANULARITIES, best_of_granularities, recipe_of, result_name
+from benchmarks.accuracy.plan import METHODS, SETS, Job, jobs
+from benchmarks.accuracy.table import render, write_table
+from benchmarks.accuracy.unet import UNETS, UNetSegmenter
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 
 SIDE = 48
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """Two dark disks per image, in the layout of the Data Science Bowl."""
-    y, x = np.mgrid[:SIDE, :SIDE]
-    for number in range(8):
-        case = tmp_path / "data" / "dsb2018_he" / "stage1_train" / f"case{number}"
-        (case / "images").mkdir(parents=True)
-        (case / "masks").mkdir()
-        image = np.full((SIDE, SIDE, 3), 220, np.uint8)
-        for nucleus, centre in enumerate((12, 34)):
-            disk = (y - 14 - 2 * number) ** 2 + (x - centre) ** 2 < 64
-            image[disk] = (120, 60, 140)
-            Image.fromarray(disk.astype(np.uint8) * 255).save(case / "masks" / f"{nucleus}.png")
-        Image.fromarray(image).save(case / "images" / f"case{number}.png")
-    return tmp_path / "data"
 
 
 def result_of(method: str, seed: int, aji: float, budget: str = "time") -> dict[str, Any]:
@@ -115,7 +98,7 @@ def test_fits_of_two_precisions_are_two_results(monkeypatch: pytest.MonkeyPatch)
     jobs_ = [Job("dsb2018_he", method, "minutes", 1, 600, 30) for method in ("lora", "classical")]
     names = []
     for precision in ("32-true", "bf16-mixed"):
-        monkeypatch.setattr("benchmarks.accuracy_job.best_precision", lambda *_, precision=precision: precision)
+        monkeypatch.setattr("benchmarks.accuracy.job.best_precision", lambda *_, precision=precision: precision)
         names.append([result_name(job) for job in jobs_])
     lora, classical = "dsb2018_he-lora-minutes-1", "dsb2018_he-classical-minutes-1"
     assert names == [[lora, classical], [f"{lora}-bf16", classical]]
@@ -143,7 +126,7 @@ def test_every_set_has_a_recipe_and_every_budget_one_limit(name: str, tmp_path: 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_has_a_recipe(method: str, tmp_path: Path) -> None:
     job = next(jobs(["dsb2018_he"], [method]))
-    assert recipe_of(job, tmp_path).backbone.random == (method in ("scratch", "random_lora", *UNETS))
+    assert recipe_of(job, tmp_path).backbone.random == (method in ("scratch", "random_lora", "instanseg", *UNETS))
 
 
 def test_the_base_has_one_job_and_classical_methods_have_no_steps() -> None:

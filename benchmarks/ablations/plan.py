@@ -22,7 +22,7 @@ class Part:
     """An experiment: arms on one set, the first of them plain."""
 
     set: str
-    """Key of `benchmarks.accuracy_plan.SETS`."""
+    """Key of `benchmarks.accuracy.plan.SETS`."""
     arms: Mapping[str, Arm]
     columns: tuple[str, ...]
     """Metrics of the table, more is better unless in `LESS`."""

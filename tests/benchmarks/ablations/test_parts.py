@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from benchmarks.parts import Resplit, render, resplit, spread, thirds
-from benchmarks.parts_plan import PARTS, SEEDS, PartJob, part_jobs
+from benchmarks.ablations.command import Resplit, render, resplit, spread, thirds
+from benchmarks.ablations.plan import PARTS, SEEDS, PartJob, part_jobs
 from domains.formats.layout import Record
 from domains.pathology.domain import DOMAIN
 
