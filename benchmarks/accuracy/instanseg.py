@@ -26,9 +26,11 @@ from torch import Tensor, nn
 from adapters.decoders.decoder import Decoder
 from adapters.inference.segment import InputContract, measure
 from adapters.network import EntitySegmenter
+from adapters.proposals.proposals import Proposals
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit
 from domains.crops.crops import Samples
 from domains.entities import EntityBatch, EntityMap, renumber
+from domains.entities.forest import EntityForest
 from recipes.reading.schema import Recipe
 from recipes.scale import pixel_size
 
@@ -63,6 +65,9 @@ class InstanSegOptions:
         "peak_distance": (3, 4, 5, 7),
         "overlap_threshold": (0.3, 0.5, 0.7),
     }
+
+
+Prepared = tuple[Tensor, tuple[int, int]]
 
 
 class NoBackbone(nn.Module):
@@ -104,10 +109,44 @@ class InstanSegDecoder(Decoder):
         """The raw output: two coordinates, two widths, and the seed map."""
         return {"instanseg": self.unet(by_percentiles(images))}
 
-    def cut(self, prepared: tuple[Mapping[str, Tensor], int, tuple[int, int]]) -> EntityMap:
+    @property
+    def proposals(self) -> InstanSegProposals:
+        """The package's own decode, by the thresholds as they are."""
+        return InstanSegProposals(self.options, self.method)
+
+    def loss(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
+        """InstanSeg's own; pixels of -1 are unlabelled to it too."""
+        return self.method.forward(outputs["instanseg"], batch.ids[:, None].clone()).mean()
+
+    def start_hot(self, hot: bool) -> None:
+        """Learn by the easier losses, or no longer."""
+        self.method.update_seed_loss("binary_xloss" if hot else "l1_distance")
+        self.method.update_binary_loss("dice_loss" if hot else "lovasz_hinge")
+
+
+@dataclass(frozen=True)
+class InstanSegProposals(Proposals):
+    """Entities by the package's own decode; nothing is nested."""
+
+    options: InstanSegOptions
+    method: Any
+
+    @property
+    def granularity(self) -> float:
+        """0: there is but one."""
+        return 0.0
+
+    def tuned(self) -> Mapping[str, tuple[float, ...]]:
+        """The thresholds of the package's decode."""
+        return self.options.TUNED
+
+    def prepared(self, outputs: Mapping[str, Tensor], index: int, size: tuple[int, int]) -> Prepared:
+        """The raw output (5, H, W) of one image, and its size."""
+        return outputs["instanseg"][index].detach().float(), size
+
+    def forest(self, prepared: Prepared, nested: bool = True) -> EntityForest:
         """InstanSeg's entities of an image, cropped to (H, W)."""
-        outputs, index, (height, width) = prepared
-        raw = outputs["instanseg"][index].detach().float()
+        raw, (height, width) = prepared
         options = self.options
         ids = self.method.postprocessing(
             raw,
@@ -121,16 +160,8 @@ class InstanSegDecoder(Decoder):
         seeds = raw[-1, :height, :width].sigmoid().cpu().numpy()
         areas = np.bincount(ids.ravel(), minlength=len(kept) + 1)[1:]
         totals = np.bincount(ids.ravel(), seeds.ravel(), minlength=len(kept) + 1)[1:]
-        return EntityMap(ids, scores=(totals / np.maximum(areas, 1)).astype(np.float32))
-
-    def loss(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
-        """InstanSeg's own; pixels of -1 are unlabelled to it too."""
-        return self.method.forward(outputs["instanseg"], batch.ids[:, None].clone()).mean()
-
-    def start_hot(self, hot: bool) -> None:
-        """Learn by the easier losses, or no longer."""
-        self.method.update_seed_loss("binary_xloss" if hot else "l1_distance")
-        self.method.update_binary_loss("dice_loss" if hot else "lovasz_hinge")
+        entities = EntityMap(ids, scores=(totals / np.maximum(areas, 1)).astype(np.float32))
+        return EntityForest.flat(entities)
 
 
 class InstanSegmenter(EntitySegmenter):
