@@ -39,7 +39,7 @@ class GeoPackage:
     destination: Destination
 
     def __post_init__(self) -> None:
-        require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")
+        require("pyogrio", "shapely", "pyproj", subject="output format 'gpkg'")
 
     def files(self, name: str) -> tuple[str, ...]:
         return (f"{name}.gpkg",)
