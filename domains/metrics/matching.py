@@ -56,7 +56,7 @@ class Comparison:
 
     @cached_property
     def true_areas(self) -> np.ndarray:
-        """(T,) pixels."""
+        """(T,) labelled pixels of each true entity."""
         return np.bincount(self.true.ravel(), minlength=1)[1:]
 
     @cached_property
@@ -66,7 +66,7 @@ class Comparison:
 
     @cached_property
     def iou(self) -> np.ndarray:
-        """(K,) in (0, 1]."""
+        """(K,) intersection over union of each pair, in (0, 1]."""
         return self.shared / self.union
 
     @cached_property

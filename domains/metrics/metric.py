@@ -27,7 +27,7 @@ class EntityMetric(Protocol):
         ...
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
-        """The same with the overlaps counted already, one per annotator, so that metrics can share them."""
+        """Take one image whose overlaps are counted already, one per annotator, so that metrics can share them."""
         ...
 
     def compute(self) -> float:

@@ -67,6 +67,6 @@ class RegionRecall(ImageMetric):
 
 
 def of_size(areas: np.ndarray, size: str) -> np.ndarray:
-    """(N,) bool."""
+    """(N,) bool: which areas in pixels are of a size of `SIZES_PX`."""
     low, high = SIZES_PX[size]
     return (areas >= low) & (areas < high)

@@ -37,7 +37,7 @@ class Site:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Width and height."""
+        """Width and height of the picture in pixels."""
         return self.ids.shape[1], self.ids.shape[0]
 
     def row(self, count: int, pitch: float) -> np.ndarray:

@@ -69,7 +69,7 @@ def paint_ground(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
 
 
 def repeat(picture: np.ndarray, times: int) -> np.ndarray:
-    """Of the same shape, `times` smaller in both directions, and as often side by side, mirrored at the seams."""
+    """The picture `times` smaller each way and as often side by side, in its shape, mirrored at the seams."""
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (-(-width // times), -(-height // times)), interpolation=cv2.INTER_AREA)
     margins = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))

@@ -59,7 +59,7 @@ def texture_bank() -> np.ndarray:
 
 
 def equalise(values: np.ndarray) -> np.ndarray:
-    """To mean 128 and standard deviation 32, clipped to uint8: every texture equally strong."""
+    """uint8 of mean 128 and standard deviation 32, clipped: every texture equally strong."""
     spread = float(values.std()) or 1.0
     return np.clip((values - values.mean()) * (32 / spread) + 128, 0, 255).astype(np.uint8)
 
