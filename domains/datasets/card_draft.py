@@ -15,7 +15,7 @@ from domains.datasets.check import Report
 from domains.datasets.contents import parts_sha256
 from domains.formats.layout import Record
 
-FAULTS = 10
+FAULTS = 10  # of each kind in a card; `domains check` lists all
 HUMAN = {
     "license": "as https://hf.co/docs/hub/repositories-licenses; `other` wants license_name and license_link too",
     "tags": "words to find it by, [instance-segmentation, ...]",
@@ -28,26 +28,29 @@ def draft_card(report: Report, name: str) -> str:
         "task_categories": ["image-segmentation"],
         "pretty_name": name,
         "size_categories": [size_category(report.total.images)],
-        SPLITS_FIELD: {split: one.stated() for split, one in split_contents(report).items()},
+        SPLITS_FIELD: {split: split_content.stated() for split, split_content in split_contents(report).items()},
     }
     facts = yaml.safe_dump(front, sort_keys=False, default_flow_style=None, width=120, allow_unicode=True)
-    blank = "".join(f"{key}:  # {wanted}\n" for key, wanted in HUMAN.items())
+    blank = "".join(f"{key}:  # {hint}\n" for key, hint in HUMAN.items())
     return f"---\n{blank}{facts}---\n# {name}\n\n{_sections(report)}"
 
 
 def split_contents(report: Report) -> dict[str, SplitContent]:
     """Number and digest of the images of every split that has any, and of all."""
-    everything: list[Record] = [record for records in report.records.values() for record in records]
-    parts = {**report.records, "all": everything}
-    return {split: content(report.root, records, everything) for split, records in parts.items() if records}
+    all_records: list[Record] = [record for records in report.records.values() for record in records]
+    splits = {**report.records, "all": all_records}
+    return {split: content(report.root, records, all_records) for split, records in splits.items() if records}
 
 
-def content(root: Path, records: Sequence[Record], everything: Sequence[Record]) -> SplitContent:
-    """everything: all images of the data; those that were cut from one file count by their names too."""
-    images = Counter(record.image for record in everything)
-    parts = ((record.image, record.name if images[record.image] > 1 else "") for record in records)
+def content(root: Path, records: Sequence[Record], all_records: Sequence[Record]) -> SplitContent:
+    """Number and digests of some images of the data, of which those cut from one file count by their names too.
+
+    all_records: of all images of the data.
+    """
+    images = Counter(record.image for record in all_records)
+    pieces = ((record.image, record.name if images[record.image] > 1 else "") for record in records)
     labels = {(file, "") for record in records for file in label_files(record.truth)}
-    return SplitContent(len(records), parts_sha256(root, parts), parts_sha256(root, labels) if labels else None)
+    return SplitContent(len(records), parts_sha256(root, pieces), parts_sha256(root, labels) if labels else None)
 
 
 def label_files(truth: Any) -> Iterator[Path]:
@@ -55,16 +58,16 @@ def label_files(truth: Any) -> Iterator[Path]:
     if isinstance(truth, Path):
         yield truth
     elif is_dataclass(truth) and not isinstance(truth, type):
-        yield from label_files([getattr(truth, one.name) for one in fields(truth)])
+        yield from label_files([getattr(truth, member.name) for member in fields(truth)])
     elif isinstance(truth, Mapping):
         yield from label_files([*truth.values()])
     elif isinstance(truth, (tuple, list)):
-        for part in truth:
-            yield from label_files(part)
+        for entry in truth:
+            yield from label_files(entry)
 
 
 def size_category(images: int) -> str:
-    """As the Hub has them."""
+    """The word for a number of images, as the Hub has them: `1K<n<10K`."""
     limits = [(1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M")]
     return next((name for limit, name in limits if images < limit), "1M<n<10M")
 

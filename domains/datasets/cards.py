@@ -55,8 +55,8 @@ class Card:
             return {}
         try:
             return {
-                str(split): SplitContent(int(one["images"]), str(one["sha256"]), one.get("labels_sha256"))
-                for split, one in stated.items()
+                str(split): SplitContent(int(claim["images"]), str(claim["sha256"]), claim.get("labels_sha256"))
+                for split, claim in stated.items()
             }
         except (TypeError, AttributeError, KeyError, ValueError) as error:
             raise InputError(
@@ -76,7 +76,7 @@ class SplitContent:
     labels_sha256: str | None = None
 
     def stated(self) -> dict[str, Any]:
-        """As the front matter has it."""
+        """The fields that are known, as the front matter has them."""
         return {key: value for key, value in asdict(self).items() if value is not None}
 
 
@@ -106,7 +106,7 @@ def digest(card: Card) -> str:
 def find_card(name: str) -> Card | None:
     """The card of `data_cards/` for a data set or a data folder of that name; None where there is none."""
     path = FOLDER / f"{name}.md"
-    return read_card(path) if name and path.name in {known.name for known in FOLDER.glob("*.md")} else None
+    return read_card(path) if name and path.name in {file.name for file in FOLDER.glob("*.md")} else None
 
 
 def card_of_folder(root: Path) -> Card | None:
@@ -117,9 +117,9 @@ def card_of_folder(root: Path) -> Card | None:
 
 def front_matter(text: str, path: Path) -> dict[str, Any]:
     """The YAML between the first two lines of `---`."""
-    found = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", text, re.DOTALL)
+    match = re.match(r"---\s*\n(.*?\n)---\s*(\n|$)", text, re.DOTALL)
     try:
-        front = yaml.safe_load(found[1]) if found else None
+        front = yaml.safe_load(match[1]) if match else None
     except yaml.YAMLError as error:
         raise InputError(
             f"data card {str(path)!r}: its front matter is not YAML: {' '.join(str(error).split())}"
@@ -136,5 +136,5 @@ def written(text: str) -> str:
 
 def sections_of(text: str) -> dict[str, str]:
     """Title of each `## ` section to its stripped text."""
-    parts = re.split(r"^## +(.+?) *$", text, flags=re.MULTILINE)
-    return {title: body.strip() for title, body in zip(parts[1::2], parts[2::2], strict=True)}
+    pieces = re.split(r"^## +(.+?) *$", text, flags=re.MULTILINE)
+    return {title: body.strip() for title, body in zip(pieces[1::2], pieces[2::2], strict=True)}

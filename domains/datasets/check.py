@@ -20,7 +20,7 @@ from domains.entities.overlay import thumbnail
 from domains.formats import recognise
 from domains.formats.layout import Fault, Layout, Reading, Record, Split, count_faults, skipped
 
-QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)
+QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)  # of areas and of entities per truth
 MOST_KINDS = 24  # of image, with pictures on a page
 
 
@@ -99,7 +99,7 @@ class Report:
         return [str(fault).replace(f"{self.root}/", "") for fault in self.skipped]
 
     def rows(self) -> list[tuple[str, str]]:
-        """Every fact, by name."""
+        """Every fact as (name, value), in the order of a terminal and a page."""
         empty = f"{self.without_entity} without any entity"
         rows = [
             ("folder", str(self.root)),
@@ -137,20 +137,20 @@ def check_folder(
     layout = recognise(root, layouts).with_reading(reading or Reading())
     listing = listed(root, layout, groups, layouts=layouts)
     faults, kinds = list(listing.faults), Kinds(layout)
-    shown = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
+    pictured = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
     usable, entities, looks, thumbnails = [], {}, {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
     without_entity = unlabelled = pixels = 0
-    for i, (record, sample, found) in enumerate(examine_all(layout, listing.records)):
-        faults += found
+    for i, (record, sample, sample_faults) in enumerate(examine_all(layout, listing.records)):
+        faults += sample_faults
         if sample is None:
             continue
         counts = [truth.count for truth in sample.truths]
         usable.append(record)
         looks[record.name] = look_at(sample.image)
-        if i in shown:
+        if i in pictured:
             thumbnails[record.name] = (counts[0], thumbnail(sample.image, sample.truth))
-        kind = kinds.add(record, found, counts[0])
+        kind = kinds.add(record, sample_faults, counts[0])
         if kind is not None and examples and len(kinds.kinds) <= MOST_KINDS:
             kind.plain, kind.outlined = plain(sample.image), thumbnail(sample.image, sample.truth)
         entities[record.name] = sum(counts)
@@ -163,8 +163,8 @@ def check_folder(
         pixels += sum(truth.ids.size for truth in sample.truths)
 
     def count(records: Sequence[Record]) -> Count:
-        found = sum(entities[record.name] for record in records)
-        return Count(len(records), found, len({record.group for record in records}))
+        total = sum(entities[record.name] for record in records)
+        return Count(len(records), total, len({record.group for record in records}))
 
     splits = assign(usable, fractions=fractions)
     return Report(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from domains.errors import InputError
 
-_BLOCK = 2**20
+_BLOCK = 2**20  # bytes read at a time
 
 
 def content_sha256(path: Path) -> str:
@@ -36,12 +36,13 @@ def files_sha256(root: Path, files: Iterable[Path]) -> str:
     return parts_sha256(root, ((file, "") for file in files))
 
 
-def parts_sha256(root: Path, parts: Iterable[tuple[Path, str]]) -> str:
-    """The same of (file, part) with `#part` after the path of a file that is not meant as a whole (part not "")."""
+def parts_sha256(root: Path, entries: Iterable[tuple[Path, str]]) -> str:
+    """SHA-256 as of `files_sha256`; a fragment that is not "" follows its path as `#fragment`, a part of the file."""
     named = sorted(
-        (os.fsencode(_inside(root, file)), os.fsencode(f"#{part}" if part else ""), file) for file, part in set(parts)
+        (os.fsencode(_inside(root, file)), os.fsencode(f"#{fragment}" if fragment else ""), file)
+        for file, fragment in set(entries)
     )
-    lines = [content_sha256(file).encode() + b"  " + name + part + b"\n" for name, part, file in named]
+    lines = [content_sha256(file).encode() + b"  " + name + fragment + b"\n" for name, fragment, file in named]
     return hashlib.sha256(b"".join(lines)).hexdigest()
 
 

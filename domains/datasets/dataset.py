@@ -29,6 +29,7 @@ class SampleCache:
         self.bytes = 0
 
     def keep(self, record: Record, sample: EntitySample) -> EntitySample:
+        """The sample itself, kept where it fits in; one that is kept stays."""
         size = sample.image.nbytes + sum(truth.ids.nbytes for truth in sample.truths)
         if record.name not in self.samples and self.bytes + size <= self.limit_mb * 2**20:
             self.samples[record.name] = sample

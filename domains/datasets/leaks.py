@@ -39,7 +39,7 @@ class Leak:
 
 
 def find_leaks(
-    parts: Mapping[Split, Sequence[Record]], split: Split, look: Callable[[Record], Look | None], nearly: bool = True
+    splits: Mapping[Split, Sequence[Record]], split: Split, look: Callable[[Record], Look | None], nearly: bool = True
 ) -> list[Leak]:
     """Every pair of an image of `split` and one that was learned from before, the identical ones first.
 
@@ -47,43 +47,43 @@ def find_leaks(
     files only. Images of one colour are no leak, since they teach nothing; nor is it one that two images lie in the
     same file, if they look different. Raises InputError.
     """
-    found = []
-    measured = parts.get(split, ())
+    leaks = []
+    measured = splits.get(split, ())
     seen = _looks(measured, look) if nearly else []
     for teacher in TEACHERS[split]:
-        learned = parts.get(teacher, ())
-        same = [(one, other) for one, other in _identical(measured, learned) if not _blank(look(one))]
-        found += [Leak(one, split, other, teacher) for one, other in same]
+        learned = splits.get(teacher, ())
+        identical = [(record, twin) for record, twin in _identical(measured, learned) if not _blank(look(record))]
+        leaks += [Leak(record, split, twin, teacher) for record, twin in identical]
         if nearly:
-            known = {(one.name, other.name) for one, other in same}
+            paired = {(record.name, twin.name) for record, twin in identical}
             taught = _looks(learned, look)
-            for pair in alike([one for _, one in seen], [one for _, one in taught]):
-                one, other = seen[pair.one][0], taught[pair.other][0]
-                if (one.name, other.name) not in known:
-                    found.append(Leak(one, split, other, teacher, pair.bits, pair.correlation))
-    return sorted(found, key=lambda leak: leak.bits is not None)
+            for pair in alike([its_look for _, its_look in seen], [its_look for _, its_look in taught]):
+                record, twin = seen[pair.look][0], taught[pair.candidate][0]
+                if (record.name, twin.name) not in paired:
+                    leaks.append(Leak(record, split, twin, teacher, pair.bits, pair.correlation))
+    return sorted(leaks, key=lambda leak: leak.bits is not None)
 
 
 def _looks(records: Sequence[Record], look: Callable[[Record], Look | None]) -> list[tuple[Record, Look]]:
-    return [(record, found) for record in records if (found := look(record)) is not None]
+    return [(record, seen) for record in records if (seen := look(record)) is not None]
 
 
 def _blank(look: Look | None) -> bool:
     return look is not None and not look.detail.any()
 
 
-def _identical(ones: Sequence[Record], others: Sequence[Record]) -> list[tuple[Record, Record]]:
+def _identical(measured: Sequence[Record], learned: Sequence[Record]) -> list[tuple[Record, Record]]:
     """Pairs of different files with the same bytes. Only files of a size that occurs on both sides are read."""
-    sizes = [{record.image.stat().st_size for record in part if record.image.is_file()} for part in (ones, others)]
+    sizes = [{record.image.stat().st_size for record in side if record.image.is_file()} for side in (measured, learned)]
     shared = sizes[0] & sizes[1]
     by_content: dict[str, list[Record]] = defaultdict(list)
-    for record in others:
+    for record in learned:
         if record.image.is_file() and record.image.stat().st_size in shared:
             by_content[content_sha256(record.image)].append(record)
     return [
-        (one, other)
-        for one in ones
-        if by_content and one.image.is_file() and one.image.stat().st_size in shared
-        for other in by_content.get(content_sha256(one.image), ())
-        if one.image != other.image
+        (record, twin)
+        for record in measured
+        if by_content and record.image.is_file() and record.image.stat().st_size in shared
+        for twin in by_content.get(content_sha256(record.image), ())
+        if record.image != twin.image
     ]

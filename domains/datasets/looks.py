@@ -20,7 +20,7 @@ from scipy.ndimage import uniform_filter
 from domains.scenes.images import as_rgb
 
 THUMBNAIL_PX = 64
-LOW = 8
+LOW = 8  # frequencies each way, 64 bits
 SMOOTHED_PX = 9  # of the thumbnail: what is wider than a seventh of the image is light, not detail
 MAX_DISTANCE, MIN_LIKENESS = 8, 0.8  # chosen on six real sets, see docs/leaks.md
 _ODD = (-1.0) ** np.arange(LOW)
@@ -39,10 +39,10 @@ class Look:
 
 @dataclass(frozen=True)
 class Likeness:
-    """Of the images `one` and `other` (indices): bits of 64 that differ, and the correlation of their detail."""
+    """Of an image and a candidate (indices): bits of 64 that differ, and the correlation of their detail."""
 
-    one: int
-    other: int
+    look: int
+    candidate: int
     bits: int
     correlation: float
 
@@ -78,18 +78,18 @@ def flips_and_turns(square: np.ndarray) -> list[np.ndarray]:
     ]  # fmt: skip
 
 
-def alike(ones: Sequence[Look], others: Sequence[Look]) -> list[Likeness]:
-    """Every pair that shows nearly the same, however flipped or turned, in the order of `ones`."""
-    if not ones or not others:
+def alike(looks: Sequence[Look], candidates: Sequence[Look]) -> list[Likeness]:
+    """Every pair that shows nearly the same, however flipped or turned, in the order of `looks`."""
+    if not looks or not candidates:
         return []
-    turned = np.stack([look.hashes for look in others])  # (N, 8)
-    found = []
-    for i, look in enumerate(ones):
+    turned = np.stack([look.hashes for look in candidates])  # (N, 8)
+    pairs = []
+    for i, look in enumerate(looks):
         bits = np.bitwise_count(look.hashes[0] ^ turned)  # (N, 8)
         for j in np.flatnonzero((bits <= MAX_DISTANCE).any(1)).tolist():
-            views = flips_and_turns(others[j].detail)
+            views = flips_and_turns(candidates[j].detail)
             near = np.flatnonzero(bits[j] <= MAX_DISTANCE).tolist()
             correlation = max(float((look.detail * views[view]).sum()) for view in near)
             if correlation >= MIN_LIKENESS:
-                found.append(Likeness(i, j, int(bits[j].min()), correlation))
-    return found
+                pairs.append(Likeness(i, j, int(bits[j].min()), correlation))
+    return pairs

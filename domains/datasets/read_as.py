@@ -21,12 +21,12 @@ KINDS_IN_A_LINE = 3
 
 
 @dataclass(frozen=True)
-class Told:
-    """A fact, of how many files it holds, and the first of them."""
+class Fact:
+    """A fact, of how many files it holds, and the first of them for example."""
 
     text: str
     count: int
-    first: str
+    example: str
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,14 @@ class ReadAs:
     layout: str
     rule: str
     entity: str
-    images: Sequence[Told]
-    assumptions: Sequence[Told]
+    images: Sequence[Fact]
+    assumptions: Sequence[Fact]
     left_out: Sequence[Fault] = ()
     unseen: int = 0
 
     def rows(self) -> list[tuple[str, str]]:
         """(name, value): a row for the layout, for each kind of image and for each assumption."""
-        kinds = [("  images", f"{kind.count} x {kind.text}; first {kind.first!r}") for kind in self.images]
+        kinds = [("  images", f"{kind.count} x {kind.text}; first {kind.example!r}") for kind in self.images]
         assumptions = [("  assumed", f"{fact.text} ({files(fact)})") for fact in self.assumptions]
         return [("read as", f"{self.layout}: {self.rule}"), *kinds, *assumptions]
 
@@ -57,18 +57,18 @@ class ReadAs:
         lines = [f"read as {self.layout}: {self.rule}"]
         if self.images:
             kinds = [f"{kind.count} x {kind.text}" for kind in self.images[:KINDS_IN_A_LINE]]
-            rest = len(self.images) - KINDS_IN_A_LINE
-            more = [f"and {rest} more kind{'s' * (rest > 1)}, {see}"] if rest > 0 else []
+            further = len(self.images) - KINDS_IN_A_LINE
+            ending = [f"and {further} more kind{'s' * (further > 1)}, {see}"] if further > 0 else []
             unseen = [f"{self.unseen} not looked at"] if self.unseen else []
-            lines.append(f"images: {' | '.join([*kinds, *more, *unseen])}")
+            lines.append(f"images: {' | '.join([*kinds, *ending, *unseen])}")
         lines.append(f"an entity is {self.entity}")
         if self.assumptions:
-            first, rest = self.assumptions[0], len(self.assumptions) - 1
-            more = f"; and {rest} more assumption{'s' * (rest > 1)}, {see}" if rest else ""
-            lines.append(f"assumed: {first.text} ({files(first)}){more}")
+            fact, further = self.assumptions[0], len(self.assumptions) - 1
+            ending = f"; and {further} more assumption{'s' * (further > 1)}, {see}" if further else ""
+            lines.append(f"assumed: {fact.text} ({files(fact)}){ending}")
         if self.left_out:
-            more = f"; {see}" if len(self.left_out) > 1 else ""
-            lines.append(f"left out: {len(self.left_out)}, the first is {self.left_out[0]}{more}")
+            ending = f"; {see}" if len(self.left_out) > 1 else ""
+            lines.append(f"left out: {len(self.left_out)}, the first is {self.left_out[0]}{ending}")
         return lines
 
 
@@ -92,8 +92,8 @@ def read_as(
         layout.name,
         layout.expects,
         layout.entities,
-        told(((how, image) for image, how in hows.items() if how), root),
-        told(((fault.reason, fault.path) for fault in assumed(faults)), root),
+        facts_about(((how, image) for image, how in hows.items() if how), root),
+        facts_about(((fault.reason, fault.path) for fault in assumed(faults)), root),
         skipped(faults),
         sum(image not in hows for image in images),
     )
@@ -107,27 +107,28 @@ def how_read(layout: Layout, record: Record) -> str:
         return ""
 
 
-def told(facts: Iterable[tuple[str, Path]], root: Path) -> list[Told]:
+def facts_about(statements: Iterable[tuple[str, Path]], root: Path) -> list[Fact]:
     """Facts with the files that they hold of, the commonest first."""
     paths: dict[str, dict[Path, None]] = defaultdict(dict)
-    for text, path in facts:
+    for text, path in statements:
         paths[text][path] = None
-    facts_told = [Told(text, len(own), inside(next(iter(own)), root)) for text, own in paths.items()]
-    return sorted(facts_told, key=lambda fact: -fact.count)
+    facts = [Fact(text, len(holders), inside(next(iter(holders)), root)) for text, holders in paths.items()]
+    return sorted(facts, key=lambda fact: -fact.count)
 
 
 def inside(path: Path, root: Path) -> str:
-    """A path from the folder on."""
+    """A path from the folder on; of a file elsewhere its name."""
     return path.relative_to(root).as_posix() if path.is_relative_to(root) and path != root else path.name
 
 
-def files(fact: Told) -> str:
-    return f"{fact.count} files, first {fact.first!r}" if fact.count > 1 else repr(fact.first)
+def files(fact: Fact) -> str:
+    """`3 files, first 'a.png'`; of a single file its name alone."""
+    return f"{fact.count} files, first {fact.example!r}" if fact.count > 1 else repr(fact.example)
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Up to `most` indices, evenly over all."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
+def spread(count: int, limit: int) -> list[int]:
+    """Up to `limit` indices, evenly over all."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, limit))})
 
 
 @dataclass

@@ -14,7 +14,7 @@ from domains.datasets.card_draft import split_contents
 from domains.datasets.check import Report
 from domains.datasets.read_as import Kind
 
-EXAMPLES = 16
+EXAMPLES = 16  # pictures on the page
 MOST_LINES = 500  # of faults; a folder of 100,000 broken files still makes a page that opens
 
 
@@ -47,10 +47,10 @@ def area_classes(areas: np.ndarray) -> list[tuple[str, int, float]]:
         return []
     edges = 4 ** np.arange(int(np.log(areas.max()) / np.log(4)) + 2)
     counts = np.histogram(areas, edges)[0]
-    first = int(np.flatnonzero(counts)[0])
+    smallest = int(np.flatnonzero(counts)[0])
     labels = [f"{low} to {high - 1}" for low, high in zip(edges[:-1], edges[1:], strict=True)]
     shares = np.round(100 * counts / counts.max(), 1)
-    return list(zip(labels, counts.tolist(), shares.tolist(), strict=True))[first:]
+    return list(zip(labels, counts.tolist(), shares.tolist(), strict=True))[smallest:]
 
 
 def png(picture: np.ndarray) -> str:

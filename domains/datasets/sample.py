@@ -19,7 +19,7 @@ from domains.entities import EntitySample
 from domains.formats.layout import SPLITS, Record, Split
 from domains.procedural.dataset import ProceduralScenes
 
-SIZE_PX = 256
+SIZE_PX = 256  # side of a scene
 
 
 class SampleScenes(Dataset[EntitySample]):
@@ -61,4 +61,5 @@ def sample_seed(split: str, seed: int) -> int:
 
 @lru_cache(maxsize=256)
 def drawn(families: tuple[str, ...], seed: int, index: int) -> EntitySample:
+    """A scene by the families, the seed and its index, the same in every process."""
     return ProceduralScenes(families, index + 1, seed, SIZE_PX)[index]

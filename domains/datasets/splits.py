@@ -64,10 +64,10 @@ def assign(
         record.group: split_of(record.group, weights) for record in records if record.split not in fixed
     }
     _fill_empty(hashed, weights)
-    parts: dict[Split, list[Record]] = {split: [] for split in SPLITS}
+    splits: dict[Split, list[Record]] = {split: [] for split in SPLITS}
     for record in records:
-        parts[hashed.get(record.group) or record.split or "train"].append(record)
-    return parts
+        splits[hashed.get(record.group) or record.split or "train"].append(record)
+    return splits
 
 
 def find_groups(root: Path, table: Path | None = None) -> Path | None:
@@ -120,14 +120,14 @@ def _table(table: Path) -> tuple[csv.DictReader, str, str, Callable[[Mapping[str
         text = text.partition("\n")[2]
     head = text.partition("\n")[0].strip()
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count))
-    file = next((found for one in _FILE_COLUMNS if (found := _named(reader, one.__eq__))), None)
+    file = next((column for name in _FILE_COLUMNS if (column := _named(reader, name.__eq__))), None)
     group = _named(reader, lambda name: name == "group" or name.endswith("_group"))
     if file is None or group is None:
         raise InputError(
             f"{str(table)!r}: wanted a header with a column of files ({', '.join(_FILE_COLUMNS)}) "
             f"and a column `group`, got {head[:80]!r}"
         )
-    folder = next((found for one in _FOLDER_COLUMNS if (found := _named(reader, one.__eq__))), None)
+    folder = next((column for name in _FOLDER_COLUMNS if (column := _named(reader, name.__eq__))), None)
 
     def key_of(row: Mapping[str, str]) -> str:
         name = (row[file] or "").strip()
@@ -143,10 +143,10 @@ def _text(table: bytes) -> str:
     return table.decode("utf-8-sig", errors="surrogateescape")
 
 
-def _named(reader: csv.DictReader, wanted: Callable[[str], bool]) -> str | None:
-    """The first column whose name, in small letters and with underscores for spaces, is wanted."""
+def _named(reader: csv.DictReader, accepts: Callable[[str], bool]) -> str | None:
+    """The first column whose name, in small letters and with underscores for spaces, is accepted."""
     words = {name: re.sub(r"[\s-]+", "_", (name or "").strip().lower()) for name in reader.fieldnames or ()}
-    return next((name for name, word in words.items() if wanted(word)), None)
+    return next((name for name, word in words.items() if accepts(word)), None)
 
 
 def with_groups(
@@ -162,23 +162,23 @@ def with_groups(
     """
     indices = [(_by_name(records, spelling), spelling) for spelling in _SPELLINGS]
     called = {key: _called(key, indices) for key in groups}
-    by_whole_path = {record.name for records_of, whole, _ in called.values() if whole for record in records_of}
-    found: dict[str, str] = {}
+    by_whole_path = {record.name for records_of, by_path, _ in called.values() if by_path for record in records_of}
+    group_of: dict[str, str] = {}
     kinds: dict[str, str] = {}
     unused = []
     for key, group in groups.items():
-        candidates, whole, _ = called[key]
-        claimed = [record for record in candidates if whole or record.name not in by_whole_path]
+        candidates, by_path, _ = called[key]
+        claimed = [record for record in candidates if by_path or record.name not in by_whole_path]
         if not claimed:
             unused.append(key)
-        for one in claimed:
-            if found.setdefault(one.name, group) != group:
+        for claimant in claimed:
+            if group_of.setdefault(claimant.name, group) != group:
                 raise InputError(
-                    f"{str(one.image)!r}: wanted one group, the table gives {found[one.name]!r} and {group!r}; "
-                    "keep one of the two rows"
+                    f"{str(claimant.image)!r}: wanted one group, the table gives {group_of[claimant.name]!r} and "
+                    f"{group!r}; keep one of the two rows"
                 )
-            kinds[one.name] = (strata or {}).get(key) or one.stratum
-    missing = [record.name for record in records if record.name not in found]
+            kinds[claimant.name] = (strata or {}).get(key) or claimant.stratum
+    missing = [record.name for record in records if record.name not in group_of]
     if missing:
         several = next((f"{key!r} names {number} of them" for key, (_, _, number) in called.items() if number > 1), "")
         advice = f"{several}: write more of its path" if several else "give each image a row, or use no table"
@@ -186,7 +186,7 @@ def with_groups(
             f"{str(records[0].image.parent)!r}: {len(missing)} of {len(records)} images have no group in the table "
             f"(first: {missing[0]!r}); {advice}"
         )
-    return [replace(record, group=found[record.name], stratum=kinds[record.name]) for record in records], unused
+    return [replace(record, group=group_of[record.name], stratum=kinds[record.name]) for record in records], unused
 
 
 def unused_rows(table: Path, unused: Sequence[str]) -> list[Fault]:
@@ -202,7 +202,7 @@ def _own_split_holds(records: Sequence[Record]) -> bool:
     for record in records:
         splits_of[record.group].add(record.split)
     complete = None not in named and "train" in named and len(named) > 1
-    return complete and all(len(own) == 1 for own in splits_of.values())
+    return complete and all(len(splits) == 1 for splits in splits_of.values())
 
 
 def _fill_empty(chosen: dict[str, Split], weights: Sequence[float]) -> None:
@@ -211,7 +211,7 @@ def _fill_empty(chosen: dict[str, Split], weights: Sequence[float]) -> None:
     for split in ("train", "test", "val"):
         index = SPLITS.index(split)
         counts = Counter(chosen.values())
-        spare = [group for group, own in chosen.items() if counts[own] > 1 or split == "train"]
+        spare = [group for group, current in chosen.items() if counts[current] > 1 or split == "train"]
         if spare and weights[index] and not counts[split]:
             start, end = [0.0, *ends][index], ends[index]
             away = {group: max(start - _position(group), _position(group) - end) for group in spare}
@@ -274,8 +274,8 @@ def _forms(key: str) -> list[str]:
 
 def _last_parts(path: str) -> list[str]:
     """`a/b/c`, `b/c`, `c`."""
-    parts = path.split("/")
-    return ["/".join(parts[i:]) for i in range(len(parts))]
+    steps = path.split("/")
+    return ["/".join(steps[i:]) for i in range(len(steps))]
 
 
 def _has_suffix(name: str) -> bool:

@@ -35,7 +35,7 @@ class GeoPackage:
     any_size: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        require("pyogrio", "shapely", "pyproj", what="output format 'gpkg'")
+        require("pyogrio", "shapely", "pyproj", subject="output format 'gpkg'")
 
     def files(self, name: str) -> tuple[str, ...]:
         """The GeoPackage of an image."""

@@ -28,7 +28,7 @@ def simplified(
     step: of the pixel edges, see `Prediction.outlined`. tolerance_px: 0 leaves the corners of the pixels. square: as
     `squared`, where that is possible. Rings and polygons do not cross. Raises InputError where shapely is missing.
     """
-    require("shapely", what="simplified outlines")
+    require("shapely", subject="simplified outlines")
     shape = as_shape(polygons)
     if tolerance_px > 0:
         shape = _thinned(as_shape([[middles(ring, step) for ring in rings] for rings in polygons]), tolerance_px * step)

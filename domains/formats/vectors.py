@@ -237,7 +237,7 @@ def _through_gdal(
     path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
 ) -> tuple[str, list[Shape], int]:
     """(CRS, polygons near the raster, features in all)."""
-    require("pyogrio", "shapely", "pyproj", what=f"{str(path)!r}")
+    require("pyogrio", "shapely", "pyproj", subject=f"{str(path)!r}")
     import shapely  # type: ignore[import-not-found]
     from pyogrio import list_layers, read_info  # type: ignore[import-not-found]
     from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]

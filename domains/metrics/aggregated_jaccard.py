@@ -26,10 +26,11 @@ class AggregatedJaccard(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(shared / union pixels, 1) of the image; (0, 0) where it has no entity in truth and prediction."""
         order = np.lexsort((comparison.pair_predicted, -comparison.iou, comparison.pair_true))
-        taken, first = np.unique(comparison.pair_true[order], return_index=True)
-        best = order[first]  # one pair for each true entity that is overlapped
-        missed = np.delete(comparison.true_areas, taken).sum()
+        overlapped, begins = np.unique(comparison.pair_true[order], return_index=True)
+        best = order[begins]  # one pair for each true entity that is overlapped
+        missed = np.delete(comparison.true_areas, overlapped).sum()
         unused = np.delete(comparison.predicted_areas, np.unique(comparison.pair_predicted[best])).sum()
         return mean_row(comparison.shared[best].sum(), comparison.union[best].sum() + missed + unused)
 
@@ -42,6 +43,7 @@ class AggregatedJaccardPlus(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(shared / union pixels, 1) of the image; (0, 0) where it has no entity in truth and prediction."""
         pairs = best_pairs(comparison)
         missed = np.delete(comparison.true_areas, comparison.pair_true[pairs]).sum()
         unused = np.delete(comparison.predicted_areas, comparison.pair_predicted[pairs]).sum()

@@ -25,7 +25,7 @@ from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # pycocotools' own, to the last bit
-RECALLS = np.linspace(0.0, 1.0, 101)
+RECALLS = np.linspace(0.0, 1.0, 101)  # COCOeval's `recThrs`
 
 
 class Ranked(NamedTuple):
@@ -48,15 +48,19 @@ class AveragePrecision:
         self._images: list[list[Ranked]] = []  # per image, per annotator
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps of each comparison the scores and the matched IoUs of the `max_entities` best predictions."""
         self._images.append([_ranked(comparison, self.max_entities) for comparison in comparisons])
 
     def compute(self) -> float:
+        """The value by pycocotools over all (image, annotator) pairs; nan without a true entity."""
         return self.summary(_accumulate([pair for image in self._images for pair in image], self.thresholds))
 
     def summary(self, evaluation: dict[str, np.ndarray]) -> float:
+        """One number of an accumulated evaluation: here the mean of its defined precisions, in [0, 1]."""
         return mean_defined(evaluation["precision"])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
@@ -75,8 +79,8 @@ class AveragePrecision:
         for r, weight in enumerate(weights):
             if (total := weight @ truths) > 0:
                 seen = np.cumsum(weight[owner])[steps]
-                found = np.cumsum(right * weight[owner[steps]], axis=1)  # (T, steps)
-                values[r] = self.curve_summary(found / total, found / (seen + np.spacing(1)))
+                hits = np.cumsum(right * weight[owner[steps]], axis=1)  # (T, steps)
+                values[r] = self.curve_summary(hits / total, hits / (seen + np.spacing(1)))
         return values
 
     def curve_summary(self, recall: np.ndarray, precision: np.ndarray) -> float:
@@ -94,9 +98,11 @@ class AverageRecall(AveragePrecision):
         super().__init__(max_entities=max_entities)
 
     def summary(self, evaluation: dict[str, np.ndarray]) -> float:
+        """The mean of the defined recalls, in [0, 1]."""
         return mean_defined(evaluation["recall"])
 
     def curve_summary(self, recall: np.ndarray, precision: np.ndarray) -> float:
+        """The mean over thresholds of the last recall of curves (T, steps), 0 where there is no step."""
         return float(recall[:, -1].mean()) if recall.shape[1] else 0.0
 
 

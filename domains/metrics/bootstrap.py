@@ -22,8 +22,8 @@ def group_weights(groups: Sequence[str], resamples: int, seed: int) -> np.ndarra
 
 def percentile_interval(values: np.ndarray, level: float) -> tuple[float, float]:
     """(low, high) holding `level` of the resampled values; undefined ones are left out, (nan, nan) if all are."""
-    known = values[~np.isnan(values)]
-    if not len(known):
+    defined = values[~np.isnan(values)]
+    if not len(defined):
         return float("nan"), float("nan")
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -30,24 +30,25 @@ class BoundaryF(ImageMetric):
         self.tolerance = tolerance
 
     def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
-        """(right predicted pixels, predicted pixels, found true pixels, true pixels)."""
+        """(right predicted pixels, predicted pixels, recalled true pixels, true pixels)."""
         shape = comparisons[0].true.shape
         radius_px = self.tolerance * float(np.hypot(*shape))
         right, predicted = np.zeros(shape, bool), np.zeros(shape, bool)
-        found = truth = 0
+        recalled = truth = 0
         for comparison in comparisons:
             prediction_edge = edges(comparison.predicted, comparison.labelled)
             truth_edge = edges(comparison.true, comparison.labelled)
             predicted |= prediction_edge
             right |= prediction_edge & near(truth_edge, radius_px)
-            found += np.count_nonzero(truth_edge & near(prediction_edge, radius_px))
+            recalled += np.count_nonzero(truth_edge & near(prediction_edge, radius_px))
             truth += np.count_nonzero(truth_edge)
-        return np.array([np.count_nonzero(right), np.count_nonzero(predicted), found, truth], float)
+        return np.array([np.count_nonzero(right), np.count_nonzero(predicted), recalled, truth], float)
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
-        right, predicted, found, truth = sums
+        """The harmonic mean (R,) of precision and recall from pooled rows (4, R) of `row`."""
+        right, predicted, recalled, truth = sums
         precision = np.nan_to_num(divide(right, predicted))
-        recall = np.nan_to_num(divide(found, truth))
+        recall = np.nan_to_num(divide(recalled, truth))
         f = np.nan_to_num(divide(2 * precision * recall, precision + recall))
         return np.where(predicted + truth > 0, f, np.nan)
 

@@ -18,17 +18,19 @@ from domains.metrics.average_precision import AveragePrecision, Ranked
 from domains.metrics.matching import Comparison
 from domains.metrics.metric import ImageMetric, divide
 
-SHARE_OF_DIAGONAL = 0.02
+SHARE_OF_DIAGONAL = 0.02  # `dilation_ratio` of the authors' code
 
 
 class BoundaryIoU(ImageMetric):
     """`boundary_iou`: the mean over the pairs that match at IoU >= 0.5; nan where none does."""
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
-        found = matched_boundary_iou(comparison)
-        return float(found.sum()), float(len(found))
+        """(sum of the boundary IoUs of the matched pairs, number of the pairs)."""
+        values = matched_boundary_iou(comparison)
+        return float(values.sum()), float(len(values))
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """The mean over pairs (R,) from sums (2, R), nan where no pair matches."""
         return divide(sums[0], sums[1])
 
 
@@ -38,6 +40,7 @@ class BoundaryPrecision(AveragePrecision):
     """
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps of each comparison the scores and, of matches, the smaller of mask IoU and boundary IoU."""
         self._images.append([_ranked(comparison, self.max_entities) for comparison in comparisons])
 
 
@@ -57,9 +60,9 @@ def matched_boundary_iou(comparison: Comparison) -> np.ndarray:
     for pair in comparison.matches:
         predicted, true = int(comparison.pair_predicted[pair]), int(comparison.pair_true[pair])
         rows, columns = _around(predicted_boxes[predicted], true_boxes[true])
-        one = boundary(comparison.predicted[rows, columns] == predicted + 1, reach_px)
-        other = boundary(comparison.true[rows, columns] == true + 1, reach_px)
-        values.append((one & other).sum() / (one | other).sum())
+        predicted_edge = boundary(comparison.predicted[rows, columns] == predicted + 1, reach_px)
+        true_edge = boundary(comparison.true[rows, columns] == true + 1, reach_px)
+        values.append((predicted_edge & true_edge).sum() / (predicted_edge | true_edge).sum())
     return np.array(values, float)
 
 
@@ -70,7 +73,7 @@ def boundary(mask: np.ndarray, reach_px: int) -> np.ndarray:
     return mask & (inner == 0)
 
 
-def _around(one: tuple[slice, ...], other: tuple[slice, ...]) -> tuple[slice, slice]:
+def _around(predicted: tuple[slice, ...], true: tuple[slice, ...]) -> tuple[slice, slice]:
     """The box of both."""
-    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+    rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(predicted, true, strict=True))
     return rows, columns

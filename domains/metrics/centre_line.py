@@ -22,12 +22,19 @@ class CentreLineDice(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float, float, float]:
+        """Pixels: (predicted line on true foreground, predicted line, true line on predicted one, true line)."""
         predicted, true = comparison.predicted > 0, comparison.true > 0
         predicted_line, true_line = skeletonize(predicted), skeletonize(true)
         on_true, on_predicted = predicted_line & true, true_line & predicted
-        return tuple(float(mask.sum()) for mask in (on_true, predicted_line, on_predicted, true_line))  # type: ignore[return-value]
+        return (
+            float(on_true.sum()),
+            float(predicted_line.sum()),
+            float(on_predicted.sum()),
+            float(true_line.sum()),
+        )
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """The harmonic mean (R,) of line precision and line recall from pooled rows (4, R)."""
         on_true, predicted, on_predicted, true = sums
         precision, recall = np.nan_to_num(divide(on_true, predicted)), np.nan_to_num(divide(on_predicted, true))
         dice = np.nan_to_num(divide(2 * precision * recall, precision + recall))
@@ -46,9 +53,11 @@ class CentreLineRecall(ImageMetric):
         self.radius_px = radius_px
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """Pixels of (the true centre line near predicted foreground, the true centre line)."""
         line = skeletonize(comparison.true > 0)
-        found = line & near(comparison.predicted > 0, self.radius_px)
-        return float(found.sum()), float(line.sum())
+        recalled = line & near(comparison.predicted > 0, self.radius_px)
+        return float(recalled.sum()), float(line.sum())
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """Recall (R,) from pooled pixels (2, R), nan without a true line."""
         return divide(sums[0], sums[1])

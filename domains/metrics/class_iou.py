@@ -26,9 +26,11 @@ class ClassIoU:
         self._rows: list[dict[str, np.ndarray]] = []
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps (shared, union) pixels of each class of the image, averaged over its annotators."""
         row: dict[str, np.ndarray] = {}
         for comparison in comparisons:
             for name, pixels in class_pixels(comparison).items():
@@ -36,9 +38,11 @@ class ClassIoU:
         self._rows.append(row)
 
     def compute(self) -> float:
+        """The mean IoU over classes of all images, each once; nan when no image has an entity."""
         return float(self.resample(np.ones((1, len(self._rows))))[0])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) image i counted weights[r, i] times; a class that a resample has no image of is left out there."""
         names = sorted({name for row in self._rows for name in row})
         if not names:
             return np.full(len(weights), np.nan)
@@ -51,9 +55,9 @@ class ClassIoU:
 def class_pixels(comparison: Comparison) -> dict[str, np.ndarray]:
     """Class -> (pixels of it that were found, pixels of it or found off other classes)."""
     names = comparison.true_labels or ("",) * len(comparison.true_areas)
-    found = np.bincount(comparison.pair_true, comparison.shared, len(comparison.true_areas))  # (T,)
+    covered = np.bincount(comparison.pair_true, comparison.shared, len(comparison.true_areas))  # (T,)
     alarms = comparison.predicted_areas.sum() - comparison.shared.sum()
     rows: dict[str, np.ndarray] = {name: np.array([0.0, alarms]) for name in names}
-    for name, shared, area in zip(names, found, comparison.true_areas, strict=True):
+    for name, shared, area in zip(names, covered, comparison.true_areas, strict=True):
         rows[name] += (shared, area)
     return rows

@@ -53,5 +53,5 @@ def count_row(comparison: Comparison, pixel_size_m: float | None) -> tuple[float
     """(right, predicted, true, predicted and true where the area is known, labelled square millimetres)."""
     predicted, true = len(comparison.predicted_areas), len(comparison.true_areas)
     area_mm2 = 0.0 if pixel_size_m is None else float(comparison.labelled.sum()) * pixel_size_m**2 * MM2_PER_M2
-    known = area_mm2 > 0
-    return float(len(comparison.matches)), predicted, true, predicted * known, true * known, area_mm2
+    measurable = area_mm2 > 0
+    return float(len(comparison.matches)), predicted, true, predicted * measurable, true * measurable, area_mm2

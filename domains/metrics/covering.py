@@ -23,6 +23,7 @@ class Covering(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(area-weighted best IoU, 1) of the image; (0, 0) where it has no true region."""
         best = np.zeros(len(comparison.true_areas))
         np.maximum.at(best, comparison.pair_true, comparison.iou)
         return mean_row(float(comparison.true_areas @ best), comparison.true_areas.sum())

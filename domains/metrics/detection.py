@@ -12,7 +12,7 @@ import numpy as np
 from domains.metrics.matching import Comparison
 from domains.metrics.metric import ImageMetric, divide
 
-THRESHOLDS = np.linspace(0.5, 0.95, 10)
+THRESHOLDS = np.linspace(0.5, 0.95, 10)  # of IoU, as in the Data Science Bowl 2018
 
 
 class F1(ImageMetric):
@@ -22,10 +22,12 @@ class F1(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
-        both = len(comparison.predicted_areas) + len(comparison.true_areas)  # 2 TP + FP + FN
-        return 2.0 * len(comparison.matches), both
+        """(2 TP, 2 TP + FP + FN) of the image."""
+        entities = len(comparison.predicted_areas) + len(comparison.true_areas)  # 2 TP + FP + FN
+        return 2.0 * len(comparison.matches), entities
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """F1 (R,) from summed rows (2, R), nan where there is no entity at all."""
         return divide(sums[0], sums[1])
 
 
@@ -36,6 +38,7 @@ class SegmentationAccuracy(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(accuracy averaged over thresholds, 1); (0, 0) where the image has no entity in truth and prediction."""
         right = (comparison.matched_iou >= THRESHOLDS[:, None]).sum(axis=1)  # (10,)
         union = len(comparison.predicted_areas) + len(comparison.true_areas) - right  # TP + FP + FN
         return (float((right / union).mean()), 1.0) if union.min() > 0 else (0.0, 0.0)

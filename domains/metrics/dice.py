@@ -13,5 +13,6 @@ class ForegroundDice(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
-        both = comparison.predicted_areas.sum() + comparison.true_areas.sum()
-        return mean_row(2 * comparison.shared.sum(), both)
+        """(Dice of the image, 1); (0, 0) where it has no foreground in truth and prediction."""
+        areas = comparison.predicted_areas.sum() + comparison.true_areas.sum()
+        return mean_row(2 * comparison.shared.sum(), areas)

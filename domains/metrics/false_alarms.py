@@ -20,9 +20,10 @@ class FalseAlarms(ImageMetric):
     best = 0.0
 
     def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
-        if any(len(one.true_areas) for one in comparisons):
+        """(entities found, averaged over annotators, and 1) of a good image; (0, 0) of a defective one."""
+        if any(len(comparison.true_areas) for comparison in comparisons):
             return np.zeros(2)
-        return np.array([np.mean([len(one.predicted_areas) for one in comparisons]), 1.0])
+        return np.array([np.mean([len(comparison.predicted_areas) for comparison in comparisons]), 1.0])
 
 
 class ImageF1(ImageMetric):
@@ -33,11 +34,13 @@ class ImageF1(ImageMetric):
     """
 
     def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
-        defect = any(len(one.true_areas) for one in comparisons)
-        found = any(len(one.predicted_areas) for one in comparisons)
-        return np.array([2.0 * (defect and found), float(defect) + float(found)])
+        """(2 TP, 2 TP + FP + FN) where the image itself is what is counted, once."""
+        defect = any(len(comparison.true_areas) for comparison in comparisons)
+        called = any(len(comparison.predicted_areas) for comparison in comparisons)
+        return np.array([2.0 * (defect and called), float(defect) + float(called)])
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """F1 (R,) over images from summed rows (2, R), nan where none is or is called defective."""
         return divide(sums[0], sums[1])
 
 
@@ -50,9 +53,10 @@ class BestImageF1(ImageAUROC):
     """
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) F1 at the best of all thresholds, image i counted weights[r, i] times; nan without a defect."""
         defects, scores = np.array(self._defects, bool), np.array(self._scores)
         called = scores >= np.unique(scores)[:, None]  # (L, images)
         right = weights @ (called & defects).T  # (R, L)
-        both = weights @ called.T + (weights @ defects)[:, None]
-        best = divide(2 * right, both).max(1, initial=0) if called.size else np.zeros(len(weights))
+        positives = weights @ called.T + (weights @ defects)[:, None]
+        best = divide(2 * right, positives).max(1, initial=0) if called.size else np.zeros(len(weights))
         return np.where(weights @ defects > 0, best, np.nan)

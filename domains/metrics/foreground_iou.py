@@ -16,8 +16,10 @@ class ForegroundIoU(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(shared, union) foreground pixels of the image."""
         shared = comparison.shared.sum()
         return shared, comparison.predicted_areas.sum() + comparison.true_areas.sum() - shared
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """IoU (R,) from pooled pixels (2, R), nan where no image has any foreground."""
         return divide(sums[0], sums[1])

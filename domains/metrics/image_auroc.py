@@ -27,16 +27,20 @@ class ImageAUROC:
         self._defects: list[bool] = []
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
-        self._scores.append(max((warmest(one) for one in comparisons), default=0.0))
-        self._defects.append(any(len(one.true_areas) for one in comparisons))
+        """Keeps the image's highest score over its annotators, and whether any of them has an entity in it."""
+        self._scores.append(max((warmest(comparison) for comparison in comparisons), default=0.0))
+        self._defects.append(any(len(comparison.true_areas) for comparison in comparisons))
 
     def compute(self) -> float:
+        """The area over all images, each once; nan when all are of one kind."""
         return float(self.resample(np.ones((1, len(self._scores))))[0])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) areas, image i counted weights[r, i] times; nan where all counted images are of one kind."""
         defects = np.array(self._defects, bool)
         levels, level = np.unique(np.array(self._scores), return_inverse=True)
         at = level == np.arange(len(levels))[:, None]  # (L, images)

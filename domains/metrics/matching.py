@@ -56,7 +56,7 @@ class Comparison:
 
     @cached_property
     def true_areas(self) -> np.ndarray:
-        """(T,) pixels."""
+        """(T,) labelled pixels of each true entity."""
         return np.bincount(self.true.ravel(), minlength=1)[1:]
 
     @cached_property
@@ -66,7 +66,7 @@ class Comparison:
 
     @cached_property
     def iou(self) -> np.ndarray:
-        """(K,) in (0, 1]."""
+        """(K,) intersection over union of each pair, in (0, 1]."""
         return self.shared / self.union
 
     @cached_property
@@ -99,9 +99,9 @@ def compare(prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None 
     predicted, scores = _visible(prediction, labelled)
     true, kept = _in_reading_order(np.where(labelled, truth.ids, 0))
 
-    both = (predicted > 0) & (true > 0)
+    overlap = (predicted > 0) & (true > 0)
     width = int(true.max(initial=0)) + 1
-    codes, shared = np.unique(predicted[both].astype(np.int64) * width + true[both], return_counts=True)
+    codes, shared = np.unique(predicted[overlap].astype(np.int64) * width + true[overlap], return_counts=True)
     pairs = codes // width - 1, codes % width - 1
     return Comparison(
         predicted,
@@ -128,8 +128,8 @@ def compare_all(
 def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(ids, scores) of what lies at least half in the labelled area, cut there."""
     ids = np.where(labelled, np.maximum(prediction.ids, 0), 0)
-    left = np.bincount(ids.ravel(), minlength=prediction.count + 1)
-    dropped = np.flatnonzero(2 * left[1:] < prediction.areas) + 1
+    visible = np.bincount(ids.ravel(), minlength=prediction.count + 1)
+    dropped = np.flatnonzero(2 * visible[1:] < prediction.areas) + 1
     if len(dropped):
         ids = np.where(np.isin(ids, dropped), 0, ids)
     ids, kept = _in_reading_order(ids)
@@ -154,8 +154,8 @@ def _in_reading_order(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(renumbered, kept): entities numbered 1..N by their first pixel, row by row; kept (N,) are the old ids."""
     flat = ids.ravel()
     starts = np.flatnonzero(np.diff(flat, prepend=0))  # every first pixel begins a run
-    present, first = np.unique(flat[starts], return_index=True)
-    kept = present[np.argsort(first)]
+    present, begins = np.unique(flat[starts], return_index=True)
+    kept = present[np.argsort(begins)]
     kept = kept[kept > 0]
     renumbered = np.zeros(int(flat.max(initial=0)) + 1, np.int32)
     renumbered[kept] = np.arange(1, len(kept) + 1)

@@ -27,7 +27,7 @@ class EntityMetric(Protocol):
         ...
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
-        """The same with the overlaps counted already, one per annotator, so that metrics can share them."""
+        """Take one image whose overlaps are counted already, one per annotator, so that metrics can share them."""
         ...
 
     def compute(self) -> float:
@@ -58,25 +58,29 @@ class ImageMetric:
         return np.mean([self.measure(comparison) for comparison in comparisons], axis=0)
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps the image's `row`; comparisons may be shared with other metrics."""
         self._rows.append(self.row(comparisons))
 
     def compute(self) -> float:
+        """The ratio of the sums over all images, each once; nan where it is undefined."""
         return float(self.resample(np.ones((1, len(self._rows))))[0])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) ratios of weighted sums of rows; weights (R, images). nan before the first image."""
         if not self._rows:
             return np.full(len(weights), np.nan)
         return self.ratio((weights @ np.stack(self._rows)).T)
 
 
-def divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """part / whole, nan where whole is 0."""
-    return np.divide(part, whole, out=np.full(np.shape(whole), np.nan), where=np.asarray(whole) > 0)
+def divide(dividend: np.ndarray, divisor: np.ndarray) -> np.ndarray:
+    """dividend / divisor, nan where the divisor is 0."""
+    return np.divide(dividend, divisor, out=np.full(np.shape(divisor), np.nan), where=np.asarray(divisor) > 0)
 
 
-def mean_row(part: float, whole: float) -> tuple[float, float]:
-    """The row of a mean over images: (part / whole, 1), or (0, 0) where whole is 0 and the image says nothing."""
-    return (part / whole, 1.0) if whole > 0 else (0.0, 0.0)
+def mean_row(dividend: float, divisor: float) -> tuple[float, float]:
+    """The row of a mean over images: (dividend / divisor, 1), or (0, 0) where the divisor is 0 and nothing is said."""
+    return (dividend / divisor, 1.0) if divisor > 0 else (0.0, 0.0)

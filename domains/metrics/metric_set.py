@@ -85,11 +85,11 @@ class MetricSet:
         """{name: {value, low, high}} of `EntityCounts`, intervals by group bootstrap as above."""
         drawn = self.counts.resample(group_weights(self.groups, resamples, seed)) if len(set(self.groups)) > 1 else {}
         unknown = np.full(1, np.nan)
-        found = {}
+        table = {}
         for key, value in self.counts.compute().items():
             low, high = percentile_interval(drawn.get(key, unknown), level)
-            found[key] = {"value": value, "low": low, "high": high}
-        return found
+            table[key] = {"value": value, "low": low, "high": high}
+        return table
 
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {key: metric.resample(weights) for key, metric in self.metrics.items()}

@@ -18,9 +18,11 @@ class PanopticQuality(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(sum of the IoUs of matches above 0.5, TP + FP / 2 + FN / 2) of the image."""
         matched = comparison.matched_iou[comparison.matched_iou > 0.5]
-        both = len(comparison.predicted_areas) + len(comparison.true_areas)  # 2 TP + FP + FN
-        return float(matched.sum()), both / 2
+        entities = len(comparison.predicted_areas) + len(comparison.true_areas)  # 2 TP + FP + FN
+        return float(matched.sum()), entities / 2
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """Panoptic quality (R,) from summed rows (2, R), nan where there is no entity at all."""
         return divide(sums[0], sums[1])

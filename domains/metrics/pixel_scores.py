@@ -20,7 +20,7 @@ from domains.metrics.matching import Comparison, compare_all
 from domains.metrics.metric import divide
 
 VALUES = 0x3C00 + 1  # the bits of 1.0 in float16, and as many below it
-LEVELS = 2048
+LEVELS = 2048  # scores of a curve at most: see above what more would change
 AT_ONCE = 128  # weightings worked out together: each takes 200 KB
 
 
@@ -44,9 +44,11 @@ class ScoreCurve:
         raise NotImplementedError
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps, at each score that a pixel of the image has, sound pixels and the weight of defective ones."""
         counts = np.zeros((2, VALUES))
         for comparison in comparisons:
             bits = score_bits(comparison)
@@ -58,19 +60,21 @@ class ScoreCurve:
         levels = np.flatnonzero(counts.any(0))
         self._levels.append(levels.astype(np.uint16))
         self._counts.append(counts[:, levels])
-        self._regions.append(float(np.mean([len(one.true_areas) for one in comparisons])))
+        self._regions.append(float(np.mean([len(comparison.true_areas) for comparison in comparisons])))
 
     def compute(self) -> float:
+        """The area over all images, each once; nan where it is undefined."""
         return float(self.resample(np.ones((1, len(self._levels))))[0])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
+        """(R,) areas, image i counted weights[r, i] times; nan without pixels of both kinds."""
         levels = np.unique(np.concatenate([np.zeros(0, np.uint16), *self._levels]))
         if not levels.size:
             return np.full(len(weights), np.nan)
         starts = joined(levels, self._pooled(levels))
         table = np.zeros((2, len(self._levels), len(starts)))
-        for i, (own, counts) in enumerate(zip(self._levels, self._counts, strict=True)):
-            at = np.searchsorted(levels[starts], own, side="right") - 1
+        for i, (image_levels, counts) in enumerate(zip(self._levels, self._counts, strict=True)):
+            at = np.searchsorted(levels[starts], image_levels, side="right") - 1
             np.add.at(table[:, i].T, at, counts.T)
         areas = [self._areas(weights[i : i + AT_ONCE], table) for i in range(0, len(weights), AT_ONCE)]
         return np.concatenate(areas)
@@ -78,8 +82,8 @@ class ScoreCurve:
     def _pooled(self, levels: np.ndarray) -> np.ndarray:
         """(2, L) counts over all images."""
         pooled = np.zeros((2, len(levels)))
-        for own, counts in zip(self._levels, self._counts, strict=True):
-            pooled[:, np.searchsorted(levels, own)] += counts
+        for image_levels, counts in zip(self._levels, self._counts, strict=True):
+            pooled[:, np.searchsorted(levels, image_levels)] += counts
         return pooled
 
     def _areas(self, weights: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -96,6 +100,7 @@ class PixelAUROC(ScoreCurve):
     """
 
     def area(self, good: np.ndarray, bad: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """(R,) areas under true over false positive rate."""
         return trapezoid(shares(good), shares(bad))
 
 
@@ -103,6 +108,7 @@ class PixelAP(ScoreCurve):
     """`pixel_ap`: sum over thresholds of the rise in recall times the precision there. nan without both kinds."""
 
     def area(self, good: np.ndarray, bad: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """(R,) sums of recall steps times precision, without interpolation."""
         precision = np.nan_to_num(divide(bad, bad + good))
         return (np.diff(shares(bad), prepend=0) * precision).sum(1)
 
@@ -119,9 +125,11 @@ class AUPRO(ScoreCurve):
         self.limit = limit
 
     def defect_weights(self, comparison: Comparison) -> np.ndarray:
+        """(T,) one over the area, so that every true entity weighs 1 in all."""
         return 1 / comparison.true_areas
 
     def area(self, good: np.ndarray, bad: np.ndarray, regions: np.ndarray) -> np.ndarray:
+        """(R,) areas under the per-region overlap, up to the false positive rate `limit`, over it."""
         return trapezoid(shares(good), bad / regions[:, None], self.limit) / self.limit
 
 

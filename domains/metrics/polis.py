@@ -31,13 +31,15 @@ class Polis(ImageMetric):
         self.in_metres = in_metres
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(sum of the distances of matched pairs, in pixels or metres, number of the pairs)."""
         size = comparison.pixel_size_m if self.in_metres else 1.0
         if size is None:
             return 0.0, 0.0
-        found = [polis(*pair) for pair in matched_outlines(comparison)]
-        return size * float(sum(found)), float(len(found))
+        distances = [polis(*pair) for pair in matched_outlines(comparison)]
+        return size * float(sum(distances)), float(len(distances))
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """The mean distance (R,) of a pair from sums (2, R), nan where no pair matches."""
         return divide(sums[0], sums[1])
 
 
@@ -45,9 +47,9 @@ Rings = Sequence[np.ndarray]
 """Closed rings, each (K, 2) x, y."""
 
 
-def polis(one: Rings, other: Rings) -> float:
+def polis(outline: Rings, reference: Rings) -> float:
     """The distance of two outlines, in the unit of their corners."""
-    return (_mean_distance(one, other) + _mean_distance(other, one)) / 2
+    return (_mean_distance(outline, reference) + _mean_distance(reference, outline)) / 2
 
 
 def _mean_distance(corners: Rings, outline: Rings) -> float:
@@ -68,14 +70,14 @@ def _mean_distance(corners: Rings, outline: Rings) -> float:
 def matched_outlines(comparison: Comparison) -> list[tuple[Rings, Rings]]:
     """(predicted, true) rings in pixels, of the pairs that match."""
     boxes = find_objects(comparison.predicted), find_objects(comparison.true)
-    found = []
+    pairs = []
     for pair in comparison.matches:
         predicted, true = int(comparison.pair_predicted[pair]), int(comparison.pair_true[pair])
-        found.append((
+        pairs.append((
             _rings(comparison.predicted, predicted + 1, boxes[0][predicted]),
             _rings(comparison.true, true + 1, boxes[1][true]),
         ))  # fmt: skip
-    return found
+    return pairs
 
 
 def _rings(ids: np.ndarray, entity: int, box: tuple[slice, ...]) -> list[np.ndarray]:

@@ -27,10 +27,12 @@ class SizeRecall(ImageMetric):
         self.size = size
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
-        here = of_size(comparison.true_areas, self.size)
-        return float(here[comparison.pair_true[comparison.matches]].sum()), float(here.sum())
+        """(true entities of the size that are matched, true entities of the size)."""
+        in_class = of_size(comparison.true_areas, self.size)
+        return float(in_class[comparison.pair_true[comparison.matches]].sum()), float(in_class.sum())
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """The ratio (R,) of summed rows (2, R), nan where no entity is of the size."""
         return divide(sums[0], sums[1])
 
 
@@ -41,6 +43,7 @@ class SizeF1(SizeRecall):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(2 TP, 2 TP + FP + FN) of the entities of the size."""
         right, true = super().measure(comparison)
         false = of_size(comparison.predicted_areas, self.size)
         false[comparison.pair_predicted[comparison.matches]] = False
@@ -54,14 +57,16 @@ class RegionRecall(ImageMetric):
     """
 
     def measure(self, comparison: Comparison) -> tuple[float, float]:
+        """(sum over true entities of the covered share of their pixels, number of true entities)."""
         covered = np.bincount(comparison.pair_true, comparison.shared, len(comparison.true_areas))
         return float((covered / comparison.true_areas).sum()), float(len(covered))
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
+        """The mean covered share (R,) from summed rows (2, R), nan without a true entity."""
         return divide(sums[0], sums[1])
 
 
 def of_size(areas: np.ndarray, size: str) -> np.ndarray:
-    """(N,) bool."""
+    """(N,) bool: which areas in pixels are of a size of `SIZES_PX`."""
     low, high = SIZES_PX[size]
     return (areas >= low) & (areas < high)

@@ -41,11 +41,15 @@ class SizedPrecision:
         self._images: list[list[dict[str, np.ndarray]]] = []  # per image and annotator, as COCOeval keeps them
 
     def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
         self.observe(compare_all(prediction, truths))
 
     def observe(self, comparisons: Sequence[Comparison]) -> None:
-        known = [one for one in comparisons if not self.in_metres or one.pixel_size_m is not None]
-        self._images.append([self._evaluated(comparison) for comparison in known])
+        """Keeps what COCOeval wants of each comparison; in metres, of those whose pixel size is known."""
+        measurable = [
+            comparison for comparison in comparisons if not self.in_metres or comparison.pixel_size_m is not None
+        ]
+        self._images.append([self._evaluated(comparison) for comparison in measurable])
 
     def _evaluated(self, comparison: Comparison) -> dict[str, np.ndarray]:
         """What COCOeval.evaluateImg gives for this range of areas."""
@@ -71,6 +75,7 @@ class SizedPrecision:
         return (areas * unit < self.range[0]) | (areas * unit > self.range[1])
 
     def compute(self) -> float:
+        """The value by pycocotools over all (image, annotator) pairs; nan without a true entity of the size."""
         return self._value([pair for image in self._images for pair in image])
 
     def _value(self, pairs: list[dict[str, np.ndarray]]) -> float:
@@ -91,8 +96,8 @@ class SizedPrecision:
         for r, weight in enumerate(weights):
             if (total := weight @ truths) > 0:
                 counted = ~beside * weight[owner]  # (T, P)
-                found, seen = np.cumsum(right * counted, axis=1), np.cumsum(counted, axis=1)
-                values[r] = _mean_precision(found / total, found / (seen + np.spacing(1)))
+                hits, seen = np.cumsum(right * counted, axis=1), np.cumsum(counted, axis=1)
+                values[r] = _mean_precision(hits / total, hits / (seen + np.spacing(1)))
         return values
 
 

@@ -25,14 +25,15 @@ class TolerantF1(ImageMetric):
         self.radius_px = radius_px
 
     def measure(self, comparison: Comparison) -> tuple[float, float, float, float]:
-        """(right predicted pixels, predicted pixels, found true pixels, true pixels)."""
+        """(right predicted pixels, predicted pixels, recalled true pixels, true pixels)."""
         predicted, true = comparison.predicted > 0, comparison.true > 0
         right = np.count_nonzero(predicted & near(true, self.radius_px))
-        found = np.count_nonzero(true & near(predicted, self.radius_px))
-        return float(right), float(predicted.sum()), float(found), float(true.sum())
+        recalled = np.count_nonzero(true & near(predicted, self.radius_px))
+        return float(right), float(predicted.sum()), float(recalled), float(true.sum())
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:
-        right, predicted, found, true = sums
-        precision, recall = np.nan_to_num(divide(right, predicted)), np.nan_to_num(divide(found, true))
+        """F1 (R,) from pooled pixels (4, R) of `measure`, nan where neither side has foreground."""
+        right, predicted, recalled, true = sums
+        precision, recall = np.nan_to_num(divide(right, predicted)), np.nan_to_num(divide(recalled, true))
         f1 = np.nan_to_num(divide(2 * precision * recall, precision + recall))
         return np.where(predicted + true > 0, f1, np.nan)

@@ -37,7 +37,7 @@ class Site:
 
     @property
     def extent(self) -> tuple[int, int]:
-        """Width and height."""
+        """Width and height of the picture in pixels."""
         return self.ids.shape[1], self.ids.shape[0]
 
     def row(self, count: int, pitch: float) -> np.ndarray:
@@ -46,6 +46,7 @@ class Site:
         return self.somewhere() + np.arange(count)[:, None] * along
 
     def somewhere(self) -> np.ndarray:
+        """(2,) x, y of a random point, at least 2 % of the sides away from the frame."""
         return self.rng.uniform(0.02, 0.98, 2) * self.extent
 
     def turn(self) -> float:
@@ -61,6 +62,7 @@ class Site:
         return window.size > 0 and not window.any()
 
     def paint(self, outline: np.ndarray, colour: np.ndarray) -> None:
+        """Fills an outline (P, 2) of x, y in the image, to a sixteenth of a pixel; entity numbers stay as they are."""
         points = np.round(outline * 16).astype(np.int32)
         cv2.fillPoly(self.image, [points], tuple(float(value) for value in colour), cv2.LINE_8, 4)
 
@@ -96,10 +98,10 @@ def aerial(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
     makers = [draw_ship] if at_sea else [MAKERS[i] for i in rng.integers(0, len(MAKERS), rng.integers(1, 5))]
     number = 0
     for maker in makers:
-        wanted = int(np.exp(rng.uniform(0.5, np.log(9 if at_sea else 28))))
-        centres = rng.uniform(0.02, 0.98, (wanted, 2)) * site.extent
+        count = int(np.exp(rng.uniform(0.5, np.log(9 if at_sea else 28))))
+        centres = rng.uniform(0.02, 0.98, (count, 2)) * site.extent
         if rng.random() < 0.4 and not at_sea:
-            centres = site.row(wanted, scale * rng.uniform(*PITCHES.get(maker, (22, 50))))
+            centres = site.row(count, scale * rng.uniform(*PITCHES.get(maker, (22, 50))))
         for centre in centres:
             number += maker(site, centre, number + 1, scale)
     if not at_sea:
@@ -109,6 +111,7 @@ def aerial(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
 
 
 def draw_water(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) float32: a water colour with waves of one direction and a slow swell."""
     waves = crop_kind(str(rng.choice(["clouds", "fibres"])), rng, height, width, None, rng.uniform(0, 6))
     swell = smooth_field(rng, height, width, 3) * 5
     return (WATER[rng.integers(len(WATER))] + (waves * rng.uniform(1, 7) + swell)[..., None]).astype(np.float32)
@@ -131,6 +134,7 @@ def draw_land(rng: np.random.Generator, height: int, width: int, street: float) 
 
 
 def draw_road(rng: np.random.Generator, land: np.ndarray, street: float) -> None:
+    """Draws a bent road of 3 to 21 px with verges into (H, W, 3) land, along the streets or across, in place."""
     height, width = land.shape[:2]
     turn = street + np.pi / 2 * rng.integers(2)
     along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
@@ -169,6 +173,7 @@ def draw_building(site: Site, centre: np.ndarray, number: int, scale: float) -> 
 
 
 def draw_vehicle(site: Site, centre: np.ndarray, number: int, scale: float) -> int:
+    """A car or a van with two panes, its long side along a street; 1 if it was drawn, 0 where something stands."""
     rng, turn = site.rng, site.turn()
     long, short = scale * rng.uniform(4.0, 6.5), scale * rng.uniform(2.0, 2.7)
     if not site.free(centre, long):

@@ -40,6 +40,7 @@ class Camera:
         return self.compress(rng, np.clip(image, 0, 255).astype(np.uint8))
 
     def expose(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) float32 under uneven light, with another gamma, contrast and gain of each channel."""
         height, width = image.shape[:2]
         if rng.random() < 0.6:
             field = smooth_field(rng, height, width, int(rng.integers(2, 4)))
@@ -52,6 +53,7 @@ class Camera:
         return ((image - middle) * np.float32(contrast) + middle) * gains.clip(0.75, 1.3)
 
     def add_noise(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """The image with Gaussian noise, of each channel its own or one for all, at times larger than a pixel."""
         sigma = np.float32(self.noise * rng.beta(1, 3))
         channels = image.shape[2] if rng.random() < 0.5 and self.grey < 1 else 1  # else the same in every channel
         noise = rng.standard_normal((*image.shape[:2], channels), dtype=np.float32)
@@ -60,6 +62,7 @@ class Camera:
         return image + sigma * noise
 
     def compress(self, rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+        """(H, W, 3) uint8 after JPEG of quality 35 to 95 by the chance `jpeg`, else the very image."""
         if rng.random() >= self.jpeg:
             return image
         _, coded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 96))])

@@ -41,8 +41,9 @@ class Nuclei:
         return cls(centres, radii, aspects, rng.uniform(0, 2 * np.pi, count), np.full(count, DARK))
 
     @classmethod
-    def joined(cls, parts: Sequence[Nuclei]) -> Nuclei:
-        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+    def joined(cls, groups: Sequence[Nuclei]) -> Nuclei:
+        """The nuclei of several groups as one, in their order."""
+        return cls(*(np.concatenate([getattr(group, field.name) for group in groups]) for field in fields(cls)))
 
     def where(self, kept: np.ndarray) -> Nuclei:
         """Those of a mask (N,) or of indices."""

@@ -59,5 +59,6 @@ def emission(rng: np.random.Generator, ids: np.ndarray, radius: float, dimmest: 
 
 
 def add_shot_noise(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
+    """The image with Gaussian noise that grows with the square root of the light, as photons have it."""
     gain = rng.uniform(0, 1.2)
     return image + np.sqrt(np.maximum(image, 0)) * gain * rng.standard_normal(image.shape, dtype=np.float32)

@@ -118,7 +118,7 @@ def wisps(rng: np.random.Generator, height: int, width: int) -> Ground:
 
 
 def uneven(rng: np.random.Generator, ground: Ground, px_per_um: float) -> Ground:
-    """The same, mottled at the scale of organelles and at that of cells, as sections are everywhere; what is blue more
+    """The ground mottled at the scale of organelles and at that of cells, as sections are everywhere; what is blue more
     than what is pink, so that its clumps look like chromatin without an outline.
     """
 
@@ -137,7 +137,7 @@ def uneven(rng: np.random.Generator, ground: Ground, px_per_um: float) -> Ground
 
 
 def retraction(rng: np.random.Generator, ground: Ground, ids: np.ndarray, px_per_um: float) -> Ground:
-    """The same with a clear rim about nuclei, as fixation leaves."""
+    """The ground with a clear rim about nuclei, as fixation leaves."""
     if not ids.any():
         return ground
     away = cv2.distanceTransform((ids == 0).astype(np.uint8), cv2.DIST_L2, 3)

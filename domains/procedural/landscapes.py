@@ -24,16 +24,16 @@ def landscapes(rng: np.random.Generator, height: int, width: int) -> tuple[np.nd
     """Image (H, W, 3) uint8 and ids (H, W) int32 without a 0."""
     ground = layers(rng, height, width) if rng.random() < 0.6 else partition(rng, height, width, finest=0.22)
     image = paint_ground(rng, ground)
-    things, parts = np.zeros((height, width), np.int32), np.zeros((height, width), np.int32)
+    front_ids, pieces = np.zeros((height, width), np.int32), np.zeros((height, width), np.int32)
     largest = min(height, width) * rng.uniform(0.12, 0.5)
     for number in range(1, int(rng.choice([0, 1, 2, 3, 5, 9], p=[0.2, 0.25, 0.2, 0.15, 0.12, 0.08])) + 1):
         centre = rng.uniform(0.05, 0.95, 2) * [width, height]
-        draw_thing(rng, things, parts, number, centre, largest * rng.uniform(0.3, 1))
-    front = things > 0
+        draw_thing(rng, front_ids, pieces, number, centre, largest * rng.uniform(0.3, 1))
+    front = front_ids > 0
     if front.any():
-        image = np.where(front[..., None], paint_things(rng, things, parts, image), image)
-        image = cast_shadows(rng, image, things) if rng.random() < 0.6 else image
-    ids = np.where(front, things + ground.max() + 1, ground + 1)
+        image = np.where(front[..., None], paint_things(rng, front_ids, pieces, image), image)
+        image = cast_shadows(rng, image, front_ids) if rng.random() < 0.6 else image
+    ids = np.where(front, front_ids + ground.max() + 1, ground + 1)
     return CAMERA.photograph(rng, image.astype(np.float32)), visible_truth(connected(ids), full=True)
 
 
@@ -69,21 +69,21 @@ def paint_ground(rng: np.random.Generator, ground: np.ndarray) -> np.ndarray:
 
 
 def repeat(picture: np.ndarray, times: int) -> np.ndarray:
-    """Of the same shape, `times` smaller in both directions, and as often side by side, mirrored at the seams."""
+    """The picture `times` smaller each way and as often side by side, in its shape, mirrored at the seams."""
     height, width = picture.shape[:2]
     small = cv2.resize(picture, (-(-width // times), -(-height // times)), interpolation=cv2.INTER_AREA)
     margins = ((0, height - small.shape[0]), (0, width - small.shape[1]), (0, 0))
     return np.pad(small, margins, mode="symmetric")
 
 
-def paint_things(rng: np.random.Generator, things: np.ndarray, parts: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """(H, W, 3) float32: parts in their own colours, textured, lit from one side; some nearly as their ground."""
-    tones = palette(rng, int(parts.max()) + 1)
+def paint_things(rng: np.random.Generator, ids: np.ndarray, pieces: np.ndarray, ground: np.ndarray) -> np.ndarray:
+    """(H, W, 3) float32: pieces in their own colours, textured, lit from one side; some nearly as their ground."""
+    tones = palette(rng, int(pieces.max()) + 1)
     tones = tones + rng.uniform(0, 0.6) * (ground.mean((0, 1)) - tones)
-    image = paint_regions(rng, parts, tones, rng.uniform(6, 45), 5)
-    y, x = np.mgrid[: parts.shape[0], : parts.shape[1]]
-    for number in range(1, int(things.max()) + 1):
-        inside = things == number
+    image = paint_regions(rng, pieces, tones, rng.uniform(6, 45), 5)
+    y, x = np.mgrid[: pieces.shape[0], : pieces.shape[1]]
+    for number in range(1, int(ids.max()) + 1):
+        inside = ids == number
         if not inside.any():
             continue
         bearing = rng.uniform(0, 2 * np.pi)

@@ -46,8 +46,12 @@ def paint_regions(
     chosen = relief(crops[rng.integers(0, textures, count).take(regions), rows, columns])  # (H, W)
     slope_y, slope_x = rng.normal(0, 18, (2, count)) / max(height, width)
     properties = np.stack([rng.beta(1, 2, count) * 2 * strength, slope_y, slope_x], 1).astype(np.float32)
-    own = np.take(properties, regions, axis=0)  # (H, W, 3)
-    light = chosen * own[..., 0] + own[..., 1] * (rows - height // 2) + own[..., 2] * (columns - width // 2)
+    of_pixels = np.take(properties, regions, axis=0)  # (H, W, 3)
+    light = (
+        chosen * of_pixels[..., 0]
+        + of_pixels[..., 1] * (rows - height // 2)
+        + of_pixels[..., 2] * (columns - width // 2)
+    )
     tint = 1 + rng.normal(0, 0.25, (count, 3)).astype(np.float32)  # a texture changes the hue a little
     return np.take(colours, regions, axis=0) + light.astype(np.float32)[..., None] * np.take(tint, regions, axis=0)
 

@@ -43,30 +43,36 @@ def place(outline: np.ndarray, centre: np.ndarray, size: float, turn: float) -> 
 
 
 def rectangle(half_x: float, half_y: float) -> np.ndarray:
+    """(4, 2) corners of x, y about the origin, from its half sides."""
     return np.array([[-half_x, -half_y], [half_x, -half_y], [half_x, half_y], [-half_x, half_y]])
 
 
 def blob(rng: np.random.Generator) -> np.ndarray:
-    one = np.ones(1)
+    """(40, 2) a dented ellipse of mean radius 1, up to three times as long as wide."""
+    unit = np.ones(1)
     aspect = np.exp(rng.uniform(0, 1.1, 1))
-    return radial_outlines(rng, np.zeros((1, 2)), one, aspect, 0 * one, rng.uniform(0, 0.5), 40)[0]
+    return radial_outlines(rng, np.zeros((1, 2)), unit, aspect, 0 * unit, rng.uniform(0, 0.5), 40)[0]
 
 
 def ellipse(rng: np.random.Generator) -> np.ndarray:
+    """(36, 2) an ellipse of half axes 1 and 0.3 to 1."""
     angle = np.linspace(0, 2 * np.pi, 36, endpoint=False)
     return np.stack([np.cos(angle), np.sin(angle) * rng.uniform(0.3, 1)], 1)
 
 
 def box(rng: np.random.Generator) -> np.ndarray:
+    """(4, 2) a rectangle of half sides 1 and 0.12 to 1."""
     return rectangle(1.0, rng.uniform(0.12, 1))
 
 
 def polygon(rng: np.random.Generator) -> np.ndarray:
+    """(P, 2) three to eight corners at random angles, 0.6 to 1 from the origin."""
     angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 9)))
     return np.stack([np.cos(angle), np.sin(angle)], 1) * rng.uniform(0.6, 1, (len(angle), 1))
 
 
 def star(rng: np.random.Generator) -> np.ndarray:
+    """(2 arms, 2) a star of four to eight arms of length 1."""
     arms = int(rng.integers(4, 9))
     angle = np.linspace(0, 2 * np.pi, 2 * arms, endpoint=False)
     return (

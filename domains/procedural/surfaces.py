@@ -37,6 +37,7 @@ def surfaces(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndar
 
 
 def brushed_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) grey levels about 0: brushed metal, mostly in streaks along one side of the picture."""
     turn = rng.choice([0, 0, 0, np.pi / 2, rng.uniform(0, np.pi)])
     grain = crop_kind("brushed", rng, height, width, rng.uniform(0.7, 1.5), turn)
     columns = rng.standard_normal((1, width), dtype=np.float32) * rng.uniform(0, 8)
@@ -74,17 +75,20 @@ def beyond_side(rng: np.random.Generator, plate: np.ndarray, side: int) -> np.nd
 
 
 def cast_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) grey levels about 0: the rough skin of a casting, with clouds."""
     rough, cloudy = (crop_kind(kind, rng, height, width) for kind in ("grain", "clouds"))
     return rough * rng.uniform(4, 20) + cloudy * rng.uniform(2, 14)
 
 
 def asphalt(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) grey levels about 0: stones in tar, with grain."""
     stones = crop_kind("speckle", rng, height, width, rng.uniform(0.4, 0.9))
     grain = rng.standard_normal((height, width), dtype=np.float32)
     return stones * rng.uniform(6, 24) + cv2.GaussianBlur(grain, (0, 0), 0.7) * rng.uniform(8, 28)
 
 
 def tiled_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) grey levels about 0: tiles of 40 to 99 px between straight joints."""
     plate = crop_texture(rng, height, width) * rng.uniform(2, 12)
     pitch, wide, depth = rng.integers(40, 100), rng.integers(1, 4), rng.uniform(-50, 40)
     y, x = rng.integers(0, pitch, 2)
@@ -93,6 +97,7 @@ def tiled_plate(rng: np.random.Generator, height: int, width: int) -> np.ndarray
 
 
 def fabric(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """(H, W) grey levels about 0: woven, felted, wooden or veined material."""
     kind = str(rng.choice(["weave", "fibres", "wood", "marble"]))
     turn = rng.uniform(-0.2, 0.2)
     return crop_kind(kind, rng, height, width, rng.uniform(0.4, 1.2), turn) * rng.uniform(6, 24)
@@ -135,9 +140,9 @@ def crack(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.nd
         turn = rng.choice([-1, 1]) * rng.uniform(0.4, 1.4)
         paths.append(walk(rng, parent[rng.integers(len(parent))], heading + turn, rng.uniform(15, 80)))
     for path in paths:
-        for first, last in zip(path[:-1], path[1:], strict=True):
+        for begin, end in zip(path[:-1], path[1:], strict=True):
             thick = max(1, int(wide + rng.choice([-1, 0, 0, 1])))
-            cv2.line(layer, first.round().astype(int).tolist(), last.round().astype(int).tolist(), 255, thick)
+            cv2.line(layer, begin.round().astype(int).tolist(), end.round().astype(int).tolist(), 255, thick)
     soft = cv2.GaussianBlur(layer.astype(np.float32) / 255, (0, 0), 0.6)
     fade = np.clip(1 + 0.4 * smooth_field(rng, height, width, 8), 0.45, 1.4)
     sign = -1 if rng.random() < 0.93 else 1
@@ -168,6 +173,7 @@ def blob_mask(rng: np.random.Generator, shape: tuple[int, int], radius: float, s
 
 
 def blowhole(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A round hole of a gas bubble, darker, its lower edge in the light: mask (H, W) and changed grey levels."""
     layer = blob_mask(rng, grey.shape, np.exp(rng.uniform(np.log(1.8), np.log(9))), 1.6)
     soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.6, 1.3))
     lit = np.roll(soft, 1, 0) - np.roll(soft, -1, 0)  # the lower edge catches light
@@ -182,10 +188,10 @@ def scratch(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.
     along, across = np.array([np.cos(turn), np.sin(turn)]), np.array([-np.sin(turn), np.cos(turn)])
     length = rng.uniform(12, 110)
     for line in range(rng.choice([1, 1, 1, 2, 3])):
-        first = start + across * line * 2 + along * rng.uniform(-4, 4)
-        last = first + along * length + across * rng.normal(0, 2)
+        begin = start + across * line * 2 + along * rng.uniform(-4, 4)
+        end = begin + along * length + across * rng.normal(0, 2)
         thick = int(rng.choice([1, 1, 2]))
-        cv2.line(layer, first.round().astype(int).tolist(), last.round().astype(int).tolist(), 1, thick)
+        cv2.line(layer, begin.round().astype(int).tolist(), end.round().astype(int).tolist(), 1, thick)
     soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), 0.5)
     return layer > 0, grey + rng.choice([-1, 1]) * visible(rng, grey, 25, 80) * soft
 
@@ -204,9 +210,9 @@ def fray(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np.nda
     height, width = grey.shape
     layer = blob_mask(rng, grey.shape, rng.uniform(0.1, 0.38) * min(height, width), 2.5)
     soft = cv2.GaussianBlur(layer.astype(np.float32), (0, 0), rng.uniform(0.8, 4))
-    other = crop_texture(rng, height, width) * rng.uniform(0, 30)
+    texture = crop_texture(rng, height, width) * rng.uniform(0, 30)
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), 3)
-    inside = np.where(rng.random() < 0.6, grey, smooth) + other + rng.choice([-1, -1, 1]) * rng.uniform(8, 50)
+    inside = np.where(rng.random() < 0.6, grey, smooth) + texture + rng.choice([-1, -1, 1]) * rng.uniform(8, 50)
     return layer > 0, grey + (inside - grey) * soft
 
 
@@ -240,8 +246,8 @@ def reground(rng: np.random.Generator, grey: np.ndarray) -> tuple[np.ndarray, np
     shape = grey.shape
     mask = rounded_band(rng, shape) if rng.random() < 0.25 else beyond_line(rng, shape, across=True)
     if rng.random() < 0.6:  # a band ends at a second line along the first, a corner at one that crosses it
-        other = beyond_line(rng, shape, across=rng.random() < 0.6)
-        mask = mask & (other if rng.random() < 0.5 else ~other)
+        cut = beyond_line(rng, shape, across=rng.random() < 0.6)
+        mask = mask & (cut if rng.random() < 0.5 else ~cut)
     mask = ~mask if mask.mean() > 0.5 else mask  # of two halves the smaller was ground again
     soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), rng.uniform(0.6, 2.5))
     smooth = cv2.GaussianBlur(grey.astype(np.float32), (0, 0), rng.uniform(2, 12))

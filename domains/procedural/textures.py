@@ -41,8 +41,8 @@ def raw_crop(
     kind: str | None, rng: np.random.Generator, height: int, width: int, scale: float | None, turn: float
 ) -> np.ndarray:
     """(height, width) uint8 of the bank: of a kind, or of any where None."""
-    first, choices = (0, len(KINDS)) if kind is None else (list(KINDS).index(kind), 1)
-    texture = texture_bank()[first * COUNT_PER_KIND + rng.integers(choices * COUNT_PER_KIND)]
+    offset, choices = (0, len(KINDS)) if kind is None else (list(KINDS).index(kind), 1)
+    texture = texture_bank()[offset * COUNT_PER_KIND + rng.integers(choices * COUNT_PER_KIND)]
     scale = float(np.exp(rng.uniform(-0.7, 0.7))) if scale is None else scale
     cosine, sine = np.cos(turn) / scale, np.sin(turn) / scale
     y, x = rng.uniform(0, TILE_PX, 2)
@@ -59,7 +59,7 @@ def texture_bank() -> np.ndarray:
 
 
 def equalise(values: np.ndarray) -> np.ndarray:
-    """To mean 128 and standard deviation 32, clipped to uint8: every texture equally strong."""
+    """uint8 of mean 128 and standard deviation 32, clipped: every texture equally strong."""
     spread = float(values.std()) or 1.0
     return np.clip((values - values.mean()) * (32 / spread) + 128, 0, 255).astype(np.uint8)
 
@@ -74,28 +74,34 @@ def noise(rng: np.random.Generator, slope: float, stretch: float = 1.0, low: flo
 
 
 def clouds(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) coarse noise without a direction."""
     return noise(rng, rng.uniform(1.2, 2.2))
 
 
 def grain(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) fine noise without a direction."""
     return noise(rng, rng.uniform(0.0, 0.9))
 
 
 def brushed(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) noise in long streaks along y, as brushes and rollers leave it."""
     return noise(rng, rng.uniform(0.6, 1.1), stretch=rng.uniform(12, 50)) + 0.4 * noise(rng, 0.3)
 
 
 def fibres(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) soft noise in short streaks along y, as hair, straw and muscle have it."""
     return noise(rng, rng.uniform(1.0, 1.6), stretch=rng.uniform(3, 8), low=0.01)
 
 
 def stripes(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) wavy stripes across x, from soft to sharp."""
     waves, (_, x) = rng.integers(6, 40), np.mgrid[:TILE_PX, :TILE_PX] / TILE_PX
     wobble = noise(rng, 2.0) * rng.uniform(0, 0.25)
     return np.clip(rng.uniform(1, 6) * np.sin(2 * np.pi * waves * x + wobble), -1, 1) + 0.15 * noise(rng, 0.5)
 
 
 def weave(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) threads along x and y, woven over or into each other."""
     waves, (y, x) = rng.integers(8, 36), np.mgrid[:TILE_PX, :TILE_PX] / TILE_PX
     across, along = np.sin(2 * np.pi * waves * x), np.sin(2 * np.pi * rng.integers(8, 36) * y)
     woven = np.maximum(across, along) if rng.random() < 0.5 else across * along
@@ -113,11 +119,13 @@ def dots(rng: np.random.Generator) -> np.ndarray:
 
 
 def wood(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) growth rings, drawn out along y, with fine grain."""
     rings = noise(rng, 2.0, stretch=rng.uniform(2, 6)) * rng.uniform(1.5, 5)
     return np.sin(2 * np.pi * rings) + 0.3 * noise(rng, 0.8, stretch=10)
 
 
 def marble(rng: np.random.Generator) -> np.ndarray:
+    """(256, 256) bright veins where coarse noise crosses 0."""
     return -(np.abs(noise(rng, rng.uniform(1.5, 2.0))) ** rng.uniform(0.3, 0.8)) + 0.1 * noise(rng, 0.5)
 
 

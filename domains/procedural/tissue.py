@@ -57,11 +57,11 @@ def tissue(rng: np.random.Generator, height: int, width: int) -> tuple[np.ndarra
     """Image (H, W, 3) uint8 and ids (H, W) int32 of nuclei, 0 between them."""
     site = Site(height, width, px_per_um_of(rng))
     owner, contents = shared_out(rng, site)
-    parts = []
+    groups = []
     for index, (nuclei, _) in enumerate(contents):
         x, y = np.floor(nuclei.centres).astype(int).T
-        parts.append(nuclei.where(owner[y.clip(0, height - 1), x.clip(0, width - 1)] == index))
-    nuclei = Nuclei.joined(parts)
+        groups.append(nuclei.where(owner[y.clip(0, height - 1), x.clip(0, width - 1)] == index))
+    nuclei = Nuclei.joined(groups)
     nuclei = nuclei.where(spread(nuclei.centres, nuclei.reach, len(nuclei.radii), rng.uniform(0.7, 1.0)))
     ids = drawn(rng, nuclei, height, width)
     ground = uneven(
@@ -80,6 +80,7 @@ def draw_ground(rng: np.random.Generator, height: int, width: int) -> tuple[Grou
 
 
 def px_per_um_of(rng: np.random.Generator) -> float:
+    """Pixels per micrometre of a scanner: one over one of `MPP`, about 15 % more or less."""
     return float(np.exp(rng.normal(0, 0.15)) / rng.choice(MPP))
 
 
@@ -112,9 +113,9 @@ def photographed(rng: np.random.Generator, nuclei: Nuclei, ids: np.ndarray, grou
     nuclear = nuclear_density(rng, ids, nuclei.kinds, site.px_per_um) * level
     under = rng.uniform(0.1, 0.7)  # how much of the cytoplasm lies above and below a nucleus
     covered = cv2.GaussianBlur((ids > 0).astype(np.float32), (0, 0), 0.7)
-    left = 1 - (1 - under) * covered
-    blue = nuclear + ground.basophilic * level * left
-    density = blue[..., None] * haematoxylin + (ground.eosin * left)[..., None] * eosin
+    uncovered = 1 - (1 - under) * covered
+    blue = nuclear + ground.basophilic * level * uncovered
+    density = blue[..., None] * haematoxylin + (ground.eosin * uncovered)[..., None] * eosin
     if rng.random() < 0.4:
         density = density + red_cells(rng, ids, site.px_per_um)
     if rng.random() < 0.3:
@@ -190,7 +191,7 @@ def glands(rng: np.random.Generator, site: Site) -> tuple[Nuclei, Ground]:
     around, ground = stroma(rng, site)
     extent = np.array([site.width, site.height])
     scale, radius_um = site.px_per_um, rng.uniform(2.3, 4.2)
-    parts, rings = [], []
+    groups, rings = [], []
     eosin, basophilic = ground.eosin.copy(), ground.basophilic.copy()
     for centre in rng.uniform(-0.2, 1.2, (int(rng.integers(1, 5)), 2)) * extent:
         lumen_um, height_um = rng.uniform(4, 45), rng.uniform(2.2, 6) * radius_um
@@ -207,12 +208,12 @@ def glands(rng: np.random.Generator, site: Site) -> tuple[Nuclei, Ground]:
         rings.append(ring)
         for layer in range(int(rng.integers(1, 3))):
             depth = (rng.uniform(0.55, 0.8) + 0.12 * layer) * height_um * scale
-            parts.append(columnar(rng, outline, centre, depth, radius_um * scale))
+            groups.append(columnar(rng, outline, centre, depth, radius_um * scale))
     inside = np.any(rings, axis=0)
     x, y = np.floor(around.centres).astype(int).T
     free = ~inside[y.clip(0, site.height - 1), x.clip(0, site.width - 1)]
     ground = Ground(eosin.astype(np.float32), basophilic.astype(np.float32))
-    return Nuclei.joined([*parts, around.where(free)]), ground
+    return Nuclei.joined([*groups, around.where(free)]), ground
 
 
 def columnar(rng: np.random.Generator, outline: np.ndarray, centre: np.ndarray, depth: float, radius: float) -> Nuclei:

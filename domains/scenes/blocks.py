@@ -17,7 +17,7 @@ import numpy as np
 from domains.errors import InputError
 from domains.scenes.scene import check_level, clipped
 
-CACHE_BYTES = 2**28
+CACHE_BYTES = 2**28  # of decoded values that a scene keeps
 MAX_BLOCK_BYTES = 2**29  # decoded; a file cut into larger ones is one image in a file, not a scene
 
 
@@ -52,8 +52,8 @@ class BlockReader:
         self._lock = Lock()
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        """As `Scene.read`."""
-        check_level(level, tuple(one.shape for one in self.levels))
+        """As `Scene.read`; raises InputError where a block is damaged."""
+        check_level(level, tuple(resolution.shape for resolution in self.levels))
         inside, window = clipped(y, x, height, width, self.levels[level].shape)
         result = np.full((height, width, self.channels), self.fill, self.dtype)
         rows, columns = window
@@ -72,6 +72,7 @@ class BlockReader:
         return result
 
     def block(self, level: int, row: int, column: int) -> np.ndarray:
+        """The (h, w, C) values of a block, from memory or decoded. Raises InputError for a damaged one."""
         key = level, row, column
         with self._lock:
             if key in self._cache:
@@ -117,6 +118,7 @@ def array_level(path: str, array: Any, axes: str, block: tuple[int, int] | None 
 
 
 def damaged(path: str, y: int, x: int, error: Exception) -> InputError:
+    """The error that names the pixel where a block begins, and up to 200 characters of what its decoder said."""
     reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return InputError(f"{path!r}: the block at y {y}, x {x} cannot be read ({reason}); copy it again")
 
@@ -131,7 +133,7 @@ def check_block(path: str, block: tuple[int, int], channels: int, dtype: np.dtyp
         )
 
 
-def _shared(wanted: slice, start: int, length: int) -> tuple[slice, slice]:
-    """The part of start..start + length that is wanted: within the wanted, and within the block."""
-    first, last = max(wanted.start, start), min(wanted.stop, start + length)
-    return slice(first - wanted.start, last - wanted.start), slice(first - start, last - start)
+def _shared(window: slice, start: int, length: int) -> tuple[slice, slice]:
+    """What a window and the block start..start + length share: within the window, and within the block."""
+    begin, end = max(window.start, start), min(window.stop, start + length)
+    return slice(begin - window.start, end - window.start), slice(begin - start, end - start)

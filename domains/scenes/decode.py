@@ -29,9 +29,9 @@ MAX_VALUES = 4 * MAX_PIXELS  # pixels x channels of a TIFF, which may claim 65,5
 
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # named, so that no file can start Pillow's Ghostscript reader
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_GDAL_NODATA = 42113
-_ORIENTATION = 274
-_STRIP_ROWS = 512
+_GDAL_NODATA = 42113  # the tag GDAL_NODATA, text (https://gdal.org/en/stable/drivers/raster/gtiff.html)
+_ORIENTATION = 274  # tag of TIFF 6.0 and EXIF
+_STRIP_ROWS = 512  # copied at a time
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _decode_with_pillow(path: Path, file: BinaryIO, deep_png: bool) -> Picture:
 
 def _values(image: Image.Image) -> np.ndarray:
     """`np.asarray(image)` by strips: the whole would be copied twice on its way."""
-    one = np.asarray(image.crop((0, 0, 1, 1)))
-    values = np.empty((image.height, image.width, *one.shape[2:]), one.dtype)
+    pixel = np.asarray(image.crop((0, 0, 1, 1)))
+    values = np.empty((image.height, image.width, *pixel.shape[2:]), pixel.dtype)
     for y in range(0, image.height, _STRIP_ROWS):
         values[y : y + _STRIP_ROWS] = np.asarray(image.crop((0, y, image.width, min(y + _STRIP_ROWS, image.height))))
     return values
@@ -173,8 +173,8 @@ def _decode_tiff(path: Path, file: BinaryIO) -> Picture:
 def alpha_of(page: Any) -> int | None:
     """The sample of a TIFF page that is alpha (tag 338, 1 associated, 2 not), None where none is."""
     extra = [int(kind) for kind in page.extrasamples]
-    found = [i for i, kind in enumerate(extra, int(page.samplesperpixel) - len(extra)) if kind in (1, 2)]
-    return found[0] if found else None
+    alphas = [i for i, kind in enumerate(extra, int(page.samplesperpixel) - len(extra)) if kind in (1, 2)]
+    return alphas[0] if alphas else None
 
 
 def nodata_of(page: Any) -> float | None:
@@ -186,6 +186,7 @@ def nodata_of(page: Any) -> float | None:
 
 
 def too_large(path: Path, claim: str) -> InputError:
+    """The error for a picture of more than `MAX_PIXELS`. claim: the size that its header states, for people."""
     return InputError(
         f"{str(path)!r}: wanted at most {MAX_PIXELS:,} pixels, its header claims {claim}; cut it into smaller pictures"
     )

@@ -21,6 +21,6 @@ class Georeference(NamedTuple):
         return np.asarray(points, float) @ np.array([[a, d], [b, e]]) + (c, f)
 
     def to_pixels(self, points: np.ndarray) -> np.ndarray:
-        """The inverse of `to_map`."""
+        """Points of the map to pixels, the inverse of `to_map`."""
         a, b, c, d, e, f = self.transform
         return (np.asarray(points, float) - (c, f)) @ np.linalg.inv(np.array([[a, d], [b, e]]))

@@ -13,11 +13,11 @@ import numpy as np
 from domains.scenes.georeference import Georeference
 from domains.scenes.pixel_size import mean_size, of_degrees
 
-USER_DEFINED = 32767
-WEB_MERCATOR = 3857
-SPHERE_M = 6378137.0
-METRES = 9001
-PROJECTED, GEOGRAPHIC = 1, 2
+USER_DEFINED = 32767  # value of a key for a CRS without EPSG code
+WEB_MERCATOR = 3857  # EPSG code
+SPHERE_M = 6378137.0  # radius of the sphere of Web Mercator, the semi-major axis of WGS 84
+METRES = 9001  # EPSG code of the unit
+PROJECTED, GEOGRAPHIC = 1, 2  # values of GTModelTypeGeoKey
 
 
 def georeference(page: Any) -> Georeference | None:

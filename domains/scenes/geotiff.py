@@ -36,10 +36,11 @@ DRIVERS = (
     "PNG",
     "JPEG",
 )  # none that follows paths or addresses in a file
-MAX_CHANNELS = 4096
+MAX_CHANNELS = 4096  # hyperspectral sensors have some hundreds
 
 
 def has_rasterio() -> bool:
+    """Whether rasterio is installed; it is not imported for the answer."""
     return find_spec("rasterio") is not None
 
 
@@ -68,8 +69,8 @@ class GeoScene:
     ) -> None:
         if not has_rasterio():
             raise InputError(f"{str(path)!r} wants rasterio; {INSTALL}")
-        import rasterio  # type: ignore[import-not-found]
-        from rasterio.errors import RasterioError  # type: ignore[import-not-found]
+        import rasterio
+        from rasterio.errors import RasterioError
 
         self.path = path
         self._env = {"GDAL_CACHEMAX": CACHE_MIB, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "NUM_THREADS": 1}
@@ -80,14 +81,14 @@ class GeoScene:
         try:
             with quiet(), rasterio.Env(**self._env):
                 name = f"GTIFF_DIR:{page + 1}:{path.absolute()}" if page else path
-                first = rasterio.open(name, driver=None, sharing=False)
-                self._open.append(first)
+                raster = rasterio.open(name, driver=None, sharing=False)
+                self._open.append(raster)
                 self._open += [
-                    rasterio.open(name, overview_level=i, sharing=False) for i in range(len(first.overviews(1)))
+                    rasterio.open(name, overview_level=i, sharing=False) for i in range(len(raster.overviews(1)))
                 ]
                 if sidecar.mask is not None:
                     self._beside.append(rasterio.open(sidecar.mask, driver="GTiff", sharing=False))
-            self._describe(first, sidecar, pixel_size_m, stored)
+            self._describe(raster, sidecar, pixel_size_m, stored)
         except RasterioError as error:
             self.close()
             raise InputError(f"{str(path)!r}: wanted a raster, GDAL says: {error}; copy or export it again") from error
@@ -95,58 +96,60 @@ class GeoScene:
             self.close()
             raise
 
-    def _describe(self, first: Any, sidecar: Sidecar, pixel_size_m: float | None, stored: bool) -> None:
-        if first.driver not in DRIVERS or first.count > MAX_CHANNELS or len(set(first.dtypes)) > 1:
+    def _describe(self, raster: Any, sidecar: Sidecar, pixel_size_m: float | None, stored: bool) -> None:
+        if raster.driver not in DRIVERS or raster.count > MAX_CHANNELS or len(set(raster.dtypes)) > 1:
             raise InputError(
-                f"{str(self.path)!r}: wanted bands of one type in {', '.join(DRIVERS)}, got {first.count} of "
-                f"{sorted(set(first.dtypes))} in {first.driver}; gdal_translate -of COG"
+                f"{str(self.path)!r}: wanted bands of one type in {', '.join(DRIVERS)}, got {raster.count} of "
+                f"{sorted(set(raster.dtypes))} in {raster.driver}; gdal_translate -of COG"
             )
-        self.shape: tuple[int, int] = first.height, first.width
+        self.shape: tuple[int, int] = raster.height, raster.width
         if self._beside and (self._beside[0].height, self._beside[0].width) != self.shape:
             raise InputError(
                 f"{str(self.path)!r}: wanted a mask beside it of its size, {self.shape[1]} x {self.shape[0]}, got "
                 f"{self._beside[0].width} x {self._beside[0].height}; remove or mend the .msk"
             )
-        if (kind := first.dtypes[0]).startswith("complex"):
+        if (kind := raster.dtypes[0]).startswith("complex"):
             raise InputError(
                 f"{str(self.path)!r}: wanted real numbers, got {kind}, such as of a radar's single look; save the "
                 "amplitude (gdal_calc.py --calc 'abs(A)')"
             )
-        self._stored = np.dtype(first.dtypes[0])
-        self.descriptions = tuple(name or "" for name in first.descriptions) if any(first.descriptions) else ()
-        colours = [colour.name for colour in first.colorinterp]
-        self._names = tuple(map(channel_name, colours, first.descriptions))
-        nodata = held(first.nodata if first.nodata is not None else sidecar.nodata, self._stored)
-        self.meaning = PLAIN if stored else meaning_of(first, self._stored, nodata)
+        self._stored = np.dtype(raster.dtypes[0])
+        self.descriptions = tuple(name or "" for name in raster.descriptions) if any(raster.descriptions) else ()
+        colours = [colour.name for colour in raster.colorinterp]
+        self._names = tuple(map(channel_name, colours, raster.descriptions))
+        nodata = held(raster.nodata if raster.nodata is not None else sidecar.nodata, self._stored)
+        self.meaning = PLAIN if stored else meaning_of(raster, self._stored, nodata)
         self.dtype = self.meaning.dtype(self._stored)
         self.nodata = self.meaning.nodata(nodata)
         self._fill = nodata or 0
-        self._masked = has_mask(first) or bool(self._beside)
+        self._masked = has_mask(raster) or bool(self._beside)
         self.channels = self.meaning.channels(self._names)
         self._masked &= ALPHA not in self.channels
         self.channels += (ALPHA,) * self._masked
-        self.georeference = georeference_of(first, sidecar)
+        self.georeference = georeference_of(raster, sidecar)
         self.pixel_size_m = pixel_size_m or (
             crs_size(self.georeference, self.shape) if self.georeference is not None else None
         )
-        self.remarks = remarks_of(first, self.georeference, sidecar, self._names)
-        self.format = "GeoTIFF" if first.driver in ("GTiff", "COG") else str(first.driver)
+        self.remarks = remarks_of(raster, self.georeference, sidecar, self._names)
+        self.format = "GeoTIFF" if raster.driver in ("GTiff", "COG") else str(raster.driver)
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
-        return tuple((one.height, one.width) for one in self._open)
+        """(height, width) of the raster and of its overviews, the finest first."""
+        return tuple((raster.height, raster.width) for raster in self._open)
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        import rasterio  # type: ignore[import-not-found]
-        from rasterio.errors import RasterioError  # type: ignore[import-not-found]
-        from rasterio.windows import Window  # type: ignore[import-not-found]
+        """As `Scene.read`; one thread at a time reads from GDAL. Raises InputError where a block cannot be decoded."""
+        import rasterio
+        from rasterio.errors import RasterioError
+        from rasterio.windows import Window
 
         check_level(level, self.levels)
         inside, (rows, columns) = clipped(y, x, height, width, self.levels[level])
         result = np.full((height, width, len(self.channels)), self.nodata or 0, self.dtype)
         if rows.start == rows.stop:
             return result
-        window = Window(columns.start, rows.start, columns.stop - columns.start, rows.stop - rows.start)  # type: ignore[call-arg]
+        window = Window.from_slices(rows, columns)
         try:
             with self._lock, rasterio.Env(**self._env):
                 values = self._open[level].read(window=window)  # (C, h, w)
@@ -165,12 +168,13 @@ class GeoScene:
         """(h, w) above 0 where there are data; of a mask beside the file, at the window's size in that of level 0."""
         if not self._beside:
             return self._open[level].read_masks(1, window=window)
-        down, across = (whole / part for whole, part in zip(self.shape, self.levels[level], strict=True))
+        down, across = (full / reduced for full, reduced in zip(self.shape, self.levels[level], strict=True))
         y, x = window.row_off * down, window.col_off * across
-        whole = type(window)(x, y, window.width * across, window.height * down)
-        return self._beside[0].read(1, window=whole, out_shape=(round(window.height), round(window.width)))
+        full_window = type(window)(x, y, window.width * across, window.height * down)
+        return self._beside[0].read(1, window=full_window, out_shape=(round(window.height), round(window.width)))
 
     def close(self) -> None:
+        """Closes every level and the mask; reading after it fails."""
         for file in (*self._open, *self._beside):
             file.close()
 
@@ -207,16 +211,16 @@ def georeference_of(file: Any, sidecar: Sidecar) -> Georeference | None:
     crs = crs_of(file.crs, sidecar.crs)
     transform = None if file.transform.is_identity else tuple(file.transform)[:6]
     transform = transform or sidecar.transform
-    return None if crs is None or transform is None else Georeference(crs_name(crs), transform)  # type: ignore[arg-type]
+    return None if crs is None or transform is None else Georeference(crs_name(crs), transform)
 
 
-def crs_of(own: Any, beside: str | None) -> Any:
+def crs_of(crs: Any, beside: str | None) -> Any:
     """rasterio's CRS: the file's own, else what is written beside it; None where neither can be read."""
-    from rasterio.crs import CRS  # type: ignore[import-not-found]
-    from rasterio.errors import CRSError  # type: ignore[import-not-found]
+    from rasterio.crs import CRS
+    from rasterio.errors import CRSError
 
-    if own is not None or beside is None:
-        return own
+    if crs is not None or beside is None:
+        return crs
     try:
         return CRS.from_user_input(beside, morph_from_esri_dialect=beside.lstrip().startswith(("PROJCS", "GEOGCS")))
     except CRSError:
@@ -234,15 +238,16 @@ def placed_by(sidecar: Sidecar) -> Georeference | None:
 def remarks_of(
     file: Any, georeference: Georeference | None, sidecar: Sidecar, names: tuple[str, ...]
 ) -> tuple[str, ...]:
-    told = []
+    """What is assumed or passed over of a raster: a place that is not used, a colour that a band's name denies."""
+    remarks = []
     if georeference is None and (file.gcps[0] or file.rpcs or sidecar.points):
-        told.append(CONTROL_POINTS)
+        remarks.append(CONTROL_POINTS)
     elif georeference is None and (not file.transform.is_identity or sidecar.transform):
-        told.append(NO_CRS)
+        remarks.append(NO_CRS)
     called = [(name or "").lower() for name in file.descriptions]
     if any(word in COLOURS and word != name for word, name in zip(called, names, strict=True)):
-        told.append(CONTRADICTION)
-    return tuple(told)
+        remarks.append(CONTRADICTION)
+    return tuple(remarks)
 
 
 def has_mask(file: Any) -> bool:
@@ -252,20 +257,21 @@ def has_mask(file: Any) -> bool:
 
 
 def crs_name(crs: Any) -> str:
+    """`EPSG:n` where PROJ knows a code for the CRS, else its WKT."""
     code = crs.to_epsg()
     return f"EPSG:{code}" if code else crs.to_wkt()
 
 
-def crs_size(here: Georeference, shape: tuple[int, int]) -> float | None:
+def crs_size(georeference: Georeference, shape: tuple[int, int]) -> float | None:
     """Metres of a pixel; None where the CRS has no unit of length."""
-    from rasterio.crs import CRS  # type: ignore[import-not-found]
+    from rasterio.crs import CRS
 
-    crs = CRS.from_user_input(here.crs)
+    crs = CRS.from_user_input(georeference.crs)
     if crs.is_geographic:
-        return size_of_transform(here.transform, shape, True, None)
+        return size_of_transform(georeference.transform, shape, True, None)
     try:
         mercator = crs.to_epsg() == WEB_MERCATOR
-        metre = mercator_metre(here.transform, shape) if mercator else float(crs.linear_units_factor[1])
-        return size_of_transform(here.transform, shape, False, metre)
+        metre = mercator_metre(georeference.transform, shape) if mercator else float(crs.linear_units_factor[1])
+        return size_of_transform(georeference.transform, shape, False, metre)
     except Exception:  # engineering CRS and others without a unit
         return None

@@ -13,21 +13,21 @@ from domains.scenes.georeference import Georeference
 
 INSTALL = 'pip install "entity-adapters[geo]"'
 WGS84 = "OGC:CRS84"  # longitude first, as RFC 7946 has it
-SEMI_MAJOR_M, FLATTENING = 6378137.0, 1 / 298.257223563
+SEMI_MAJOR_M, FLATTENING = 6378137.0, 1 / 298.257223563  # of the ellipsoid of WGS 84
 
 
-def require(*packages: str, what: str) -> None:
-    """Raises InputError naming what to install where one of the packages is missing."""
+def require(*packages: str, subject: str) -> None:
+    """Raises InputError naming what to install where one of the packages is missing. subject: what wants them."""
     for package in packages:
         if find_spec(package) is None:
-            raise InputError(f"{what} wants {package}; {INSTALL}")
+            raise InputError(f"{subject} wants {package}; {INSTALL}")
 
 
 class Ground:
     """The ground under a scene. Raises InputError for a CRS that PROJ does not know or cannot bring to WGS 84."""
 
     def __init__(self, georeference: Georeference) -> None:
-        require("pyproj", what="a result in longitude and latitude")
+        require("pyproj", subject="a result in longitude and latitude")
         self.georeference = georeference
         self._to_lonlat = transformer(georeference.crs, WGS84)
 
@@ -68,9 +68,9 @@ def ground_of(georeference: Georeference | None) -> Ground | None:
 @lru_cache(maxsize=64)
 def transformer(source: str, target: str) -> Any:
     """pyproj's, x (east, longitude) first on both sides. Raises InputError."""
-    require("pyproj", what=f"another CRS than {source[:40]}")
-    from pyproj import Transformer  # type: ignore[import-not-found]
-    from pyproj.exceptions import ProjError  # type: ignore[import-not-found]
+    require("pyproj", subject=f"another CRS than {source[:40]}")
+    from pyproj import Transformer
+    from pyproj.exceptions import ProjError
 
     try:
         return Transformer.from_crs(source, target, always_xy=True)
@@ -90,16 +90,16 @@ def moved(transform: Any, points: np.ndarray) -> np.ndarray:
     return result
 
 
-def same_crs(one: str, other: str) -> bool:
+def same_crs(crs: str, reference: str) -> bool:
     """Whether two CRS are the same but for the order of their axes."""
-    if one == other:
+    if crs == reference:
         return True
-    require("pyproj", what="comparing two CRS")
-    from pyproj import CRS  # type: ignore[import-not-found]
-    from pyproj.exceptions import ProjError  # type: ignore[import-not-found]
+    require("pyproj", subject="comparing two CRS")
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
 
     try:
-        return CRS.from_user_input(one).equals(CRS.from_user_input(other), ignore_axis_order=True)
+        return CRS.from_user_input(crs).equals(CRS.from_user_input(reference), ignore_axis_order=True)
     except ProjError as error:
         raise InputError(f"a CRS is not known: {' '.join(str(error).split())[:200]}; assign the right one") from error
 
@@ -111,8 +111,8 @@ def is_geographic(crs: str) -> bool:
         return True
     if find_spec("pyproj") is None:
         return False
-    from pyproj import CRS  # type: ignore[import-not-found]
-    from pyproj.exceptions import ProjError  # type: ignore[import-not-found]
+    from pyproj import CRS
+    from pyproj.exceptions import ProjError
 
     try:
         return bool(CRS.from_user_input(crs).is_geographic)

@@ -16,7 +16,7 @@ import tifffile
 
 from domains.errors import InputError
 
-REDUCED, MASK = 1, 4
+REDUCED, MASK = 1, 4  # bits 0 and 2 of NewSubfileType, tag 254
 ATTACHED = re.compile(r"label|macro|overview|thumbnail|preview|barcode|\bmap\b", re.IGNORECASE)
 Series = tifffile.TiffPageSeries
 STACKS = {"T": "points in time", "Z": "planes in depth", "I": "pages", "Q": "pages", "R": "pages", "P": "positions"}
@@ -42,14 +42,14 @@ def check_pages(file: tifffile.TiffFile) -> None:
     if tiff.is_ndpi:  # another form, whose chain tifffile reads by rules of its own
         return
     handle.seek(8 if tiff.is_bigtiff else 4)
-    taken = 0
+    directory_bytes = 0
     while len(raw := handle.read(tiff.offsetsize)) == tiff.offsetsize and (start := unpack(tiff.offsetformat, raw)[0]):
         if start + tiff.tagnosize > handle.size:
             return  # cut off: tifffile says so, or stops there
         handle.seek(start)
         tags = unpack(tiff.tagnoformat, handle.read(tiff.tagnosize))[0]
-        taken += tiff.tagnosize + tags * tiff.tagsize + tiff.offsetsize
-        if taken > handle.size:
+        directory_bytes += tiff.tagnosize + tags * tiff.tagsize + tiff.offsetsize
+        if directory_bytes > handle.size:
             raise InputError(
                 f"{handle.path!r}: wanted a whole TIFF, got one whose pages lie over each other; copy it again"
             )
@@ -58,21 +58,21 @@ def check_pages(file: tifffile.TiffFile) -> None:
 
 def inner_images(file: tifffile.TiffFile) -> list[Series]:
     """The full-size images in the sub-IFDs of a first page that is a preview of them, as raw photographs have it."""
-    first: Any = file.pages.first
-    if not int(first.subfiletype or 0) & REDUCED or not first.subifds:
+    preview: Any = file.pages.first
+    if not int(preview.subfiletype or 0) & REDUCED or not preview.subifds:
         return []
-    pages: Any = first.pages
-    found = [page.aspage() for page in pages]
-    return [Series([page], page.shape, page.dtype, page.axes, parent=file) for page in found if page.dtype is not None]
+    pages: Any = preview.pages
+    images = [page.aspage() for page in pages]
+    return [Series([page], page.shape, page.dtype, page.axes, parent=file) for page in images if page.dtype is not None]
 
 
 def levels_of(file: tifffile.TiffFile, picture: Series) -> list[Series]:
     """The picture and its smaller copies, each smaller than the one before, in whatever order they are stored."""
     copies = [level for level in picture.levels[1:] if is_copy(level, picture)]
-    others = [series for series in file.series if series is not picture and not ATTACHED.search(series.name or "")]
+    candidates = [series for series in file.series if series is not picture and not ATTACHED.search(series.name or "")]
     copies += [
         level
-        for series in others
+        for series in candidates
         for level in series.levels
         if (kind_of(level) & REDUCED or is_tiled(level))
         and is_tiled(level) == is_tiled(picture)
@@ -88,22 +88,23 @@ def levels_of(file: tifffile.TiffFile, picture: Series) -> list[Series]:
 
 def remarks_of(file: tifffile.TiffFile, picture: Series) -> tuple[str, ...]:
     """What else the file holds, and that it is not read."""
-    told = []
+    remarks = []
     for axis, length in zip(picture.axes, picture.shape, strict=True):
         if length > 1 and axis not in "CSYX":
-            told.append(f"of several {STACKS.get(axis, 'images')} the first is read")
+            remarks.append(f"of several {STACKS.get(axis, 'images')} the first is read")
     equals = [series for series in file.series if series is not picture and series.shape == picture.shape]
     if any(not kind_of(series) & (REDUCED | MASK) for series in equals):
-        told.append("of several images of one size the first is read")
-    return tuple(told)
+        remarks.append("of several images of one size the first is read")
+    return tuple(remarks)
 
 
 def is_copy(level: Series, picture: Series) -> bool:
     """Whether a series has the channels and the type of the picture, and is no larger."""
-    sizes, whole = (dict(zip(series.axes, series.shape, strict=True)) for series in (level, picture))
-    same = [axis for axis in sizes if axis not in "YX"] == [axis for axis in whole if axis not in "YX"]
-    counts = all(sizes[axis] == whole[axis] for axis in "CS" if axis in whole and axis in sizes)
-    return same and counts and level.dtype == picture.dtype and sizes["Y"] <= whole["Y"] and sizes["X"] <= whole["X"]
+    sizes, full_sizes = (dict(zip(series.axes, series.shape, strict=True)) for series in (level, picture))
+    same_axes = [axis for axis in sizes if axis not in "YX"] == [axis for axis in full_sizes if axis not in "YX"]
+    counts = all(sizes[axis] == full_sizes[axis] for axis in "CS" if axis in full_sizes and axis in sizes)
+    no_larger = all(sizes[axis] <= full_sizes[axis] for axis in "YX")
+    return same_axes and counts and no_larger and level.dtype == picture.dtype
 
 
 def same_shape(level: Series, picture: Series) -> bool:
@@ -113,21 +114,25 @@ def same_shape(level: Series, picture: Series) -> bool:
 
 
 def plane(series: Series) -> tuple[int, int]:
+    """(height, width) of a series in pixels, whatever the order of its axes."""
     sizes = dict(zip(series.axes, series.shape, strict=True))
     return sizes["Y"], sizes["X"]
 
 
 def area(series: Series) -> int:
+    """Pixels of a plane of a series."""
     height, width = plane(series)
     return height * width
 
 
 def kind_of(series: Series) -> int:
+    """Bits of NewSubfileType (tag 254) of the first page of a series, 0 without the tag: `REDUCED`, `MASK`."""
     page: Any = series.keyframe
     return int(page.subfiletype or 0)
 
 
 def is_tiled(series: Series) -> bool:
+    """Whether a series is stored in tiles, and not in strips."""
     page: Any = series.keyframe
     return bool(page.is_tiled)
 

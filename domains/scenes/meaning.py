@@ -31,6 +31,7 @@ class Meaning:
 
     @property
     def is_plain(self) -> bool:
+        """Whether stored values are what they mean, so that nothing need be done to them."""
         return self.palette is None and not self.inks and self.inverted is None and self.factor == 1
 
     def channels(self, stored: tuple[str, ...]) -> tuple[str, ...]:
@@ -42,6 +43,7 @@ class Meaning:
         return stored
 
     def dtype(self, stored: np.dtype) -> np.dtype:
+        """The type of the values that come out of stored ones of a type: uint8 wherever they are changed to colours."""
         return np.dtype(np.uint8) if self.palette is not None or self.inks or self.factor > 1 else stored
 
     def nodata(self, stored: float | None) -> float | None:
@@ -53,15 +55,15 @@ class Meaning:
     def __call__(self, values: np.ndarray, names: tuple[str, ...] = ()) -> np.ndarray:
         """names: of the stored channels, among them perhaps alpha."""
         if self.palette is not None:
-            last = min(len(self.palette) - 1, np.iinfo(values.dtype).max)
-            colours = self.palette[np.minimum(values[..., 0], last)]
+            largest = min(len(self.palette) - 1, np.iinfo(values.dtype).max)
+            colours = self.palette[np.minimum(values[..., 0], largest)]
             if not self.transparent:
                 return colours
             seen = np.where(np.isin(values[..., :1].astype(np.int64), self.transparent), np.uint8(0), np.uint8(255))
             return np.concatenate([colours, seen], axis=-1)
         if self.inks:
             alpha = [values[..., i : i + 1] for i, name in enumerate(names) if name == ALPHA]
-            return np.concatenate([rgb_of_inks(values), *(eight_bits(part) for part in alpha)], axis=-1)
+            return np.concatenate([rgb_of_inks(values), *(eight_bits(channel) for channel in alpha)], axis=-1)
         if values.dtype == bool:
             values = values.astype(np.uint8)  # a view would show Pillow's true as 255
         if self.inverted is not None:

@@ -18,11 +18,12 @@ from domains.scenes.blocks import BlockReader, Level, array_level
 from domains.scenes.main_image import STACKS
 from domains.scenes.pixel_size import mean_size, unit_m
 
-MAX_CHANNELS = 4096
-MAX_LEVELS = 64
+MAX_CHANNELS = 4096  # hyperspectral sensors have some hundreds
+MAX_LEVELS = 64  # each half of the one before: more than any image has
 
 
 def is_zarr(path: Path) -> bool:
+    """Whether a folder has the metadata of a zarr group or array, of format 2 or 3."""
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zattrs"))
 
 
@@ -62,8 +63,8 @@ class OmeZarrScene:
             raise self._wrong(f"{count} channels of {self.dtype}")
         self._levels: list[Level] = [array_level(str(path), array, axes) for array in arrays]
         self.reader = BlockReader(self._levels, count, self.dtype)
-        shown = attributes.get("omero", {}).get("channels", [])
-        labels = [str(one.get("label", "")) for one in shown if isinstance(one, dict)]
+        omero_channels = attributes.get("omero", {}).get("channels", [])
+        labels = [str(channel.get("label", "")) for channel in omero_channels if isinstance(channel, dict)]
         self.channels = as_colours(labels) if len(labels) == count else ("",) * count
         self.descriptions = tuple(labels) if len(labels) == count else ()
         lengths = dict(zip(axes, arrays[0].shape, strict=True))
@@ -80,11 +81,12 @@ class OmeZarrScene:
         attributes = attributes.get("ome", attributes)  # 0.5 keeps all under one key
         if not isinstance(attributes, dict):
             raise self._wrong("metadata that are no mapping")
-        found = attributes.get("multiscales")
-        if not (isinstance(found, list) and found and isinstance(found[0], dict) and found[0].get("datasets")):
+        multiscales = attributes.get("multiscales")
+        multiscale = multiscales[0] if isinstance(multiscales, list) and multiscales else None
+        if not (isinstance(multiscale, dict) and multiscale.get("datasets")):
             inside = "; it has a folder for each series: name that, such as 0" if (self.path / "0").is_dir() else ""
             raise self._wrong(f"a group without multiscales{inside}")
-        return found[0], attributes
+        return multiscale, attributes
 
     def _array(self, name: str) -> zarr.Array:
         folder = (self.path / name).resolve()
@@ -101,13 +103,16 @@ class OmeZarrScene:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(height, width) of the finest level in pixels."""
         return self._levels[0].shape
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the first `MAX_LEVELS` data sets, in the order of the multiscale: the finest first."""
         return tuple(level.shape for level in self._levels)
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """As `Scene.read`. Raises InputError where a chunk is damaged."""
         return self.reader.read(y, x, height, width, level)
 
     def close(self) -> None:
@@ -115,6 +120,7 @@ class OmeZarrScene:
 
 
 def axis_letters(multiscale: dict[str, Any]) -> str:
+    """`TCZYX`: initials of the axes in upper case, as 0.3 and later list them; "" for older metadata without a list."""
     axes = multiscale.get("axes") or []
     return "".join(str(axis.get("name") if isinstance(axis, dict) else axis).upper()[:1] for axis in axes)
 

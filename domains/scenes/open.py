@@ -81,8 +81,8 @@ def _tiff(path: Path, pixel_size_m: float | None, stored: bool) -> Scene:
             with suppress(InputError):
                 return OpenSlideScene(path, pixel_size_m)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-        wanted = f"wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
-        text = str(error) if ours else f"{str(path)!r}: {wanted}"
+        complaint = f"wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
+        text = str(error) if ours else f"{str(path)!r}: {complaint}"
         hint = f", or read it through OpenSlide: {INSTALL}" if suffix in SCANNERS and not has_openslide() else ""
         raise InputError(text + hint) from error
 

@@ -21,6 +21,7 @@ SUFFIXES = frozenset(
 
 
 def has_openslide() -> bool:
+    """Whether OpenSlide is installed; it is not imported for the answer."""
     return find_spec("openslide") is not None
 
 
@@ -47,20 +48,21 @@ class OpenSlideScene:
 
         self.path = path
         try:
-            self.slide = openslide.OpenSlide(path)  # type: ignore[attr-defined]
-        except (openslide.OpenSlideError, OSError) as error:  # type: ignore[attr-defined]
+            self.slide = openslide.OpenSlide(path)
+        except (openslide.OpenSlideError, OSError) as error:
             raise InputError(
                 f"{str(path)!r}: wanted a slide, OpenSlide says: {error}; copy it again, or convert it to OME-TIFF"
             ) from error
         steps = enumerate(zip(self.slide.level_dimensions, self.slide.level_downsamples, strict=True))
-        whole = [(number, (h, w), int(step)) for number, ((w, h), step) in steps if float(step).is_integer()]
-        self._numbers, levels, self._steps = zip(*whole, strict=True)
+        usable = [(number, (h, w), int(step)) for number, ((w, h), step) in steps if float(step).is_integer()]
+        self._numbers, levels, self._steps = zip(*usable, strict=True)
         self.levels: tuple[tuple[int, int], ...] = levels
         self.shape = self.levels[0]
-        known = [self.slide.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
-        self.pixel_size_m = pixel_size_m or mean_size(*(float(text) * 1e-6 if text else None for text in known))
+        declared = [self.slide.properties.get(f"openslide.mpp-{axis}") for axis in "yx"]
+        self.pixel_size_m = pixel_size_m or mean_size(*(float(text) * 1e-6 if text else None for text in declared))
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """As `Scene.read`; transparent pixels become white. Raises InputError where a region cannot be decoded."""
         import openslide
 
         check_level(level, self.levels)
@@ -74,11 +76,12 @@ class OpenSlideScene:
             image = self.slide.read_region(
                 corner, self._numbers[level], (columns.stop - columns.start, rows.stop - rows.start)
             )
-        except openslide.OpenSlideError as error:  # type: ignore[attr-defined]
+        except openslide.OpenSlideError as error:
             raise InputError(f"{str(self.path)!r}: OpenSlide says: {error}; copy it again") from error
         rgba = np.asarray(image)
         result[inside] = np.where(rgba[..., 3:] > 0, rgba[..., :3], 255)
         return result
 
     def close(self) -> None:
+        """Closes the slide; reading after it fails."""
         self.slide.close()

@@ -28,7 +28,7 @@ PRINTED_DPI = (72, 90, 96, 100, 120, 150, 200, 240, 300, 360, 400, 600)
 PRINTED = "its resolution is a screen's or a printer's (such as 72 or 300 dpi), so the size of a pixel is unknown"
 ISOTROPIC = 0.05
 """Pixels are square to this share; what is farther from it is seen stretched, and a line says so."""
-_LARGEST_XML = 2**26
+_LARGEST_XML = 2**26  # characters: what is larger is not parsed
 
 
 def unit_m(text: object) -> float | None:
@@ -76,7 +76,7 @@ def scale_to(seen_m: float | None, size_m: float | None) -> float:
 
 
 def unit_of(size_m: float) -> str:
-    """In which a size is shown."""
+    """The unit in which a size is shown: um below a millimetre, mm below ten centimetres, else m."""
     return "um" if size_m < 1e-3 else "mm" if size_m < 0.1 else "m"
 
 
@@ -94,7 +94,7 @@ def mean_size(y_m: float | None, x_m: float | None) -> float | None:
 
 @lru_cache(maxsize=256)
 def warn_stretched(way: str, ratio: str) -> None:
-    """Once for pixels of a shape, however many files have it and however often they are opened."""
+    """Warns once for pixels of a shape, however many files have it and however often they are opened."""
     logging.getLogger(__name__).warning(
         f"pixels are {ratio} times as {way}, and the network sees the image stretched; resample it "
         "to square ones, for a raster in degrees by gdalwarp -t_srs with a projected CRS such as UTM"
@@ -128,7 +128,7 @@ def from_ome_xml(xml: str, name: str = "") -> tuple[float | None, tuple[str, ...
 def ome_channels(xml: str, name: str = "") -> tuple[str, ...]:
     """Names of the channels of an image, "" for one without; none where the XML does not name any."""
     pixels = _ome_pixels(xml, name)
-    channels = [] if pixels is None else [part for part in pixels if part.tag.rpartition("}")[2] == "Channel"]
+    channels = [] if pixels is None else [child for child in pixels if child.tag.rpartition("}")[2] == "Channel"]
     names = tuple(channel.get("Name", "") for channel in channels)
     return names if any(names) else ()
 
@@ -142,7 +142,7 @@ def _ome_pixels(xml: str, name: str) -> ElementTree.Element | None:
         return None
     images = [element for element in root.iter() if element.tag.rpartition("}")[2] == "Image"]
     images.sort(key=lambda image: image.get("Name", "") != name)  # stable: without such a name the first
-    pixels = (part for image in images[:1] for part in image if part.tag.rpartition("}")[2] == "Pixels")
+    pixels = (child for image in images[:1] for child in image if child.tag.rpartition("}")[2] == "Pixels")
     return next(pixels, None)
 
 

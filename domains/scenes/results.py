@@ -62,7 +62,7 @@ def results_among(paths: Iterable[Path]) -> set[Path]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder is what `fit` leaves: a recipe and what came of it."""
-    return (folder / "recipe.yaml").is_file() and any((folder / part).exists() for part in RUN_PARTS)
+    return (folder / "recipe.yaml").is_file() and any((folder / entry).exists() for entry in RUN_PARTS)
 
 
 def _is_result(path: Path, evidence: bool) -> bool:

@@ -21,11 +21,13 @@ class Scene(Protocol):
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(height, width) of level 0."""
+        """(height, width) of level 0 in pixels."""
         ...
 
     @property
-    def dtype(self) -> np.dtype: ...
+    def dtype(self) -> np.dtype:
+        """The number type of what `read` gives."""
+        ...
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -39,7 +41,7 @@ class Scene(Protocol):
 
     @property
     def pixel_size_m(self) -> float | None:
-        """Of level 0, None where unknown."""
+        """Metres of a pixel of level 0, None where unknown."""
         ...
 
     @property
@@ -48,7 +50,9 @@ class Scene(Protocol):
         ...
 
     @property
-    def georeference(self) -> Georeference | None: ...
+    def georeference(self) -> Georeference | None:
+        """Where level 0 lies on the ground, None where unknown."""
+        ...
 
     @property
     def descriptions(self) -> tuple[str, ...]:
@@ -72,7 +76,9 @@ class Scene(Protocol):
         """
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives back files and memory; nothing is read after it."""
+        ...
 
 
 class Photograph:
@@ -105,17 +111,21 @@ class Photograph:
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.image.shape[:2]  # type: ignore[return-value]
+        """(height, width) of the image in pixels."""
+        return self.image.shape[:2]
 
     @property
     def dtype(self) -> np.dtype:
+        """The image's number type."""
         return self.image.dtype
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
+        """The image's own size alone: a photograph has no smaller copies."""
         return (self.shape,)
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """As `Scene.read`; a view of the image where the window lies inside. Raises ValueError for a level above 0."""
         check_level(level, self.levels)
         inside, window = clipped(y, x, height, width, self.shape)
         if inside == (slice(0, height), slice(0, width)):
@@ -125,7 +135,7 @@ class Photograph:
         return padded
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: no file is open."""
 
 
 def read_whole(scene: Scene, level: int = 0, bands: Sequence[int] | None = None) -> np.ndarray:
@@ -160,5 +170,6 @@ def clipped(
 
 
 def check_level(level: int, levels: tuple[tuple[int, int], ...]) -> None:
+    """Raises ValueError for a level that a scene does not have, so that none counts from the end."""
     if not 0 <= level < len(levels):
         raise ValueError(f"the scene has levels 0 to {len(levels) - 1}; got {level!r}")

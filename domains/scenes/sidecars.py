@@ -31,6 +31,7 @@ class Sidecar:
 
     @property
     def says_anything(self) -> bool:
+        """Whether any file beside the picture says something that can be used."""
         return self != Sidecar()
 
 

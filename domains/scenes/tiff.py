@@ -29,10 +29,10 @@ from domains.scenes.scene import Photograph, Scene, clipped
 from domains.scenes.validity import ALPHA, held
 
 SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MAX_CHANNELS = 4096
-ORIENTATION = 274
+MAX_CHANNELS = 4096  # hyperspectral sensors have some hundreds
+ORIENTATION = 274  # tag of TIFF 6.0
 JPEGS = (6, 7, 33003, 33004, 33005, 34712)  # their YCbCr comes as RGB
-JPEG_2000 = (33003, 33004, 33005, 34712)
+JPEG_2000 = (33003, 33004, 33005, 34712)  # compression numbers, as tifffile.COMPRESSION names them
 APERIO_YCBCR = 33003  # JPEG 2000 of Y, Cb and Cr whatever the tags say (https://openslide.org/formats/aperio/)
 
 
@@ -94,9 +94,9 @@ class TiffScene:
         kept = levels_of(self.file, series) if self.is_upright else []
         self._levels = [self._level(level) for level in kept]
         self.reader = BlockReader(self._levels, count, self._stored, fill or 0)
-        self.pixel_size_m, told = tiff_pixel_size(self.file, series, self.shape)
-        self.pixel_size_m, told = (pixel_size_m, ()) if pixel_size_m else (self.pixel_size_m, told)
-        self.remarks = (*remarks_of(self.file, series), *told)
+        self.pixel_size_m, doubts = tiff_pixel_size(self.file, series, self.shape)
+        self.pixel_size_m, doubts = (pixel_size_m, ()) if pixel_size_m else (self.pixel_size_m, doubts)
+        self.remarks = (*remarks_of(self.file, series), *doubts)
         self.format = kind_of_file(self.file)
 
     def turned(self) -> Photograph:
@@ -127,10 +127,11 @@ class TiffScene:
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of the picture and its smaller copies, the finest first; () for one that must be turned."""
         return tuple(level.shape for level in self._levels)
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        """Raises InputError where a block cannot be decoded."""
+        """As `Scene.read`. Raises InputError where a block cannot be decoded."""
         if self.meaning.is_plain:
             return self.reader.read(y, x, height, width, level)
         inside, (rows, columns) = clipped(y, x, height, width, self.levels[level])
@@ -142,6 +143,7 @@ class TiffScene:
         return result
 
     def close(self) -> None:
+        """Closes the file and the descriptor that blocks are read through."""
         self.file.close()
         os.close(self._file)
 
@@ -188,8 +190,8 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
                 for sample in range(samples if separate else 1):
                     values = strile(plane, (sample * rows + row) * columns + column)
                     if values is not None:
-                        first = plane * samples + sample
-                        result[..., first : first + (1 if separate else samples)] = values[: shape[0], : shape[1]]
+                        channel = plane * samples + sample
+                        result[..., channel : channel + (1 if separate else samples)] = values[: shape[0], : shape[1]]
         except Exception as error:  # damaged blocks make decoders raise anything
             raise damaged(str(path), row * tall, column * wide, error) from error
         return result
@@ -248,12 +250,13 @@ class CutOff(InputError):
 
 
 def check_cut_off(path: Path, file: tifffile.TiffFile, page: Any) -> None:
+    """Raises CutOff where a strip or tile of a page would end behind the end of the file."""
     ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)[: len(page.dataoffsets)]
     _check_end(path, file, int(ends.max(initial=0)))
 
 
 def check_length(path: Path, file: tifffile.TiffFile, page: Any) -> None:
-    """Of a strip without compression, which holds as many bytes as its pixels, whatever its tags say."""
+    """Raises CutOff for a strip without compression that ends early; its bytes are its pixels, whatever tags say."""
     _check_end(path, file, int(page.dataoffsets[0]) + int(page.nbytes))
 
 
@@ -276,9 +279,9 @@ def tiff_pixel_size(
     if file.is_svs:
         return from_aperio(page.description), ()
     if file.is_ome:
-        size, told = from_ome_xml(file.ome_metadata or "", series.name)
-        if size is not None or told:
-            return size, told
+        size, doubts = from_ome_xml(file.ome_metadata or "", series.name)
+        if size is not None or doubts:
+            return size, doubts
     x, y = page.resolution if 282 in page.tags and 283 in page.tags else (0.0, 0.0)
     if file.is_imagej:
         return from_imagej(file.imagej_metadata, x, y)

@@ -30,7 +30,7 @@ class Validity(NamedTuple):
 
     @classmethod
     def of(cls, dtype: np.dtype, nodata: float | None, channels: Sequence[str] = ()) -> Validity:
-        """channels: names, of which one may be `ALPHA`."""
+        """What values of a type, their nodata value and the names of their channels, perhaps `ALPHA`, declare."""
         names = [name.lower() for name in channels]
         return cls(nodata, names.index(ALPHA) if ALPHA in names else None, dtype.kind == "f")
 
@@ -51,15 +51,15 @@ class Validity(NamedTuple):
         seen = values[..., self.alpha] > 0
         return seen & any_band(self.values(np.delete(values, self.alpha, axis=-1)))
 
-    def blanked(self, shown: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """shown (..., 3) uint8 of values (..., C): 0 where there are no data, and 1 where there are and all would be 0
+    def blanked(self, rgb: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """rgb (..., 3) uint8 of values (..., C): 0 where there are no data, and 1 where there are and all would be 0
         (as gdalwarp does); the very array where nothing is declared.
         """
         if not self.declared:
-            return shown
+            return rgb
         seen = self.pixels(values)[..., None]
-        black = ~any_band(shown != 0)[..., None]
-        return np.where(seen, np.maximum(shown, black), np.uint8(0))
+        black = ~any_band(rgb != 0)[..., None]
+        return np.where(seen, np.maximum(rgb, black), np.uint8(0))
 
 
 def any_band(true: np.ndarray) -> np.ndarray:

@@ -24,7 +24,7 @@ from domains.scenes.validity import ALPHA, SHOWN, Validity
 
 SAMPLE_PIXELS = 2**24  # of which percentiles are taken
 SAMPLE_BYTES = 12 * SAMPLE_PIXELS  # three float bands of that many; of more bands, fewer pixels
-SAMPLE_WINDOWS = 16
+SAMPLE_WINDOWS = 16  # about as many share the pixels of a sample of a scene without small levels
 
 
 class View(Protocol):
@@ -32,7 +32,7 @@ class View(Protocol):
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Names of what comes out."""
+        """Names of the channels that come out."""
         ...
 
     def __call__(self, values: np.ndarray) -> np.ndarray:
@@ -71,8 +71,10 @@ class Stretched:
         chosen = values[..., :3] if self.indices == (0, 1, 2) else values[..., list(self.indices)]
         if self.limits is None:
             return chosen
-        shown = [apply_stretch(chosen[..., i], *limits, self.validity.nodata) for i, limits in enumerate(self.limits)]
-        return np.stack(shown, axis=-1)
+        channels = [
+            apply_stretch(chosen[..., i], *limits, self.validity.nodata) for i, limits in enumerate(self.limits)
+        ]
+        return np.stack(channels, axis=-1)
 
 
 def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: bool | None = None) -> Stretched:
@@ -88,12 +90,12 @@ def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: 
     chosen = tuple(indices) if indices is not None else rgb_indices(scene.channels)
     if len(chosen) != 3 or not all(0 <= index < count for index in chosen):
         raise InputError(f"channels are {list(chosen)}; wanted three numbers from 0 to {count - 1}")
-    first, second, third = chosen
+    red, green, blue = chosen
     colours = tuple(scene.channels[index] for index in chosen) == RGB
     remarks = () if colours or indices is not None else (which_channels(scene),) if count_of_bands(scene) > 1 else ()
     validity = Validity.of(scene.dtype, scene.nodata, scene.channels)
     if scene.dtype == np.uint8:
-        return Stretched((first, second, third), None, validity, remarks=remarks)
+        return Stretched((red, green, blue), None, validity, remarks=remarks)
     bands = chosen if validity.alpha is None else (*chosen, validity.alpha)
     values = sample_values(scene, bands)
     if validity.alpha is not None:
@@ -104,11 +106,11 @@ def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: 
     apart = not colours if per_channel is None else per_channel
     try:
         together = values if len({*chosen}) > 1 else values[..., 0]
-        parts = [values[..., i] for i in range(3)] if apart else [together] * 3
-        limits = tuple(stretch_limits(part, validity.nodata) for part in parts)
+        samples = [values[..., i] for i in range(3)] if apart else [together] * 3
+        limits = tuple(stretch_limits(sample, validity.nodata) for sample in samples)
     except ValueError as error:
         raise InputError(f"a scene of {scene.dtype}: {error}; leave the file out or export it again") from error
-    return Stretched((first, second, third), limits, validity, remarks=remarks)
+    return Stretched((red, green, blue), limits, validity, remarks=remarks)
 
 
 UNDECLARED = "its lowest value lies far from all others and is taken for no data, though the file does not say so"
@@ -125,10 +127,10 @@ def undeclared_nodata(values: np.ndarray) -> float | None:
     valid = values[Validity().values(values)]
     if not valid.size or (lowest := valid.min()) >= 0:
         return None
-    others = valid[valid != lowest]
-    if not others.size or (valid.size - others.size) < 1e-3 * valid.size:
+    higher = valid[valid != lowest]
+    if not higher.size or (valid.size - higher.size) < 1e-3 * valid.size:
         return None
-    low, high = np.percentile(others[:: 1 + others.size // 2**22], (0, 100)).astype(float)
+    low, high = np.percentile(higher[:: 1 + higher.size // 2**22], (0, 100)).astype(float)
     return float(lowest) if low - float(lowest) > FAR * (high - low) > 0 else None
 
 
@@ -137,11 +139,12 @@ def which_channels(scene: Scene) -> str:
     bands = count_of_bands(scene)
     if bands == 2:
         return "of two channels the first is shown; domain.bands chooses others"
-    more = "the first three of its channels" if bands > 3 else "its three channels"
-    return f"{more} are shown as red, green and blue; domain.bands chooses others"
+    channels = "the first three of its channels" if bands > 3 else "its three channels"
+    return f"{channels} are shown as red, green and blue; domain.bands chooses others"
 
 
 def count_of_bands(scene: Scene) -> int:
+    """Channels of a scene without alpha."""
     return sum(name != ALPHA for name in scene.channels)
 
 
@@ -168,10 +171,10 @@ def sample_values(scene: Scene, bands: Sequence[int] | None = None) -> np.ndarra
     height, width = scene.levels[level]
     side = isqrt(pixels // SAMPLE_WINDOWS)
     tall, wide = min(side, height), min(side, width)
-    each = max(1, isqrt(pixels // (tall * wide)))
+    per_side = max(1, isqrt(pixels // (tall * wide)))
     kept = slice(None) if bands is None else list(bands)
-    values = np.empty((each**2, tall * wide, count), scene.dtype)
-    corners = product(np.linspace(0, height - tall, each), np.linspace(0, width - wide, each))
+    values = np.empty((per_side**2, tall * wide, count), scene.dtype)
+    corners = product(np.linspace(0, height - tall, per_side), np.linspace(0, width - wide, per_side))
     for window, (y, x) in zip(values, corners, strict=True):
         window[:] = scene.read(round(y), round(x), tall, wide, level)[..., kept].reshape(-1, count)
     return values.reshape(-1, count)
@@ -193,35 +196,44 @@ class Viewed:
 
     @property
     def shape(self) -> tuple[int, int]:
+        """(height, width) of the scene in pixels."""
         return self.scene.shape
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) of each level of the scene: a view changes values and no place."""
         return self.scene.levels
 
     @property
     def pixel_size_m(self) -> float | None:
+        """Metres of a pixel of the scene, None where unknown."""
         return self.scene.pixel_size_m
 
     @property
     def georeference(self) -> Georeference | None:
+        """Where the scene lies on the ground, None where unknown."""
         return self.scene.georeference
 
     @property
     def descriptions(self) -> tuple[str, ...]:
+        """Always (): a view's channels are colours, and `channels` names them."""
         return ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
+        """The scene's, then what the view assumed of it."""
         return (*self.scene.remarks, *self.view.remarks)
 
     @property
     def format(self) -> str:
+        """The kind of the scene's file, for people."""
         return self.scene.format
 
     def read(self, y: int, x: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """(height, width, 3) uint8 of a window of the scene, 0 where it has no data."""
         values = self.scene.read(y, x, height, width, level)
         return self.view.validity.blanked(self.view(values), values)
 
     def close(self) -> None:
+        """Closes the scene."""
         self.scene.close()

@@ -57,7 +57,7 @@ def test_a_changed_picture_is_still_the_same(change):
 
 def test_different_pictures_are_not_alike():
     looks = [look_at(texture(seed)) for seed in range(60)]
-    assert [(pair.one, pair.other) for pair in alike(looks, looks)] == [(i, i) for i in range(60)]
+    assert [(pair.look, pair.candidate) for pair in alike(looks, looks)] == [(i, i) for i in range(60)]
 
 
 def test_the_same_light_with_other_detail_is_not_alike():
@@ -107,6 +107,6 @@ def test_on_real_images_only_those_of_one_group_are_alike(entity_data, name, lea
     root = entity_data / name
     records = grouped(root, recognise(root).listing(root), entity_data / "index" / f"{name}.csv").records
     looks = [look_at(read_image(record.image)) for record in records]
-    same = {(pair.one, pair.other) for pair in alike(looks, looks)} & set(combinations(range(len(records)), 2))
+    same = {(pair.look, pair.candidate) for pair in alike(looks, looks)} & set(combinations(range(len(records)), 2))
     assert all(records[i].group == records[j].group for i, j in same)
     assert len(same) >= least  # tiles under several exposures

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from domains.datasets.dataset import open_folder
-from domains.datasets.read_as import ReadAs, Told, read_as
+from domains.datasets.read_as import Fact, ReadAs, read_as
 from domains.formats.label_maps import LabelMaps
 from domains.formats.layout import Assumption, Fault
 
@@ -40,7 +40,7 @@ def test_assumptions_are_counted_by_their_reason_and_told_apart_from_faults(buil
 
 @pytest.mark.parametrize("count", [0, 1, 9])
 def test_never_more_than_five_lines(count: int) -> None:
-    facts = [Told(f"fact {i}", 9 - i, "a.png") for i in range(count)]
+    facts = [Fact(f"fact {i}", 9 - i, "a.png") for i in range(count)]
     faults = [Fault(Path("b.png"), "has no mask")] * count
     lines = ReadAs("coco", "a JSON", "one annotation", facts, facts, faults, count).brief("D")
     assert len(lines) <= 5 and all("\n" not in line for line in lines)

@@ -61,4 +61,4 @@ def test_a_crs_without_a_place_on_the_earth_is_refused_in_one_line():
 def test_what_is_not_installed_is_named_with_the_way_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyproj", None)
     with pytest.raises(InputError, match=r"wants pyproj; pip install .*\[geo\]"):
-        require("pyproj", what="this")
+        require("pyproj", subject="this")
