@@ -26,7 +26,7 @@ from domains.formats.areas import Drawing, Held, area_kind, contains, parted, te
 from domains.formats.layout import Assumption, Fault
 from domains.formats.polygons import FARTHEST_PX, Outline, Part, refuse_boxes, ring
 
-MAX_BYTES = 2**29
+MAX_BYTES = 2**29  # of an XML file
 KINDS = {
     "1": "rectangle", "rectangle": "rectangle", "2": "ellipse", "ellipse": "ellipse", "3": "mark", "arrow": "mark",
     "4": "mark", "ruler": "mark", "line": "mark", "text": "mark", "pin": "mark", "points": "points",
@@ -91,17 +91,17 @@ def aperio_drawing(path: Path, faults: list[Fault]) -> Drawing:
 
 def _sorted(path: Path, drawn: list[tuple[str, Outline]], faults: list[Fault]) -> Drawing:
     """Every region among the entities or the areas, or told. Raises InputError where all are boxes."""
-    regions, ignored, rest = [], [], []
+    regions, ignored, candidates = [], [], []
     for kind, outline in drawn:
         called = area_kind(outline.label)
         if called is None:
-            rest.append((kind == "rectangle" and len(outline.parts[0].exterior) <= 5, outline))
+            candidates.append((kind == "rectangle" and len(outline.parts[0].exterior) <= 5, outline))
         else:
             (regions if called == "region" else ignored).append(outline)
-    refuse_boxes(path, [outline for _, outline in rest])
-    held = Held([outline for rectangle, outline in rest if not rectangle and not outline.is_box])
+    refuse_boxes(path, [outline for _, outline in candidates])
+    held = Held([outline for rectangle, outline in candidates if not rectangle and not outline.is_box])
     entities = []
-    for rectangle, outline in rest:
+    for rectangle, outline in candidates:
         if (rectangle or outline.is_box) and held.bounded_by(outline):
             regions.append(outline)
         elif rectangle:

@@ -56,41 +56,41 @@ class Held:
         self.lefts = np.ascontiguousarray(self.boxes[:, 1])
         self.middles = (self.boxes[:, [1, 0]] + self.boxes[:, [3, 2]]) / 2
 
-    def by(self, area: Outline, most: int | None = None, whole: bool = True) -> np.ndarray:
-        """Indices of outlines in the area, up to `most` of them; whole: their boxes lie in its box too."""
+    def by(self, area: Outline, limit: int | None = None, boxed: bool = True) -> np.ndarray:
+        """Indices of outlines in the area, up to `limit` of them; boxed: their boxes lie in its box too."""
         y0, x0, y1, x1 = area.box
-        first, end = np.searchsorted(self.lefts, [x0 if whole else self.lefts[0], x1]) if len(self.lefts) else (0, 0)
-        v0, u0, v1, u1 = self.boxes[first:end].T
-        if whole:
+        begin, end = np.searchsorted(self.lefts, [x0 if boxed else self.lefts[0], x1]) if len(self.lefts) else (0, 0)
+        v0, u0, v1, u1 = self.boxes[begin:end].T
+        if boxed:
             near = (v0 >= y0) & (v1 <= y1) & (u1 <= x1) & ((v1 - v0 < y1 - y0) | (u1 - u0 < x1 - x0))
         else:
             near = (v0 < y1) & (v1 > y0) & (u1 > x0)
-        candidates = first + np.flatnonzero(near)
+        candidates = begin + np.flatnonzero(near)
         chosen: list[int] = []
         if not len(candidates):
             return np.array(chosen, np.int64)
         step = min(
-            max(_CHUNK // sum(len(ring) for part in area.parts for ring in part.rings), 1), 64 if most else 2**16
+            max(_CHUNK // sum(len(ring) for polygon in area.parts for ring in polygon.rings), 1), 64 if limit else 2**16
         )
         for start in range(0, len(candidates), step):
             chunk = candidates[start : start + step]
             chosen += self.order[chunk[contains(area, self.middles[chunk])]].tolist()
-            if most is not None and len(chosen) >= most:
+            if limit is not None and len(chosen) >= limit:
                 break
         return np.array(chosen, np.int64)
 
     def bounded_by(self, area: Outline) -> bool:
         """Whether the area holds two outlines, or one that is much smaller."""
-        inner = self.by(area, most=2)
+        inner = self.by(area, limit=2)
         return len(inner) > 1 or any(area.area > LARGER * self.outlines[int(i)].area for i in inner)
 
 
 def contains(outline: Outline, points: np.ndarray) -> np.ndarray:
     """(P,) bool: which points (P, 2) of x, y lie in the outline."""
     within = np.zeros(len(points), bool)
-    for part in outline.parts:
-        flips = [_in_ring(ring, points) for ring in part.rings]
-        within |= flips[0] & ~np.any(flips[1:], axis=0) if part.holes else flips[0]
+    for polygon in outline.parts:
+        flips = [_in_ring(ring, points) for ring in polygon.rings]
+        within |= flips[0] & ~np.any(flips[1:], axis=0) if polygon.holes else flips[0]
     return within
 
 
@@ -110,7 +110,7 @@ def parted(path: Path, drawing: Drawing, failed: Sequence[Fault]) -> Drawing:
     held = Held(drawing.entities)
     lost = np.zeros(len(drawing.entities), bool)
     for area in drawing.ignored:
-        lost[held.by(area, whole=False)] = True
+        lost[held.by(area, boxed=False)] = True
     kept = [entity for entity, is_lost in zip(drawing.entities, lost, strict=True) if not is_lost]
     ignored = [entity for entity, is_lost in zip(drawing.entities, lost, strict=True) if is_lost]
     return Drawing(kept, drawing.regions, [*drawing.ignored, *ignored])
@@ -119,7 +119,7 @@ def parted(path: Path, drawing: Drawing, failed: Sequence[Fault]) -> Drawing:
 def tell_nested(path: Path, outlines: Sequence[Outline], faults: list[Fault]) -> None:
     """Appends an assumption where an outline holds two others or more, which both an entity and an area may do."""
     held = Held(outlines)
-    if any(len(held.by(outline, most=2)) >= 2 for outline in outlines):
+    if any(len(held.by(outline, limit=2)) >= 2 for outline in outlines):
         faults.append(Assumption(path, NESTED))
 
 
@@ -129,5 +129,5 @@ def _in_ring(ring: np.ndarray, points: np.ndarray) -> np.ndarray:
     x, y = points[:, :1], points[:, 1:]
     spans = (y0 > y) != (y1 > y)  # (P, K)
     with np.errstate(divide="ignore", invalid="ignore"):
-        left = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
-    return np.count_nonzero(spans & left, axis=1) % 2 == 1
+        leftward = x < (x1 - x0) * (y - y0) / (y1 - y0) + x0
+    return np.count_nonzero(spans & leftward, axis=1) % 2 == 1

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from domains.tiling.grid import Window
 
 LARGEST_PX = 1024  # side of a block
-SMALLEST_PX = 64
+SMALLEST_PX = 64  # side of a block of a raster that is split
 GAP_PX = 32  # between two blocks that may be in different splits
 PER_SIDE = 4  # blocks along the shorter side of a raster that is split, at least
 LEAST_RASTERS = 3  # from which on rasters are the groups

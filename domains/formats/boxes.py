@@ -6,7 +6,7 @@ from pathlib import Path
 
 from domains.formats.finding import files, walk
 
-_HEAD = 2**16
+_HEAD = 2**16  # bytes that tell what a file is
 _CORNERS = ({"xmin", "ymin", "xmax", "ymax"}, {"left", "bottom", "right", "top"})
 
 

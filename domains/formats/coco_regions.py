@@ -115,7 +115,7 @@ def _draw(polygons: list[list[float]], shape: tuple[int, int]) -> list[int]:
 
 
 def _counts(polygons: list, shape: tuple[int, int]) -> list[int]:
-    rle: Any = coco_mask.merge(coco_mask.frPyObjects(polygons, *shape))  # type: ignore[arg-type]
+    rle: Any = coco_mask.merge(coco_mask.frPyObjects(polygons, *shape))
     return _decompress(rle["counts"].decode())
 
 

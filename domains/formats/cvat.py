@@ -25,7 +25,7 @@ from domains.formats.layout import Fault, Layout, Listing, Record
 from domains.formats.pictures import Pictures
 from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
 
-MAX_BYTES = 2**30
+MAX_BYTES = 2**30  # of an XML file, which is parsed as a whole
 CORNERS = 64  # of the polygon that stands for an ellipse
 MIXED = "has groups of shapes of several labels; the shapes of each label are taken for an entity"
 
@@ -69,8 +69,8 @@ class Cvat(Layout):
         for figure in record.truth.shapes:
             if figure.kind not in DRAW:
                 raise InputError(
-                    f"{str(figure.file)!r}: {figure.what} of {record.name!r}: wanted a polygon, mask or ellipse, got a "
-                    f"{figure.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
+                    f"{str(figure.file)!r}: {figure.title} of {record.name!r}: wanted a polygon, mask or ellipse, got "
+                    f"a {figure.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
                 )
         return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
 

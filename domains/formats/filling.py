@@ -24,15 +24,15 @@ def inside(ring: np.ndarray, window: Window) -> np.ndarray:
     return np.bitwise_xor.accumulate(flips[:-1] & 1, axis=0).astype(bool)
 
 
-def crossings(ring: np.ndarray, first: int, end: int) -> tuple[np.ndarray, np.ndarray]:
-    """(columns, rows), each (C,) int64: where a ring passes the middles of the columns from `first` to before `end`.
+def crossings(ring: np.ndarray, begin: int, end: int) -> tuple[np.ndarray, np.ndarray]:
+    """(columns, rows), each (C,) int64: where a ring passes the middles of the columns from `begin` to before `end`.
 
     row: the first pixel of the column below the passage.
     """
     points = np.floor(STEPS * np.asarray(ring, float) + 0.5).astype(np.int64)
     starts, ends = points, np.roll(points, -1, axis=0)
     low, high = np.minimum(starts, ends)[:, 0], np.maximum(starts, ends)[:, 0]
-    leftmost = np.maximum(-((2 - low) // STEPS), first)  # of the columns whose middle, 5 column + 2, is passed
+    leftmost = np.maximum(-((2 - low) // STEPS), begin)  # of the columns whose middle, 5 column + 2, is passed
     rightmost = np.minimum((high - 3) // STEPS, end - 1)
     counts = np.maximum(rightmost - leftmost + 1, 0)
     edge = np.repeat(np.arange(len(points)), counts)

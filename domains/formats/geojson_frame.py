@@ -12,18 +12,19 @@ import re
 import zlib
 from collections.abc import Iterator
 from functools import lru_cache
+from io import BufferedIOBase
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 from domains.errors import InputError
 
 Frame = Literal["pixels", "marked", "map", "beyond degrees", "degrees"]
 
 RESULTS = "a result of `predict` is read as labels, which nobody has drawn; lay drawn ones beside it, or move it away"
-MAX_BYTES = 2**29
-FARTHEST_DEGREE = 360
-_PIECE = 2**20
-_OVERLAP = 2**9
+MAX_BYTES = 2**29  # of a JSON file, unpacked
+FARTHEST_DEGREE = 360  # longitudes are counted to 180 or, from 0, to 360
+_PIECE = 2**20  # bytes looked through at a time
+_OVERLAP = 2**9  # bytes, more than any mark has
 _HERE = "annotation|detection|cell|tile|tmaCore|tma_core|root"
 _CLASSES = "Path(?:Annotation|Detection|Cell|Tile|Root)Object|TMACoreObject"
 _QUPATH = re.compile(
@@ -90,8 +91,8 @@ def _look(path: Path, changed_ns: int, size: int) -> tuple[Frame, bool]:
     return "beyond degrees" if farthest > FARTHEST_DEGREE else "degrees", False
 
 
-def read_json(path: Path, what: str = "annotations") -> Any:
-    """The content of a JSON file, packed by gzip or not. Raises InputError."""
+def read_json(path: Path, content: str = "annotations") -> Any:
+    """The content of a JSON file, packed by gzip or not. content: what it should hold. Raises InputError."""
     try:
         with _opened(path) as file:
             raw = bytearray()  # in pieces: asked for all at once, a small file would take MAX_BYTES of memory too
@@ -100,7 +101,7 @@ def read_json(path: Path, what: str = "annotations") -> Any:
     except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{str(path)!r}: wanted a whole file, got {error}; copy it again") from error
     if len(raw) > MAX_BYTES:
-        raise InputError(f"{str(path)!r}: wanted {what} of at most {MAX_BYTES >> 20} MB; split the file")
+        raise InputError(f"{str(path)!r}: wanted {content} of at most {MAX_BYTES >> 20} MB; split the file")
     try:
         return json.loads(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
@@ -116,8 +117,8 @@ def _pieces(path: Path) -> Iterator[bytes]:
             end, seen = piece[-_OVERLAP:], seen + len(piece)
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")  # type: ignore[return-value]
+def _opened(path: Path) -> BufferedIOBase:
+    return gzip.open(path) if path.suffix.lower() == ".gz" else open(path, "rb")
 
 
 def _farther(x: bytes, y: bytes) -> float:

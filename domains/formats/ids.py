@@ -36,7 +36,7 @@ def resolver(ids: Iterable[int | str]) -> Callable[[int | str | None], int | str
     def resolve(value: int | str | None) -> int | str | None:
         if value in exact:
             return value
-        same = by_number.get(number(value), []) if number(value) is not None else []
-        return same[0] if len(same) == 1 else None
+        candidates = by_number.get(number(value), []) if number(value) is not None else []
+        return candidates[0] if len(candidates) == 1 else None
 
     return resolve

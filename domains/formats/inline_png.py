@@ -14,7 +14,7 @@ from domains.formats.coco_regions import FlawedRegion
 
 HEADER = "data:image/png;base64,"
 PER_PIXEL = 16  # bytes of PNG that a pixel may take; 16-bit RGBA without compression takes 8
-LEAST_BYTES = 2**16
+LEAST_BYTES = 2**16  # that a PNG of any size may take
 UNREADABLE = (binascii.Error, zlib.error, OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
@@ -56,7 +56,7 @@ def opaque(picture: Image.Image) -> np.ndarray:
     if picture.mode in ("LA", "PA", "RGBA") or "transparency" in picture.info:
         pixels = np.asarray(picture.convert("RGBA"))
         alpha = pixels[..., 3]
-        shown = alpha[..., None] if alpha.min() != alpha.max() or not alpha.any() else pixels[..., :3]
+        paint = alpha[..., None] if alpha.min() != alpha.max() or not alpha.any() else pixels[..., :3]
     else:
-        shown = np.atleast_3d(np.asarray(picture.convert("RGB") if picture.mode == "P" else picture))
-    return np.any(shown, axis=2)
+        paint = np.atleast_3d(np.asarray(picture.convert("RGB") if picture.mode == "P" else picture))
+    return np.any(paint, axis=2)

@@ -39,7 +39,7 @@ from domains.formats.label_pictures import (
 
 Labels = Literal["ids", "mask", "classes"]
 Void = int | Literal["none"]
-VOIDS = (255, 65535)
+VOIDS = (255, 65535)  # the largest uint8 and uint16
 SURVEYED = 200  # pictures, spread over the folder: as many decide what the numbers of all mean
 CLASSES = ((2.0, 10), (4.0, 32))  # pieces of a number, numbers of a picture, on average: so many pieces, few numbers
 PHOTOGRAPH, SPECK_PX = 64, 6  # numbers, and pixels of their pieces: more numbers in smaller pieces are no labels
@@ -133,13 +133,16 @@ class LabelSet:
         return LabelSet, (self.paths, self.labels)
 
     def meaning(self, labels: Labels | None = None, void: Void | None = None) -> Meaning:
-        """labels, void: what was said, None for nothing. Pictures that cannot be read have no say."""
+        """What the numbers of all pictures mean; those that cannot be read have no say.
+
+        labels, void: what was said, None for nothing.
+        """
         labels = labels or self.labels
         question = labels, void
         if question not in self._meanings:
             step = -(-len(self.paths) // SURVEYED)
-            told = [_facts_or_none(path) for path in self.paths[::step]]
-            facts = [picture for picture in told if picture is not None and (labels or not picture.refused)]
+            surveyed = [_facts_or_none(path) for path in self.paths[::step]]
+            facts = [picture for picture in surveyed if picture is not None and (labels or not picture.refused)]
             self._meanings[question] = decided(facts, labels, void)
         return self._meanings[question]
 
@@ -225,7 +228,7 @@ def _pieces_tell(facts: list[Facts], void: int | None) -> tuple[str | None, bool
         pieces += counts_of_ids
         counts += [len(counts_of_ids)] if counts_of_ids else []
     mean = np.mean(pieces) if pieces else 1.0
-    if any(mean >= least and np.mean(counts) <= most for least, most in CLASSES):
+    if any(mean >= least and np.mean(counts) <= highest for least, highest in CLASSES):
         return CLASSES_TOLD, True
     return (IDS_TOLD, False) if mean >= 1.5 else (None, False)
 
@@ -246,18 +249,18 @@ def _facts(path: Path, changed_ns: int) -> Facts:
     values = np.where(stored.unlabelled | (stored.values < 0), 0, stored.values).astype(np.int64)
     pieces = pieces_of(values)
     areas = np.bincount(pieces.ravel())[1:]
-    first = np.zeros(len(areas) + 1, np.int64)
-    first[pieces.ravel()] = values.ravel()
-    numbers, place = np.unique(first[1:], return_inverse=True)
+    number_of = np.zeros(len(areas) + 1, np.int64)
+    number_of[pieces.ravel()] = values.ravel()
+    numbers, place = np.unique(number_of[1:], return_inverse=True)
     largest = np.zeros(len(numbers), np.int64)
     np.maximum.at(largest, place, areas)
     weighty = np.bincount(place[areas >= WEIGHTY * largest[place]], minlength=len(numbers))
     inside = np.bincount(pieces[is_flat(values)], minlength=len(areas) + 1)[1:] > 0
     touching = np.bincount(pieces[at_others(values)], minlength=len(areas) + 1)[1:] > 0
     specks = int((touching & ~inside).sum())
-    shown = values > (stored.full // 2 if numbers.size and stored.full // 2 < numbers[-1] <= stored.full else 0)
-    rim = np.concatenate([shown[0], shown[-1], shown[:, 0], shown[:, -1]])
-    covers = bool(0.5 < shown.mean() < 1 and rim.mean() > 0.9)
+    bright = values > (stored.full // 2 if numbers.size and stored.full // 2 < numbers[-1] <= stored.full else 0)
+    rim = np.concatenate([bright[0], bright[-1], bright[:, 0], bright[:, -1]])
+    covers = bool(0.5 < bright.mean() < 1 and rim.mean() > 0.9)
     soft = _soft(stored, numbers)
     many = len(numbers) > PHOTOGRAPH and areas.sum() < SPECK_PX * len(areas) and 2 * specks > len(areas)
     photograph = many and not soft and soft is not None
@@ -278,10 +281,10 @@ def _soft(stored: StoredLabels, numbers: np.ndarray) -> bool | None:
     return None if soft and not bright else soft
 
 
-def _of_mask(path: Path, stored: StoredLabels, meaning: Meaning, said: Labels | None) -> np.ndarray:
+def _of_mask(path: Path, stored: StoredLabels, meaning: Meaning, asked: Labels | None) -> np.ndarray:
     values, unlabelled = stored.values, stored.unlabelled
     above = meaning.above
-    if said == "mask":
+    if asked == "mask":
         if values.dtype.kind == "f" and np.nanmax(values, initial=0) <= 1:
             above = 0.5  # a probability
         elif stored.lossy:

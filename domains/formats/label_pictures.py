@@ -226,8 +226,8 @@ def _has_planes(path: Path) -> bool:
         with quiet(), tifffile.TiffFile(path, _multifile=False) as tiff:
             if len(tiff.pages) < 2:
                 return False
-            first, second = tiff.pages.first, tiff.pages[1].aspage()
-            return second.shape == first.shape and not second.is_reduced
+            page, following = tiff.pages.first, tiff.pages[1].aspage()
+            return following.shape == page.shape and not following.is_reduced
     except Exception:  # tifffile raises anything on a second page that is damaged; the first was read
         return False
 
@@ -250,23 +250,23 @@ def _one_channel(path: Path, values: np.ndarray, picture: Picture, notes: list[s
     channels = values.shape[2]
     if picture.inks:
         raise InputError(f"{str(path)!r}: wanted one channel of ids or a binary mask, got colours in inks; save as PNG")
-    last = channels - 1
-    alpha = picture.alpha if picture.format == "TIFF" else last if channels in (2, 4) else None
+    last_channel = channels - 1
+    alpha = picture.alpha if picture.format == "TIFF" else last_channel if channels in (2, 4) else None
     paint = values[..., :3] if channels >= 3 else values[..., :1]
-    if alpha == last and channels in (2, 4):
+    if alpha == last_channel and channels in (2, 4):
         layer = values[..., alpha]
-        shown = layer > np.iinfo(layer.dtype).max // 2 if layer.dtype.kind == "u" else layer > 0
+        opaque = layer > np.iinfo(layer.dtype).max // 2 if layer.dtype.kind == "u" else layer > 0
         if layer.min() != layer.max():
             if _one_paint(paint[layer > 0]):
                 return layer, False
-            notes += [TRANSPARENT] if paint[~shown].any() else []
-            paint = np.where(shown[..., None], paint, 0)
+            notes += [TRANSPARENT] if paint[~opaque].any() else []
+            paint = np.where(opaque[..., None], paint, 0)
         elif not layer.any() and _one_paint(paint):
             return layer, False  # nothing was painted
     if paint.shape[2] == 1:
         return paint[..., 0], False
-    first, spread = paint[..., :1].astype(np.float64), 16 if picture.format == "JPEG" else 0
-    if (np.abs(paint - first) <= spread).all():
+    red, spread = paint[..., :1].astype(np.float64), 16 if picture.format == "JPEG" else 0
+    if (np.abs(paint - red) <= spread).all():
         return paint[..., 0], False
     lit = [paint[..., i] for i in range(3) if paint[..., i].any()]
     if all(np.array_equal(channel, lit[0]) for channel in lit) and _is_paint(lit[0]):  # red on black

@@ -78,12 +78,12 @@ class LabelStudio(Layout):
             raise none_readable(root, "an export of Label Studio", faults)
         every = (result for _, tasks in exports for task in tasks for results in _done(task) for result in results)
         vocabulary = tuple(sorted({_label(result) for result in every}))
-        told = [
+        remarks = [
             _gather(records, record)
             for path, tasks in exports
             for record in _records(path, tasks, vocabulary, pictures, faults)
         ]
-        faults += [Assumption(*line) for line in sorted({line for line in told if line is not None})]
+        faults += [Assumption(*line) for line in sorted({line for line in remarks if line is not None})]
         return pictures.listing(records, [fault for fault in faults if fault.path not in records])
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
@@ -174,7 +174,7 @@ def _same(shapes: tuple[Shape, ...], rivals: tuple[Shape, ...]) -> bool:
 
 def _check(figure: Shape, record: Record, shape: tuple[int, int]) -> None:
     """Raises InputError for a region that cannot be drawn on this image."""
-    source = f"{str(figure.file)!r}: {figure.what} of {record.name!r}"
+    source = f"{str(figure.file)!r}: {figure.title} of {record.name!r}"
     drawn = figure.geometry
     if figure.kind.removesuffix("labels") not in DRAWN or not isinstance(drawn.get("value"), dict):
         raise InputError(
@@ -187,7 +187,7 @@ def _check(figure: Shape, record: Record, shape: tuple[int, int]) -> None:
         )
     size = drawn.get("original_height"), drawn.get("original_width")
     if all(isinstance(side, int) for side in size):
-        same_size(record.image, shape, figure.file, size)  # type: ignore[arg-type]
+        same_size(record.image, shape, figure.file, size)
 
 
 def _pixels(figure: Shape, shape: tuple[int, int]) -> np.ndarray:

@@ -31,7 +31,7 @@ from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, none_rea
 MAX_BYTES = 512 * 2**20  # of a JSON, whose imageData may be a large photograph
 IGNORED, BACKGROUND = "__ignore__", "_background_"
 LEAST_CORNERS = 12  # of the polygon that stands for a circle, as in labelme2coco
-_HEAD = 2**16
+_HEAD = 2**16  # bytes at each end that tell what a file is
 
 
 class Labelme(Layout):
@@ -81,7 +81,7 @@ class Labelme(Layout):
         for figure in record.truth.shapes:
             if figure.kind not in DRAW:
                 raise InputError(
-                    f"{str(figure.file)!r}: {figure.what} of {record.name!r}: wanted a polygon, circle or mask, got a "
+                    f"{str(figure.file)!r}: {figure.title} of {record.name!r}: wanted a polygon, circle or mask, got a "
                     f"{figure.kind!r:.40}, which has no outline; draw it, or take the file away"
                 )
         return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]

@@ -203,7 +203,7 @@ class Layout(ABC):
         ]
 
     def read(self, record: Record) -> EntitySample:
-        """Raises InputError."""
+        """The sample alone; what of its truth was left out is not told. Raises InputError."""
         return self.examine(record)[0]
 
 

@@ -32,7 +32,7 @@ from domains.scenes import open_scene
 from domains.tiling.grid import Window
 
 LAND_COVER = ("building", "woodland", "water", "road")
-PIXEL_M = {"inria": 0.3, "massachusetts": 1.0}
+PIXEL_M = {"inria": 0.3, "massachusetts": 1.0}  # as the publishers of the sets state it
 CITIES = ("austin", "chicago", "kitsap", "tyrol-w", "vienna")
 _CITY = re.compile(rf"({'|'.join(CITIES)})\d+")
 _SURVEY = re.compile(r"(.*_)?\d{7,8}_\d{2}")
@@ -172,7 +172,7 @@ def _paired(images: list[Path], masks: list[Path], faults: list[Fault]) -> list[
 
 def _inria(root: Path, faults: list[Fault]) -> list[Source]:
     for base in (root, root / "AerialImageDataset"):
-        images = [one for one in files(base / "train" / "images") if _CITY.fullmatch(one.stem)]
+        images = [path for path in files(base / "train" / "images") if _CITY.fullmatch(path.stem)]
         masks = files(base / "train" / "gt")
         if images and masks and hold_masks(masks):
             return [
@@ -214,7 +214,7 @@ def _of_survey(images: list[Path], masks: list[Path]) -> bool:
 def _land_cover(root: Path, faults: list[Fault]) -> list[Source]:
     masks = {path for path in files(root / "masks") if _SHEET.match(path.stem)}
     pairs = (
-        _paired([one for one in files(root / "images") if _SHEET.match(one.stem)], sorted(masks), faults)
+        _paired([path for path in files(root / "images") if _SHEET.match(path.stem)], sorted(masks), faults)
         if masks
         else []
     )

@@ -27,7 +27,7 @@ from domains.scenes.names import printable
 ARCHIVES = frozenset({".zip", ".tar", ".tgz", ".gz", ".7z", ".rar", ".bz2", ".xz", ".tar.gz"})
 ARRAYS = frozenset({".npy", ".npz", ".nii", ".nii.gz", ".mha", ".h5", ".pkl"})
 PICTURES = IMAGE_SUFFIXES | SLIDES | {".npy"}
-HEAD = 2**16
+HEAD = 2**16  # bytes of a JSON file whose keys are looked at
 MAPS = LabelMaps.name
 
 
@@ -191,7 +191,7 @@ def by_marks(survey: Survey, layouts: Mapping[str, Layout]) -> Nearest | None:
 
 
 def alternatives(expects: str) -> list[list[list[str]]]:
-    """Of `A with B or C, or D beside E`: [[[A], [B, C]], [[D], [E]]], of each the paths alone."""
+    """The ways of `A with B or C, or D beside E`: [[[A], [B, C]], [[D], [E]]], of each the paths alone."""
     ways = []
     for way in re.split(r", or (?=[<\w])", expects):
         needs = [re.split(r"\bor\b|,|\(|\)", phrase) for phrase in re.split(r"\bwith\b|\bbeside\b|\band\b", way)]

@@ -73,8 +73,8 @@ class Pictures:
         for path, called in callers.items():
             for key in called if len({*called.values()}) > 1 else ():
                 if not matches[key].exact:
-                    others = len({*called.values()}) - 1
-                    reasons[key] = f"is called {names[key][0]!r}, and {others} others would be the same {path.name!r}"
+                    rivals = len({*called.values()}) - 1
+                    reasons[key] = f"is called {names[key][0]!r}, and {rivals} others would be the same {path.name!r}"
                     del matches[key]
         if any(match.astray for match in matches.values()):
             faults.append(Assumption(file, ELSEWHERE))
@@ -97,9 +97,9 @@ class Pictures:
         for form in forms:
             yield form, self.by_folder_and_name.get(parts(form)[-2:]) or self.by_name.get(parts(form)[-1], [])
         for form in forms:
-            folder, slash, last = form.rpartition("/")
-            if UPLOADED.match(last):
-                form = f"{folder}{slash}{UPLOADED.sub('', last)}"
+            folder, slash, leaf = form.rpartition("/")
+            if UPLOADED.match(leaf):
+                form = f"{folder}{slash}{UPLOADED.sub('', leaf)}"
                 yield form, self.by_name.get(composed(form.rpartition("/")[2]), [])
         for form in forms:
             yield form, self.by_small_name.get(parts(form)[-1].casefold(), [])
@@ -107,18 +107,18 @@ class Pictures:
     def _best(self, form: str, candidates: list[Path], file: Path, subset: str, name: str) -> Match:
         beside, below = (composed(os.path.normpath(base / form)) for base in (file.parent, self.root))
         named = [parts(form), (*parts(subset), *parts(form))]
-        here = self._inside(file.parent)
+        home = self._inside(file.parent)
 
         def score(picture: Path) -> tuple[bool, int, int, bool, bool]:
             inside = self._inside(picture)
             agreed = max(_shared(inside[::-1], path[::-1]) for path in named)
-            same = picture.name == form.rpartition("/")[2]
+            same_name = picture.name == form.rpartition("/")[2]
             at = composed(str(picture))
-            return at == beside, agreed, _shared(inside, here), at == below, same
+            return at == beside, agreed, _shared(inside, home), at == below, same_name
 
         scores = sorted(((score(path), path) for path in candidates), reverse=True)
-        (best, path), *others = scores
-        if others and others[0][0] == best:
+        (best, path), *runners_up = scores
+        if runners_up and runners_up[0][0] == best:
             raise ValueError(f"is called {name!r:.80}, of which there are {len(candidates)} below the folder")
         inside = self._inside(path)
         exact = best[0] or best[3] or inside in named

@@ -50,8 +50,8 @@ class Outline:
     label: str | None = None
 
     def __post_init__(self) -> None:
-        parts = tuple(Part(part) if isinstance(part, np.ndarray) else part for part in self.parts)
-        object.__setattr__(self, "parts", parts)
+        polygons = tuple(Part(polygon) if isinstance(polygon, np.ndarray) else polygon for polygon in self.parts)
+        object.__setattr__(self, "parts", polygons)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Outline) or self.label != other.label or len(self.parts) != len(other.parts):
@@ -64,14 +64,14 @@ class Outline:
     @cached_property
     def box(self) -> tuple[int, int, int, int]:
         """(y0, x0, y1, x1) of the pixels that it can touch, ends exclusive."""
-        points = np.concatenate([part.exterior for part in self.parts])
+        points = np.concatenate([polygon.exterior for polygon in self.parts])
         (x0, y0), (x1, y1) = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
         return int(y0), int(x0), int(y1), int(x1)
 
     @cached_property
     def area(self) -> float:
         """In square pixels, holes not counted, parts that overlap counted twice."""
-        return sum(_area(part.exterior) - sum(map(_area, part.holes)) for part in self.parts)
+        return sum(_area(polygon.exterior) - sum(map(_area, polygon.holes)) for polygon in self.parts)
 
     @cached_property
     def is_box(self) -> bool:
@@ -98,7 +98,7 @@ def outline_of(polygons: Iterable[Sequence[Sequence[Any]]], label: str | None = 
 
     Parts and holes that cover nothing are left out. Raises ValueError where no part is left, or a ring is no ring.
     """
-    parts: list[Part] = []
+    drawn: list[Part] = []
     flaw = Degenerate("has no ring")
     for rings in polygons:
         if len(rings) == 0:
@@ -108,10 +108,10 @@ def outline_of(polygons: Iterable[Sequence[Sequence[Any]]], label: str | None = 
         except Degenerate as error:
             flaw = error
             continue
-        parts.append(Part(exterior, tuple(_holes(rings[1:]))))
-    if not parts:
+        drawn.append(Part(exterior, tuple(_holes(rings[1:]))))
+    if not drawn:
         raise flaw
-    return Outline(tuple(parts), label)
+    return Outline(tuple(drawn), label)
 
 
 def _holes(rings: Iterable[Sequence[Any]]) -> Iterator[np.ndarray]:

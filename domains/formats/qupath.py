@@ -91,23 +91,23 @@ def qupath_drawing(path: Path, faults: list[Fault]) -> Drawing:
 
 def _sorted(path: Path, drawn: Sequence[Drawn], faults: list[Fault]) -> Drawing:
     """Every object among the entities or the areas, or told."""
-    regions, ignored, rest = [], [], []
+    regions, ignored, candidates = [], [], []
     for item in drawn:
         called = area_kind(item.outline.label)
         if called is None:
-            rest.append(item)
+            candidates.append(item)
         else:
             (regions if called == "region" else ignored).append(item.outline)
-    detections = [item.outline for item in rest if item.kind == "detection"]
-    annotations = [item for item in rest if item.kind == "annotation"]
+    detections = [item.outline for item in candidates if item.kind == "detection"]
+    annotations = [item for item in candidates if item.kind == "annotation"]
     if detections:
-        if not any(item.exact for item in rest):
+        if not any(item.exact for item in candidates):
             refuse_boxes(path, detections)
         entities = [*detections, *_beside_detections(path, annotations, detections, regions, faults)]
     else:
         entities = _drawn_by_hand(path, [item.outline for item in annotations], regions, faults)
-    frames, held = [item.outline for item in rest if item.kind == "frame"], Held(entities)
-    used = [frame for frame in frames if len(held.by(frame, most=1, whole=False))]
+    frames, held = [item.outline for item in candidates if item.kind == "frame"], Held(entities)
+    used = [frame for frame in frames if len(held.by(frame, limit=1, boxed=False))]
     if frames and not entities and not regions:
         raise InputError(
             f"{str(path)!r}: wanted the outlines of entities, got {len(frames)} TMA cores or tiles, which are areas; "
@@ -134,7 +134,7 @@ def _beside_detections(
             faults.append(_box_fault(path, outline))
         else:
             entities.append(outline)
-            if len(held.by(outline, most=1)):
+            if len(held.by(outline, limit=1)):
                 _tell(Assumption(path, AGAIN), faults)
     return entities
 
@@ -263,10 +263,14 @@ def _on_the_first_plane(path: Path, objects: list[Numbered], faults: list[Fault]
 
 def _plane(geometry: dict) -> tuple[int, int, int]:
     """(z, t, c), c -1 for all channels."""
-    plane = geometry.get("plane")
-    plane = plane if isinstance(plane, dict) else {}
-    z, t, c = (plane.get(key, missing) for key, missing in (("z", 0), ("t", 0), ("c", -1)))
-    return tuple(int(at) if isinstance(at, int | float) else 0 for at in (z, t, c))  # type: ignore[return-value]
+    stated = geometry.get("plane")
+    plane: dict = stated if isinstance(stated, dict) else {}
+
+    def index(axis: str, missing: int = 0) -> int:
+        value = plane.get(axis, missing)
+        return int(value) if isinstance(value, int | float) else 0
+
+    return index("z"), index("t"), index("c", -1)
 
 
 def _label(feature: dict) -> str | None:

@@ -54,7 +54,7 @@ class VectorBlock:
 
 
 class Source(NamedTuple):
-    """own: whether the vector file is of this raster alone."""
+    """exclusive: whether the vector file is of this raster alone."""
 
     raster: Path
     vectors: Path
@@ -63,7 +63,7 @@ class Source(NamedTuple):
     shape: tuple[int, int]
     pixel_size_m: float | None
     split: Split | None
-    own: bool
+    exclusive: bool
 
 
 class RasterVectors(Layout):
@@ -106,13 +106,15 @@ class RasterVectors(Layout):
                 sources.append(source_of(root, raster, vectors, counts[vectors] == 1))
             except InputError as error:
                 faults.append(Fault(raster, str(error)))
-        lying = placed([Raster(one.georeference, one.shape, split=one.split is not None) for one in sources])
+        lying = placed(
+            [Raster(source.georeference, source.shape, split=source.split is not None) for source in sources]
+        )
         several = len(pairs) >= LEAST_RASTERS
         if several and len(sources) > 1 and len({*lying.groups}) == 1:
             faults.append(Fault(root, ONE_GROUP))
         records = []
-        for source, first, rim_px in zip(sources, lying.groups, lying.rims_px, strict=True):
-            group = sources[first].name if several else None
+        for source, leader, rim_px in zip(sources, lying.groups, lying.rims_px, strict=True):
+            group = sources[leader].name if several else None
             try:
                 records += self.blocks_of(source, group, int(rim_px), faults)
             except InputError as error:
@@ -123,8 +125,8 @@ class RasterVectors(Layout):
         """Up to `MOST_BLOCKS` records of a raster, of all densities of entities. group: None for one of each block.
         rim_px: as in `cut_into_blocks`. Raises InputError.
         """
-        raster, vectors, name, georeference, shape, size_m, split, own = source
-        outlines = outlines_on(vectors, georeference, shape, self.reading.attribute, faults, own)
+        raster, vectors, name, georeference, shape, size_m, split, exclusive = source
+        outlines = outlines_on(vectors, georeference, shape, self.reading.attribute, faults, exclusive)
         if len(outlines) > 1 and any(_fills(outline, shape) for outline in outlines):
             faults.append(Assumption(vectors, BOUNDARY))
         blocks = cut_into_blocks(shape, group is None, rim_px)
@@ -184,8 +186,8 @@ def unpacked(path: Path) -> Path:
 ROUNDS = ((stem, lambda path: stem(unpacked(path))), (composed, lambda path: composed(unpacked(path))))
 
 
-def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
-    """Raises InputError."""
+def source_of(root: Path, raster: Path, vectors: Path, exclusive: bool) -> Source:
+    """The raster with its place and its vector file. Raises InputError where it says no place."""
     inside = raster.relative_to(root)
     scene = open_scene(raster)
     shape, georeference, size_m, remarks = scene.shape, scene.georeference, scene.pixel_size_m, scene.remarks
@@ -195,7 +197,7 @@ def source_of(root: Path, raster: Path, vectors: Path, own: bool) -> Source:
         pixels = "; GeoJSON in pixels wants `objectType`, as QuPath writes it" if is_geojson(vectors) else ""
         raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{why}{pixels}")
     name = printable(inside.with_suffix("").as_posix())
-    return Source(raster, vectors, name, georeference, shape, size_m, own_split(inside.parent), own)
+    return Source(raster, vectors, name, georeference, shape, size_m, own_split(inside.parent), exclusive)
 
 
 def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:

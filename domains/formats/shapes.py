@@ -38,14 +38,14 @@ LEAST_BOXES = 8  # below it, rectangles may be chance
 
 @dataclass(frozen=True)
 class Shape:
-    """what: how a fault calls it. geometry: as in the file, checked when it is drawn; kind: of geometry.
+    """title: how a fault calls it. geometry: as in the file, checked when it is drawn; kind: of geometry.
 
     label: its class, None without one. entity: the same for the parts of one entity, None where it is one itself.
     ignored: whether it says that something was not labelled; it lies below the shapes of its own level.
     """
 
     file: Path
-    what: str
+    title: str
     geometry: Any
     label: str | None = None
     kind: str = ""
@@ -139,7 +139,7 @@ def draw_all(
         try:
             drawn.append((figure, pixels(figure, shape)))
         except FlawedRegion as error:
-            flawed.append(Fault(figure.file, f"{figure.what} of {name!r} {error}"))
+            flawed.append(Fault(figure.file, f"{figure.title} of {name!r} {error}"))
     if flawed and not drawn:
         raise InputError(
             f"{flawed[0]}; none of the {len(flawed)} shapes on this picture can be drawn, so it is left out and not "
@@ -219,9 +219,9 @@ def _owner(shape: Shape, number: int) -> Hashable:
     return ("alone", number) if shape.entity is None else ("joined", shape.entity)
 
 
-def same_content(shape: Shape, other: Shape) -> bool:
+def same_content(shape: Shape, twin: Shape) -> bool:
     """Whether two shapes are one that is written twice."""
-    return _content(shape) == _content(other)
+    return _content(shape) == _content(twin)
 
 
 def _content(shape: Shape) -> tuple[Hashable, ...]:

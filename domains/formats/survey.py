@@ -15,12 +15,12 @@ MOST_SHOWN = 3
 
 @dataclass(frozen=True)
 class Survey:
-    """folders: by their path from the root ("." for it), the names of the visible files in them. whole: False where
+    """folders: by their path from the root ("." for it), the names of the visible files in them. complete: False where
     there are more than `MOST_FILES`."""
 
     root: Path
     folders: dict[str, list[str]] = field(default_factory=dict)
-    whole: bool = True
+    complete: bool = True
 
     @property
     def files(self) -> list[PurePosixPath]:
@@ -60,7 +60,7 @@ def survey(root: Path) -> Survey:
         folders[Path(folder).relative_to(root).as_posix()] = visible
         count += len(visible)
         if count > MOST_FILES:
-            return Survey(root, folders, whole=False)
+            return Survey(root, folders, complete=False)
     return Survey(root, folders)
 
 

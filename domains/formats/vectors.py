@@ -24,7 +24,7 @@ SIGNATURES = {
 }  # GDAL looks at the content, and some of its formats follow paths and addresses in it
 SUFFIXES = frozenset({".geojson", *SIGNATURES})
 LONLAT = "OGC:CRS84"
-AROUND_WEB_MERCATOR = 2 * np.pi * 6378137.0
+AROUND_WEB_MERCATOR = 2 * np.pi * 6378137.0  # metres around the equator of its sphere
 UNKNOWN = "unknown"  # the class of a feature without one
 NO_VALUES = frozenset({"", "nan", "NaN", "NaT", "<NA>", "null", "NULL"})  # as pandas and databases write them to text
 Box = tuple[float, float, float, float]  # left, bottom, right, top
@@ -37,32 +37,39 @@ _POINTS = ("Point", "MultiPoint", "LineString", "MultiLineString")
 
 
 class Shape(NamedTuple):
-    """A polygon of one or more parts, each an exterior and its holes, rings (K, 2) in the CRS of its file."""
+    """One or more polygons of one feature, each an exterior and its holes, rings (K, 2) in the CRS of its file."""
 
-    parts: list[list[np.ndarray]]
+    polygons: list[list[np.ndarray]]
     label: str | None
 
 
 def outlines_on(
-    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault], own: bool = True
+    path: Path,
+    georeference: Georeference,
+    shape: tuple[int, int],
+    attribute: str | None,
+    faults: list[Fault],
+    exclusive: bool = True,
 ) -> list[Outline]:
     """The polygons of a file in pixels of a raster of `shape`, those that touch it.
 
-    attribute: the column of their classes. own: the file is for this raster alone, so one that has features must have
-    some on it. What cannot be drawn is appended to `faults`. Raises InputError: no such file or column, points or lines
-    alone, nothing that can be drawn, a CRS that is not known, all polygons elsewhere.
+    attribute: the column of their classes. exclusive: the file is for this raster alone, so one that has features must
+    have some on it. What cannot be drawn is appended to `faults`. Raises InputError: no such file or column, points or
+    lines alone, nothing that can be drawn, a CRS that is not known, all polygons elsewhere.
     """
     failed: list[Fault] = []
     if is_geojson(path):
         crs, shapes, features = _of_geojson(path, attribute, failed)
     else:
-        crs, shapes, features = _through_pyogrio(path, here, shape, attribute, failed)
-    change = None if _same(crs, here.crs) else transformer(crs, here.crs)
-    globe = globe_of(here, shape)
+        crs, shapes, features = _through_pyogrio(path, georeference, shape, attribute, failed)
+    change = None if _same(crs, georeference.crs) else transformer(crs, georeference.crs)
+    globe = globe_of(georeference, shape)
     outlines, drawn = [], 0
     for number, polygon in enumerate(shapes, 1):
         try:
-            outline = outline_of([_pixels(part, change, here, globe) for part in polygon.parts], polygon.label)
+            outline = outline_of(
+                [_pixels(rings, change, georeference, globe) for rings in polygon.polygons], polygon.label
+            )
         except (ValueError, InputError) as error:
             failed.append(Fault(path, f"polygon {number} {error}"))
             continue
@@ -75,7 +82,7 @@ def outlines_on(
             f"{str(path)!r}: wanted polygons, none of {len(failed)} features can be drawn (the first "
             f"{failed[0].reason}); export them as polygons"
         )
-    if own and features and not outlines:
+    if exclusive and features and not outlines:
         raise InputError(
             f"{str(path)!r}: wanted polygons on its raster, none of {features} lies there; is {crs[:40]!r} their CRS?"
         )
@@ -89,8 +96,8 @@ class Globe:
     turn: once around, in units of its CRS.
     """
 
-    def __init__(self, here: Georeference, shape: tuple[int, int], turn: float):
-        eastings = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))[:, 0]
+    def __init__(self, georeference: Georeference, shape: tuple[int, int], turn: float):
+        eastings = georeference.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))[:, 0]
         self.west, self.east, self.turn = float(eastings.min()), float(eastings.max()), turn
 
     def unrolled(self, rings: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -113,24 +120,24 @@ class Globe:
         return np.column_stack([ring[:, 0] + turns, ring[:, 1]])
 
 
-def globe_of(here: Georeference, shape: tuple[int, int]) -> Globe | None:
+def globe_of(georeference: Georeference, shape: tuple[int, int]) -> Globe | None:
     """None for a CRS in which eastings do not go on beyond 180 degrees."""
-    if is_geographic(here.crs):
-        return Globe(here, shape, 360)
-    return Globe(here, shape, AROUND_WEB_MERCATOR) if here.crs == "EPSG:3857" else None
+    if is_geographic(georeference.crs):
+        return Globe(georeference, shape, 360)
+    return Globe(georeference, shape, AROUND_WEB_MERCATOR) if georeference.crs == "EPSG:3857" else None
 
 
 def _pixels(
-    rings: Sequence[np.ndarray], change: Any, here: Georeference, globe: Globe | None
+    rings: Sequence[np.ndarray], change: Any, georeference: Georeference, globe: Globe | None
 ) -> list[list[tuple[float, float]]]:
     moved_rings = [np.asarray(ring) if change is None else moved(change, ring) for ring in rings]
     if globe is not None and len(moved_rings[0]):
         moved_rings = globe.unrolled(moved_rings)
-    return [here.to_pixels(ring).tolist() for ring in moved_rings]
+    return [georeference.to_pixels(ring).tolist() for ring in moved_rings]
 
 
-def _same(crs: str, other: str) -> bool:
-    return {crs, other} <= {LONLAT, "EPSG:4326"} or same_crs(crs, other)
+def _same(crs: str, reference: str) -> bool:
+    return {crs, reference} <= {LONLAT, "EPSG:4326"} or same_crs(crs, reference)
 
 
 # GeoJSON
@@ -180,14 +187,14 @@ def _shape(geometry: Any, label: str | None) -> Shape | None:
     kind = geometry.get("type") if isinstance(geometry, dict) else None
     if kind == "GeometryCollection" and isinstance(geometry.get("geometries"), list):
         inner = [_shape(member, label) for member in geometry["geometries"] if _is_polygon(member)]
-        parts = [part for shape in inner if shape is not None for part in shape.parts]
-        if parts:
-            return Shape(parts, label)
+        members = [rings for shape in inner if shape is not None for rings in shape.polygons]
+        if members:
+            return Shape(members, label)
     if not _is_polygon(geometry):
         raise ValueError(f"is a {kind!r:.30}, wanted a Polygon or MultiPolygon")
     polygons = [geometry["coordinates"]] if kind == "Polygon" else geometry["coordinates"]
-    parts = [[np.array([point[:2] for point in ring], float).reshape(-1, 2) for ring in rings] for rings in polygons]
-    return Shape([rings for rings in parts if rings], label)
+    arrays = [[np.array([point[:2] for point in ring], float).reshape(-1, 2) for ring in rings] for rings in polygons]
+    return Shape([rings for rings in arrays if rings], label)
 
 
 def _is_polygon(geometry: Any) -> bool:
@@ -202,7 +209,7 @@ def _declared_crs(path: Path, content: dict, shapes: Sequence[Shape]) -> str:
     if isinstance(code, int):
         return f"EPSG:{code}"
     farthest = max(
-        (float(np.abs(rings[0]).max()) for shape in shapes for rings in shape.parts if len(rings[0])), default=0.0
+        (float(np.abs(rings[0]).max()) for shape in shapes for rings in shape.polygons if len(rings[0])), default=0.0
     )
     if farthest > FARTHEST_DEGREE:
         raise InputError(
@@ -225,23 +232,23 @@ def crs_named(name: str) -> str:
 
 
 def _through_pyogrio(
-    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
+    path: Path, georeference: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
 ) -> tuple[str, list[Shape], int]:
     """As `_through_gdal`, without the warnings of GDAL, which say of a broken ring that it was closed."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
-        return _through_gdal(path, here, shape, attribute, faults)
+        return _through_gdal(path, georeference, shape, attribute, faults)
 
 
 def _through_gdal(
-    path: Path, here: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
+    path: Path, georeference: Georeference, shape: tuple[int, int], attribute: str | None, faults: list[Fault]
 ) -> tuple[str, list[Shape], int]:
     """(CRS, polygons near the raster, features in all)."""
     require("pyogrio", "shapely", "pyproj", subject=f"{str(path)!r}")
     import shapely  # type: ignore[import-not-found]
-    from pyogrio import list_layers, read_info  # type: ignore[import-not-found]
-    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]
-    from shapely.errors import ShapelyError  # type: ignore[import-not-found]
+    from pyogrio import list_layers, read_info
+    from pyogrio.errors import DataLayerError, DataSourceError
+    from shapely.errors import ShapelyError
 
     with open(path, "rb") as file:
         if not file.read(16).startswith(SIGNATURES[path.suffix.lower()]):
@@ -259,7 +266,7 @@ def _through_gdal(
         crs = info["crs"]
         if crs is None:
             raise InputError(f"{str(path)!r}: wanted vectors with a CRS, got none; assign it in QGIS and save again")
-        rows = _near(path, layers[0], attribute, _bounds(here, shape, crs, info.get("total_bounds")))
+        rows = _near(path, layers[0], attribute, _bounds(georeference, shape, crs, info.get("total_bounds")))
     except InputError:
         raise
     except (DataSourceError, DataLayerError, ShapelyError, ValueError) as error:  # a name may be no UTF-8
@@ -270,14 +277,14 @@ def _through_gdal(
         kinds.append(None if geometry is None else geometry.geom_type)
         if geometry is None or geometry.is_empty:
             continue
-        polygons = [part for part in _flat(geometry) if part.geom_type == "Polygon" and not part.is_empty]
+        polygons = [member for member in _flat(geometry) if member.geom_type == "Polygon" and not member.is_empty]
         if not polygons:
             faults.append(Fault(path, f"feature {number} is a {geometry.geom_type}, wanted a Polygon or MultiPolygon"))
             continue
-        parts = [
+        arrays = [
             [shapely.get_coordinates(ring) for ring in (polygon.exterior, *polygon.interiors)] for polygon in polygons
         ]
-        shapes.append(Shape(parts, label))
+        shapes.append(Shape(arrays, label))
     _refuse_points(path, kinds, bool(shapes))
     return crs, shapes, int(info["features"])
 
@@ -297,8 +304,8 @@ def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> li
     Cells without a value are read apart from those with one: together they would turn whole numbers and flags to
     float64, where 1 becomes 1.0 and numbers above 2**53 melt.
     """
-    import shapely  # type: ignore[import-not-found]
-    from pyogrio import raw  # type: ignore[import-not-found]
+    import shapely
+    from pyogrio import raw
 
     chosen = [] if attribute is None else [attribute]
     # the quote in a name is doubled in the SQL of a GeoPackage, and follows a backslash in GDAL's own
@@ -315,14 +322,14 @@ def _near(path: Path, layer: str, attribute: str | None, boxes: list[Box]) -> li
     return [rows[fid] for fid in sorted(rows)]
 
 
-def _bounds(here: Georeference, shape: tuple[int, int], crs: str, extent: Box | None) -> list[Box]:
+def _bounds(georeference: Georeference, shape: tuple[int, int], crs: str, extent: Box | None) -> list[Box]:
     """The raster's bounding box in another CRS; in degrees also a turn to the west and to the east, as files may count
     beyond 180 or stop there. extent: of the file, where it says so.
     """
-    corners = here.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))
+    corners = georeference.to_map(np.array([[0, 0], [shape[1], 0], [0, shape[0]], shape[::-1]]))
     (left, bottom), (right, top) = corners.min(axis=0).tolist(), corners.max(axis=0).tolist()
-    if not _same(here.crs, crs):
-        left, bottom, right, top = transformer(here.crs, crs).transform_bounds(left, bottom, right, top)
+    if not _same(georeference.crs, crs):
+        left, bottom, right, top = transformer(georeference.crs, crs).transform_bounds(left, bottom, right, top)
     if not is_geographic(crs):
         return [(left, bottom, right, top)]
     right += 360 if right < left else 0  # the box lies across 180 degrees

@@ -104,7 +104,7 @@ class Texts:
         small: dict[str, list[Path]] = defaultdict(list)
         for place, path in self.by_form.items():
             small[place.casefold()].append(path)
-        self.by_small_form = {place: same[0] for place, same in small.items() if len(same) == 1}
+        self.by_small_form = {place: namesakes[0] for place, namesakes in small.items() if len(namesakes) == 1}
 
     def of(self, image: Path) -> Path | None:
         """The label file of an image, named from its folder: of its whole name, else of its stem; accents and, where
