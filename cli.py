@@ -289,9 +289,9 @@ def doctor(
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
-    from adapters.sharing.package import show
+    from recipes.verbs.share import shown_text
 
-    typer.echo(show(adapter))
+    typer.echo(shown_text(adapter))
 
 
 @adapters_app.command("verify")
@@ -314,11 +314,9 @@ def adapters_pack(
     out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
 ) -> None:
     """Put an adapter's folder into one file."""
-    from adapters.sharing.package import pack
-    from recipes.reading.command import following
+    from recipes.verbs.share import packed_text
 
-    pack(folder, out)
-    typer.echo(f"{out}\n{following('adapters', 'unpack', out, 'FOLDER')}")
+    typer.echo(packed_text(folder, out))
 
 
 @adapters_app.command("unpack")
@@ -327,11 +325,9 @@ def adapters_unpack(
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
 ) -> None:
     """Get an adapter's folder back from one file."""
-    from adapters.sharing.package import unpack
-    from recipes.reading.command import verify_line
+    from recipes.verbs.share import unpacked_text
 
-    unpack(file, out)
-    typer.echo(f"{out}\n{verify_line(out)}")
+    typer.echo(unpacked_text(file, out))
 
 
 @recipes_app.command("list")

@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import lightning as L
 
+from adapters.joint_network import JointSegmenter
 from adapters.methods import Method
 from adapters.network import EntitySegmenter
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
-from adapters.training.joint import JointModule, JointSegmenter
+from adapters.training.joint import JointModule
 from domains.crops.crops import CropOptions
 from domains.crops.normalisers import fit_normaliser
 from domains.datasets.domain import Domain

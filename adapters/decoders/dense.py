@@ -94,6 +94,14 @@ class DenseDecoder(Decoder):
         if options.regions != (self.scorer is not None):
             self.scorer = RegionScorer() if options.regions else None
 
+    def begin_scorer(self) -> RegionScorer:
+        """A fresh scorer of regions takes the place of the present one; it counts as fitted, so that regions are
+        proposed.
+        """
+        self.scorer = RegionScorer().to(next(self.parameters()).device)
+        self.scorer.fitted.fill_(1)
+        return self.scorer
+
     @property
     def by_regions(self) -> bool:
         return self.scorer is not None and bool(self.scorer.fitted.item())

@@ -20,7 +20,8 @@ from adapters.options.ranges import SCALES
 from domains.crops.normalisers import build_normaliser, normalised
 from domains.entities import EntityMap, EntitySample, Samples
 from domains.errors import InputError
-from domains.metrics import MetricSet
+from domains.metrics import EntityMetric as EntityMetric  # with the next, what `measure` is given and gives
+from domains.metrics import MetricSet as MetricSet
 from domains.scenes import Photograph, Scene, View, Viewed, plain_view
 from domains.scenes.band_view import band_view
 from domains.scenes.pixel_size import scale_to, show_pixel_size
@@ -116,6 +117,10 @@ class InputContract(InputOptions):
     def factor_of(self, sample: EntitySample) -> float:
         """The factor of a labelled image, which is taken to be of the adapter's pixel size where it doesn't say."""
         return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
+
+    def scene_of(self, image: np.ndarray) -> Photograph:
+        """An image (H, W, C) uint8 as a scene of the pixel size that the adapter was fitted at."""
+        return Photograph(image, self.pixel_size_m)
 
     def photograph(self, sample: EntitySample) -> Photograph:
         """A labelled image as a scene, of the adapter's pixel size where it doesn't say. Raises InputError for one of

@@ -55,7 +55,6 @@ from adapters.sharing.probe import probe, probe_differs, probe_image
 from adapters.sharing.texts import parse_json
 from domains.atomic import remove_left, temporary_prefix
 from domains.errors import InputError, printable
-from domains.scenes import Photograph
 
 EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
 NUMBERS = ("F16", "BF16", "F32")
@@ -223,7 +222,7 @@ def exercise(segmenter: EntitySegmenter, contract: InputContract) -> None:
     """
     side = min(max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale)), MOST_EXERCISE_PX)
     picture = probe_image(side, contract.channels)[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
-    segment(segmenter, Photograph(picture, contract.pixel_size_m), contract.changed(symmetries=1, test_scales=(1.0,)))
+    segment(segmenter, contract.scene_of(picture), contract.changed(symmetries=1, test_scales=(1.0,)))
 
 
 def load_projection(path: Path, contract: InputContract) -> BandProjection | None:

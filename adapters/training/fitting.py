@@ -25,7 +25,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 
 from adapters.inference.calibration import TILES, Calibration, calibrate
-from adapters.inference.segment import InputContract, measure, segment
+from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
@@ -37,7 +37,6 @@ from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.crops.normalisers import Normalised
 from domains.entities import EntityMap, Samples
-from domains.metrics import EntityMetric, MetricSet
 
 TIMED_STEPS = 3
 """Of which the fastest says how many fit into a budget of time."""

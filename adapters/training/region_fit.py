@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,6 @@ from torch import Tensor
 from adapters.inference.calibration import OnProgress, tile_outputs, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter
-from adapters.proposals.regions import RegionScorer
 from domains.entities import EntityMap, Samples
 
 TILES = 64
@@ -44,13 +44,11 @@ def fit_regions(
     pretrained with the decoder stays as it is, and without one regions are given up, of which `given_up` is told, with
     how many there were. on_progress: told of the tiles, then of the scorer's steps.
     """
-    decoder = segmenter.decoder
+    decoder: Any = segmenter.decoder
     if not getattr(decoder.options, "regions", False):
         return 0
     pretrained = decoder.scorer if decoder.by_regions else None
-    scorer = RegionScorer().to(next(decoder.parameters()).device)
-    scorer.fitted.fill_(1)
-    decoder.scorer = scorer
+    scorer = decoder.begin_scorer()
     rows, ious = [], []
     for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
         regions = decoder.proposals.prepared(*output).regions
@@ -71,7 +69,7 @@ def fit_regions(
 
 
 def learn(
-    scorer: RegionScorer,
+    scorer: Any,
     features: Tensor,
     targets: Tensor,
     seed: int,

@@ -61,6 +61,7 @@ class UNetDecoder(Decoder):
         return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
 
     by_regions, proposals, adopt = DenseDecoder.by_regions, DenseDecoder.proposals, DenseDecoder.adopt
+    begin_scorer = DenseDecoder.begin_scorer
 
 
 UNETS: dict[str, Callable[[Recipe], UNetSegmenter]] = {

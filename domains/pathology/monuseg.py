@@ -13,10 +13,9 @@ from pathlib import Path
 from domains.entities import EntityMap
 from domains.formats.aperio_xml import read_aperio
 from domains.formats.finding import files, folders, own_split, pair, printable
-from domains.formats.layout import Fault, Layout, Listing, Record, Split
+from domains.formats.layout import Fault, Layout, Listing, Record, Split, Window
 from domains.formats.polygons import draw
 from domains.formats.slides import BARCODE, lying_outside, patient
-from domains.tiling.grid import Window
 
 PIXEL_SIZE_M = 0.25e-6  # 40x, as the set is described; the XML says 0.252 micrometres
 

@@ -17,9 +17,9 @@ from skimage.filters import threshold_otsu
 from skimage.morphology import disk, remove_small_holes, remove_small_objects
 
 from domains.entities.resize import resize_image
+from domains.formats.layout import Window
 from domains.pathology.stain import DENSITY
 from domains.scenes import Scene
-from domains.tiling.grid import Window
 
 THUMBNAIL_PX, FINE_THUMBNAIL_PX = 1024, 3072  # longer side: at least, and at most where cells would vanish in a pixel
 FINE_UM = 4.0  # a pixel of the thumbnail that still shows a cell

@@ -24,10 +24,11 @@ from adapters.backbones.sources import locate
 from adapters.decoders import decoder_options
 from adapters.decoders.pretrained import kinds_of, save_pretrained_decoder, warm_start
 from adapters.inference.segment import InputContract
+from adapters.joint_network import JointSegmenter
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.training.data import BatchOptions, EntityDataModule
-from adapters.training.joint import JointData, JointSegmenter
+from adapters.training.joint import JointData
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path

@@ -13,10 +13,10 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+from adapters.joint_network import JointSegmenter
 from adapters.network import EntitySegmenter
 from adapters.proposals.proposals import Proposals
 from adapters.runtime import CPU, Runtime
-from adapters.training.joint import JointSegmenter
 from cli import main
 from domains.errors import InputError
 from recipes.load import loaded

@@ -16,16 +16,18 @@ from lightning.pytorch.callbacks import Callback
 
 from adapters.inference.segment import InputContract
 from adapters.losses import DEFAULT_LOSSES, build_loss
-from adapters.training.data import EntityDataModule
+from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Plan, Reporter, Unwatched, fit, measured, steps_of_round
 from adapters.training.module import TrainOptions
+from domains.crops.crops import CropOptions
 from domains.metrics import build_metrics
 
 
 @pytest.fixture
 def plan(tiny_segmenter, discs) -> Plan:
     def crops(train, val, round_steps: int) -> EntityDataModule:
-        return EntityDataModule(train, val, None, crop_px=32, batch_size=2, round_steps=round_steps)
+        batches = BatchOptions(batch_size=2, round_steps=round_steps)
+        return EntityDataModule(train, val, None, CropOptions(crop_px=32), batches)
 
     L.seed_everything(0, verbose=False)
     network, _ = tiny_segmenter("decoder_only")
@@ -40,8 +42,6 @@ def plan(tiny_segmenter, discs) -> Plan:
         lambda: build_metrics(("f1", "pq")),
         Budget(4, round_steps=2),
         TrainOptions(warmup_steps=1),
-        precision="fp32",
-        device="cpu",
         calibrate_for="pq",
     )
 
