@@ -17,6 +17,7 @@ from typing import Any
 from domains.errors import InputError, suggest
 
 GROUP = "entity_adapters.domains"
+PACKAGE = __name__.rpartition(".")[0]  # another in a wheel than in a checkout
 DATASETS = "datasets"  # whose domain.py says what a domain is
 LAST = 1000  # the place of a domain that gives none
 
@@ -25,8 +26,8 @@ LAST = 1000  # the place of a domain that gives none
 def house_domains() -> dict[str, str]:
     """`module:attribute` of every domain of this house by name, in the order of their `PLACE`, then of their names."""
     folders = (file.parent.name for file in Path(__file__).parent.glob("*/domain.py"))
-    places = {name: getattr(import_module(f"domains.{name}"), "PLACE", LAST) for name in folders if name != DATASETS}
-    return {name: f"domains.{name}.domain:DOMAIN" for name in sorted(places, key=lambda name: (places[name], name))}
+    places = {name: getattr(import_module(f"{PACKAGE}.{name}"), "PLACE", LAST) for name in folders if name != DATASETS}
+    return {name: f"{PACKAGE}.{name}.domain:DOMAIN" for name in sorted(places, key=lambda name: (places[name], name))}
 
 
 @cache

@@ -24,16 +24,21 @@ from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options, house_options
 from domains.errors import InputError
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import Recipe
+from recipes.reading.schema import DomainSection, Recipe
 from recipes.scale import in_numbers, seen_pixel_size
 from recipes.sides import check_sides
 
 
 def domain_of(recipe: Recipe) -> Domain:
     """The domain on the recipe's data, with those of the section's options that it takes."""
-    known = {*data_options(), *house_options()}
-    options = {key: value for key, value in recipe.domain.options().items() if key in known}
-    return build_domain(recipe.domain.name, recipe.domain.data, seed=recipe.train.seed, **options)
+    return domain_in(recipe.domain, recipe.train.seed)
+
+
+def domain_in(section: DomainSection, seed: int = 0) -> Domain:
+    """The domain of a recipe's section. seed: of generated scenes."""
+    names = {*data_options(), *house_options()}
+    options = {key: value for key, value in section.options().items() if key in names}
+    return build_domain(section.name, section.data, seed=seed, **options)
 
 
 def backbone_of(recipe: Recipe) -> Backbone:

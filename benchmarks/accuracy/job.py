@@ -30,7 +30,7 @@ from domains.datasets.domain import Domain
 from domains.entities import EntityMap
 from domains.metrics import MetricSet
 from recipes import set_up
-from recipes.build import domain_of
+from recipes.build import domain_in
 from recipes.plan import Prepared, Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import DomainSection, Recipe
@@ -127,7 +127,7 @@ def records_of(samples: Samples) -> Sequence[Any]:
 @lru_cache(maxsize=3)
 def opened(section: DomainSection) -> Domain:
     """The data, read once for the jobs on one set: opening it takes 3 to 7 seconds."""
-    return domain_of(Recipe(domain=section))
+    return domain_in(section)
 
 
 def entities_by_stratum(samples: Samples) -> dict[str, int]:

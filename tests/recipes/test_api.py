@@ -62,7 +62,7 @@ def test_a_packed_adapter_is_loaded_too(run: Path, base: Path, data: Path, tmp_p
 
 
 def test_what_cannot_be_predicted_is_one_line(run: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="device is 'tpu'; wanted one of auto"):
+    with pytest.raises(InputError, match="device is 'tpu'; wanted auto, cpu"):
         load(run / "adapter", device="tpu")
     with pytest.raises(InputError, match="does not exist"):
         load(tmp_path / "nowhere")

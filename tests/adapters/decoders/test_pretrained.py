@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def small(width: int = 2) -> DenseDecoder:
+def small(width: int = 4) -> DenseDecoder:
     return Dense(width=width).build(backbone_dim=8, taps=1, stride=8)
 
 
@@ -39,7 +39,7 @@ def test_the_decoder_of_a_kind_of_scenes_or_the_general_one(folder: Path, kind: 
 
 def test_kernels_in_eight_bits_are_off_by_half_of_a_scale_at_most(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    decoder, again = small(width=4), small(width=4)
+    decoder, again = small(width=8), small(width=8)
     save_pretrained_decoder(tmp_path, decoder)
     assert warm_start(again, tmp_path)
     read = again.state_dict()
@@ -89,7 +89,7 @@ def test_a_weight_that_is_called_scale_itself_is_kept() -> None:
 
 @pytest.mark.parametrize("kind", [None, "leaves"])
 def test_another_shape_is_left_as_it_is(folder: Path, kind: str | None) -> None:
-    decoder = small(width=3)
+    decoder = small(width=6)
     before = decoder.head.weight.clone()
     assert not warm_start(decoder, folder, kind)
     assert torch.equal(decoder.head.weight, before)
