@@ -51,7 +51,9 @@ def test_polygons_lie_where_rasterio_burns_them(build, tmp_path):
 
 def test_a_block_shows_the_pixels_of_its_window(build, tmp_path):
     root = build.raster_vectors(tmp_path)
-    for record in LAYOUT.listing(root).records[::5]:
+    records = LAYOUT.listing(root).records
+    assert len(records) == 20
+    for record in records[::5]:
         sample = LAYOUT.read(record)
         window = record.truth.window
         assert np.array_equal(sample.image[..., 0], np.mgrid[:400, :480][0][window.slices] % 256)
@@ -107,7 +109,9 @@ def test_every_vector_format_in_any_crs_gives_the_same_labels(build, tmp_path, s
     kinds = np.array([one["properties"]["kind"] for one in content], object)
     pyogrio.raw.write(other / f"city{suffix}", blobs, [kinds], ["kind"], geometry_type="Polygon", crs=crs)
     layout = LAYOUT.with_reading(Reading(attribute="kind"))
-    for one, two in zip(layout.listing(root).records, layout.listing(other).records, strict=True):
+    records, others = layout.listing(root).records, layout.listing(other).records
+    assert len(records) == 20
+    for one, two in zip(records, others, strict=True):
         first, second = layout.read(one).truth, layout.read(two).truth
         assert ((first.ids > 0) != (second.ids > 0)).mean() < 0.002 and first.count == second.count
         assert first.vocabulary == second.vocabulary == ("house", "shed")

@@ -20,8 +20,8 @@ from domains.procedural.scene import draw_scene
 
 
 def test_fit_leaves_a_whole_run(run: Path) -> None:
-    found = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
-    wanted = {
+    files = {path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file()}
+    expected = {
         "recipe.yaml",
         "history.csv",
         "metrics.json",
@@ -29,7 +29,7 @@ def test_fit_leaves_a_whole_run(run: Path) -> None:
         "checkpoints/last.ckpt",
         "adapter/entity.json",
     }
-    assert wanted <= found
+    assert expected <= files
     report = json.loads((run / "metrics.json").read_text())
     assert set(report["metrics"]) == {"before", "after"} and report["steps"] == 6
     assert {"ap", "ap50", "pq", "aji"} <= set(report["metrics"]["after"])
@@ -194,9 +194,9 @@ def test_two_bands_go_from_fit_through_the_adapter_to_predict(options: list[str]
     profile = {"driver": "GTiff", "height": 240, "width": 240, "dtype": "float32", "crs": "EPSG:32633"}
     with rasterio.open(raster, "w", count=2, transform=rasterio.Affine(10, 0, 5e5, 0, -10, 5e6), **profile) as file:
         file.write(np.moveaxis(sample.image[..., :2].astype(np.float32) / 10 - 25, -1, 0))  # decibels
-    for part in "abc":
-        (folder / "images" / f"{part}.tif").write_bytes(raster.read_bytes())
-        Image.fromarray(sample.truth.ids.astype(np.uint16)).save(folder / "labels" / f"{part}.png")
+    for name in "abc":
+        (folder / "images" / f"{name}.tif").write_bytes(raster.read_bytes())
+        Image.fromarray(sample.truth.ids.astype(np.uint16)).save(folder / "labels" / f"{name}.png")
     raster.unlink()
     bands = ["domain.bands=[vv,vh]", "domain.band_names=[vv,vh]", "method.name=decoder_only", "domain.leaks=allow"]
     arguments = ["fit", "--recipe", "remote_sensing", "--data", str(folder), "--out", str(run), *options, *bands]

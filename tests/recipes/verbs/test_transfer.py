@@ -1,4 +1,4 @@
-"""What of a transfer table becomes a picture."""
+"""`transfer` measures adapters on sets, marks what an adapter was fitted on, and draws the table."""
 
 from __future__ import annotations
 
