@@ -268,3 +268,20 @@ def test_images_that_are_in_memory_are_not_read_again(root, monkeypatch):
 def test_generated_scenes_have_no_files_to_look_at(capsys):
     check_data(build_domain("pathology", sample_count=5), DomainSection(name="pathology"), SPLITS)
     assert capsys.readouterr().out == ""
+
+
+def test_a_report_and_a_card_are_never_overwritten_unasked(root: Path, tmp_path: Path, capsys) -> None:
+    page = tmp_path / "report.html"
+    for words, file in (
+        (["check", str(root), "--report", str(page)], page),
+        (["card", str(root)], root / "data_card.md"),
+    ):
+        assert main(["domains", *words]) == 0
+        assert str(file) in capsys.readouterr().out
+        file.write_text("mine")
+        assert main(["domains", *words]) == 2
+        assert "exists; name another file, or replace it by --overwrite" in capsys.readouterr().err
+        assert file.read_text() == "mine"
+        assert main(["domains", *words, "--overwrite"]) == 0 and file.read_text() != "mine"
+    assert main(["domains", "check", str(root), "--report", str(tmp_path / "no" / "x.html")]) == 2
+    assert "there is no folder" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from adapters.network import EntitySegmenter
 from adapters.training.fitting import Budget
 from benchmarks.accuracy.unet import UNETS
 from recipes.build import domain_of
-from recipes.plan import Prepared, budget_of, plan_of, splits_of
+from recipes.plan import Prepared, budget_of, calibrated_for, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 
@@ -70,3 +70,12 @@ def test_first_weights_are_of_the_seed() -> None:
         name for name, value in states[0].items() if name.startswith("decoder.") and value.ndim == 4 and value.any()
     )
     assert states[0][name].equal(states[1][name]) and not states[0][name].equal(states[2][name])
+
+
+@pytest.mark.parametrize(
+    ("recipe", "options", "metric"),
+    [("remote_sensing", [], "f1"), ("remote_sensing", ["train.calibrate_for=ap50"], "ap50"), ("pathology", [], "aji")],
+)
+def test_calibration_follows_the_recipe_or_the_domain(recipe: str, options: list[str], metric: str) -> None:
+    loaded = load_recipe(recipe, options)
+    assert calibrated_for(loaded, domain_of(loaded)) == metric

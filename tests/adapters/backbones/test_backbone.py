@@ -101,5 +101,6 @@ def test_features_under_bfloat16_autocast_stay_close(model_type):
     images = tiny_images(backbone)
     with torch.autocast("cpu", torch.bfloat16):
         features = backbone(images)
+    assert len(features) == len(backbone.taps)
     for feature, expected in zip(features, backbone(images), strict=True):
         assert (feature.float() - expected).abs().mean() < 0.05 * expected.abs().mean()

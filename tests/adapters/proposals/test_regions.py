@@ -58,6 +58,7 @@ def test_candidates_are_distinct_and_nested_at_each_threshold() -> None:
 def test_features_are_those_of_the_pixels() -> None:
     fields = blurred(twins(14), 0.4)
     regions = candidates(fields, 1.0)
+    assert len(regions.pixels) > 14
     for row, inside in zip(regions.features, regions.pixels, strict=True):
         named = dict(zip(FEATURES, row, strict=True))
         assert np.isclose(named["log_area"], np.log(len(inside)), atol=1e-4)

@@ -160,10 +160,26 @@ def test_the_best_round_is_kept(train, tmp_path) -> None:
     assert float(trainer.validate(module, data, verbose=False)[0]["val/loss"]) == pytest.approx(best)
 
 
-def test_precision_is_bf16_only_where_it_is_asked_for_or_fast() -> None:
-    assert best_precision("fp32") == "32-true"
-    assert best_precision("bf16") == "bf16-mixed"
-    assert best_precision("auto") in ("32-true", "bf16-mixed")
+@pytest.mark.parametrize(
+    ("avx512", "amx", "chosen"),
+    [(False, False, "32-true"), (True, False, "bf16-mixed"), (False, True, "bf16-mixed"), (True, True, "bf16-mixed")],
+)
+def test_precision_is_bf16_only_where_it_is_asked_for_or_fast(monkeypatch, avx512, amx, chosen) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert best_precision("auto") == best_precision("auto", "cpu") == chosen
+    assert best_precision("fp32") == "32-true" and best_precision("bf16") == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("there", "native", "chosen"),
+    [(False, True, "32-true"), (True, False, "32-true"), (True, True, "bf16-mixed")],
+)
+def test_precision_of_a_gpu_is_bf16_where_it_has_the_instructions(monkeypatch, there, native, chosen) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native or including_emulation)
+    assert best_precision("auto", "cuda") == chosen
+    assert best_precision("fp32", "cuda") == "32-true" and best_precision("bf16", "cuda") == "bf16-mixed"
 
 
 def test_a_device_without_memory_for_a_step_is_one_line_that_says_what_to_lower(train, tmp_path) -> None:

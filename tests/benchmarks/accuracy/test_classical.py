@@ -101,6 +101,7 @@ def test_tuning_stops_at_its_time_with_at_least_one_setting() -> None:
 @pytest.mark.parametrize("name", METHODS)
 def test_every_value_of_a_grid_is_accepted(name: str) -> None:
     image = painted(crack(), 140, 60).image
+    assert METHODS[name].grid
     for key, values in METHODS[name].grid.items():
         for value in values:
             METHODS[name](**{key: value})(image)

@@ -18,7 +18,7 @@ from domains.pathology.counterstain import Counterstain
 from domains.pathology.stain import HED, StainJitter
 from domains.registry import house_domains
 from domains.remote_sensing.atmosphere import Haze, Sunlight
-from tests.domains.chequerboard import squares
+from tests.domains.crops.chequerboard import squares
 
 CHANGES = (StainJitter(), Counterstain(), UnevenLight(), Haze(), Sunlight(), OtherCamera())
 STILL = (StainJitter(0, 0, 0), Counterstain(0), UnevenLight(0, 0, 0), Haze(0), Sunlight(0, 0, 0), OtherCamera(0, 0, 0))

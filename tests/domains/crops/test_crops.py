@@ -14,7 +14,7 @@ from domains.crops.crops import CropOptions, mirrored
 from domains.crops.train_crops import Mixture, TrainCrops
 from domains.datasets.domain import build_domain
 from domains.entities import EntityMap, EntitySample, Place, collate
-from tests.domains.chequerboard import same, squares, well_aligned
+from tests.domains.crops.chequerboard import same, squares, well_aligned
 
 
 def test_crops_have_the_size_asked_for_and_entities_that_were_there():

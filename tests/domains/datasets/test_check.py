@@ -87,4 +87,4 @@ def test_a_folder_that_teaches_nothing_says_why(build, tmp_path):
 def test_the_real_folders_are_counted(real_data, name, groups, images, entities):
     report = check_folder(real_data / name, real_data / "index" / f"{name}.csv")
     assert (report.total.images, report.total.entities, report.total.groups) == (images, entities, 54)
-    assert all(count.images for count in report.splits.values())
+    assert len(report.splits) == 3 and all(count.images for count in report.splits.values())

@@ -22,6 +22,7 @@ def test_a_folder_opens_into_splits_that_share_what_was_read(build, tmp_path):
 def test_a_pickled_data_set_reads_the_same_samples(build, tmp_path):
     dataset = open_folder(build.dsb2018(tmp_path)).dataset("all")
     copy = pickle.loads(pickle.dumps(dataset))  # what a worker process gets
+    assert len(dataset) > 0
     for here, there in zip(dataset, copy, strict=True):
         assert (here.image == there.image).all() and (here.truth.ids == there.truth.ids).all()
 

@@ -19,7 +19,6 @@ from domains.formats import all_layouts, recognise
 from domains.formats.label_meanings import LabelPicture, LabelSet, said
 from domains.formats.label_pictures import PLANES
 from domains.formats.layout import GROUND, UNLABELLED_GROUND, Assumption, Reading
-from recipes.reading.compose import load_recipe
 
 SHAPE = (96, 120)
 
@@ -333,8 +332,6 @@ def test_options_are_checked_and_reach_the_layout(tmp_path):
         said("maks", None)
     with pytest.raises(InputError, match="void is 'x'"):
         said(None, "x")
-    recipe = load_recipe("base", ["domain.name=natural", "domain.labels=classes", "domain.void=0"])
-    assert (recipe.domain.labels, recipe.domain.void) == ("classes", 0)
     assert build_domain("natural", tmp_path, labels="ids").dataset("all")[0].truth.count == 3
     assert check_folder(tmp_path, reading=Reading(labels="mask")).total.entities == 60
     with pytest.raises(InputError, match="domain.labels is 'ids', but 'coco' says what its labels mean"):

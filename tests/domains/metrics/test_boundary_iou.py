@@ -24,6 +24,7 @@ def test_matched_pairs_have_the_boundary_iou_of_their_whole_masks(draw, seed):
     prediction, truth = draw(seed, entities=8, side=120)
     comparison = compare(prediction, truth)
     found = matched_boundary_iou(comparison)
+    assert len(found) > 0
     for pair, value in zip(comparison.matches, found, strict=True):
         one = mask_to_boundary(comparison.predicted == comparison.pair_predicted[pair] + 1)
         other = mask_to_boundary(comparison.true == comparison.pair_true[pair] + 1)

@@ -23,6 +23,7 @@ def test_a_patch_is_read_from_its_place_in_the_array(build, tmp_path):
     root = build.pannuke(tmp_path, folds=1, count=5)
     images = np.load(root / "Fold 1" / "images" / "fold1" / "images.npy")
     folder = open_folder(root)
+    assert len(folder.records) == 5
     for sample, record in zip(folder.dataset("all"), folder.records, strict=True):
         assert (sample.image == images[record.truth.index]).all()
 

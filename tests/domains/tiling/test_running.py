@@ -20,6 +20,7 @@ from domains.tiling.journal import Journal, Record, pack
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import RunningPrediction, stitch
 from domains.tiling.stitching import PART
+from tests.domains.memory import SIDE, peak
 
 
 def scripted(images: list[np.ndarray]) -> list[EntityMap]:
@@ -154,3 +155,9 @@ def test_outlines_come_block_by_block_and_are_those_of_the_whole(monkeypatch):
 def test_the_plan_is_readable(tmp_path):
     run(tmp_path / "r", blobs(0, 200, 200, 9), stop=1)
     assert json.loads((tmp_path / "r" / "plan.json").read_text())["scene"] == "a"
+
+
+def test_stitching_holds_one_map_of_32_bits_and_the_scores():
+    grid = Grid((SIDE, SIDE), 512, 32)
+    blank = EntityMap(np.zeros((512, 512), np.int32), np.zeros(0, np.float32))
+    assert peak(lambda: stitch(grid, ((i, blank) for i in range(len(grid))))) < 8

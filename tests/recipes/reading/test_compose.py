@@ -240,3 +240,8 @@ def test_lists_are_replaced_rather_than_joined(tmp_path: Path) -> None:
 
 def test_composing_does_not_check(tmp_path: Path) -> None:
     assert compose(written(tmp_path, "any.yaml", "anything: {goes: 1}\n")) == {"anything": {"goes": 1}}
+
+
+def test_a_recipe_says_what_the_numbers_of_label_pictures_mean() -> None:
+    recipe = load_recipe("base", ["domain.name=natural", "domain.labels=classes", "domain.void=0"])
+    assert (recipe.domain.labels, recipe.domain.void) == ("classes", 0)

@@ -1,4 +1,4 @@
-"""`predict --least-score --least-area --most-area`, from the command line on."""
+"""`predict` from the command line on: every format, its limits, what is left out and what is told."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from cli import main
+from recipes.verbs.predict import hardly_looked
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def test_limits_leave_out_what_lies_beyond_them_and_are_part_of_the_journal(
         inside = least <= int(row["area_px"]) <= most and float(row["score"]) > score + 1e-6
         assert not inside or (row["name"], row["centroid_y_px"], row["centroid_x_px"]) in passed
     counts = [int(tifffile.imread(out / f"{name}.labels.tif").max()) for name in "01"]
-    assert sum(counts) == len(kept) and all(count >= 0 for count in counts)
+    assert sum(counts) == len(kept)
     before = (out / "entities.csv").read_bytes()
     assert main([*words, str(out), *limits]) == 0 and "nothing to do" in capsys.readouterr().out
     assert main([*words, str(out), *limits[:4]]) == 2
@@ -82,3 +83,85 @@ def test_limits_that_cannot_be_are_refused_before_anything_is_loaded(
     assert main([*words, str(tmp_path / "out"), *limits]) == 2
     error = capsys.readouterr().err.strip()
     assert message in error and "\n" not in error and not (tmp_path / "out").exists()
+
+
+def test_predict_writes_every_format_for_every_image(run: Path, data: Path, tmp_path, capsys) -> None:
+    out = tmp_path / "out"
+    assert main(["predict", "--adapter", str(run / "adapter"), str(data / "images"), "--out", str(out)]) == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"entities.csv", "predictions.coco.json", "0.labels.tif", "0.geojson", "0.overlay.png"} <= names
+    with (out / "images.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(list((data / "images").iterdir())) and all(0 < float(row["score"]) <= 1 for row in rows)
+
+
+def test_results_in_the_folder_of_the_images_are_not_predicted(run: Path, data: Path, tmp_path, capsys) -> None:
+    root = tmp_path / "mine"
+    for name in ("0.png", "below/0.png"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes((data / "images" / "0.png").read_bytes())
+    words = ["predict", "--adapter", str(run / "adapter"), str(root), "--out", str(root), "--format", "heat"]
+    assert main([*words, "--format", "overlay", "--format", "labels"]) == 0
+    before = {path.name: path.stat().st_size for path in root.iterdir()}
+    assert {"mine_0.overlay.png", "below_0.labels.tif", "below_0.heat.tif"} <= before.keys()
+    capsys.readouterr()
+    assert main([*words, "--format", "overlay", "--format", "labels", "--overwrite"]) == 0
+    told = capsys.readouterr()
+    assert "in 2 images" in told.out and "left out: 6 files" in told.err and "1 of 2 images lie in folders" in told.err
+    assert {path.name: path.stat().st_size for path in root.iterdir()} == before
+
+
+def test_predict_leaves_a_broken_image_out_and_says_so(run: Path, data: Path, tmp_path, capsys) -> None:
+    (tmp_path / "broken.png").write_bytes(b"")
+    arguments = [
+        "predict",
+        "--adapter",
+        str(run / "adapter"),
+        str(data / "images" / "0.png"),
+        str(tmp_path / "broken.png"),
+    ]
+    assert main([*arguments, "--out", str(tmp_path / "out"), "--format", "labels"]) == 2
+    error = capsys.readouterr().err.strip()
+    assert (
+        "1 of 2 images were left out" in error and "broken.png" in error and "\n" not in error.partition("error: ")[2]
+    )
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"0.labels.tif", ".predict"}
+
+
+def test_a_format_that_an_image_cannot_have_is_left_out_alone(run: Path, data: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(data / "images/0.png"), "--out", str(out)]
+    assert main([*words, "--format", "density", "--format", "gpkg", "--format", "csv"]) == 0
+    told = capsys.readouterr().err
+    assert "--format density is left out for" in told and "--format gpkg is left out for" in told
+    assert told.index("--format gpkg") < told.index("predict: 1/1")
+    assert {path.name for path in out.iterdir()} == {"entities.csv", ".predict"}
+
+
+def test_a_run_that_writes_nothing_leaves_no_tables(run: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "a.png").write_bytes(b"")
+    out = tmp_path / "out"
+    words = ["predict", "--adapter", str(run / "adapter"), str(tmp_path / "a.png"), "--out", str(out)]
+    assert main(words) == 2 and not list(out.iterdir())
+
+
+def test_a_slide_that_is_hardly_looked_at_is_the_last_line(run: Path, tmp_path: Path, capsys) -> None:
+    glass = np.full((3000, 3000, 3), (243, 242, 244), np.uint8)
+    tifffile.imwrite(tmp_path / "glass.tif", glass, photometric="rgb", tile=(256, 256))
+    glass[1110:1210, 1110:1210] = (150, 60, 140)
+    tifffile.imwrite(tmp_path / "fragment.tif", glass, photometric="rgb", tile=(256, 256))
+    words = ["predict", "--adapter", str(run / "adapter"), "--pixel-size", "0.25", "--format", "csv", "--out"]
+    assert main([*words, str(tmp_path / "a"), str(tmp_path / "glass.tif")]) == 0
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("warning: nothing of 'glass' was looked at") and "--everywhere" in last
+    assert main([*words, str(tmp_path / "b"), str(tmp_path / "fragment.tif")]) == 0
+    told = capsys.readouterr().err
+    assert "looks at 0 of" not in told and told.splitlines()[-1].startswith("warning: 0.")
+    large = ["--smallest-piece", "1000000"]
+    assert main([*words, str(tmp_path / "c"), *large, str(tmp_path / "fragment.tif")]) == 0
+    assert "nothing of 'fragment' was looked at" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_share_of_a_slide_below_a_hundredth_is_told() -> None:
+    assert not hardly_looked({"a": 0.01, "b": 1.0}, None)
+    assert "0.50% of 'b' was looked at (and 1 more scenes)" in hardly_looked({"a": 0.5, "b": 0.005, "c": 0.0}, None)

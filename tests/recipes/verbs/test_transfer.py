@@ -1,4 +1,4 @@
-"""What of a transfer table becomes a picture."""
+"""`transfer` measures adapters on sets, marks what an adapter was fitted on, and draws the table."""
 
 from __future__ import annotations
 
@@ -99,3 +99,32 @@ def test_an_adapter_whose_base_lies_elsewhere_is_compared_where_it_is_named(
     assert main(words) == 2 and "--backbone" in capsys.readouterr().err
     assert main([*words, "--backbone", str(base)]) == 0
     assert set(json.loads((tmp_path / "out" / "transfer.json").read_text())["metrics"]["pq"]) == {"base", "mine"}
+
+
+def test_transfer_fills_a_table_of_adapters_and_sets(run: Path, data: Path, tmp_path, capsys) -> None:
+    out = tmp_path / "transfer"
+    sets = ["--data", f"pathology={data}", "--data", f"industrial={data}"]
+    assert main(["transfer", "--adapter", str(run / "adapter"), *sets, "--out", str(out), "--split", "all"]) == 0
+    table = json.loads((out / "transfer.json").read_text())["metrics"]
+    assert set(table["pq"]) == {"base", "one"} and set(table["pq"]["one"]) == {"pathology", "industrial"}
+    assert "aji" in table and "industrial" not in table["aji"]["one"]
+    assert all(any(value is not None for row in one.values() for value in row.values()) for one in table.values())
+    assert "image_auroc" not in table  # every image has entities
+    with Image.open(out / "transfer.png") as picture:
+        assert picture.size[0] > 100
+    assert "| one |" in (out / "transfer.md").read_text()
+    with (out / "transfer.csv").open() as file:
+        assert {row["adapter"] for row in csv.DictReader(file)} == {"base", "one"}
+
+
+def test_transfer_refuses_an_image_that_was_learned_from(run: Path, data: Path, tmp_path, capsys) -> None:
+    leaky = tmp_path / "leaky"
+    for folder, suffix in (("images", "png"), ("labels", "png")):
+        (leaky / folder).mkdir(parents=True)
+        for i in range(6):
+            content = (data / folder / f"0.{suffix}").read_bytes()
+            (leaky / folder / f"{i}.{suffix}").write_bytes(content)
+    words = ["transfer", "--adapter", str(run / "adapter"), "--data", f"pathology={leaky}", "--out"]
+    assert main([*words, str(tmp_path / "t")]) == 2
+    assert "hold the same bytes" in capsys.readouterr().err and not (tmp_path / "t").exists()
+    assert main([*words, str(tmp_path / "all"), "--split", "all"]) == 0  # somebody else's test set

@@ -1,4 +1,4 @@
-"""A fit that goes on from an adapter."""
+"""A network built from a recipe: one that goes on from an adapter."""
 
 from __future__ import annotations
 

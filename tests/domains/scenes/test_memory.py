@@ -2,35 +2,15 @@
 
 from __future__ import annotations
 
-import tracemalloc
-from collections.abc import Callable
-
 import numpy as np
 import pytest
 from PIL import Image
 
-from domains.entities import EntityMap, Place
-from domains.exports import Destination, open_exports
-from domains.exports.formats import DEFAULT
 from domains.scenes import Photograph
 from domains.scenes.decode import decode
 from domains.scenes.scene import read_whole
 from domains.scenes.view import SAMPLE_BYTES, plain_view, sample_values
-from domains.tiling.grid import Grid
-from domains.tiling.prediction import Prediction
-from domains.tiling.running import stitch
-
-SIDE = 4096
-
-
-def peak(work: Callable[[], object], per: int = SIDE**2) -> float:
-    """Bytes that were held at once, per pixel."""
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1] / per
-    finally:
-        tracemalloc.stop()
+from tests.domains.memory import peak
 
 
 class Flat:
@@ -65,22 +45,6 @@ def test_a_scene_is_read_whole_by_strips():
     image = np.random.default_rng(0).integers(0, 9, (5000, 700, 5), np.uint8)
     assert np.array_equal(read_whole(Photograph(image)), image)
     assert np.array_equal(read_whole(Photograph(image), bands=(4, 1)), image[..., [4, 1]])
-
-
-def test_stitching_holds_one_map_of_32_bits_and_the_scores():
-    grid = Grid((SIDE, SIDE), 512, 32)
-    blank = EntityMap(np.zeros((512, 512), np.int32), np.zeros(0, np.float32))
-    assert peak(lambda: stitch(grid, ((i, blank) for i in range(len(grid))))) < 8
-
-
-@pytest.mark.parametrize("word", DEFAULT)
-def test_a_format_of_every_run_takes_little_beside_the_map(word, tmp_path):
-    ids = np.zeros((SIDE, SIDE), np.int32)
-    ids.reshape(64, 64, 64, 64).swapaxes(1, 2)[:, :, :60, :60] = np.arange(1, 4097).reshape(64, 64, 1, 1)
-    found = EntityMap(ids, np.full(4096, 0.5, np.float32), pixel_scores=np.zeros(ids.shape, np.float16))
-    image = np.zeros((SIDE, SIDE, 3), np.uint8)
-    with open_exports([word], Destination(tmp_path, False), ["a"]) as exports:
-        assert peak(lambda: exports.stream(Prediction.of_map(found, "a", Place("a"), image))) < 22
 
 
 def test_a_picture_is_decoded_by_strips(tmp_path):
