@@ -10,9 +10,13 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy and torch: two pro
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+import hypothesis
 import numpy as np
 import pytest
 import torch
+
+hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
