@@ -244,7 +244,8 @@ for words in FIT, ["domains", "check", "data", "--report", "report.html"]:
 
 from entity_adapters.domains.crops.normalisers import normaliser_type
 from entity_adapters.domains.datasets.cards import find_card
-from entity_adapters.domains.datasets.domain import DOMAINS, load_domain
+from entity_adapters.domains.datasets.domain import load_domain
+from entity_adapters.domains.registry import house_domains
 from entity_adapters.recipes.reading.ignored import decoder_shape
 from entity_adapters.recipes.verbs.doctor import packages
 
@@ -252,7 +253,7 @@ assert normaliser_type("macenko").__module__ == "entity_adapters.domains.patholo
 listed = {package.extra: package.name for package in packages()}
 assert {"", "geo", "openslide", "parquet", "log"} == set(listed) and listed["parquet"] == "pyarrow", listed
 assert find_card("dsb2018_he") is not None and "width" in decoder_shape("entity-small")
-for name in (*DOMAINS, "leafscans"):
+for name in (*house_domains(), "leafscans"):
     load_domain(name)
 assert not [name for name in sys.modules if name.partition(".")[0] in ("adapters", "domains", "recipes", "cli")]
 """

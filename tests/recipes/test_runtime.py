@@ -16,7 +16,8 @@ from lightning.pytorch.strategies import SingleDeviceStrategy
 from adapters.joint_network import JointSegmenter
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
-from adapters.proposals.proposals import Proposals
+from adapters.proposals.region_choice import RegionChoice
+from adapters.proposals.watershed import Watershed
 from adapters.runtime import CPU, Runtime
 from cli import main
 from domains.errors import InputError
@@ -27,7 +28,7 @@ from tests.spy_device import SpyAccelerator, SpyTensor, spy_device
 
 STAGES = (
     *("probe", "exercise", "training_step", "validation_step", "on_validation_end"),
-    *("fit_regions", "calibrate", "preview", "measure", "segment"),
+    *("fit_regions", "calibrate", "measure", "segment_into"),
 )
 """Functions under which a network runs; of several the one that is named here before the others counts."""
 ON_CPU = {"probe", "exercise"}  # what an adapter is checked by, where its numbers were made
@@ -53,13 +54,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices]:
 
     watch(EntitySegmenter)
     watch(JointSegmenter)
-    entities = Proposals.entities
+    for proposals in (Watershed, RegionChoice):
 
-    def watched_decode(self, outputs, index, size):
-        record["decode"] |= {tensor.device.type for tensor in tensors_of(outputs)}
-        return entities(self, outputs, index, size)
+        def watched_decode(self, outputs, index, size, prepared=proposals.prepared):
+            record["decode"] |= {tensor.device.type for tensor in tensors_of(outputs)}
+            return prepared(self, outputs, index, size)
 
-    monkeypatch.setattr(Proposals, "entities", watched_decode)
+        monkeypatch.setattr(proposals, "prepared", watched_decode)
     monkeypatch.setattr(Runtime, "trainer_options", spy_options)
     with spy_device():
         yield record
@@ -109,7 +110,7 @@ def test_fit_is_on_the_device_from_the_first_measurement_to_the_last(seen, data,
     words = ["fit", "--recipe", "pathology", "--data", str(data), "--out", str(tmp_path / "run"), *options]
     small = ("train.steps=2", "train.validate_every=1", "domain.symmetries=1", "domain.hard_negatives=0.2")
     assert main([*words, *small, "--debug"]) == 0
-    stages = ("training_step", "validation_step", "fit_regions", "calibrate", "measure", "preview", "segment")
+    stages = ("training_step", "validation_step", "fit_regions", "calibrate", "measure", "segment_into")
     assert_on_spy(seen, *stages)
     assert json.loads((tmp_path / "run" / "metrics.json").read_text())["steps"] == 2
 
@@ -118,10 +119,10 @@ def test_predict_is_on_the_device_by_tiles_and_by_windows(seen, run, data, tmp_p
     image = str(data / "images" / "0.png")
     words = ["predict", "--adapter", str(run / "adapter"), image, "--debug"]
     assert main([*words, "--out", str(tmp_path / "tiles")]) == 0
-    assert_on_spy(seen, "segment")
+    assert_on_spy(seen, "segment_into")
     seen.clear()
     assert main([*words, "--out", str(tmp_path / "windows"), "--window", "32", "--symmetries", "4"]) == 0
-    assert_on_spy(seen, "segment")
+    assert_on_spy(seen, "segment_into")
 
 
 def test_evaluate_is_on_the_device(seen, run, data) -> None:
