@@ -31,8 +31,8 @@ from recipes.sides import check_sides
 
 def domain_of(recipe: Recipe) -> Domain:
     """The domain on the recipe's data, with those of the section's options that it takes."""
-    known = {*data_options(), *house_options()}
-    options = {key: value for key, value in recipe.domain.options().items() if key in known}
+    accepted = {*data_options(), *house_options()}
+    options = {key: value for key, value in recipe.domain.options().items() if key in accepted}
     return build_domain(recipe.domain.name, recipe.domain.data, seed=recipe.train.seed, **options)
 
 
