@@ -86,6 +86,7 @@ class EntitySegmenter(nn.Module):
         return 3 if self.projection is None else self.projection.mix.in_channels
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The decoder's outputs of images (B, C, H, W) in [0, 1]; no gradient is kept where only the decoder learns."""
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
         if self.projection is not None:
             images, learns = self.projection(images), True

@@ -94,72 +94,73 @@ def check_data(domain: Domain, section: DomainSection, splits: Sequence[str]) ->
 def check_card(card: Card, domain: Domain, section: DomainSection, splits: Sequence[str]) -> None:
     """Prints what was compared; a draft's blank fields are told and do no harm. Raises InputError."""
     root = Path(section.data)
-    own = card.path.resolve().parent == root.resolve()
-    if own and card.missing:
+    beside_data = card.path.resolve().parent == root.resolve()
+    if beside_data and card.missing:
         print(f"data card {card.path}: still to be filled in: {', '.join(card.missing)}")
-    same, everything = [], records_of(domain, "all")
+    matching, records = [], records_of(domain, "all")
     for split in splits:
         if split not in card.splits or (split == "train" and section.max_images):
             continue
-        found = content(root, records_of(domain, split), everything)
+        measured = content(root, records_of(domain, split), records)
         stated = card.splits[split]
         if stated.labels_sha256 is None:
-            found = replace(found, labels_sha256=None)
-        if found != stated:
-            refuse_split(card, domain, section, split, found, own)
+            measured = replace(measured, labels_sha256=None)
+        if measured != stated:
+            refuse_split(card, domain, section, split, measured, beside_data)
             return
-        same.append(split)
-    if same:
-        print(f"data card {card.path}: {', '.join(same)} as it states")
+        matching.append(split)
+    if matching:
+        print(f"data card {card.path}: {', '.join(matching)} as it states")
 
 
 def refuse_split(
-    card: Card, domain: Domain, section: DomainSection, split: str, found: SplitContent, own: bool
+    card: Card, domain: Domain, section: DomainSection, split: str, measured: SplitContent, beside_data: bool
 ) -> None:
     """Raises InputError; prints a note instead where the card is a shipped one, found by the folder's name alone."""
     root, stated = Path(section.data), card.splits[split]
-    everything = records_of(domain, "all")
-    whole = card.splits.get("all")
-    if (found.images, found.sha256) == (stated.images, stated.sha256):
+    records = records_of(domain, "all")
+    stated_all = card.splits.get("all")
+    if (measured.images, measured.sha256) == (stated.images, stated.sha256):
         fact = (
             f"the images of {split} are those of the data card {str(card.path)!r}, but their label files are others: "
-            f"SHA-256 {str(found.labels_sha256)[:12]}..., the card has {str(stated.labels_sha256)[:12]}..."
+            f"SHA-256 {str(measured.labels_sha256)[:12]}..., the card has {str(stated.labels_sha256)[:12]}..."
         )
         answer = f"restore them, draft the card again by `{command('domains', 'card', section.data, '--overwrite')}`"
-    elif whole is not None and content(root, everything, everything).sha256 == whole.sha256:
+    elif stated_all is not None and content(root, records, records).sha256 == stated_all.sha256:
         fact = (
             f"the images are those of the data card {str(card.path)!r}, but {split} is another share of them "
-            f"({found.images} images, the card has {stated.images})"
+            f"({measured.images} images, the card has {stated.images})"
         )
         answer = "give the card's groups by domain.groups=FILE, leave domain.fractions as it was"
     else:
         fact = (
-            f"{split} is not what the data card {str(card.path)!r} states: {found.images} images with SHA-256 "
-            f"{found.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
+            f"{split} is not what the data card {str(card.path)!r} states: {measured.images} images with SHA-256 "
+            f"{measured.sha256[:12]}..., the card has {stated.images} with {stated.sha256[:12]}..."
         )
         answer = (
             f"restore the images, draft the card again by `{command('domains', 'card', section.data, '--overwrite')}`"
         )
-    if not own:
+    if not beside_data:
         print(f"note: {fact}; figures here do not compare with those on the card's split")
         return
     raise InputError(f"domain.data {section.data!r}: {fact}; {answer}, or go on with domain.card=ignore")
 
 
 def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
-    parts: dict[Split, list[Record]] = {one: records_of(domain, one) for one in (split, *TEACHERS[split])}
+    """Raises InputError where images of `split` are also among those that it is learnt from."""
+    records: dict[Split, list[Record]] = {name: records_of(domain, name) for name in (split, *TEACHERS[split])}
     dataset = domain.dataset(split)
     read = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)
-    leaks = find_leaks(parts, split, lambda record: look_of(read, record), nearly=section.leaks == "refuse")
+    leaks = find_leaks(records, split, lambda record: look_of(read, record), nearly=section.leaks == "refuse")
     if leaks:
-        more = (
+        further = (
             f"; and {len(leaks) - 1} more pairs, see `{command('domains', 'check', section.data)}`"
             if len(leaks) > 1
             else ""
         )
         nearly = "; domain.leaks=identical if these are different things" if leaks[0].bits is not None else ""
         raise InputError(
-            f"domain.data {section.data!r}: {leaks[0]}{more}; put what shows one thing into one group "
+            f"domain.data {section.data!r}: {leaks[0]}{further}; put what shows one thing into one group "
             f"(domain.groups=FILE), take one out, or go on with domain.leaks=allow{nearly}"
         )
 
@@ -175,7 +176,7 @@ def look_of(read: Callable[[Record], np.ndarray], record: Record) -> Look | None
 def records_of(domain: Domain, split: Any) -> list[Record]:
     """Those of a split that are image files; none where the split is empty, or its data set knows no records."""
     try:
-        found = getattr(domain.dataset(split), "records", ())
+        records = getattr(domain.dataset(split), "records", ())
     except InputError:
         return []
-    return [record for record in found if isinstance(record, Record) and record.image.exists()]
+    return [record for record in records if isinstance(record, Record) and record.image.exists()]

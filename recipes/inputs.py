@@ -81,10 +81,10 @@ def metres(pixel_size: str | None) -> float | None:
     return None if pixel_size is None else parse_pixel_size(pixel_size)
 
 
-def parse_areas(least: str | None, most: str | None) -> tuple[Area | None, Area | None]:
+def parse_areas(smallest: str | None, largest: str | None) -> tuple[Area | None, Area | None]:
     """What `--least-area` and `--most-area` say. Raises InputError, also where no area lies between them."""
-    least_area = None if least is None else parse_area(least, "--least-area")
-    most_area = None if most is None else parse_area(most, "--most-area")
+    least_area = None if smallest is None else parse_area(smallest, "--least-area")
+    most_area = None if largest is None else parse_area(largest, "--most-area")
     if least_area is None or most_area is None or (least_area.unit_m2 is None) != (most_area.unit_m2 is None):
         return least_area, most_area
     units = least_area.unit_m2 or 1.0, most_area.unit_m2 or 1.0

@@ -46,6 +46,6 @@ def met_again(learnt: LearntFrom | None, domain: Domain, section: DomainSection,
 def met_line(met: Met, images: int, split: str) -> str:
     """What it means for the numbers."""
     named = "" if split == "all" else f" {split}"
-    told = "" if met.told == images else f"; of {images - met.told} it cannot be told"
-    fact = f"the adapter learnt from {met.images} of these {images}{named} images, by their pixels ({met}{told})"
+    undecided = "" if met.comparable == images else f"; of {images - met.comparable} it cannot be told"
+    fact = f"the adapter learnt from {met.images} of these {images}{named} images, by their pixels ({met}{undecided})"
     return f"note: {fact}: the numbers flatter it"

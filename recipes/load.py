@@ -55,13 +55,13 @@ def loaded(
     if backbone is not None:
         backbone.to("cpu")
     if adapter == BASE:
-        parts = base_recipe(recipe, overrides)
-        if parts.train.start_adapter:  # which is not the base
-            parts = replace(parts, train=replace(parts.train, start=None))
-        backbone = backbone or backbone_of(parts)
-        parts = on_patches(parts, backbone)
-        segmenter = segmenter_of(parts, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
-        yield Loaded(BASE, segmenter.eval(), contract_of(parts), parts)
+        basic = base_recipe(recipe, overrides)
+        if basic.train.start_adapter:  # which is not the base
+            basic = replace(basic, train=replace(basic.train, start=None))
+        backbone = backbone or backbone_of(basic)
+        basic = on_patches(basic, backbone)
+        segmenter = segmenter_of(basic, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
+        yield Loaded(BASE, segmenter.eval(), contract_of(basic), basic)
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)

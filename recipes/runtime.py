@@ -17,10 +17,14 @@ class TrainWords(Protocol):
     """The options of a recipe's `train` section that a runtime is made of."""
 
     @property
-    def device(self) -> str: ...
+    def device(self) -> str:
+        """`auto`, or a device as torch names it."""
+        ...
 
     @property
-    def precision(self) -> Literal["auto", "fp32", "bf16"]: ...
+    def precision(self) -> Literal["auto", "fp32", "bf16"]:
+        """`auto`, or the numbers that networks compute in."""
+        ...
 
 
 def choose(device: str = "auto", precision: str = "auto") -> Runtime:
@@ -52,8 +56,8 @@ def of_pretraining(train: TrainWords) -> Runtime:
 def words_of(runtime: Runtime) -> dict[str, str | None]:
     """The options of a command that chooses the runtime again, None for those that it may leave out."""
     device = None if runtime.device == device_of("auto") else str(runtime.device)
-    same = runtime.precision == _precision("auto", runtime.device)
-    return {"--device": device, "--precision": None if same else runtime.precision}
+    automatic = runtime.precision == _precision("auto", runtime.device)
+    return {"--device": device, "--precision": None if automatic else runtime.precision}
 
 
 def device_of(word: str, option: str = "--device") -> torch.device:

@@ -30,10 +30,10 @@ def at_scale(recipe: Recipe, train: Samples) -> Recipe:
     """
     if recipe.domain.scale != "auto":
         return recipe
-    whole = sized_scale(recipe.domain.name, pixel_size(train))
+    sized = sized_scale(recipe.domain.name, pixel_size(train))
     sides = [np.sqrt(areas_of(train[i].truth.ids)) for i in range(len(train))]
     large = float(np.percentile(np.concatenate(sides), LARGE)) if any(map(len, sides)) else 0.0
-    scale = next((part for part in SCALES if part * whole * large <= recipe.domain.crop_px), SCALES[-1]) * whole
+    scale = next((factor for factor in SCALES if factor * sized * large <= recipe.domain.crop_px), SCALES[-1]) * sized
     return replace(recipe, domain=replace(recipe.domain, scale=scale))
 
 

@@ -31,20 +31,21 @@ def parse_sets(words: Sequence[str], groups: Sequence[str] = ()) -> list[AskedSe
     sets = [parse_set(word) for word in words]
     if not sets:
         raise InputError("transfer wants at least one --data DOMAIN=DIR, such as --data pathology=DIR")
-    uses = Counter(each.name for each in sets)
+    uses = Counter(asked.name for asked in sets)
     sets = [
-        replace(each, name=Path(each.folder).name or each.folder)
-        if each.name == each.domain and uses[each.name] > 1
-        else each
-        for each in sets
+        replace(asked, name=Path(asked.folder).name or asked.folder)
+        if asked.name == asked.domain and uses[asked.name] > 1
+        else asked
+        for asked in sets
     ]
-    name, count = Counter(each.name for each in sets).most_common(1)[0]
+    name, count = Counter(asked.name for asked in sets).most_common(1)[0]
     if count > 1:
         raise InputError(f"--data has {count} sets of the name {name!r}; name them by NAME:DIR or DOMAIN:NAME=DIR")
     return with_tables(sets, groups)
 
 
 def parse_set(word: str) -> AskedSet:
+    """What one `--data` says, in any of `FORMS`. Raises InputError."""
     before, equals, folder = word.partition("=")
     if equals and "/" not in before:
         asked = AskedSet(before, before.partition(":")[0], folder)
@@ -59,7 +60,7 @@ def parse_set(word: str) -> AskedSet:
 def with_tables(sets: Sequence[AskedSet], groups: Sequence[str]) -> list[AskedSet]:
     """The sets with their tables of groups, `NAME:FILE` each. Raises InputError."""
     tables: dict[str, str] = {}
-    names = [each.name for each in sets]
+    names = [asked.name for asked in sets]
     for word in groups:
         name = next((name for name in names if word.startswith(f"{name}:")), "")
         table = word[len(name) + 1 :]
@@ -70,40 +71,40 @@ def with_tables(sets: Sequence[AskedSet], groups: Sequence[str]) -> list[AskedSe
         if not Path(table).is_file():
             raise InputError(f"--groups is {word!r}, but there is no file {table!r}; wanted a CSV of file,group")
         tables[name] = table
-    return [replace(each, groups=tables.get(each.name)) for each in sets]
+    return [replace(asked, groups=tables.get(asked.name)) for asked in sets]
 
 
 def parse_adapters(words: Sequence[str]) -> dict[str, str]:
     """The row's name of each adapter, the base first. `NAME:PATH` gives one; else it is the run's (`runs/mine/adapter`
     is `mine`), with as much of the path as tells two apart. Raises InputError.
     """
-    given: dict[str, str] = {}
+    names: dict[str, str] = {}
     for word in words:
         name, colon, path = word.partition(":")
         if colon and name and path and "/" not in name and not Path(word).exists():
-            given[path] = name
+            names[path] = name
         elif word != BASE:
-            given.setdefault(word, "")
-    taken = [BASE, *filter(None, given.values())]
-    repeated = next((name for name, count in Counter(taken).items() if count > 1), None)
+            names.setdefault(word, "")
+    reserved = [BASE, *filter(None, names.values())]
+    repeated = next((name for name, count in Counter(reserved).items() if count > 1), None)
     if repeated is not None:
         raise InputError(f"--adapter has several of the name {repeated!r}; give each a name of its own, by NAME:PATH")
-    short = run_names([path for path, name in given.items() if not name], set(taken))
-    return {BASE: BASE, **{path: name or short[path] for path, name in given.items()}}
+    short = run_names([path for path, name in names.items() if not name], set(reserved))
+    return {BASE: BASE, **{path: name or short[path] for path, name in names.items()}}
 
 
-def run_names(paths: Sequence[str], taken: set[str]) -> dict[str, str]:
+def run_names(paths: Sequence[str], reserved: set[str]) -> dict[str, str]:
     """The last step of each path but for `adapter` and a file's ending, or as many steps as make all different."""
     steps = {}
     for path in paths:
-        parts = Path(path).parts
-        own = parts[:-1] if parts[-1:] == ("adapter",) and len(parts) > 1 else (*parts[:-1], Path(path).stem)
-        steps[path] = [step for step in own if step not in ("/", "..")] or [path]
+        folders = Path(path).parts
+        chain = folders[:-1] if folders[-1:] == ("adapter",) and len(folders) > 1 else (*folders[:-1], Path(path).stem)
+        steps[path] = [step for step in chain if step not in ("/", "..")] or [path]
     depth = dict.fromkeys(paths, 1)
     while True:
         names = {path: "/".join(steps[path][-depth[path] :]) for path in paths}
         counts = Counter(names.values())
-        clashing = [path for path, name in names.items() if counts[name] > 1 or name in taken]
+        clashing = [path for path, name in names.items() if counts[name] > 1 or name in reserved]
         if not any(depth[path] < len(steps[path]) for path in clashing):
             return {path: path if path in clashing else name for path, name in names.items()}
         for path in clashing:
@@ -126,6 +127,7 @@ def recipe_for(asked: AskedSet, recipes: Sequence[SharedRecipe]) -> Recipe:
 
 
 def domain_of_adapters(asked: AskedSet, recipes: Sequence[SharedRecipe]) -> str:
+    """The domain of all the adapters, for a set that names none. Raises InputError where they have several or none."""
     names = sorted({shared.recipe.domain.name for shared in recipes})
     if len(names) == 1:
         return names[0]

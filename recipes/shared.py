@@ -78,19 +78,19 @@ def own_yaml(recipe: Recipe) -> str:
 
 def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
     """Raises InputError where a recipe is not that of the adapter."""
-    domain, given = recipe.domain, info.input
+    domain, contract = recipe.domain, info.input
     dense = recipe.decoder.name == "dense"
     pairs: list[tuple[str, Any, Any]] = [
         ("domain.name", domain.name, info.domain),
-        ("domain.scale", domain.scale if domain.scale != "auto" else given.scale, given.scale),
-        ("domain.tile_px", domain.tile_px, given.tile_px),
-        ("domain.overlap_px", domain.overlap_px, given.overlap_px),
-        ("domain.bands", domain.bands, given.bands),
-        ("domain.band_names", domain.band_names, given.band_names),
-        ("domain.stain", domain.stain, (given.stain or {}).get("name")),
-        ("domain.symmetries", domain.symmetries if dense else 1, given.symmetries),
-        ("domain.test_scales", domain.test_scales if dense else (1.0,), given.test_scales),
-        ("domain.window_px", domain.window_px if dense else None, given.window_px),
+        ("domain.scale", domain.scale if domain.scale != "auto" else contract.scale, contract.scale),
+        ("domain.tile_px", domain.tile_px, contract.tile_px),
+        ("domain.overlap_px", domain.overlap_px, contract.overlap_px),
+        ("domain.bands", domain.bands, contract.bands),
+        ("domain.band_names", domain.band_names, contract.band_names),
+        ("domain.stain", domain.stain, (contract.stain or {}).get("name")),
+        ("domain.symmetries", domain.symmetries if dense else 1, contract.symmetries),
+        ("domain.test_scales", domain.test_scales if dense else (1.0,), contract.test_scales),
+        ("domain.window_px", domain.window_px if dense else None, contract.window_px),
         ("method.name", recipe.method.name, info.method.name),
         ("decoder.name", recipe.decoder.name, info.decoder.name),
         *options_of("method", recipe.method, info.method),
@@ -107,11 +107,13 @@ def set_by_fit(decoder: Decoder) -> set[str]:
 
 
 def options_of(
-    section: str, asked: Options, stored: Options, left: Collection[str] = ()
+    section: str, asked: Options, stored: Options, skipped: Collection[str] = ()
 ) -> list[tuple[str, object, object]]:
     """(option, as the recipe says it, as the adapter has it)."""
     has = stored.options()
-    return [(f"{section}.{name}", value, has.get(name)) for name, value in asked.options().items() if name not in left]
+    return [
+        (f"{section}.{name}", value, has.get(name)) for name, value in asked.options().items() if name not in skipped
+    ]
 
 
 def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[str] = ()) -> SharedRecipe | None:
@@ -153,11 +155,12 @@ def on_base(name: str | None) -> list[str]:
 
 
 def put_on(data: str) -> str:
+    """The override that sets the recipe's data."""
     return f"domain.data={json.dumps(data)}"
 
 
-def same_folder(given: str, makers: str) -> bool:
+def same_folder(folder: str, makers: str) -> bool:
     """By their names alone: a maker's path is not so much as looked for, since on some systems that calls a host."""
-    if "" in (given, makers) or "sample" in (given, makers):
-        return given == makers != ""
-    return os.path.abspath(makers) in (os.path.abspath(given), os.path.realpath(given))
+    if "" in (folder, makers) or "sample" in (folder, makers):
+        return folder == makers != ""
+    return os.path.abspath(makers) in (os.path.abspath(folder), os.path.realpath(folder))

@@ -28,10 +28,10 @@ def multiple_of(stride: int) -> int:
     return math.lcm(CELL_PX, stride)
 
 
-def nearest(length: int, multiple: int, least: int, most: int) -> int:
-    """The nearest multiple from `least` to `most`, of two the larger."""
+def nearest(length: int, multiple: int, smallest: int, largest: int) -> int:
+    """The nearest multiple from `smallest` to `largest`, of two the larger."""
     rounded = (2 * length + multiple) // (2 * multiple) * multiple
-    return min(max(rounded, -(-least // multiple) * multiple), most // multiple * multiple)
+    return min(max(rounded, -(-smallest // multiple) * multiple), largest // multiple * multiple)
 
 
 def on_patches(recipe: Recipe, backbone: Backbone) -> Recipe:

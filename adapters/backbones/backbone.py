@@ -57,8 +57,8 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.taps = checked_taps(taps or self.default_taps(), self.depth)
-        parts = (*self.stem, self.blocks_path, self.tail)
-        self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, parts)))
+        paths = (*self.stem, self.blocks_path, self.tail)
+        self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, paths)))
         self.originals: dict[str, Tensor] = {}  # base tensors that a method trains, as they were before it
 
     # what a family says about its model
@@ -75,6 +75,7 @@ class Backbone(nn.Module):
 
     @property
     def vision_config(self) -> Any:
+        """The image encoder's part of the model's configuration."""
         return self.model.config
 
     @property
@@ -84,6 +85,7 @@ class Backbone(nn.Module):
 
     @property
     def blocks_path(self) -> str:
+        """Where the list of transformer blocks lies inside `model`, as a dotted path."""
         raise NotImplementedError
 
     @property
@@ -109,6 +111,7 @@ class Backbone(nn.Module):
         return self.tail
 
     def default_taps(self) -> tuple[int, ...]:
+        """Four blocks at equal steps up to the last, three where there are fewer than 8 blocks."""
         count = 4 if self.depth >= 8 else 3
         return tuple(sorted({round(self.depth * k / count) for k in range(1, count + 1)} - {0}))
 
@@ -116,21 +119,26 @@ class Backbone(nn.Module):
 
     @property
     def dim(self) -> int:
+        """The width D of tokens and features."""
         return self.vision_config.hidden_size
 
     @property
     def depth(self) -> int:
+        """How many transformer blocks the model has."""
         return self.vision_config.num_hidden_layers
 
     @property
     def stride(self) -> int:
+        """The side of a patch in pixels, which becomes one cell of the grid."""
         return self.vision_config.patch_size
 
     @property
     def blocks(self) -> nn.ModuleList:
+        """The transformer blocks in their order."""
         return self.model.get_submodule(self.blocks_path)  # type: ignore[return-value]
 
     def forward(self, images: Tensor) -> list[Tensor]:
+        """Features (B, D, h, w) of each tap, shallowest first, of images (B, 3, H, W) in [0, 1]."""
         height, width = self.grid(images)
         tokens, context = self.embed((images - self.mean) / self.std)
         features = []
@@ -166,11 +174,11 @@ class Backbone(nn.Module):
         for role in roles:
             if role not in ROLES:
                 raise InputError(f"method.roles has {role!r}; {suggest(str(role), ROLES)}")
-        wanted = dict.fromkeys(suffix for role in roles for suffix in self.roles[role])
+        suffixes = dict.fromkeys(suffix for role in roles for suffix in self.roles[role])
         names = []
         for number in self.numbers(layers):
             present = {name for name, _ in self.blocks[number - 1].named_modules()}
-            names += [f"{self.blocks_path}.{number - 1}.{suffix}" for suffix in wanted if suffix in present]
+            names += [f"{self.blocks_path}.{number - 1}.{suffix}" for suffix in suffixes if suffix in present]
         if not names:
             raise InputError(f"method.roles is {tuple(roles)!r}, which names no layer; known: {', '.join(ROLES)}")
         return names
@@ -200,8 +208,8 @@ class Backbone(nn.Module):
         """Those of the base that `forward` passes through: what a control may train."""
         run = [f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1)]
         finish = [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
-        parts = (*self.stem, *run, *finish)
-        return {name: p for name, p in self.base_parameters().items() if inside(name, parts)}
+        paths = (*self.stem, *run, *finish)
+        return {name: p for name, p in self.base_parameters().items() if inside(name, paths)}
 
     def fingerprint(self) -> str:
         """SHA-256 over the sorted names, shapes and values of the base, as it was before any adapter.
@@ -232,12 +240,13 @@ class Backbone(nn.Module):
         }
 
 
-def inside(name: str, parts: Sequence[str]) -> bool:
-    """Whether a parameter is one of `parts`, or lies in one that is a module."""
-    return any(name == part or name.startswith(f"{part}.") for part in parts)
+def inside(name: str, paths: Sequence[str]) -> bool:
+    """Whether a parameter lies at one of `paths`, or in a module there."""
+    return any(name == path or name.startswith(f"{path}.") for path in paths)
 
 
 def checked_taps(taps: Sequence[int], depth: int) -> tuple[int, ...]:
+    """The taps in order. Raises InputError unless they are different block numbers from 1 to `depth`."""
     if not all(isinstance(tap, int) and 1 <= tap <= depth for tap in taps) or len(set(taps)) < len(taps):
         raise InputError(f"backbone.taps is {list(taps)!r}; wanted different block numbers from 1 to {depth}")
     return tuple(sorted(taps))

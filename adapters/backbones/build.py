@@ -69,10 +69,10 @@ def family_of(config: PreTrainedConfig, path: Path) -> type[Backbone]:
     """The class for a configuration, whose randomness in training it switches off."""
     if config.model_type not in FAMILIES:
         raise InputError(f"{path}: model_type is {config.model_type!r}; {suggest(str(config.model_type), FAMILIES)}")
-    for part in (config, getattr(config, "vision_config", None)):
+    for level in (config, getattr(config, "vision_config", None)):
         for name, value in RANDOMNESS.items():
-            if hasattr(part, name):
-                setattr(part, name, value)
+            if hasattr(level, name):
+                setattr(level, name, value)
     return BACKBONES[FAMILIES[config.model_type]]
 
 
@@ -83,6 +83,7 @@ def assembled(
     mean: tuple[float, ...] = IMAGENET_MEAN,
     std: tuple[float, ...] = IMAGENET_STD,
 ) -> Backbone:
+    """The backbone around a model, in evaluation mode. mean, std: (3,) by which it normalises images."""
     family = BACKBONES[FAMILIES[model.config.model_type]]
     backbone = family(
         model,

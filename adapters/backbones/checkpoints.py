@@ -79,9 +79,9 @@ def read(path: Path) -> tuple[PreTrainedConfig, State]:
             return dinov2_config(state), dinov2_state(state)
     except KeyError as error:
         raise InputError(f"{path}: the checkpoint is incomplete: {error.args[0]} is missing") from error
-    some = ", ".join(sorted(state)[:3])
+    keys = ", ".join(sorted(state)[:3])
     raise InputError(
-        f"{path} is no original checkpoint of SAM or DINOv2 (its keys begin with {some}); "
+        f"{path} is no original checkpoint of SAM or DINOv2 (its keys begin with {keys}); "
         "for other models give a folder in the Hub's layout"
     )
 
@@ -90,21 +90,24 @@ def load(path: Path, family: type[Backbone], config: PreTrainedConfig, state: St
     """The model with exactly these tensors: none missing, none left over, all of the right shape."""
     with torch.device("meta"):
         model = family.architecture(config)(config)
-    wanted = {name: tensor.shape for name, tensor in model.state_dict().items()}
+    shapes = {name: tensor.shape for name, tensor in model.state_dict().items()}
     faults = {
-        "missing": wanted.keys() - state.keys(),
-        "not in the model": state.keys() - wanted.keys(),
-        "of another shape": {name for name in wanted.keys() & state.keys() if wanted[name] != state[name].shape},
+        "missing": shapes.keys() - state.keys(),
+        "not in the model": state.keys() - shapes.keys(),
+        "of another shape": {name for name in shapes.keys() & state.keys() if shapes[name] != state[name].shape},
     }
     for fault, names in faults.items():
         if names:
-            some = ", ".join(sorted(names)[:3])
-            raise InputError(f"{path}: does not fit {config.model_type}: {len(names)} tensors {fault}, such as {some}")
+            examples = ", ".join(sorted(names)[:3])
+            raise InputError(
+                f"{path}: does not fit {config.model_type}: {len(names)} tensors {fault}, such as {examples}"
+            )
     model.load_state_dict(state, assign=True)
     return model
 
 
 def read_tensors(path: Path) -> State:
+    """The table of tensors in a `.pth` file, in float32. Raises InputError for anything else, pickled code included."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, UnpicklingError) as error:
@@ -118,12 +121,14 @@ def read_tensors(path: Path) -> State:
 
 
 def renamed(name: str, rules: tuple[tuple[str, str], ...]) -> str:
+    """The name after each (pattern, replacement) rule in turn."""
     for pattern, replacement in rules:
         name = re.sub(pattern, replacement, name)
     return name
 
 
 def count_blocks(state: State, prefix: str) -> int:
+    """How many numbers follow the prefix among the names of a state."""
     return len({name.removeprefix(prefix).split(".")[0] for name in state if name.startswith(prefix)})
 
 
@@ -153,6 +158,7 @@ def sam_config(state: State) -> SamConfig:
 
 
 def sam_state(state: State) -> State:
+    """SAM's tensors under transformers' names."""
     converted = {renamed(name, SAM_NAMES): tensor for name, tensor in state.items()}
     positions = converted["prompt_encoder.shared_embedding.positional_embedding"]
     return converted | {"shared_image_embedding.positional_embedding": positions}  # one tensor under two names
@@ -178,10 +184,11 @@ def dinov2_config(state: State) -> PreTrainedConfig:
 
 
 def dinov2_state(state: State) -> State:
+    """DINOv2's tensors under transformers' names; its fused q, k and v become three."""
     converted: State = {}
     for name, tensor in state.items():
-        fused = next((part for part in DINOV2_FUSED if part in name), None)
-        parts = DINOV2_FUSED[fused] if fused else ("",)
-        for part, piece in zip(parts, tensor.chunk(len(parts)), strict=True):
-            converted[renamed(name.replace(fused, part) if fused else name, DINOV2_NAMES)] = piece
+        fused = next((projection for projection in DINOV2_FUSED if projection in name), None)
+        projections = DINOV2_FUSED[fused] if fused else ("",)
+        for projection, piece in zip(projections, tensor.chunk(len(projections)), strict=True):
+            converted[renamed(name.replace(fused, projection) if fused else name, DINOV2_NAMES)] = piece
     return converted

@@ -50,29 +50,35 @@ class Dinov2Backbone(Backbone):
 
     @classmethod
     def architecture(cls, config: Any) -> type[PreTrainedModel]:
+        """The transformers class of a configuration."""
         return LAYOUTS[config.model_type].model
 
     @classmethod
     def randomised(cls, config: Any) -> PreTrainedModel:
+        """A model with random weights through which a signal passes."""
         config.initializer_range = EMBEDDING_STD
         config.layerscale_value = 1.0  # DINOv2 starts at 1e-5, where every block is the identity
         return cls.architecture(config)(config)
 
     @property
     def stem(self) -> tuple[str, ...]:
+        """Paths of what makes tokens of pixels."""
         # without `mask_token`, which only pretraining uses
         names = ("cls_token", "register_tokens", "position_embeddings", "patch_embeddings")
         return tuple(f"embeddings.{name}" for name in names)
 
     @property
     def blocks_path(self) -> str:
+        """Path of the transformer blocks, which differs by generation."""
         return LAYOUTS[self.model.config.model_type].blocks
 
     @property
     def tail(self) -> str:
+        """Path of the norm behind the last block."""
         return LAYOUTS[self.model.config.model_type].norm
 
     def embed(self, pixels: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """(tokens (B, T, D), what each block takes beside them) of normalised pixels (B, 3, H, W)."""
         model: Any = self.model
         match model.config.model_type:
             case "dinov3_vit":
@@ -83,8 +89,10 @@ class Dinov2Backbone(Backbone):
                 return model.embeddings(pixels), {}
 
     def finish(self, tokens: Tensor) -> Tensor:
+        """Tokens (B, T, D) of the last block through the norm."""
         return self.model.get_submodule(self.tail)(tokens)
 
     def spatial(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """(B, D, h, w) of tokens (B, T, D), whose last h w are those of patches."""
         patches = tokens[:, -height * width :]  # (B, h w, D)
         return patches.transpose(1, 2).unflatten(2, (height, width))  # (B, D, h, w)

@@ -21,6 +21,7 @@ LAYOUT = "wanted a folder with config.json and model.safetensors, as on the Hub"
 
 
 def read_config(folder: Path) -> PreTrainedConfig:
+    """The configuration in a folder of the Hub's layout. Raises InputError where there is none or it is damaged."""
     if not (folder / "config.json").is_file():
         raise InputError(f"{folder} has no config.json: {LAYOUT}")
     try:
@@ -72,17 +73,17 @@ def load(
 
 def check_complete(folder: Path, backbone: Backbone, report: dict[str, Any]) -> None:
     """Every tensor of the base comes from the file and fits; heads that the base doesn't use may be left over."""
-    parts = (*backbone.stem, backbone.blocks_path, backbone.tail)
+    paths = (*backbone.stem, backbone.blocks_path, backbone.tail)
     faults = {
-        "missing": [name for name in report["missing_keys"] if inside(name, parts)],
-        "not in the model": [name for name in report["unexpected_keys"] if inside(name, parts)],
+        "missing": [name for name in report["missing_keys"] if inside(name, paths)],
+        "not in the model": [name for name in report["unexpected_keys"] if inside(name, paths)],
         "of another shape": [name for name, *_ in report["mismatched_keys"]],
     }
     for fault, names in faults.items():
         if names:
-            some = ", ".join(sorted(names)[:3])
+            examples = ", ".join(sorted(names)[:3])
             raise InputError(
-                f"{folder}: config.json and weights disagree: {len(names)} tensors {fault}, such as {some}"
+                f"{folder}: config.json and weights disagree: {len(names)} tensors {fault}, such as {examples}"
             )
 
 
@@ -110,4 +111,5 @@ def quiet() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
+    """The first line of an error's message, its type's name where it has none."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

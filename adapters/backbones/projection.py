@@ -34,6 +34,7 @@ class BandProjection(nn.Module):
                 self.mix.weight[colour, channel] = 1.0
 
     def forward(self, images: Tensor) -> Tensor:
+        """Images (B, 3, H, W) of images (B, C, H, W)."""
         return self.mix(images)
 
 

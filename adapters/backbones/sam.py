@@ -34,10 +34,12 @@ class SamBackbone(Backbone):
 
     @classmethod
     def architecture(cls, config: Any) -> type[PreTrainedModel]:
+        """The transformers class, one for all SAMs."""
         return SamModel
 
     @classmethod
     def randomised(cls, config: Any) -> PreTrainedModel:
+        """A model with random weights through which a signal passes."""
         # transformers' own start is 1e-10 with positions at zero: no signal passes, and no adapter has an effect
         config.vision_config.initializer_range = EMBEDDING_STD
         config.vision_config.scale = 1.0
@@ -50,22 +52,27 @@ class SamBackbone(Backbone):
 
     @property
     def vision_config(self) -> Any:
+        """The image encoder's part of the configuration."""
         return self.model.config.vision_config
 
     @property
     def stem(self) -> tuple[str, ...]:
+        """Paths of what makes tokens of pixels."""
         return "vision_encoder.patch_embed", "vision_encoder.pos_embed"
 
     @property
     def blocks_path(self) -> str:
+        """Path of the image encoder's blocks."""
         return "vision_encoder.layers"
 
     @property
     def tail(self) -> str:
+        """Path of the neck behind the blocks, which features here do not pass."""
         return "vision_encoder.neck"
 
     @property
     def finish_path(self) -> None:
+        """Nothing of the base runs behind the last block."""
         return None
 
     def default_taps(self) -> tuple[int, ...]:
@@ -73,6 +80,7 @@ class SamBackbone(Backbone):
         return tuple(sorted({index + 1 for index in self.vision_config.global_attn_indexes} | {self.depth}))
 
     def embed(self, pixels: Tensor) -> tuple[Tensor, dict[str, Any]]:
+        """(tokens (B, h, w, D), no further inputs of blocks) of normalised pixels (B, 3, H, W)."""
         encoder: Any = self.model.vision_encoder
         tokens = encoder.patch_embed.projection(pixels).permute(0, 2, 3, 1)  # (B, h, w, D)
         if encoder.pos_embed is not None:
@@ -80,9 +88,11 @@ class SamBackbone(Backbone):
         return tokens, {}
 
     def finish(self, tokens: Tensor) -> Tensor:
+        """The tokens as they are."""
         return tokens
 
     def spatial(self, tokens: Tensor, height: int, width: int) -> Tensor:
+        """(B, D, h, w) of tokens (B, h, w, D)."""
         return tokens.permute(0, 3, 1, 2)  # (B, D, h, w)
 
     def neck(self, feature: Tensor) -> Tensor:

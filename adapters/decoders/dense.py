@@ -64,6 +64,7 @@ class DenseDecoder(Decoder):
         self.head = nn.Conv2d(full, len(FIELDS) + options.embedding_dim, 1)
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
         # contiguous: torch 2.13 on a CPU crashes in group norm's backward when a channels-last input needs no gradient
         tokens = torch.cat([norm(tap.contiguous()) for norm, tap in zip(self.norms, features, strict=True)], 1)
@@ -90,6 +91,7 @@ class DenseDecoder(Decoder):
         return details
 
     def adopt(self, options: Dense) -> None:
+        """Take new options of the same network; a scorer of regions is made or dropped as they say."""
         self.options = options
         if options.regions != (self.scorer is not None):
             self.scorer = RegionScorer() if options.regions else None
@@ -104,6 +106,7 @@ class DenseDecoder(Decoder):
 
     @property
     def by_regions(self) -> bool:
+        """Whether entities are chosen among regions, by a scorer that was fitted."""
         return self.scorer is not None and bool(self.scorer.fitted.item())
 
     @property
@@ -125,6 +128,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) of x (B, C, H, W): x and what two convolutions add."""
         return F.relu(x + self.second(self.first(x)))
 
 
@@ -138,6 +142,7 @@ def block(fan_in: int, fan_out: int, stride: int = 1) -> nn.Module:
 
 
 def resize(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """(B, C, *size) of x (B, C, H, W), bilinear; x itself where it has that size."""
     if x.shape[-2:] == torch.Size(size):
         return x
     return F.interpolate(x, size=size, mode="bilinear", align_corners=False)

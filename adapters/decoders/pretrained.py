@@ -36,11 +36,12 @@ def weights_file(folder: Path, kind: str | None = None) -> Path:
 
 
 def save_pretrained_decoder(folder: Path, decoder: Decoder, kind: str | None = None) -> None:
+    """Write a decoder's weights, compressed, and its options. kind: of scenes that it saw, None for all of them."""
     with atomic_path(weights_file(folder, kind)) as path:
-        own = decoder.state_dict()
+        state = decoder.state_dict()
         if not getattr(decoder, "by_regions", False):
-            own = {name: value for name, value in own.items() if not name.startswith(SCORER)}
-        save_file(compressed(own), path)
+            state = {name: value for name, value in state.items() if not name.startswith(SCORER)}
+        save_file(compressed(state), path)
     with atomic_path(folder / OPTIONS) as path:
         path.write_text(json.dumps(asdict(decoder.options), indent=2) + "\n", encoding="utf-8")
 
@@ -62,20 +63,20 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
         return False
     path = weights_file(folder, kind)
     if not path.is_file():
-        known = suggest(str(kind), kinds_of(folder))
-        raise InputError(f"train.start is {kind!r}; of {folder.name} {known}; null for the general one")
+        kinds = suggest(str(kind), kinds_of(folder))
+        raise InputError(f"train.start is {kind!r}; of {folder.name} {kinds}; null for the general one")
     try:
         state = expanded(load_file(path))
     except (SafetensorError, KeyError, RuntimeError) as error:  # RuntimeError: a scale of another length
         raise InputError(f"{path} cannot be read: {error}; fetch it again, or delete it") from error
     scored = f"{SCORER}fitted" in state
-    own = {name: value for name, value in decoder.state_dict().items() if scored or not name.startswith(SCORER)}
-    if not any(name.startswith(SCORER) for name in own):
+    fresh = {name: value for name, value in decoder.state_dict().items() if scored or not name.startswith(SCORER)}
+    if not any(name.startswith(SCORER) for name in fresh):
         state = {name: value for name, value in state.items() if not name.startswith(SCORER)}
     for name in HEAD:
-        if name in state and name in own and state[name].shape[1:] == own[name].shape[1:]:
-            state[name] = torch.cat([state[name], own[name][len(state[name]) :]])
-    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
+        if name in state and name in fresh and state[name].shape[1:] == fresh[name].shape[1:]:
+            state[name] = torch.cat([state[name], fresh[name][len(state[name]) :]])
+    if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in fresh.items()}:
         return False
     decoder.load_state_dict(state, strict=False)
     return True
@@ -109,4 +110,5 @@ def expanded(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def along(scale: Tensor, kernel: Tensor) -> Tensor:
+    """The scale (C,) in a shape that multiplies the kernel (C, ...) along its first axis."""
     return scale.view(-1, *[1] * (kernel.ndim - 1))

@@ -61,6 +61,9 @@ class QueryDecoder(Decoder):
         nn.init.constant_(self.to_object.bias, -2.0)  # most queries are no entity: sigmoid(-2) = 0.12
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Any]:
+        """`mask_logits` (B, Q, H/s, W/s), `object_logits` and `iou_logits` (B, Q) of the last layer, and a list
+        `auxiliary` of the same for those before it. images: (B, 3, H, W) in [0, 1].
+        """
         grid = features[0].shape[-2:]
         taps = zip(self.projections, features, strict=True)
         levels = [project(x.flatten(2).mT) for project, x in taps]  # (B, T, dim)
@@ -110,6 +113,7 @@ class MaskFeatures(nn.Module):
         )
 
     def forward(self, tokens: Tensor, grid: Sequence[int], images: Tensor) -> Tensor:
+        """(B, C, H/s, W/s) of tokens (B, T, dim) on a grid (h, w) and images (B, 3, H, W) in [0, 1]."""
         size = (images.shape[-2] // self.stride, images.shape[-1] // self.stride)
         x = self.tokens(tokens).mT.unflatten(2, tuple(grid))  # (B, C, h, w)
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=False)
@@ -130,10 +134,10 @@ class QueryLayer(nn.Module):
 
     def forward(self, queries: Tensor, places: Tensor, tokens: Tensor, cells: Tensor, allowed: Tensor) -> Tensor:
         """queries (B, Q, dim) at places (Q, dim); tokens (B, T, dim) at cells (T, dim); allowed (B, 1, Q, T) bool."""
-        first, second, third = self.norms
-        queries = first(queries + self.to_features(queries + places, tokens + cells, tokens, allowed))
-        queries = second(queries + self.to_queries(queries + places, queries + places, queries))
-        return third(queries + self.feed_forward(queries))
+        after_features, after_queries, after_forward = self.norms
+        queries = after_features(queries + self.to_features(queries + places, tokens + cells, tokens, allowed))
+        queries = after_queries(queries + self.to_queries(queries + places, queries + places, queries))
+        return after_forward(queries + self.feed_forward(queries))
 
 
 class Attention(nn.Module):
@@ -145,6 +149,7 @@ class Attention(nn.Module):
         self.q, self.k, self.v, self.out = (nn.Linear(dim, dim) for _ in range(4))
 
     def forward(self, queries: Tensor, keys: Tensor, values: Tensor, allowed: Tensor | None = None) -> Tensor:
+        """(B, Q, dim) of queries (B, Q, dim), keys and values (B, T, dim). allowed: (B, 1, Q, T) bool."""
         q, k, v = (
             project(x).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # (B, heads, Q or T, dim / heads)
             for project, x in ((self.q, queries), (self.k, keys), (self.v, values))
@@ -154,6 +159,7 @@ class Attention(nn.Module):
 
 
 def mlp(fan_in: int, hidden: int, fan_out: int) -> nn.Sequential:
+    """Two linear layers with a GELU between them."""
     return nn.Sequential(nn.Linear(fan_in, hidden), nn.GELU(), nn.Linear(hidden, fan_out))
 
 

@@ -44,18 +44,18 @@ def surroundings(
     """Read a tile of the scene with the windows around it. side: of the windows, in pixels, even. worth: whether a
     window of the scene is worth looking at.
     """
-    (top, bottom), (left, right) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
+    (y0, y1), (x0, x1) = _span(tile.y, tile.height, side), _span(tile.x, tile.width, side)
     (height, width), step = scene.shape, side // 2
-    rows, columns = mirrored(np.arange(top, bottom), height), mirrored(np.arange(left, right), width)
+    rows, columns = mirrored(np.arange(y0, y1), height), mirrored(np.arange(x0, x1), width)
     y, x = int(rows.min()), int(columns.min())
     read = scene.read(y, x, int(rows.max()) + 1 - y, int(columns.max()) + 1 - x)
     corners = [
         (row, column)
-        for row in range(0, bottom - top - step, step)
-        for column in range(0, right - left - step, step)
-        if worth(Window(top + row, left + column, side, side).shared(Window(0, 0, height, width)))
+        for row in range(0, y1 - y0 - step, step)
+        for column in range(0, x1 - x0 - step, step)
+        if worth(Window(y0 + row, x0 + column, side, side).shared(Window(0, 0, height, width)))
     ]
-    inside = Window(tile.y - top, tile.x - left, tile.height, tile.width)
+    inside = Window(tile.y - y0, tile.x - x0, tile.height, tile.width)
     return Surroundings(read[np.ix_(rows - y, columns - x)], corners, inside)
 
 

@@ -105,12 +105,12 @@ class InputContract(InputOptions):
                 "its own; say it by --pixel-size, for instance --pixel-size 0.25 (micrometres) or --pixel-size 10m"
             )
         factor = self.scale * pixel_size_m / self.pixel_size_m
-        least, most = SCALES
-        if not least <= factor <= most:
+        smallest, largest = SCALES
+        if not smallest <= factor <= largest:
             raise InputError(
                 f"the image has {show_pixel_size(pixel_size_m)} per pixel, the adapter was trained at "
-                f"{show_pixel_size(self.pixel_size_m)}: wanted between {1 / most:g} and {1 / least:g} of it; correct a "
-                "wrong size by --pixel-size"
+                f"{show_pixel_size(self.pixel_size_m)}: wanted between {1 / largest:g} and {1 / smallest:g} of it; "
+                "correct a wrong size by --pixel-size"
             )
         return factor
 
@@ -215,13 +215,13 @@ class Tiles:
         return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
 
     def predicted(
-        self, segmenter: EntitySegmenter, first: int = 0, clock: Clock | None = None
+        self, segmenter: EntitySegmenter, start: int = 0, clock: Clock | None = None
     ) -> Iterator[tuple[int, EntityMap]]:
-        """(index, entities) of the tiles from `first` on."""
+        """(index, entities) of the tiles from `start` on."""
         _ = self.scene  # made here, by one thread
         return predict_tiles(
-            self.read, self.grid, self.predictor(segmenter), self.at_once, first,
-            wanted=self._is_worth, readers=self.readers, clock=clock, colour=self._colour,
+            self.read, self.grid, self.predictor(segmenter), self.at_once, start,
+            worth=self._is_worth, readers=self.readers, clock=clock, colour=self._colour,
         )  # fmt: skip
 
     @property

@@ -23,7 +23,9 @@ class Term(Protocol):
     """One part of the loss: a scalar before its weight."""
 
     @property
-    def weight(self) -> float: ...
+    def weight(self) -> float:
+        """The factor of this loss in the sum."""
+        ...
 
     def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor: ...
 

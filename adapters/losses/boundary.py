@@ -23,8 +23,8 @@ class Boundary(options.Boundary):
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         truth, valid = boundary_target(batch.ids)
         errors = F.binary_cross_entropy_with_logits(outputs["boundary"].float()[:, 0], truth, reduction="none")
-        rim, others = truth * valid, (1 - truth) * valid
-        return torch.stack([(errors * side).sum() / side.sum().clamp(min=1) for side in (rim, others)]).mean()
+        rim, inside = truth * valid, (1 - truth) * valid
+        return torch.stack([(errors * side).sum() / side.sum().clamp(min=1) for side in (rim, inside)]).mean()
 
 
 def boundary_target(ids: Tensor) -> tuple[Tensor, Tensor]:

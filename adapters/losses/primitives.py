@@ -90,8 +90,8 @@ def draw_points(ids: Tensor, image: Tensor, boxes: Tensor, count: int) -> Tensor
     high = torch.minimum(high + margin, high.new_tensor([height, width]))
     inside = low[:, None] + below((high - low)[:, None].expand(-1, count // 2, -1))  # (M, count / 2, 2)
     near = inside[..., 0] * width + inside[..., 1]
-    known = labelled[image[:, None], near]
-    return torch.cat([torch.where(known, near, anywhere[:, : count // 2]), anywhere[:, count // 2 :]], 1)
+    usable = labelled[image[:, None], near]
+    return torch.cat([torch.where(usable, near, anywhere[:, : count // 2]), anywhere[:, count // 2 :]], 1)
 
 
 def below(limits: Tensor) -> Tensor:

@@ -43,8 +43,8 @@ class SetCriterion(options.SetCriterion):
     """
 
     def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor:
-        parts = self.parts(outputs, batch)
-        return sum((getattr(self, name) * value for name, value in parts.items()), torch.zeros_like(parts["bce"]))
+        terms = self.parts(outputs, batch)
+        return sum((getattr(self, name) * value for name, value in terms.items()), torch.zeros_like(terms["bce"]))
 
     def parts(self, outputs: Mapping[str, Any], batch: EntityBatch) -> dict[str, Tensor]:
         """The four losses before their weights, named as the fields that weigh them."""
@@ -79,19 +79,19 @@ class SetCriterion(options.SetCriterion):
         self, masks: Tensor, objects: Tensor, entities: FlatEntities, coverage: Tensor, labelled: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(layer, query, entity), (M,) each: the cheapest one-to-one pairing in each prediction of each image."""
-        found: list[np.ndarray] = []
+        pairings: list[np.ndarray] = []
         starts = entities.starts.tolist()
         for b in range(len(labelled)):
-            first, last = starts[b], starts[b + 1]
-            if first == last:
+            start, end = starts[b], starts[b + 1]
+            if start == end:
                 continue
-            costs = self.costs(masks[:, b].flatten(2), objects[:, b], coverage[first:last], labelled[b])  # (L, N, Q)
+            costs = self.costs(masks[:, b].flatten(2), objects[:, b], coverage[start:end], labelled[b])  # (L, N, Q)
             # a broken query is the dearest; the loss itself stays NaN
             costs = costs.nan_to_num(nan=1e6, posinf=1e6, neginf=-1e6).cpu().numpy()
             for layer, cost in enumerate(costs):
                 entity, query = linear_sum_assignment(cost)
-                found.append(np.stack([np.full_like(query, layer), query, entity + first]))
-        pairs = np.concatenate(found, 1) if found else np.zeros((3, 0), np.int64)
+                pairings.append(np.stack([np.full_like(query, layer), query, entity + start]))
+        pairs = np.concatenate(pairings, 1) if pairings else np.zeros((3, 0), np.int64)
         layer, query, entity = torch.from_numpy(pairs).to(masks.device)
         return layer, query, entity
 
@@ -118,17 +118,17 @@ class SetCriterion(options.SetCriterion):
             truth = ids.flatten(1)[entities.image[:, None], candidates] == number[:, None]  # (E, C)
             uncertain = most_uncertain(logits_at(chosen, places[entity]), round(self.points * self.importance))
             random = (len(entity), self.points - uncertain.shape[1])
-            others = torch.randint(candidates.shape[1], random, device=ids.device)
-            picked = torch.cat([uncertain, others], 1)  # (M, points)
+            drawn = torch.randint(candidates.shape[1], random, device=ids.device)
+            picked = torch.cat([uncertain, drawn], 1)  # (M, points)
         return logits_at(chosen, places[entity[:, None], picked]), truth[entity[:, None], picked].float()
 
     def entity_or_not(self, objects: Tensor, is_entity: Tensor, masks: Tensor, labelled: Tensor) -> Tensor:
         """Weighted mean cross-entropy over all queries; objects and is_entity (L, B, Q)."""
-        known: Tensor | float = 1.0
+        certainty: Tensor | float = 1.0
         if not bool((labelled == 1).all()):
             scores = masks.flatten(3).sigmoid()  # (L, B, Q, C)
-            known = torch.einsum("lbqc,bc->lbq", scores, labelled) / scores.sum(-1).clamp(min=1e-6)
-        weights = torch.where(is_entity > 0, 1.0, self.no_object * known)
+            certainty = torch.einsum("lbqc,bc->lbq", scores, labelled) / scores.sum(-1).clamp(min=1e-6)
+        weights = torch.where(is_entity > 0, 1.0, self.no_object * certainty)
         errors = F.binary_cross_entropy_with_logits(objects, is_entity, reduction="none")
         return (weights * errors).sum() / weights.sum().clamp(min=1e-6)
 

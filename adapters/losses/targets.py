@@ -33,7 +33,7 @@ class DenseTargets:
     @classmethod
     def of(cls, ids: Tensor) -> DenseTargets:
         """Targets of a batch of maps (B, H, W); computed on the CPU, returned on the maps' device."""
-        maps = [_one(one) for one in ids.cpu().numpy()]
+        maps = [_one(image_ids) for image_ids in ids.cpu().numpy()]
         stacked = [torch.from_numpy(np.stack(field)).to(ids.device) for field in zip(*maps, strict=True)]
         return cls(**{field.name: value for field, value in zip(fields(cls), stacked, strict=True)})
 
@@ -87,11 +87,11 @@ def depth_inside(ids: np.ndarray) -> np.ndarray:
 def inner_rim(ids: np.ndarray) -> np.ndarray:
     """(H, W) bool: entity pixels with a labelled 4-neighbour that is not of the same entity."""
     rim = np.zeros(ids.shape, bool)
-    for here, there in (
+    for pixel, neighbour in (
         (np.s_[1:], np.s_[:-1]),
         (np.s_[:-1], np.s_[1:]),
         (np.s_[:, 1:], np.s_[:, :-1]),
         (np.s_[:, :-1], np.s_[:, 1:]),
     ):
-        rim[here] |= (ids[here] > 0) & (ids[there] >= 0) & (ids[here] != ids[there])
+        rim[pixel] |= (ids[pixel] > 0) & (ids[neighbour] >= 0) & (ids[pixel] != ids[neighbour])
     return rim

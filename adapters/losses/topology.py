@@ -45,12 +45,13 @@ def soft_skeleton(mask: Tensor, iterations: int) -> Tensor:
     skeleton = F.relu(mask - opened(mask))
     for _ in range(iterations):
         mask = eroded(mask)
-        rest = F.relu(mask - opened(mask))
-        skeleton = skeleton + F.relu(rest - skeleton * rest)
+        ridge = F.relu(mask - opened(mask))
+        skeleton = skeleton + F.relu(ridge - skeleton * ridge)
     return skeleton
 
 
 def opened(mask: Tensor) -> Tensor:
+    """(B, 1, H, W): the mask eroded, then dilated, so that what is thinner than 3 pixels goes."""
     return F.max_pool2d(eroded(mask), 3, 1, 1)
 
 

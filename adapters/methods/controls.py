@@ -20,6 +20,7 @@ class Selection(Method):
         raise NotImplementedError
 
     def attach(self, backbone: Backbone) -> None:
+        """Let the base parameters learn that the control selects; their first values are kept, on the CPU."""
         detach(backbone)
         for name, parameter in backbone.used_parameters().items():
             if self.selects(backbone, name):
@@ -27,10 +28,12 @@ class Selection(Method):
                 parameter.requires_grad_(True)
 
     def state(self, backbone: Backbone) -> dict[str, Tensor]:
+        """The base parameters that learn, by name."""
         parameters = backbone.base_parameters()
         return {name: parameters[name] for name in backbone.originals}
 
     def restore(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
+        """Write a state's tensors into the base."""
         parameters = backbone.base_parameters()
         with torch.no_grad():
             for name, tensor in state.items():
@@ -42,6 +45,7 @@ class DecoderOnly(options.DecoderOnly, Selection):
     """The backbone stays as it is."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
+        """Nothing of the base learns."""
         return False
 
 
@@ -50,6 +54,7 @@ class Norms(options.Norms, Selection):
     """Scale and shift of every layer norm."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
+        """The tensors of layer norms learn."""
         return isinstance(backbone.model.get_submodule(name.rpartition(".")[0]), nn.LayerNorm)
 
 
@@ -58,6 +63,7 @@ class Biases(options.Biases, Selection):
     """Every bias, those of the norms too (BitFit: Ben Zaken et al., https://arxiv.org/abs/2106.10199)."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
+        """Biases learn, by their name."""
         return name.endswith(".bias")
 
 
@@ -66,4 +72,5 @@ class Full(options.Full, Selection):
     """Every tensor of the base that the forward pass uses."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
+        """Everything learns."""
         return True

@@ -25,18 +25,22 @@ class Lora(options.Lora, Method):
     """LoRA through peft."""
 
     def attach(self, backbone: Backbone) -> None:
+        """Put the layers into the model, in place of those of any earlier method."""
         config = self.config(backbone)
         detach(backbone)
         inject_adapter_in_model(config, backbone.model)
 
     def state(self, backbone: Backbone) -> dict[str, Tensor]:
+        """The layers' tensors under peft's names."""
         state = get_peft_model_state_dict(backbone.model, save_embedding_layers=False)
         return {PEFT_PREFIX + name: tensor for name, tensor in state.items()}
 
     def restore(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
+        """Write a state's tensors into the layers."""
         set_peft_model_state_dict(backbone.model, state)
 
     def peft_config(self, backbone: Backbone, base_name: str) -> LoraConfig:
+        """The configuration that peft writes beside the weights, for a base of that name."""
         config = self.config(backbone)
         architecture = type(backbone.model)
         config.target_modules = self.targets(backbone)  # a list: peft would write its set in any order

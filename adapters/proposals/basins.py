@@ -49,14 +49,14 @@ def merge_shallow(ids: np.ndarray, peaks: np.ndarray, level: np.ndarray, height:
 
 
 def join_shallow(
-    peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int
+    peaks: np.ndarray, lower: np.ndarray, upper: np.ndarray, saddle: np.ndarray, height: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The same by basin: (N + 1,) int32, what each has become, 0..M, and (M + 1,) the peaks; saddles: of `saddles`."""
-    kept, dense = np.unique(join_roots(peaks, first, second, saddle, height), return_inverse=True)
+    kept, dense = np.unique(join_roots(peaks, lower, upper, saddle, height), return_inverse=True)
     return dense.astype(np.int32), peaks[kept]
 
 
-def join_roots(peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle: np.ndarray, height: int) -> np.ndarray:
+def join_roots(peaks: np.ndarray, lower: np.ndarray, upper: np.ndarray, saddle: np.ndarray, height: int) -> np.ndarray:
     """(N + 1,) the basin of the highest peak that each has joined; 0 for what joins the ground, which is its own."""
     tops, parent = peaks.tolist(), list(range(len(peaks)))
 
@@ -67,7 +67,7 @@ def join_roots(peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle:
         return basin
 
     order = np.argsort(-saddle, kind="stable")
-    for a, b, across in zip(first[order].tolist(), second[order].tolist(), saddle[order].tolist(), strict=True):
+    for a, b, across in zip(lower[order].tolist(), upper[order].tolist(), saddle[order].tolist(), strict=True):
         a, b = root(a), root(b)
         if a != b and min(tops[a], tops[b]) - across <= height:
             low, high = (a, b) if tops[a] < tops[b] else (b, a)
@@ -78,15 +78,15 @@ def join_roots(peaks: np.ndarray, first: np.ndarray, second: np.ndarray, saddle:
 def saddles(ids: np.ndarray, level: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(first, second, height), (E,) each: pairs of basins that touch, corners included, and the highest pass."""
     sides = []
-    for here, there in NEIGHBOURS:
-        a, b = ids[here], ids[there]
+    for pixel, neighbour in NEIGHBOURS:
+        a, b = ids[pixel], ids[neighbour]
         touch = np.nonzero((a != b) & (a > 0) & (b > 0))
         a, b = a[touch], b[touch]
-        across = np.minimum(level[here][touch], level[there][touch])
+        across = np.minimum(level[pixel][touch], level[neighbour][touch])
         sides.append(np.stack([np.minimum(a, b), np.maximum(a, b), across]))
-    first, second, height = np.concatenate(sides, 1).astype(np.int64)
-    order = np.lexsort((-height, second, first))
-    first, second, height = first[order], second[order], height[order]
-    new = np.ones(len(first), bool)
-    new[1:] = (first[1:] != first[:-1]) | (second[1:] != second[:-1])
-    return first[new], second[new], height[new]
+    lower, upper, height = np.concatenate(sides, 1).astype(np.int64)
+    order = np.lexsort((-height, upper, lower))
+    lower, upper, height = lower[order], upper[order], height[order]
+    new = np.ones(len(lower), bool)
+    new[1:] = (lower[1:] != lower[:-1]) | (upper[1:] != upper[:-1])
+    return lower[new], upper[new], height[new]

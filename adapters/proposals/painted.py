@@ -26,13 +26,24 @@ class PaintOptions(Protocol):
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]]
 
     @property
-    def mask_stride(self) -> int: ...
+    def mask_stride(self) -> int:
+        """Pixels of the image per cell of a mask."""
+        ...
+
     @property
-    def score_threshold(self) -> float: ...
+    def score_threshold(self) -> float:
+        """The least score of a query that counts, in [0, 1]."""
+        ...
+
     @property
-    def mask_threshold(self) -> float: ...
+    def mask_threshold(self) -> float:
+        """The least probability of a pixel inside a mask."""
+        ...
+
     @property
-    def min_area_px(self) -> int: ...
+    def min_area_px(self) -> int:
+        """The least area of an entity, in pixels."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,24 @@ class RegionOptions(Protocol):
     OF_REGIONS: ClassVar[tuple[str, ...]]
 
     @property
-    def smoothing_px(self) -> float: ...
+    def smoothing_px(self) -> float:
+        """Standard deviation of the Gaussian over the core field, in pixels."""
+        ...
+
     @property
-    def min_area_px(self) -> int: ...
+    def min_area_px(self) -> int:
+        """The least area of an entity, in pixels."""
+        ...
+
     @property
-    def least_iou(self) -> float: ...
+    def least_iou(self) -> float:
+        """The least predicted IoU of a candidate that is admitted."""
+        ...
+
     @property
-    def sure_foreground(self) -> float: ...
+    def sure_foreground(self) -> float:
+        """The mean foreground, in [0, 1], above which a candidate is admitted whatever its IoU; 1 for none."""
+        ...
 
 
 class Candidates(NamedTuple):
@@ -87,11 +98,11 @@ class RegionChoice(Proposals):
         forest = _Growing(regions)
         admitted = self.admitted(regions, iou)
         ranked = [(i, float(iou[i])) for i in np.argsort(-iou, kind="stable").tolist() if admitted[i]]
-        left = [(i, score) for i, score in ranked if not forest.add_entity(i, score, least_px)]
+        unplaced = [(i, score) for i, score in ranked if not forest.add_entity(i, score, least_px)]
         if nested:
             forest.close_entities()
-            left = [(i, score) for i, score in left if not forest.add_part(i, score, least_px)]
-            for i, score in left:
+            unplaced = [(i, score) for i, score in unplaced if not forest.add_part(i, score, least_px)]
+            for i, score in unplaced:
                 forest.add_group(i, score)
         return forest.grown(prepared.heat)
 
@@ -139,13 +150,13 @@ class _Growing:
     def add_part(self, candidate: int, score: float, min_area_px: int) -> bool:
         """Make a candidate the part of the entity that it lies in, if it is neither as large nor taken by parts."""
         inside = self.regions.pixels[candidate]
-        whole = int(np.bincount(self.entities[inside]).argmax())
-        pixels = inside[self.entities[inside] == whole]
-        free = pixels[self.leaves[pixels] == whole]
-        lies_in = whole > 0 and len(pixels) >= INSIDE * len(inside) and len(pixels) < SMALLER * self.sizes[whole]
+        entity = int(np.bincount(self.entities[inside]).argmax())
+        pixels = inside[self.entities[inside] == entity]
+        free = pixels[self.leaves[pixels] == entity]
+        lies_in = entity > 0 and len(pixels) >= INSIDE * len(inside) and len(pixels) < SMALLER * self.sizes[entity]
         if not lies_in or len(free) < max(min_area_px, (1 - MOST_COVERED) * len(inside)):
             return False
-        self.leaves[free] = self._node(score, PARTS, whole)
+        self.leaves[free] = self._node(score, PARTS, entity)
         return True
 
     def add_group(self, candidate: int, score: float) -> bool:

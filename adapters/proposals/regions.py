@@ -84,6 +84,7 @@ class RegionScorer(nn.Module):
             weight.zero_()  # not by chance: a network's digest says whether it is the one of a stopped prediction
 
     def forward(self, features: Tensor) -> Tensor:
+        """(N,) logits of the IoU of regions by their features (N, F)."""
         x = (features - self.mean) / self.deviation
         for layer in self.layers[:-1]:
             x = nn.functional.gelu(layer(x))
@@ -149,9 +150,9 @@ def leaf_edges(leaves: np.ndarray, fields: Mapping[str, np.ndarray], core: np.nd
     """The frame of the image is no edge: what was cut by it goes on there."""
     at = np.arange(leaves.size).reshape(leaves.shape)
     inner, outer = [], []
-    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        apart = leaves[here] != leaves[there]
-        a, b = at[here][apart], at[there][apart]
+    for pixel, neighbour in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        apart = leaves[pixel] != leaves[neighbour]
+        a, b = at[pixel][apart], at[neighbour][apart]
         inner += [a, b]
         outer += [b, a]
     inside, outside = np.concatenate(inner), np.concatenate(outer)

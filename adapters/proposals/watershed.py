@@ -32,15 +32,29 @@ class WatershedOptions(Protocol):
     OF_WATERSHED: ClassVar[tuple[str, ...]]
 
     @property
-    def foreground_threshold(self) -> float: ...
+    def foreground_threshold(self) -> float:
+        """The least probability of a pixel inside an entity."""
+        ...
+
     @property
-    def seed_height(self) -> float: ...
+    def seed_height(self) -> float:
+        """How far a core rises above the saddle to its neighbour, in [0, 1], to be a seed of its own."""
+        ...
+
     @property
-    def smoothing_px(self) -> float: ...
+    def smoothing_px(self) -> float:
+        """Standard deviation of the Gaussian over the core field, in pixels."""
+        ...
+
     @property
-    def min_area_px(self) -> int: ...
+    def min_area_px(self) -> int:
+        """The least area of an entity, in pixels."""
+        ...
+
     @property
-    def min_score(self) -> float: ...
+    def min_score(self) -> float:
+        """The least score of an entity, in [0, 1]."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -239,18 +239,19 @@ def load_projection(path: Path, contract: InputContract) -> BandProjection | Non
     return projection
 
 
-def check_shapes(path: Path, wanted: Mapping[str, tuple[int, ...]]) -> None:
+def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
     """Names and shapes in a safetensors file, from its header alone."""
-    found = header(path)
+    stored = header(path)
     for fault, names in {
-        "missing": wanted.keys() - found.keys(),
-        "unexpected": found.keys() - wanted.keys(),
-        "of another shape": {name for name in wanted.keys() & found.keys() if wanted[name] != found[name]},
+        "missing": expected.keys() - stored.keys(),
+        "unexpected": stored.keys() - expected.keys(),
+        "of another shape": {name for name in expected.keys() & stored.keys() if expected[name] != stored[name]},
     }.items():
         if names:
-            some = ", ".join(sorted(names)[:3])
+            examples = ", ".join(sorted(names)[:3])
             raise InputError(
-                f"{str(path)!r}: {len(names)} of {len(wanted)} tensors {fault}, such as {some}; get the adapter again"
+                f"{str(path)!r}: {len(names)} of {len(expected)} tensors {fault}, such as {examples}; "
+                "get the adapter again"
             )
 
 
@@ -263,6 +264,7 @@ def check_rank(path: Path, method: Method) -> None:
 
 
 def header(path: Path) -> dict[str, tuple[int, ...]]:
+    """Names and shapes in a safetensors file. Raises InputError for one that is missing, damaged or not of numbers."""
     if not present(path.parent, path.name):
         raise InputError(f"{str(path)!r} is missing; get the adapter again")
     try:
@@ -289,6 +291,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 
 def plain_state(module: nn.Module) -> dict[str, Tensor]:
+    """A module's tensors on the CPU, contiguous, as safetensors writes them."""
     return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
 
 
@@ -301,4 +304,5 @@ def compact_state(module: nn.Module) -> dict[str, Tensor]:
 
 
 def as_json(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options as JSON gives them back: tuples become lists."""
     return json.loads(json.dumps(options))

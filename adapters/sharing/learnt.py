@@ -93,11 +93,14 @@ class LearntFrom(Options):
 
 @dataclass(frozen=True)
 class Met:
-    """Of the images that are measured on. told: of how many it can be told whether the adapter learnt from them."""
+    """How many of the images that are measured on the adapter learnt from.
+
+    comparable: of how many that can be told.
+    """
 
     train: int
     val: int
-    told: int
+    comparable: int
 
     @property
     def images(self) -> int:

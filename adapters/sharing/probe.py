@@ -24,8 +24,8 @@ WAVES = ((3, 1, 0), (-2, 5, 1), (7, 4, 2))
 def probe_image(side: int, channels: int = 3) -> Tensor:
     """(1, channels, side, side) float32 in [0, 1]; the first three are the same for any number of channels."""
     y, x = torch.meshgrid(torch.arange(side) / side, torch.arange(side) / side, indexing="ij")
-    more = [(1 + i % 5, 3 - i % 7, i) for i in range(3, channels)]
-    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *more][:channels]]
+    extra = [(1 + i % 5, 3 - i % 7, i) for i in range(3, channels)]
+    waves = [torch.sin(2 * math.pi * (a * x + b * y) + c) for a, b, c in [*WAVES, *extra][:channels]]
     return (torch.stack(waves)[None] + 1) / 2
 
 
@@ -52,11 +52,11 @@ def summary(output: Tensor) -> list[float]:
     return output.flatten()[:64].tolist()
 
 
-def probe_differs(found: Sequence[float], wanted: Sequence[float]) -> str:
+def probe_differs(computed: Sequence[float], saved: Sequence[float]) -> str:
     """'' when two probes agree within the tolerance, else by how much they do not."""
-    if len(found) != len(wanted):
-        return f"{len(found)} values, {len(wanted)} were saved"
-    a, b = torch.tensor(found, dtype=torch.float64), torch.tensor(wanted, dtype=torch.float64)
+    if len(computed) != len(saved):
+        return f"{len(computed)} values, {len(saved)} were saved"
+    a, b = torch.tensor(computed, dtype=torch.float64), torch.tensor(saved, dtype=torch.float64)
     if not torch.isfinite(a).all() or not torch.isfinite(b).all():
         return "values that are not finite"
     spread = float(b.std()) if len(b) > 1 else 1.0

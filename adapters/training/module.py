@@ -55,12 +55,15 @@ class EntityModule(L.LightningModule):
         self._ended: float | None = None
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """The segmenter's outputs of images (B, C, H, W) in [0, 1]."""
         return self.segmenter(images)
 
     def training_step(self, batch: EntityBatch, batch_idx: int) -> Tensor:
+        """The loss of a batch of crops, whose terms are logged."""
         return self._shared_step(batch, prefix="")
 
     def validation_step(self, batch: EntityBatch, batch_idx: int) -> Tensor:
+        """The loss of a batch of validation crops, logged under `val/`."""
         return self._shared_step(batch, prefix="val/")
 
     def _shared_step(self, batch: EntityBatch, prefix: str) -> Tensor:
@@ -103,23 +106,29 @@ class EntityModule(L.LightningModule):
         return min(share, 1.0)
 
     def on_fit_start(self) -> None:
+        """Denormal numbers are flushed, which slow a CPU down."""
         flush_denormals()
 
     def on_train_start(self) -> None:
+        """The clock of the budget starts."""
         self._started = self.clock()
 
     def on_validation_end(self) -> None:
+        """The step that was validated is noted, for a resume."""
         self.validated_step = self.global_step
 
     def on_train_end(self) -> None:
+        """The clock of the budget stops."""
         self._ended = self.clock()
 
     def on_train_batch_end(self, *_: Any) -> None:
+        """The step is counted; training stops where the budget of steps or seconds is spent."""
         self.steps_done = self.global_step
         if self.progress >= 1:
             self.trainer.should_stop = True
 
     def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with the rates of `parameter_groups`, scheduled per step."""
         groups = list(parameter_groups(self.segmenter, self.options))
         optimizer = torch.optim.AdamW(groups, betas=self.options.betas)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
@@ -132,6 +141,7 @@ class EntityModule(L.LightningModule):
         return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The checkpoint holds what learns, the seconds spent and the state of the random numbers."""
         trainable = {name for name, parameter in self.named_parameters() if parameter.requires_grad}
         checkpoint["state_dict"] = {k: v for k, v in checkpoint["state_dict"].items() if k in trainable}
         checkpoint["seconds"] = self.seconds
@@ -139,6 +149,7 @@ class EntityModule(L.LightningModule):
         checkpoint["rng"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What `on_save_checkpoint` added comes back."""
         self.seconds_before = checkpoint["seconds"]
         self.steps_done = checkpoint["global_step"]  # a run that was killed after its last round has no further step
         self.validated_step = checkpoint.get("validated_step", -1)
@@ -147,13 +158,13 @@ class EntityModule(L.LightningModule):
 
 def parameter_groups(segmenter: EntitySegmenter, options: TrainOptions) -> Iterator[dict[str, Any]]:
     """Two rates, decoder and backbone; no weight decay on vectors (biases, norms, scales)."""
-    parts: tuple[tuple[nn.Module, float], ...] = (
+    rates: tuple[tuple[nn.Module, float], ...] = (
         (segmenter.decoder, options.lr),
         (segmenter.backbone, options.backbone_lr),
         *([(segmenter.projection, options.lr)] if segmenter.projection is not None else []),
     )
-    for part, lr in parts:
-        learning = [parameter for parameter in part.parameters() if parameter.requires_grad]
+    for module, lr in rates:
+        learning = [parameter for parameter in module.parameters() if parameter.requires_grad]
         for matrices, decay in ((True, options.weight_decay), (False, 0.0)):
             chosen = [parameter for parameter in learning if (parameter.ndim > 1) == matrices]
             if chosen:

@@ -36,7 +36,7 @@ def make_trainer(
 
     `best` is the round of lowest `val/loss`. RUN/history.csv has a row per step and per validation.
     """
-    best, last = (  # two of them: with save_last, Lightning 2.6 writes the last round only where it is the best too
+    best, newest = (  # two of them: with save_last, Lightning 2.6 writes the last round only where it is the best too
         RoundCheckpoint(
             dirpath=run / "checkpoints",
             filename=name,
@@ -57,7 +57,7 @@ def make_trainer(
         gradient_clip_val=clip,
         log_every_n_steps=1,
         logger=list(loggers) or False,
-        callbacks=[best, last, History(run / "history.csv"), StopOnInterrupt(), *callbacks],
+        callbacks=[best, newest, History(run / "history.csv"), StopOnInterrupt(), *callbacks],
         plugins=[AtomicCheckpointIO()],
         enable_progress_bar=False,
         enable_model_summary=False,

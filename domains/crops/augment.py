@@ -102,6 +102,7 @@ class Photometric(A.ImageOnlyTransform):
         self.change, self.every_channel = change, every_channel
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        """The image (H, W, C) with its colours changed; further channels stay unless the change is for all."""
         if img.shape[2] == 3 or self.every_channel:
             return self.change(img, self.random_generator)
         colours = self.change(np.ascontiguousarray(img[..., :3]), self.random_generator)
@@ -118,9 +119,11 @@ class Turn(A.DualTransform):
         self.limit_deg = limit_deg
 
     def get_params(self) -> dict[str, Any]:
+        """An angle within the limit, in degrees, drawn anew for each image."""
         return {"angle_deg": self.py_random.uniform(-self.limit_deg, self.limit_deg)}
 
     def apply(self, img: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
+        """The image (H, W, C) turned about its centre, mirrored beyond its frame."""
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         height, width = img.shape[:2]
         matrix = rotation(angle_deg, (height, width))
@@ -132,6 +135,7 @@ class Turn(A.DualTransform):
         )
 
     def apply_to_mask(self, mask: np.ndarray, angle_deg: float, **params: Any) -> np.ndarray:
+        """The ids (H, W) turned alike by the nearest pixel, unlabelled beyond the frame."""
         height, width = mask.shape
         matrix = rotation(angle_deg, (height, width))
         y, x = np.mgrid[:height, :width]

@@ -134,6 +134,7 @@ class Spots:
 
     @rows.setter
     def rows(self, rows: np.ndarray) -> None:
+        """Keeps the first `MOST` of them."""
         count = min(len(rows), self.MOST)
         self._rows[:count] = torch.from_numpy(rows[:count])
         self._count.fill_(count)

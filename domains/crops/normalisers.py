@@ -49,12 +49,12 @@ def normaliser_type(name: object) -> type[Normaliser]:
 
     Raises InputError for any other.
     """
-    known: dict[str, type[Normaliser]] = {}
+    types: dict[str, type[Normaliser]] = {}
     for spec in chain(house_specs(), installed_specs()):
-        known = {**getattr(spec, "normalisers", {}), **known}
-        if isinstance(name, str) and name in known:
-            return known[name]
-    raise InputError(f"stain normalisation is {name!r}; {suggest(str(name), known)}")
+        types = {**getattr(spec, "normalisers", {}), **types}
+        if isinstance(name, str) and name in types:
+            return types[name]
+    raise InputError(f"stain normalisation is {name!r}; {suggest(str(name), types)}")
 
 
 def build_normaliser(options: Mapping[str, Any]) -> Normaliser:

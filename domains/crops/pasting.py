@@ -56,8 +56,8 @@ def pasteable(boxes: np.ndarray, donor_shape: tuple[int, ...], side_px: int) -> 
     """Indices of the entities that fit a square of that side with their margin, less those that their image's frame
     cuts: pasted, the cut would be an edge."""
     _, y0, y1, x0, x1 = boxes.T
-    whole = (y0 > 0) & (x0 > 0) & (y1 < donor_shape[0]) & (x1 < donor_shape[1])
-    return np.flatnonzero(whole & (np.maximum(y1 - y0, x1 - x0) <= side_px - 2 * (FRAME_PX + MARGIN_PX)))
+    uncut = (y0 > 0) & (x0 > 0) & (y1 < donor_shape[0]) & (x1 < donor_shape[1])
+    return np.flatnonzero(uncut & (np.maximum(y1 - y0, x1 - x0) <= side_px - 2 * (FRAME_PX + MARGIN_PX)))
 
 
 def cut_out(
@@ -79,6 +79,6 @@ def blend(image: np.ndarray, patch: np.ndarray, mask: np.ndarray, place: tuple[s
     source, region = image.copy(), np.zeros(image.shape[:2], np.uint8)
     source[place] = patch
     region[place] = np.where(binary_dilation(mask, np.ones((3, 3), bool), MARGIN_PX), 255, 0)
-    left, top, width, height = cv2.boundingRect(region)
-    centre = (left + width // 2, top + height // 2)  # of the mask's bounding box, which is what OpenCV moves there
+    x, y, width, height = cv2.boundingRect(region)
+    centre = (x + width // 2, y + height // 2)  # of the mask's bounding box, which is what OpenCV moves there
     return cv2.seamlessClone(source, np.ascontiguousarray(image), region, centre, cv2.NORMAL_CLONE)

@@ -146,13 +146,13 @@ class EntityMap:
         """
         donor = EntityMap(np.ones((1, 1), np.int32)) if source is None else source.alone(number)
         vocabulary = united([self, donor])
-        here, donor = self.in_vocabulary(vocabulary), donor.in_vocabulary(vocabulary)
-        parents = None if here.parents is None else np.append(here.parents, np.int32(0))
-        pixel_scores = None if here.pixel_scores is None else np.where(mask, np.float16(1), here.pixel_scores)
+        base, donor = self.in_vocabulary(vocabulary), donor.in_vocabulary(vocabulary)
+        parents = None if base.parents is None else np.append(base.parents, np.int32(0))
+        pixel_scores = None if base.pixel_scores is None else np.where(mask, np.float16(1), base.pixel_scores)
         return EntityMap(
-            np.where(mask, here.count + 1, here.ids),
-            joined(here.scores, donor.scores, here.count, np.float32(1)),
-            joined(here.labels, donor.labels, here.count, np.int32(NO_CLASS)),
+            np.where(mask, base.count + 1, base.ids),
+            joined(base.scores, donor.scores, base.count, np.float32(1)),
+            joined(base.labels, donor.labels, base.count, np.int32(NO_CLASS)),
             vocabulary,
             parents,
             pixel_scores,

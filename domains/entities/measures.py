@@ -28,6 +28,7 @@ class Measure(NamedTuple):
 
     @property
     def box(self) -> tuple[slice, slice]:
+        """(rows, columns) of the box as slices."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
 

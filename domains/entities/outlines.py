@@ -43,7 +43,7 @@ def outlines(ids: np.ndarray) -> Iterator[tuple[int, list[Polygon]]]:
     padded = np.pad(renumbered[components], 1)
     del components, positive  # of a whole scene they are large
     rings = _rings(*_corners(padded))  # by entity, then by component
-    for i, of_entity in groupby(rings, key=lambda found: int(entity[found[0]])):
+    for i, of_entity in groupby(rings, key=lambda pair: int(entity[pair[0]])):
         yield i, [[ring for _, ring in of_component] for _, of_component in groupby(of_entity, key=itemgetter(0))]
 
 
@@ -55,20 +55,20 @@ def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
     padded: (H + 2, W + 2), 0 outside of components.
     """
     side = (slice(None, -1), slice(1, None))  # of the grid points: upper or left, lower or right
-    found = []
+    corners = []
     for lower in (0, 1):
         for right in (0, 1):
-            own = padded[side[lower], side[right]]  # (H + 1, W + 1)
-            across = padded[side[lower], side[1 - right]] == own
-            along = padded[side[1 - lower], side[right]] == own
-            opposite = padded[side[1 - lower], side[1 - right]] == own
+            quadrant = padded[side[lower], side[right]]  # (H + 1, W + 1)
+            across = padded[side[lower], side[1 - right]] == quadrant
+            along = padded[side[1 - lower], side[right]] == quadrant
+            opposite = padded[side[1 - lower], side[1 - right]] == quadrant
             inward = across & along & ~opposite
             outward = ~across & ~along
-            y, x = np.nonzero((own > 0) & (outward | inward))
+            y, x = np.nonzero((quadrant > 0) & (outward | inward))
             touching = opposite[y, x]  # itself, by a corner: exchange the edges so that two rings part here
             tail = inward[y, x] ^ (lower == right)
-            found.append((own[y, x], x, y, np.full(len(x), right), touching ^ bool(lower), tail))
-    component, x, y, right, lower, tail = (np.concatenate(values) for values in zip(*found, strict=True))
+            corners.append((quadrant[y, x], x, y, np.full(len(x), right), touching ^ bool(lower), tail))
+    component, x, y, right, lower, tail = (np.concatenate(values) for values in zip(*corners, strict=True))
     order = np.lexsort((right, x, y, component))
     return tuple(values[order] for values in (component, x, y, right, lower, tail))
 

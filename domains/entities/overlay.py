@@ -27,12 +27,12 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
     Of an image of other channels `as_rgb` is shown.
     """
     colours, edge = palette(entities.count), _outermost(entities.ids)
-    shown = np.empty((*entities.shape, 3), np.uint8)
+    picture = np.empty((*entities.shape, 3), np.uint8)
     rows = max(1, STRIP_PX // entities.shape[1])
-    for y in range(0, len(shown), rows):
+    for y in range(0, len(picture), rows):
         strip = slice(y, y + rows)
-        shown[strip] = _tinted(as_rgb(image[strip]), entities.ids[strip], edge[strip], colours)
-    return shown
+        picture[strip] = _tinted(as_rgb(image[strip]), entities.ids[strip], edge[strip], colours)
+    return picture
 
 
 def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:

@@ -52,8 +52,8 @@ def rows_of(entities: Iterable[Measure], place: Place) -> Iterator[list[Any]]:
     """COLUMNS without the image and the name, which its entry in the journal has."""
     area_of = areas(place)
     for entity in entities:
-        area, (number, area_px, *others) = area_of(entity), entity
-        yield [number, area_px, *(area.get(unit) for unit in AREAS), *others]
+        area, (number, area_px, *measures) = area_of(entity), entity
+        yield [number, area_px, *(area.get(unit) for unit in AREAS), *measures]
 
 
 def all_rows(destination: Destination, table: str) -> Iterator[list[Any]]:

@@ -104,7 +104,7 @@ def within_180(rings: list[np.ndarray]) -> list[Polygon]:
     west, east = rings[0][:, 0].min(), rings[0][:, 0].max()
     if (west >= -180 and east <= 180) or find_spec("shapely") is None:
         return [[_turned(ring, i == 0).tolist() for i, ring in enumerate(rings)]]
-    import shapely  # type: ignore[import-not-found]
+    import shapely
 
     shape, polygons = shapely.make_valid(shapely.Polygon(rings[0], rings[1:])), []
     for turn in (-360, 0, 360):

@@ -59,7 +59,7 @@ class GeoPackage:
     def _row(
         self, entity: Measure, polygons: list[Polygon], step: int, georeference: Georeference, ground: Ground
     ) -> tuple[bytes, Measure, float]:
-        import shapely  # type: ignore[import-not-found]
+        import shapely
 
         shape = as_shape(self.destination.drawn(polygons, step, True))
         return shapely.to_wkb(shapely.transform(shape, georeference.to_map)), entity, area_m2(entity, ground)
@@ -70,8 +70,8 @@ class GeoPackage:
 
 def append(path: Path, rows: list[tuple[bytes, Measure, float]], crs: str, started: bool) -> None:
     """Rows of (WKB, measure, area in m2) to the end of the layer, which the first call makes. Raises InputError."""
-    from pyogrio import raw  # type: ignore[import-not-found]
-    from pyogrio.errors import DataLayerError, DataSourceError  # type: ignore[import-not-found]
+    from pyogrio import raw
+    from pyogrio.errors import DataLayerError, DataSourceError
 
     shapes, entities, areas = zip(*rows, strict=True) if rows else ((), (), ())
     columns: dict[str, Any] = {

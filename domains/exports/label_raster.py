@@ -59,9 +59,9 @@ def write_geotiff(
     """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
     not stored. Raises InputError.
     """
-    import rasterio  # type: ignore[import-not-found]
-    from rasterio.errors import CRSError, RasterioError  # type: ignore[import-not-found]
-    from rasterio.windows import Window as RasterWindow  # type: ignore[import-not-found]
+    import rasterio
+    from rasterio.errors import CRSError, RasterioError
+    from rasterio.windows import Window as RasterWindow
 
     height, width = shape
     profile = {

@@ -42,8 +42,8 @@ class ParquetTable:
 
     def close(self) -> None:
         """Write the rows of all images, a row group at a time."""
-        import pyarrow as pa  # type: ignore[import-not-found]
-        import pyarrow.parquet as parquet  # type: ignore[import-not-found]
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
 
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(COLUMNS, TYPES, strict=True)])
         remaining = all_rows(self.destination, "parquet")

@@ -39,7 +39,7 @@ def simplified(
 
 def _thinned(fine: Any, tolerance: float) -> Any:
     """GEOS looks at the end of a ring by itself, and can pass over a point that was near it: hence the check."""
-    import shapely  # type: ignore[import-not-found]
+    import shapely
 
     points = shapely.points(shapely.get_coordinates(fine))
     for share in THINNINGS:
@@ -63,7 +63,7 @@ def middles(ring: Ring, step: int = 1) -> list[list[float]]:
 
 def _squared_all(shape: Any, step: int) -> Any:
     """Every building of a shape squared by itself; the shape as it was where squared ones would cross."""
-    import shapely  # type: ignore[import-not-found]
+    import shapely
 
     buildings = []
     for building in shapely.get_parts(shape):
@@ -80,8 +80,8 @@ def squared(polygon: Any, shortest: float = SHORTEST_SIDE_PX) -> Any:
     The main direction is that of its sides modulo a right angle, weighted by their squared length. Sides of one
     direction that follow each other become one, at their mean place by length; those below `shortest` are left out.
     """
-    import shapely  # type: ignore[import-not-found]
-    from shapely.affinity import rotate  # type: ignore[import-not-found]
+    import shapely
+    from shapely.affinity import rotate
 
     sides = np.diff(shapely.get_coordinates(polygon.exterior), axis=0)
     turns = (sides[:, 0] + 1j * sides[:, 1]) ** 4
@@ -143,14 +143,14 @@ def _merged(runs: list[list]) -> list[list]:
 
 def as_shape(polygons: list[Polygon]) -> Any:
     """A shapely MultiPolygon."""
-    import shapely  # type: ignore[import-not-found]
+    import shapely
 
     return shapely.MultiPolygon([(rings[0], rings[1:]) for rings in polygons])
 
 
 def as_polygons(shape: Any) -> list[Polygon]:
     """The polygons of a shapely shape."""
-    import shapely  # type: ignore[import-not-found]
+    import shapely
 
     return [
         [shapely.get_coordinates(ring).tolist() for ring in (polygon.exterior, *polygon.interiors)]

@@ -203,7 +203,7 @@ def source_of(root: Path, raster: Path, vectors: Path, exclusive: bool) -> Sourc
 def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:
     """(H, W) int32: 1 + index of the last outline that covers the centre of a pixel. Raises InputError."""
     require("rasterio", subject="vector labels")
-    from rasterio.features import rasterize  # type: ignore[import-not-found]
+    from rasterio.features import rasterize
 
     shape = window.height, window.width
     if not outlines:

@@ -245,7 +245,7 @@ def _through_gdal(
 ) -> tuple[str, list[Shape], int]:
     """(CRS, polygons near the raster, features in all)."""
     require("pyogrio", "shapely", "pyproj", subject=f"{str(path)!r}")
-    import shapely  # type: ignore[import-not-found]
+    import shapely
     from pyogrio import list_layers, read_info
     from pyogrio.errors import DataLayerError, DataSourceError
     from shapely.errors import ShapelyError

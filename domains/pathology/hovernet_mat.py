@@ -149,7 +149,7 @@ def _consep_parts(root: Path) -> list[Path]:
 def _lizard_parts(root: Path) -> tuple[Path | None, list[Path]]:
     """(Labels, folders of images); the archives put a folder of the same name into each."""
     labels, images = None, []
-    for folder in (one for outer in folders(root) for one in (outer, *folders(outer))):
+    for folder in (inner for outer in folders(root) for inner in (outer, *folders(outer))):
         name = folder.name.lower()
         if name == "lizard_labels" and files(folder / "Labels", {".mat"}):
             labels = folder / "Labels"

@@ -67,9 +67,9 @@ class TissueMask:
         return float(self.mask.mean())
 
     def __call__(self, window: Window) -> bool:
-        top, bottom = self._span(window.y, window.height, 0)
-        left, right = self._span(window.x, window.width, 1)
-        return bool(self.mask[top:bottom, left:right].any())
+        y0, y1 = self._span(window.y, window.height, 0)
+        x0, x1 = self._span(window.x, window.width, 1)
+        return bool(self.mask[y0:y1, x0:x1].any())
 
     def picture(self, tiles: Iterable[Window]) -> np.ndarray:
         """(h, w, 3) uint8: the thumbnail, glass dimmed, tissue outlined, and a grid of the tiles that are looked at."""
@@ -172,14 +172,16 @@ def thumbnail(scene: Scene, longest_px: int = THUMBNAIL_PX) -> np.ndarray:
     rows = max(1, round(READ_PX * shape[0] / tall))  # of the thumbnail, at a time
     columns = max(1, round(READ_PX * shape[1] / wide))
     result = np.empty((*shape, 3), np.uint8)
-    for top in range(0, shape[0], rows):
-        for left in range(0, shape[1], columns):
-            bottom, right = min(top + rows, shape[0]), min(left + columns, shape[1])
-            y0, y1 = top * tall // shape[0], max(bottom * tall // shape[0], top * tall // shape[0] + 1)
-            x0, x1 = left * wide // shape[1], max(right * wide // shape[1], left * wide // shape[1] + 1)
-            part = scene.read(y0, x0, y1 - y0, x1 - x0, level)
-            part = part[..., :3] if part.shape[2] > 2 else part[..., [0, 0, 0]]
-            result[top:bottom, left:right] = resize_image(np.ascontiguousarray(part), (bottom - top, right - left))
+    for row in range(0, shape[0], rows):
+        for column in range(0, shape[1], columns):
+            row_end, column_end = min(row + rows, shape[0]), min(column + columns, shape[1])
+            y0, y1 = row * tall // shape[0], max(row_end * tall // shape[0], row * tall // shape[0] + 1)
+            x0, x1 = column * wide // shape[1], max(column_end * wide // shape[1], column * wide // shape[1] + 1)
+            strip = scene.read(y0, x0, y1 - y0, x1 - x0, level)
+            strip = strip[..., :3] if strip.shape[2] > 2 else strip[..., [0, 0, 0]]
+            result[row:row_end, column:column_end] = resize_image(
+                np.ascontiguousarray(strip), (row_end - row, column_end - column)
+            )
     return result
 
 
@@ -194,10 +196,10 @@ def tissue_mask(image: np.ndarray, pixel_um: float | None = None, smallest_um2: 
     foreign = remove_small_objects(pen_marks(image) | black(image), max_size=ink - 1)
     image = balanced(image)
     saturation = _saturation(image)
-    known = saturation[~foreign]
-    if not known.size:
+    usable = saturation[~foreign]
+    if not usable.size:
         return np.zeros(image.shape[:2], bool)
-    parted = float(threshold_otsu(known)) if np.ptp(known) > LEAST_SATURATION else 0.0
+    parted = float(threshold_otsu(usable)) if np.ptp(usable) > LEAST_SATURATION else 0.0
     threshold = np.clip(parted, LEAST_SATURATION, 0.25)  # with little glass Otsu parts pale tissue from deep
     coloured = (saturation > threshold) & (_density(image) > LEAST_DENSITY) & ~foreign
     reach = int(np.clip(round(CLEAN_UM / pixel_um), 1, 12))

@@ -33,13 +33,14 @@ class Window(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
+        """(rows, columns) of the window as slices."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
-    def shared(self, other: Window) -> Window:
+    def shared(self, window: Window) -> Window:
         """The intersection; height or width is 0 or less where there is none."""
-        y, x = max(self.y, other.y), max(self.x, other.x)
-        bottom = min(self.y + self.height, other.y + other.height)
-        right = min(self.x + self.width, other.x + other.width)
+        y, x = max(self.y, window.y), max(self.x, window.x)
+        bottom = min(self.y + self.height, window.y + window.height)
+        right = min(self.x + self.width, window.x + window.width)
         return Window(y, x, bottom - y, right - x)
 
     def within(self, outer: Window) -> Window:
@@ -92,8 +93,8 @@ class Grid:
     def core(self, index: int) -> Window:
         """The pixels that belong to a tile."""
         row, column = divmod(index, len(self.axes[1].starts))
-        (top, bottom), (left, right) = self.axes[0].cores[row], self.axes[1].cores[column]
-        return Window(top, left, bottom - top, right - left)
+        (y0, y1), (x0, x1) = self.axes[0].cores[row], self.axes[1].cores[column]
+        return Window(y0, x0, y1 - y0, x1 - x0)
 
 
 class Axis(NamedTuple):
@@ -106,9 +107,9 @@ class Axis(NamedTuple):
 
 def _axis(length: int, tile_px: int, overlap_px: int, origin_px: int) -> Axis:
     tile, step = min(tile_px, length), tile_px - overlap_px
-    last = length - tile
-    first = [0] if origin_px and last > 0 else []
-    starts = [*first, *range(step - origin_px if first else 0, last, step), last]
+    final = length - tile
+    shifted = [0] if origin_px and final > 0 else []
+    starts = [*shifted, *range(step - origin_px if shifted else 0, final, step), final]
     halves = [(a + b + tile - 1) // 2 + 1 for a, b in pairwise(starts)]  # as near to both: the earlier's
     edges = [0, *halves, length]
     return Axis(tile, starts, list(pairwise(edges)))
@@ -133,13 +134,14 @@ class Clock:
 
     @property
     def waiting_share(self) -> float:
+        """Share of the time in which the network waited for tiles, in [0, 1]; 0 before there is any."""
         return self.waiting / self.total if self.total else 0.0
 
 
 def single_colour(image: np.ndarray) -> bytes | None:
     """The colour of an image that has one, with its shape."""
-    first = image[:1, :1]
-    return first.tobytes() + bytes(str(image.shape), "ascii") if (image == first).all() else None
+    corner = image[:1, :1]
+    return corner.tobytes() + bytes(str(image.shape), "ascii") if (image == corner).all() else None
 
 
 def predict_tiles(
@@ -147,42 +149,42 @@ def predict_tiles(
     grid: Grid,
     predict: Callable[[list[Any]], list[EntityMap]],
     batch: int,
-    first: int = 0,
-    wanted: Callable[[Window], bool] = lambda window: True,
+    start: int = 0,
+    worth: Callable[[Window], bool] = lambda window: True,
     readers: int = READERS,
     clock: Clock | None = None,
     colour: Callable[[Any], bytes | None] = single_colour,
 ) -> Iterator[tuple[int, EntityMap]]:
-    """(index, entities) of the tiles from `first` on in their order, `batch` at a time through the network.
+    """(index, entities) of the tiles from `start` on in their order, `batch` at a time through the network.
 
     read: a window to its (h, w, C) image, called from `readers` threads, two batches ahead; 0 reads when asked.
-    predict: images to their entity maps; they may be of any type whose `colour` can be told. wanted: whether a tile is
+    predict: images to their entity maps; they may be of any type whose `colour` can be told. worth: whether a tile is
     looked at; of others nothing comes out.
     A tile of one single colour is asked for once per colour: what the network says of it is the same everywhere.
     """
     clock = clock or Clock()
     started = perf_counter()
-    indices = [i for i in range(first, len(grid)) if wanted(grid.window(i))]
+    indices = [i for i in range(start, len(grid)) if worth(grid.window(i))]
     plain: dict[bytes, EntityMap] = {}
 
     def timed(images: list[Any]) -> list[EntityMap]:
         before = perf_counter()
-        found = predict(images)
+        predicted = predict(images)
         clock.predicting += perf_counter() - before
         clock.asked += len(images)
-        return found
+        return predicted
 
     for chunk in _batches(read_ahead(read, grid, indices, readers, 2 * batch, clock), batch):
         colours = [colour(image) for _, image in chunk]
         several = [image for (_, image), colour in zip(chunk, colours, strict=True) if colour is None]
-        found = iter(timed(several) if several else [])
-        for (i, image), one in zip(chunk, colours, strict=True):
-            if one is None:
-                entities = next(found)
+        predicted = iter(timed(several) if several else [])
+        for (i, image), plain_colour in zip(chunk, colours, strict=True):
+            if plain_colour is None:
+                entities = next(predicted)
             else:
-                if one not in plain:
-                    plain[one] = timed([image])[0]  # alone, so that no batch depends on what was seen before
-                entities = plain[one]
+                if plain_colour not in plain:
+                    plain[plain_colour] = timed([image])[0]  # alone, so that no batch depends on what was seen before
+                entities = plain[plain_colour]
             clock.tiles += 1
             clock.total = perf_counter() - started
             yield i, entities

@@ -14,18 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from domains.tiling.stitching import PART
+from domains.tiling.stitching import FRAGMENT
 
-_HEAD = struct.Struct("<4sQIIIHHI")  # mark, tile, parts, links, bytes of ids, height, width, checksum of all the rest
+_HEAD = struct.Struct("<4sQIIIHHI")  # mark, tile, fragments, links, bytes of ids, height, width, checksum of the rest
 _MARK = b"tile"
 
 
 @dataclass(frozen=True)
 class Record:
-    """A tile that is done. parts: (P,) PART; links: (M, 2) int64; packed: its map (height, width) int32."""
+    """A tile that is done. fragments: (P,) FRAGMENT; links: (M, 2) int64; packed: its map (height, width) int32."""
 
     tile: int
-    parts: np.ndarray
+    fragments: np.ndarray
     links: np.ndarray
     packed: bytes
     shape: tuple[int, int]
@@ -52,8 +52,8 @@ class Journal:
 
     def append(self, record: Record) -> None:
         """Keep a record for the next `commit`."""
-        body = record.parts.tobytes() + record.links.astype("<i8").tobytes() + record.packed
-        numbers = record.tile, len(record.parts), len(record.links), len(record.packed), *record.shape
+        body = record.fragments.tobytes() + record.links.astype("<i8").tobytes() + record.packed
+        numbers = record.tile, len(record.fragments), len(record.links), len(record.packed), *record.shape
         checksum = zlib.crc32(body, zlib.crc32(struct.pack("<QIIIHH", *numbers)))
         self._pending.append(_HEAD.pack(_MARK, *numbers, checksum) + body)
 
@@ -73,17 +73,17 @@ class Journal:
         size = self.path.stat().st_size
         with open(self.path, "rb") as file:
             while len(head := file.read(_HEAD.size)) == _HEAD.size:
-                mark, tile, parts, links, packed, height, width, checksum = _HEAD.unpack(head)
-                length = parts * PART.itemsize + links * 16 + packed
+                mark, tile, fragments, links, packed, height, width, checksum = _HEAD.unpack(head)
+                length = fragments * FRAGMENT.itemsize + links * 16 + packed
                 if mark != _MARK or file.tell() + length > size:
                     return
                 body = file.read(length)
                 if zlib.crc32(body, zlib.crc32(head[4:-4])) != checksum:
                     return
-                at = parts * PART.itemsize
+                at = fragments * FRAGMENT.itemsize
                 record = Record(
                     tile,
-                    np.frombuffer(body, PART, parts),
+                    np.frombuffer(body, FRAGMENT, fragments),
                     np.frombuffer(body, "<i8", 2 * links, at).reshape(-1, 2),
                     body[at + links * 16 :],
                     (height, width),

@@ -125,8 +125,8 @@ class Prediction:
         for start in range(0, self.count, 2**16):
             boxes = np.stack([values[start : start + 2**16] for values in (table.y0, table.x0, table.y1, table.x1)], 1)
             edges = np.unique(np.c_[boxes[:, :2] // CHUNK_PX, (boxes[:, 2:] - 1) // CHUNK_PX], axis=0).tolist()
-            for top, left, bottom, right in edges:
-                touched.update((row, column) for row in range(top, bottom + 1) for column in range(left, right + 1))
+            for y0, x0, y1, x1 in edges:
+                touched.update((row, column) for row in range(y0, y1 + 1) for column in range(x0, x1 + 1))
         return sorted(touched)
 
     def outlined(self) -> Iterator[tuple[Measure, list[Polygon], int]]:

@@ -3,7 +3,7 @@
 The folder holds
 
     plan.json       what is predicted: input, adapter, tiling; another plan never continues this one
-    parts           numbers of parts per pixel (`Canvas`)
+    parts           numbers of fragments per pixel (`Canvas`)
     journal         tiles that are done (`Journal`)
 
 Every few seconds the canvas and then the journal are written: what the journal lists is on the canvas. After a kill the
@@ -29,7 +29,7 @@ from domains.tiling.canvas import Canvas, MemoryCanvas
 from domains.tiling.grid import Grid, Window
 from domains.tiling.journal import Journal, Record, pack
 from domains.tiling.prediction import Prediction
-from domains.tiling.stitching import MATCH, PART, Stitcher, joined
+from domains.tiling.stitching import FRAGMENT, MATCH, Stitcher, joined
 
 SECONDS = 2.0  # between two writes: what a kill costs
 HasData = Callable[[Window], np.ndarray]
@@ -74,7 +74,7 @@ class PredictionInMemory:
         self.canvas = MemoryCanvas(self.stitcher.shape)
         self.vocabulary: tuple[str, ...] = ()
         self._pixel_scores: np.ndarray | None = np.zeros(self.stitcher.shape, np.float16)
-        self._parts = [np.zeros(0, PART)]
+        self._fragments = [np.zeros(0, FRAGMENT)]
         self._links = [np.zeros((0, 2), np.int64)]
 
     def add(self, index: int, entities: EntityMap) -> None:
@@ -85,7 +85,7 @@ class PredictionInMemory:
             self._pixel_scores = None
         elif self._pixel_scores is not None:
             self._pixel_scores[placed.core.slices] = placed.pixel_scores
-        self._parts.append(placed.parts)
+        self._fragments.append(placed.fragments)
         self._links.append(placed.links)
         self.vocabulary = entities.vocabulary if entities.count else self.vocabulary
 
@@ -94,9 +94,9 @@ class PredictionInMemory:
 
     def prediction(self) -> Prediction:
         """The whole, when every tile was added; asked for once, as the canvas becomes its map."""
-        lookup, table = joined(np.concatenate(self._parts), np.concatenate(self._links))
+        lookup, table = joined(np.concatenate(self._fragments), np.concatenate(self._links))
         ids = self.canvas.renumber(lookup)
-        pixel_scores = self._pixel_scores if len(self._parts) > 1 else None
+        pixel_scores = self._pixel_scores if len(self._fragments) > 1 else None
         entities = EntityMap(ids, table.scores, table.labels, self.vocabulary, pixel_scores=pixel_scores)
         return Prediction.in_memory(entities, table)
 
@@ -128,7 +128,9 @@ class RunningPrediction:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(f"cannot make the folder {str(self.folder)!r}: {error.strerror}") from error
-        text = json.dumps({**self.plan, "shape": self.shape, "part": PART.itemsize}, indent=2, sort_keys=True) + "\n"
+        text = (
+            json.dumps({**self.plan, "shape": self.shape, "part": FRAGMENT.itemsize}, indent=2, sort_keys=True) + "\n"
+        )
         place = self.folder / "plan.json"
         if place.exists() and place.read_text(encoding="utf-8") != text:
             raise InputError(
@@ -156,7 +158,7 @@ class RunningPrediction:
             if self.stitcher.needs(record.tile, self.next_tile):
                 self.stitcher.remember(record.tile, record.ids)
             else:
-                self.stitcher.parts += len(record.parts)
+                self.stitcher.fragments += len(record.fragments)
         words = self.folder / "vocabulary.json"
         if words.exists():
             self.vocabulary = tuple(json.loads(words.read_text(encoding="utf-8")))
@@ -169,7 +171,7 @@ class RunningPrediction:
                 path.write_text(json.dumps(self.vocabulary), encoding="utf-8")
         placed = self.stitcher.add(index, entities)
         self.canvas.write(placed.core, placed.ids)
-        self.journal.append(Record(index, placed.parts, placed.links, pack(entities.ids), entities.shape))
+        self.journal.append(Record(index, placed.fragments, placed.links, pack(entities.ids), entities.shape))
         self._added += 1
         if self._added % self.batch == 0 and monotonic() - self._written > SECONDS:  # half a batch is of no use
             self.commit()
@@ -189,9 +191,9 @@ class RunningPrediction:
     def prediction(self) -> Prediction:
         """The whole, when every tile was added."""
         self.commit()
-        tables, links = [np.zeros(0, PART)], [np.zeros((0, 2), np.int64)]
+        tables, links = [np.zeros(0, FRAGMENT)], [np.zeros((0, 2), np.int64)]
         for record, _ in self.journal.records():  # a view would keep the record, with its whole map
-            tables.append(record.parts.copy())
+            tables.append(record.fragments.copy())
             links.append(record.links.copy())
         lookup, entities = joined(np.concatenate(tables), np.concatenate(links))
         del tables, links

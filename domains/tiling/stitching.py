@@ -1,7 +1,8 @@
 """One map from the maps of overlapping tiles; entities that tile borders cut come back as one.
 
-Each tile gives its core to the scene, cut into numbered parts, and links to parts of tiles before it that show the same
-entity. Only tiles that a later one can touch are kept, so a scene of any size is stitched in the memory of a row.
+Each tile gives its core to the scene, cut into numbered fragments, and links to fragments of tiles before it that show
+the same entity. Only tiles that a later one can touch are kept, so a scene of any size is stitched in the memory of a
+row.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ from domains.entities.resize import Picks, pick, pixels_over
 from domains.tiling.grid import Grid, Window
 
 MATCH = 0.5
-PART = np.dtype(
+FRAGMENT = np.dtype(
     [("area", "<i8"), ("sum_y", "<f8"), ("sum_x", "<f8"), ("y0", "<i4"), ("x0", "<i4"), ("y1", "<i4"), ("x1", "<i4"),
      ("score", "<f4"), ("label", "<i4")]
 )  # fmt: skip
 """What one tile shows of an entity in its core: pixels, sums of their indices, box with ends exclusive; score is nan
-and label -1 where the map has none. A part that lies outside of the core has area 0."""
+and label -1 where the map has none. A fragment outside of the core has area 0."""
 
 
 class Placed(NamedTuple):
     """A tile's share of the scene.
 
-    core: where it lies, in pixels of the result; ids: (h, w) int64 numbers of parts, through all tiles, from 1.
+    core: where it lies, in pixels of the result; ids: (h, w) int64 numbers of fragments, through all tiles, from 1.
     pixel_scores: (h, w) float16, None where the map has none.
-    parts: (P,) PART; links: (M, 2) int64 numbers of parts that are one entity.
+    fragments: (P,) FRAGMENT; links: (M, 2) int64 numbers of fragments that are one entity.
     """
 
     core: Window
     ids: np.ndarray
-    parts: np.ndarray
+    fragments: np.ndarray
     links: np.ndarray
     pixel_scores: np.ndarray | None
 
@@ -89,7 +90,7 @@ class Stitcher:
         has_data: Callable[[Window], np.ndarray] | None = None,
     ) -> None:
         self.grid, self.shape, self.threshold, self.has_data = grid, shape or grid.shape, threshold, has_data
-        self.parts = 0
+        self.fragments = 0
         self._seen: dict[tuple[int, int], _Seen] = {}  # by row and column of the grid
         self._y = 0
 
@@ -99,23 +100,23 @@ class Stitcher:
         if entities.shape != (window.height, window.width):
             raise ValueError(f"the map of {window} has shape {entities.shape}")
         links: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
-        for other in self._neighbours(window):
-            pair = (window, entities.ids), (other.window, other.ids)
-            links.append(_matches(*pair, self.threshold) + [self.parts, other.offset])
+        for neighbour in self._neighbours(window):
+            pair = (window, entities.ids), (neighbour.window, neighbour.ids)
+            links.append(_matches(*pair, self.threshold) + [self.fragments, neighbour.offset])
         core, ids = self._at(index, self.grid.core(index), entities.ids)
         sure = None
         if entities.pixel_scores is not None:
             sure = self._at(index, self.grid.core(index), entities.pixel_scores)[1]
         if self.has_data is not None and (sure is not None or (ids > 0).any()):
-            tile, whole = self._at(index, window, entities.ids)
+            tile, tile_ids = self._at(index, window, entities.ids)
             data = self.has_data(tile)
-            holes = _holes(whole, data)
+            holes = _holes(tile_ids, data)
             data = data[core.within(tile).slices]
             ids = np.where((ids > 0) & (~data | holes[ids.clip(0)]), BACKGROUND, ids)
             sure = None if sure is None else np.where(data, sure, np.float16(0))
-        parts = _measured(ids, core, entities)
-        numbers = np.where(ids > 0, ids.astype(np.int64) + self.parts, ids)
-        placed = Placed(core, numbers, parts, np.concatenate(links), sure)
+        fragments = _measured(ids, core, entities)
+        numbers = np.where(ids > 0, ids.astype(np.int64) + self.fragments, ids)
+        placed = Placed(core, numbers, fragments, np.concatenate(links), sure)
         self.remember(index, entities.ids)
         return placed
 
@@ -124,8 +125,8 @@ class Stitcher:
         self._forget(self.grid.window(index).y)
         if ids.any():
             place = divmod(index, len(self.grid.axes[1].starts))
-            self._seen[place] = _Seen(self.grid.window(index), ids, self.parts)
-        self.parts += int(ids.max(initial=0))
+            self._seen[place] = _Seen(self.grid.window(index), ids, self.fragments)
+        self.fragments += int(ids.max(initial=0))
 
     def _neighbours(self, window: Window) -> list[_Seen]:
         """Tiles before this one that share pixels with it."""
@@ -133,8 +134,8 @@ class Stitcher:
         starts = self.grid.axes[1].starts
         columns = range(bisect_right(starts, window.x - window.width), bisect_left(starts, window.x + window.width))
         rows = sorted({row for row, _ in self._seen})
-        found = [self._seen.get((row, column)) for row in rows for column in columns]
-        return [seen for seen in found if seen is not None]
+        candidates = [self._seen.get((row, column)) for row in rows for column in columns]
+        return [seen for seen in candidates if seen is not None]
 
     def _forget(self, y: int) -> None:
         """Rows above y, where a new row of tiles begins: no later one touches them."""
@@ -144,25 +145,25 @@ class Stitcher:
         kept = {place: seen for place, seen in self._seen.items() if seen.window.y + seen.window.height > y}
         self._seen = {place: _lower(seen, y) for place, seen in kept.items()}
 
-    def needs(self, index: int, first: int) -> bool:
-        """Must tile `index` be remembered for the tiles from `first` on?"""
-        if first >= len(self.grid):
+    def needs(self, index: int, start: int) -> bool:
+        """Must tile `index` be remembered for the tiles from `start` on?"""
+        if start >= len(self.grid):
             return False
-        seen, coming = self.grid.window(index), self.grid.window(first)
+        seen, coming = self.grid.window(index), self.grid.window(start)
         return seen.y + seen.height > coming.y
 
     def _at(self, index: int, area: Window, values: np.ndarray) -> tuple[Window, np.ndarray]:
         """Where an area of a tile lies in the result, and the tile's values there."""
         window = self.grid.window(index)
-        first, picks = [], []
+        corner, picks = [], []
         lines = ((area.y, area.height, window.y), (area.x, area.width, window.x))
         for (start, length, tile), size, old, new in zip(lines, values.shape, self.grid.shape, self.shape, strict=True):
             pixels = pixels_over(old, new, start, start + length)
             turns, sources = Picks.of(old, new, *pixels)
-            first.append(pixels[0])
+            corner.append(pixels[0])
             inside = np.clip(sources - tile, 0, size - 1)  # without overlap, a choice may lie outside
             picks.append(Picks(turns, inside))
-        return Window(*first, *(len(axis.turns) for axis in picks)), pick(values, *picks)
+        return Window(*corner, *(len(axis.turns) for axis in picks)), pick(values, *picks)
 
 
 def _lower(seen: _Seen, y: int) -> _Seen:
@@ -180,85 +181,87 @@ def _holes(ids: np.ndarray, data: np.ndarray) -> np.ndarray:
 
 
 def _measured(ids: np.ndarray, core: Window, entities: EntityMap) -> np.ndarray:
-    """(P,) PART of ids (h, w) in the core, every entity of the tile in turn."""
-    parts = np.zeros(entities.count, PART)
-    parts["score"] = np.nan if entities.scores is None else entities.scores
-    parts["label"] = -1 if entities.labels is None else entities.labels
+    """(P,) FRAGMENT of ids (h, w) in the core, every entity of the tile in turn."""
+    fragments = np.zeros(entities.count, FRAGMENT)
+    fragments["score"] = np.nan if entities.scores is None else entities.scores
+    fragments["label"] = -1 if entities.labels is None else entities.labels
     y, x = np.nonzero(ids > 0)
     if not len(y):
-        return parts
+        return fragments
     number = ids[y, x]
-    parts["area"] = np.bincount(number, minlength=entities.count + 1)[1:]
+    fragments["area"] = np.bincount(number, minlength=entities.count + 1)[1:]
     for name, values in (("sum_y", y + core.y), ("sum_x", x + core.x)):
-        parts[name] = np.bincount(number, weights=values, minlength=entities.count + 1)[1:]
+        fragments[name] = np.bincount(number, weights=values, minlength=entities.count + 1)[1:]
     for i, box in enumerate(find_objects(np.maximum(ids, 0))):
         if box is not None:
             rows, columns = box
-            parts[i]["y0"], parts[i]["y1"] = rows.start + core.y, rows.stop + core.y
-            parts[i]["x0"], parts[i]["x1"] = columns.start + core.x, columns.stop + core.x
-    return parts
+            fragments[i]["y0"], fragments[i]["y1"] = rows.start + core.y, rows.stop + core.y
+            fragments[i]["x0"], fragments[i]["x1"] = columns.start + core.x, columns.stop + core.x
+    return fragments
 
 
-def joined(parts: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, Entities]:
-    """(lookup, entities): the entity of every part, (P + 2,) int64 with 0 at 0, gone parts 0 and -1 at -1.
+def joined(fragments: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, Entities]:
+    """(lookup, entities): the entity of every fragment, (P + 2,) int64: 0 at 0, gone fragments 0, -1 at -1.
 
-    Linked parts are one entity, and so on over any number of tiles; what owns no pixel is gone. Scores are means
-    weighted by area, an entity's label is that of its largest part.
+    Linked fragments are one entity, and so on over any number of tiles; what owns no pixel is gone. Scores are means
+    weighted by area, an entity's label is that of its largest fragment.
     """
-    count = len(parts)
+    count = len(fragments)
     graph = coo_array((np.ones(len(links), bool), (links[:, 0] - 1, links[:, 1] - 1)), shape=(count, count))
     _, group = connected_components(graph, directed=False) if count else (0, np.zeros(0, np.int64))  # (P,)
-    visible = np.bincount(group, weights=parts["area"]) > 0  # (G,)
+    visible = np.bincount(group, weights=fragments["area"]) > 0  # (G,)
     number = np.where(visible, np.cumsum(visible), 0)[group].astype(np.int64)  # (P,) 1..N, 0 for gone
-    shown = parts["area"] > 0
-    entities = _table(parts[shown], number[shown], int(visible.sum()))
+    visible_fragments = fragments["area"] > 0
+    entities = _table(fragments[visible_fragments], number[visible_fragments], int(visible.sum()))
     return np.concatenate([[BACKGROUND], number, [UNLABELLED]]), entities
 
 
-def _table(parts: np.ndarray, number: np.ndarray, count: int) -> Entities:
-    area = parts["area"]
+def _table(fragments: np.ndarray, number: np.ndarray, count: int) -> Entities:
+    area = fragments["area"]
     total = np.bincount(number, weights=area, minlength=count + 1)[1:]
-    y, x = (np.bincount(number, weights=parts[name], minlength=count + 1)[1:] / total for name in ("sum_y", "sum_x"))
+    y, x = (
+        np.bincount(number, weights=fragments[name], minlength=count + 1)[1:] / total for name in ("sum_y", "sum_x")
+    )
     boxes = []
     for name in ("y0", "x0", "y1", "x1"):
         start, reduce = (np.iinfo(np.int32).max, np.minimum) if name.endswith("0") else (0, np.maximum)
         values = np.full(count, start, np.int32)
-        reduce.at(values, number - 1, parts[name])
+        reduce.at(values, number - 1, fragments[name])
         boxes.append(values)
     scores = labels = None
-    if len(parts) and not np.isnan(parts["score"]).any():
-        scores = (np.bincount(number, weights=area * parts["score"], minlength=count + 1)[1:] / total).astype(
+    if len(fragments) and not np.isnan(fragments["score"]).any():
+        scores = (np.bincount(number, weights=area * fragments["score"], minlength=count + 1)[1:] / total).astype(
             np.float32
         )
-    if len(parts) and (parts["label"] >= 0).all():
+    if len(fragments) and (fragments["label"] >= 0).all():
         order = np.argsort(area, kind="stable")  # the largest is written last
         labels = np.zeros(count, np.int32)
-        labels[number[order] - 1] = parts["label"][order]
-    top, left, bottom, right = boxes
-    return Entities(total.astype(np.int64), y, x, top, left, bottom, right, scores, labels)
+        labels[number[order] - 1] = fragments["label"][order]
+    y0, x0, y1, x1 = boxes
+    return Entities(total.astype(np.int64), y, x, y0, x0, y1, x1, scores, labels)
 
 
 # Which pieces are one
 
 
-def _matches(one: tuple[Window, np.ndarray], two: tuple[Window, np.ndarray], threshold: float) -> np.ndarray:
-    """(M, 2) ids of `one` and `two` that are the same entity.
+def _matches(tile: tuple[Window, np.ndarray], neighbour: tuple[Window, np.ndarray], threshold: float) -> np.ndarray:
+    """(M, 2) ids of `tile` and `neighbour` that are the same entity.
 
     Compared are the connected pieces that each entity shows in the shared area. Two of them match when each is the
     one that covers most of the other and they share `threshold` of the smaller. Pieces, because both arms of a U are
     one entity in the tile below and two in the tile above; best of each, because two touching entities are never
     joined by a tile that saw them as one.
     """
-    shared = one[0].shared(two[0])
-    a, b = (ids[shared.within(window).slices] for window, ids in (one, two))
+    shared = tile[0].shared(neighbour[0])
+    a, b = (ids[shared.within(window).slices] for window, ids in (tile, neighbour))
     if not (a > 0).any() or not (b > 0).any():
         return np.zeros((0, 2), np.int64)
     pieces_a, pieces_b = _pieces(a), _pieces(b)
-    both = (pieces_a > 0) & (pieces_b > 0)
-    if not both.any():
+    covered = (pieces_a > 0) & (pieces_b > 0)
+    if not covered.any():
         return np.zeros((0, 2), np.int64)
     areas_a, areas_b = np.bincount(pieces_a.ravel()), np.bincount(pieces_b.ravel())
-    pairs, overlap = np.unique(pieces_a[both] * len(areas_b) + pieces_b[both], return_counts=True)
+    pairs, overlap = np.unique(pieces_a[covered] * len(areas_b) + pieces_b[covered], return_counts=True)
     p, q = np.divmod(pairs, len(areas_b))
     best = _best(p, overlap) & _best(q, overlap) & (overlap >= threshold * np.minimum(areas_a[p], areas_b[q]))
     id_of_a, id_of_b = np.zeros(len(areas_a), np.int64), np.zeros(len(areas_b), np.int64)
@@ -274,7 +277,7 @@ def _pieces(ids: np.ndarray) -> np.ndarray:
 def _best(group: np.ndarray, value: np.ndarray) -> np.ndarray:
     """(P,) bool: has the pair the largest value of its group? One of equals is taken, so that ties join nothing."""
     order = np.lexsort((-value, group))
-    first = np.r_[True, np.diff(group[order]) > 0]
+    leads = np.r_[True, np.diff(group[order]) > 0]
     best = np.zeros(len(group), bool)
-    best[order[first]] = True
+    best[order[leads]] = True
     return best

@@ -108,7 +108,9 @@ class Diagnosis:
         programs = ", ".join(f"{name} {number}" for name, number in self.versions.items())
         yield from paragraph("versions", programs)
         required = [package for package in self.packages if not package.extra]
-        yield from paragraph("packages", ", ".join(f"{each.name} {each.installed or 'missing'}" for each in required))
+        yield from paragraph(
+            "packages", ", ".join(f"{package.name} {package.installed or 'missing'}" for package in required)
+        )
 
     def _extras(self) -> Iterator[str]:
         for extra in dict.fromkeys(package.extra for package in self.packages if package.extra):

@@ -48,53 +48,53 @@ def evaluate(
     with loaded(adapter, recipe, overrides, runtime=runtime) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
-        parts = changed(network.recipe, [*moved, *overrides])
-        domain = domain_of(parts)
+        measured = changed(network.recipe, [*moved, *overrides])
+        domain = domain_of(measured)
         with reading_shown():
             samples = domain.dataset(split)  # type: ignore[arg-type]
-        tell_reading(domain, parts.domain)
-        check_entities(domain, parts.domain, (split,))
-        check_data(domain, parts.domain, (split,))
-        met = met_again(network.learnt_from, domain, parts.domain, split)
+        tell_reading(domain, measured.domain)
+        check_entities(domain, measured.domain, (split,))
+        check_data(domain, measured.domain, (split,))
+        met = met_again(network.learnt_from, domain, measured.domain, split)
         if met is not None and met.images:
             print(met_line(met, len(samples), split))
         contract = network.contract
-        if adapter == BASE and parts.domain.scale == "auto":  # as `fit` measures it before it fits
+        if adapter == BASE and measured.domain.scale == "auto":  # as `fit` measures it before it fits
             train = domain.dataset("train")
             contract = contract_of(at_scale(network.recipe, train), pixel_size(train))
         contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
         with Progress("evaluate", len(samples), unit="images") as progress:
-            shown = progress.advance, progress.tick
-            found = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *shown)
+            reports = progress.advance, progress.tick
+            metrics = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *reports)
         entities = sum(samples[i].truth.count for i in range(len(samples)))
     result = {
-        "metrics": plain(found.compute()),
-        "intervals_95": plain(found.interval()),
-        "by_stratum": plain(found.by_stratum()),
-        "counts": plain(found.counted()),
-        "images": len(found),
-        "groups": len(set(found.groups)),
+        "metrics": plain(metrics.compute()),
+        "intervals_95": plain(metrics.interval()),
+        "by_stratum": plain(metrics.by_stratum()),
+        "counts": plain(metrics.counted()),
+        "images": len(metrics),
+        "groups": len(set(metrics.groups)),
         "entities": entities,
-        "learnt_from": met and {"train": met.train, "val": met.val, "told": met.told},
+        "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
-        "data": parts.domain.data,
+        "data": measured.domain.data,
         "split": split,
     }
     if json_path is not None:
         write_json(json_path, result)
-    values, spans = found.compute(), found.interval()
+    values, spans = metrics.compute(), metrics.interval()
     print(
         text_table(
             [["metric", "value [95 % interval]"], *([key, with_span(values[key], spans[key])] for key in values)]
         )
     )
-    print(counts_line(found))
-    print(f"{parts.domain.data}, {split}: {len(found)} images in {result['groups']} groups, {entities} entities")
+    print(counts_line(metrics))
+    print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")
-    print(predict_line(adapter, recipe, overrides, asked, parts.domain.pixel_size_m, words_of(runtime)))
+    print(predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime)))
     return result
 
 
@@ -115,6 +115,6 @@ def predict_line(
         "--window": asked.window_px,
         **runtime_words,
     }
-    said = [word for name, value in options.items() for word in option(name, value)]
-    said += [*size_said(pixel_size_m), *base_elsewhere(overrides)]
-    return following("predict", "--adapter", adapter, "IMAGE", "--out", "predictions", *said)
+    words = [word for name, value in options.items() for word in option(name, value)]
+    words += [*size_said(pixel_size_m), *base_elsewhere(overrides)]
+    return following("predict", "--adapter", adapter, "IMAGE", "--out", "predictions", *words)

@@ -139,9 +139,9 @@ def check_run(run: Path, recipe: Recipe, resume: bool) -> None:
         raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}")
 
 
-def with_budget_of(recipe: Recipe, other: Recipe) -> Recipe:
+def with_budget_of(recipe: Recipe, model: Recipe) -> Recipe:
     """The recipe, to be trained for as long as the other."""
-    budget = {"steps": other.train.steps, "seconds": other.train.seconds}
+    budget = {"steps": model.train.steps, "seconds": model.train.seconds}
     return replace(recipe, train=replace(recipe.train, **budget))
 
 
@@ -175,9 +175,9 @@ def open_run(run: Path, recipe: Recipe) -> Path | None:
     return checkpoint if checkpoint.exists() else None
 
 
-def spread(count: int, most: int) -> list[int]:
-    """Up to `most` indices, evenly over all: data sets are sorted by kind or patient."""
-    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, most))})
+def spread(count: int, limit: int) -> list[int]:
+    """Up to `limit` indices, evenly over all: data sets are sorted by kind or patient."""
+    return sorted({round(i) for i in np.linspace(0, count - 1, min(count, limit))})
 
 
 def preview(path: Path, plan: Plan, fitted: Fitted) -> None:

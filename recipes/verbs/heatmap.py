@@ -49,4 +49,5 @@ def heat_maps(
 
 
 def as_number(value: float | None) -> float:
+    """The value, nan where there is none."""
     return math.nan if value is None else value

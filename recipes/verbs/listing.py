@@ -68,13 +68,13 @@ def fit_line(
     folder: Path, groups: Path | None, domain: str | None, labels: str | None, void: str | None, strict: bool = False
 ) -> str:
     """How to fit to a folder as it was just read; the recipe is the reader's to choose unless a domain was named."""
-    own = domain is not None and domain not in BUILT_IN_DOMAINS
-    recipe = "base" if own else domain or "RECIPE"
+    of_plugin = domain is not None and domain not in BUILT_IN_DOMAINS
+    recipe = "base" if of_plugin else domain or "RECIPE"
     words = ["--recipe", recipe, "--data", folder, *(["--strict"] if strict else [])]
-    options = {"name": domain if own else None, "groups": groups, "labels": labels, "void": void}
-    said = [word for key, value in options.items() for word in override(f"domain.{key}", value)]
+    options = {"name": domain if of_plugin else None, "groups": groups, "labels": labels, "void": void}
+    chosen = [word for key, value in options.items() for word in override(f"domain.{key}", value)]
     choice = f"   (RECIPE: {', '.join(BUILT_IN_DOMAINS)})" if recipe == "RECIPE" else ""
-    return following("fit", *words, *said) + choice
+    return following("fit", *words, *chosen) + choice
 
 
 def draft_data_card(
@@ -102,6 +102,7 @@ def examined(
     labels: str | None = None,
     void: str | None = None,
 ) -> Any:
+    """The report of `check_folder`, read as a domain reads it where one is named. Raises InputError."""
     from domains.datasets.check import check_folder
     from domains.datasets.domain import DomainSpec, load_domain
     from domains.datasets.report import EXAMPLES
@@ -129,6 +130,7 @@ def refuse_existing(path: Path | None, overwrite: bool) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text whole or not at all, in UTF-8."""
     from domains.atomic import atomic_path
 
     with atomic_path(path) as temporary:

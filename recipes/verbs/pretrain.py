@@ -63,7 +63,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
     segmenter = build(recipe).to(runtime.device)
-    last = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
+    checkpoint = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
     print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
     print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
@@ -77,7 +77,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
         train.clip,
         [TrainingProgress("pretrain", train.steps, train.seconds)],
     )
-    trainer.fit(module, data, ckpt_path=last, weights_only=True)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     interrupted = was_interrupted(trainer)
     best = keep_best(trainer, module, data)
     learn_regions(recipe, segmenter, runtime)
@@ -103,20 +103,20 @@ def check_run(run: Path, recipe: PretrainRecipe, resume: bool) -> None:
         raise InputError(f"{run} already holds a pretraining; add --resume to go on with it, or name another --out")
     if not described.exists() or described.read_text(encoding="utf-8") != resolved_yaml(recipe):
         base = run / "base"
-        more = f"; to go on from its base in another --out: vit.start={base}" if base.exists() else ""
-        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}{more}")
+        advice = f"; to go on from its base in another --out: vit.start={base}" if base.exists() else ""
+        raise InputError(f"{str(run)!r} was started with another recipe; resume with --recipe {described}{advice}")
 
 
 def open_run(run: Path, recipe: PretrainRecipe) -> Path | None:
     """Make RUN, which `check_run` has passed, or go on with it; returns the checkpoint to go on from."""
-    last = run / "checkpoints" / "last.ckpt"
+    checkpoint = run / "checkpoints" / "last.ckpt"
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"cannot make {str(run)!r}: {error.strerror}; name another --out") from error
     with atomic_path(run / "recipe.yaml") as path:
         path.write_text(resolved_yaml(recipe), encoding="utf-8")
-    return last if last.exists() else None
+    return checkpoint if checkpoint.exists() else None
 
 
 def fit_line(base: Path, recipe: PretrainRecipe, backbone: Backbone) -> str:
@@ -159,6 +159,7 @@ def kinds(recipe: PretrainRecipe) -> dict[str, dict[str, float]]:
 
 
 def data_of(recipe: PretrainRecipe, families: Mapping[str, float]) -> EntityDataModule:
+    """Crops of generated scenes of these families, by weight; those of validation have a seed of their own."""
     scenes, train = recipe.scenes, recipe.train
     batches = BatchOptions(
         batch_size=train.batch_size,
@@ -198,8 +199,8 @@ def build(recipe: PretrainRecipe) -> JointSegmenter:
 def check_architecture(recipe: PretrainRecipe, backbone: Backbone) -> None:
     """Raises InputError where the base to go on from is not what the recipe says."""
     vit = recipe.vit
-    found = {"width": backbone.dim, "layers": backbone.depth, "patch_px": backbone.stride}
-    for name, value in found.items():
+    shape = {"width": backbone.dim, "layers": backbone.depth, "patch_px": backbone.stride}
+    for name, value in shape.items():
         if value != getattr(vit, name):
             raise InputError(
                 f"vit.start {vit.start!r} has {name} {value}; vit.{name} is {getattr(vit, name)}: set it to {value}"
@@ -207,6 +208,7 @@ def check_architecture(recipe: PretrainRecipe, backbone: Backbone) -> None:
 
 
 def config_of(recipe: PretrainRecipe) -> Dinov2Config:
+    """The configuration of a DINOv2 of the recipe's size."""
     vit = recipe.vit
     return Dinov2Config(
         hidden_size=vit.width,

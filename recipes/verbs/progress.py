@@ -108,6 +108,7 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
+        """Seconds since the start."""
         return time.monotonic() - self._started
 
     @property
@@ -126,12 +127,12 @@ class Progress:
     @property
     def seconds_left(self) -> float | None:
         """None before anything is done."""
-        left = []
+        estimates = []
         if self.rate:
-            left.append((self.steps - self.done) / self.rate)
+            estimates.append((self.steps - self.done) / self.rate)
         if self.seconds:
-            left.append(self.seconds - self.seconds_before - self.elapsed)
-        return max(0.0, min(left)) if left else None
+            estimates.append(self.seconds - self.seconds_before - self.elapsed)
+        return max(0.0, min(estimates)) if estimates else None
 
     @property
     def text(self) -> str:
@@ -182,6 +183,6 @@ def clock(seconds: float | None) -> str:
     """`0:44`, `1:02:03`, or `?`."""
     if seconds is None:
         return "?"
-    hours, rest = divmod(round(seconds), 3600)
-    minutes, rest = divmod(rest, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+    hours, remainder = divmod(round(seconds), 3600)
+    minutes, remainder = divmod(remainder, 60)
+    return f"{hours}:{minutes:02}:{remainder:02}" if hours else f"{minutes}:{remainder:02}"

@@ -38,23 +38,25 @@ def before_after(before: MetricSet, after: MetricSet, headline: str) -> str:
 
 
 def with_span(value: float, span: tuple[float, float]) -> str:
+    """`0.512 [0.480, 0.541]`, without the interval where it is nan, or `undefined`."""
     if math.isnan(value):
         return "undefined"
     return f"{value:.3f}" if math.isnan(span[0]) else f"{value:.3f} [{span[0]:.3f}, {span[1]:.3f}]"
 
 
-def counts_line(found: MetricSet) -> str:
+def counts_line(metrics: MetricSet) -> str:
     """`entities at IoU 0.5: 40 right, 12 wrong, 31 missed; per mm2 512 predicted, 540 true`, each with its interval."""
-    counted = found.counted()
-    shown = {key: f"{one['value']:.0f}{span(one)}" for key, one in counted.items()}
+    counted = metrics.counted()
+    texts = {key: f"{interval['value']:.0f}{span(interval)}" for key, interval in counted.items()}
     line = (
-        f"entities at IoU 0.5: {shown['true_positives']} right, {shown['false_positives']} wrong, "
-        f"{shown['false_negatives']} missed"
+        f"entities at IoU 0.5: {texts['true_positives']} right, {texts['false_positives']} wrong, "
+        f"{texts['false_negatives']} missed"
     )
     if math.isnan(counted["true_per_mm2"]["value"]):
         return line
-    return f"{line}; per mm2 {shown['predicted_per_mm2']} predicted, {shown['true_per_mm2']} true"
+    return f"{line}; per mm2 {texts['predicted_per_mm2']} predicted, {texts['true_per_mm2']} true"
 
 
-def span(one: dict[str, float]) -> str:
-    return "" if math.isnan(one["low"]) else f" [{one['low']:.0f}, {one['high']:.0f}]"
+def span(interval: dict[str, float]) -> str:
+    """` [35, 44]`, or nothing where the interval is nan."""
+    return "" if math.isnan(interval["low"]) else f" [{interval['low']:.0f}, {interval['high']:.0f}]"

@@ -82,9 +82,9 @@ def transfer(
                 recipe, overrides = recipe_words(chosen[name].domain.name) if adapter == BASE else (None, ())
                 with loaded(adapter, recipe, overrides, base_of(adapter, bases, backbone), runtime) as network:
                     metrics = MetricSet(domain.metrics())
-                    shown = progress.advance, progress.tick
-                    found = measure(network.segmenter, samples[name], metrics, network.contract, *shown)
-                for key, value in plain(found.compute()).items():
+                    reports = progress.advance, progress.tick
+                    metrics = measure(network.segmenter, samples[name], metrics, network.contract, *reports)
+                for key, value in plain(metrics.compute()).items():
                     table.setdefault(key, {}).setdefault(row, {})[name] = value
     table = {key: values for key, values in table.items() if any(known(values))}
     rows, columns = list(adapters.values()), list(domains)
@@ -99,6 +99,7 @@ def transfer(
 
 
 def about_adapter(adapter: str) -> tuple[SharedRecipe, LearntFrom | None]:
+    """(recipe, images that it learnt from) of an adapter, without its network. Raises InputError."""
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
         return shared_recipe(folder, info), info.learnt_from
@@ -111,26 +112,27 @@ def fitted_on(shared: SharedRecipe, learnt: LearntFrom | None, domain: Domain, r
     """
     measured = met_again(learnt, domain, recipe.domain, split)
     if measured is None:
-        own = shared.recipe.domain.name == domain.name and same_folder(recipe.domain.data, shared.data)
-        return OWN if own else ""
+        same_set = shared.recipe.domain.name == domain.name and same_folder(recipe.domain.data, shared.data)
+        return OWN if same_set else ""
     if measured.images:
         return MEASURED
-    whole = met_again(learnt, domain, recipe.domain, "all")
-    return OWN if whole is not None and whole.images else ""
+    anywhere = met_again(learnt, domain, recipe.domain, "all")
+    return OWN if anywhere is not None and anywhere.images else ""
 
 
 def base_of(adapter: str, bases: dict[str, Backbone], elsewhere: str | None = None) -> Backbone:
     """The backbone that an adapter wants, loaded when first asked for. elsewhere: where it is, if not as it says."""
     if adapter == BASE:
-        parts = load_recipe("base")
+        recipe = load_recipe("base")
     else:
         with opened(Path(adapter)) as folder:
             base = read_info(folder).backbone
             name = elsewhere if elsewhere and base.is_local and not at_hand(base) else name_of(base, folder)
-        parts = load_recipe("base", [f"backbone.name={json.dumps(name)}", f"backbone.taps={list(base.taps)}"])
-    key = f"{parts.backbone.name} {parts.backbone.taps or ''}"
-    if parts.backbone.taps is None or key not in bases:
-        fresh = next((one for one in bases.values() if one.name == parts.backbone.name), None) or backbone_of(parts)
+        recipe = load_recipe("base", [f"backbone.name={json.dumps(name)}", f"backbone.taps={list(base.taps)}"])
+    key = f"{recipe.backbone.name} {recipe.backbone.taps or ''}"
+    if recipe.backbone.taps is None or key not in bases:
+        same_name = (held for held in bases.values() if held.name == recipe.backbone.name)
+        fresh = next(same_name, None) or backbone_of(recipe)
         key = f"{fresh.name} {fresh.taps}"
         bases.setdefault(key, fresh)
     return bases[key]
@@ -163,14 +165,14 @@ def known(values: Mapping[str, Mapping[str, float | None]]) -> list[bool]:
 
 def pictured(table: Table, cells: int, headlines: Collection[str]) -> Table:
     """The metrics that have a value in each of so many cells, and the headlines; all where there are none."""
-    return {key: one for key, one in table.items() if key in headlines or sum(known(one)) == cells} or table
+    return {key: rows for key, rows in table.items() if key in headlines or sum(known(rows)) == cells} or table
 
 
 def legend(fitted: Fitted) -> str:
     """What the marks mean that the table has."""
-    there = {word for row in fitted.values() for word in row.values()}
+    marks = {word for row in fitted.values() for word in row.values()}
     means = {OWN: "the adapter was fitted on other images of this set", MEASURED: "on images that are measured here"}
-    return "; ".join(f"{MARKS[word].strip()} {meaning}" for word, meaning in means.items() if word in there)
+    return "; ".join(f"{MARKS[word].strip()} {meaning}" for word, meaning in means.items() if word in marks)
 
 
 def write(
@@ -208,6 +210,7 @@ def write(
 
 
 def markdown(key: str, rows: list[list[str]]) -> str:
+    """A metric's table under its heading; the first of `rows` is the table's head."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     return "\n".join([f"## {key}", "", lines[0], "|---|" + "---|" * (len(rows[0]) - 1), *lines[1:], ""])
 

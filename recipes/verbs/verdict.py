@@ -16,13 +16,13 @@ OVERFITTED = 0.03  # share by which it must rise above its best
 def paired_intervals(before: MetricSet, after: MetricSet) -> dict[str, tuple[float, float]]:
     """95 % of the change of each metric over resampled groups, the same groups for both; (nan, nan) where undefined."""
     was, now = before.resample(), after.resample()
-    found = {}
+    intervals = {}
     for key, values in was.items():
         change = now[key] - values
-        known = len(set(before.groups)) > 1 and bool(np.isfinite(change).any())
-        low, high = np.nanpercentile(change, [2.5, 97.5]) if known else (np.nan, np.nan)
-        found[key] = (float(low), float(high))
-    return found
+        defined = len(set(before.groups)) > 1 and bool(np.isfinite(change).any())
+        low, high = np.nanpercentile(change, [2.5, 97.5]) if defined else (np.nan, np.nan)
+        intervals[key] = (float(low), float(high))
+    return intervals
 
 
 def against(start: str, before: MetricSet, after: MetricSet, key: str) -> str:
@@ -51,8 +51,8 @@ def what_would_help(curve: list[tuple[int, float]], steps: int, seconds: float |
     best = int(np.argmin(losses))
     early = min(losses[: max(1, round(len(losses) * 2 / 3))])
     if losses[-1] < early * (1 - STILL_FALLING):
-        more = f"train.steps={2 * max(steps, at[-1])}" + (f" train.seconds={2 * seconds:g}" if seconds else "")
-        return f"what would help: more steps, val/loss fell by {1 - losses[-1] / early:.0%} in the last third: {more}"
+        budget = f"train.steps={2 * max(steps, at[-1])}" + (f" train.seconds={2 * seconds:g}" if seconds else "")
+        return f"what would help: more steps, val/loss fell by {1 - losses[-1] / early:.0%} in the last third: {budget}"
     if losses[-1] > losses[best] * (1 + OVERFITTED):
         return (
             f"what would help: more labelled images than {images}; val/loss has risen by "

@@ -21,15 +21,15 @@ def test_of_some_thousand_images_every_one_is_told() -> None:
     learnt = LearntFrom(train=digests_of(some(MOST)), val=digests_of(some(10, "val")))
     assert learnt.train.whole and learnt.train.images == MOST
     met = learnt.among([*some(7), *some(2, "val"), *some(4, "new")])
-    assert (met.train, met.val, met.told) == (7, 2, 13) and str(met) == "7 in training, 2 in validation"
+    assert (met.train, met.val, met.comparable) == (7, 2, 13) and str(met) == "7 in training, 2 in validation"
 
 
 def test_of_more_images_a_sample_is_kept_which_never_says_a_wrong_word() -> None:
     learnt = LearntFrom(train=digests_of(some(4 * MOST)))
     assert not learnt.train.whole and learnt.train.images == 4 * MOST and len(learnt.train.each) == MOST
     met, others = learnt.among(some(1000)), learnt.among(some(1000, "new"))
-    assert met.train == met.told and 150 < met.told < 350  # about a quarter
-    assert others.train == 0 and 150 < others.told < 350
+    assert met.train == met.comparable and 150 < met.comparable < 350  # about a quarter
+    assert others.train == 0 and 150 < others.comparable < 350
     assert len(json.dumps(values_of(learnt), indent=2)) < MAX_TEXT_BYTES / 4
 
 

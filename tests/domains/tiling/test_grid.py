@@ -228,7 +228,7 @@ def test_the_table_of_entities_is_what_the_map_shows(case):
     grid, tiles = cut(truth, tile_px, overlap_px)
     stitcher = Stitcher(grid)
     placed = [stitcher.add(i, entities) for i, entities in tiles]
-    _, table = joined(np.concatenate([one.parts for one in placed]), np.concatenate([one.links for one in placed]))
+    _, table = joined(np.concatenate([one.fragments for one in placed]), np.concatenate([one.links for one in placed]))
     found = measure(stitch(grid, tiles))
     assert [entity.area_px for entity in found] == table.area_px.tolist()
     assert [(entity.y, entity.x) for entity in found] == list(zip(table.y0, table.x0, strict=True))
@@ -288,7 +288,7 @@ def test_a_tile_of_one_colour_is_asked_for_once_and_a_tile_that_is_not_wanted_ne
         return scripted(images)
 
     grid = Grid((16, 64), 8, 0)
-    tiles = predict_tiles(lambda w: scene[w.slices], grid, predict, 4, wanted=lambda w: w.x < 48)
+    tiles = predict_tiles(lambda w: scene[w.slices], grid, predict, 4, worth=lambda w: w.x < 48)
     stitched = stitch(grid, tiles)
     assert sorted(asked) == [0, 9, 255] and stitched.count == 1
     assert (stitched.ids[:, 48:] == -1).all() and (stitched.ids[:, 32:48] == 0).all()

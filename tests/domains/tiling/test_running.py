@@ -19,7 +19,7 @@ from domains.tiling.grid import Grid, Window, predict_tiles
 from domains.tiling.journal import Journal, Record, pack
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import RunningPrediction, stitch
-from domains.tiling.stitching import PART
+from domains.tiling.stitching import FRAGMENT
 from tests.domains.memory import SIDE, peak
 
 
@@ -117,7 +117,7 @@ def test_ids_of_the_canvas_and_the_journal_are_64_bit(tmp_path):
     found = Canvas(tmp_path / "c", canvas.shape).read(Window(0, 0, *canvas.shape))
     assert (found == many).sum() == 24 and found.max() == many
     journal = Journal(tmp_path / "j")
-    journal.append(Record(7, np.zeros(1, PART), np.array([[many, many + 1]]), pack(np.eye(3)), (3, 3)))
+    journal.append(Record(7, np.zeros(1, FRAGMENT), np.array([[many, many + 1]]), pack(np.eye(3)), (3, 3)))
     journal.commit()
     [(record, _)] = journal.records()
     assert record.links.tolist() == [[many, many + 1]] and np.array_equal(record.ids, np.eye(3))
