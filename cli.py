@@ -380,7 +380,9 @@ def domains_check(
     """What a folder of labelled images holds, every file at fault, and leaks."""
     from recipes.verbs.listing import check_folder_text
 
-    text, refusal = check_folder_text(folder, groups, domain, report, overwrite, strict, labels, void)
+    text, refusal = check_folder_text(
+        folder, groups, domain, html=report, overwrite=overwrite, strict=strict, labels=labels, void=void
+    )
     typer.echo(text)
     if refusal:
         raise InputError(refusal)

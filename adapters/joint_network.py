@@ -22,6 +22,7 @@ class JointSegmenter(nn.Module):
         self.decoder = nn.ModuleDict(decoders)
 
     def forward(self, images: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+        """The outputs of each kind, (B, C, H, W) by name, as its decoder gives them."""
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
         sizes = [len(pictures) for pictures in images.values()]
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):

@@ -36,6 +36,7 @@ class Band(NamedTuple):
 
     @property
     def parts(self) -> tuple[str, ...]:
+        """The one or two bands that it is made of."""
         return (self.first,) if self.second is None else (self.first, self.second)
 
 

@@ -152,10 +152,10 @@ def long_calls(tree: ast.Module, most: int = 7) -> int:
 
 
 def long_signatures(tree: ast.Module, most: int = 7) -> list[str]:
-    """Functions and dataclasses that can be called with more than `most` positional arguments."""
+    """Functions that can be called with more than `most` positional arguments; of commands they are options by name."""
     names = []
     for node in ast.walk(tree):
-        if isinstance(node, Function):
+        if isinstance(node, Function) and not any("command(" in ast.unparse(mark) for mark in node.decorator_list):
             arguments = [*node.args.posonlyargs, *node.args.args]
             if len([each for each in arguments if each.arg not in ("self", "cls")]) > most:
                 names.append(node.name)

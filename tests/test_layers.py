@@ -103,5 +103,10 @@ def test_neither_files_nor_rooms_import_each_other_in_a_circle() -> None:
     assert circles(house.imports) == [] and circles(house.rooms) == []
 
 
+def test_the_house_has_few_rooms_and_arrows() -> None:
+    rooms = House(ROOT).rooms
+    assert len(rooms) <= 28 and sum(map(len, rooms.values())) <= 125
+
+
 def test_circles_are_seen() -> None:
     assert circles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [["a", "b", "c"]]

@@ -66,6 +66,7 @@ def describe(
     contract: InputContract,
     domain: str,
     data: str,
+    *,
     card_digest: str | None = None,
     metrics: Mapping[str, Mapping[str, float | None]] | None = None,
     learnt_from: LearntFrom | None = None,

@@ -266,7 +266,16 @@ def _facts(path: Path, changed_ns: int) -> Facts:
     photograph = many and not soft and soft is not None
     refused = stored.coloured or stored.lossy or photograph
     pieces_each = tuple(weighty.tolist())
-    return Facts(tuple(numbers.tolist()), pieces_each, len(areas), specks, soft, covers, photograph, refused)
+    return Facts(
+        tuple(numbers.tolist()),
+        pieces_each,
+        len(areas),
+        specks,
+        soft=soft,
+        covers=covers,
+        photograph=photograph,
+        refused=refused,
+    )
 
 
 def _soft(stored: StoredLabels, numbers: np.ndarray) -> bool | None:

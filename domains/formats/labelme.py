@@ -98,7 +98,7 @@ def _shapes(path: Path, entries: list[dict[str, Any]]) -> list[Shape]:
         geometry = {"points": entry.get("points"), "mask": entry.get("mask") if kind == "mask" else None}
         entity = None if group is None else (label, str(group) if number(group) is None else number(group))
         ignored = label == IGNORED
-        shapes.append(Shape(path, f"shape {i}", geometry, label, kind, i, entity, ignored))
+        shapes.append(Shape(path, f"shape {i}", geometry, label, kind, level=i, entity=entity, ignored=ignored))
     return shapes
 
 

@@ -197,7 +197,8 @@ def source_of(root: Path, raster: Path, vectors: Path, exclusive: bool) -> Sourc
         pixels = "; GeoJSON in pixels wants `objectType`, as QuPath writes it" if is_geojson(vectors) else ""
         raise InputError(f"{str(raster)!r} does not say where it lies, so vectors cannot be laid over it{why}{pixels}")
     name = printable(inside.with_suffix("").as_posix())
-    return Source(raster, vectors, name, georeference, shape, size_m, own_split(inside.parent), exclusive)
+    split = own_split(inside.parent)
+    return Source(raster, vectors, name, georeference, shape, pixel_size_m=size_m, split=split, exclusive=exclusive)
 
 
 def burned(outlines: Sequence[Outline], window: Window) -> np.ndarray:

@@ -109,10 +109,10 @@ def compare(prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None 
         labelled,
         scores,
         *pairs,
-        shared,
-        _names(truth, kept),
-        _pixel_scores(prediction, scores, predicted),
-        pixel_size_m,
+        shared=shared,
+        true_labels=_names(truth, kept),
+        pixel_scores=_pixel_scores(prediction, scores, predicted),
+        pixel_size_m=pixel_size_m,
     )
 
 

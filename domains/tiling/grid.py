@@ -150,6 +150,7 @@ def predict_tiles(
     predict: Callable[[list[Any]], list[EntityMap]],
     batch: int,
     start: int = 0,
+    *,
     worth: Callable[[Window], bool] = lambda window: True,
     readers: int = READERS,
     clock: Clock | None = None,

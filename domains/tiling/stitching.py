@@ -238,7 +238,7 @@ def _table(fragments: np.ndarray, number: np.ndarray, count: int) -> Entities:
         labels = np.zeros(count, np.int32)
         labels[number[order] - 1] = fragments["label"][order]
     y0, x0, y1, x1 = boxes
-    return Entities(total.astype(np.int64), y, x, y0, x0, y1, x1, scores, labels)
+    return Entities(total.astype(np.int64), y, x, y0=y0, x0=x0, y1=y1, x1=x1, scores=scores, labels=labels)
 
 
 # Which pieces are one

@@ -94,7 +94,7 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
         plan.contract,
         domain.name,
         name,
-        card and digest(card),
+        card_digest=card and digest(card),
         metrics=plain({state: metrics.compute() for state, metrics in fitted.measured.items()}),
         learnt_from=images_of_fit(recipe, domain),
     )

@@ -38,6 +38,7 @@ def check_folder_text(
     folder: Path,
     groups: Path | None = None,
     domain: str | None = None,
+    *,
     html: Path | None = None,
     overwrite: bool = False,
     strict: bool = False,

@@ -79,10 +79,10 @@ def speed_of(name: str, seconds: float) -> Speed:
         plan.runtime.training,
         fit_speed(plan, FIT_SHARE * seconds),
         prediction_speed(plan, (1 - FIT_SHARE) * seconds),
-        entities,
-        pq,
-        recipe.train.seconds,
-        recipe.train.steps,
+        entities=entities,
+        pq=pq,
+        seconds=recipe.train.seconds,
+        steps=recipe.train.steps,
     )
 
 
