@@ -23,7 +23,7 @@ from domains.errors import InputError
 from recipes.build import backbone_of, contract_of, loss_of, method_of, segmenter_of
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe
-from recipes.runtime import of_fit
+from recipes.runtime import of_training
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.sides import on_patches
 
@@ -82,7 +82,7 @@ def plan_of(
     for what does not fit together.
     """
     L.seed_everything(recipe.train.seed, verbose=False)
-    runtime = of_fit(recipe.train)
+    runtime = of_training(recipe.train)
     method = None if network is not None else method_of(recipe)
     segmenter = None if network is None else network(recipe).place(runtime)
     backbone = backbone_of(recipe) if segmenter is None else segmenter.backbone

@@ -37,18 +37,11 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
     return Runtime(chosen := device_of(device), _precision(precision, chosen))
 
 
-def of_fit(train: TrainWords) -> Runtime:
-    """The runtime of `fit`: `train.precision` is the training loop's, measurements are as `predict` would be.
+def of_training(train: TrainWords) -> Runtime:
+    """The runtime of `fit` and `pretrain`: `train.precision` is the training loop's alone.
 
-    With `train.device=auto` a CPU trains in fp32, with `train.device=cpu` by its instructions: so it always was, and a
-    run that is resumed must go on as it began. Raises InputError.
+    Measurements are as `predict` would be. A CPU trains by its instructions, however it was chosen. Raises InputError.
     """
-    device = device_of(train.device, "train.device")
-    return Runtime(device, _precision("auto", device), training=best_precision(train.precision, train.device))
-
-
-def of_pretraining(train: TrainWords) -> Runtime:
-    """The runtime of `pretrain`, whose CPU goes by its instructions whichever way it was chosen. Raises InputError."""
     device = device_of(train.device, "train.device")
     return Runtime(device, _precision("auto", device), training=best_precision(train.precision, device.type))
 

@@ -203,7 +203,7 @@ def examine_torch() -> Torch:
     import torch
 
     from recipes.reading.compose import load_recipe
-    from recipes.runtime import of_fit
+    from recipes.runtime import of_training
 
     devices: dict[str, int | None] = {}
     for i in range(torch.cuda.device_count()):
@@ -211,7 +211,7 @@ def examine_torch() -> Torch:
         devices[f"cuda:{i} {about.name}"] = about.total_memory
     if torch.backends.mps.is_available():
         devices["mps"] = None
-    return Torch(torch.get_num_threads(), of_fit(load_recipe("base").train).training, devices)
+    return Torch(torch.get_num_threads(), of_training(load_recipe("base").train).training, devices)
 
 
 # Packages

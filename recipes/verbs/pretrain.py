@@ -42,7 +42,7 @@ from recipes.plan import joint_module_of
 from recipes.reading.command import command, following
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
-from recipes.runtime import of_pretraining
+from recipes.runtime import of_training
 from recipes.sides import crops_on_patches
 from recipes.verbs.training_progress import TrainingProgress
 
@@ -56,7 +56,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     run that won't do, and KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
     """
     set_up()
-    runtime = of_pretraining(recipe.train)
+    runtime = of_training(recipe.train)
     run = Path(out or "runs/pretrain")
     check_run(run, recipe, resume)
     asked, recipe = recipe, crops_on_patches(recipe)

@@ -131,7 +131,7 @@ def scenarios(shared: Path) -> list[Scenario]:
     def nothing(folder: Path) -> None:
         (folder / "in").mkdir()
 
-    def of_fit(folder: Path) -> dict[str, object]:
+    def of_training(folder: Path) -> dict[str, object]:
         run, metrics = folder / "run", json.loads((folder / "run" / "metrics.json").read_text())
         weights = {path.name: path.read_bytes() for path in (run / "adapter").glob("*.safetensors")}
         return {**weights, "metrics": metrics["metrics"]}
@@ -141,7 +141,7 @@ def scenarios(shared: Path) -> list[Scenario]:
         Scenario("slide", slide, predict_slide, lambda folder: contents(folder / "out"), True),
         Scenario("pack", copied, pack, lambda folder: {"zip": (folder / "packed.zip").read_bytes()}),
         Scenario("save", copied, save, lambda folder: contents(folder / "saved")),
-        Scenario("fit", nothing, lambda folder: fit(shared, folder / "run"), of_fit),
+        Scenario("fit", nothing, lambda folder: fit(shared, folder / "run"), of_training),
     ]
 
 

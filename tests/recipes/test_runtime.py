@@ -22,7 +22,7 @@ from adapters.runtime import CPU, Runtime
 from cli import main
 from domains.errors import InputError
 from recipes.load import loaded
-from recipes.runtime import choose, device_of, of_fit, of_pretraining, words_of
+from recipes.runtime import choose, device_of, of_training, words_of
 from tests.recipes.verbs.test_pretrain import TINY
 from tests.spy_device import SpyAccelerator, SpyTensor, spy_device
 
@@ -184,8 +184,8 @@ def test_the_cpu_predicts_in_single_precision_unless_it_is_told_otherwise() -> N
     assert choose("cpu") == choose("cpu", "fp32") == CPU
     assert choose("cpu", "bf16").precision == "bf16" and words_of(choose("cpu", "bf16"))["--precision"] == "bf16"
     assert words_of(choose()) == {"--device": None, "--precision": None}
-    assert of_fit(TrainOptions(device="cpu", precision="bf16")) == Runtime(training="bf16-mixed")
-    assert of_pretraining(TrainOptions(device="cpu", precision="fp32")) == CPU
+    assert of_training(TrainOptions(device="cpu", precision="bf16")) == Runtime(training="bf16-mixed")
+    assert of_training(TrainOptions(device="cpu", precision="fp32")) == CPU
 
 
 def test_by_itself_a_verb_takes_the_accelerator() -> None:
