@@ -68,6 +68,12 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
 def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[str, Any]:
     """What decides the results, by what a user calls it; JSON."""
     sight, writing, precision = request.sight, request.writing, network.segmenter.runtime.precision
+    limits = {
+        "--least-score": writing.least_score,
+        "--least-area": writing.least_area and str(writing.least_area),
+        "--most-area": writing.most_area and str(writing.most_area),
+        "--precision": None if precision == CPU.precision else precision,
+    }
     return {
         "adapter": [network.recipe.domain.name, weights_digest(network.segmenter)],
         "input contract (--symmetries, --test-scales, --window)": asdict(contract),
@@ -77,10 +83,7 @@ def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[
         "--smallest-piece": sight.smallest_um2,
         "--simplify": writing.simplify_px,
         "--square": writing.square,
-        "--least-score": writing.least_score,
-        "--least-area": None if writing.least_area is None else str(writing.least_area),
-        "--most-area": None if writing.most_area is None else str(writing.most_area),
-        **({} if precision == CPU.precision else {"--precision": precision}),
+        **{option: value for option, value in limits.items() if value is not None},  # a run of before goes on
     }
 
 
