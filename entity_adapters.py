@@ -9,7 +9,7 @@ Nothing heavy is imported until a public name is asked for.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cli import main
+    from recipes.api import load
 
-    load: Callable[..., Any]
     __version__: str
 
 __all__ = ["__version__", "load", "main"]

@@ -127,8 +127,7 @@ def test_public_names_are_there() -> None:
     assert entity_adapters.main is cli.main and set(entity_adapters.__all__) <= set(dir(entity_adapters))
     with pytest.raises(AttributeError):
         _ = entity_adapters.nothing
-    if (ROOT / "recipes" / "api.py").exists():
-        assert callable(entity_adapters.load)
+    assert callable(entity_adapters.load)
 
 
 # A wheel
