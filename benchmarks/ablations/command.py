@@ -93,8 +93,8 @@ def resplit(domain: DataDomain, job: PartJob) -> Resplit:
         empty = {record.name for record in given["train"] if not domain.folder.layout.read(record).truth.count}
         labelled = first_images([record for record in given["train"] if record.name not in empty], job.images)
         given["train"] = labelled + [record for record in given["train"] if record.name in empty]
-    own = {one.name: getattr(domain, one.name) for one in fields(DataDomain)}
-    return Resplit(**own, given=given)
+    options = {option.name: getattr(domain, option.name) for option in fields(DataDomain)}
+    return Resplit(**options, given=given)
 
 
 def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
@@ -159,7 +159,7 @@ def render(results: Sequence[Mapping[str, Any]]) -> str:
     for name, part in PARTS.items():
         for images in part.images:
             every = {arm: own_results(results, name, arm, images) for arm in part.arms}
-            rows = {arm: own for arm, own in every.items() if own}
+            rows = {arm: fits for arm, fits in every.items() if fits}
             if len(rows) > 1 and every[next(iter(part.arms))]:  # the plain one, and another
                 texts.append(part_table(name, part, images, rows))
     return "\n".join(texts)
@@ -169,32 +169,32 @@ def own_results(
     results: Sequence[Mapping[str, Any]], part: str, arm: str, images: int | None
 ) -> dict[int, Mapping[str, Any]]:
     """Seed -> result; of another part where that made the same fit and this one did not."""
-    found = {}
+    fits = {}
     for seed in SEEDS:
         key = PartJob(part, arm, seed, images).key
-        for one in sorted(results, key=lambda result: result["part"] == part):
-            if PartJob(one["part"], one["arm"], one["seed"], one["images_limit"]).key == key:
-                found[seed] = one
-    return found
+        for result in sorted(results, key=lambda result: result["part"] == part):
+            if PartJob(result["part"], result["arm"], result["seed"], result["images_limit"]).key == key:
+                fits[seed] = result
+    return fits
 
 
 def part_table(name: str, part: Part, images: int | None, rows: Mapping[str, Mapping[int, Mapping[str, Any]]]) -> str:
     plain_arm = next(iter(part.arms))
-    seen = list(rows[plain_arm].values())
-    fitted = f"{min(one['train_images'] for one in seen)} to {max(one['train_images'] for one in seen)} images"
+    sizes = [result["train_images"] for result in rows[plain_arm].values()]
+    fitted = f"{min(sizes)} to {max(sizes)} images"
     held_out = f"its {part.held_out} images" if part.held_out else "a third of the groups"
     lines = [["arm", *part.columns, "steps", "seeds"], ["---"] * (len(part.columns) + 3)]
-    for arm, own in rows.items():
-        cells = [cell(own, rows[plain_arm], key, arm == plain_arm) for key in part.columns]
-        lines.append([arm, *cells, f"{fmean(one['steps'] for one in own.values()):.0f}", str(len(own))])
+    for arm, fits in rows.items():
+        cells = [cell(fits, rows[plain_arm], key, arm == plain_arm) for key in part.columns]
+        lines.append([arm, *cells, f"{fmean(result['steps'] for result in fits.values()):.0f}", str(len(fits))])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     size = "" if images is None else f", {images} labelled images"
     return f"## {name.replace('_', ' ')}{size}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
 
 
-def cell(own: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
+def cell(fits: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
     """`.512 ± .040 (+.012 ± .008)`: mean and spread, and those of the difference from the plain arm, seed by seed."""
-    values = {seed: one["metrics"].get(key) for seed, one in own.items()}
+    values = {seed: result["metrics"].get(key) for seed, result in fits.items()}
     known = [value for value in values.values() if value is not None]
     if not known:
         return "-"

@@ -71,12 +71,6 @@ class EntityForest:
         height, width = self.leaves.shape
         return height, width
 
-    @property
-    def granularities(self) -> np.ndarray:
-        """(G,) float32, ascending: where the cut changes."""
-        ends = np.concatenate([self.born, self.gone[np.isfinite(self.gone)]])
-        return np.unique(ends).astype(np.float32)
-
     def shown(self, granularity: float) -> np.ndarray:
         """(N + 2,) int32: the node that a leaf's pixels belong to in the cut; 0 at 0, and -1 at -1."""
         at = np.float32(granularity)  # as the table has it: 0.2 is less than its float32

@@ -174,7 +174,8 @@ def tell(images: Images, destination: Destination, faults: Sequence[str], smalle
     if faults:
         more = f"; {warning}" if warning else ""
         total = len(images.names)
-        raise InputError(f"{len(faults)} of {total} images were left out, the others are done; {faults[0]}{more}")
+        others = ", the others are done" if entries else ""
+        raise InputError(f"{len(faults)} of {total} images were left out{others}; {faults[0]}{more}")
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari", flush=True)
     if warning:
         print(warning, file=sys.stderr)

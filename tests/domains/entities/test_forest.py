@@ -39,10 +39,8 @@ def test_a_cut_shows_the_highest_node_that_is_born(granularity: float, ids: list
     assert entities.scores is not None and np.allclose(entities.scores, scores)
 
 
-def test_the_granularities_are_those_at_which_the_cut_changes() -> None:
-    trees = forest()
-    assert np.allclose(trees.granularities, [0, 0.3, 0.4, 0.8])
-    levels = [0.0, *trees.granularities.tolist(), 1.0]
+def test_a_cut_changes_only_where_a_node_is_born_or_gone() -> None:
+    trees, levels = forest(), [0.0, 0.3, 0.4, 0.8, 1.0]
     for before, after in zip(levels, levels[1:], strict=False):
         middle = trees.cut((before + after) / 2).ids
         assert np.array_equal(middle, trees.cut(before).ids)
