@@ -89,4 +89,5 @@ def ranges_of(kind: type[Options]) -> type[BaseModel]:
     """The ranges of a class alone: what checks an object that is being made, without making another."""
     hints = get_type_hints(kind, include_extras=True)
     members: dict[str, Any] = {field.name: (hints[field.name], ...) for field in fields(kind)}
-    return create_model(kind.__name__, __config__=CONFIG, **members)
+    # without the sentences of the fields, for which pydantic reads the source of every class
+    return create_model(kind.__name__, __config__=CONFIG | {"use_attribute_docstrings": False}, **members)
