@@ -31,8 +31,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
     """The runtime of a verb that predicts or measures, from `--device` and `--precision`. Raises InputError.
 
     device: `auto`, the accelerator if there is one, else the CPU; `cpu`; `gpu`; or torch's own name, such as `cuda:1`.
-    precision: `fp32`; `bf16`; or `auto`, which on an accelerator is the rule of training and on the CPU fp32, whose
-    results are the same to the byte whatever instructions the processor has.
+    precision: `fp32`; `bf16`; or `auto`, the rule of training: bf16 where the device has the instructions.
     """
     return Runtime(chosen := device_of(device), _precision(precision, chosen))
 
@@ -79,8 +78,6 @@ def present() -> list[str]:
 def _precision(word: str, device: torch.device) -> Literal["fp32", "bf16"]:
     if word not in PRECISIONS:
         raise InputError(f"--precision is {word!r}; wanted one of {', '.join(PRECISIONS)}")
-    if word == "bf16" or (
-        word == "auto" and device.type != "cpu" and best_precision("auto", device.type) == "bf16-mixed"
-    ):
+    if word == "bf16" or (word == "auto" and best_precision("auto", device.type) == "bf16-mixed"):
         return "bf16"
     return "fp32"

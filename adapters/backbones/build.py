@@ -7,6 +7,7 @@ from pathlib import Path
 from transformers import PreTrainedConfig, PreTrainedModel
 
 from adapters.backbones import checkpoints, folders
+from adapters.backbones.attention import use_blocked_attention
 from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.embedded_bases import embedded_config
@@ -85,6 +86,7 @@ def assembled(
 ) -> Backbone:
     """The backbone around a model, in evaluation mode. mean, std: (3,) by which it normalises images."""
     family = BACKBONES[FAMILIES[model.config.model_type]]
+    use_blocked_attention(model)
     backbone = family(
         model,
         name=options.name,

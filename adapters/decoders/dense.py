@@ -15,6 +15,7 @@ from math import gcd
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from adapters.decoders.decoder import Decoder
 from adapters.options import decoders as options
@@ -62,6 +63,7 @@ class DenseDecoder(Decoder):
         )
         self.join = nn.ModuleList((Residual(quarter), Residual(half), block(full, full)))
         self.head = nn.Conv2d(full, len(FIELDS) + options.embedding_dim, 1)
+        convert_conv2d_weight_memory_format(self, torch.channels_last)  # a processor convolves so in 2/3 of the time
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
@@ -69,7 +71,7 @@ class DenseDecoder(Decoder):
         # contiguous: torch 2.13 on a CPU crashes in group norm's backward when a channels-last input needs no gradient
         tokens = torch.cat([norm(tap.contiguous()) for norm, tap in zip(self.norms, features, strict=True)], 1)
         x = resize(self.tokens(tokens), grid)  # (B, 8 width, H/8, W/8)
-        details = self._details((images - 0.5) / 0.25)
+        details = self._details(((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
         x = self.bottom(x + details.pop() if details else x)
         for up, join in zip(self.up, self.join, strict=True):
             x = up(x)

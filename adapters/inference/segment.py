@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
-from math import ceil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from adapters.inference.fields import Surroundings, fields, surroundings
+from adapters.inference.fields import Lattice, Seen, Surroundings, fields, surroundings
 from adapters.network import EntitySegmenter, Views
 from adapters.options.contract import InputOptions
 from adapters.options.ranges import SCALES
@@ -54,8 +53,8 @@ class InputContract(InputOptions):
 
     @property
     def window_views(self) -> Views:
-        """Of a window: four hold every pixel, so they are four of the views that are asked for."""
-        return Views(ceil(self.symmetries / 4), self.test_scales)
+        """Of a window: half of those of a tile, as scenes that are seen by windows are large."""
+        return Views(max(1, self.symmetries // 2), self.test_scales)
 
     def by_windows(self, shape: tuple[int, int]) -> bool:
         """Whether the network sees a scene of that (height, width), after scaling, by windows."""
@@ -63,12 +62,12 @@ class InputContract(InputOptions):
 
     def grid(self, shape: tuple[int, int]) -> Grid:
         """Tiles of a scene of that (height, width), after scaling. By windows they are what is decoded at once, and
-        large, since the windows at a tile's rim are looked at again for the next tile; they share a sixteenth of
-        their side or more, which is half a window where eight make a tile.
+        large, all of one size; they share a sixteenth of their side or more, which is half a window where eight make a
+        tile.
         """
         side = self.window_px if self.window_px and self.by_windows(shape) else 0
         least = max(side, min(TILE_WINDOWS * side, WINDOWED_TILE_PX))
-        return Grid(shape, max(self.tile_px, least), max(self.overlap_px, least // 16))
+        return Grid(shape, max(self.tile_px, least), max(self.overlap_px, least // 16), evenly=side > 0)
 
     def changed(
         self,
@@ -190,7 +189,8 @@ class Tiles:
         self.shape = scene.shape
         self.factor = contract.factor(scene.pixel_size_m)
         self.grid = contract.grid(Resampled(scene, self.factor).shape)
-        self.side = contract.window_px if contract.by_windows(self.grid.shape) else None
+        side = contract.window_px if contract.by_windows(self.grid.shape) else None
+        self.lattice = None if side is None else Lattice(self.grid.shape, side)
         """Of the windows that the network sees in place of the tiles, if it does."""
         self.readers = 0 if isinstance(scene, Photograph) else READERS
         """Threads that decode tiles ahead; of a picture in memory there is nothing to decode."""
@@ -211,6 +211,8 @@ class Tiles:
         what the folder holds is the same prediction. Raises InputError where it isn't.
         """
         plan = {**plan, "contract": asdict(self.contract), "weights": weights, "grid": self.grid.shape}
+        if self.lattice is not None:
+            plan["lattice"] = {"step": self.lattice.step, "tile": [axis.tile for axis in self.grid.axes]}
         data = has_data(self.whole_scene)
         return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
 
@@ -227,29 +229,38 @@ class Tiles:
     @property
     def at_once(self) -> int:
         """Tiles that are predicted together; by windows each tile is many batches."""
-        return TILES_AT_ONCE if self.side is None else 1
+        return TILES_AT_ONCE if self.lattice is None else 1
 
     def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
         """From what `read` gives to entities."""
         segmenter.eval()
-        side, contract = self.side, self.contract
-        if side is None:
+        lattice, contract, seen = self.lattice, self.contract, Seen()
+        if lattice is None:
             return lambda images: segmenter.entities(images, contract.views)
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
-            outputs = (fields(segmenter, tile, side, contract.window_views) for tile in tiles)
+            outputs = (
+                fields(segmenter, around, lattice, contract.window_views, seen, self._again(around.tile))
+                for around in tiles
+            )
             return [segmenter.decoder.proposals.entities(*output) for output in outputs]
 
         return of_windows
+
+    def _again(self, tile: Window) -> Callable[[Window], bool]:
+        """Whether a tile that comes after this one holds pixels of a window."""
+        ends = [min((start for start in axis.starts if start > at), default=length)
+                for axis, at, length in zip(self.grid.axes, tile[:2], self.grid.shape, strict=True)]  # fmt: skip
+        return lambda window: window.y + window.height > ends[0] or window.x + window.width > ends[1]
 
     def _colour(self, pixels: Any) -> bytes | None:
         return single_colour(pixels.image if isinstance(pixels, Surroundings) else pixels)
 
     def read(self, window: Window) -> Any:
         """What the network is given of a tile: its image, or its `Surroundings`."""
-        if self.side is None:
+        if self.lattice is None:
             return self.scene.read(*window)
-        return surroundings(self.scene, window, self.side, self._is_worth)
+        return surroundings(self.scene, window, self.lattice, self._is_worth)
 
     def _is_worth(self, window: Window) -> bool:
         return self.worth is None or self.worth(self.at_level_0(window))
@@ -262,9 +273,9 @@ class Tiles:
         return Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x))
 
     def level_0(self) -> list[Window]:
-        """All tiles in pixels of the scene; where the network sees windows, every second of these, side by side."""
-        grid = self.grid if self.side is None else Grid(self.grid.shape, self.side, 0)
-        return [self.at_level_0(grid.window(i)) for i in range(len(grid))]
+        """All tiles in pixels of the scene; where the network sees windows, the cores of these, side by side."""
+        tiles = [self.grid.window(i) for i in range(len(self.grid))] if self.lattice is None else self.lattice.cores()
+        return [self.at_level_0(tile) for tile in tiles]
 
 
 def has_data(scene: Scene) -> Callable[[Window], np.ndarray] | None:

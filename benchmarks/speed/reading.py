@@ -112,11 +112,11 @@ def between_tilings(
     segmenter: EntitySegmenter, scene: Region, contract: InputContract, tile_px: int | None, found: EntityMap
 ) -> dict[str, float]:
     """PQ of the region under other tilings against `found`: the scene as it is, and begun later by half a step of the
-    tiles, or by a quarter of the windows, which puts the rims of one amid the others.
+    tiles, or of the windows, which puts the rims of one amid the others.
     """
     plain = tiles_of(scene, contract, tile_px)
     side, step = plain.grid.tile_px, plain.grid.tile_px - plain.grid.overlap_px
-    later = plain.side // 4 if plain.side else step // 2
+    later = plain.lattice.step // 2 if plain.lattice else step // 2
     y, x, height, width = scene.window
     begun_later = Region(scene.scene, Window(y + later, x + later, height - later, width - later))
     others = {

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
+from math import ceil
 from time import perf_counter
 from typing import Any, NamedTuple
 
@@ -55,7 +56,8 @@ class Grid:
     The last of a row or column is moved inward to end at the border; a scene smaller than a tile is one tile of its
     size. Neighbours share `overlap_px` or more: from 1 px on, truth that was cut and stitched comes back as it was; a
     prediction needs about the diameter of a typical entity. origin_px: how far the second tile is moved back, for
-    comparing tilings.
+    comparing tilings. evenly: tiles are as small as their number allows, so that the last, moved inward, is no nearer
+    to its neighbour than the others are to theirs.
 
     Each pixel belongs to the tile whose centre is nearest, which cuts off what the network makes up at tile borders;
     these shares of the tiles, their cores, are rectangles.
@@ -65,6 +67,7 @@ class Grid:
     tile_px: int
     overlap_px: int
     origin_px: int = 0
+    evenly: bool = False
 
     def __post_init__(self) -> None:
         height, width = self.shape
@@ -78,8 +81,16 @@ class Grid:
     @cached_property
     def axes(self) -> tuple[Axis, Axis]:
         """Down and across."""
-        down, across = (_axis(length, self.tile_px, self.overlap_px, self.origin_px) for length in self.shape)
+        down, across = (_axis(length, self._side(length), self.overlap_px, self.origin_px) for length in self.shape)
         return down, across
+
+    def _side(self, length: int) -> int:
+        """Of the tiles along an axis of that many pixels."""
+        shared = self.overlap_px
+        if not self.evenly or length <= self.tile_px:
+            return self.tile_px
+        count = ceil((length - shared) / (self.tile_px - shared))
+        return ceil((length - shared) / count) + shared
 
     def __len__(self) -> int:
         return len(self.axes[0].starts) * len(self.axes[1].starts)
