@@ -86,9 +86,7 @@ TestScales = Annotated[
 ]
 WindowPx = Annotated[
     int | None,
-    typer.Option(
-        "--window", metavar="PX", help="Average over windows of this side, so that tiles do not show; 0: none."
-    ),
+    typer.Option("--window", metavar="PX", help="See windows of this side, so that tiles do not show; 0: none."),
 ]
 PixelSize = Annotated[
     str | None,
@@ -98,7 +96,7 @@ Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto: the GPU if there is one, else the CPU; or cpu, gpu, cuda:1.")
 ]
 InPrecision = Annotated[
-    Precision, typer.Option("--precision", help="auto: bf16 on a GPU that has it, fp32 on a CPU (docs/devices.md).")
+    Precision, typer.Option("--precision", help="auto: bf16 where the device has the instructions (docs/devices.md).")
 ]
 Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[

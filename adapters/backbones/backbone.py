@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -28,7 +29,8 @@ class Backbone(nn.Module):
     model's final layer norm, so that it equals transformers' own `last_hidden_state`; the others are raw.
 
     Attributes: `name`, `model` (what peft adapts and loads), `dim` D, `depth` in blocks, `stride` in pixels, `taps`.
-    Only the blocks up to the last tap are run; only those can be adapted.
+    Only the blocks up to the last tap are run; only those can be adapted. `attends_px`: about the side of the squares
+    within which tokens attend to each other, where an image is larger than one and a half; None: to all of the image.
     """
 
     family: ClassVar[str]
@@ -48,12 +50,14 @@ class Backbone(nn.Module):
         mean: Sequence[float] = IMAGENET_MEAN,
         std: Sequence[float] = IMAGENET_STD,
         gradient_checkpointing: bool = False,
+        attends_px: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.name = name
         self.revision = revision
         self.gradient_checkpointing = gradient_checkpointing
+        self.attends_px = attends_px
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.taps = checked_taps(taps or self.default_taps(), self.depth)
@@ -140,6 +144,14 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features (B, D, h, w) of each tap, shallowest first, of images (B, 3, H, W) in [0, 1]."""
         height, width = self.grid(images)
+        squares = Squares.of(height, width, self.attends_px, self.stride)
+        if squares is None:
+            return self._features(images, height, width)
+        cut = self._features(squares.cut(images), squares.height, squares.width)
+        return [squares.joined(feature)[..., :height, :width] for feature in cut]
+
+    def _features(self, images: Tensor, height: int, width: int) -> list[Tensor]:
+        """The features of images of height x width patches, each of whose tokens attends to all others."""
         tokens, context = self.embed((images - self.mean) / self.std)
         features = []
         for number, block in enumerate(self.blocks[: self.taps[-1]], start=1):
@@ -238,6 +250,39 @@ class Backbone(nn.Module):
             "mean": [round(value, 6) for value in self.mean.flatten().tolist()],
             "std": [round(value, 6) for value in self.std.flatten().tolist()],
         }
+
+
+class Squares(NamedTuple):
+    """An image's grid of patches, cut into rows x columns rectangles of height x width patches of `stride` pixels."""
+
+    rows: int
+    columns: int
+    height: int
+    width: int
+    stride: int
+
+    @classmethod
+    def of(cls, height: int, width: int, side_px: int | None, stride: int) -> Squares | None:
+        """Rectangles nearest to squares of side_px; None where the whole grid (height, width) is nearest to one."""
+        if side_px is None:
+            return None
+        rows, columns = (max(1, round(length * stride / side_px)) for length in (height, width))
+        if rows == columns == 1:
+            return None
+        return cls(rows, columns, -(-height // rows), -(-width // columns), stride)
+
+    def cut(self, images: Tensor) -> Tensor:
+        """(B rows columns, C, h, w) of images (B, C, H, W), whose last pixels are repeated where the grid is uneven."""
+        height, width = self.height * self.stride, self.width * self.stride
+        below, right = self.rows * height - images.shape[-2], self.columns * width - images.shape[-1]
+        x = F.pad(images, (0, right, 0, below), mode="replicate")
+        x = x.unflatten(2, (self.rows, height)).unflatten(4, (self.columns, width))  # (B, C, rows, h, columns, w)
+        return x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)  # (B rows columns, C, h, w)
+
+    def joined(self, features: Tensor) -> Tensor:
+        """(B, D, rows h, columns w) of features (B rows columns, D, h, w)."""
+        x = features.unflatten(0, (-1, self.rows, self.columns))  # (B, rows, columns, D, h, w)
+        return x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
 
 
 def inside(name: str, paths: Sequence[str]) -> bool:

@@ -10,7 +10,7 @@ from adapters.backbones import checkpoints, folders
 from adapters.backbones.attention import use_blocked_attention
 from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
-from adapters.backbones.embedded_bases import embedded_config
+from adapters.backbones.embedded_bases import ATTENDS_PX, embedded_config
 from adapters.backbones.sam import SamBackbone
 from adapters.backbones.sources import CHECKPOINT_SUFFIXES, locate
 from adapters.options.backbone import EMBEDDED, BackboneOptions
@@ -95,5 +95,6 @@ def assembled(
         mean=mean,
         std=std,
         gradient_checkpointing=options.gradient_checkpointing,
+        attends_px=ATTENDS_PX.get(options.name),
     )
     return backbone.eval()

@@ -10,6 +10,10 @@ from adapters.options.backbone import EMBEDDED
 
 FOLDERS = {name: Path(__file__).parent / name for name in EMBEDDED}
 
+ATTENDS_PX: dict[str, int] = dict.fromkeys(EMBEDDED, 96)
+"""Base -> the side of the squares within which its tokens attend: it was pretrained on crops of 96 and 112 px and is
+fitted on 128, so what it says of those is what it says of all of a tile (docs/experiments/speed.md), for less time."""
+
 
 def embedded_config() -> Dinov2Config:
     """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels."""

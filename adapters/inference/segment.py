@@ -223,7 +223,7 @@ class Tiles:
         _ = self.scene  # made here, by one thread
         return predict_tiles(
             self.read, self.grid, self.predictor(segmenter), self.at_once, start,
-            worth=self._is_worth, readers=self.readers, clock=clock, colour=self._colour,
+            worth=self.is_worth, readers=self.readers, clock=clock, colour=self._colour,
         )  # fmt: skip
 
     @property
@@ -240,14 +240,14 @@ class Tiles:
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
             outputs = (
-                fields(segmenter, around, lattice, contract.window_views, seen, self._again(around.tile))
+                fields(segmenter, around, lattice, contract.window_views, seen, self.again(around.tile))
                 for around in tiles
             )
             return [segmenter.decoder.proposals.entities(*output) for output in outputs]
 
         return of_windows
 
-    def _again(self, tile: Window) -> Callable[[Window], bool]:
+    def again(self, tile: Window) -> Callable[[Window], bool]:
         """Whether a tile that comes after this one holds pixels of a window."""
         ends = [min((start for start in axis.starts if start > at), default=length)
                 for axis, at, length in zip(self.grid.axes, tile[:2], self.grid.shape, strict=True)]  # fmt: skip
@@ -260,9 +260,10 @@ class Tiles:
         """What the network is given of a tile: its image, or its `Surroundings`."""
         if self.lattice is None:
             return self.scene.read(*window)
-        return surroundings(self.scene, window, self.lattice, self._is_worth)
+        return surroundings(self.scene, window, self.lattice, self.is_worth)
 
-    def _is_worth(self, window: Window) -> bool:
+    def is_worth(self, window: Window) -> bool:
+        """Whether a window of the tiled scene is looked at."""
         return self.worth is None or self.worth(self.at_level_0(window))
 
     def at_level_0(self, window: Window) -> Window:

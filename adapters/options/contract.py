@@ -41,8 +41,8 @@ class InputOptions(Options):
     test_scales: TestScales = (1.0,)
     """Resizings of a tile, beside `scale`, over which they are averaged too; the time goes up by their squares' sum."""
     window_px: Annotated[int, Field(ge=WINDOW_PX[0], le=WINDOW_PX[1], multiple_of=8)] | None = None
-    """Side of the windows that the network sees of a scene that is larger than a tile, on a lattice of the scene, their
-    fields averaged; null: it sees the tiles."""
+    """Side of the windows that the network sees of a scene that is larger than a tile, on a lattice of the scene; null:
+    it sees the tiles."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.crops.normalisers`; null for none."""
     bands: Annotated[tuple[BandName, ...], Strict(False)] = ()

@@ -96,7 +96,7 @@ def together(
 ) -> tuple[Clock, EntityMap]:
     scene = open_scene(slide)
     here, clock = tiles(Region(Viewed(scene, plain_view(scene)), region)), Clock()
-    found = stitch(here.grid, here.predicted(segmenter, clock=clock))
+    found = stitch(here.grid, here.predicted(segmenter, clock=clock), here.shape)
     scene.close()
     return clock, found
 

@@ -98,7 +98,7 @@ def prediction(segmenter: EntitySegmenter, views: Views = ONE_VIEW) -> Callable[
     return lambda: segmenter.entities(images, views)
 
 
-def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:
+def denormals(recipe: Recipe) -> tuple[list[float], ...]:
     """Seconds of training steps on one batch, denormal numbers flushed and not."""
     step = training_step(recipe, network(recipe), "fp32")
 
@@ -112,7 +112,7 @@ def denormals(recipe: Recipe) -> tuple[list[float], list[float]]:
     return turn_by_turn(flushing(True), flushing(False))
 
 
-def merging(recipe: Recipe, side: int) -> tuple[list[float], list[float]]:
+def merging(recipe: Recipe, side: int) -> tuple[list[float], ...]:
     """Seconds of the backbone on four images, LoRA merged and not."""
     merged, beside = network(recipe).eval(), network(recipe).eval()
     merge(merged.backbone)
@@ -121,7 +121,7 @@ def merging(recipe: Recipe, side: int) -> tuple[list[float], list[float]]:
         return turn_by_turn(lambda: merged.backbone(images), lambda: beside.backbone(images))
 
 
-def decoding(recipe: Recipe) -> tuple[list[float], list[float]]:
+def decoding(recipe: Recipe) -> tuple[list[float], ...]:
     """Seconds from core fields to regions, ours and skimage's."""
     segmenter = network(recipe).eval()
     test = domain_of(recipe).dataset("test")
@@ -156,10 +156,10 @@ def by_regions(recipe: Recipe) -> EntitySegmenter:
     return fitted.network
 
 
-def turn_by_turn(*runs: Callable[[], object]) -> tuple[list[float], list[float]]:
-    """CPU-seconds of two functions, called one after the other; the first call of each is not counted."""
-    took: tuple[list[float], list[float]] = ([], [])
-    for turn in range(TURNS + 1):
+def turn_by_turn(*runs: Callable[[], object], turns: int = TURNS) -> tuple[list[float], ...]:
+    """CPU-seconds of functions, called one after the other; the first call of each is not counted."""
+    took = tuple([] for _ in runs)
+    for turn in range(turns + 1):
         for run, times in zip(runs, took, strict=True):
             start = time.process_time()
             run()

@@ -124,9 +124,9 @@ class DomainSection(Options):
     """Side of the tiles in evaluation and prediction after scaling; a scene that is no larger is seen whole. Rounded as
     crops are."""
     window_px: WindowSide | None = None
-    """Side of the windows that the network sees of a scene larger than a tile, four to a pixel, their fields averaged:
-    the tiling no longer shows, and the windows count as four symmetries. Null: the network sees the tiles. Rounded
-    as crops are; the dense decoder alone has fields to average."""
+    """Side of the windows that the network sees of a scene larger than a tile, on a lattice of the scene, so that the
+    tiling does not show; neighbours share a twelfth of it, and half of the symmetries are taken. Null: the network sees
+    the tiles. Rounded as crops are; the dense decoder alone has fields to blend."""
     overlap_px: Natural = InputOptions.overlap_px
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None

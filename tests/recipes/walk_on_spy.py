@@ -13,6 +13,7 @@ import pytest
 import torch
 from lightning.pytorch.strategies import SingleDeviceStrategy
 
+import recipes.runtime
 from adapters.joint_network import JointSegmenter
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
@@ -181,12 +182,16 @@ def test_a_precision_that_is_not_there_is_one_line(run, data, tmp_path, capsys) 
         choose("cpu", "fp8")
 
 
-def test_the_cpu_predicts_in_single_precision_unless_it_is_told_otherwise() -> None:
-    assert choose("cpu") == choose("cpu", "fp32") == CPU
-    assert choose("cpu", "bf16").precision == "bf16" and words_of(choose("cpu", "bf16"))["--precision"] == "bf16"
+@pytest.mark.parametrize(("instructions", "precision"), [("bf16-mixed", "bf16"), ("32-true", "fp32")])
+def test_the_cpu_predicts_in_what_it_has_the_instructions_for(instructions, precision, monkeypatch) -> None:
+    words = {"auto": instructions, "bf16": "bf16-mixed", "fp32": "32-true"}
+    monkeypatch.setattr(recipes.runtime, "best_precision", lambda asked, device: words[asked])
+    other = {"bf16": "fp32", "fp32": "bf16"}[precision]
+    assert choose("cpu").precision == precision and choose("cpu", "fp32") == CPU
+    assert choose("cpu", other).precision == other and words_of(choose("cpu", other))["--precision"] == other
     assert words_of(choose()) == {"--device": None, "--precision": None}
-    assert of_training(TrainOptions(device="cpu", precision="bf16")) == Runtime(training="bf16-mixed")
-    assert of_training(TrainOptions(device="cpu", precision="fp32")) == CPU
+    assert of_training(TrainOptions(device="cpu", precision="bf16")) == Runtime(CPU.device, precision, 1, "bf16-mixed")
+    assert of_training(TrainOptions(device="cpu", precision="fp32")) == Runtime(precision=precision)
 
 
 def test_by_itself_a_verb_takes_the_accelerator() -> None:
@@ -208,6 +213,6 @@ def test_a_prediction_in_bf16_is_close_and_another_prediction(run: Path, data: P
     assert near.dtype == torch.float32 and not torch.equal(exact, near)
     assert (exact - near).abs().max() < 0.05 * exact.std() + 0.05
     words = ["predict", "--adapter", str(run / "adapter"), str(image[0]), "--out", str(tmp_path / "out")]
-    assert main(words) == 0
+    assert main([*words, "--precision", "fp32"]) == 0
     assert main([*words, "--precision", "bf16"]) == 2
     assert "holds a prediction with another --precision" in capsys.readouterr().err
