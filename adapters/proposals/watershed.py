@@ -129,7 +129,7 @@ def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float])
     pairs: list[tuple[int, int]] = []
     deepest = node
     for height in heights:
-        roots = join_roots(peaks, *passes, round(height * LEVELS))
+        roots = join_roots(peaks, passes, round(height * LEVELS))
         before, sizes, new_sizes = node, np.bincount(node, minlength=len(tops)), np.bincount(roots)
         node_of = np.zeros(len(peaks), np.int64)
         for top in np.unique(roots[roots > 0]).tolist():
