@@ -71,12 +71,13 @@ def basins(level: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return ids, peaks
 
 
-def surrounding(mask: np.ndarray) -> tuple[slice, slice]:
-    """(rows, columns) of the box of a mask (H, W) and one pixel around it, as far as that is in the image."""
+def surrounding(mask: np.ndarray, margin_px: int = 1) -> tuple[slice, slice]:
+    """(rows, columns) of the box of a mask (H, W) and so many pixels around it, as far as they are in the image."""
     sides = []
     for axis in (1, 0):
         filled = np.flatnonzero(mask.any(axis))
-        sides.append(slice(max(0, filled[0] - 1), filled[-1] + 2) if len(filled) else slice(0, 0))
+        start, stop = (filled[0] - margin_px, filled[-1] + 1 + margin_px) if len(filled) else (0, 0)
+        sides.append(slice(max(0, start), stop))
     return sides[0], sides[1]
 
 

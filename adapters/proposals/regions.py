@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapters.proposals.basins import Saddles, basins, join_shallow, saddles, touching
+from adapters.proposals.basins import Saddles, basins, join_shallow, saddles, surrounding, touching
 from adapters.proposals.pixel_sets import PixelSets, Rows
 from adapters.proposals.watershed import HEIGHTS, LEVELS, core_field
 
@@ -101,8 +101,10 @@ class RegionScorer(nn.Module):
 
 def candidates(fields: Mapping[str, np.ndarray], smoothing_px: float) -> Regions:
     """Of fields (H, W) in [0, 1]: at each threshold of `THRESHOLDS` the entities of each height of `HEIGHTS`, once."""
-    core = core_field(fields, smoothing_px)
-    level = np.round(core * LEVELS).astype(np.int32)
+    box = surrounding(fields["foreground"] > THRESHOLDS[0], int(np.ceil(4 * smoothing_px)) + 1)  # scipy cuts it at 4
+    inner = core_field({name: field[box] for name, field in fields.items()}, smoothing_px)
+    core, level = np.zeros(fields["foreground"].shape, inner.dtype), np.zeros(fields["foreground"].shape, np.int32)
+    core[box], level[box] = inner, np.round(inner * LEVELS)
     features, pixels = [np.zeros((0, len(FEATURES)), np.float32)], []
     for threshold in THRESHOLDS:
         foreground = fields["foreground"] > threshold

@@ -25,7 +25,7 @@ from adapters.proposals.regions import (
     best_iou,
     candidates,
 )  # fmt: skip
-from adapters.proposals.watershed import FIELDS, HEIGHTS, LEVELS, core_field
+from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
 from adapters.sharing.folder import compact_state
 from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
@@ -169,10 +169,10 @@ def test_candidates_are_those_of_a_plain_search(steps: int, sparse: float) -> No
         name: (np.round(np.clip(ndimage.zoom(rng.normal(0.5, 0.3, (7, 8)), 3) - sparse, 0, 1) * steps) / steps).astype(
             np.float32
         )
-        for name in FIELDS
+        for name in DECODED
     }
     regions, plain = candidates(fields, 0), list(plain_candidates(fields))
-    assert [pixels.tolist() for pixels in regions.pixels] == [pixels for pixels, _ in plain] and len(plain) > 3
+    assert [pixels.tolist() for pixels in regions.pixels] == [pixels for pixels, _ in plain] and len(plain) > 2
     for row, (_, features) in zip(regions.features, plain, strict=True):
         assert dict(zip(FEATURES, row, strict=True)) == pytest.approx(features, abs=2e-3, rel=1e-4)
 
@@ -180,7 +180,7 @@ def test_candidates_are_those_of_a_plain_search(steps: int, sparse: float) -> No
 @pytest.mark.parametrize(("foreground", "core", "images"), [(0.0, 0.5, 0), (1.0, 0.5, 3), (1.0, 0.0, 0)])
 def test_an_image_is_one_candidate_a_threshold_or_none(foreground: float, core: float, images: int) -> None:
     fields = {
-        name: np.full((9, 11), value, np.float32) for name, value in zip(FIELDS, (foreground, core, 0, 1), strict=True)
+        name: np.full((9, 11), value, np.float32) for name, value in zip(DECODED, (foreground, core, 1), strict=True)
     }
     fields["boundary_distance"][4, 5] += min(core, 0.1)  # the peak
     assert [len(pixels) for pixels in candidates(fields, 0).pixels] == [99] * images
@@ -272,7 +272,7 @@ class Shown(torch.nn.Module):
         for image in images:
             shown = self.fields[int(image[0, 0, 0])]
             logits = {
-                n: torch.from_numpy(np.clip(shown[n], 1e-4, 1 - 1e-4)).float().logit()[None, None] for n in FIELDS
+                n: torch.from_numpy(np.clip(shown[n], 1e-4, 1 - 1e-4)).float().logit()[None, None] for n in DECODED
             }
             yield Output(logits, 0, image.shape[:2])
 
