@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +55,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class PixelSets:
+class PixelSets(Sequence[np.ndarray]):
     """Sets of pixels of one image, as flat indices into it; set i is `sets[i]`, leaf after leaf.
 
     leaves: the pixels of each leaf; members: the leaves of each set, no two of which share a pixel.
@@ -93,6 +93,3 @@ class PixelSets:
     def __getitem__(self, number: int) -> np.ndarray:
         leaves = [self.leaves[leaf] for leaf in self.members[number].tolist()]
         return leaves[0] if len(leaves) == 1 else np.concatenate(leaves)
-
-    def __iter__(self) -> Iterator[np.ndarray]:
-        return (self[number] for number in range(len(self)))

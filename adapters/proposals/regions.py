@@ -103,7 +103,8 @@ def candidates(fields: Mapping[str, np.ndarray], smoothing_px: float) -> Regions
     """Of fields (H, W) in [0, 1]: at each threshold of `THRESHOLDS` the entities of each height of `HEIGHTS`, once."""
     box = surrounding(fields["foreground"] > THRESHOLDS[0], int(np.ceil(4 * smoothing_px)) + 1)  # scipy cuts it at 4
     inner = core_field({name: field[box] for name, field in fields.items()}, smoothing_px)
-    core, level = np.zeros(fields["foreground"].shape, inner.dtype), np.zeros(fields["foreground"].shape, np.int32)
+    height, width = fields["foreground"].shape
+    core, level = np.zeros((height, width), inner.dtype), np.zeros((height, width), np.int32)
     core[box], level[box] = inner, np.round(inner * LEVELS)
     features, pixels = [np.zeros((0, len(FEATURES)), np.float32)], []
     for threshold in THRESHOLDS:
@@ -112,7 +113,7 @@ def candidates(fields: Mapping[str, np.ndarray], smoothing_px: float) -> Regions
             rows, sets = _at_threshold(fields, core, level, foreground, threshold)
             features.append(rows)
             pixels.append(sets)
-    return Regions(np.concatenate(features), PixelSets.joined(pixels), core.shape)
+    return Regions(np.concatenate(features), PixelSets.joined(pixels), (height, width))
 
 
 def _at_threshold(

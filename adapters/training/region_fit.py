@@ -18,7 +18,6 @@ from torch import Tensor
 from adapters.inference.calibration import OnProgress, tile_outputs, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter
-from adapters.proposals.pixel_sets import PixelSets
 from domains.entities import EntityMap, Samples
 
 TILES = 64
@@ -100,7 +99,7 @@ def learn(
         scorer.requires_grad_(False)
 
 
-def nearest_iou(pixels: Sequence[np.ndarray] | PixelSets, truth: EntityMap) -> np.ndarray:
+def nearest_iou(pixels: Sequence[np.ndarray], truth: EntityMap) -> np.ndarray:
     """The candidates' largest IoU (N,) with an entity, on labelled pixels; NaN where those are less than half."""
     ids = truth.ids.ravel()
     areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)

@@ -48,7 +48,7 @@ def haematoxylin(pixels: np.ndarray) -> float:
 def is_stained(ids: np.ndarray, image: np.ndarray) -> bool:
     """Whether entities are dyed: in colour, and no brighter than the ground, as what glows in fluorescence is."""
     inside = ids > 0
-    count = np.count_nonzero(inside)
+    count = int(np.count_nonzero(inside))
     if is_grey(image) or not count:
         return False
     light, ground = int(image[inside].sum(dtype=np.int64)), inside.size - count
