@@ -57,7 +57,7 @@ def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
     side = (slice(None, -1), slice(1, None))  # of the grid points: upper or left, lower or right
     pixels = [[padded[side[lower], side[right]] for right in (0, 1)] for lower in (0, 1)]  # (H + 1, W + 1) each
     mixed = (pixels[0][0] != pixels[0][1]) | (pixels[0][0] != pixels[1][0]) | (pixels[0][0] != pixels[1][1])
-    y, x = np.divmod(np.flatnonzero(mixed), mixed.shape[1])  # no outline turns at the others
+    y, x = (axis.astype(np.int32) for axis in np.divmod(np.flatnonzero(mixed), mixed.shape[1]))  # turns are there alone
     around = [[values[y, x] for values in row] for row in pixels]
     corners = []
     for lower in (0, 1):
