@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.proposals.proposals import Proposals
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
-from adapters.proposals.watershed import fields_of
+from adapters.proposals.watershed import fields_of, half
 from domains.entities.forest import EntityForest
 
 MOST_COVERED = 0.3
@@ -90,7 +90,7 @@ class RegionChoice(Proposals):
         regions = candidates(fields, self.options.smoothing_px)
         iou = self.scorer.iou(regions.features)
         heat = (fields["foreground"] + best_iou(regions, iou)) / 2
-        return Candidates(regions, iou, heat.astype(np.float16))
+        return Candidates(regions, iou, half(heat))
 
     def forest(self, prepared: Candidates, nested: bool = True) -> EntityForest:
         """The chosen entities, then with `nested` their parts and groups, among the candidates that are admitted."""

@@ -10,7 +10,7 @@ Mask Scoring R-CNN (Huang et al., CVPR 2019).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from adapters.proposals.basins import basins, join_shallow, merge_shallow, saddles
+from adapters.proposals.basins import Saddles, basins, join_shallow, saddles, surrounding, touching
+from adapters.proposals.pixel_sets import PixelSets, Rows
 from adapters.proposals.watershed import HEIGHTS, LEVELS, core_field
 
 THRESHOLDS = (0.2, 0.5, 0.8)
@@ -41,6 +42,8 @@ FEATURES = (
     "height",
 )
 WIDTH = 48
+SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
+"""Steps (down, right) from a pixel to those that it shares a side with."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class Regions:
     """Candidates of one image: features (N, len(FEATURES)) float32, and the pixels of each, flat indices into it."""
 
     features: np.ndarray
-    pixels: list[np.ndarray]
+    pixels: PixelSets
     size: tuple[int, int]
 
 
@@ -98,80 +101,84 @@ class RegionScorer(nn.Module):
 
 def candidates(fields: Mapping[str, np.ndarray], smoothing_px: float) -> Regions:
     """Of fields (H, W) in [0, 1]: at each threshold of `THRESHOLDS` the entities of each height of `HEIGHTS`, once."""
-    core = core_field(fields, smoothing_px)
-    level = np.round(core * LEVELS).astype(np.int32)
+    box = surrounding(fields["foreground"] > THRESHOLDS[0], int(np.ceil(4 * smoothing_px)) + 1)  # scipy cuts it at 4
+    inner = core_field({name: field[box] for name, field in fields.items()}, smoothing_px)
+    height, width = fields["foreground"].shape
+    core, level = np.zeros((height, width), inner.dtype), np.zeros((height, width), np.int32)
+    core[box], level[box] = inner, np.round(inner * LEVELS)
     features, pixels = [np.zeros((0, len(FEATURES)), np.float32)], []
     for threshold in THRESHOLDS:
         foreground = fields["foreground"] > threshold
         if foreground.any():
-            for row, inside in _at_threshold(fields, core, level, foreground, threshold):
-                features.append(row[None])
-                pixels.append(inside)
-    return Regions(np.concatenate(features), pixels, core.shape)
+            rows, sets = _at_threshold(fields, core, level, foreground, threshold)
+            features.append(rows)
+            pixels.append(sets)
+    return Regions(np.concatenate(features), PixelSets.joined(pixels), (height, width))
 
 
 def _at_threshold(
     fields: Mapping[str, np.ndarray], core: np.ndarray, level: np.ndarray, mask: np.ndarray, threshold: float
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> tuple[np.ndarray, PixelSets]:
     """Features and pixels of the candidates; those of greater height are unions of the least's, the leaves."""
-    leaves, peaks = merge_shallow(*basins(level, mask), level, round(HEIGHTS[0] * LEVELS))
-    passes = saddles(leaves, level)
-    sums, edges = leaf_sums(leaves, fields), leaf_edges(leaves, fields, core)
-    order = np.argsort(leaves, axis=None, kind="stable")
-    starts = np.searchsorted(leaves.ravel()[order], np.arange(len(peaks) + 1))
-    seen: set[tuple[int, int]] = set()
-    for height in HEIGHTS:
-        node, tops = join_shallow(peaks, *passes, round(height * LEVELS))
-        features = describe(node, tops, sums, edges, threshold, height)
-        members = np.argsort(node, kind="stable")
-        bounds = np.searchsorted(node[members], np.arange(len(tops) + 1))
-        for number in range(1, len(tops)):
-            inside = members[bounds[number] : bounds[number + 1]]
-            key = (int(inside[0]), len(inside))  # of nested sets with one least leaf no two are of one size
-            if key in seen:
-                continue
-            seen.add(key)
-            pixels = np.concatenate([order[starts[leaf] : starts[leaf + 1]] for leaf in inside])
-            if len(pixels) >= SMALLEST_PX:
-                yield features[number], pixels
+    ids, peaks = basins(level, mask)
+    passes = saddles(ids, level)
+    leaf_of, peaks = join_shallow(peaks, passes, round(HEIGHTS[0] * LEVELS))
+    passes = Saddles.highest(*passes.merged(leaf_of))  # equal ones in the order of the leaves
+    inside = np.flatnonzero(mask)
+    leaf = leaf_of[ids.ravel()[inside]]
+    inside, leaf = inside[leaf > 0], leaf[leaf > 0]  # without what joined the ground
+    sums, edges = leaf_sums(leaf, inside, fields, len(peaks)), leaf_edges(leaf_of, ids, inside, fields, core)
+    features, members, node, tops = [], [], np.arange(len(peaks)), peaks
+    for height in HEIGHTS:  # what merged at a lesser height stays together
+        step, tops = join_shallow(tops, passes, round(height * LEVELS))
+        node, passes = step[node], passes.merged(step)
+        features.append(describe(node, tops, sums, edges, threshold, height)[1:])
+        members.append(Rows.grouped(node, len(tops)).take(np.arange(1, len(tops))))
+    nodes = Rows.joined(members)
+    kept = distinct(nodes, len(peaks))
+    kept = kept[np.add.reduceat(sums[0][nodes.values], nodes.starts[:-1])[kept] >= SMALLEST_PX]
+    order = Rows.grouped(leaf, len(peaks))
+    leaves = Rows(inside[order.values], order.starts)
+    return np.concatenate(features)[kept], PixelSets(leaves, nodes.take(kept))
 
 
-def leaf_sums(leaves: np.ndarray, fields: Mapping[str, np.ndarray]) -> np.ndarray:
-    """(10, N + 1): area; sums of foreground, its square, boundary distance, boundary; first and second moments."""
-    count, flat = int(leaves.max(initial=0)) + 1, leaves.ravel()
-    y, x = np.divmod(np.arange(flat.size, dtype=np.float64), leaves.shape[1])
-    foreground = fields["foreground"].ravel().astype(np.float64)
-    dense = [foreground, foreground**2, fields["boundary_distance"].ravel(), fields["boundary"].ravel()]
-    weights = [*dense, y, x, y * y, x * x, y * x]
-    return np.stack([np.bincount(flat, minlength=count), *(np.bincount(flat, values, count) for values in weights)])
+def distinct(nodes: Rows, count: int) -> np.ndarray:
+    """(M,) the nodes, of several heights, that hold other leaves than any before; leaves: 0..count - 1, ascending."""
+    least = nodes.values[nodes.starts[:-1]]
+    keys = least * (count + 1) + nodes.lengths  # of nested sets with one least leaf no two are of one size
+    return np.sort(np.unique(keys, return_index=True)[1])
 
 
-def leaf_edges(leaves: np.ndarray, fields: Mapping[str, np.ndarray], core: np.ndarray) -> Edges:
-    """The frame of the image is no edge: what was cut by it goes on there."""
-    at = np.arange(leaves.size).reshape(leaves.shape)
-    inner, outer = [], []
-    for pixel, neighbour in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        apart = leaves[pixel] != leaves[neighbour]
-        a, b = at[pixel][apart], at[neighbour][apart]
-        inner += [a, b]
-        outer += [b, a]
-    inside, outside = np.concatenate(inner), np.concatenate(outer)
-    of_leaf = leaves.ravel()[inside] > 0
-    inside, outside = inside[of_leaf], outside[of_leaf]
-    count = int(leaves.max(initial=0)) + 1
-    pairs, pair = np.unique(
-        leaves.ravel()[inside].astype(np.int64) * count + leaves.ravel()[outside], return_inverse=True
+def leaf_sums(leaf: np.ndarray, inside: np.ndarray, fields: Mapping[str, np.ndarray], count: int) -> np.ndarray:
+    """(10, count): area; sums of foreground, its square, boundary distance, boundary; first and second moments.
+
+    leaf: (P,), of 1..count - 1, of the pixels `inside` (P,), flat indices.
+    """
+    foreground, distance, boundary = (
+        fields[name].ravel()[inside].astype(np.float64) for name in ("foreground", "boundary_distance", "boundary")
     )
-    sums = [
-        np.bincount(pair, weights, len(pairs))
-        for weights in (
-            None,
-            fields["boundary"].ravel()[inside],
-            core.ravel()[inside],
-            fields["foreground"].ravel()[outside],
-        )
-    ]
-    return Edges(pairs // count, pairs % count, *sums)
+    y, x = (axis.astype(np.float64) for axis in np.divmod(inside, fields["foreground"].shape[1]))
+    weights = [foreground, foreground**2, distance, boundary, y, x, y * y, x * x, y * x]
+    return np.stack([np.bincount(leaf, minlength=count), *(np.bincount(leaf, values, count) for values in weights)])
+
+
+def leaf_edges(
+    leaf_of: np.ndarray, ids: np.ndarray, inside: np.ndarray, fields: Mapping[str, np.ndarray], core: np.ndarray
+) -> Edges:
+    """The frame of the image is no edge: what was cut by it goes on there.
+
+    leaf_of: the leaf of each basin of ids (H, W); inside: flat indices of the pixels of all leaves.
+    """
+    pairs = zip(*(touching(ids, inside, *step) for step in SIDES), strict=True)
+    inner, outer = (np.concatenate(ends) for ends in pairs)
+    leaf, beside = leaf_of[ids.ravel()[inner]], leaf_of[ids.ravel()[outer]]
+    apart = leaf != beside
+    inner, outer, leaf, beside = inner[apart], outer[apart], leaf[apart], beside[apart]
+    count = len(leaf_of)
+    pairs, pair = np.unique(leaf.astype(np.int64) * count + beside, return_inverse=True)
+    weights = (None, fields["boundary"].ravel()[inner], core.ravel()[inner], fields["foreground"].ravel()[outer])
+    sums = (np.bincount(pair, values, len(pairs)) for values in weights)
+    return Edges(*np.divmod(pairs, count), *sums)
 
 
 def describe(
@@ -221,9 +228,5 @@ def describe(
 
 def best_iou(regions: Regions, iou: np.ndarray) -> np.ndarray:
     """(H, W) float32: of each pixel the best predicted IoU (N,) of the candidates that hold it, 0 where none does."""
-    best = np.zeros(regions.size[0] * regions.size[1], np.float32)
-    if len(iou):
-        rising = np.argsort(iou, kind="stable")
-        pixels = [regions.pixels[i] for i in rising]
-        best[np.concatenate(pixels)] = np.repeat(iou[rising], [len(inside) for inside in pixels])  # the greatest stays
-    return best.reshape(regions.size)
+    height, width = regions.size
+    return regions.pixels.greatest(iou, height * width).reshape(regions.size)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from adapters.proposals.basins import basins, join_roots, saddles
@@ -19,6 +20,8 @@ from domains.entities import EntityMap
 from domains.entities.forest import EntityForest
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
+DECODED = ("foreground", "boundary_distance", "boundary")
+"""Those that entities are made of; the centre's distance is learnt beside them."""
 LEVELS = 1000
 """Whole levels of the core field between 0 and 1: plateaus are exact."""
 HEIGHTS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
@@ -81,7 +84,7 @@ class Watershed(Proposals):
         options = self.options
         heights = sorted({*HEIGHTS, options.seed_height}) if nested else [options.seed_height]
         mask = prepared["foreground"] > options.foreground_threshold
-        heat = prepared["foreground"].astype(np.float16)
+        heat = half(prepared["foreground"])
         if not mask.any():
             return nothing(heat)
         level = np.round(core_field(prepared, options.smoothing_px) * LEVELS).astype(np.int32)
@@ -129,7 +132,7 @@ def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float])
     pairs: list[tuple[int, int]] = []
     deepest = node
     for height in heights:
-        roots = join_roots(peaks, *passes, round(height * LEVELS))
+        roots = join_roots(peaks, passes, round(height * LEVELS))
         before, sizes, new_sizes = node, np.bincount(node, minlength=len(tops)), np.bincount(roots)
         node_of = np.zeros(len(peaks), np.int64)
         for top in np.unique(roots[roots > 0]).tolist():
@@ -167,8 +170,13 @@ def core_field(fields: Mapping[str, np.ndarray], smoothing_px: float) -> np.ndar
 
 
 def fields_of(outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> dict[str, np.ndarray]:
-    """The dense decoder's four fields of one image of a batch, each (H, W) float32 in [0, 1]."""
-    return {name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in FIELDS}
+    """The fields `DECODED` of the dense decoder, of one image of a batch, each (H, W) float32 in [0, 1]."""
+    return {name: outputs[name][index, 0, : size[0], : size[1]].float().sigmoid().cpu().numpy() for name in DECODED}
+
+
+def half(values: np.ndarray) -> np.ndarray:
+    """float32 values as float16, rounded as numpy does; torch has the processor's own instruction for it."""
+    return torch.from_numpy(values).half().numpy()
 
 
 def nothing(heat: np.ndarray) -> EntityForest:

@@ -6,7 +6,7 @@ network, after one look at each image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -99,7 +99,7 @@ def learn(
         scorer.requires_grad_(False)
 
 
-def nearest_iou(pixels: list[np.ndarray], truth: EntityMap) -> np.ndarray:
+def nearest_iou(pixels: Sequence[np.ndarray], truth: EntityMap) -> np.ndarray:
     """The candidates' largest IoU (N,) with an entity, on labelled pixels; NaN where those are less than half."""
     ids = truth.ids.ravel()
     areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)

@@ -55,19 +55,24 @@ def _corners(padded: np.ndarray) -> tuple[np.ndarray, ...]:
     padded: (H + 2, W + 2), 0 outside of components.
     """
     side = (slice(None, -1), slice(1, None))  # of the grid points: upper or left, lower or right
+    pixels = [[padded[side[lower], side[right]] for right in (0, 1)] for lower in (0, 1)]  # (H + 1, W + 1) each
+    mixed = (pixels[0][0] != pixels[0][1]) | (pixels[0][0] != pixels[1][0]) | (pixels[0][0] != pixels[1][1])
+    y, x = (axis.astype(np.int32) for axis in np.divmod(np.flatnonzero(mixed), mixed.shape[1]))  # turns are there alone
+    around = [[values[y, x] for values in row] for row in pixels]
     corners = []
     for lower in (0, 1):
         for right in (0, 1):
-            quadrant = padded[side[lower], side[right]]  # (H + 1, W + 1)
-            across = padded[side[lower], side[1 - right]] == quadrant
-            along = padded[side[1 - lower], side[right]] == quadrant
-            opposite = padded[side[1 - lower], side[1 - right]] == quadrant
+            quadrant = around[lower][right]
+            across = around[lower][1 - right] == quadrant
+            along = around[1 - lower][right] == quadrant
+            opposite = around[1 - lower][1 - right] == quadrant
             inward = across & along & ~opposite
             outward = ~across & ~along
-            y, x = np.nonzero((quadrant > 0) & (outward | inward))
-            touching = opposite[y, x]  # itself, by a corner: exchange the edges so that two rings part here
-            tail = inward[y, x] ^ (lower == right)
-            corners.append((quadrant[y, x], x, y, np.full(len(x), right), touching ^ bool(lower), tail))
+            turn = np.flatnonzero((quadrant > 0) & (outward | inward))
+            touching = opposite[turn]  # itself, by a corner: exchange the edges so that two rings part here
+            tail = inward[turn] ^ (lower == right)
+            right_of, lower_of = np.full(len(turn), right), touching ^ bool(lower)
+            corners.append((quadrant[turn], x[turn], y[turn], right_of, lower_of, tail))
     component, x, y, right, lower, tail = (np.concatenate(values) for values in zip(*corners, strict=True))
     order = np.lexsort((right, x, y, component))
     return tuple(values[order] for values in (component, x, y, right, lower, tail))

@@ -78,12 +78,14 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: in
 
 
 def _tinted(image: np.ndarray, ids: np.ndarray, edge: np.ndarray, colours: np.ndarray) -> np.ndarray:
-    """(h, w, 3) float32."""
-    tint = colours[np.maximum(ids, 0)].astype(np.float32)
-    share = np.where(ids > 0, np.float32(OPACITY), np.float32(0))
-    share[edge] = 1.0
-    share[ids < 0] = 0.5  # towards black
-    return np.round(image + share[..., None] * (tint - image))
+    """(h, w, 3) uint8: pixels of no entity are as they were."""
+    picture, at = image.reshape(-1, 3).copy(), np.flatnonzero(ids)
+    number, shown = ids.ravel()[at], picture[at].astype(np.float32)
+    share = np.where(number > 0, np.float32(OPACITY), np.float32(0.5))  # of -1 towards black
+    share[edge.ravel()[at]] = 1.0
+    tint = colours[np.maximum(number, 0)].astype(np.float32)
+    picture[at] = np.round(shown + share[:, None] * (tint - shown))
+    return picture.reshape(image.shape)
 
 
 def _outermost(ids: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import numpy as np
 import pytest
 from scipy import ndimage
@@ -9,7 +11,7 @@ from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
-from adapters.proposals.basins import basins, merge_shallow, saddles
+from adapters.proposals.basins import basins, join_shallow, merge_shallow, saddles
 
 
 def flooded_from_h_maxima(level: np.ndarray, mask: np.ndarray, height: int) -> np.ndarray:
@@ -87,3 +89,39 @@ def test_a_mirrored_field_gives_the_mirrored_regions_but_for_pixels_as_near_to_b
     for half in (np.s_[:, :3], np.s_[:, 4:]):
         assert len(np.unique(ids[half])) == len(np.unique(mirrored[half])) == 1
     assert ids[0, 0] != ids[0, 6]
+
+
+@pytest.mark.parametrize("levels", [3, 1000])
+def test_saddles_are_those_of_every_pair_of_neighbours(levels: int) -> None:
+    rng = np.random.default_rng(levels)
+    ids, level = rng.integers(0, 5, (9, 12)).astype(np.int32), rng.integers(0, levels, (9, 12)).astype(np.int32)
+    highest: dict[tuple[int, int], int] = {}
+    for y, x in np.ndindex(ids.shape):
+        for v, u in product(range(max(0, y - 1), min(9, y + 2)), range(max(0, x - 1), min(12, x + 2))):
+            pair = int(ids[y, x]), int(ids[v, u])
+            if 0 < pair[0] < pair[1]:
+                highest[pair] = max(highest.get(pair, 0), int(min(level[y, x], level[v, u])))
+    ordered = sorted(((a, b, height) for (a, b), height in highest.items()), key=lambda row: (-row[2], row[:2]))
+    assert list(zip(*(column.tolist() for column in saddles(ids, level)), strict=True)) == ordered
+
+
+@pytest.mark.parametrize("levels", [20, 1000])
+def test_joining_height_after_height_is_joining_at_once(levels: int) -> None:
+    smooth = field(1, 1.2) // (1000 // levels) * (1000 // levels)  # of few levels many are equal
+    ids, peaks = basins(smooth, smooth > 200)
+    across, node, tops, passes = saddles(ids, smooth), np.arange(len(peaks)), peaks, saddles(ids, smooth)
+    for height in (10, 50, 100, 200):
+        step, tops = join_shallow(tops, passes, height)
+        node, passes = step[node], passes.merged(step)
+        at_once, once_tops = join_shallow(peaks, across, height)
+        assert np.array_equal(node, at_once) and np.array_equal(tops, once_tops) and len(tops) > 2
+
+
+def test_a_field_without_a_mask_around_it_floods_to_the_frame() -> None:
+    level = field(2, 2.5)
+    full, cut = np.ones_like(level, bool), np.zeros_like(level, bool)
+    cut[10:40, 20:60] = True
+    ids, peaks = basins(level, cut)
+    inner, inner_peaks = basins(np.pad(level[10:40, 20:60], 1), np.pad(cut[10:40, 20:60], 1))
+    assert np.array_equal(ids[10:40, 20:60], inner[1:-1, 1:-1]) and np.array_equal(peaks, inner_peaks)
+    assert not ids[~cut].any() and (basins(level, full)[0] > 0).all()

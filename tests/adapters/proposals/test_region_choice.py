@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from adapters.decoders import Dense
+from adapters.proposals.pixel_sets import PixelSets
 from adapters.proposals.region_choice import ENTITIES, GROUPS, PARTS, Candidates, RegionChoice
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer
 
@@ -12,7 +13,9 @@ from adapters.proposals.regions import FEATURES, Regions, RegionScorer
 def prepared(pixels: list[np.ndarray], iou: list[float]) -> Candidates:
     """Candidates of a 10 x 10 image."""
     features = np.zeros((len(pixels), len(FEATURES)), np.float32)
-    return Candidates(Regions(features, pixels, (10, 10)), np.array(iou, np.float32), np.zeros((10, 10), np.float16))
+    return Candidates(
+        Regions(features, PixelSets.of(pixels), (10, 10)), np.array(iou, np.float32), np.zeros((10, 10), np.float16)
+    )
 
 
 CHOICE = RegionChoice(Dense(least_iou=0.2, min_area_px=4), RegionScorer())

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
+import pytest
 import torch
+from scipy import ndimage
 
 from adapters.decoders import Dense
 from adapters.losses.targets import DenseTargets, inner_rim
+from adapters.proposals.basins import basins, merge_shallow
+from adapters.proposals.pixel_sets import PixelSets
 from adapters.proposals.region_choice import Candidates, RegionChoice
-from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
-from adapters.proposals.watershed import FIELDS
+from adapters.proposals.regions import (
+    FEATURES,
+    SMALLEST_PX,
+    THRESHOLDS,
+    Regions,
+    RegionScorer,
+    best_iou,
+    candidates,
+)  # fmt: skip
+from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
 from adapters.sharing.folder import compact_state
 from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
@@ -48,11 +62,11 @@ def test_candidates_are_distinct_and_nested_at_each_threshold() -> None:
     assert regions.features.shape == (len(regions.pixels), len(FEATURES)) and len(regions.pixels) > 14
     assert np.isfinite(regions.features).all()
     thresholds = regions.features[:, FEATURES.index("threshold")]
-    sets = [frozenset(one.tolist()) for one in regions.pixels]
+    sets = [frozenset(pixels.tolist()) for pixels in regions.pixels]
     for threshold in set(thresholds):
-        own = [one for one, t in zip(sets, thresholds, strict=True) if t == threshold]
-        assert len(set(own)) == len(own)
-        assert all(a <= b or b <= a or not a & b for a in own for b in own)
+        nested = [pixels for pixels, t in zip(sets, thresholds, strict=True) if t == threshold]
+        assert len(set(nested)) == len(nested)
+        assert all(a <= b or b <= a or not a & b for a in nested for b in nested)
 
 
 def test_features_are_those_of_the_pixels() -> None:
@@ -75,6 +89,103 @@ def test_a_candidate_does_not_depend_on_where_the_image_begins() -> None:
     np.testing.assert_allclose(here, there, rtol=1e-3, atol=1e-3)
 
 
+def joined(peaks: dict[int, int], passes: dict[tuple[int, int], int], height: int) -> list[list[int]]:
+    """Leaves that are one at a height, by a plain union of sets: the highest pass first, then by number."""
+    union = {leaf: leaf for leaf in peaks}
+    for (a, b), across in sorted(passes.items(), key=lambda item: (-item[1], item[0])):
+        a, b = union[a], union[b]
+        if a != b and min(peaks[a], peaks[b]) - across <= height:
+            low, high = (a, b) if peaks[a] < peaks[b] else (b, a)
+            union = {leaf: high if top == low else top for leaf, top in union.items()}
+    tops = sorted({top for top in union.values() if peaks[top] > height})
+    return [[leaf for leaf in peaks if union[leaf] == top] for top in tops]
+
+
+def plain_candidates(fields: dict[str, np.ndarray]) -> Iterator[tuple[list[int], dict[str, float]]]:
+    """Pixels and some features of each candidate, pixel by pixel and candidate by candidate."""
+    core = core_field(fields, 0)
+    level = np.round(core * LEVELS).astype(np.int32)
+    for threshold in THRESHOLDS:
+        mask = fields["foreground"] > threshold
+        leaves, tops = merge_shallow(*basins(level, mask), level, round(HEIGHTS[0] * LEVELS))
+        peaks = dict(enumerate(tops.tolist()[1:], 1))
+        passes: dict[tuple[int, int], int] = {}
+        for y, x, down, right in product(*map(range, mask.shape), (0, 1), (-1, 0, 1)):
+            if (down, right) > (0, 0) and y + down < mask.shape[0] and 0 <= x + right < mask.shape[1]:
+                a, b = sorted((int(leaves[y, x]), int(leaves[y + down, x + right])))
+                if a and a != b:
+                    height = min(level[y, x], level[y + down, x + right])
+                    passes[a, b] = max(passes.get((a, b), 0), int(height))
+        before = set()
+        for height in HEIGHTS:
+            for members in joined(peaks, passes, round(height * LEVELS)):
+                pixels = [pixel for leaf in members for pixel in np.flatnonzero(leaves == leaf).tolist()]
+                if tuple(pixels) not in before and len(pixels) >= SMALLEST_PX:
+                    inside = np.isin(leaves, members)
+                    yield (
+                        pixels,
+                        plain_features(fields, core, leaves, inside) | {"threshold": threshold, "height": height},
+                    )
+                before.add(tuple(pixels))
+
+
+def plain_features(
+    fields: dict[str, np.ndarray], core: np.ndarray, leaves: np.ndarray, inside: np.ndarray
+) -> dict[str, float]:
+    """Those of one candidate, by its mask (H, W)."""
+    sides = [
+        (at, beside)
+        for at in np.argwhere(inside).tolist()
+        for beside in ([at[0] + 1, at[1]], [at[0] - 1, at[1]], [at[0], at[1] + 1], [at[0], at[1] - 1])
+        if all(0 <= i < n for i, n in zip(beside, inside.shape, strict=True)) and not inside[tuple(beside)]
+    ]
+    y, x = np.nonzero(inside)
+    rim = [tuple(at) for at, _ in sides]
+    values = {name: fields[name][inside].astype(np.float64) for name in ("foreground", "boundary_distance", "boundary")}
+    spread = np.cov(np.stack([y, x]), bias=True) + np.eye(2) / 12
+    shorter, longer = np.linalg.eigvalsh(spread)
+    return {
+        "log_area": np.log(len(y)),
+        "foreground": values["foreground"].mean(),
+        "foreground_deviation": values["foreground"].std(),
+        "boundary_distance": values["boundary_distance"].mean(),
+        "boundary": values["boundary"].mean(),
+        "rim_boundary": np.mean([fields["boundary"][at] for at in rim]) if rim else 0,
+        "rim_core": np.mean([core[at] for at in rim]) if rim else 0,
+        "outer_foreground": np.mean([fields["foreground"][tuple(beside)] for _, beside in sides]) if rim else 0,
+        "peak": core[inside].round(3).max(),
+        "rim_squared_by_area": len(rim) ** 2 / len(y),
+        "ellipse_by_area": 4 * np.pi * np.sqrt(np.linalg.det(spread)) / len(y),
+        "axis_ratio": np.sqrt(shorter / longer),
+        "touching": np.mean([leaves[tuple(beside)] > 0 for _, beside in sides]) if rim else 0,
+    }
+
+
+@pytest.mark.parametrize("steps", [4, 1000])  # of few levels many saddles and peaks are equal
+@pytest.mark.parametrize("sparse", [0.0, 0.5])
+def test_candidates_are_those_of_a_plain_search(steps: int, sparse: float) -> None:
+    rng = np.random.default_rng(steps)
+    fields = {
+        name: (np.round(np.clip(ndimage.zoom(rng.normal(0.5, 0.3, (7, 8)), 3) - sparse, 0, 1) * steps) / steps).astype(
+            np.float32
+        )
+        for name in DECODED
+    }
+    regions, plain = candidates(fields, 0), list(plain_candidates(fields))
+    assert [pixels.tolist() for pixels in regions.pixels] == [pixels for pixels, _ in plain] and len(plain) > 2
+    for row, (_, features) in zip(regions.features, plain, strict=True):
+        assert dict(zip(FEATURES, row, strict=True)) == pytest.approx(features, abs=2e-3, rel=1e-4)
+
+
+@pytest.mark.parametrize(("foreground", "core", "images"), [(0.0, 0.5, 0), (1.0, 0.5, 3), (1.0, 0.0, 0)])
+def test_an_image_is_one_candidate_a_threshold_or_none(foreground: float, core: float, images: int) -> None:
+    fields = {
+        name: np.full((9, 11), value, np.float32) for name, value in zip(DECODED, (foreground, core, 1), strict=True)
+    }
+    fields["boundary_distance"][4, 5] += min(core, 0.1)  # the peak
+    assert [len(pixels) for pixels in candidates(fields, 0).pixels] == [99] * images
+
+
 PIXELS = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40), np.arange(60, 80)]
 
 
@@ -82,7 +193,7 @@ def chosen(iou: list[float], least: float, min_area_px: int = 12, foreground: fl
     """Of `PIXELS`, with that predicted IoU; the last one has that mean foreground score, those above .9 stay."""
     features = np.zeros((4, len(FEATURES)), np.float32)
     features[3, FEATURES.index("foreground")] = foreground
-    regions, predicted = Regions(features, PIXELS, (10, 10)), np.array(iou, np.float32)
+    regions, predicted = Regions(features, PixelSets.of(PIXELS), (10, 10)), np.array(iou, np.float32)
     choice = RegionChoice(Dense(least_iou=least, sure_foreground=0.9, min_area_px=min_area_px), RegionScorer())
     return choice.cut(Candidates(regions, predicted, np.zeros((10, 10), np.float16)))
 
@@ -115,10 +226,11 @@ def test_calibration_tries_what_matters() -> None:
 
 def test_each_pixel_has_the_best_iou_of_the_candidates_that_hold_it() -> None:
     pixels = [np.arange(0, 40), np.arange(0, 20), np.arange(20, 40)]
-    regions = Regions(np.zeros((3, len(FEATURES)), np.float32), pixels, (10, 10))
+    regions = Regions(np.zeros((3, len(FEATURES)), np.float32), PixelSets.of(pixels), (10, 10))
     wanted = np.repeat([0.9, 0.5, 0], [20, 20, 60]).reshape(10, 10)
     np.testing.assert_allclose(best_iou(regions, np.array([0.5, 0.9, 0.1], np.float32)), wanted)
-    assert not best_iou(Regions(np.zeros((0, len(FEATURES)), np.float32), [], (4, 4)), np.zeros(0, np.float32)).any()
+    nothing = Regions(np.zeros((0, len(FEATURES)), np.float32), PixelSets.of([]), (4, 4))
+    assert not best_iou(nothing, np.zeros(0, np.float32)).any()
 
 
 def test_candidates_without_labels_teach_nothing() -> None:
@@ -160,7 +272,7 @@ class Shown(torch.nn.Module):
         for image in images:
             shown = self.fields[int(image[0, 0, 0])]
             logits = {
-                n: torch.from_numpy(np.clip(shown[n], 1e-4, 1 - 1e-4)).float().logit()[None, None] for n in FIELDS
+                n: torch.from_numpy(np.clip(shown[n], 1e-4, 1 - 1e-4)).float().logit()[None, None] for n in DECODED
             }
             yield Output(logits, 0, image.shape[:2])
 

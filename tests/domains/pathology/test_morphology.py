@@ -15,11 +15,11 @@ def disk(radius: int, side: int = 64) -> np.ndarray:
 
 def test_a_disk_is_round_full_and_as_large_as_geometry_says() -> None:
     image = transmitted(np.full((64, 64, 1), 0.8) * HED[0]).astype(np.uint8)
-    found = morphology(disk(20), image, 0.5e-6)[1]
-    assert found["Area µm^2"] == pytest.approx(np.pi * 10**2, rel=0.02)
-    assert found["Perimeter µm"] == pytest.approx(2 * np.pi * 10, rel=0.06)
-    assert found["Eccentricity"] < 0.05 and found["Solidity"] > 0.95
-    assert found["Haematoxylin OD mean"] == pytest.approx(0.8, abs=0.02)
+    values = morphology(disk(20), image, 0.5e-6)[1]
+    assert values["Area µm^2"] == pytest.approx(np.pi * 10**2, rel=0.02)
+    assert values["Perimeter µm"] == pytest.approx(2 * np.pi * 10, rel=0.06)
+    assert values["Eccentricity"] < 0.05 and values["Solidity"] > 0.95
+    assert values["Haematoxylin OD mean"] == pytest.approx(0.8, abs=0.02)
 
 
 def test_an_ellipse_and_a_notched_square_against_their_formulas() -> None:
@@ -33,18 +33,18 @@ def test_an_ellipse_and_a_notched_square_against_their_formulas() -> None:
     notched[30:50, 40:60] = 0
     corners = np.argwhere(notched)[:, None, :] + [[0, 0], [0, 1], [1, 0], [1, 1]]
     hull = ConvexHull(corners.reshape(-1, 2)).volume
-    found = morphology(notched, np.zeros((80, 80, 3), np.uint8), None)[1]
-    assert found["Solidity"] == pytest.approx(1200 / hull, abs=0.01) and found["Area px^2"] == 1200
+    values = morphology(notched, np.zeros((80, 80, 3), np.uint8), None)[1]
+    assert values["Solidity"] == pytest.approx(1200 / hull, abs=0.01) and values["Area px^2"] == 1200
 
 
 def test_eosin_is_no_haematoxylin_and_ids_with_gaps_stay() -> None:
     ids = disk(6)
     ids[ids > 0] = 9
     ids[0, 0], ids[0, 10:12] = 4, 5
-    found = morphology(ids, transmitted(np.full((64, 64, 1), 0.8) * HED[1]).astype(np.uint8), None)
-    assert list(found) == [4, 5, 9] and abs(found[9]["Haematoxylin OD mean"]) < 0.03
-    assert found[4]["Solidity"] == found[5]["Solidity"] == 1
-    assert all(np.isfinite(value) for values in found.values() for value in values.values())
+    values = morphology(ids, transmitted(np.full((64, 64, 1), 0.8) * HED[1]).astype(np.uint8), None)
+    assert list(values) == [4, 5, 9] and abs(values[9]["Haematoxylin OD mean"]) < 0.03
+    assert values[4]["Solidity"] == values[5]["Solidity"] == 1
+    assert all(np.isfinite(value) for values in values.values() for value in values.values())
     assert morphology(np.zeros((5, 5), np.int32), np.zeros((5, 5, 3), np.uint8), None) == {}
 
 
