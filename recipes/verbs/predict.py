@@ -60,7 +60,13 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 print(f"nothing to do: {done}; --overwrite predicts them anew")
                 return
             run = Run(network.segmenter, contract, exports, worth, request.sight, plan["adapter"][1])
-            faults = predict_all(run, images)
+            if request.scheduler is None:
+                faults = predict_all(run, images)
+            else:
+                from recipes.verbs.predict_cohort import on_cluster  # Dask, which not everybody has
+
+                with on_cluster(request, contract, runtime.precision, images.remaining) as maps:
+                    faults = predict_all(replace(run, maps=maps), images)
             journal.end()
     tell(images, destination, faults, request.sight.smallest_um2)
 
