@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from time import monotonic
 from typing import Any, cast
 
@@ -66,12 +66,11 @@ class Workers:
         the scheduler is lost, or workers end under the task.
         """
         with self._errors(name), self.client.as_current():
-            while True:
-                try:
+            while not future.done():
+                with suppress(TimeoutError):
                     wait(future, timeout=POLL_S)
-                    return future.result()
-                except TimeoutError:
-                    meanwhile()
+                meanwhile()
+            return future.result()
 
     @contextmanager
     def _errors(self, name: str) -> Iterator[None]:
@@ -121,7 +120,13 @@ def local(workers: int) -> Iterator[Any]:
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // workers))
     environment = {f"distributed.nanny.pre-spawn-environ.{name}_NUM_THREADS": threads for name in ("OMP", "MKL")}
     with (
-        dask.config.set({**environment, "distributed.scheduler.allowed-failures": DEATHS - 1}),
+        dask.config.set(
+            {
+                **environment,
+                "distributed.scheduler.allowed-failures": DEATHS - 1,
+                "distributed.worker.profile.enabled": False,  # which looks at the stack a hundred times a second
+            }
+        ),
         LocalCluster(
             n_workers=workers,
             threads_per_worker=1,

@@ -178,6 +178,23 @@ def test_few_tasks_are_under_way_and_small_images_share_one(work, data, slide) -
     assert workers.most <= 2 * AHEAD and 1 < max(workers.scenes) <= SHARED
 
 
+def test_by_windows_a_task_is_one_large_tile(work, slide) -> None:
+    work["contract"] |= {"window_px": 32, "symmetries": 1}
+    tiles, network = opened_tiles(slide, work), BENCH.network(work).segmenter
+    maps = dict(Cohort(Inline(), {**work, "ahead_px": 1}, [slide]).maps(slide, tiles, 0))
+    assert tiles.at_once == 1 and len(maps) == len(tiles.grid) > 1
+    for index, entities in tiles.predicted(network):
+        assert np.array_equal(maps[index].ids, entities.ids)
+
+
+def test_a_task_that_ends_worker_after_worker_is_one_line(cluster) -> None:
+    with Client(cluster, set_as_default=False) as client:
+        workers = Workers(client, "here")
+        task = workers.submit(os._exit, 1, order=0)
+        with pytest.raises(InputError, match=r"^'a.png': 3 workers ended while they predicted it, .*too little memory"):
+            workers.result(task, "'a.png'", lambda: None)
+
+
 def test_a_scene_that_was_begun_goes_on_at_its_tile(work, slide) -> None:
     tiles = opened_tiles(slide, work)
     cohort = Cohort(Inline(), work, [slide], begun=frozenset([slide]))
