@@ -72,8 +72,8 @@ class Submitted:
     @property
     def name(self) -> str:
         """Of its scenes, for people."""
-        more = f" and {len(self.paths) - 1} images of the same task" if len(self.paths) > 1 else ""
-        return f"{str(self.paths[0])!r}{more}"
+        companions = f" and {len(self.paths) - 1} images of the same task" if len(self.paths) > 1 else ""
+        return f"{str(self.paths[0])!r}{companions}"
 
 
 class Cohort:
@@ -123,11 +123,11 @@ class Cohort:
         """Submit batches of the scene until enough of them are under way, and where there are no more, those of the
         scenes after it.
         """
-        most = AHEAD * max(1, self.workers.threads)
-        while len(self._queue) < most and (batch := next(self._batches, None)) is not None:
+        limit = AHEAD * max(1, self.workers.threads)
+        while len(self._queue) < limit and (batch := next(self._batches, None)) is not None:
             self._queue.append(self._submit([self._path], *batch))
         waiting = {id(task) for task in self._first.values() if task.replies is None}
-        for _ in range(len(self._queue) + len(waiting), most):
+        for _ in range(len(self._queue) + len(waiting), limit):
             if self._upcoming:
                 task = self._submit(self._images_of_a_task(), 0, None)
                 self._first |= dict.fromkeys(task.paths, task)
