@@ -169,7 +169,7 @@ def evaluate(
 @app.command()
 def predict(
     adapter: Adapter,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, slides, or folders of them.")],
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, slides, folders, or lists (.txt).")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
     format: Annotated[
         list[Format] | None, typer.Option(help="May be given several times; by default those that fit.")
@@ -200,11 +200,26 @@ def predict(
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     backbone: Base = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="local:N|ADDRESS|FILE", help="Dask workers predict: N here, or a scheduler's."),
+    ] = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
-    from recipes.inputs import Asked, Request, Sight, Writing, check_present, metres, parse_areas, parse_scales
+    from recipes.inputs import (
+        Asked,
+        Request,
+        Sight,
+        Writing,
+        check_present,
+        metres,
+        parse_areas,
+        parse_scales,
+        parse_scheduler,
+    )
 
     check_present(inputs)
+    cluster = parse_scheduler(scheduler, device)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
     formats = tuple(word.value for word in format or ())
@@ -216,7 +231,8 @@ def predict(
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run
 
-    run(Request(adapter, inputs, out, recipe, backbone, sight, writing), choose(device, precision.value))
+    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, scheduler=cluster)
+    run(request, choose(device if cluster is None else "cpu", precision.value))
 
 
 @app.command()

@@ -46,6 +46,11 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
 
 
+def on_worker(work: Any, tasks: Any) -> Any:
+    """What `predict --scheduler` asks of a worker, by the one name that can be imported wherever that was started."""
+    return import_module(".recipes.verbs.predict_task", __name__).replies(work, tasks)
+
+
 def _version() -> str:
     """The version of a checkout as its `pyproject.toml` says it, whatever else is installed; else the package's."""
     project = FOLDER / "pyproject.toml"

@@ -4,11 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from domains.errors import InputError
 from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
+
+LISTS = frozenset({".txt", ".lst"})
+
+
+def expanded(inputs: Iterable[Path]) -> list[Path]:
+    """The inputs, in place of each text file the paths that it lists, one a line, from its own folder on; blank lines
+    and those that begin with # are passed over. Raises InputError for a list that names nothing, or what isn't there.
+    """
+    paths = []
+    for place in inputs:
+        if place.suffix.lower() in LISTS and place.is_file():
+            paths += of_list(place)
+        else:
+            paths.append(place)
+    return paths
+
+
+def of_list(file: Path) -> list[Path]:
+    """The paths in a text file. Raises InputError."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{str(file)!r} cannot be read as a list of paths: {error}; wanted a path a line") from error
+    numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    paths = {number: file.parent / line for number, line in numbered if line and not line.startswith("#")}
+    if not paths:
+        raise InputError(f"the list {str(file)!r} names no image; wanted a path a line")
+    for number, path in paths.items():
+        if not path.exists():
+            raise InputError(f"{str(file)!r}, line {number}: {str(path)!r} does not exist; wanted an image or a folder")
+    return list(paths.values())
 
 
 def check_present(inputs: Iterable[Path]) -> None:
@@ -62,9 +94,26 @@ class Writing:
 
 
 @dataclass(frozen=True)
+class Scheduler:
+    """Who has the workers of a prediction. word: as it was said. workers: processes on this machine, 0 for those of a
+    scheduler, whose address the word is, or whose file. device: of the workers, as `--device` has it.
+    """
+
+    word: str
+    workers: int = 0
+    device: str = "auto"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether the word is a file in which the scheduler says its address."""
+        return not self.workers and "://" not in self.word
+
+
+@dataclass(frozen=True)
 class Request:
     """What `predict` is asked for: an adapter (folder, file or `base`), images and folders of them, and where results
-    go. recipe: in place of the adapter's. backbone: where the base lies, if not where the adapter says.
+    go. recipe: in place of the adapter's. backbone: where the base lies, if not where the adapter says. scheduler: of
+    the workers that predict in place of this process.
     """
 
     adapter: str
@@ -74,6 +123,28 @@ class Request:
     backbone: str | None = None
     sight: Sight = Sight()
     writing: Writing = Writing()
+    scheduler: Scheduler | None = None
+
+
+def parse_scheduler(word: str | None, device: str = "auto") -> Scheduler | None:
+    """What `--scheduler` says. Raises InputError, also where Dask is not installed."""
+    if word is None:
+        return None
+    kind, _, count = word.partition(":")
+    if kind == "local" and count.isdecimal() and int(count):
+        scheduler = Scheduler(word, int(count), device)
+    elif "://" in word or word.endswith(".json"):
+        scheduler = Scheduler(word, device=device)
+    else:
+        raise InputError(
+            f"--scheduler is {word!r}; wanted local:N for N processes on this machine, tcp://HOST:PORT, or the .json "
+            "file that `dask scheduler --scheduler-file` writes"
+        )
+    if scheduler.is_file and not Path(word).is_file():
+        raise InputError(f"--scheduler {word!r} does not exist; wanted what `dask scheduler --scheduler-file` writes")
+    if find_spec("distributed") is None:
+        raise InputError('--scheduler wants Dask, which is not installed: pip install "entity-adapters[cluster]"')
+    return scheduler
 
 
 def metres(pixel_size: str | None) -> float | None:

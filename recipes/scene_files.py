@@ -16,7 +16,7 @@ from domains.scenes import SCENE_SUFFIXES
 from domains.scenes.names import composed
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.results import is_run, named_after, results_among
-from recipes.inputs import check_present
+from recipes.inputs import check_present, expanded
 
 DEPTH = 8  # folders below a folder, as for labelled images
 NAMED = 3  # folders in a note
@@ -57,8 +57,11 @@ class SceneFiles:
 
 
 def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
-    """The scenes that the inputs name. Raises InputError for what does not exist, and for a folder without any."""
+    """The scenes that the inputs, or lists of these, name. Raises InputError for what does not exist, and for a folder
+    without any.
+    """
     check_present(inputs)
+    inputs = expanded(inputs)
     files, scenes = SceneFiles(), {}
     named = [path for path in inputs if not path.is_dir() or is_zarr(path)]
     results = results_of_given(named)

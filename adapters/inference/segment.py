@@ -29,7 +29,7 @@ from domains.scenes.scene import read_whole
 from domains.scenes.validity import Validity
 from domains.tiling.grid import READERS, Clock, Grid, Window, predict_tiles, single_colour
 from domains.tiling.prediction import Prediction
-from domains.tiling.running import PredictionInMemory, Running, RunningPrediction
+from domains.tiling.running import PredictionInMemory, Running, RunningPrediction, gathered
 
 TILES_AT_ONCE = 8
 TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
@@ -164,13 +164,7 @@ def segment_into(
 
     running: `tiles.in_memory()` or `tiles.in_folder(...)`. on_tile: called with the tile that comes next, after each.
     """
-    try:
-        for index, entities in tiles.predicted(segmenter, running.next_tile, clock):
-            running.add(index, entities)
-            on_tile(index + 1)
-    finally:
-        running.commit()
-    return running.prediction()
+    return gathered(running, tiles.predicted(segmenter, running.next_tile, clock), on_tile)
 
 
 def decoded(viewed: Viewed) -> Photograph:
@@ -217,14 +211,29 @@ class Tiles:
         return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
 
     def predicted(
-        self, segmenter: EntitySegmenter, start: int = 0, clock: Clock | None = None
+        self,
+        segmenter: EntitySegmenter,
+        start: int = 0,
+        clock: Clock | None = None,
+        end: int | None = None,
+        plain: dict[bytes, EntityMap] | None = None,
     ) -> Iterator[tuple[int, EntityMap]]:
-        """(index, entities) of the tiles from `start` on."""
+        """(index, entities) of the tiles from `start` on, up to `end`; one of `batches` alone gives what all give.
+
+        plain: see `predict_tiles`.
+        """
         _ = self.scene  # made here, by one thread
         return predict_tiles(
             self.read, self.grid, self.predictor(segmenter), self.at_once, start,
-            worth=self.is_worth, readers=self.readers, clock=clock, colour=self._colour,
+            worth=self.is_worth, readers=self.readers, clock=clock, colour=self._colour, end=end, plain=plain,
         )  # fmt: skip
+
+    def batches(self, start: int = 0) -> Iterator[tuple[int, int]]:
+        """(first tile, end) of what goes through the network together, in order, from the batch at `start` on."""
+        looked_at = [i for i in range(start, len(self.grid)) if self.is_worth(self.grid.window(i))]
+        for at in range(0, len(looked_at), self.at_once):
+            batch = looked_at[at : at + self.at_once]
+            yield batch[0], batch[-1] + 1
 
     @property
     def at_once(self) -> int:

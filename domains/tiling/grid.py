@@ -166,18 +166,21 @@ def predict_tiles(
     readers: int = READERS,
     clock: Clock | None = None,
     colour: Callable[[Any], bytes | None] = single_colour,
+    end: int | None = None,
+    plain: dict[bytes, EntityMap] | None = None,
 ) -> Iterator[tuple[int, EntityMap]]:
     """(index, entities) of the tiles from `start` on in their order, `batch` at a time through the network.
 
     read: a window to its (h, w, C) image, called from `readers` threads, two batches ahead; 0 reads when asked.
     predict: images to their entity maps; they may be of any type whose `colour` can be told. worth: whether a tile is
     looked at; of others nothing comes out.
-    A tile of one single colour is asked for once per colour: what the network says of it is the same everywhere.
+    end: the tile before which it stops. A tile of one single colour is asked for once per colour: what the
+    network says of it is the same everywhere. plain: what it said before, by colour; more is added.
     """
     clock = clock or Clock()
     started = perf_counter()
-    indices = [i for i in range(start, len(grid)) if worth(grid.window(i))]
-    plain: dict[bytes, EntityMap] = {}
+    indices = [i for i in range(start, len(grid) if end is None else end) if worth(grid.window(i))]
+    plain = {} if plain is None else plain
 
     def timed(images: list[Any]) -> list[EntityMap]:
         before = perf_counter()

@@ -33,14 +33,19 @@ class Record:
     @property
     def ids(self) -> np.ndarray:
         """(height, width) int32: its map."""
-        if not self.packed:
-            return np.zeros(self.shape, np.int32)
-        return np.frombuffer(zlib.decompress(self.packed), np.int32).reshape(self.shape)
+        return unpack(self.packed, self.shape)
 
 
 def pack(ids: np.ndarray) -> bytes:
-    """Nothing for a tile without an entity."""
+    """A map's ids, compressed; nothing for a tile without an entity."""
     return b"" if not ids.any() else zlib.compress(np.ascontiguousarray(ids, np.int32).tobytes(), 1)
+
+
+def unpack(packed: bytes, shape: tuple[int, int]) -> np.ndarray:
+    """(height, width) int32: the ids that `pack` was given."""
+    if not packed:
+        return np.zeros(shape, np.int32)
+    return np.frombuffer(zlib.decompress(packed), np.int32).reshape(shape)
 
 
 class Journal:

@@ -214,6 +214,22 @@ def discard(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def gathered(
+    running: Running, maps: Iterable[tuple[int, EntityMap]], on_tile: Callable[[int], None] = lambda tile: None
+) -> Prediction:
+    """The whole, from (index, map) of the tiles from `running.next_tile` on; what came is kept where they stop.
+
+    on_tile: called with the tile that comes next, after each.
+    """
+    try:
+        for index, entities in maps:
+            running.add(index, entities)
+            on_tile(index + 1)
+    finally:
+        running.commit()
+    return running.prediction()
+
+
 def stitch(
     grid: Grid,
     tiles: Iterable[tuple[int, EntityMap]],
@@ -222,7 +238,4 @@ def stitch(
     has_data: HasData | None = None,
 ) -> EntityMap:
     """The map of a scene that fits into memory, from (index, map) of its tiles, as `PredictionInMemory` makes it."""
-    running = PredictionInMemory(grid, shape, threshold, has_data)
-    for index, entities in tiles:
-        running.add(index, entities)
-    return running.prediction().whole_map
+    return gathered(PredictionInMemory(grid, shape, threshold, has_data), tiles).whole_map

@@ -60,7 +60,13 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 print(f"nothing to do: {done}; --overwrite predicts them anew")
                 return
             run = Run(network.segmenter, contract, exports, worth, request.sight, plan["adapter"][1])
-            faults = predict_all(run, images)
+            if request.scheduler is None:
+                faults = predict_all(run, images)
+            else:
+                from recipes.verbs.predict_cohort import on_cluster  # Dask, which not everybody has
+
+                with on_cluster(request, contract, runtime.precision, images.remaining) as maps:
+                    faults = predict_all(replace(run, maps=maps), images)
             journal.end()
     tell(images, destination, faults, request.sight.smallest_um2)
 
@@ -172,10 +178,10 @@ def tell(images: Images, destination: Destination, faults: Sequence[str], smalle
         print(f"the tables hold {count} more images, which earlier commands predicted", file=sys.stderr)
     warning = hardly_looked({entry.name: entry.values.get("looked_at", 1.0) for entry in entries}, smallest_um2)
     if faults:
-        more = f"; {warning}" if warning else ""
+        remark = f"; {warning}" if warning else ""
         total = len(images.names)
-        others = ", the others are done" if entries else ""
-        raise InputError(f"{len(faults)} of {total} images were left out{others}; {faults[0]}{more}")
+        finished_note = ", the others are done" if entries else ""
+        raise InputError(f"{len(faults)} of {total} images were left out{finished_note}; {faults[0]}{remark}")
     print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari", flush=True)
     if warning:
         print(warning, file=sys.stderr)
@@ -206,9 +212,9 @@ def hardly_looked(looked_at: Mapping[str, float], smallest_um2: float | None) ->
         return ""
     share = looked_at[scenes[0]]
     amount = f"{share:.2%}" if share else "nothing"
-    more = f" (and {len(scenes) - 1} more scenes)" if len(scenes) > 1 else ""
+    further = f" (and {len(scenes) - 1} more scenes)" if len(scenes) > 1 else ""
     smaller = "" if smallest_um2 == 0 else " or --smallest-piece 0 for every speck"
     return (
-        f"warning: {amount} of {scenes[0]!r} was looked at{more}: the rest was taken for empty glass; look at "
+        f"warning: {amount} of {scenes[0]!r} was looked at{further}: the rest was taken for empty glass; look at "
         f"{scenes[0]}.tiles.png, and where it lacks tissue predict again with --everywhere{smaller}, and --overwrite"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,11 +16,11 @@ from adapters.inference.segment import InputContract, Tiles, decoded, segment_in
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU
 from domains.datasets.domain import WorthLooking
-from domains.entities import Place
+from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Exports
 from domains.exports.density import CELL_UM
-from domains.scenes import Photograph, Scene, open_scene
+from domains.scenes import Photograph, Scene, Viewed, open_scene
 from domains.scenes.ground import INSTALL, ground_of
 from domains.scenes.images import as_rgb
 from domains.scenes.pixel_size import show_pixel_size
@@ -28,11 +28,12 @@ from domains.scenes.results import signed
 from domains.scenes.scene import read_whole
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
-from domains.tiling.running import PredictionInMemory, RunningPrediction
+from domains.tiling.running import PredictionInMemory, RunningPrediction, gathered
 from recipes.inputs import Sight
 from recipes.looking import Worth
 from recipes.verbs.progress import Progress
 
+Maps = Callable[[Path, Tiles, int], Iterator[tuple[int, EntityMap]]]
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
 
@@ -41,7 +42,8 @@ class Run:
     """What the images of one call share. worth: of a scene, which tiles are worth looking at; None for all.
 
     weights: the digest of the network's, where scenes may be large. on_tile: called when a tile of a scene that is held
-    in memory is done.
+    in memory is done. maps: where the maps of tiles come from, in place of `segmenter`: (path, tiles, first tile) to
+    (tile, map) from that on.
     """
 
     segmenter: EntitySegmenter
@@ -51,6 +53,7 @@ class Run:
     sight: Sight = Sight()
     weights: str = ""
     on_tile: Callable[[], None] = lambda: None
+    maps: Maps | None = None
 
     def open(self, path: Path) -> Scene:
         """The scene as the network sees it; one of a single level that fits into memory is decoded.
@@ -62,14 +65,10 @@ class Run:
             viewed = self.contract.viewed(scene)
             check_formats(path, scene, self.exports)
             check_limits(path, scene, self.exports)
-            if is_large(scene) or len(scene.levels) > 1:
-                return viewed
-            picture = decoded(viewed)
+            return held(viewed)
         except BaseException:
             scene.close()
             raise
-        scene.close()
-        return picture
 
     def predict(self, scene: Scene, path: Path, name: str, about: Sequence[int] = ()) -> None:
         """Predict and write. about: size and time of change of its file."""
@@ -84,7 +83,7 @@ class Run:
             self.show_worth(worth, windows, name)
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         running = self.begun(tiles, place, name)
-        prediction = self.predicted(running, tiles, name)
+        prediction = self.predicted(running, tiles, path, name)
         prediction = replace(prediction, name=name, place=place, image=image_of(scene))
         formats = self.exports.words(prediction.entity_map is not None)
         self.exports.stream(prediction, frozenset(impossible(scene, formats)))
@@ -108,10 +107,18 @@ class Run:
         self.say_streamed(tiles.shape, name)
         return tiles.in_folder(running_folder(self.exports.destination.folder, name), plan, self.weights)
 
-    def predicted(self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, name: str) -> Prediction:
+    def predicted(
+        self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, path: Path, name: str
+    ) -> Prediction:
         """The entities of all tiles; of a large scene with a bar of its own."""
+
+        def finish(on_tile: Callable[[int], None]) -> Prediction:
+            if self.maps is None:
+                return segment_into(running, tiles, self.segmenter, on_tile)
+            return gathered(running, self.maps(path, tiles, running.next_tile), on_tile)
+
         if isinstance(running, PredictionInMemory):
-            return segment_into(running, tiles, self.segmenter, lambda tile: self.on_tile())
+            return finish(lambda tile: self.on_tile())
         height, width = tiles.shape
         with Progress(f"predict {name}", 0, unit="tiles") as progress:
 
@@ -123,7 +130,7 @@ class Run:
                 progress.reach("tiles", tile, len(tiles.grid))
 
             show(running.next_tile)
-            return segment_into(running, tiles, self.segmenter, show)
+            return finish(show)
 
     def say_streamed(self, shape: tuple[int, int], name: str) -> None:
         """Print as what a large scene is written, and what is left out of it."""
@@ -147,6 +154,15 @@ class Run:
 def running_folder(out: Path, name: str) -> Path:
     """Where the prediction of a large scene runs, beside its results."""
     return out / f".{name}.running"
+
+
+def held(scene: Viewed) -> Scene:
+    """A scene as the network sees it: one of a single level that fits into memory decoded, and its file closed."""
+    if is_large(scene) or len(scene.levels) > 1:
+        return scene
+    picture = decoded(scene)
+    scene.close()
+    return picture
 
 
 def is_large(scene: Scene) -> bool:

@@ -31,6 +31,23 @@ def names_of(root: Path, *inputs: Path) -> list[str]:
     return [path.relative_to(root).as_posix() for path in scenes_of(inputs or [root]).paths]
 
 
+def test_a_list_names_images_and_folders_from_its_own_folder_on(tmp_path: Path) -> None:
+    make(tmp_path / "lot", "a.png", "b.png", "c.png")
+    make(tmp_path / "more", "d.png")
+    words = tmp_path / "list.txt"
+    words.write_text(f"# tonight\nlot/b.png\n\n  {tmp_path / 'more'}\r\nlot/a.png\nlot/b.png\n")
+    assert names_of(tmp_path, words) == ["lot/b.png", "more/d.png", "lot/a.png"]
+    words.write_text("lot/a.png\nlot/none.png\n")
+    with pytest.raises(InputError, match=r"list.txt', line 2: .*none.png' does not exist"):
+        scenes_of([words])
+    words.write_text("# nothing yet\n")
+    with pytest.raises(InputError, match="names no image; wanted a path a line"):
+        scenes_of([words])
+    words.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="cannot be read as a list of paths"):
+        scenes_of([words])
+
+
 def test_images_below_a_folder_are_taken_and_told(tmp_path: Path) -> None:
     make(tmp_path, "b.png", "lot2/a.png", "lot2/deep/c.PNG", "lot1/a.jpg", ".hidden/x.png", "__MACOSX/y.png")
     assert names_of(tmp_path) == ["b.png", "lot1/a.jpg", "lot2/a.png", "lot2/deep/c.PNG"]
