@@ -74,6 +74,18 @@ class Request:
     backbone: str | None = None
     sight: Sight = Sight()
     writing: Writing = Writing()
+    runtime: str = "auto"
+    """What runs the network: `torch`, `onnx`, or `auto`, by the file."""
+
+    @property
+    def by_onnx(self) -> bool:
+        """Whether ONNX Runtime runs the network."""
+        return self.runtime == "onnx" or (self.runtime == "auto" and is_exported(self.adapter))
+
+
+def is_exported(adapter: str) -> bool:
+    """Whether an adapter is called by the name of an exported graph."""
+    return Path(adapter).suffix.lower() == ".onnx"
 
 
 def metres(pixel_size: str | None) -> float | None:
