@@ -21,31 +21,17 @@ DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
 
 
-class Split(StrEnum):
-    train = "train"
-    val = "val"
-    test = "test"
-    all = "all"
+Split = StrEnum("Split", "train val test all")
+Format = StrEnum("Format", "labels geojson coco csv images overlay zarr parquet density heat gpkg")
+Precision = StrEnum("Precision", "auto fp32 bf16")
+Engine = StrEnum("Engine", "auto torch onnx")
 
 
-class Format(StrEnum):
-    labels = "labels"
-    geojson = "geojson"
-    coco = "coco"
-    csv = "csv"
-    images = "images"
-    overlay = "overlay"
-    zarr = "zarr"
-    parquet = "parquet"
-    density = "density"
-    heat = "heat"
-    gpkg = "gpkg"
-
-
-class Precision(StrEnum):
-    auto = "auto"
-    fp32 = "fp32"
-    bf16 = "bf16"
+class Export(StrEnum):
+    onnx = "onnx"
+    torchscript = "torchscript"
+    merged = "safetensors-merged"
+    bioimage = "bioimage.io"
 
 
 app = typer.Typer(
@@ -97,6 +83,9 @@ Device = Annotated[
 ]
 InPrecision = Annotated[
     Precision, typer.Option("--precision", help="auto: bf16 where the device has the instructions (docs/devices.md).")
+]
+InEngine = Annotated[
+    Engine, typer.Option("--runtime", help="torch; onnx: ONNX Runtime on the CPU, as for every .onnx file.")
 ]
 Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
@@ -163,7 +152,7 @@ def evaluate(
     from recipes.runtime import choose
     from recipes.verbs.evaluate import evaluate as run
 
-    run(adapter, data, split.value, json, recipe, changed, asked, runtime=choose(device, precision.value))
+    run(adapter, data, str(split), json, recipe, changed, asked, runtime=choose(device, str(precision)))
 
 
 @app.command()
@@ -199,6 +188,7 @@ def predict(
     most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
+    runtime: InEngine = Engine.auto,
     backbone: Base = None,
     scheduler: Annotated[
         str | None,
@@ -222,17 +212,17 @@ def predict(
     cluster = parse_scheduler(scheduler, device)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
-    formats = tuple(word.value for word in format or ())
+    formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
-    from recipes.shared import check_adapter, on_base
+    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, cluster, str(runtime))
+    from recipes.shared import check_predictor
 
-    check_adapter(adapter, recipe, on_base(backbone))
+    check_predictor(request)
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run
 
-    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, scheduler=cluster)
-    run(request, choose(device if cluster is None else "cpu", precision.value))
+    run(request, choose(*request.words_of_runtime(device, str(precision))))
 
 
 @app.command()
@@ -265,7 +255,7 @@ def transfer(
     from recipes.runtime import choose
     from recipes.verbs.transfer import transfer as run
 
-    run(adapters, sets, out, split.value, backbone, choose(device, precision.value))
+    run(adapters, sets, out, str(split), backbone, choose(device, str(precision)))
 
 
 @app.command()
@@ -342,6 +332,22 @@ def adapters_unpack(
     from recipes.verbs.share import unpacked_text
 
     typer.echo(unpacked_text(file, out))
+
+
+@adapters_app.command("export")
+def adapters_export(
+    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    format: Annotated[Export, typer.Option(help="Base, merged adapter and decoder as one file (docs/runtimes.md).")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write.")],
+    backbone: Base = None,
+) -> None:
+    """Write an adapter with its base for other runtimes: one graph from pixels to fields."""
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(str(adapter), overrides=on_base(backbone))
+    from recipes.verbs.export import exported_text
+
+    typer.echo(exported_text(str(adapter), str(format), out, backbone))
 
 
 @recipes_app.command("list")

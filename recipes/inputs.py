@@ -124,6 +124,21 @@ class Request:
     sight: Sight = Sight()
     writing: Writing = Writing()
     scheduler: Scheduler | None = None
+    runtime: str = "auto"
+    """What runs the network: `torch`, `onnx`, or `auto`, by the file."""
+
+    @property
+    def by_onnx(self) -> bool:
+        """Whether ONNX Runtime runs the network."""
+        return self.runtime == "onnx" or (self.runtime == "auto" and is_exported(self.adapter))
+
+    def words_of_runtime(self, device: str, precision: str) -> tuple[str, str]:
+        """`--device` and `--precision` of this process: ONNX Runtime is on the CPU in fp32 unless a user asks for else,
+        and where workers predict their devices are their own.
+        """
+        if self.by_onnx:
+            return "cpu" if device == "auto" else device, "fp32" if precision == "auto" else precision
+        return device if self.scheduler is None else "cpu", precision
 
 
 def parse_scheduler(word: str | None, device: str = "auto") -> Scheduler | None:
@@ -145,6 +160,11 @@ def parse_scheduler(word: str | None, device: str = "auto") -> Scheduler | None:
     if find_spec("distributed") is None:
         raise InputError('--scheduler wants Dask, which is not installed: pip install "entity-adapters[cluster]"')
     return scheduler
+
+
+def is_exported(adapter: str) -> bool:
+    """Whether an adapter is called by the name of an exported graph."""
+    return Path(adapter).suffix.lower() == ".onnx"
 
 
 def metres(pixel_size: str | None) -> float | None:

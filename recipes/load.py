@@ -14,7 +14,7 @@ from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import read_info
 from adapters.sharing.folder import load_adapter
-from adapters.sharing.info import RECIPE, present
+from adapters.sharing.info import RECIPE, AdapterInfo, present
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.package import opened
 from domains.errors import printable
@@ -26,16 +26,29 @@ from recipes.sides import on_patches
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A network ready to predict, how it wants its input, and the recipe behind it."""
+class Ready:
+    """A network ready to predict, how it wants its input, and the name of the domain that it is of."""
 
     name: str
     segmenter: EntitySegmenter
     contract: InputContract
+    domain: str
+
+
+@dataclass(frozen=True)
+class Loaded(Ready):
+    """A network of torch, and the recipe behind it."""
+
     recipe: Recipe
     shared: SharedRecipe | None = None
     """The adapter's own recipe, where it is that; None for one that the reader named."""
-    learnt_from: LearntFrom | None = None
+    info: AdapterInfo | None = None
+    """What the adapter says of itself; None for the bare base."""
+
+    @property
+    def learnt_from(self) -> LearntFrom | None:
+        """The images that the adapter learnt from, where it says so."""
+        return self.info and self.info.learnt_from
 
 
 @contextmanager
@@ -61,7 +74,7 @@ def loaded(
         backbone = backbone or backbone_of(basic)
         basic = on_patches(basic, backbone)
         segmenter = segmenter_of(basic, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
-        yield Loaded(BASE, segmenter.eval(), contract_of(basic), basic)
+        yield Loaded(BASE, segmenter.eval(), contract_of(basic), basic.domain.name, basic)
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
@@ -73,7 +86,7 @@ def loaded(
         elsewhere = parsed.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
-        yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed, shared, info.learnt_from)
+        yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed.domain.name, parsed, shared, info)
 
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:

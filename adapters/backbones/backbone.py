@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
@@ -144,8 +143,8 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features (B, D, h, w) of each tap, shallowest first, of images (B, 3, H, W) in [0, 1]."""
         height, width = self.grid(images)
-        squares = Squares.of(height, width, self.attends_px, self.stride)
-        if squares is None:
+        squares = None if self.attends_px is None else Squares.of(height, width, self.attends_px, self.stride)
+        if squares is None or squares.are_one():
             return self._features(images, height, width)
         cut = self._features(squares.cut(images), squares.height, squares.width)
         return [squares.joined(feature)[..., :height, :width] for feature in cut]
@@ -262,27 +261,31 @@ class Squares(NamedTuple):
     stride: int
 
     @classmethod
-    def of(cls, height: int, width: int, side_px: int | None, stride: int) -> Squares | None:
-        """Rectangles nearest to squares of side_px; None where the whole grid (height, width) is nearest to one."""
-        if side_px is None:
-            return None
-        rows, columns = (max(1, round(length * stride / side_px)) for length in (height, width))
-        if rows == columns == 1:
-            return None
+    def of(cls, height: int, width: int, side_px: int, stride: int) -> Squares:
+        """Rectangles nearest to squares of side_px."""
+        rows, columns = (max(1, (length * stride + side_px // 2) // side_px) for length in (height, width))
         return cls(rows, columns, -(-height // rows), -(-width // columns), stride)
+
+    def are_one(self) -> bool:
+        """Whether all of the image is in one of them."""
+        return self.rows == self.columns == 1
 
     def cut(self, images: Tensor) -> Tensor:
         """(B rows columns, C, h, w) of images (B, C, H, W), whose last pixels are repeated where the grid is uneven."""
         height, width = self.height * self.stride, self.width * self.stride
-        below, right = self.rows * height - images.shape[-2], self.columns * width - images.shape[-1]
-        x = F.pad(images, (0, right, 0, below), mode="replicate")
-        x = x.unflatten(2, (self.rows, height)).unflatten(4, (self.columns, width))  # (B, C, rows, h, columns, w)
-        return x.permute(0, 2, 4, 1, 3, 5).flatten(0, 2)  # (B rows columns, C, h, w)
+        for axis, length in ((2, self.rows * height), (3, self.columns * width)):
+            at = torch.arange(length, device=images.device).clamp(max=images.shape[axis] - 1)
+            images = images.index_select(axis, at)
+        batch, channels = images.shape[:2]
+        x = images.reshape(batch, channels, self.rows, height, self.columns, width)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(batch * self.rows * self.columns, channels, height, width)
 
     def joined(self, features: Tensor) -> Tensor:
         """(B, D, rows h, columns w) of features (B rows columns, D, h, w)."""
-        x = features.unflatten(0, (-1, self.rows, self.columns))  # (B, rows, columns, D, h, w)
-        return x.permute(0, 3, 1, 4, 2, 5).flatten(4, 5).flatten(2, 3)
+        count, dim, height, width = features.shape
+        x = features.reshape(count // (self.rows * self.columns), self.rows, self.columns, dim, height, width)
+        x = x.permute(0, 3, 1, 4, 2, 5)  # (B, D, rows, h, columns, w)
+        return x.reshape(-1, dim, self.rows * height, self.columns * width)
 
 
 def inside(name: str, paths: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ few dozen averages, not as a hash: processors differ in the last digits.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -30,8 +30,8 @@ def probe_image(side: int, channels: int = 3) -> Tensor:
 
 
 @torch.inference_mode()
-def probe(segmenter: EntitySegmenter) -> list[float]:
-    """Averages of every output on the probe image, rounded to 6 digits."""
+def probe(segmenter: EntitySegmenter, names: Collection[str] | None = None) -> list[float]:
+    """Averages of every output, or of those of these names, on the probe image, rounded to 6 digits."""
     was_training = segmenter.training
     segmenter.eval()
     side = math.lcm(segmenter.backbone.stride, 8)
@@ -39,7 +39,7 @@ def probe(segmenter: EntitySegmenter) -> list[float]:
     outputs = segmenter(probe_image(side, segmenter.channels).to(next(segmenter.parameters()).device))
     segmenter.train(was_training)
     values: list[float] = []
-    for name in sorted(outputs):
+    for name in sorted(outputs if names is None else names):
         if isinstance(outputs[name], Tensor):
             values += summary(outputs[name].float().cpu())
     return [round(value, 6) for value in values]

@@ -21,11 +21,11 @@ from domains.tiling.run_folder import open_run
 from domains.tiling.running import discard
 from recipes import set_up
 from recipes.inputs import Request
-from recipes.load import Loaded, loaded
+from recipes.load import Ready
 from recipes.looking import looking
 from recipes.scene_files import scenes_of
-from recipes.shared import on_base
 from recipes.sides import window_on_patches
+from recipes.verbs.export import ready
 from recipes.verbs.predict_scenes import Run, running_folder, tell_impossible
 from recipes.verbs.progress import Progress
 
@@ -43,16 +43,16 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
     names = output_names(scenes.paths)
     for note in scenes.notes():
         print(note, file=sys.stderr)
-    with loaded(request.adapter, request.recipe, on_base(request.backbone), runtime=runtime) as network:
+    with ready(request, runtime) as network:
         asked = window_on_patches(request.sight.asked, network.segmenter.backbone)
         contract = network.contract.changed(**vars(asked))
-        worth = looking(network.recipe.domain.name, request.sight)
+        worth = looking(network.domain, request.sight)
         plan = plan_of(request, network, contract)
         with open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
             images.tidy()
             images.tell_going_on()
-            destination = destination_of(request, network.recipe.domain.name, images)
+            destination = destination_of(request, network.domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
             if not images.remaining and not exports.close():
                 journal.end()
@@ -71,7 +71,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
     tell(images, destination, faults, request.sight.smallest_um2)
 
 
-def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[str, Any]:
+def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[str, Any]:
     """What decides the results, by what a user calls it; JSON."""
     sight, writing, precision = request.sight, request.writing, network.segmenter.runtime.precision
     limits = {
@@ -81,7 +81,7 @@ def plan_of(request: Request, network: Loaded, contract: InputContract) -> dict[
         "--precision": None if precision == CPU.precision else precision,
     }
     return {
-        "adapter": [network.recipe.domain.name, weights_digest(network.segmenter)],
+        "adapter": [network.domain, weights_digest(network.segmenter)],
         "input contract (--symmetries, --test-scales, --window)": asdict(contract),
         "--format": sorted(set(writing.formats)),
         "--pixel-size": sight.pixel_size_m,

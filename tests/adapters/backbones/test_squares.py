@@ -13,8 +13,9 @@ from adapters.options.backbone import BackboneOptions
 @pytest.mark.parametrize(
     ("grid", "expected"),
     [
-        ((12, 12), None),
-        ((17, 16), None),
+        ((1, 3), (1, 1, 1, 3)),
+        ((12, 17), (1, 1, 12, 17)),
+        ((18, 16), (2, 1, 9, 16)),
         ((24, 24), (2, 2, 12, 12)),
         ((32, 40), (3, 3, 11, 14)),
         ((8, 60), (1, 5, 8, 12)),
@@ -22,14 +23,13 @@ from adapters.options.backbone import BackboneOptions
 )
 def test_a_grid_is_cut_into_what_is_nearest_to_squares(grid, expected):
     squares = Squares.of(*grid, 96, 8)
-    assert squares == (None if expected is None else Squares(*expected, 8))
-    assert Squares.of(*grid, None, 8) is None
+    assert squares == Squares(*expected, 8)
+    assert squares.are_one() == (expected[:2] == (1, 1))
 
 
 def test_what_was_cut_is_joined_where_it_was():
     images = torch.arange(2 * 3 * 256 * 320, dtype=torch.float32).reshape(2, 3, 256, 320)
     squares = Squares.of(32, 40, 96, 8)
-    assert squares is not None
     cut = squares.cut(images)
     assert cut.shape == (18, 3, 88, 112)
     pooled = cut[:, :, ::8, ::8]

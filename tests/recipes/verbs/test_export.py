@@ -1,0 +1,128 @@
+"""`adapters export`, and `predict` by ONNX Runtime: the same entities, the same journal, and one line for all else."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from adapters.sharing.exported import KEY
+from cli import main
+
+
+@pytest.fixture(scope="module")
+def package(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter as a package of bioimage.io, unpacked: it holds the ONNX file that `--format onnx` writes."""
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    folder = tmp_path_factory.mktemp("package")
+    words = ["adapters", "export", str(run / "adapter"), "--format", "bioimage.io", "--out"]
+    assert main([*words, str(folder / "adapter.zip")]) == 0
+    assert main([*words, str(folder / "adapter.zip")]) == 2  # it is there
+    with zipfile.ZipFile(folder / "adapter.zip") as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def predicted(adapter: Path, data: Path, out: Path, *options: str) -> int:
+    images = [str(data / "images" / name) for name in ("0.png", "1.png")]
+    return main(["predict", "--adapter", str(adapter), *images, "--out", str(out), "--format", "labels",
+                 "--format", "csv", *options])  # fmt: skip
+
+
+def rows(out: Path) -> list[dict[str, str]]:
+    with (out / "entities.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_an_exported_graph_predicts_what_the_adapter_does_and_goes_on_as_it_does(
+    package: Path, run: Path, data: Path, tmp_path: Path, capsys
+) -> None:
+    assert predicted(run / "adapter", data, tmp_path / "torch", "--precision", "fp32") == 0
+    assert predicted(package / "model.onnx", data, tmp_path / "onnx") == 0
+    expected, others = rows(tmp_path / "torch"), rows(tmp_path / "onnx")
+    assert len(expected) == len(others) > 0
+    assert np.allclose(*([float(row["score"]) for row in table] for table in (expected, others)), atol=1e-4)
+    for file in sorted(path.name for path in (tmp_path / "torch").glob("*.png")):
+        ids = [np.asarray(Image.open(tmp_path / folder / file)) for folder in ("torch", "onnx")]
+        assert np.array_equal(*ids)
+    capsys.readouterr()
+    assert predicted(package / "model.onnx", data, tmp_path / "onnx") == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert predicted(run / "adapter", data, tmp_path / "onnx", "--precision", "fp32") == 2
+    assert "holds a prediction with another adapter" in capsys.readouterr().err
+
+
+def test_a_package_says_what_its_files_are_and_its_tensors_are_the_graphs(package: Path) -> None:
+    import onnxruntime
+
+    about = yaml.safe_load((package / "rdf.yaml").read_text(encoding="utf-8"))
+    assert (about["type"], about["format_version"].rpartition(".")[0]) == ("model", "0.5")
+    (image,), outputs = about["inputs"], about["outputs"]
+    files = [about["documentation"], *about["covers"], *about["attachments"], *about["weights"].values()]
+    for file in [*files, *(tensor["test_tensor"] for tensor in (image, *outputs))]:
+        assert sha256((package / file["source"]).read_bytes()).hexdigest() == file["sha256"]
+    session = onnxruntime.InferenceSession(str(package / "model.onnx"), providers=["CPUExecutionProvider"])
+    pixels = np.load(package / "images.npy")
+    fields = session.run(None, {"images": pixels.astype(np.float32) / 255})
+    assert pixels.dtype == np.uint8 and [output["id"] for output in outputs] == [o.name for o in session.get_outputs()]
+    for output, values in zip(outputs, fields, strict=True):
+        assert np.allclose(1 / (1 + np.exp(-values)), np.load(package / f"{output['id']}.npy"), atol=1e-4)
+    assert (package / f"{KEY}.json").read_text() == session.get_modelmeta().custom_metadata_map[KEY]
+
+
+@pytest.mark.parametrize(
+    "words, line",
+    [
+        (["--runtime", "torch"], "leave out --runtime torch"),
+        (["--precision", "bf16"], "runs on the CPU in fp32"),
+        (["--recipe", "pathology"], "leave out --recipe"),
+        (["--backbone", "somewhere"], "leave out --backbone"),
+    ],
+)
+def test_what_a_graph_cannot_do_is_said_in_one_line(
+    words: list[str], line: str, package: Path, data: Path, tmp_path: Path, capsys
+) -> None:
+    assert predicted(package / "model.onnx", data, tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err
+    assert line in error and error.count("\n") == 1
+
+
+def test_verbs_that_measure_say_that_they_take_no_graph(package: Path, tmp_path: Path, capsys) -> None:
+    assert main(["evaluate", "--adapter", str(package / "model.onnx")]) == 2
+    assert "which `predict` alone takes" in capsys.readouterr().err
+    assert main(["predict", "--adapter", str(tmp_path / "no.onnx"), str(tmp_path), "--out", str(tmp_path / "o")]) == 2
+    assert "does not exist" in capsys.readouterr().err
+    assert main(["predict", "-a", "base", "--runtime", "onnx", str(tmp_path), "--out", str(tmp_path / "o")]) == 2
+    assert "the bare base is predicted by torch alone" in capsys.readouterr().err
+
+
+def test_without_onnxruntime_a_line_says_what_to_install(
+    run: Path, data: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setattr("recipes.shared.find_spec", lambda name: None)
+    assert predicted(run / "adapter", data, tmp_path / "out", "--runtime", "onnx") == 2
+    assert 'pip install "entity-adapters[onnx]"' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word, name", [("torchscript", "graph.pt"), ("safetensors-merged", "all.safetensors")])
+def test_the_other_formats_are_one_file(word: str, name: str, run: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / name
+    assert main(["adapters", "export", str(run / "adapter"), "--format", word, "--out", str(out)]) == 0
+    assert out.stat().st_size > 2**14 and str(out) in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("word, name, wish", [("onnx", "graph.pt", ".onnx"), ("bioimage.io", "folder", ".zip")])
+def test_a_file_is_called_by_its_format(word: str, name: str, wish: str, run: Path, tmp_path: Path, capsys) -> None:
+    words = ["adapters", "export", str(run / "adapter"), "--format", word, "--out", str(tmp_path / name)]
+    assert main(words) == 2
+    assert wish in capsys.readouterr().err
+    shutil.rmtree(tmp_path)
