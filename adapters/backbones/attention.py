@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from transformers import AttentionInterface, PreTrainedModel
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
+from adapters.backbones.learning_attention import attend
+
 NAME = "entity_adapters"
-IN_CACHE = 2**18
-"""Scores at once: half a MiB in bf16, which the second cache of a core holds."""
 
 
 def use_blocked_attention(model: PreTrainedModel) -> None:
@@ -37,30 +37,13 @@ def attention(
     """(B, n, heads, d) of query, key and value (B, heads, n, d), as transformers asks for it; in blocks where that is
     faster, else as torch does it.
     """
-    learns = torch.is_grad_enabled() and (query.requires_grad or key.requires_grad or value.requires_grad)
     on_processor = query.device.type == "cpu" and query.dtype == torch.bfloat16
     plain = attention_mask is None and query.shape == key.shape and not getattr(module, "is_causal", True)
-    if learns or not on_processor or not plain:
+    if not on_processor or not plain:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     scaled = query * (query.shape[-1] ** -0.5 if scaling is None else scaling)
     heads = [states.flatten(0, 1) for states in (scaled, key, value)]  # (B heads, n, d)
-    return blocked(*heads).unflatten(0, query.shape[:2]).transpose(1, 2), None
-
-
-def blocked(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """softmax(query keyᵀ) value, (N, n, d) each, some heads at a time, or some rows of one where n is large."""
-    count, length, _ = query.shape
-    mixed = torch.empty_like(query)
-    at_once = max(1, IN_CACHE // length**2)
-    rows = min(length, max(64, IN_CACHE // length // 16 * 16))
-    for head in range(0, count, at_once):
-        heads = slice(head, head + at_once)
-        keys = key[heads].transpose(1, 2)  # (heads, d, n)
-        for row in range(0, length, rows):
-            block = slice(row, row + rows)
-            scores = torch.bmm(query[heads, block], keys).softmax(-1)  # (heads, rows, n)
-            mixed[heads, block] = torch.bmm(scores, value[heads])
-    return mixed
+    return attend(*heads).unflatten(0, query.shape[:2]).transpose(1, 2), None
 
 
 AttentionInterface.register(NAME, attention)

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel, SamModel
 
 from adapters.backbones.backbone import EMBEDDING_STD, Backbone
+from adapters.backbones.learning_attention import attend
 
 
 class SamBackbone(Backbone):
@@ -87,6 +88,14 @@ class SamBackbone(Backbone):
             tokens = tokens + resized(encoder.pos_embed, tokens.shape[1], tokens.shape[2])
         return tokens, {}
 
+    def through(self, block: nn.Module, tokens: Tensor, **context: Any) -> Tensor:
+        """Tokens (B, h, w, D) through a block: on a processor the same in fewer steps."""
+        if tokens.device.type != "cpu":
+            return block(tokens)
+        layer: Any = block
+        tokens = tokens + attended(layer.attn, in_autocast(layer.layer_norm1(tokens)), layer.window_size)
+        return tokens + layer.mlp(in_autocast(layer.layer_norm2(tokens)))
+
     def finish(self, tokens: Tensor) -> Tensor:
         """The tokens as they are."""
         return tokens
@@ -99,6 +108,54 @@ class SamBackbone(Backbone):
         """The last block's feature (B, D, h, w) to SAM's image embedding (B, 256, h, w)."""
         encoder: Any = self.model.vision_encoder
         return encoder.neck(feature.permute(0, 2, 3, 1))
+
+
+def in_autocast(tokens: Tensor) -> Tensor:
+    """Tokens in the precision that several layers would each bring them to."""
+    return tokens.to(torch.get_autocast_dtype("cpu")) if torch.is_autocast_enabled("cpu") else tokens
+
+
+def attended(attention: Any, tokens: Tensor, window: int) -> Tensor:
+    """(B, h, w, D) of normalised tokens (B, h, w, D) after attention in windows of a side, 0 for the whole image.
+
+    transformers pads tokens to whole windows, then projects them all: at 512 px 1.7 times as many as there are. What
+    lies outside is zero before its projection, and so the same everywhere: here it is projected once.
+    """
+    height, width, dim = tokens.shape[1:]
+    projected = attention.qkv(tokens)  # (B, h, w, 3 D)
+    rows, columns = (window, window) if window else (height, width)
+    down, right = -height % rows, -width % columns
+    if down or right:
+        outside = attention.qkv(tokens.new_zeros(1, 1, 1, dim)).to(projected.dtype)
+        projected = torch.cat([projected, outside.expand(*projected.shape[:2], right, -1)], 2)
+        projected = torch.cat([projected, outside.expand(len(tokens), down, projected.shape[2], -1)], 1)
+    windows = projected.unflatten(3, (3, attention.num_attention_heads, -1))
+    windows = windows.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))  # (B, down, rows, across, columns, 3, H, d)
+    heads = windows.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, B, down, across, H, rows, columns, d)
+    query, key, value = heads.flatten(1, 4).contiguous()  # (N, rows, columns, d) each
+    mixed = attend(*positioned(attention, query, key), value.flatten(1, 2))
+    mixed = mixed.view(heads.shape[1:]).permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)
+    # contiguous: a linear layer of torch 2.13 copies its weights for every row of images that are not
+    return attention.proj(mixed[:, :height, :width].contiguous())
+
+
+def positioned(attention: Any, query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
+    """(N, rows columns, e) of queries and keys (N, rows, columns, d), whose products are scaled and know their places.
+
+    The score of a query's relative position to each row and column is added to the product by further entries: the
+    query has those scores there, the key a 1 at its own row and its own column.
+    """
+    scaled, (rows, columns) = query * attention.scale, query.shape[1:3]
+    if not attention.use_rel_pos:
+        return scaled.flatten(1, 2), key.flatten(1, 2)
+    down = attention.get_rel_pos(rows, rows, attention.rel_pos_h).to(query.dtype)  # (rows, rows, d)
+    across = attention.get_rel_pos(columns, columns, attention.rel_pos_w).to(query.dtype)
+    of_rows = torch.einsum("nhwd,hkd->nhwk", query, down)
+    of_columns = torch.einsum("nhwd,wkd->nhwk", query, across)
+    own_row = torch.eye(rows, dtype=key.dtype)[:, None].expand(rows, columns, rows)
+    own_column = torch.eye(columns, dtype=key.dtype).expand(rows, columns, columns)
+    own = torch.cat([own_row, own_column], 2).expand(len(key), -1, -1, -1)
+    return torch.cat([scaled, of_rows, of_columns], 3).flatten(1, 2), torch.cat([key, own], 3).flatten(1, 2)
 
 
 def resized(positions: Tensor, height: int, width: int) -> Tensor:

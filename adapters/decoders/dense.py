@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from adapters.decoders.decoder import Decoder
+from adapters.decoders.group_norm import GroupNorm
 from adapters.options import decoders as options
 from adapters.proposals.proposals import Proposals
 from adapters.proposals.region_choice import RegionChoice
@@ -49,7 +50,7 @@ class DenseDecoder(Decoder):
         self.options = options
         self.scorer = RegionScorer() if options.regions else None
         full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
-        self.norms = nn.ModuleList(nn.GroupNorm(1, backbone_dim) for _ in range(taps))
+        self.norms = nn.ModuleList(GroupNorm(1, backbone_dim) for _ in range(taps))
         self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
         if options.detail:
             self.stem = block(3, full)
@@ -68,8 +69,8 @@ class DenseDecoder(Decoder):
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
-        # contiguous: torch 2.13 on a CPU crashes in group norm's backward when a channels-last input needs no gradient
-        tokens = torch.cat([norm(tap.contiguous()) for norm, tap in zip(self.norms, features, strict=True)], 1)
+        taps = (tap.contiguous(memory_format=torch.channels_last) for tap in features)
+        tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, taps, strict=True)], 1)
         x = resize(self.tokens(tokens), grid)  # (B, 8 width, H/8, W/8)
         details = self._details(((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
         x = self.bottom(x + details.pop() if details else x)
@@ -126,20 +127,20 @@ class Residual(nn.Module):
         super().__init__()
         self.first = block(channels, channels)
         self.second = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, bias=False), nn.GroupNorm(gcd(8, channels), channels)
+            nn.Conv2d(channels, channels, 3, padding=1, bias=False), GroupNorm(gcd(8, channels), channels)
         )
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) of x (B, C, H, W): x and what two convolutions add."""
-        return F.relu(x + self.second(self.first(x)))
+        return F.relu(x + self.second(self.first(x)), inplace=True)
 
 
 def block(fan_in: int, fan_out: int, stride: int = 1) -> nn.Module:
     """ReLU, not GELU: at full resolution GELU alone takes as long as half a convolution."""
     return nn.Sequential(
         nn.Conv2d(fan_in, fan_out, 3, stride, padding=1, bias=False),
-        nn.GroupNorm(gcd(8, fan_out), fan_out),
-        nn.ReLU(),
+        GroupNorm(gcd(8, fan_out), fan_out),
+        nn.ReLU(inplace=True),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
 
 import numpy as np
@@ -17,7 +18,11 @@ import torch
 from skimage.measure import label
 from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
+from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 
+from adapters.backbones.learning_attention import attend
+from adapters.decoders.group_norm import GroupNorm
 from adapters.methods import merge
 from adapters.network import ONE_VIEW, EntitySegmenter, Views
 from adapters.proposals.basins import basins, merge_shallow
@@ -43,6 +48,10 @@ def main() -> None:
     for side in (128, 256):
         merged, beside = merging(load_recipe("pathology", ["method.name=lora"]), side)
         show(f"backbone at {side} px, LoRA merged", beside, merged)
+    ours, torchs = norms(recipe)
+    show("training step, group norm's gradient vectorised channels-last rather than torch's", torchs, ours)
+    blocked, whole = attending()
+    show("attention of 8 crops with its gradient in bf16, in blocks rather than torch's", whole, blocked)
     fast, slow = decoding(recipe)
     show("entities of a 256 px tile, basins merged rather than flooded from h-maxima", slow, fast)
     print("what parts cost, in the precision that fit takes here, decoder only")
@@ -119,6 +128,32 @@ def merging(recipe: Recipe, side: int) -> tuple[list[float], ...]:
     images = torch.rand(4, 3, side, side)
     with torch.inference_mode():
         return turn_by_turn(lambda: merged.backbone(images), lambda: beside.backbone(images))
+
+
+def norms(recipe: Recipe) -> tuple[list[float], ...]:
+    """Seconds of training steps with our group norm and with torch's."""
+    ours, torchs = network(recipe), network(recipe)
+    for module in torchs.decoder.modules():
+        if isinstance(module, GroupNorm):
+            module.forward = partial(nn.GroupNorm.forward, module)
+    for norm in torchs.decoder.norms:  # type: ignore[union-attr]
+        norm.register_forward_pre_hook(contiguous)  # channels-last, torch's crashes where its input does not learn
+    return turn_by_turn(training_step(recipe, ours), training_step(recipe, torchs))
+
+
+def contiguous(module: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The inputs channel by channel."""
+    return tuple(x.contiguous() for x in inputs)
+
+
+def attending() -> tuple[list[float], ...]:
+    """Seconds of attention and its gradient over the tokens of a batch of the embedded base, ours and torch's."""
+    states = [torch.randn(24, 257, 64, dtype=torch.bfloat16, requires_grad=True) for _ in range(3)]
+
+    def learning(attention: Callable[..., Tensor]) -> Callable[[], None]:
+        return lambda: attention(*states).sum().backward()
+
+    return turn_by_turn(learning(attend), learning(scaled_dot_product_attention))
 
 
 def decoding(recipe: Recipe) -> tuple[list[float], ...]:

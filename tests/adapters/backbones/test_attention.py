@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from adapters.backbones import attention as module
+from adapters.backbones import learning_attention
 from adapters.backbones.attention import NAME, attention, use_blocked_attention
 from adapters.backbones.build import build_backbone
 from adapters.options.backbone import BackboneOptions
@@ -28,7 +29,7 @@ def states():
 
 @pytest.mark.parametrize("in_cache", [100 * 70, 100 * 100, 4 * 100 * 100, 2**20])
 def test_blocks_of_any_size_say_what_single_precision_says_to_the_rounding_of_bf16(states, in_cache, monkeypatch):
-    monkeypatch.setattr(module, "IN_CACHE", in_cache)
+    monkeypatch.setattr(learning_attention, "IN_CACHE", in_cache)
     mixed, weights = attention(Attends(), *states, None, scaling=0.25)
     exact = F.scaled_dot_product_attention(*(x.float() for x in states), scale=0.25).transpose(1, 2)
     assert weights is None and mixed.dtype == torch.bfloat16 and mixed.shape == (2, 100, 3, 16)
@@ -39,14 +40,12 @@ def test_the_scale_is_that_of_the_heads_width_where_none_is_given(states):
     assert torch.equal(attention(Attends(), *states, None)[0], attention(Attends(), *states, None, 0.25)[0])
 
 
-@pytest.mark.parametrize("kind", ["single precision", "learns", "masked"])
+@pytest.mark.parametrize("kind", ["single precision", "masked"])
 def test_torchs_own_attention_is_used_where_it_is_as_fast_or_must_be(states, kind, monkeypatch):
-    monkeypatch.setattr(module, "blocked", lambda *states: pytest.fail("in blocks"))
+    monkeypatch.setattr(module, "attend", lambda *states: pytest.fail("in blocks"))
     mask = None
     if kind == "single precision":
         states = [x.float() for x in states]
-    elif kind == "learns":
-        states = [x.requires_grad_() for x in states]
     else:
         mask = torch.zeros(100, 100, dtype=torch.bfloat16)
     own = attention(Attends().eval(), *states, mask, scaling=0.25)[0]

@@ -22,6 +22,21 @@ def test_features_and_neck_equal_transformers_own_encoder_at_the_native_size():
     torch.testing.assert_close(backbone.neck(features[-1]), output.last_hidden_state, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("rows, columns", [(8, 8), (6, 9)])
+def test_gradients_of_every_weight_equal_those_through_transformers_own_blocks(rows, columns):
+    backbone = tiny_backbone("sam")
+    images = tiny_images(backbone, rows, columns)
+    weights = [weight for name, weight in backbone.model.vision_encoder.named_parameters() if "neck" not in name]
+
+    def gradients() -> tuple[torch.Tensor, ...]:
+        return torch.autograd.grad(backbone(images)[-1].square().mean(), weights)
+
+    ours = gradients()
+    backbone.through = lambda block, tokens: block(tokens)
+    for gradient, expected in zip(ours, gradients(), strict=True):
+        torch.testing.assert_close(gradient, expected, atol=1e-5 * float(expected.abs().max()) + 1e-8, rtol=1e-3)
+
+
 @torch.no_grad()
 def test_another_size_equals_a_sam_built_for_it_with_interpolated_positions():
     backbone = tiny_backbone("sam")
