@@ -49,7 +49,8 @@ def test_an_exported_graph_predicts_what_the_adapter_does_and_goes_on_as_it_does
     assert predicted(package / "model.onnx", data, tmp_path / "onnx") == 0
     expected, others = rows(tmp_path / "torch"), rows(tmp_path / "onnx")
     assert len(expected) == len(others) > 0
-    assert np.allclose(*([float(row["score"]) for row in table] for table in (expected, others)), atol=1e-4)
+    scores = [np.array([float(row["score"]) for row in table]) for table in (expected, others)]
+    assert np.abs(scores[0] - scores[1]).max() < 1e-3  # a height is counted in thousandths
     for file in sorted(path.name for path in (tmp_path / "torch").glob("*.png")):
         ids = [np.asarray(Image.open(tmp_path / folder / file)) for folder in ("torch", "onnx")]
         assert np.array_equal(*ids)
