@@ -201,6 +201,7 @@ def predict(
         Request,
         Sight,
         Writing,
+        check_predictor,
         check_present,
         metres,
         parse_areas,
@@ -216,8 +217,6 @@ def predict(
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     request = Request(adapter, inputs, out, recipe, backbone, sight, writing, cluster, str(runtime))
-    from recipes.shared import check_predictor
-
     check_predictor(request)
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run

@@ -10,6 +10,7 @@ from pathlib import Path
 from domains.errors import InputError
 from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
+from recipes.shared import BASE, check_adapter, is_exported, on_base
 
 LISTS = frozenset({".txt", ".lst"})
 
@@ -162,9 +163,25 @@ def parse_scheduler(word: str | None, device: str = "auto") -> Scheduler | None:
     return scheduler
 
 
-def is_exported(adapter: str) -> bool:
-    """Whether an adapter is called by the name of an exported graph."""
-    return Path(adapter).suffix.lower() == ".onnx"
+def check_predictor(request: Request) -> None:
+    """All that can be said of what `predict` is given before torch is imported. Raises InputError."""
+    adapter, options = request.adapter, {"--recipe": request.recipe, "--backbone": request.backbone}
+    if request.by_onnx and find_spec("onnxruntime") is None:
+        raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')
+    if request.by_onnx and adapter == BASE:
+        raise InputError("--runtime onnx wants an adapter; the bare base is predicted by torch alone")
+    if request.by_onnx and request.scheduler is not None:
+        raise InputError("--scheduler wants an adapter that torch runs; leave out --runtime onnx, or the scheduler")
+    if not is_exported(adapter):
+        check_adapter(adapter, request.recipe, on_base(request.backbone))
+        return
+    if not request.by_onnx:
+        raise InputError(f"{adapter!r} is an ONNX graph; leave out --runtime torch, or name the adapter itself")
+    if not Path(adapter).is_file():
+        raise InputError(f"adapter {adapter!r} does not exist; wanted a file that `adapters export` wrote")
+    for option, value in options.items():
+        if value is not None:
+            raise InputError(f"{adapter!r} holds its base and its contract; leave out {option}")
 
 
 def metres(pixel_size: str | None) -> float | None:

@@ -10,7 +10,6 @@ import json
 import os.path
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,6 @@ from adapters.sharing.door import name_of, read_info, read_recipe, without_place
 from adapters.sharing.info import AGAIN, RECIPE, AdapterInfo, last_step, present
 from adapters.sharing.package import opened
 from domains.errors import InputError
-from recipes.inputs import Request, is_exported
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe, check_recipe
 
@@ -139,25 +137,9 @@ def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[s
     return None
 
 
-def check_predictor(request: Request) -> None:
-    """All that can be said of what `predict` is given before torch is imported. Raises InputError."""
-    adapter, options = request.adapter, {"--recipe": request.recipe, "--backbone": request.backbone}
-    if request.by_onnx and find_spec("onnxruntime") is None:
-        raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')
-    if request.by_onnx and adapter == BASE:
-        raise InputError("--runtime onnx wants an adapter; the bare base is predicted by torch alone")
-    if request.by_onnx and request.scheduler is not None:
-        raise InputError("--scheduler wants an adapter that torch runs; leave out --runtime onnx, or the scheduler")
-    if not is_exported(adapter):
-        check_adapter(adapter, request.recipe, on_base(request.backbone))
-        return
-    if not request.by_onnx:
-        raise InputError(f"{adapter!r} is an ONNX graph; leave out --runtime torch, or name the adapter itself")
-    if not Path(adapter).is_file():
-        raise InputError(f"adapter {adapter!r} does not exist; wanted a file that `adapters export` wrote")
-    for option, value in options.items():
-        if value is not None:
-            raise InputError(f"{adapter!r} holds its base and its contract; leave out {option}")
+def is_exported(adapter: str) -> bool:
+    """Whether an adapter is called by the name of an exported graph."""
+    return Path(adapter).suffix.lower() == ".onnx"
 
 
 def base_recipe(recipe: str | None, overrides: Sequence[str] = ()) -> Recipe:

@@ -89,8 +89,8 @@ class SamBackbone(Backbone):
         return tokens, {}
 
     def through(self, block: nn.Module, tokens: Tensor, **context: Any) -> Tensor:
-        """Tokens (B, h, w, D) through a block: on a processor the same in fewer steps."""
-        if tokens.device.type != "cpu":
+        """Tokens (B, h, w, D) through a block: on a processor in fewer steps, which exporters cannot follow."""
+        if tokens.device.type != "cpu" or torch.compiler.is_exporting() or torch._C._get_tracing_state() is not None:
             return block(tokens)
         layer: Any = block
         tokens = tokens + attended(layer.attn, in_autocast(layer.layer_norm1(tokens)), layer.window_size)

@@ -19,10 +19,10 @@ from adapters.sharing.probe import probe_image
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from recipes import set_up
-from recipes.inputs import Request, is_exported
+from recipes.inputs import Request
 from recipes.load import Loaded, Ready, loaded
 from recipes.reading.command import following
-from recipes.shared import on_base
+from recipes.shared import is_exported, on_base
 from recipes.verbs.doctor import NAME, versions
 
 PACKAGE = "bioimage.io"

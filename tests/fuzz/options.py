@@ -21,6 +21,7 @@ import jsonschema
 
 from adapters.options.explain import item, referred, section
 from adapters.options.section import Options, schema_of
+from adapters.sharing.exported import KEY, Exported, exported_of
 from adapters.sharing.info import AdapterInfo, parse_info
 from adapters.sharing.texts import MAX_DEPTH, parse_json
 from domains.errors import InputError
@@ -59,6 +60,10 @@ TEXTS = {
     "nesting without end": "[" * 10**5,
     "mappings without end": '{"x":' * 10**4,
 }
+EXPORTED: dict[str, Any] = {
+    "schema_version": 1, "version": "0.1.0", "fields": ["foreground"], "side_multiple": 8, "weights": "0" * 32,
+    "probe": [0.5], "scorer": {"mean": [0.5]}, "adapter": ADAPTER,
+}  # fmt: skip
 """JSON, or what looks like it, that is refused wherever it stands."""
 
 
@@ -249,6 +254,11 @@ def read_adapter(text: str) -> object:
     return parse_info(text, "'entity.json'")
 
 
+def read_exported(text: str) -> object:
+    """The contract in an exported file's metadata."""
+    return exported_of({KEY: text}, "'model.onnx'")
+
+
 def read_recipe(kind: type[Any]) -> Reader:
     """Recipes as the values of a JSON text."""
 
@@ -262,6 +272,7 @@ DOORS: list[tuple[type[Options], dict[str, Any], Reader]] = [
     (AdapterInfo, ADAPTER, read_adapter),
     (Recipe, RECIPE, read_recipe(Recipe)),
     (PretrainRecipe, PRETRAINING, read_recipe(PretrainRecipe)),
+    (Exported, EXPORTED, read_exported),
 ]
 
 

@@ -67,3 +67,13 @@ def test_only_few_channels_to_a_group_take_another_way_than_torch() -> None:
     for x in (images(64).requires_grad_(), images(64).contiguous().requires_grad_()):
         assert type(norm(64, 8)(x).grad_fn).__name__ == "NativeGroupNormBackward0"
     assert type(norm(16, 8)(images(16).contiguous().requires_grad_()).grad_fn).__name__ == "NativeGroupNormBackward0"
+
+
+def test_one_image_that_was_cut_out_of_others_is_normalised_too():
+    tokens = torch.rand(1, 17, 24)
+    image = tokens.transpose(1, 2)[..., 1:].unflatten(2, (4, 4))  # (1, 24, 4, 4), as a backbone gives it
+    norm = GroupNorm(1, 24)
+    normalised = norm(image)
+    normalised.square().sum().backward()
+    assert norm.weight.grad is not None
+    assert torch.allclose(normalised, nn.functional.group_norm(image.contiguous(), 1), atol=1e-5)
