@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 import torch
 
 from adapters.runtime import Runtime
+from adapters.training.data import crops_of_device
 from adapters.training.module import best_precision
 from domains.errors import InputError
 
@@ -26,6 +27,16 @@ class TrainWords(Protocol):
         """`auto`, or the numbers that networks compute in."""
         ...
 
+    @property
+    def devices(self) -> int:
+        """How many learn side by side."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Crops of a step, of all devices together."""
+        ...
+
 
 def choose(device: str = "auto", precision: str = "auto") -> Runtime:
     """The runtime of a verb that predicts or measures, from `--device` and `--precision`. Raises InputError.
@@ -39,10 +50,18 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
 def of_training(train: TrainWords) -> Runtime:
     """The runtime of `fit` and `pretrain`: `train.precision` is the training loop's alone.
 
-    Measurements are as `predict` would be. A CPU trains by its instructions, however it was chosen. Raises InputError.
+    Measurements are as `predict` would be. A CPU trains by its instructions, however it was chosen. Several devices are
+    as many processes on the CPU, or that many GPUs. Raises InputError, also where they cannot share out a batch.
     """
     device = device_of(train.device, "train.device")
-    return Runtime(device, _precision("auto", device), training=best_precision(train.precision, device.type))
+    crops_of_device(train.batch_size, train.devices)
+    if device.type != "cpu" and train.devices > len(present()) - 1:
+        raise InputError(
+            f"train.devices is {train.devices}; this machine has {', '.join(present())}; take as many as there are of "
+            "one kind, or train.device=cpu"
+        )
+    training = best_precision(train.precision, device.type)
+    return Runtime(device, _precision("auto", device), train.devices, training)
 
 
 def words_of(runtime: Runtime) -> dict[str, str | None]:

@@ -53,6 +53,9 @@ class TrainOptions(Options):
     """auto: bf16 autocast where the machine is faster with it."""
     device: Literal["auto", "cpu", "gpu"] = "auto"
     """auto: an accelerator where there is one."""
+    devices: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that train side by side on this machine, one for each GPU, or on the CPU; `batch_size` is of all
+    together and a multiple of them. Losses in fp32 are those of one device within 1e-5."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes that load and augment; 0 does it in the main one."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -76,13 +76,10 @@ class EntityDataModule(L.LightningDataModule):
 
     def _loader(self, crops: TrainCrops | Mixture, rounds: bool = True) -> DataLoader[Any]:
         rank, world = rank_and_world()
-        if self.batches.batch_size % world:
-            raise InputError(
-                f"train.batch_size is {self.batches.batch_size}; {world} devices want a multiple of {world}"
-            )
+        share = crops_of_device(self.batches.batch_size, world)
         return DataLoader(
             crops,
-            self.batches.batch_size // world if rounds else self.batches.batch_size,
+            share if rounds else self.batches.batch_size,
             sampler=RoundSampler(crops, rank, world) if rounds else None,
             num_workers=self.batches.workers,
             persistent_workers=self.batches.workers > 0,
@@ -110,6 +107,13 @@ class RoundSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """The crops draw themselves anew, as those of that round."""
         self.crops.set_epoch(epoch)
+
+
+def crops_of_device(batch_size: int, devices: int) -> int:
+    """Crops of a step on each device. Raises InputError where they cannot share a batch out."""
+    if batch_size % devices:
+        raise InputError(f"train.batch_size is {batch_size}; {devices} devices want a multiple of {devices}")
+    return batch_size // devices
 
 
 def rank_and_world() -> tuple[int, int]:

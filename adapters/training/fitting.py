@@ -33,6 +33,7 @@ from adapters.runtime import CPU, Runtime
 from adapters.training.data import EntityDataModule
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
+from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.crops.normalisers import Normalised
@@ -43,6 +44,14 @@ TIMED_STEPS = 3
 
 Crops = Callable[[Samples, Samples | None, int], EntityDataModule]
 """From training samples, validation samples and steps per round to the batches of a fit."""
+
+Ranks = Callable[[Runtime], AbstractContextManager[Rank | None]]
+"""What a training is within: it begins the other processes that learn, and gives this one's rank among them."""
+
+
+def alone(_: Runtime) -> AbstractContextManager[Rank | None]:
+    """No other process: a training on one device, or one of which somebody else began the processes."""
+    return nullcontext()
 
 
 @dataclass(frozen=True)
@@ -212,15 +221,22 @@ class Reporter:
 UNHEARD = Reporter()
 
 
-def fit(plan: Plan, reporter: Reporter = UNHEARD, run: Path | None = None, checkpoint: Path | None = None) -> Fitted:
+def fit(
+    plan: Plan,
+    reporter: Reporter = UNHEARD,
+    run: Path | None = None,
+    checkpoint: Path | None = None,
+    ranks: Ranks = alone,
+) -> Fitted:
     """Run a plan; its network is what comes of it.
 
     run: folder of checkpoints and history, a temporary one by default. checkpoint: of an interrupted fit of this plan,
-    to go on from. Raises `NotFiniteError` where the loss ran away.
+    to go on from. ranks: begins the other processes that train, `adapters.training.ranks.started`. Raises
+    `NotFiniteError` where the loss ran away, and `RankEndedError` where another process of the training ended.
     """
     before = measured(plan, plan.test, reporter, "measure before") if plan.measure_before else None
     shown_before = entities_of(plan)
-    training = train(plan, reporter, run, checkpoint)
+    training = train(plan, reporter, run, checkpoint, ranks)
     fitted = Fitted(training, before, shown_before=shown_before)
     if training.interrupted:
         return replace(fitted, shown_after=entities_of(plan))
@@ -239,7 +255,11 @@ def fit(plan: Plan, reporter: Reporter = UNHEARD, run: Path | None = None, check
 
 
 def train(
-    plan: Plan, reporter: Reporter = UNHEARD, run: Path | None = None, checkpoint: Path | None = None
+    plan: Plan,
+    reporter: Reporter = UNHEARD,
+    run: Path | None = None,
+    checkpoint: Path | None = None,
+    ranks: Ranks = alone,
 ) -> Training:
     """Train within the budget, keep the weights of lowest validation loss, and round the decoder to half precision."""
     budget = plan.budget
@@ -248,7 +268,7 @@ def train(
     module = plan.module()
     round_steps = budget.round_steps or steps_of_round(plan, module)
     start_cpu, start_wall = time.process_time(), time.monotonic()
-    with folder_of(run) as folder:
+    with folder_of(run) as folder, ranks(plan.runtime) as rank:
         data = plan.crops(plan.learnt, plan.watched, round_steps)
         mining = [HardNegatives(data.crops)] if plan.hard_negatives else []
         trainer = make_trainer(
@@ -259,6 +279,7 @@ def train(
             plan.clip,
             callbacks=[*reporter.callbacks(budget), *mining],
             loggers=reporter.loggers(folder),
+            rank=rank,
         )
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         interrupted = was_interrupted(trainer)

@@ -33,7 +33,7 @@ class JointModule(EntityModule):
         outputs = self.segmenter({kind: crops.images for kind, crops in batch.items()})  # type: ignore[arg-type]
         losses = {}
         for kind, crops in batch.items():
-            terms = self.loss(outputs[kind], crops)  # type: ignore[arg-type]
+            terms = self.joint_loss(outputs[kind], crops)  # type: ignore[arg-type]
             losses[f"{kind}/loss"] = torch.stack(list(terms.values())).sum() / len(batch)
         return losses
 

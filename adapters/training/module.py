@@ -20,6 +20,7 @@ from adapters.losses import EntityLoss
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
+from adapters.training.ranks import over_ranks
 from domains.entities import EntityBatch, Place
 
 
@@ -82,7 +83,11 @@ class EntityModule(L.LightningModule):
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The weighted terms of a batch, whose sum is the loss."""
-        return self.loss(self.segmenter(batch.images), batch)
+        return self.joint_loss(self.segmenter(batch.images), batch)
+
+    def joint_loss(self, outputs: dict[str, Tensor], batch: EntityBatch) -> dict[str, Tensor]:
+        """The terms over the crops of all processes that learn together; each validates on all crops by itself."""
+        return self.loss(*over_ranks(outputs, batch)) if self.training else self.loss(outputs, batch)
 
     def places(self, batch: EntityBatch) -> Iterable[Place]:
         """Where the batch's crops come from."""

@@ -19,6 +19,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from adapters.runtime import CPU, Runtime
 from adapters.training.module import EntityModule
+from adapters.training.ranks import Averaging, Rank
 from domains.atomic import atomic_path
 from domains.errors import InputError
 
@@ -31,10 +32,13 @@ def make_trainer(
     clip: float = 1.0,
     callbacks: Sequence[Callback] = (),
     loggers: Sequence[Logger] = (),
+    *,
+    rank: Rank | None = None,
 ) -> EntityTrainer:
     """A trainer on `runtime`, which validates and writes RUN/checkpoints/{last,best}.ckpt each `round_steps` steps.
 
     `best` is the round of lowest `val/loss`. RUN/history.csv has a row per step and per validation.
+    rank: of this process, where `ranks.started` began the others; else several devices are torchrun's.
     """
     best, newest = (  # two of them: with save_last, Lightning 2.6 writes the last round only where it is the best too
         RoundCheckpoint(
@@ -50,6 +54,7 @@ def make_trainer(
         runtime,
         default_root_dir=run,
         **runtime.trainer_options(),
+        strategy="auto" if runtime.devices == 1 else Averaging(),
         use_distributed_sampler=False,  # ours shares the crops out
         max_epochs=math.ceil(steps / round_steps),  # the module ends at its steps; with max_steps a resume is inexact
         limit_train_batches=round_steps,
@@ -58,7 +63,7 @@ def make_trainer(
         log_every_n_steps=1,
         logger=list(loggers) or False,
         callbacks=[best, newest, History(run / "history.csv"), StopOnInterrupt(), *callbacks],
-        plugins=[AtomicCheckpointIO()],
+        plugins=[AtomicCheckpointIO(), *([] if rank is None else [rank])],
         enable_progress_bar=False,
         enable_model_summary=False,
     )

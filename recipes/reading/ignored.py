@@ -73,7 +73,7 @@ RULES = (
     Rule(("domain.sample_count",), lambda recipe: recipe.domain.data != "sample", "domain.data is a folder"),
     Rule(("domain.band_names",), lambda recipe: not recipe.domain.bands, "domain.bands=[] is RGB"),
 )
-OF_FITTING = ("train.calibrate", "train.calibrate_for", "train.rehearsal")
+OF_FITTING = ("train.calibrate", "train.calibrate_for", "train.rehearsal", "train.devices")
 """What pretraining does not do."""
 
 

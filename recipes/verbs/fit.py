@@ -7,16 +7,18 @@ goes on with --resume from its last round, to the same losses; of one that is fi
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from adapters.runtime import CPU
+from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import describe, save_adapter
 from adapters.training import fitting
-from adapters.training.fitting import Fitted, Plan
+from adapters.training.fitting import Fitted, Plan, Ranks
+from adapters.training.ranks import Rank, RankEndedError, started
 from domains.atomic import atomic_path
 from domains.datasets.cards import digest
 from domains.datasets.domain import Domain
@@ -34,6 +36,7 @@ from recipes.reading.schema import Recipe
 from recipes.shared import own_yaml
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import reading_shown
+from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
 from recipes.verbs.training_progress import Terminal
 from recipes.verbs.verdict import against, validation_curve, what_would_help
@@ -60,7 +63,10 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(line)
     checkpoint = open_run(run, recipe)  # not before: a mistake in the recipe or the data leaves no folder
     reporter = Terminal(prepared.plan.budget, lambda: longer_line(run, recipe))
-    fitted = fitting.fit(prepared.plan, reporter, run, checkpoint)
+    try:
+        fitted = fitting.fit(prepared.plan, reporter, run, checkpoint, ranks_of(recipe, run, checkpoint))
+    except RankEndedError as error:
+        raise RankEndedError(f"{error}; {resumed_line(run)}") from error
     save(run, prepared, domain, fitted)
     if fitted.training.interrupted:
         print(f"stopped after {fitted.training.steps} steps; what was learnt is in {run / 'adapter'}")
@@ -68,6 +74,25 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         raise KeyboardInterrupt
     tell(run, prepared, domain, fitted)
     return run
+
+
+def ranks_of(recipe: Recipe, run: Path, checkpoint: Path | None) -> Ranks:
+    """What begins the other processes of a fit on several devices; they read the recipe in RUN."""
+    if recipe.train.devices == 1:
+        return fitting.alone
+
+    def ranks(runtime: Runtime) -> AbstractContextManager[Rank]:
+        return started(words_of(run, checkpoint), runtime)
+
+    return ranks
+
+
+def resumed_line(run: Path) -> str:
+    """Where the last checkpoint is, and the command that goes on from it."""
+    checkpoint = run / "checkpoints" / "last.ckpt"
+    state = f"the last round is in {checkpoint}" if checkpoint.exists() else "no round was over"
+    line = command("fit", "--recipe", run / "recipe.yaml", "--out", run, "--resume")
+    return f"{state}; go on by {line} (on fewer devices too: train.devices=1)"
 
 
 def read_splits(recipe: Recipe, domain: Domain) -> Splits:
@@ -127,6 +152,7 @@ def check_run(run: Path, recipe: Recipe, resume: bool) -> None:
         if not resume:
             raise InputError(f"{str(run)!r} holds a run already; go on with it by --resume, or name another --out")
         begun = described.read_text(encoding="utf-8")
+        recipe = on_devices_of(recipe, load_recipe(described))
         if begun == resolved_yaml(recipe):
             return
         if begun == resolved_yaml(with_budget_of(recipe, load_recipe(described))):
@@ -143,6 +169,11 @@ def with_budget_of(recipe: Recipe, model: Recipe) -> Recipe:
     """The recipe, to be trained for as long as the other."""
     budget = {"steps": model.train.steps, "seconds": model.train.seconds}
     return replace(recipe, train=replace(recipe.train, **budget))
+
+
+def on_devices_of(recipe: Recipe, model: Recipe) -> Recipe:
+    """The recipe, on as many devices as the other: their number changes no loss."""
+    return replace(recipe, train=replace(recipe.train, devices=model.train.devices))
 
 
 def is_finished(run: Path) -> bool:

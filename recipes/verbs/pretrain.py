@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import lightning as L
@@ -56,7 +57,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     run that won't do, and KeyboardInterrupt, when what was learnt is saved, where Ctrl-C ended the training.
     """
     set_up()
-    runtime = of_training(recipe.train)
+    runtime = of_training(replace(recipe.train, devices=1))
     run = Path(out or "runs/pretrain")
     check_run(run, recipe, resume)
     asked, recipe = recipe, crops_on_patches(recipe)
