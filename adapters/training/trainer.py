@@ -53,8 +53,8 @@ def make_trainer(
     return EntityTrainer(
         runtime,
         default_root_dir=run,
+        **({} if runtime.devices == 1 else {"strategy": Averaging()}),
         **runtime.trainer_options(),
-        strategy="auto" if runtime.devices == 1 else Averaging(),
         use_distributed_sampler=False,  # ours shares the crops out
         max_epochs=math.ceil(steps / round_steps),  # the module ends at its steps; with max_steps a resume is inexact
         limit_train_batches=round_steps,

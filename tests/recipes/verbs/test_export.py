@@ -108,7 +108,7 @@ def test_verbs_that_measure_say_that_they_take_no_graph(package: Path, tmp_path:
 def test_without_onnxruntime_a_line_says_what_to_install(
     run: Path, data: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
-    monkeypatch.setattr("recipes.shared.find_spec", lambda name: None)
+    monkeypatch.setattr("recipes.inputs.find_spec", lambda name: None)
     assert predicted(run / "adapter", data, tmp_path / "out", "--runtime", "onnx") == 2
     assert 'pip install "entity-adapters[onnx]"' in capsys.readouterr().err
 
