@@ -23,7 +23,7 @@ from PIL import Image
 from adapters.network import EntitySegmenter, to_tensor
 from adapters.sharing.card import card_text
 from adapters.sharing.exported import IMAGES, KEY, Exported
-from adapters.sharing.graph import Graph, write_onnx, write_torchscript
+from adapters.sharing.graph import Graph, traceable, write_onnx, write_torchscript
 from domains.atomic import atomic_path
 from domains.bands import RGB
 
@@ -65,7 +65,7 @@ def write_tensors(segmenter: EntitySegmenter, contract: Exported, image: np.ndar
     )
     image = np.ascontiguousarray(image[:height, :width])
     np.save(folder / f"{IMAGES}.npy", image.transpose(2, 0, 1)[None])
-    with torch.no_grad():
+    with traceable(segmenter), torch.no_grad():  # as the graphs attend, which the test output is of
         fields = [field.sigmoid().numpy() for field in Graph(segmenter)(to_tensor(image)[None])]
     for name, values in zip(contract.fields, fields, strict=True):
         np.save(folder / f"{name}.npy", values)
