@@ -10,7 +10,7 @@ from adapters.backbones import checkpoints, folders
 from adapters.backbones.attention import use_blocked_attention
 from adapters.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD, Backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
-from adapters.backbones.embedded_bases import ATTENDS_PX, embedded_config
+from adapters.backbones.embedded_bases import embedded_config
 from adapters.backbones.sam import SamBackbone
 from adapters.backbones.sources import CHECKPOINT_SUFFIXES, locate
 from adapters.options.backbone import EMBEDDED, BackboneOptions
@@ -28,6 +28,8 @@ FAMILIES = {  # `model_type` of config.json -> family
     "vit": "dinov2",
     "sam": "sam",
 }
+
+SQUARE_PX = (16, 4096)
 
 # What transformers does at random while it trains. A frozen base must give in training what it gives in evaluation;
 # DINOv3's `pos_embed_rescale`, on by default, would stretch its positions at every step.
@@ -95,6 +97,17 @@ def assembled(
         mean=mean,
         std=std,
         gradient_checkpointing=options.gradient_checkpointing,
-        attends_px=ATTENDS_PX.get(options.name),
+        attends_px=squares_of(model.config, options.name),
     )
     return backbone.eval()
+
+
+def squares_of(config: PreTrainedConfig, source: str) -> int | None:
+    """The side in pixels of the squares within which a base's tokens attend, as its configuration says; None for all of
+    an image. Raises InputError for what is no such side: a configuration comes from anybody.
+    """
+    side = getattr(config, "attends_px", None)
+    least, most = SQUARE_PX
+    if side is not None and (type(side) is not int or not least <= side <= most):
+        raise InputError(f"{source}: attends_px is {side!r:.100}; wanted an integer from {least} to {most}, or none")
+    return side

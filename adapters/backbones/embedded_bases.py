@@ -10,14 +10,15 @@ from adapters.options.backbone import EMBEDDED
 
 FOLDERS = {name: Path(__file__).parent / name for name in EMBEDDED}
 
-ATTENDS_PX: dict[str, int] = dict.fromkeys(EMBEDDED, 96)
-"""Base -> the side of the squares within which its tokens attend: it was pretrained on crops of 96 and 112 px and is
-fitted on 128, so what it says of those is what it says of all of a tile (docs/experiments/speed.md), for less time."""
-
 
 def embedded_config() -> Dinov2Config:
-    """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels."""
-    return Dinov2Config(
+    """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels.
+
+    attends_px, a key of ours that a copy of its folder keeps, is the side of the squares within which tokens attend:
+    the base was pretrained on crops of 96 and 112 px and is fitted on 128, so what it says of those is what it says of
+    all of a tile (docs/experiments/speed.md), for less time.
+    """
+    config = Dinov2Config(
         hidden_size=192,
         num_hidden_layers=6,
         num_attention_heads=3,
@@ -28,3 +29,5 @@ def embedded_config() -> Dinov2Config:
         drop_path_rate=0.0,
         use_mask_token=False,
     )
+    config.update({"attends_px": 96})
+    return config

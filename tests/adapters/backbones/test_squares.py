@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 
 from adapters.backbones.backbone import Squares
 from adapters.backbones.build import build_backbone
+from adapters.backbones.embedded_bases import FOLDERS
 from adapters.options.backbone import BackboneOptions
+from domains.errors import InputError
 
 
 @pytest.mark.parametrize(
@@ -57,3 +62,20 @@ def test_crops_of_the_default_fit_are_seen_whole():
         as_it_is = backbone(images)
         backbone.attends_px = None
         assert all(torch.equal(a, b) for a, b in zip(as_it_is, backbone(images), strict=True))
+
+
+def test_a_copy_of_the_embedded_base_attends_as_it_does(tmp_path):
+    folder = shutil.copytree(FOLDERS["entity-small"], tmp_path / "copy")
+    images = torch.rand(1, 3, 192, 192)
+    with torch.inference_mode():
+        here, there = (build_backbone(BackboneOptions(name))(images) for name in ("entity-small", str(folder)))
+    assert all(torch.equal(a, b) for a, b in zip(here, there, strict=True))
+
+
+@pytest.mark.parametrize("side", [0, -96, 96.0, "96", True, 10**9])
+def test_squares_of_a_base_that_are_none_are_refused_in_one_line(tmp_path, side):
+    folder = shutil.copytree(FOLDERS["entity-small"], tmp_path / "copy")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "attends_px": side}))
+    with pytest.raises(InputError, match="attends_px is .*; wanted an integer from 16 to 4096, or none"):
+        build_backbone(BackboneOptions(str(folder)))
