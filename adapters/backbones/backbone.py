@@ -36,6 +36,8 @@ class Backbone(nn.Module):
     roles: ClassVar[Mapping[str, tuple[str, ...]]]
     """Role -> names inside a block; a block has some of them."""
     default_roles: ClassVar[tuple[str, ...]]
+    tokens_ndim: ClassVar[int] = 3
+    """Axes of the tokens that a block takes: (B, N, D), or (B, h, w, D)."""
     mean: Tensor
     std: Tensor
 
@@ -198,6 +200,17 @@ class Backbone(nn.Module):
             raise InputError(f"method.roles is {tuple(roles)!r}, which names no layer; known: {', '.join(ROLES)}")
         return names
 
+    def norms(self, layers: Layers = "all") -> list[str]:
+        """Full names inside `model` of the layer norms of blocks, as `targets` has linear layers. Raises InputError for a
+        block that does not exist or is not run.
+        """
+        return [
+            f"{self.blocks_path}.{number - 1}.{name}"
+            for number in self.numbers(layers)
+            for name, module in self.blocks[number - 1].named_modules()
+            if is_layer_norm(module) and not {"base_layer", "ln_tuning_layers"} & set(name.split("."))
+        ]
+
     def numbers(self, layers: Layers) -> list[int]:
         """Block numbers, from 1, of a `layers` option."""
         run = list(range(1, self.taps[-1] + 1))
@@ -290,6 +303,11 @@ class Squares(NamedTuple):
         x = features.reshape(count // (self.rows * self.columns), self.rows, self.columns, dim, height, width)
         x = x.permute(0, 3, 1, 4, 2, 5)  # (B, D, rows, h, columns, w)
         return x.reshape(-1, dim, self.rows * height, self.columns * width)
+
+
+def is_layer_norm(module: nn.Module) -> bool:
+    """Whether a module, or what a method of peft put around it, is a layer norm."""
+    return isinstance(getattr(module, "base_layer", module), nn.LayerNorm)
 
 
 def inside(name: str, paths: Sequence[str]) -> bool:

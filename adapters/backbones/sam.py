@@ -31,6 +31,7 @@ class SamBackbone(Backbone):
         "mlp_in": ("mlp.lin1",),
         "mlp_out": ("mlp.lin2",),
     }
+    tokens_ndim = 4
     default_roles = ("qkv", "out")  # rank 8 on ViT-B is 1.8 MB; with the MLPs it would be 4.7 MB
 
     @classmethod

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from adapters.methods.controls import Biases, DecoderOnly, Full, Norms
-from adapters.methods.lora import Lora
-from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, merge, peft_config
-from adapters.options.methods import MethodOptions
+from dataclasses import dataclass
 
-METHODS: dict[str, type[Method]] = {kind.name: kind for kind in (Lora, DecoderOnly, Norms, Biases, Full)}
+from adapters.methods.controls import Biases, DecoderOnly, Full, Norms
+from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, merge, peft_config
+from adapters.methods.peft_method import PeftMethod
+from adapters.options.methods import PEFT_METHODS, MethodOptions, PeftOptions
+
+
+def by_peft(kind: type[PeftOptions]) -> type[Method]:
+    """The method of peft with these options."""
+    return dataclass(frozen=True)(type(kind.__name__, (kind, PeftMethod), {"__doc__": kind.__doc__}))
+
+
+METHODS: dict[str, type[Method]] = {
+    **{str(kind.name): by_peft(kind) for kind in PEFT_METHODS},  # type: ignore[attr-defined]  # the field's default
+    **{kind.name: kind for kind in (DecoderOnly, Norms, Biases, Full)},
+}
 
 
 def build_method(options: MethodOptions) -> Method:

@@ -75,8 +75,9 @@ def merge(backbone: Backbone) -> None:
     names = {id(parameter): name for name, parameter in parameters.items()}
     for module in backbone.model.modules():
         if isinstance(module, BaseTunerLayer) and not module.merged:
-            weight: Any = module.get_base_layer().weight
-            backbone.originals.setdefault(names[id(weight)], weight.detach().clone())
+            base: Any = module.get_base_layer()
+            for parameter in base.parameters():  # some methods change the bias too
+                backbone.originals.setdefault(names[id(parameter)], parameter.detach().clone())
             module.merge()  # type: ignore[operator]  # every tuner layer has it
 
 

@@ -8,7 +8,7 @@ What a file holds is compared with its options exactly, but later, where the net
 from __future__ import annotations
 
 from adapters.options.decoders import Decoder, Dense
-from adapters.options.methods import Lora, Method
+from adapters.options.methods import Method, PeftOptions
 from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
 
 BYTES = 4  # of a weight in single precision
@@ -28,14 +28,17 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
 
 
 def of_method(method: Method, base: Base) -> int:
-    """Weights of the backbone that learn: its linear layers take and give 12 times its width per block, or less."""
-    per_block = {
-        "lora": base.dim * (32 * method.rank + 16) if isinstance(method, Lora) else 0,
-        "decoder_only": 0,
-        "norms": 32 * base.dim,
-        "biases": 32 * base.dim,
-        "full": 20 * base.dim**2 + 32 * base.dim,
-    }[method.name]
+    """Weights of the backbone that learn. Bases differ in how wide their MLPs are: to four times the tokens' width here,
+    of which `SLACK` makes eight.
+    """
+    if isinstance(method, PeftOptions):
+        dim, wide = base.dim, 4 * base.dim
+        layers = ((dim, dim), (dim, dim), (dim, dim), (dim, dim), (dim, wide), (dim, wide), (wide, dim))
+        per_block = sum(method.weights_beside(*layer) for layer in layers)
+    else:
+        per_block = {"decoder_only": 0, "norms": 32 * base.dim, "biases": 32 * base.dim}.get(
+            method.name, 20 * base.dim**2 + 32 * base.dim
+        )
     stem = 32 * base.dim
     if method.name == "full":
         stem += base.dim * (MOST_POSITIONS + 3 * base.stride**2) + 2**20  # positions, patches, SAM's neck

@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from adapters.options.methods import Lora
+from adapters.options.methods import PeftOptions
 from adapters.options.section import values_of
 from adapters.sharing.bounds import weight_bounds
 from adapters.sharing.info import (
@@ -68,7 +68,7 @@ def check_sizes(sizes: Mapping[str, int], info: AdapterInfo, source: str) -> Non
 def check_peft(folder: Path, info: AdapterInfo) -> None:
     """`adapter_config.json`, which plain peft goes by, says the same as `entity.json`. Raises InputError."""
     source, method = repr(str(folder / PEFT)), info.method
-    if not isinstance(method, Lora):
+    if not isinstance(method, PeftOptions):
         if present(folder, PEFT):
             raise InputError(f"{source} is of a method of peft, {INFO} says {method.name!r}; {AGAIN}")
         return
@@ -77,15 +77,7 @@ def check_peft(folder: Path, info: AdapterInfo) -> None:
     config = parse_json(read_text(folder, PEFT), source)
     if not isinstance(config, dict):
         raise InputError(f"{source} holds {type(config).__name__}; wanted options; {AGAIN}")
-    expected = {
-        "peft_type": "LORA",
-        "r": method.rank,
-        "lora_alpha": method.alpha or 2 * method.rank,
-        "lora_dropout": method.dropout,
-        "use_rslora": method.rslora,
-        "use_dora": method.dora,
-        "bias": "none",
-    }
+    expected = {"peft_type": method.peft_type, **method.peft_settings()}
     for name, value in expected.items():
         came = config.get(name)
         if came != value or isinstance(came, bool) != isinstance(value, bool):

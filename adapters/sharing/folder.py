@@ -57,7 +57,7 @@ from domains.atomic import remove_left, temporary_prefix
 from domains.errors import InputError, printable
 
 EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
-NUMBERS = ("F16", "BF16", "F32")
+NUMBERS = ("F16", "BF16", "F32", "I32")
 
 
 def describe(

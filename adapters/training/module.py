@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.losses import EntityLoss
+from adapters.methods.adalora import allocation_of
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
@@ -47,6 +48,7 @@ class EntityModule(L.LightningModule):
         self.clock = clock
         self.segmenter = segmenter.train()  # models come from disk, and from measuring, in evaluation mode
         self.loss = loss
+        self.allocation = allocation_of(segmenter.backbone)
         self.options = options or TrainOptions()
         self.strict_loading = False  # the frozen base is not in the checkpoint
         self.seconds_before = 0.0  # of earlier, interrupted parts of this run
@@ -83,7 +85,10 @@ class EntityModule(L.LightningModule):
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The weighted terms of a batch, whose sum is the loss."""
-        return self.joint_loss(self.segmenter(batch.images), batch)
+        terms = self.joint_loss(self.segmenter(batch.images), batch)
+        if self.allocation is not None and self.training:
+            terms = {**terms, "orthogonality": self.allocation.penalty()}
+        return terms
 
     def joint_loss(self, outputs: dict[str, Tensor], batch: EntityBatch) -> dict[str, Tensor]:
         """The terms over the crops of all processes that learn together; each validates on all crops by itself."""
@@ -129,6 +134,8 @@ class EntityModule(L.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """The step is counted; training stops where the budget of steps or seconds is spent."""
         self.steps_done = self.global_step
+        if self.allocation is not None:
+            self.allocation.allocate(self.progress)
         if self.progress >= 1:
             self.trainer.should_stop = True
 

@@ -13,6 +13,7 @@ from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_images
 from tests.adapters.methods.training import train
 
 LEARNING = [name for name in METHODS if name != "decoder_only"]
+NOT_ON_SAM = ("oft",)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -29,12 +30,13 @@ def test_methods_swapped_on_one_backbone_leave_no_trace(model_type):
     with torch.no_grad():
         bare = backbone(images)
     saved = {}
-    for name in LEARNING:
+    fitting = [name for name in LEARNING if model_type != "sam" or name not in NOT_ON_SAM]
+    for name in fitting:
         METHODS[name]().attach(backbone)
         train(backbone)
         with torch.no_grad():
             saved[name] = adapter_state(backbone, METHODS[name]()), backbone(images)
-    for name in reversed(LEARNING):
+    for name in reversed(fitting):
         state, expected = saved[name]
         METHODS[name]().attach(backbone)
         load_adapter_state(backbone, METHODS[name](), state)

@@ -10,12 +10,13 @@ from safetensors.torch import load_file, save_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.sam import SamBackbone
-from adapters.methods import adapter_state, detach, load_adapter_state, merge, peft_config
-from adapters.methods.lora import Lora
+from adapters.methods import METHODS, adapter_state, build_method, detach, load_adapter_state, merge, peft_config
+from adapters.options.methods import PEFT_METHODS, OtherPeft
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
 from tests.adapters.methods.training import train
 
+Lora = METHODS["lora"]
 OPTIONS = [Lora(), Lora(rank=2, alpha=3, rslora=True, layers="last:2"), Lora(rank=2, dora=True, layers=(1, 4))]
 
 
@@ -172,3 +173,146 @@ def test_rank_eight_on_the_embedded_base_is_under_a_megabyte():
     backbone = build_backbone(BackboneOptions(random=True))
     Lora(rank=8).attach(backbone)
     assert sum(4 * tensor.numel() for tensor in adapter_state(backbone, Lora(rank=8)).values()) == 663_552
+
+
+SMALL = {
+    "oft": {"block_size": 8},
+    "road": {"group_size": 8},
+    "vera": {"rank": 16},
+    "fourierft": {"frequencies": 50},
+    "peft": {"type": "DELORA", "settings": {"r": 2}},
+}
+"""Options for layers of 32 channels."""
+EVERY = sorted(str(kind.name) for kind in PEFT_METHODS)
+NOT_ON_SAM = {"oft": "does not fit tiny-sam"}
+
+
+def every(name: str, **settings):
+    return METHODS[name](name=name, **{**SMALL.get(name, {}), **settings})
+
+
+@pytest.mark.parametrize("model_type", ["dinov2", "sam", "embedded"])
+@pytest.mark.parametrize("name", EVERY)
+def test_every_method_of_peft_starts_as_the_base_learns_and_comes_back(name, model_type, tmp_path):
+    """Fresh it is the base; three steps have an effect and change no frozen weight; file, merge and detach are exact."""
+    embedded = model_type == "embedded"
+    backbone = build_backbone(BackboneOptions()).eval() if embedded else tiny_backbone(model_type)
+    images, method = tiny_images(backbone), every(name)
+    bare = {key: tensor.clone() for key, tensor in backbone.base_parameters().items()}
+    with torch.no_grad():
+        expected = backbone(images)
+    if model_type == "sam" and name in NOT_ON_SAM:
+        with pytest.raises(InputError, match=NOT_ON_SAM[name]):
+            method.attach(backbone)
+        with torch.no_grad():
+            torch.testing.assert_close(backbone(images), expected, atol=0, rtol=0)
+        return
+    method.attach(backbone)
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), expected, atol=2e-5, rtol=1e-5)
+    fingerprint = backbone.fingerprint()
+    assert train(backbone) > 1e-3
+    assert all(torch.equal(bare[key], tensor) for key, tensor in backbone.base_parameters().items())
+    save_file(adapter_state(backbone, method), tmp_path / "state.safetensors")
+    with torch.no_grad():
+        learnt = backbone(images)
+        merge(backbone)
+        torch.testing.assert_close(backbone(images), learnt, atol=1e-4, rtol=1e-4)
+    detach(backbone)
+    assert all(torch.equal(bare[key], tensor) for key, tensor in backbone.base_parameters().items())
+    assert backbone.fingerprint() == fingerprint
+    torch.manual_seed(99)
+    method.attach(backbone)
+    load_adapter_state(backbone, method, load_file(tmp_path / "state.safetensors"))
+    with torch.no_grad():
+        torch.testing.assert_close(backbone(images), learnt, atol=0, rtol=0)
+
+
+def numbers_beside(method, target, layer):
+    if method.name == "ln_tuning":
+        return method.weights_beside(0, len(layer.weight))
+    if method.name == "ia3":
+        return layer.in_features if target.endswith(("fc2", "lin2")) else layer.out_features
+    return method.weights_beside(layer.in_features, layer.out_features)
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY if name != "peft"])
+@pytest.mark.parametrize("model_type", ["dinov2", "sam"])
+def test_a_file_holds_as_many_numbers_as_the_options_say(name, model_type):
+    if model_type == "sam" and name in NOT_ON_SAM:
+        pytest.skip("refused")
+    backbone, method = tiny_backbone(model_type), every(name)
+    method.attach(backbone)
+    layers = {target: backbone.model.get_submodule(target).get_base_layer() for target in method.targets(backbone)}
+    expected = sum(numbers_beside(method, *layer) for layer in layers.items())
+    assert sum(tensor.numel() for tensor in adapter_state(backbone, method).values()) == expected
+
+
+RELOAD = """
+import sys, torch
+from safetensors.torch import load_file
+from adapters.methods import load_adapter_state
+from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_images
+from tests.adapters.methods.test_peft_method import EVERY, every
+for name in EVERY:
+    backbone, method = tiny_backbone("dinov2"), every(name)
+    method.attach(backbone)
+    load_adapter_state(backbone, method, load_file(f"{sys.argv[1]}/{name}.safetensors"))
+    expected = load_file(f"{sys.argv[1]}/{name}-features.safetensors")
+    with torch.no_grad():
+        for number, feature in enumerate(backbone(tiny_images(backbone))):
+            assert torch.equal(feature, expected[str(number)]), name
+"""
+
+
+def test_every_file_gives_the_same_features_in_another_process(tmp_path):
+    """What is drawn at random instead of stored, as VeRA's projections are, is drawn alike there."""
+    for name in EVERY:
+        backbone, method = tiny_backbone("dinov2"), every(name)
+        method.attach(backbone)
+        train(backbone)
+        save_file(adapter_state(backbone, method), tmp_path / f"{name}.safetensors")
+        with torch.no_grad():
+            features = {str(number): x.contiguous() for number, x in enumerate(backbone(tiny_images(backbone)))}
+        save_file(features, tmp_path / f"{name}-features.safetensors")
+    result = subprocess.run([sys.executable, "-W", "ignore", "-c", RELOAD, str(tmp_path)], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"type": "NOSUCH"}, "method.type is 'NOSUCH'"),
+        ({"type": "DELORA", "settings": {"rank": 2}}, "method.settings: "),
+        ({"type": "XLORA"}, "method.type=XLORA does not fit|method.settings"),
+        ({"type": "PREFIX_TUNING"}, "method.type=PREFIX_TUNING does not fit|method.settings"),
+        ({"type": "FOURIERFT"}, "another output with fresh weights"),
+    ],
+)
+def test_what_peft_cannot_put_beside_the_layers_is_refused_and_leaves_the_backbone_bare(options, message):
+    backbone = tiny_backbone("dinov2")
+    images = tiny_images(backbone)
+    expected = backbone(images)
+    with pytest.raises(InputError, match=message):
+        METHODS["peft"](**options).attach(backbone)
+    assert not hasattr(backbone.model, "peft_config")
+    torch.testing.assert_close(backbone(images), expected, atol=0, rtol=0)
+
+
+def test_a_method_of_peft_that_is_not_tested_here_says_so_in_a_line(caplog):
+    method = build_method(OtherPeft(type="GLORA", settings={"r": 2}))
+    method.attach(tiny_backbone("dinov2"))
+    assert [record.getMessage() for record in caplog.records] == [
+        "method.type=GLORA is peft's own and not tested here: look at what comes of it"
+    ]
+
+
+def test_places_of_sparse_weights_other_than_those_of_the_seed_are_refused():
+    """peft would hand them to a sparse tensor, which does not check them."""
+    backbone, method = tiny_backbone("dinov2"), every("shira")
+    method.attach(backbone)
+    state = adapter_state(backbone, method)
+    places = next(name for name in state if name.endswith("shira_indices"))
+    state[places] = state[places] + 1
+    with pytest.raises(InputError, match="shira_indices are not those of its options"):
+        load_adapter_state(backbone, method, state)
