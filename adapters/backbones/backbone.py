@@ -201,8 +201,9 @@ class Backbone(nn.Module):
         return names
 
     def norms(self, layers: Layers = "all") -> list[str]:
-        """Full names inside `model` of the layer norms of blocks, as `targets` has linear layers. Raises InputError for a
-        block that does not exist or is not run.
+        """Full names inside `model` of the layer norms of blocks, as `targets` has linear layers.
+
+        Raises InputError for a block that does not exist or is not run.
         """
         return [
             f"{self.blocks_path}.{number - 1}.{name}"

@@ -29,7 +29,7 @@ class Allocation:
         """What is kept, once that is settled."""
 
     def allocate(self, progress: float) -> None:
-        """After a step, its gradients still there: note importance, and zero what is not kept. progress: from 0 to 1."""
+        """After a step, its gradients still there: note importance, zero what is not kept. progress: from 0 to 1."""
         step = round(progress * self.config.total_step)
         settled = step >= self.config.total_step - self.config.tfinal
         if self.pattern:

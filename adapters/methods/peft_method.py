@@ -50,10 +50,8 @@ class PeftMethod(options.PeftOptions, Method):
         config = self.config(backbone)
         detach(backbone)
         if isinstance(self, options.OtherPeft):
-            logger.warning(
-                "method.type=%s is peft's own and not tested here: look at what comes of it", config.peft_type.value
-            )
-        tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)
+            logger.warning("method.type=%s is peft's own and not tested here: look at what comes of it", self.peft_type)
+        tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)  # type: ignore[arg-type]  # a text or its own word
         try:
             if tuner is None:
                 raise ValueError("it is not for layers of a network")
@@ -76,8 +74,8 @@ class PeftMethod(options.PeftOptions, Method):
         return {PEFT_PREFIX + name: tensor for name, tensor in state.items()}
 
     def restore(self, backbone: Backbone, state: dict[str, Tensor]) -> None:
-        """Write a state's tensors into the layers. Raises InputError for whole numbers, such as SHiRA's places of weights,
-        other than those drawn here: out of range they would reach outside of a tensor.
+        """Write a state's tensors into the layers. Raises InputError for whole numbers, such as SHiRA's places of
+        weights, other than those drawn here: out of range they would reach outside of a tensor.
         """
         present = self.state(backbone)
         for name, tensor in state.items():
@@ -91,7 +89,10 @@ class PeftMethod(options.PeftOptions, Method):
         """The configuration that peft writes beside the weights, for a base of that name."""
         config: Any = self.config(backbone)
         architecture = type(backbone.model)
-        config.target_modules = self.targets(backbone)  # a list: peft would write its set in any order
+        targets = self.targets(backbone)  # as a list: peft would write its sets in any order
+        config.target_modules = targets
+        if isinstance(self, options.Ia3):
+            config.feedforward_modules = [name for name in targets if name in config.feedforward_modules]
         config.base_model_name_or_path = base_name
         config.inference_mode = True
         config.auto_mapping = {"base_model_class": architecture.__name__, "parent_library": architecture.__module__}
@@ -139,6 +140,7 @@ def check_fresh(backbone: Backbone) -> None:
     Each is given tokens of the shape that its backbone has, (1, 3, D) or (1, 2, 3, D). On no device nothing is checked.
     """
     shape = (1, 3) if backbone.tokens_ndim == 3 else (1, 2, 3)
+    layer: Any
     for name, layer in backbone.model.named_modules():
         if not isinstance(layer, BaseTunerLayer):
             continue
@@ -148,7 +150,7 @@ def check_fresh(backbone: Backbone) -> None:
         width = base.weight.shape[-1]
         tokens = torch.linspace(-1, 1, width).sin().expand(*shape, width).to(base.weight)
         learning = layer.training
-        expected, given = base(tokens), layer.eval()(tokens)  # type: ignore[operator]
+        expected, given = base(tokens), layer.eval()(tokens)
         layer.train(learning)
         if (given - expected).abs().max() > FRESH_TOLERANCE * expected.abs().max().clamp_min(1):
             raise ValueError(f"{name} gives another output with fresh weights beside it than without")

@@ -23,9 +23,12 @@ Rank = Annotated[int, Field(ge=1, le=256)]
 Alpha = Annotated[float, Field(gt=0, le=2**16)]
 Block = Annotated[int, Field(ge=2, le=256, multiple_of=2)]
 PeftType = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9_]{0,40}$", json_schema_extra={"wanted": "a type of peft"})]
-Setting = bool | Annotated[int, Field(ge=-4096, le=4096)] | Annotated[float, Field(ge=-(2**16), le=2**16)] | Literal[
-    "none", "random", "road_1", "road_2", "road_4"
-]
+Setting = (
+    bool
+    | Annotated[int, Field(ge=-4096, le=4096)]
+    | Annotated[float, Field(ge=-(2**16), le=2**16)]
+    | Literal["none", "random", "road_1", "road_2", "road_4"]
+)
 Settings = Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,40}$")], Setting], Field(max_length=30)]
 
 SEED = 0
@@ -493,6 +496,6 @@ Method = Annotated[
 
 
 def factors(side: int) -> tuple[int, int]:
-    """The two whole numbers nearest to each other whose product is a side, the smaller first, as peft's LoKr has them."""
+    """The two numbers nearest to each other whose product is a side, the smaller first, as peft's LoKr has them."""
     small = next(number for number in range(int(side**0.5), 0, -1) if side % number == 0)
     return small, side // small

@@ -28,8 +28,8 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
 
 
 def of_method(method: Method, base: Base) -> int:
-    """Weights of the backbone that learn. Bases differ in how wide their MLPs are: to four times the tokens' width here,
-    of which `SLACK` makes eight.
+    """Weights of the backbone that learn. Bases differ in how wide their MLPs are: four times the tokens' width here, of
+    which `SLACK` makes eight.
     """
     if isinstance(method, PeftOptions):
         dim, wide = base.dim, 4 * base.dim

@@ -257,8 +257,8 @@ def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
 
 
 def check_rank(path: Path, method: Method) -> None:
-    """The rank that the options claim is the file's, before layers of that rank are made."""
-    rank = getattr(method, "rank", None)
+    """LoRA's rank that the options claim is the file's, before layers of that rank are made."""
+    rank = getattr(method, "rank", None) if method.name == "lora" else None
     ranks = {shape[0] for name, shape in header(path).items() if ".lora_A." in name}
     if rank is not None and ranks != {rank}:
         raise InputError(f"{str(path)!r} has ranks {sorted(ranks)}, {INFO} says {rank}; get the adapter again")

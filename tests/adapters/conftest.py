@@ -11,9 +11,10 @@ from transformers import Dinov2Config
 
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.decoders import DECODERS
-from adapters.methods import METHODS, Method
+from adapters.methods import Method
 from adapters.network import EntitySegmenter
 from domains.entities import EntityMap, EntitySample, Place
+from tests.adapters.methods.training import small
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def tiny_segmenter() -> Callable[..., tuple[EntitySegmenter, Method]]:
             hidden_size=24, num_hidden_layers=2, num_attention_heads=2, mlp_ratio=2, patch_size=8, image_size=32
         )
         backbone = Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2))
-        attached = METHODS[method](name=method, **options)
+        attached = small(method, **options)
         attached.attach(backbone)
         sizes = {"width": 16, "detail": True} if decoder == "dense" else {"queries": 5, "dim": 16, "layers": 1}
         options_of_decoder = DECODERS[decoder](**sizes)

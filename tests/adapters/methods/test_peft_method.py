@@ -14,7 +14,7 @@ from adapters.methods import METHODS, adapter_state, build_method, detach, load_
 from adapters.options.methods import PEFT_METHODS, OtherPeft
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
-from tests.adapters.methods.training import train
+from tests.adapters.methods.training import small, train
 
 Lora = METHODS["lora"]
 OPTIONS = [Lora(), Lora(rank=2, alpha=3, rslora=True, layers="last:2"), Lora(rank=2, dora=True, layers=(1, 4))]
@@ -175,20 +175,8 @@ def test_rank_eight_on_the_embedded_base_is_under_a_megabyte():
     assert sum(4 * tensor.numel() for tensor in adapter_state(backbone, Lora(rank=8)).values()) == 663_552
 
 
-SMALL = {
-    "oft": {"block_size": 8},
-    "road": {"group_size": 8},
-    "vera": {"rank": 16},
-    "fourierft": {"frequencies": 50},
-    "peft": {"type": "DELORA", "settings": {"r": 2}},
-}
-"""Options for layers of 32 channels."""
 EVERY = sorted(str(kind.name) for kind in PEFT_METHODS)
 NOT_ON_SAM = {"oft": "does not fit tiny-sam"}
-
-
-def every(name: str, **settings):
-    return METHODS[name](name=name, **{**SMALL.get(name, {}), **settings})
 
 
 @pytest.mark.parametrize("model_type", ["dinov2", "sam", "embedded"])
@@ -197,7 +185,7 @@ def test_every_method_of_peft_starts_as_the_base_learns_and_comes_back(name, mod
     """Fresh it is the base; three steps have an effect and change no frozen weight; file, merge and detach are exact."""
     embedded = model_type == "embedded"
     backbone = build_backbone(BackboneOptions()).eval() if embedded else tiny_backbone(model_type)
-    images, method = tiny_images(backbone), every(name)
+    images, method = tiny_images(backbone), small(name)
     bare = {key: tensor.clone() for key, tensor in backbone.base_parameters().items()}
     with torch.no_grad():
         expected = backbone(images)
@@ -241,7 +229,7 @@ def numbers_beside(method, target, layer):
 def test_a_file_holds_as_many_numbers_as_the_options_say(name, model_type):
     if model_type == "sam" and name in NOT_ON_SAM:
         pytest.skip("refused")
-    backbone, method = tiny_backbone(model_type), every(name)
+    backbone, method = tiny_backbone(model_type), small(name)
     method.attach(backbone)
     layers = {target: backbone.model.get_submodule(target).get_base_layer() for target in method.targets(backbone)}
     expected = sum(numbers_beside(method, *layer) for layer in layers.items())
@@ -253,9 +241,10 @@ import sys, torch
 from safetensors.torch import load_file
 from adapters.methods import load_adapter_state
 from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_images
-from tests.adapters.methods.test_peft_method import EVERY, every
+from tests.adapters.methods.test_peft_method import EVERY
+from tests.adapters.methods.training import small
 for name in EVERY:
-    backbone, method = tiny_backbone("dinov2"), every(name)
+    backbone, method = tiny_backbone("dinov2"), small(name)
     method.attach(backbone)
     load_adapter_state(backbone, method, load_file(f"{sys.argv[1]}/{name}.safetensors"))
     expected = load_file(f"{sys.argv[1]}/{name}-features.safetensors")
@@ -268,14 +257,16 @@ for name in EVERY:
 def test_every_file_gives_the_same_features_in_another_process(tmp_path):
     """What is drawn at random instead of stored, as VeRA's projections are, is drawn alike there."""
     for name in EVERY:
-        backbone, method = tiny_backbone("dinov2"), every(name)
+        backbone, method = tiny_backbone("dinov2"), small(name)
         method.attach(backbone)
         train(backbone)
         save_file(adapter_state(backbone, method), tmp_path / f"{name}.safetensors")
         with torch.no_grad():
             features = {str(number): x.contiguous() for number, x in enumerate(backbone(tiny_images(backbone)))}
         save_file(features, tmp_path / f"{name}-features.safetensors")
-    result = subprocess.run([sys.executable, "-W", "ignore", "-c", RELOAD, str(tmp_path)], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", RELOAD, str(tmp_path)], capture_output=True, text=True
+    )
     assert result.returncode == 0, result.stderr[-2000:]
 
 
@@ -309,7 +300,7 @@ def test_a_method_of_peft_that_is_not_tested_here_says_so_in_a_line(caplog):
 
 def test_places_of_sparse_weights_other_than_those_of_the_seed_are_refused():
     """peft would hand them to a sparse tensor, which does not check them."""
-    backbone, method = tiny_backbone("dinov2"), every("shira")
+    backbone, method = tiny_backbone("dinov2"), small("shira")
     method.attach(backbone)
     state = adapter_state(backbone, method)
     places = next(name for name in state if name.endswith("shira_indices"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from adapters.backbones import Backbone
+from adapters.methods import METHODS, Method
 from tests.adapters.backbones.tiny_models import tiny_images
 
 
@@ -24,3 +25,18 @@ def train(backbone: Backbone, steps: int = 3) -> float:
     with torch.no_grad():
         after = backbone(images)
     return max((a - b).abs().max().item() for a, b in zip(after, before, strict=True))
+
+
+SMALL = {
+    "oft": {"block_size": 8},
+    "road": {"group_size": 8},
+    "vera": {"rank": 16},
+    "fourierft": {"frequencies": 50},
+    "peft": {"type": "DELORA", "settings": {"r": 2}},
+}
+"""Options for layers of 24 and 32 channels."""
+
+
+def small(name: str, **options) -> Method:
+    """A method of that name for layers of few channels."""
+    return METHODS[name](name=name, **{**SMALL.get(name, {}), **options})

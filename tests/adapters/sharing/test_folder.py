@@ -24,6 +24,7 @@ from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse
 from adapters.sharing.package import opened, pack, show, unpack
 from adapters.training.fitting import round_to_half
 from domains.errors import InputError
+from tests.adapters.methods.training import small
 
 LEARNT = 0.3
 RECIPE_TEXT = "domain: {name: pathology}\n"
@@ -42,7 +43,7 @@ def save(base, tiny_segmenter, tmp_path):
 
     def run(method: str = "lora", decoder: str = "dense", name: str = "adapter") -> tuple[Path, EntitySegmenter]:
         backbone = build_backbone(BackboneOptions(str(base), taps=(1, 2)))
-        attached = METHODS[method](name=method)
+        attached = small(method)
         attached.attach(backbone)
         segmenter = EntitySegmenter(backbone, tiny_segmenter(decoder=decoder)[0].decoder).eval()
         with torch.no_grad():
