@@ -12,7 +12,8 @@ from adapters.options.methods import PEFT_METHODS, MethodOptions, PeftOptions
 
 def by_peft(kind: type[PeftOptions]) -> type[Method]:
     """The method of peft with these options."""
-    return dataclass(frozen=True)(type(kind.__name__, (kind, PeftMethod), {"__doc__": kind.__doc__}))
+    bases: tuple[type, ...] = (kind, PeftMethod)
+    return dataclass(frozen=True)(type(kind.__name__, bases, {"__doc__": kind.__doc__}))
 
 
 METHODS: dict[str, type[Method]] = {

@@ -140,11 +140,10 @@ def check_fresh(backbone: Backbone) -> None:
     Each is given tokens of the shape that its backbone has, (1, 3, D) or (1, 2, 3, D). On no device nothing is checked.
     """
     shape = (1, 3) if backbone.tokens_ndim == 3 else (1, 2, 3)
-    layer: Any
-    for name, layer in backbone.model.named_modules():
-        if not isinstance(layer, BaseTunerLayer):
-            continue
-        base: Any = layer.get_base_layer()
+    layers = [(name, module) for name, module in backbone.model.named_modules() if isinstance(module, BaseTunerLayer)]
+    layer: Any  # a module too, which peft's class does not say
+    for name, layer in layers:
+        base = layer.get_base_layer()
         if base.weight.device.type == "meta":
             return
         width = base.weight.shape[-1]

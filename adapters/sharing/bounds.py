@@ -28,9 +28,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
 
 
 def of_method(method: Method, base: Base) -> int:
-    """Weights of the backbone that learn. Bases differ in how wide their MLPs are: four times the tokens' width here, of
-    which `SLACK` makes eight.
-    """
+    """Weights of the backbone that learn. MLPs are taken to be four times as wide as tokens, which `SLACK` doubles."""
     if isinstance(method, PeftOptions):
         dim, wide = base.dim, 4 * base.dim
         layers = ((dim, dim), (dim, dim), (dim, dim), (dim, dim), (dim, wide), (dim, wide), (wide, dim))

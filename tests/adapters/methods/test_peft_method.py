@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 import torch
@@ -16,7 +17,7 @@ from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
 from tests.adapters.methods.training import small, train
 
-Lora = METHODS["lora"]
+Lora: Any = METHODS["lora"]
 OPTIONS = [Lora(), Lora(rank=2, alpha=3, rslora=True, layers="last:2"), Lora(rank=2, dora=True, layers=(1, 4))]
 
 
@@ -182,7 +183,7 @@ NOT_ON_SAM = {"oft": "does not fit tiny-sam"}
 @pytest.mark.parametrize("model_type", ["dinov2", "sam", "embedded"])
 @pytest.mark.parametrize("name", EVERY)
 def test_every_method_of_peft_starts_as_the_base_learns_and_comes_back(name, model_type, tmp_path):
-    """Fresh it is the base; three steps have an effect and change no frozen weight; file, merge and detach are exact."""
+    """Fresh it is the base; training has an effect and changes no frozen weight; file, merge and detach are exact."""
     embedded = model_type == "embedded"
     backbone = build_backbone(BackboneOptions()).eval() if embedded else tiny_backbone(model_type)
     images, method = tiny_images(backbone), small(name)

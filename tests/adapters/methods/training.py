@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from adapters.backbones import Backbone
-from adapters.methods import METHODS, Method
+from adapters.methods import METHODS
 from tests.adapters.backbones.tiny_models import tiny_images
 
 
@@ -37,6 +39,6 @@ SMALL = {
 """Options for layers of 24 and 32 channels."""
 
 
-def small(name: str, **options) -> Method:
+def small(name: str, **options) -> Any:
     """A method of that name for layers of few channels."""
     return METHODS[name](name=name, **{**SMALL.get(name, {}), **options})
