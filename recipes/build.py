@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone, build_backbone
-from adapters.backbones.embedded_bases import FOLDERS
+from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import build_projection
 from adapters.decoders import decoder_options
 from adapters.decoders.pretrained import warm_start
@@ -63,7 +63,8 @@ def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Ru
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
-        warm_start(decoder, FOLDERS.get(recipe.backbone.name, Path(recipe.backbone.name)), recipe.train.start_kind)
+        warm_start(decoder, folder_of(recipe.backbone.name), recipe.train.start_kind)
+    method.adapt_decoder(decoder)
     return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands)).place(runtime)
 
 

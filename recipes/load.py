@@ -10,6 +10,7 @@ from pathlib import Path
 from adapters.backbones import Backbone
 from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
+from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import read_info
@@ -86,6 +87,7 @@ def loaded(
         elsewhere = parsed.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
         segmenter, info = load_adapter(folder, backbone, elsewhere, info)
         merge(segmenter.backbone)
+        merge_kernels(segmenter.decoder)
         yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed.domain.name, parsed, shared, info)
 
 

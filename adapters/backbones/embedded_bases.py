@@ -11,6 +11,11 @@ from adapters.options.backbone import EMBEDDED
 FOLDERS = {name: Path(__file__).parent / name for name in EMBEDDED}
 
 
+def folder_of(name: str) -> Path:
+    """Where a base of that name, an embedded one or a folder, has its files and its decoders."""
+    return FOLDERS.get(name, Path(name))
+
+
 def embedded_config() -> Dinov2Config:
     """2.7 M parameters: patch 8 for boundaries, 128 px for speed; no mask token, as it is trained with labels.
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import nn
 
 from adapters.proposals.proposals import Proposals
+
+
+@dataclass(frozen=True)
+class Start:
+    """Weights of a decoder that was pretrained with a base: of which kind of scenes, and the SHA-256 of their file."""
+
+    kind: str | None
+    digest: str
 
 
 class Decoder(nn.Module):
@@ -18,6 +27,8 @@ class Decoder(nn.Module):
     fields: ClassVar[tuple[str, ...]] = ()
     """Outputs that are fields (B, C, H, W) of logits over the image, which may be averaged over flips and turns."""
     options: Any
+    start: Start | None = None
+    """The pretrained weights that it began with; None for random ones."""
 
     @property
     def proposals(self) -> Proposals:

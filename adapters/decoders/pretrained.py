@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from adapters.decoders import Decoder
+from adapters.decoders.decoder import Start
 from domains.atomic import atomic_path
 from domains.errors import InputError, suggest
 
@@ -79,6 +81,7 @@ def warm_start(decoder: Decoder, folder: Path, kind: str | None = None) -> bool:
     if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in fresh.items()}:
         return False
     decoder.load_state_dict(state, strict=False)
+    decoder.start = Start(kind, sha256(path.read_bytes()).hexdigest())
     return True
 
 

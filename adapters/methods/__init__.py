@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from adapters.methods.controls import Biases, DecoderOnly, Full, Norms
 from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, merge, peft_config
@@ -12,7 +13,7 @@ from adapters.options.methods import PEFT_METHODS, MethodOptions, PeftOptions
 
 def by_peft(kind: type[PeftOptions]) -> type[Method]:
     """The method of peft with these options."""
-    bases: tuple[type, ...] = (kind, PeftMethod)
+    bases: tuple[Any, ...] = (kind, PeftMethod)
     return dataclass(frozen=True)(type(kind.__name__, bases, {"__doc__": kind.__doc__}))
 
 

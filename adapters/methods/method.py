@@ -11,6 +11,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from adapters.backbones import Backbone
+from adapters.decoders import Decoder
 from adapters.options.methods import MethodOptions
 from domains.errors import InputError
 
@@ -21,6 +22,12 @@ class Method(MethodOptions):
     def attach(self, backbone: Backbone) -> None:
         """Make this method's weights, and no others, trainable. Whatever was attached before is detached."""
         raise NotImplementedError
+
+    def adapt_decoder(self, decoder: Decoder) -> None:
+        """Freeze a pretrained decoder and put updates on it, where the method has any; else it learns whole.
+
+        Raises InputError for a decoder that was not pretrained.
+        """
 
     def state(self, backbone: Backbone) -> dict[str, Tensor]:
         """The attached weights, as they are in memory, by the names they have in a file."""

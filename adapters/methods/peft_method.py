@@ -25,6 +25,8 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor
 
 from adapters.backbones import Backbone
+from adapters.decoders import Decoder
+from adapters.methods.decoder_update import adapt_kernels
 from adapters.methods.method import Method, detach
 from adapters.options import methods as options
 from domains.errors import InputError, suggest
@@ -47,6 +49,9 @@ class PeftMethod(options.PeftOptions, Method):
         Raises InputError for layers that the backbone has not, for a method that peft has not, or that cannot be put
         beside these layers, or whose fresh weights change what they give; the backbone is then bare.
         """
+        if not self.in_backbone:
+            detach(backbone)
+            return
         config = self.config(backbone)
         detach(backbone)
         if isinstance(self, options.OtherPeft):
@@ -63,6 +68,19 @@ class PeftMethod(options.PeftOptions, Method):
             reason = " ".join(str(error).split())
             raise InputError(f"method.name={self.label} does not fit {backbone.name}: {reason:.300}") from error
 
+    def adapt_decoder(self, decoder: Decoder) -> None:
+        """Low-rank updates of the kernels of a pretrained decoder, where LoRA is to have them. Raises InputError for a
+        decoder that was not pretrained with the base.
+        """
+        if not isinstance(self, options.Lora) or not self.in_decoder:
+            return
+        if decoder.start is None:
+            raise InputError(
+                f"method.scope is {self.scope!r}, which updates a decoder that was pretrained with the base; this base "
+                "has none of such a shape: take method.scope=backbone, or the embedded base and its decoder's options"
+            )
+        adapt_kernels(decoder, self.rank, self.scale)
+
     @property
     def label(self) -> str:
         """The name, and the type where the name says little."""
@@ -70,6 +88,8 @@ class PeftMethod(options.PeftOptions, Method):
 
     def state(self, backbone: Backbone) -> dict[str, Tensor]:
         """The layers' tensors under peft's names."""
+        if not self.in_backbone:
+            return {}
         state = get_peft_model_state_dict(backbone.model, save_embedding_layers=False)
         return {PEFT_PREFIX + name: tensor for name, tensor in state.items()}
 
@@ -77,6 +97,8 @@ class PeftMethod(options.PeftOptions, Method):
         """Write a state's tensors into the layers. Raises InputError for whole numbers, such as SHiRA's places of
         weights, other than those drawn here: out of range they would reach outside of a tensor.
         """
+        if not self.in_backbone:
+            return
         present = self.state(backbone)
         for name, tensor in state.items():
             if not tensor.is_floating_point() and not torch.equal(tensor.to("cpu"), present[name].to("cpu")):
@@ -85,8 +107,10 @@ class PeftMethod(options.PeftOptions, Method):
         with quiet():
             set_peft_model_state_dict(backbone.model, bare)
 
-    def peft_config(self, backbone: Backbone, base_name: str) -> PeftConfig:
-        """The configuration that peft writes beside the weights, for a base of that name."""
+    def peft_config(self, backbone: Backbone, base_name: str) -> PeftConfig | None:
+        """The configuration that peft writes beside the weights, for a base of that name; None where it has none."""
+        if not self.in_backbone:
+            return None
         config: Any = self.config(backbone)
         architecture = type(backbone.model)
         targets = self.targets(backbone)  # as a list: peft would write its sets in any order

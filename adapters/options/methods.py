@@ -43,6 +43,16 @@ class MethodOptions(Options):
 
     name: str
 
+    @property
+    def in_backbone(self) -> bool:
+        """Whether it puts layers into the backbone, or lets some of it learn."""
+        return True
+
+    @property
+    def in_decoder(self) -> bool:
+        """Whether the decoder is frozen underneath its updates; else the decoder learns whole."""
+        return False
+
 
 @dataclass(frozen=True)
 class PeftOptions(MethodOptions):
@@ -71,7 +81,7 @@ class PeftOptions(MethodOptions):
 
 @dataclass(frozen=True)
 class Lora(PeftOptions):
-    """Low-rank updates beside the linear layers of the frozen backbone."""
+    """Low-rank updates of the frozen backbone's linear layers, or of the pretrained decoder's kernels, or of both."""
 
     PEFT_TYPE: ClassVar[str] = "LORA"
 
@@ -85,7 +95,25 @@ class Lora(PeftOptions):
     rslora: bool = False
     """Scale by alpha / sqrt(rank), which keeps high ranks learning."""
     dora: bool = False
-    """Learn the magnitude of each output apart from its direction."""
+    """Learn the magnitude of each output apart from its direction; in the backbone alone."""
+    scope: Literal["backbone", "decoder", "both"] = "backbone"
+    """What is updated: the backbone, while the decoder learns whole; the decoder that was pretrained with the base,
+    which is then frozen underneath; or both, the smallest files."""
+
+    @property
+    def scale(self) -> float:
+        """What the product of both sides is multiplied by."""
+        return (self.alpha or 2 * self.rank) / (self.rank**0.5 if self.rslora else self.rank)
+
+    @property
+    def in_backbone(self) -> bool:
+        """Whether the backbone's layers are updated."""
+        return self.scope != "decoder"
+
+    @property
+    def in_decoder(self) -> bool:
+        """Whether the decoder's kernels are updated."""
+        return self.scope != "backbone"
 
     def peft_settings(self) -> dict[str, Any]:
         """peft's words for rank, alpha, dropout and the two variants."""

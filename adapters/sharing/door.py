@@ -68,7 +68,7 @@ def check_sizes(sizes: Mapping[str, int], info: AdapterInfo, source: str) -> Non
 def check_peft(folder: Path, info: AdapterInfo) -> None:
     """`adapter_config.json`, which plain peft goes by, says the same as `entity.json`. Raises InputError."""
     source, method = repr(str(folder / PEFT)), info.method
-    if not isinstance(method, PeftOptions):
+    if not isinstance(method, PeftOptions) or not method.in_backbone:
         if present(folder, PEFT):
             raise InputError(f"{source} is of a method of peft, {INFO} says {method.name!r}; {AGAIN}")
         return
@@ -136,7 +136,7 @@ def seal(folder: Path, info: AdapterInfo) -> str:
     so are spaces and comments.
     """
     digest = sha256()
-    left_out = {"digest": True, "backbone": {"name"}, **dict.fromkeys(info.absent, True)}
+    left_out = {"digest": True, "backbone": {"name"}, **info.absent}
     values = values_of(info, exclude=left_out)
     digest.update(canonical({**values, "base": info.backbone.bare_name}, INFO))
     digest.update(canonical(without_places(read_recipe(folder)), RECIPE))

@@ -29,10 +29,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbone
+from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import BandProjection, build_projection
-from adapters.decoders import decoder_options
+from adapters.decoders import Decoder, decoder_options
+from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract, segment
 from adapters.methods import Method, adapter_state, build_method, detach, load_adapter_state, peft_config
+from adapters.methods.decoder_update import learnt_state, load_learnt
 from adapters.network import ONE_VIEW, EntitySegmenter
 from adapters.options.section import checked
 from adapters.sharing.card import card_text
@@ -87,6 +90,7 @@ def describe(
         "metrics": {state: dict(values) for state, values in (metrics or {}).items()},
         "learnt_from": learnt_from,
         "probe": probe(segmenter),
+        "start": vars(segmenter.decoder.start) if method.in_decoder else None,
     }
     return checked(AdapterInfo, values)
 
@@ -108,8 +112,8 @@ def save_adapter(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
         temporary = Path(parent) / "adapter"
         temporary.mkdir()
-        save_file(adapter_state(backbone, method), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
-        save_file(compact_state(segmenter.decoder), temporary / DECODER_WEIGHTS)
+        save_file(compact(adapter_state(backbone, method)), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
+        save_file(compact(learnt_state(segmenter.decoder)), temporary / DECODER_WEIGHTS)
         if segmenter.projection is not None:
             save_file(plain_state(segmenter.projection), temporary / PROJECTION_WEIGHTS)
         config = peft_config(backbone, method, backbone.name)
@@ -148,11 +152,7 @@ def load_adapter(
     check_base(folder, info, backbone)
     check_contract(contract, options, backbone)
     check_rank(folder / BACKBONE_WEIGHTS, method)
-    with torch.device("meta"):
-        plan = options.build(backbone.dim, len(backbone.taps), backbone.stride)
-    check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in plan.state_dict().items()})
-    decoder = options.build(backbone.dim, len(backbone.taps), backbone.stride)
-    decoder.load_state_dict(tensors(folder / DECODER_WEIGHTS))
+    decoder = load_decoder(folder, info, method, options, backbone)
     method.attach(backbone)
     check_shapes(
         folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()}
@@ -168,6 +168,30 @@ def load_adapter(
         )
     exercise(segmenter, contract)
     return segmenter, info
+
+
+def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, backbone: Backbone) -> Decoder:
+    """The decoder of an adapter: all of it from its file, or the base's pretrained one with the file's updates.
+
+    Raises InputError for weights that do not fit, and for a base whose decoder is not the one that they belong to.
+    """
+    shape = (backbone.dim, len(backbone.taps), backbone.stride)
+    with torch.device("meta"):
+        plan = options.build(*shape)
+        plan.start = info.start
+        method.adapt_decoder(plan)
+    check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in learnt_state(plan).items()})
+    decoder = options.build(*shape)
+    if info.start is not None:
+        place = folder_of(backbone.name)
+        if not warm_start(decoder, place, info.start.kind) or decoder.start.digest != info.start.digest:
+            raise InputError(
+                f"{str(folder)!r} holds updates of a pretrained decoder (start.kind {info.start.kind!r}, digest "
+                f"{info.start.digest[:12]}), which {str(place)!r} has not: get the base that the adapter was made for"
+            )
+    method.adapt_decoder(decoder)
+    load_learnt(decoder, tensors(folder / DECODER_WEIGHTS))
+    return decoder
 
 
 def check_base(folder: Path, info: AdapterInfo, backbone: Backbone) -> None:
@@ -258,7 +282,7 @@ def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
 
 def check_rank(path: Path, method: Method) -> None:
     """LoRA's rank that the options claim is the file's, before layers of that rank are made."""
-    rank = getattr(method, "rank", None) if method.name == "lora" else None
+    rank = getattr(method, "rank", None) if method.name == "lora" and method.in_backbone else None
     ranks = {shape[0] for name, shape in header(path).items() if ".lora_A." in name}
     if rank is not None and ranks != {rank}:
         raise InputError(f"{str(path)!r} has ranks {sorted(ranks)}, {INFO} says {rank}; get the adapter again")
@@ -296,10 +320,10 @@ def plain_state(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
 
 
-def compact_state(module: nn.Module) -> dict[str, Tensor]:
-    """The state in half precision where every value survives it, else as it is."""
-    state = plain_state(module)
-    halves = {name: value.to(torch.float16) for name, value in state.items()}
+def compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors on the CPU, in half precision where every value of all of them survives it, else as they are."""
+    state = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+    halves = {name: value.to(torch.float16) if value.is_floating_point() else value for name, value in state.items()}
     lossless = all(torch.equal(halves[name].to(value.dtype), value) for name, value in state.items())
     return halves if lossless else state
 

@@ -9,7 +9,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
 
@@ -80,6 +80,16 @@ class Base(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DecoderStart(Options):
+    """The pretrained decoder of the base that an adapter's updates belong to."""
+
+    SOURCE: ClassVar[str] = "start."
+
+    kind: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,40}$")] | None
+    digest: Hex
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterInfo(Options):
     """`entity.json`: what an adapter is, short of its weights."""
 
@@ -94,6 +104,8 @@ class AdapterInfo(Options):
     card_digest: Word | None = None
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
     """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    start: DecoderStart | None = None
+    """The pretrained decoder underneath the updates; None where all of the decoder is in the file."""
     learnt_from: LearntFrom | None = None
     """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
     probe: Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
@@ -111,10 +123,19 @@ class AdapterInfo(Options):
         """`entity.json` as it is written."""
         return adapter_of(AdapterInfo).dump_json(self, indent=2, exclude=self.absent).decode() + "\n"
 
+    def check_agreement(self) -> None:
+        """Raises InputError for updates of a decoder without the one underneath, or the other way round."""
+        if self.method.in_decoder != (self.start is not None):
+            raise InputError(
+                f"start is {'there' if self.start else 'null'}; method.scope says that the decoder is "
+                f"{'updated' if self.method.in_decoder else 'whole'}"
+            )
+
     @property
-    def absent(self) -> set[str]:
+    def absent(self) -> dict[str, Any]:
         """Fields that an adapter without them does not name, as the seals of older ones have it."""
-        return set() if self.learnt_from else {"learnt_from"}
+        fields: dict[str, Any] = {name: True for name in ("learnt_from", "start") if getattr(self, name) is None}
+        return fields if self.method.in_decoder else {**fields, "method": {"scope"}}
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -27,6 +27,7 @@ from torch import nn
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
+from adapters.methods.decoder_update import FROZEN
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
 from adapters.runtime import CPU, Runtime
@@ -261,7 +262,7 @@ def train(
     checkpoint: Path | None = None,
     ranks: Ranks = alone,
 ) -> Training:
-    """Train within the budget, keep the weights of lowest validation loss, and round the decoder to half precision."""
+    """Train within the budget, keep the weights of lowest validation loss, and round what learnt to half precision."""
     budget = plan.budget
     if not budget.steps:
         return Training()
@@ -284,7 +285,7 @@ def train(
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         interrupted = was_interrupted(trainer)
         val_loss = keep_best(trainer, module, data)
-    round_to_half(plan.network.decoder)
+    round_to_half(learnt_weights(plan.network))
     training = Training(
         module.steps_done,
         module.seconds,
@@ -346,7 +347,7 @@ def learn_regions(plan: Plan, reporter: Reporter = UNHEARD) -> int:
             given_up=reporter.regions_given_up,
             on_progress=watch.reach,
         )
-    round_to_half(decoder)
+    round_to_half(learnt_weights(plan.network))
     if candidates:
         reporter.regions_learnt(candidates)
     return candidates
@@ -381,8 +382,14 @@ def entities_of(plan: Plan) -> dict[int, EntityMap]:
     return {i: segment(plan.network, scene, plan.contract) for i, scene in scenes.items()}
 
 
-def round_to_half(module: nn.Module) -> None:
-    """Round every weight to one that half precision holds: half the file, and what is measured is what is shared."""
+def learnt_weights(network: EntitySegmenter) -> Iterator[nn.Parameter]:
+    """What an adapter's file holds: what learns in the backbone, and the decoder but for kernels frozen underneath."""
+    yield from (weights for weights in network.backbone.parameters() if weights.requires_grad)
+    yield from (weights for name, weights in network.decoder.named_parameters() if not name.endswith(FROZEN))
+
+
+def round_to_half(learnt: Iterable[nn.Parameter]) -> None:
+    """Round weights to what half precision holds: half the file, and what is measured is what is shared."""
     with torch.no_grad():
-        for parameter in module.parameters():
-            parameter.copy_(parameter.to(torch.float16))
+        for weights in learnt:
+            weights.copy_(weights.to(torch.float16))

@@ -17,9 +17,10 @@ import torch
 
 from adapters.inference.segment import InputContract, measure
 from adapters.methods import adapter_state
+from adapters.methods.decoder_update import learnt_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.options.section import values_of
-from adapters.sharing.folder import describe, plain_state, save_adapter
+from adapters.sharing.folder import describe, save_adapter
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit, measured
 from adapters.training.module import best_precision
 from benchmarks.accuracy import classical, instanseg
@@ -326,7 +327,7 @@ def costs(training: Training) -> dict[str, Any]:
 def saved_bytes(prepared: Prepared) -> int:
     """Of the tensors that an adapter folder would hold."""
     network, method = prepared.plan.network, prepared.method
-    states = [plain_state(network.decoder)]
+    states = [learnt_state(network.decoder)]
     if method is not None:
         states.append(adapter_state(network.backbone, method))
     return sum(tensor.nbytes for state in states for tensor in state.values())

@@ -26,7 +26,7 @@ from adapters.proposals.regions import (
     candidates,
 )  # fmt: skip
 from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
-from adapters.sharing.folder import compact_state
+from adapters.sharing.folder import compact
 from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from domains.entities import EntityMap, EntitySample, Place
@@ -254,8 +254,8 @@ def test_the_scorer_learns_the_iou_and_the_same_from_the_same_seed() -> None:
     assert np.abs(first.iou(x.numpy()) - wanted.numpy()).mean() < 0.1
     second.layers[-1].bias.data.fill_(float("nan"))  # an adapter comes from anybody
     assert not second.iou(x.numpy()).any()
-    round_to_half(first)
-    assert all(value.dtype == torch.float16 for value in compact_state(first).values())
+    round_to_half(first.parameters())
+    assert all(value.dtype == torch.float16 for value in compact(first.state_dict()).values())
 
 
 class Shown(torch.nn.Module):

@@ -19,7 +19,7 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS
 from adapters.network import EntitySegmenter
 from adapters.sharing.door import read_info, sealed
-from adapters.sharing.folder import compact_state, describe, load_adapter, plain_state, save_adapter
+from adapters.sharing.folder import compact, describe, load_adapter, plain_state, save_adapter
 from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
 from adapters.sharing.package import opened, pack, show, unpack
 from adapters.training.fitting import round_to_half
@@ -95,10 +95,10 @@ def test_a_rounded_decoder_is_stored_in_half_precision_and_another_one_as_it_is(
     with torch.no_grad():
         for parameter in decoder.parameters():
             parameter += 1e-4 * torch.randn_like(parameter)
-    assert {value.dtype for value in compact_state(decoder).values()} == {torch.float32}
+    assert {value.dtype for value in compact(decoder.state_dict()).values()} == {torch.float32}
     before = plain_state(decoder)
-    round_to_half(decoder)
-    stored = compact_state(decoder)
+    round_to_half(decoder.parameters())
+    stored = compact(decoder.state_dict())
     assert {value.dtype for value in stored.values()} == {torch.float16}
     for name, value in decoder.state_dict().items():
         assert torch.equal(stored[name].float(), value)

@@ -1,0 +1,75 @@
+"""Low-rank updates of a decoder's kernels: the decoder that was pretrained with the base stays frozen underneath.
+
+    W' = W + s B A      A (r, in, k, k) random, B (out, r, 1, 1) zero, s = alpha / r
+
+The update is added to the kernel, not run beside it as peft's LoRA of convolutions does: at full resolution that would
+be a second convolution, here it is a product of two small matrices a step. Biases, norms, and kernels that have no more
+numbers than their update would have, learn whole.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+FROZEN = ".base_layer.weight"  # how the name of a kernel ends that stays as it was pretrained
+SCORER = "scorer"  # of regions: it learns from nothing after a fit, so all of it is learnt
+
+
+class LowRankConv2d(nn.Module):
+    """A convolution whose kernel is the frozen one and a low-rank update. (B, C, H, W) as the convolution takes it."""
+
+    def __init__(self, base_layer: nn.Conv2d, rank: int, scale: float) -> None:
+        super().__init__()
+        self.base_layer = base_layer
+        self.scale = scale
+        fan_out, *inside = base_layer.weight.shape
+        self.lora_A = nn.Parameter(base_layer.weight.new_empty(rank, *inside))
+        self.lora_B = nn.Parameter(base_layer.weight.new_zeros(fan_out, rank, 1, 1))
+        nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as peft does
+
+    def kernel(self) -> Tensor:
+        """The kernel (out, in, k, k) with its update, in the precision of the weights, channels-last."""
+        weight = self.base_layer.weight
+        with torch.autocast(weight.device.type, enabled=False):
+            update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
+            return torch.add(weight, update, alpha=self.scale).contiguous(memory_format=torch.channels_last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, out, H', W') of x (B, in, H, W)."""
+        base = self.base_layer
+        return F.conv2d(x, self.kernel(), base.bias, base.stride, base.padding, base.dilation, base.groups)
+
+
+def adapt_kernels(decoder: nn.Module, rank: int, scale: float) -> None:
+    """Freeze a decoder's kernels, and put an update of that rank on each that is larger than the update."""
+    for name, module in list(decoder.named_modules()):
+        if not isinstance(module, nn.Conv2d) or name.split(".")[0] == SCORER:
+            continue
+        fan_out, *inside = module.weight.shape
+        if rank * (fan_out + math.prod(inside)) < module.weight.numel():
+            module.weight.requires_grad_(False)
+            decoder.set_submodule(name, LowRankConv2d(module, rank, scale))
+
+
+def learnt_state(decoder: nn.Module) -> dict[str, Tensor]:
+    """A decoder's tensors by name, without the kernels that are frozen underneath an update."""
+    return {name: tensor for name, tensor in decoder.state_dict().items() if not name.endswith(FROZEN)}
+
+
+def load_learnt(decoder: nn.Module, state: dict[str, Tensor]) -> None:
+    """Write what `learnt_state` gave into a decoder that is adapted alike. Raises RuntimeError for another."""
+    frozen = {name: tensor for name, tensor in decoder.state_dict().items() if name.endswith(FROZEN)}
+    decoder.load_state_dict({**frozen, **state})
+
+
+def merge_kernels(decoder: nn.Module) -> None:
+    """Fold the updates into the kernels, for prediction: the decoder is then one as if it had learnt whole."""
+    for name, module in list(decoder.named_modules()):
+        if isinstance(module, LowRankConv2d):
+            with torch.no_grad():
+                module.base_layer.weight.copy_(module.kernel())
+            decoder.set_submodule(name, module.base_layer)
