@@ -64,6 +64,7 @@ class Backbone(nn.Module):
         self.taps = checked_taps(taps or self.default_taps(), self.depth)
         paths = (*self.stem, self.blocks_path, self.tail)
         self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, paths)))
+        self.patches = Patches()
         self.originals: dict[str, Tensor] = {}  # base tensors that a method trains, as they were before it
 
     # what a family says about its model
@@ -157,6 +158,7 @@ class Backbone(nn.Module):
 
     def _features(self, images: Tensor, height: int, width: int) -> list[Tensor]:
         """The features of images of height x width patches, each of whose tokens attends to all others."""
+        self.patches.height, self.patches.width = height, width
         tokens, context = self.embed((images - self.mean) / self.std)
         features = []
         for number, block in enumerate(self.blocks[: self.taps[-1]], start=1):
@@ -267,6 +269,12 @@ class Backbone(nn.Module):
             "mean": [round(value, 6) for value in self.mean.flatten().tolist()],
             "std": [round(value, 6) for value in self.std.flatten().tolist()],
         }
+
+
+class Patches:
+    """How many patches down and across the images have that are in a backbone now; layers of a method may ask."""
+
+    height = width = 0
 
 
 class Squares(NamedTuple):

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.methods.controls import Biases, DecoderOnly, Full, Norms
+from adapters.methods.injected_methods import Bottlenecks, ConvLoras, Prompts, Ssf
 from adapters.methods.method import Method, adapter_state, detach, load_adapter_state, merge, peft_config
 from adapters.methods.peft_method import PeftMethod
-from adapters.options.methods import PEFT_METHODS, MethodOptions, PeftOptions
+from adapters.options.lora import MethodOptions, PeftOptions
+from adapters.options.peft_methods import PEFT_METHODS
 
 
 def by_peft(kind: type[PeftOptions]) -> type[Method]:
@@ -19,7 +21,7 @@ def by_peft(kind: type[PeftOptions]) -> type[Method]:
 
 METHODS: dict[str, type[Method]] = {
     **{str(kind.name): by_peft(kind) for kind in PEFT_METHODS},  # type: ignore[attr-defined]  # the field's default
-    **{kind.name: kind for kind in (DecoderOnly, Norms, Biases, Full)},
+    **{kind.name: kind for kind in (Ssf, Bottlenecks, ConvLoras, Prompts, DecoderOnly, Norms, Biases, Full)},
 }
 
 

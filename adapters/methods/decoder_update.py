@@ -15,7 +15,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapters.decoders import Decoder
+from adapters.methods.injected import ScaledShifted
+from domains.errors import InputError
+
 FROZEN = ".base_layer.weight"  # how the name of a kernel ends that stays as it was pretrained
+HEAD = "head"  # the last layer, of a few hundred numbers
 SCORER = "scorer"  # of regions: it learns from nothing after a fit, so all of it is learnt
 
 
@@ -38,6 +43,11 @@ class LowRankConv2d(nn.Module):
             update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
             return torch.add(weight, update, alpha=self.scale).contiguous(memory_format=torch.channels_last)
 
+    @torch.no_grad()
+    def merge(self) -> None:
+        """Fold the update into the kernel."""
+        self.base_layer.weight.copy_(self.kernel())
+
     def forward(self, x: Tensor) -> Tensor:
         """(B, out, H', W') of x (B, in, H, W)."""
         base = self.base_layer
@@ -55,6 +65,23 @@ def adapt_kernels(decoder: nn.Module, rank: int, scale: float) -> None:
             decoder.set_submodule(name, LowRankConv2d(module, rank, scale))
 
 
+def scale_and_shift(decoder: nn.Module) -> None:
+    """Freeze a decoder's kernels and scale and shift what they give; biases, norms and the last layer learn whole."""
+    for name, module in list(decoder.named_modules()):
+        if isinstance(module, nn.Conv2d) and name.split(".")[0] not in (SCORER, HEAD):
+            module.weight.requires_grad_(False)
+            decoder.set_submodule(name, ScaledShifted(module))
+
+
+def check_pretrained(decoder: Decoder, scope: str) -> None:
+    """Raises InputError for a decoder that was not pretrained with its base."""
+    if decoder.start is None:
+        raise InputError(
+            f"method.scope is {scope!r}, which updates a decoder that was pretrained with the base; this base has none "
+            "of such a shape: take method.scope=backbone, or the embedded base and its decoder's options"
+        )
+
+
 def learnt_state(decoder: nn.Module) -> dict[str, Tensor]:
     """A decoder's tensors by name, without the kernels that are frozen underneath an update."""
     return {name: tensor for name, tensor in decoder.state_dict().items() if not name.endswith(FROZEN)}
@@ -69,7 +96,6 @@ def load_learnt(decoder: nn.Module, state: dict[str, Tensor]) -> None:
 def merge_kernels(decoder: nn.Module) -> None:
     """Fold the updates into the kernels, for prediction: the decoder is then one as if it had learnt whole."""
     for name, module in list(decoder.named_modules()):
-        if isinstance(module, LowRankConv2d):
-            with torch.no_grad():
-                module.base_layer.weight.copy_(module.kernel())
+        if isinstance(module, LowRankConv2d | ScaledShifted):
+            module.merge()
             decoder.set_submodule(name, module.base_layer)

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from adapters.backbones import Backbone
 from adapters.decoders import Decoder
-from adapters.options.methods import MethodOptions
+from adapters.methods.injected import Injected
+from adapters.options.lora import MethodOptions
 from domains.errors import InputError
 
 
@@ -81,8 +82,10 @@ def merge(backbone: Backbone) -> None:
     parameters = backbone.base_parameters()
     names = {id(parameter): name for name, parameter in parameters.items()}
     for module in backbone.model.modules():
-        if isinstance(module, BaseTunerLayer) and not module.merged:
+        if isinstance(module, BaseTunerLayer | Injected) and not module.merged:
             base: Any = module.get_base_layer()
+            if isinstance(module, Injected) and not module.mergeable:
+                continue
             for parameter in base.parameters():  # some methods change the bias too
                 backbone.originals.setdefault(names[id(parameter)], parameter.detach().clone())
             module.merge()  # type: ignore[operator]  # every tuner layer has it
@@ -91,7 +94,7 @@ def merge(backbone: Backbone) -> None:
 def detach(backbone: Backbone) -> None:
     """Back to the bare, frozen base: injected layers out, trained base tensors as they were before."""
     for name, module in list(backbone.model.named_modules()):
-        if isinstance(module, BaseTunerLayer):
+        if isinstance(module, BaseTunerLayer | Injected):
             backbone.model.set_submodule(name, module.get_base_layer())
     if hasattr(backbone.model, "peft_config"):
         del backbone.model.peft_config

@@ -6,7 +6,7 @@ https://arxiv.org/abs/2106.09685) puts a low-rank update beside a linear layer,
     y = W x + s B A x      A (r, in) random, B (out, r) zero, s = alpha / r, or alpha / sqrt(r) with rsLoRA
 
 rsLoRA: Kalajdzievski, https://arxiv.org/abs/2312.03732; DoRA: Liu et al., https://arxiv.org/abs/2402.09353; of the
-others, `adapters.options.methods` says in a line what each does, and peft's documentation names its paper.
+others, `adapters.options.peft_methods` says in a line what each does, and peft's documentation names its paper.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from torch import Tensor
 
 from adapters.backbones import Backbone
 from adapters.decoders import Decoder
-from adapters.methods.decoder_update import adapt_kernels
+from adapters.methods.decoder_update import adapt_kernels, check_pretrained
 from adapters.methods.method import Method, detach
-from adapters.options import methods as options
+from adapters.options.lora import Lora, PeftOptions
+from adapters.options.peft_methods import Ia3, LnTuning, OtherPeft
 from domains.errors import InputError, suggest
 
 logger = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ IA3_ROLES = ("k", "v", "qkv", "mlp_out")
 """As its paper has it: keys, values and the last layer of an MLP."""
 
 
-class PeftMethod(options.PeftOptions, Method):
+class PeftMethod(PeftOptions, Method):
     """A method of peft. Which one, and by what numbers, its options say."""
 
     def attach(self, backbone: Backbone) -> None:
@@ -54,7 +55,7 @@ class PeftMethod(options.PeftOptions, Method):
             return
         config = self.config(backbone)
         detach(backbone)
-        if isinstance(self, options.OtherPeft):
+        if isinstance(self, OtherPeft):
             logger.warning("method.type=%s is peft's own and not tested here: look at what comes of it", self.peft_type)
         tuner = PEFT_TYPE_TO_TUNER_MAPPING.get(config.peft_type)  # type: ignore[arg-type]  # a text or its own word
         try:
@@ -72,19 +73,15 @@ class PeftMethod(options.PeftOptions, Method):
         """Low-rank updates of the kernels of a pretrained decoder, where LoRA is to have them. Raises InputError for a
         decoder that was not pretrained with the base.
         """
-        if not isinstance(self, options.Lora) or not self.in_decoder:
+        if not isinstance(self, Lora) or not self.in_decoder:
             return
-        if decoder.start is None:
-            raise InputError(
-                f"method.scope is {self.scope!r}, which updates a decoder that was pretrained with the base; this base "
-                "has none of such a shape: take method.scope=backbone, or the embedded base and its decoder's options"
-            )
+        check_pretrained(decoder, self.scope)
         adapt_kernels(decoder, self.rank, self.scale)
 
     @property
     def label(self) -> str:
         """The name, and the type where the name says little."""
-        return f"{self.name} method.type={self.peft_type}" if isinstance(self, options.OtherPeft) else self.name
+        return f"{self.name} method.type={self.peft_type}" if isinstance(self, OtherPeft) else self.name
 
     def state(self, backbone: Backbone) -> dict[str, Tensor]:
         """The layers' tensors under peft's names."""
@@ -115,7 +112,7 @@ class PeftMethod(options.PeftOptions, Method):
         architecture = type(backbone.model)
         targets = self.targets(backbone)  # as a list: peft would write its sets in any order
         config.target_modules = targets
-        if isinstance(self, options.Ia3):
+        if isinstance(self, Ia3):
             config.feedforward_modules = [name for name in targets if name in config.feedforward_modules]
         config.base_model_name_or_path = base_name
         config.inference_mode = True
@@ -129,7 +126,7 @@ class PeftMethod(options.PeftOptions, Method):
             raise InputError(f"method.type is {self.peft_type!r}; {suggest(self.peft_type, kinds)}")
         targets = self.targets(backbone)
         settings = {**self.peft_settings(), "target_modules": targets}
-        if isinstance(self, options.Ia3):
+        if isinstance(self, Ia3):
             settings["feedforward_modules"] = [name for name in targets if name.endswith(backbone.roles["mlp_out"])]
         try:
             with quiet():
@@ -139,9 +136,9 @@ class PeftMethod(options.PeftOptions, Method):
 
     def targets(self, backbone: Backbone) -> list[str]:
         """Names of the layers that are adapted. Raises InputError where there is none."""
-        if isinstance(self, options.LnTuning):
+        if isinstance(self, LnTuning):
             return backbone.norms(self.layers)
-        roles = IA3_ROLES if isinstance(self, options.Ia3) else backbone.default_roles
+        roles = IA3_ROLES if isinstance(self, Ia3) else backbone.default_roles
         return backbone.targets(roles if self.roles is None else self.roles, self.layers)
 
 

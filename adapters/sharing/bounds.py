@@ -8,7 +8,8 @@ What a file holds is compared with its options exactly, but later, where the net
 from __future__ import annotations
 
 from adapters.options.decoders import Decoder, Dense
-from adapters.options.methods import Method, PeftOptions
+from adapters.options.lora import PeftOptions
+from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
 from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
 
 BYTES = 4  # of a weight in single precision
@@ -34,13 +35,31 @@ def of_method(method: Method, base: Base) -> int:
         layers = ((dim, dim), (dim, dim), (dim, dim), (dim, dim), (dim, wide), (dim, wide), (wide, dim))
         per_block = sum(method.weights_beside(*layer) for layer in layers)
     else:
-        per_block = {"decoder_only": 0, "norms": 32 * base.dim, "biases": 32 * base.dim}.get(
-            method.name, 20 * base.dim**2 + 32 * base.dim
-        )
+        per_block = of_block(method, base.dim)
     stem = 32 * base.dim
     if method.name == "full":
         stem += base.dim * (MOST_POSITIONS + 3 * base.stride**2) + 2**20  # positions, patches, SAM's neck
     return base.depth * per_block + stem
+
+
+def of_block(method: Method, dim: int) -> int:
+    """Weights that learn in a block, by a method of ours or a control."""
+    match method:
+        case Ssf():
+            return 40 * dim
+        case Bottleneck():
+            return method.width * (2 * dim + 1) + dim
+        case ConvLora():
+            expert = 9 * method.rank**2 + 2 * method.rank + 1
+            return 7 * (8 * dim * method.rank + method.experts * expert)
+        case Prompts():
+            return method.count * dim
+        case Norms() | Biases():
+            return 32 * dim
+        case Full():
+            return 20 * dim**2 + 32 * dim
+        case _:
+            return 0
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:

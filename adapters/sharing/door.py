@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from adapters.options.methods import PeftOptions
+from adapters.options.lora import PeftOptions
 from adapters.options.section import values_of
 from adapters.sharing.bounds import weight_bounds
 from adapters.sharing.info import (

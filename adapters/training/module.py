@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from adapters.losses import EntityLoss
 from adapters.methods.adalora import allocation_of
+from adapters.methods.injected_methods import imbalance_of
 from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
@@ -86,9 +87,13 @@ class EntityModule(L.LightningModule):
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The weighted terms of a batch, whose sum is the loss."""
         terms = self.joint_loss(self.segmenter(batch.images), batch)
-        if self.allocation is not None and self.training:
-            terms = {**terms, "orthogonality": self.allocation.penalty()}
-        return terms
+        return {**terms, **self.penalties()} if self.training else terms
+
+    def penalties(self) -> dict[str, Tensor]:
+        """What some methods ask of their own weights."""
+        penalties = {} if self.allocation is None else {"orthogonality": self.allocation.penalty()}
+        imbalance = imbalance_of(self.segmenter.backbone)
+        return penalties if imbalance is None else {**penalties, "imbalance": imbalance}
 
     def joint_loss(self, outputs: dict[str, Tensor], batch: EntityBatch) -> dict[str, Tensor]:
         """The terms over the crops of all processes that learn together; each validates on all crops by itself."""

@@ -17,8 +17,9 @@ from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 from adapters.options.backbone import EMBEDDED, BackboneOptions
 from adapters.options.contract import InputOptions, check_overlap
 from adapters.options.decoders import Decoder, Dense
+from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
-from adapters.options.methods import Lora, Method
+from adapters.options.methods import Method
 from adapters.options.ranges import (
     Count,
     CropSide,

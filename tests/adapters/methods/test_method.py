@@ -13,7 +13,7 @@ from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_images
 from tests.adapters.methods.training import train
 
 LEARNING = [name for name in METHODS if name != "decoder_only"]
-NOT_ON_SAM = ("oft",)
+NOT_ON_SAM = ("oft", "prompts")
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.sam import SamBackbone
 from adapters.methods import METHODS, adapter_state, build_method, detach, load_adapter_state, merge, peft_config
-from adapters.options.methods import PEFT_METHODS, OtherPeft
+from adapters.options.peft_methods import PEFT_METHODS, OtherPeft
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import ALL, tiny_backbone, tiny_folder, tiny_images
 from tests.adapters.methods.training import small, train
