@@ -28,6 +28,8 @@ from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_
 from recipes.sides import on_patches
 
 VAL_CROPS = 64
+LOOKS = 8
+"""At the validation split, of a fit whose steps are not known beforehand."""
 
 
 class Splits(NamedTuple):

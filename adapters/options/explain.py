@@ -83,13 +83,14 @@ def line(path: str, node: Node, detail: Mapping[str, Any], schema: Node) -> str:
 
 
 def name_with_option(loc: Sequence[str | int], schema: Node) -> str | None:
-    """Of an unknown option of a section with a name: the first name whose section has this option."""
+    """Of an unknown option of a section with a name: a name whose section has this option, the default where it has."""
     if len(loc) != 3:
         return None
-    members = section(schema["properties"].get(loc[0], {}), schema).get("discriminator", {}).get("mapping", {})
-    return next(
-        (name for name, ref in members.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]), None
-    )
+    node = schema["properties"].get(loc[0], {})
+    members = section(node, schema).get("discriminator", {}).get("mapping", {})
+    holders = [name for name, ref in members.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]]
+    default = node.get("default", {}).get("name")
+    return default if default in holders else next(iter(holders), None)
 
 
 def short(value: object) -> str:

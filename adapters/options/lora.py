@@ -23,6 +23,12 @@ Scope = Literal["backbone", "decoder", "both"]
 Alpha = Annotated[float, Field(gt=0, le=2**16)]
 
 
+OF_ROLES = (
+    "Which linear layers: q k v qkv out mlp_in mlp_out; null: the backbone's default (DINOv2 all, SAM qkv and out)."
+)
+OF_LAYERS = "Which blocks: all (up to the last tap), last:4, or a list of numbers counted from 1."
+
+
 @dataclass(frozen=True)
 class MethodOptions(Options):
     """The options of a method."""
@@ -48,10 +54,8 @@ class PeftOptions(MethodOptions):
 
     PEFT_TYPE: ClassVar[str]
 
-    roles: Roles | None = None
-    """Which linear layers: q k v qkv out mlp_in mlp_out; null: the backbone's default (DINOv2 all, SAM qkv and out)."""
-    layers: Layers = "all"
-    """Which blocks: all (up to the last tap), last:4, or a list of numbers counted from 1."""
+    roles: Annotated[Roles | None, Field(description=OF_ROLES)] = None
+    layers: Annotated[Layers, Field(description=OF_LAYERS)] = "all"
 
     @property
     def peft_type(self) -> str:

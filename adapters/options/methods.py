@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from adapters.options.lora import AdaLora, Alpha, Layers, Lora, MethodOptions, Rank, Roles, Scope
+from adapters.options.lora import OF_LAYERS, AdaLora, Alpha, Layers, Lora, MethodOptions, Rank, Roles, Scope
 from adapters.options.peft_methods import (
     Boft,
     FourierFt,
@@ -32,8 +32,7 @@ class Ssf(MethodOptions):
     """A scale and a shift for each output of the linear layers and norms, which cost nothing once merged (SSF)."""
 
     name: Literal["ssf"] = "ssf"
-    layers: Layers = "all"
-    """Which blocks: all (up to the last tap), last:4, or a list of numbers counted from 1."""
+    layers: Annotated[Layers, Field(description=OF_LAYERS)] = "all"
     scope: Scope = "backbone"
     """What is scaled and shifted: the backbone, while the decoder learns whole; the convolutions of the pretrained
     decoder; or both."""
@@ -58,8 +57,7 @@ class Bottleneck(MethodOptions):
     """Channels between the two."""
     scale: Positive = 0.1
     """Weight of what they add."""
-    layers: Layers = "all"
-    """Which blocks: all (up to the last tap), last:4, or a list of numbers counted from 1."""
+    layers: Annotated[Layers, Field(description=OF_LAYERS)] = "all"
 
 
 @dataclass(frozen=True)
@@ -77,8 +75,7 @@ class ConvLora(MethodOptions):
     """Weight of the loss that shares images out evenly among the experts."""
     roles: Roles | None = None
     """Which linear layers: q k v qkv out mlp_in mlp_out; null: q k v or qkv, as its paper has it."""
-    layers: Layers = "all"
-    """Which blocks: all (up to the last tap), last:4, or a list of numbers counted from 1."""
+    layers: Annotated[Layers, Field(description=OF_LAYERS)] = "all"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,12 @@ from recipes.reading.editor_schema import SCHEMAS, editor_schema
 from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe
 
+OF_LORA = "alpha, dora, dropout, layers, name, rank, roles, rslora, scope"
+KNOWN = (
+    "adalora, biases, boft, bottleneck, conv_lora, decoder_only, fourierft, full, hira, ia3, ln_tuning, loha, lokr, "
+    "lora, miss, norms, oft, peft, prompts, randlora, road, shira, ssf, vera"
+)
+
 
 def members(union: Any) -> dict[str, type[Options]]:
     """The parts of an annotated union by name."""
@@ -103,16 +109,12 @@ WRONG = {
     "method.rank is 0; wanted an integer from 1 to 256": {"method": {"rank": 0}},
     "method.rank is true; wanted an integer from 1 to 256": {"method": {"rank": True}},
     "method.rank is '8'; wanted an integer from 1 to 256": {"method": {"rank": "8"}},
-    "method.rnk is no option; known: alpha, dora, dropout, layers, name, rank, roles, rslora (did you mean 'rank'?)": {
-        "method": {"rnk": 3}
-    },
+    f"method.rnk is no option; known: {OF_LORA} (did you mean 'rank'?)": {"method": {"rnk": 3}},
     "method.rank is an option of method.name=lora; method.name is 'decoder_only'": {
         "method": {"name": "decoder_only", "rank": 4}
     },
-    "method.name is 'lorra'; known: biases, decoder_only, full, lora, norms (did you mean 'lora'?)": {
-        "method": {"name": "lorra"}
-    },
-    "method.name is null; known: biases, decoder_only, full, lora, norms": {"method": {"name": None}},
+    f"method.name is 'lorra'; known: {KNOWN} (did you mean 'lora'?)": {"method": {"name": "lorra"}},
+    f"method.name is null; known: {KNOWN}": {"method": {"name": None}},
     "method is 5; wanted a section of options": {"method": 5},
     "method.roles[1] is 'x'; known: k, mlp_in, mlp_out, out, q, qkv, v": {"method": {"roles": ["q", "x"]}},
     "method.layers is 'last'; wanted 'all' or 'last:N' or a list that is not empty, each an integer of at least 1": {

@@ -1,0 +1,86 @@
+"""`python -m recipes.verbs.compare_job RECIPE FOLDER`: one fit of a comparison, in a process of its own.
+
+Its memory at the peak is then its own too. FOLDER gets adapter/ and, last, result.json, which says that it is done.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapters.runtime import CPU
+from adapters.sharing.folder import describe, save_adapter
+from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS
+from adapters.training.fitting import fit
+from domains.errors import InputError
+from recipes import set_up
+from recipes.build import domain_of
+from recipes.learnt import images_of_fit
+from recipes.plan import LOOKS, budget_of, plan_of, splits_of
+from recipes.reading.compose import load_recipe
+from recipes.reading.schema import Recipe
+from recipes.shared import own_yaml
+from recipes.verbs.numbers import plain, write_json
+
+RESULT = "result.json"
+MEBIBYTE = 2**20
+
+
+def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Fit a recipe for its seconds of this process, measure it on the test split, keep adapter and numbers.
+
+    Raises InputError for what does not fit together.
+    """
+    set_up()
+    domain = domain_of(recipe)
+    prepared = plan_of(recipe, domain, splits_of(domain), budget_of(recipe, LOOKS, time.process_time))
+    plan = replace(prepared.plan, measure_before=False)
+    learning = sum(weights.numel() for weights in plan.network.parameters() if weights.requires_grad)
+    fitted = fit(plan)
+    assert fitted.after is not None and prepared.method is not None
+    info = describe(
+        plan.network.place(CPU),
+        prepared.method,
+        plan.contract,
+        domain.name,
+        Path(recipe.domain.data).name,
+        metrics=plain({"after": fitted.after.compute()}),
+        learnt_from=images_of_fit(recipe, domain),
+    )
+    save_adapter(folder / "adapter", plan.network, prepared.method, info, own_yaml(prepared.recipe), overwrite=True)
+    files = (folder / "adapter" / name for name in (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS))
+    result = {
+        "metrics": fitted.after.compute(),
+        "intervals_95": fitted.after.interval(),
+        "headline": domain.headline,
+        "images": len(plan.test),
+        "groups": len(set(fitted.after.groups)),
+        "learning": learning,
+        "bytes": sum(file.stat().st_size for file in files if file.exists()),
+        "steps": fitted.training.steps,
+        "cpu_s": round(fitted.training.cpu_s, 1),
+        "wall_s": round(fitted.training.wall_s, 1),
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEBIBYTE),
+        "threads": torch.get_num_threads(),
+    }
+    write_json(folder / RESULT, plain(result))
+    return result
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the job of the module's arguments."""
+    run_job(load_recipe(words[0]), Path(words[1]))
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except InputError as error:
+        sys.exit(str(error))

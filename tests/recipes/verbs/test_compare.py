@@ -1,0 +1,79 @@
+"""Methods compared: what is asked for, one real fit of each in a process of its own, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from adapters.methods import METHODS
+from domains.errors import InputError
+from recipes.verbs import compare as verb
+from recipes.verbs.compare import Candidate, check_names, compare, parse_methods
+
+
+def test_methods_and_their_options_are_read_and_short_names_spelt_out():
+    asked = parse_methods("lora, dora,ssf:scope=both,lora:rank=4:layers=last:2")
+    assert asked == [
+        Candidate("lora", ("method.name=lora",)),
+        Candidate("dora", ("method.name=lora", "method.dora=true")),
+        Candidate("ssf:scope=both", ("method.name=ssf", "method.scope=both")),
+        Candidate("lora:rank=4:layers=last:2", ("method.name=lora", "method.rank=4", "method.layers=last:2")),
+    ]
+    assert len({candidate.folder for candidate in asked}) == 4
+
+
+@pytest.mark.parametrize(
+    "text, message", [("lora,,ssf", "wanted methods with commas between"), ("ssf,ssf", "a method is there twice")]
+)
+def test_what_is_no_list_of_methods_is_refused(text, message):
+    with pytest.raises(InputError, match=message):
+        parse_methods(text)
+
+
+def test_an_unknown_method_is_refused_before_anything_is_fitted():
+    with pytest.raises(InputError, match=r"--methods has 'lorra'; known: .*did you mean 'lora'"):
+        check_names(parse_methods("lorra:rank=2"), list(METHODS))
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory):
+    """Two methods, fitted for a second each on the embedded sample."""
+    out = tmp_path_factory.mktemp("compare") / "out"
+    candidates = parse_methods("decoder_only,lora:scope=both:rank=2")
+    return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=["train.calibrate=false"])
+
+
+def test_every_fit_has_its_numbers_and_an_adapter_that_loads(compared):
+    from adapters.sharing.folder import load_adapter
+
+    out, candidates, rows = compared
+    assert [row["method"] for row in rows] == [candidate.label for candidate in candidates]
+    whole, low_rank = rows
+    assert low_rank["bytes"] < 0.2 * whole["bytes"] and low_rank["learning"] < 0.2 * whole["learning"]
+    assert all(row["steps"] >= 1 and row["peak_mib"] > 100 and 0 < row["metrics"]["aji"]["mean"] <= 1 for row in rows)
+    _, info = load_adapter(out / f"{candidates[1].folder}-0" / "adapter")
+    assert info.method.rank == 2
+
+
+def test_the_table_is_written_in_every_form(compared):
+    out, _, rows = compared
+    table = list(csv.reader((out / "compare.csv").open(encoding="utf-8")))
+    assert table[0][:2] == ["method", "aji"] and len(table) == 3
+    assert (out / "compare.md").read_text(encoding="utf-8").count("\n|") == 4
+    assert json.loads((out / "compare.json").read_text(encoding="utf-8"))["rows"][0]["method"] == rows[0]["method"]
+    assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(compared, monkeypatch):
+    out, candidates, rows = compared
+    monkeypatch.setattr(verb, "run_apart", lambda _: pytest.fail("it was fitted already"))
+    assert compare("pathology", candidates, out, 1, seeds=1, overrides=["train.calibrate=false"]) == rows
+    with pytest.raises(InputError, match="is of another comparison; name another folder by --out"):
+        compare("pathology", candidates, out, 2, seeds=1, overrides=["train.calibrate=false"])
+
+
+def test_a_fit_that_ends_without_numbers_says_why_in_a_line(tmp_path):
+    with pytest.raises(InputError, match=r"ended with 1: .*bottleneck.* no such file|ended with 1: .*recipe"):
+        verb.run_apart(tmp_path)
