@@ -59,7 +59,7 @@ def test_every_fit_has_its_numbers_and_an_adapter_that_loads(compared):
 
 def test_the_table_is_written_in_every_form(compared):
     out, _, rows = compared
-    table = list(csv.reader((out / "compare.csv").open(encoding="utf-8")))
+    table = list(csv.reader((out / "compare.csv").read_text(encoding="utf-8").splitlines()))
     assert table[0][:2] == ["method", "aji"] and len(table) == 3
     assert (out / "compare.md").read_text(encoding="utf-8").count("\n|") == 4
     assert json.loads((out / "compare.json").read_text(encoding="utf-8"))["rows"][0]["method"] == rows[0]["method"]
