@@ -19,7 +19,7 @@ from adapters.options.decoders import DecoderOptions, Dense
 from adapters.options.section import values_of
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import load_adapter
-from adapters.sharing.package import opened
+from adapters.sharing.opening import opened
 from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options, house_options
 from domains.errors import InputError

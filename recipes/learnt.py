@@ -8,7 +8,7 @@ from typing import Any
 
 from adapters.sharing.door import read_info
 from adapters.sharing.learnt import LearntFrom, Met, digests_of
-from adapters.sharing.package import opened
+from adapters.sharing.opening import opened
 from domains.datasets.domain import Domain
 from domains.formats.layout import SPLITS
 from recipes.check_data import folder_of

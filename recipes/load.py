@@ -17,7 +17,7 @@ from adapters.sharing.door import read_info
 from adapters.sharing.folder import load_adapter
 from adapters.sharing.info import RECIPE, AdapterInfo, present
 from adapters.sharing.learnt import LearntFrom
-from adapters.sharing.package import opened
+from adapters.sharing.opening import opened
 from domains.errors import printable
 from recipes.build import backbone_of, contract_of, segmenter_of
 from recipes.reading.compose import changed, load_recipe

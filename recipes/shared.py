@@ -17,7 +17,7 @@ from adapters.options.decoders import Decoder
 from adapters.options.section import Options
 from adapters.sharing.door import name_of, read_info, read_recipe, without_places
 from adapters.sharing.info import AGAIN, RECIPE, AdapterInfo, last_step, present
-from adapters.sharing.package import opened
+from adapters.sharing.opening import opened
 from domains.errors import InputError
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe, check_recipe

@@ -1,4 +1,4 @@
-"""Adapters as people hand them on: one packed file, looked at, and opened wherever it came from.
+"""Adapters as people hand them on: one packed file.
 
 Nothing here imports torch. A packed file is read member by member, its texts first, since they say how large the
 weights can be; until all of it is known to fit, nothing is unpacked.
@@ -14,8 +14,6 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
@@ -38,7 +36,7 @@ from adapters.sharing.info import (
 )
 from adapters.sharing.texts import yaml_text
 from domains.atomic import remove_left, temporary_prefix
-from domains.errors import InputError, printable
+from domains.errors import InputError
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ZIP64_BYTES = 2**31  # from which on zipfile writes a directory of the longer form
@@ -46,52 +44,6 @@ ENCRYPTED = 0x1
 MEMBER_BYTES = 46 + 2**8  # of a member of ours in the directory: its fixed part, its name and its extra fields
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, struct.error, ValueError)
 """What `zipfile` raises for files that are no zip, or a broken one."""
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[Path]:
-    """The folder of an adapter that is a folder or a packed file, which is unpacked for the while.
-
-    An InputError that comes through names the file that was given, not the folder that it is unpacked to.
-    """
-    path = Path(path)
-    if path.is_dir():
-        yield path
-    elif path.is_file():
-        with tempfile.TemporaryDirectory() as parent:
-            folder = Path(parent) / "adapter"
-            try:
-                unpack(path, folder)
-                yield folder
-            except InputError as error:
-                error.args = (str(error).replace(str(folder), str(path)),)
-                raise
-    else:
-        raise InputError(
-            f"adapter {str(path)!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), or its packed file"
-        )
-
-
-def show(path: Path) -> str:
-    """A few lines for the terminal."""
-    with opened(path) as folder:
-        info = read_info(folder)
-        size = sum((folder / name).stat().st_size for name in FILES if present(folder, name))
-    options = ", ".join(f"{k} {v}" for k, v in info.method.options().items() if v is not None)
-    contract = info.input
-    lines = [
-        f"backbone  {info.backbone.name} (fingerprint {info.fingerprint[:12]})",
-        f"method    {info.method.name}" + (f" ({options})" if options else ""),
-        f"decoder   {info.decoder.name}",
-        f"domain    {info.domain}, fitted on {info.data}",
-        f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
-        f"size      {size / 1e6:.2f} MB",
-    ]
-    if (learnt := info.learnt_from) is not None:
-        lines.append(f"learnt    from {learnt.train.images} images, {learnt.val.images} to validate, kept as digests")
-    for state, values in info.metrics.items():
-        lines.append(f"{state:<9} " + "  ".join(f"{k} {v:.3f}" for k, v in values.items() if v is not None))
-    return "\n".join(map(printable, lines))
 
 
 def pack(folder: Path, file: Path) -> None:
@@ -132,6 +84,16 @@ def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:
                 texts[name] = texts[name].replace(base.name, base.bare_name)
         texts[INFO] = replace(info, backbone=replace(base, name=base.bare_name)).json_text()
     return texts
+
+
+def shared_files(folder: Path, target: Path) -> None:
+    """The folder's known files, as `pack` has them, into another folder. Raises InputError for what is no adapter."""
+    texts = shared_texts(folder, read_info(folder))
+    for name in FILES:
+        if name in texts:
+            (target / name).write_text(texts[name], encoding="utf-8")
+        elif present(folder, name):
+            shutil.copyfile(folder / name, target / name)
 
 
 def unpack(file: Path, folder: Path) -> None:

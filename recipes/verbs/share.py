@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from adapters.sharing.package import pack, show, unpack
+from adapters.sharing.opening import show
+from adapters.sharing.package import pack, unpack
 from recipes.reading.command import following, verify_line
 
 

@@ -17,7 +17,7 @@ from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import name_of, read_info
 from adapters.sharing.info import Base
 from adapters.sharing.learnt import LearntFrom
-from adapters.sharing.package import opened
+from adapters.sharing.opening import opened
 from domains.atomic import atomic_path
 from domains.datasets.domain import Domain
 from domains.errors import InputError

@@ -38,7 +38,8 @@ from adapters.options.section import values_of
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import describe, save_adapter
 from adapters.sharing.info import DECODER_WEIGHTS, INFO, PEFT, RECIPE, AdapterInfo, parse_info
-from adapters.sharing.package import opened, pack
+from adapters.sharing.opening import opened
+from adapters.sharing.package import pack
 from cli import main as command
 from domains.errors import InputError
 from recipes.build import contract_of, method_of, segmenter_of

@@ -21,7 +21,8 @@ from adapters.network import EntitySegmenter
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import compact, describe, load_adapter, plain_state, save_adapter
 from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
-from adapters.sharing.package import opened, pack, show, unpack
+from adapters.sharing.opening import opened, show
+from adapters.sharing.package import pack, unpack
 from adapters.training.fitting import round_to_half
 from domains.errors import InputError
 from tests.adapters.methods.training import small

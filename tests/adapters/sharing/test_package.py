@@ -18,31 +18,15 @@ import pytest
 from adapters.options.section import checked
 from adapters.sharing.door import sealed
 from adapters.sharing.info import CARD, FILES, INFO, PEFT, RECIPE, AdapterInfo
-from adapters.sharing.package import opened, pack, show, unpack
+from adapters.sharing.opening import opened, show
+from adapters.sharing.package import pack, unpack
 from domains.errors import InputError
-
-VALUES = {
-    "schema_version": 2,
-    "backbone": {
-        "name": "entity-small", "family": "dinov2", "model_type": "dinov2", "dim": 192, "depth": 6, "stride": 8,
-        "taps": [2, 4, 6], "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2],
-    },
-    "fingerprint": "0" * 64, "method": {"name": "decoder_only"}, "decoder": {"name": "dense"}, "input": {},
-    "domain": "natural", "data": "images", "probe": [0.5],
-}  # fmt: skip
+from tests.adapters.sharing.conftest import VALUES
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An adapter whose texts are whole; its weights are no weights, which nothing here looks at."""
-    folder = tmp_path / "adapter"
-    folder.mkdir()
-    (folder / RECIPE).write_text("domain: {name: natural}\nmethod: {name: decoder_only}\n")
-    (folder / CARD).write_text("# A card\n")
-    for name in ("adapter_model.safetensors", "entity_decoder.safetensors"):
-        (folder / name).write_bytes(b"weights")
-    (folder / INFO).write_text(sealed(folder, checked(AdapterInfo, VALUES)).json_text())
-    return folder
+def folder(adapter_folder: Path) -> Path:
+    return adapter_folder
 
 
 @pytest.fixture
@@ -156,7 +140,7 @@ def test_a_bomb_that_says_it_is_small_takes_no_memory(packed: Path) -> None:
     in_directory(24, "<I", 10)(packed)
     script = f"""
 from pathlib import Path
-from adapters.sharing.package import show
+from adapters.sharing.opening import show
 try:
     show(Path({str(packed)!r}))
 except ValueError as error:
