@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import socket
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +47,21 @@ def atomic_path(path: str | Path, within: Path | None = None) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # renamed, or never made; the error above says why
             temporary.unlink()
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `folder` when the context ends well; else nothing stays.
+
+    Raises OSError where `folder` is there by then and holds something.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    remove_left(folder.parent)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
+        temporary = Path(parent) / folder.name
+        temporary.mkdir()
+        yield temporary
+        os.rename(temporary, folder)
 
 
 def temporary_prefix() -> str:

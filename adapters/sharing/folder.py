@@ -72,9 +72,11 @@ def describe(
     *,
     card_digest: str | None = None,
     metrics: Mapping[str, Mapping[str, float | None]] | None = None,
+    intervals: Mapping[str, Mapping[str, tuple[float, float] | None]] | None = None,
+    data_licence: str | None = None,
     learnt_from: LearntFrom | None = None,
 ) -> AdapterInfo:
-    """The info of a segmenter as it stands, its probe included."""
+    """The info of a segmenter as it stands, its probe included. intervals: of the metrics, state by state."""
     base = segmenter.backbone.config()
     if base["revision"] is None and base["name"] not in EMBEDDED and Path(base["name"]).expanduser().exists():
         base["name"] = os.path.abspath(os.path.expanduser(base["name"]))  # so that it is found from any folder
@@ -88,6 +90,8 @@ def describe(
         "data": printable(data),
         "card_digest": card_digest,
         "metrics": {state: dict(values) for state, values in (metrics or {}).items()},
+        "intervals": intervals and {state: dict(values) for state, values in intervals.items()},
+        "data_licence": data_licence,
         "learnt_from": learnt_from,
         "probe": probe(segmenter),
         "start": vars(segmenter.decoder.start) if method.in_decoder else None,

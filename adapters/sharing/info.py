@@ -35,12 +35,16 @@ PROJECTION_WEIGHTS = "band_projection.safetensors"
 TEXTS, WEIGHTS = (INFO, CARD, RECIPE, PEFT), (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
+LATER = ("learnt_from", "start", "intervals", "data_licence")
+"""Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
 
 Triple = Annotated[tuple[float, float, float], Strict(False)]
 Word = Annotated[str, Field(max_length=1000)]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted": "64 hexadecimal digits"})]
+Interval = Annotated[tuple[float, float], Strict(False)]
+Intervals = Annotated[dict[Word, Interval | None], Field(max_length=200)]
 Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
 
 
@@ -104,6 +108,10 @@ class AdapterInfo(Options):
     card_digest: Word | None = None
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
     """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    intervals: Annotated[dict[Word, Intervals], Field(max_length=20)] | None = None
+    """State -> metric -> 95 % interval over resampled groups, None where undefined; None in adapters from before."""
+    data_licence: Word | None = None
+    """Of the images that it learnt from, as their card has it; None where that is not known."""
     start: DecoderStart | None = None
     """The pretrained decoder underneath the updates; None where all of the decoder is in the file."""
     learnt_from: LearntFrom | None = None
@@ -134,7 +142,7 @@ class AdapterInfo(Options):
     @property
     def absent(self) -> dict[str, Any]:
         """Fields that an adapter without them does not name, as the seals of older ones have it."""
-        fields: dict[str, Any] = {name: True for name in ("learnt_from", "start") if getattr(self, name) is None}
+        fields: dict[str, Any] = {name: True for name in LATER if getattr(self, name) is None}
         return fields if self.method.in_decoder else {**fields, "method": {"scope"}}
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import tempfile
 from pathlib import Path
 
 from adapters.sharing.door import read_info
 from adapters.sharing.info import FILES, present
-from domains.atomic import remove_left, temporary_prefix
+from domains.atomic import atomic_folder
 from domains.errors import InputError, suggest
 
 HOME = "ENTITY_ADAPTERS_HOME"
@@ -65,24 +64,23 @@ def keep(folder: Path, name: str) -> str:
     if not match or match["version"]:
         raise InputError(f"an adapter cannot be kept as {name!r}; wanted letters, digits, _ and -, such as nuclei")
     read_info(folder)
-    place = home() / name
-    place.mkdir(parents=True, exist_ok=True)
-    remove_left(place)
-    with tempfile.TemporaryDirectory(dir=place, prefix=temporary_prefix()) as parent:
-        copy = Path(parent) / "adapter"
-        copy.mkdir()
-        for file in FILES:
-            if present(folder, file):
-                shutil.copyfile(folder / file, copy / file)
+    while True:
         version = max(versions_of(name), default=0) + 1
-        while True:
-            try:
-                os.rename(copy, place / str(version))  # fails where another process was quicker
-                return f"{name}@{version}"
-            except OSError:
-                if not (place / str(version)).exists():
-                    raise
-                version += 1
+        place = home() / name / str(version)
+        try:
+            with atomic_folder(place) as copy:
+                copy_files(folder, copy)
+            return f"{name}@{version}"
+        except OSError:
+            if not place.exists():  # else another process was quicker
+                raise
+
+
+def copy_files(folder: Path, target: Path) -> None:
+    """The files of an adapter, and nothing else that lies beside them, into another folder."""
+    for name in FILES:
+        if present(folder, name):
+            shutil.copyfile(folder / name, target / name)
 
 
 def no_adapter(name: str) -> InputError:

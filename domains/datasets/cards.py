@@ -28,6 +28,14 @@ SPLITS_FIELD = "entity_splits"
 SECTIONS = ("What counts as an entity", "Scale", "Splits and groups", "Licence", "Known faults", "Source")
 
 
+def licence_of(front: Mapping[str, Any]) -> str | None:
+    """The licence that a card's front matter says, by its name where the Hub has no word for it; None where it is
+    silent.
+    """
+    name = front.get("license_name") if front.get("license") == "other" else front.get("license")
+    return str(name or front.get("license") or "")[:200] or None
+
+
 @dataclass(frozen=True)
 class Card:
     """name: the file's stem; front: the front matter; sections: title of each `##` section to its text."""

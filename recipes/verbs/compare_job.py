@@ -19,6 +19,7 @@ from adapters.runtime import CPU
 from adapters.sharing.folder import describe, save_adapter
 from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS
 from adapters.training.fitting import fit
+from domains.datasets.cards import licence_of
 from domains.errors import InputError
 from recipes import set_up
 from recipes.build import domain_of
@@ -27,7 +28,7 @@ from recipes.plan import LOOKS, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.shared import own_yaml
-from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.numbers import defined, plain, write_json
 
 RESULT = "result.json"
 MEBIBYTE = 2**20
@@ -44,6 +45,7 @@ def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
     plan = replace(prepared.plan, measure_before=False)
     learning = sum(weights.numel() for weights in plan.network.parameters() if weights.requires_grad)
     fitted = fit(plan)
+    card = domain.card()
     assert fitted.after is not None and prepared.method is not None
     info = describe(
         plan.network.place(CPU),
@@ -52,6 +54,8 @@ def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
         domain.name,
         Path(recipe.domain.data).name,
         metrics=plain({"after": fitted.after.compute()}),
+        intervals={"after": defined(fitted.after.interval())},
+        data_licence=card and licence_of(card.front),
         learnt_from=images_of_fit(recipe, domain),
     )
     save_adapter(folder / "adapter", plan.network, prepared.method, info, own_yaml(prepared.recipe), overwrite=True)

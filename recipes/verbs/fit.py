@@ -20,7 +20,7 @@ from adapters.training import fitting
 from adapters.training.fitting import Fitted, Plan, Ranks
 from adapters.training.ranks import Rank, RankEndedError, started
 from domains.atomic import atomic_path
-from domains.datasets.cards import digest
+from domains.datasets.cards import digest, licence_of
 from domains.datasets.domain import Domain
 from domains.entities.overlay import contact_sheet, overlay
 from domains.errors import InputError
@@ -34,7 +34,7 @@ from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
 from recipes.shared import own_yaml
-from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.numbers import defined, plain, write_json
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
@@ -121,6 +121,8 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
         name,
         card_digest=card and digest(card),
         metrics=plain({state: metrics.compute() for state, metrics in fitted.measured.items()}),
+        intervals={state: defined(metrics.interval()) for state, metrics in fitted.measured.items()},
+        data_licence=card and licence_of(card.front),
         learnt_from=images_of_fit(recipe, domain),
     )
     save_adapter(run / "adapter", plan.network, prepared.method, info, own_yaml(recipe), overwrite=True)

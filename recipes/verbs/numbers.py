@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, (float, np.floating)):
         return None if not np.isfinite(value) else float(value)
     return value
+
+
+def defined(intervals: Mapping[str, tuple[float, float]]) -> dict[str, tuple[float, float] | None]:
+    """Intervals by metric as an adapter holds them: None where an end is nan."""
+    return {
+        key: (float(low), float(high)) if np.isfinite([low, high]).all() else None
+        for key, (low, high) in intervals.items()
+    }
 
 
 def write_json(path: Path, content: Any) -> None:

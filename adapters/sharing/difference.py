@@ -1,0 +1,73 @@
+"""Two adapters beside each other: what they say of themselves, and how far apart their weights are. Without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from adapters.options.section import values_of
+from adapters.sharing.info import AGAIN, WEIGHTS, AdapterInfo, present
+from domains.errors import InputError, printable
+
+LEFT_OUT = ("probe", "digest", "learnt_from", "metrics", "intervals", "schema_version")
+"""What two adapters never share, or a table says better."""
+
+
+def differences(infos: tuple[AdapterInfo, AdapterInfo], folders: tuple[Path, Path]) -> list[str]:
+    """Lines `what: before -> after` for options, then metrics, then weights; none for two that are alike."""
+    old, new = (dict(flat(values_of(info))) for info in infos)
+    lines = [
+        f"{name}: {old.get(name, 'absent')} -> {new.get(name, 'absent')}"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name) and name.split(".")[0] not in LEFT_OUT
+    ]
+    return [printable(line) for line in (*lines, *metric_lines(*infos), *weight_lines(*folders))]
+
+
+def flat(values: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested options as dotted names and their values."""
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{before}{name}.")
+        else:
+            yield f"{before}{name}", value
+
+
+def metric_lines(old: AdapterInfo, new: AdapterInfo) -> Iterator[str]:
+    """What was measured after both fits: a line a metric that both have and that differs."""
+    was, now = old.metrics.get("after", {}), new.metrics.get("after", {})
+    for name, value in was.items():
+        other = now.get(name)
+        if value is not None and other is not None and value != other:
+            yield f"after {name}: {value:.3f} -> {other:.3f} ({other - value:+.3f})"
+
+
+def weight_lines(old: Path, new: Path) -> Iterator[str]:
+    """A line a file of weights: tensors that only one of them has or that differ in shape, and how far the others are
+    apart, as a share of the first one's norm. Raises InputError for a damaged file.
+    """
+    for name in WEIGHTS:
+        if present(old, name) != present(new, name):
+            yield f"{name}: {'only the first' if present(old, name) else 'only the second'} has it"
+        elif present(old, name):
+            first, second = tensors(old / name), tensors(new / name)
+            alike = [key for key in first if key in second and first[key].shape == second[key].shape]
+            norm = sum(float(np.square(first[key]).sum()) for key in alike) ** 0.5
+            gap = sum(float(np.square(first[key] - second[key]).sum()) for key in alike) ** 0.5
+            others = len(first.keys() | second.keys()) - len(alike)
+            if gap or others:
+                rest = f", {others} that only one of them has" if others else ""
+                yield f"{name}: {len(alike)} tensors {gap / max(norm, 1e-12):.3f} of their norm apart{rest}"
+
+
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a file, in double precision. Raises InputError for a damaged one."""
+    try:
+        with safe_open(path, "np") as file:
+            return {name: file.get_tensor(name).astype(np.float64) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, TypeError) as error:  # TypeError: numpy knows no bfloat16
+        raise InputError(f"{str(path)!r} cannot be compared ({error}); {AGAIN}") from error
