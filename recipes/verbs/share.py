@@ -79,7 +79,7 @@ def shelf_text() -> str:
             f"{name}@{versions[-1]}  {info.domain}, {info.method.name} on {info.backbone.bare_name}, "
             f"fitted on {info.data}" + (f"; versions 1 to {versions[-1]}" if len(versions) > 1 else "")
         )
-    return "\n".join(lines) or f"nothing is kept in {str(home())!r}; `adapters keep ADAPTER NAME` keeps one"
+    return "\n".join(lines) or f"nothing is kept in {str(home())!r}; adapters keep ADAPTER NAME keeps one"
 
 
 def pushed_text(adapter: str, repo: str, private: bool, overwrite: bool) -> str:
