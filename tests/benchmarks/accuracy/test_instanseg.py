@@ -22,6 +22,7 @@ from recipes.reading.compose import load_recipe
 pytestmark = [  # of instanseg-torch 0.1.2 on torch 2.13
     pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:Sparse invariant checks are implicitly disabled:UserWarning"),
+    pytest.mark.filterwarnings("ignore:Sparse CSR tensor support is in beta state:UserWarning"),
 ]
 
 
