@@ -174,17 +174,7 @@ def predict(
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
-    request = Request(
-        adapter=adapter,
-        inputs=inputs,
-        out=out,
-        recipe=recipe,
-        backbone=backbone,
-        sight=sight,
-        writing=writing,
-        scheduler=cluster,
-        runtime=str(runtime),
-    )
+    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, scheduler=cluster, runtime=str(runtime))
     check_predictor(request)
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run
