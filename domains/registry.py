@@ -8,6 +8,7 @@ neither names nor imports a single one, and a wrong recipe is refused before tor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -31,9 +32,30 @@ def house_domains() -> dict[str, str]:
 
 
 @cache
+def house_options() -> tuple[type[Any], ...]:
+    """The options that domains of this house own, in the order of the domains: `OPTIONS` of their `options.py`.
+
+    Nothing but these files is imported.
+    """
+    home = Path(__file__).parent
+    owners = [name for name in house_domains() if (home / name / "options.py").is_file()]
+    return tuple(import_module(f"{PACKAGE}.{name}.options").OPTIONS for name in owners)
+
+
+@cache
 def house_specs() -> tuple[Any, ...]:
     """The `DomainSpec` of every domain of this house, in their order."""
     return tuple(EntryPoint(name, value, GROUP).load() for name, value in house_domains().items())
+
+
+def installed_options(name: str) -> type[Any] | None:
+    """The dataclass of the options that an installed package's domain owns; None where it has none, for a domain of
+    this house, and for a name that no package has. Raises InputError for an entry that cannot be loaded.
+    """
+    if name in house_domains() or name not in domain_entries():
+        return None
+    options = getattr(load_entry(name), "options", None)
+    return options if isinstance(options, type) and is_dataclass(options) and fields(options) else None
 
 
 def installed_specs() -> Iterator[Any]:

@@ -21,7 +21,7 @@ from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import load_adapter
 from adapters.sharing.opening import opened
 from domains.bands import channels_of
-from domains.datasets.domain import Domain, build_domain, data_options, house_options
+from domains.datasets.domain import Domain, build_domain, data_options
 from domains.errors import InputError
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import DomainSection, Recipe
@@ -36,7 +36,7 @@ def domain_of(recipe: Recipe) -> Domain:
 
 def domain_in(section: DomainSection, seed: int = 0) -> Domain:
     """The domain of a recipe's section. seed: of generated scenes."""
-    names = {*data_options(), *house_options()}
+    names = {*data_options(), *section.OWNED}
     options = {key: value for key, value in section.options().items() if key in names}
     return build_domain(section.name, section.data, seed=seed, **options)
 

@@ -47,7 +47,7 @@ def check_entities(domain: Domain, section: DomainSection, splits: Sequence[str]
     if folder is None:
         return
     fitted = len(splits) > 1
-    drawn = fitted and section.drawn_defects > 0
+    drawn = fitted and section.drawn_share > 0
     advice = f"look how the labels are read by `{command('domains', 'check', section.data)}`"
     if not drawn and not any(folder.entities.values()):
         raise InputError(

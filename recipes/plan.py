@@ -134,7 +134,7 @@ def crops_of(recipe: Recipe, domain: Domain, pixel_size_m: float | None = None, 
         pixel_size_m=pixel_size_m,
         balance=seen.balance,
         paste_share=seen.paste_share,
-        drawn_share=seen.drawn_defects,
+        drawn_share=seen.drawn_share,
         draw=getattr(domain, "draw", None),
         hard_share=seen.hard_negatives,
     )

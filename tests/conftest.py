@@ -14,6 +14,9 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
+from domains.procedural.scene import draw_scene
 
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("suite")
@@ -38,9 +41,22 @@ def _denormals() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def entity_data() -> Path:
+def real_data() -> Path:
     """The folder of real data sets, as ENTITY_DATA names it; skips the test where it does not."""
     folder = os.environ.get("ENTITY_DATA")
     if not folder:
         pytest.skip("ENTITY_DATA names no folder of real data sets")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six labelled images in images/ and labels/."""
+    root = tmp_path_factory.mktemp("data") / "cells"
+    for name in ("images", "labels"):
+        (root / name).mkdir(parents=True)
+    for i in range(6):
+        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
+        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
+        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
+    return root

@@ -23,6 +23,7 @@ from domains.errors import InputError
 from domains.exports import FORMATS
 from domains.formats.layout import SPLITS
 from recipes.reading.compose import list_recipes, load_recipe
+from recipes.verbs import arguments
 
 ROOT = Path(cli.__file__).parent
 VERBS = (
@@ -82,8 +83,8 @@ def test_every_verb_explains_itself(verb: list[str]) -> None:
 
 
 def test_choices_are_those_of_the_tables() -> None:
-    assert {choice.value for choice in cli.Split} == {*SPLITS, "all"}
-    assert [choice.value for choice in cli.Format] == list(FORMATS)
+    assert {choice.value for choice in arguments.Split} == {*SPLITS, "all"}
+    assert [choice.value for choice in arguments.Format] == list(FORMATS)
 
 
 def test_recipes_list_names_every_shipped_recipe(capsys: pytest.CaptureFixture[str]) -> None:
@@ -227,12 +228,12 @@ def test_a_reader_that_leaves_gets_no_trace() -> None:
 
 
 def test_options_for_data_and_strictness_become_overrides() -> None:
-    assert cli.changes(["train.steps=1"], "123: a #b", strict=True) == [
+    assert arguments.changes(["train.steps=1"], "123: a #b", strict=True) == [
         "train.steps=1",
         f"domain.data={json.dumps('123: a #b')}",
         "domain.strict=true",
     ]
-    domain = load_recipe("natural", cli.changes(None, "123: a #b", strict=True)).domain
+    domain = load_recipe("natural", arguments.changes(None, "123: a #b", strict=True)).domain
     assert (domain.data, domain.strict) == ("123: a #b", True)
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.measure_house import House, circles
+from tests.measure_house import PRONOUNS, House, bindings, circles, long_calls, long_signatures
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("domains", "adapters", "recipes", "cli")  # from the ground up
+MOST_LINES, MOST_PRONOUNS = 400, 0.003
 DOMAINS = sorted({file.parent.name for file in ROOT.glob("domains/*/domain.py")} - {"datasets"})
 NAMED = {
     ("recipes/verbs/listing.py", "pathology"): "the recipe on the shelf that `recipes list` shows first",
@@ -93,8 +94,7 @@ def only_for_type_checkers(file: Path) -> Iterator[str]:
     """`FILE imports NAME` for what stands under `if TYPE_CHECKING:`, which never runs."""
     for node in nodes(file):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            for line in node.body:
-                assert isinstance(line, ast.Import | ast.ImportFrom)
+            for line in (line for line in node.body if isinstance(line, ast.Import | ast.ImportFrom)):
                 yield from (f"{file.relative_to(ROOT)} imports {alias.name}" for alias in line.names)
 
 
@@ -106,6 +106,24 @@ def test_neither_files_nor_rooms_import_each_other_in_a_circle() -> None:
 def test_the_house_has_few_rooms_and_arrows() -> None:
     rooms = House(ROOT).rooms
     assert len(rooms) <= 28 and sum(map(len, rooms.values())) <= 125
+
+
+def test_files_and_calls_are_short() -> None:
+    house = House(ROOT)
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in house.files.items()}
+    assert [name for name, count in lines.items() if count > MOST_LINES] == []
+    assert [name for name, tree in house.trees.items() if long_calls(tree)] == []
+    assert [name for name, tree in house.trees.items() if long_signatures(tree)] == []
+
+
+def test_names_are_no_pronouns() -> None:
+    names = [name.strip("_") for tree in House(ROOT).trees.values() for name in bindings(tree)]
+    assert sum(name in PRONOUNS for name in names) <= MOST_PRONOUNS * len(names)
+
+
+def test_a_long_call_is_seen() -> None:
+    assert long_calls(ast.parse("f(1, 2, 3, 4, 5, 6, 7, 8)")) == 1 and not long_calls(ast.parse("f(1, 2, 3, x=4)"))
+    assert long_signatures(ast.parse("def f(a, b, c, d, e, f, g, h): ...")) == ["f"]
 
 
 def test_circles_are_seen() -> None:

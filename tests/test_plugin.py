@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from domains.procedural.scene import draw_scene
@@ -53,19 +54,34 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(installed: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
     command = [sys.executable, ROOT / "cli.py", *words]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run(command, env=environment(installed), cwd=ROOT, capture_output=True, text=True)
+
+
+def environment(installed: Path) -> dict[str, str]:
+    """The variables by which a program finds the package."""
+    return {**os.environ, "PYTHONPATH": str(installed), "HF_HUB_OFFLINE": "1"}
 
 
 def test_an_installed_domain_is_fitted_and_measured(installed: Path, scans: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     words = ["fit", "--recipe", "base", "domain.name=leafscans", "--data", str(scans), "--out", str(out), *QUICK]
-    done = run(installed, *words)
+    done = run(installed, *words, "domain.shaken=0.5")
     assert done.returncode == 0, done.stderr
     assert f"leafscans: {scans}: 2 images to train on, 2 val, 2 test" in done.stdout  # a plant each
     assert set(json.loads((out / "metrics.json").read_text())["metrics"]["after"]) == {"ap", "ap50", "pq", "boundary_f"}
     assert json.loads((out / "adapter" / "entity.json").read_text())["domain"] == "leafscans"
+    assert yaml.safe_load((out / "adapter" / "recipe.yaml").read_text())["domain"]["shaken"] == 0.5
+
+
+def test_an_option_of_an_installed_domain_is_checked_and_described(installed: Path) -> None:
+    done = run(installed, "recipes", "check", "base", "domain.name=leafscans", "domain.shaken=3")
+    assert (done.returncode, done.stderr) == (2, "error: domain.shaken is 3; wanted a number from 0 to 1\n")
+    done = run(installed, "recipes", "check", "base", "domain.name=natural", "domain.shaken=0.3")
+    assert done.returncode == 2 and done.stderr.startswith("error: domain.shaken is no option; known: attribute,")
+    words = [sys.executable, "-m", "recipes.reading.option_docs", "leafscans"]
+    shown = subprocess.run(words, env=environment(installed), cwd=ROOT, capture_output=True, text=True, check=True)
+    assert "| `shaken` | a number from 0 to 1 | `0.0` | Share of the training crops that are shown" in shown.stdout
 
 
 def test_an_installed_domain_is_listed_and_its_layout_checked(installed: Path, scans: Path) -> None:

@@ -17,11 +17,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
-import numpy as np
 import pytest
-from PIL import Image
-
-from domains.procedural.scene import draw_scene
 
 ROOT = Path(__file__).parents[1]
 SOURCES = ("adapters", "domains", "recipes", "data_cards", ".packaging")
@@ -131,19 +127,6 @@ def test_public_names_are_there() -> None:
 
 
 # A wheel
-
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six labelled images in images/ and labels/."""
-    root = tmp_path_factory.mktemp("data") / "cells"
-    for name in ("images", "labels"):
-        (root / name).mkdir(parents=True)
-    for i in range(6):
-        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
-        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
-        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
-    return root
 
 
 @pytest.fixture(scope="module")

@@ -132,7 +132,7 @@ def attended(attention: Any, tokens: Tensor, window: int) -> Tensor:
         projected = torch.cat([projected, outside.expand(len(tokens), down, projected.shape[2], -1)], 1)
     windows = projected.unflatten(3, (3, attention.num_attention_heads, -1))
     windows = windows.unflatten(2, (-1, columns)).unflatten(1, (-1, rows))  # (B, down, rows, across, columns, 3, H, d)
-    heads = windows.permute(5, 0, 1, 3, 6, 2, 4, 7)  # (3, B, down, across, H, rows, columns, d)
+    heads = windows.permute((5, 0, 1, 3, 6, 2, 4, 7))  # (3, B, down, across, H, rows, columns, d)
     query, key, value = heads.flatten(1, 4).contiguous()  # (N, rows, columns, d) each
     mixed = attend(*positioned(attention, query, key), value.flatten(1, 2))
     mixed = mixed.view(heads.shape[1:]).permute(0, 1, 4, 2, 5, 3, 6).flatten(5, 6).flatten(3, 4).flatten(1, 2)

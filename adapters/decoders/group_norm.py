@@ -63,19 +63,38 @@ class Normalised(torch.autograd.Function):
         x, weight, *moments = ctx.saved_tensors
         mean, inverse = (moment.to(weight.dtype) for moment in moments)  # (B, groups) each; inverse: 1 / deviation
         gradient = gradient.contiguous(memory_format=torch.channels_last)
-        each = x.shape[1] // inverse.shape[1]
-        means, variances = (m.repeat_interleave(each, 1) for m in (mean, inverse**-2))  # (B, C)
+        width = x.shape[1] // inverse.shape[1]  # channels of a group
+        means, variances = (m.repeat_interleave(width, 1) for m in (mean, inverse**-2))  # (B, C)
         of_x = torch.empty_like(x) if ctx.needs_input_grad[0] else None
         of_weight, of_bias = torch.zeros_like(weight), torch.zeros_like(weight)
         for i, image in enumerate(x.split(1)):
             by_channel, weight_sums, bias_sums = torch.ops.aten.native_batch_norm_backward(
-                gradient[i : i + 1], image, weight, means[i], variances[i], None, None, False, 0.0, [True, True, True]
+                gradient[i : i + 1],
+                image,
+                weight,
+                means[i],
+                variances[i],
+                save_mean=None,
+                save_invstd=None,
+                train=False,
+                eps=0.0,
+                output_mask=[True, True, True],
             )
             of_weight += weight_sums
             of_bias += bias_sums
             if of_x is not None:
-                sums = (-weight * torch.stack([weight_sums, bias_sums])).unflatten(1, (-1, each)).sum(2)
-                slope, shift = (sums * inverse[i] / (each * image[0, 0].numel())).repeat_interleave(each, 1)
-                shared = torch.batch_norm(image, slope, shift, means[i], variances[i], False, 0.0, 0.0, False)
+                sums = (-weight * torch.stack([weight_sums, bias_sums])).unflatten(1, (-1, width)).sum(2)
+                slope, shift = (sums * inverse[i] / (width * image[0, 0].numel())).repeat_interleave(width, 1)
+                shared = torch.batch_norm(
+                    image,
+                    slope,
+                    shift,
+                    means[i],
+                    variances[i],
+                    training=False,
+                    momentum=0.0,
+                    eps=0.0,
+                    cudnn_enabled=False,
+                )
                 torch.add(by_channel, shared, out=of_x[i : i + 1])
         return of_x, of_weight, of_bias, None, None

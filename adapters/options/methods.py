@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -144,3 +144,5 @@ Method = Annotated[
     | Full,
     Field(discriminator="name"),
 ]
+METHOD_NAMES = tuple(kind.__dataclass_fields__["name"].default for kind in get_args(get_args(Method)[0]))
+"""Every method by its name, in the order of the options."""

@@ -6,11 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, Strict
 
-Count = Annotated[int, Field(ge=1)]
-Natural = Annotated[int, Field(ge=0)]
+from domains.options import Count as Count
+from domains.options import Natural as Natural
+from domains.options import PixelSize as PixelSize
+from domains.options import Share as Share
+
 Positive = Annotated[float, Field(gt=0)]
 NotNegative = Annotated[float, Field(ge=0)]
-Share = Annotated[float, Field(ge=0, le=1)]
 BelowOne = Annotated[float, Field(ge=0, lt=1)]
 Blocks = Annotated[tuple[Count, ...], Strict(False), Field(min_length=1)]
 """Numbers of a backbone's blocks, from 1."""
@@ -26,5 +28,3 @@ Symmetries = Annotated[int, Field(ge=1, le=8)]
 TestScales = Annotated[
     tuple[Annotated[float, Field(ge=0.25, le=4)], ...], Strict(False), Field(min_length=1, max_length=4)
 ]
-PixelSize = Annotated[float, Field(ge=1e-10, le=1e6)]
-"""Metres."""

@@ -6,9 +6,13 @@ A recipe, an adapter's `entity.json`, the editor's schema and the documentation 
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from functools import cache
+from inspect import cleandoc, getsource
+from itertools import pairwise
+from textwrap import dedent
 from typing import Any, ClassVar, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError, create_model
@@ -82,6 +86,25 @@ def adapter_of(kind: type[Kind]) -> TypeAdapter[Kind]:
 def schema_of(kind: type[Options]) -> dict[str, Any]:
     """JSON Schema of the options of a class; not to be changed by who gets it."""
     return adapter_of(kind).json_schema()
+
+
+def sentences_of(kind: type[Any]) -> dict[str, str]:
+    """What the source of a class says below each of its fields, inherited ones too; nothing where there is no source.
+
+    pydantic reads those of a class that stands in a file; this serves one that is put together of several.
+    """
+    sentences: dict[str, str] = {}
+    for base in reversed(kind.__mro__):
+        try:
+            (tree,) = ast.parse(dedent(getsource(base))).body
+        except (OSError, TypeError, SyntaxError, ValueError):
+            continue
+        assert isinstance(tree, ast.ClassDef)
+        for option, line in pairwise(tree.body):
+            match option, line:
+                case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(sentence))):
+                    sentences[name] = cleandoc(sentence)
+    return sentences
 
 
 @cache

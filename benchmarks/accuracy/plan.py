@@ -57,13 +57,11 @@ METHODS: dict[str, tuple[str, ...]] = {
     "unet_sections": ("backbone.random=true", *IN_SECTIONS),
     "instanseg": (
         "backbone.random=true",
-        "domain.crop_px=256",
         "domain.tile_px=512",
         "domain.window_px=null",
         "domain.symmetries=1",
         "decoder.regions=false",
         "train.batch_size=3",
-        "train.precision=fp32",
     ),
     "classical": (),
 }

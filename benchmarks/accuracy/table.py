@@ -87,7 +87,7 @@ Read with care:
   recipe says, F1 for views from above. Forty steps on stained nuclei, seed 0, before and since: the same validation
   loss to the last bit, and by the rounding F1 .7224 and .7228, AJI .5710 and .5709, PQ .5511 and .5514.
 - InstanSeg (`--method instanseg`, which wants its package) has its own network, losses, optimiser and decode, on the
-  crops of all others, 256 px wide; see `benchmarks/accuracy/instanseg.py`.
+  crops of all others; see `benchmarks/accuracy/instanseg.py`.
 - bytes: the tensors of what learnt in float32, decoder included; an adapter's file holds the decoder in half of that.
 """
 

@@ -16,21 +16,22 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, cast
 
 import numpy as np
 
+from domains import registry
 from domains.bands import starts_with_rgb
 from domains.crops.crops import Draw
 from domains.crops.normalisers import Normaliser
 from domains.datasets.cards import Card, card_of_folder, find_card
 from domains.datasets.dataset import EntityDataset, Folder, open_folder
 from domains.datasets.sample import SampleScenes, sample_records
-from domains.datasets.splits import FRACTIONS, assign
+from domains.datasets.splits import assign
 from domains.entities import Samples
 from domains.errors import InputError, suggest
 from domains.formats import all_layouts, recognise
-from domains.formats.label_meanings import Labels, Void
 from domains.formats.layout import SPLITS, Layout, Reading, Record, Split, Window
 from domains.metrics import EntityMetric, build_metrics
+from domains.options import DataOptions, ReadingOptions
 from domains.procedural.dataset import ProceduralScenes
-from domains.registry import house_specs, load_entry
+from domains.registry import load_entry
 
 if TYPE_CHECKING:  # a second of import that evaluation does not need
     import albumentations as A
@@ -119,8 +120,8 @@ class DomainSpec:
     cards: tuple[str, ...] = ()
     """Data cards of sets that fit this domain, to point at."""
     options: type[Any] = NoOptions
-    """Its options beside those of the data: a dataclass that imports no torch, each field with the default at which it
-    does nothing."""
+    """Its options beside those of the data, which a recipe says: a dataclass that imports no torch, each field with its
+    range, and with the default at which it does nothing. Of a domain of this house, `OPTIONS` of its `options.py`."""
     changes: Mapping[str, Change] = field(default_factory=dict)
     """Transforms for those of its options that add some, done before its others, those of the last option first."""
     draw: Draw | None = None
@@ -159,11 +160,11 @@ class DomainSpec:
                     f"domain.{option} is no option of {self.name!r}; {suggest(option, [*of_data, *of_domains])}"
                 )
         extra = {name: value for name, value in options.items() if name in of_domains}
-        return DataDomain(self, str(data), extra=extra, **{k: v for k, v in options.items() if k in of_data})
+        return DataDomain(spec=self, data=str(data), extra=extra, **{k: v for k, v in options.items() if k in of_data})
 
 
-@dataclass(frozen=True)
-class DataDomain:
+@dataclass(frozen=True, kw_only=True)
+class DataDomain(DataOptions, ReadingOptions):
     """A spec on data: `sample`, or a folder in any of the spec's `known_layouts`.
 
     Nothing is read before a split is asked for.
@@ -173,32 +174,8 @@ class DataDomain:
 
     spec: DomainSpec
     data: str = SAMPLE
-    layout: str | None = None
-    """Name of the layout; None recognises it."""
-    groups: str | Path | None = None
-    """CSV of files and groups; None takes the layout's groups, or `groups.csv` in the folder."""
-    fractions: tuple[float, float, float] = FRACTIONS
-    """Shares of train, val and test, for data without a split of their own."""
-    max_images: int | None = None
-    """Train on this many images only: one of every group before a second of any, see `first_images`."""
-    sample_count: int = 64
-    """Generated scenes in all, when data is `sample`."""
     seed: int = 0
     """Of the generated scenes."""
-    strict: bool = False
-    """A file that cannot be used is an error, rather than left out."""
-    pixel_size_m: float | None = None
-    """Of a folder's images, in place of what they say of themselves."""
-    bands: tuple[str, ...] = ()
-    """Bands of rasters, see `domains.bands`; none for RGB."""
-    band_names: tuple[str, ...] = ()
-    """Names of a file's bands in their order, where the file does not give them."""
-    attribute: str | None = None
-    """Of vector labels: the column whose values are the classes."""
-    labels: Labels | None = None
-    """What the numbers of label pictures mean: ids, mask or classes; None to decide."""
-    void: Void | None = None
-    """The number of label pictures that is unlabelled, "none" for none; None to decide."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Options of the spec's own by name; those of other domains may be among them where they do nothing."""
 
@@ -331,12 +308,12 @@ def name_hash(name: str) -> bytes:
 
 def data_options() -> tuple[str, ...]:
     """Names of the options of data, which every `DomainSpec` takes."""
-    return tuple(option.name for option in fields(DataDomain) if option.name not in ("spec", "data", "extra"))
+    return (*(option.name for kind in (DataOptions, ReadingOptions) for option in fields(kind)), "seed")
 
 
 def house_options() -> dict[str, Field[Any]]:
     """The options of the domains of this house by name, which every recipe may say where they do nothing."""
-    return {option.name: option for spec in house_specs() for option in fields(spec.options)}
+    return {option.name: option for owner in registry.house_options() for option in fields(owner)}
 
 
 def build_domain(name: str, data: str | Path = SAMPLE, **options: Any) -> Domain:

@@ -18,10 +18,11 @@ from pathlib import Path, PurePosixPath
 from domains.errors import InputError
 from domains.formats.finding import visible
 from domains.formats.layout import SPLITS, Fault, Record, Split
+from domains.options import DataOptions
 from domains.scenes.images import IMAGE_SUFFIXES
 from domains.scenes.names import composed, printable, slashed
 
-FRACTIONS = (0.64, 0.16, 0.20)  # of train, val, test: a fifth for test, of the rest a fifth for val
+FRACTIONS = DataOptions.fractions  # of train, val, test: a fifth for test, of the rest a fifth for val
 GROUPS_FILE = "groups.csv"
 _FILE_COLUMNS = (
     "file", "file_name", "filename", "image", "image_id", "path", "file_path", "filepath", "image_path", "id", "name",

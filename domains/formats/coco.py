@@ -12,8 +12,6 @@ the truth only where no other file is.
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -25,13 +23,13 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.formats.coco_regions import FlawedRegion, rectangle, region
+from domains.formats.export_files import both_ends, read_all, read_json
 from domains.formats.finding import own_split, printable, walk
 from domains.formats.ids import identifier, number, resolver
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
 from domains.formats.pictures import Pictures
-from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
+from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, tell, told_boxes, told_joined
 
-_HEAD = 2**16  # bytes at either end of a JSON file that tell COCO from anything else
 PREDICTED = "holds predictions (every annotation has a score); they are taken for the truth"
 BESIDE = "holds predictions (every annotation has a score) beside annotations; move it away, or move those"
 IGNORE = "has annotations with `ignore` set: what they cover is unlabelled, as it is for crowds"
@@ -56,17 +54,10 @@ class Coco(Layout):
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
-        contents = []
-        for path in annotation_files(root):
-            try:
-                contents.append((path, _load(path)))
-            except InputError as error:
-                faults.append(Fault(path, str(error)))
-        if not contents:
-            raise none_readable(root, "COCO annotations", faults)
+        contents = read_all(root, "COCO annotations", annotation_files(root), _load, faults)
         joined = [
             gather(records, record)
-            for path, content in _truths_first(contents, faults)
+            for path, content in _truths_first([*contents.items()], faults)
             for record in _records(path, content, pictures, faults)
         ]
         told_joined(joined, faults)
@@ -249,19 +240,13 @@ def annotation_files(root: Path) -> list[Path]:
 
 
 def _looks_like_coco(path: Path) -> bool:
-    with open(path, "rb") as file:
-        ends = file.read(_HEAD)
-        file.seek(max(file.tell(), os.path.getsize(path) - _HEAD))
-        ends += file.read(_HEAD)
+    ends = both_ends(path)
     return b'"image_id"' in ends or (b'"images"' in ends and b'"file_name"' in ends)
 
 
 def _load(path: Path) -> dict:
     """The annotation file. Raises InputError (the reason only) for broken JSON and for any other kind of JSON."""
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
-        raise InputError(f"is no whole JSON: {error}; copy or export it again") from error
+    content = read_json(path, "copy or export it again")
     lists = isinstance(content, dict) and all(isinstance(content.get(key), list) for key in ("images", "annotations"))
     if not lists:
         raise InputError("has no lists `images` and `annotations`; export it as COCO instance segmentation")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+CORNERS = 64  # of the polygon that stands for an ellipse
 FARTHEST = 1e18  # of a number that a float64 and an int64 hold
 
 
@@ -34,6 +35,27 @@ def region(segmentation: Any, shape: tuple[int, int]) -> np.ndarray:
     if not pixels.size:
         raise FlawedRegion("covers no pixel of its image")
     return pixels
+
+
+def pixels_at(mask: np.ndarray, shape: tuple[int, int], corner: tuple[int, int] = (0, 0)) -> np.ndarray:
+    """Flat indices into an image of `shape` (H, W) of a mask (h, w) whose first pixel lies at `corner` (y, x).
+
+    Raises FlawedRegion for a mask of nothing.
+    """
+    y, x = np.nonzero(mask)
+    if not y.size:
+        raise FlawedRegion("covers no pixel of its image")
+    return (y + corner[0]) * shape[1] + x + corner[1]
+
+
+def ellipse(middle: tuple[float, float], radii: tuple[float, float], turn: float) -> list[float]:
+    """The polygon [x, y, x, y, ...] that stands for an ellipse. middle: (x, y); radii: along x and y before it is
+    turned by `turn`, in radians, from x to y."""
+    around = np.arange(CORNERS) * 2 * np.pi / CORNERS
+    across, down = radii[0] * np.cos(around), radii[1] * np.sin(around)
+    x = middle[0] + across * np.cos(turn) - down * np.sin(turn)
+    y = middle[1] + across * np.sin(turn) + down * np.cos(turn)
+    return np.stack([x, y], axis=1).ravel().tolist()
 
 
 def written(segmentation: Any) -> Any:

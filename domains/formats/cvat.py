@@ -19,14 +19,14 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.formats.coco_regions import FlawedRegion, region
-from domains.formats.finding import own_split, printable, walk
+from domains.formats.coco_regions import FlawedRegion, ellipse, pixels_at, region
+from domains.formats.export_files import check_size, read_all, record_of
+from domains.formats.finding import own_split, walk
 from domains.formats.layout import Fault, Layout, Listing, Record
 from domains.formats.pictures import Pictures
-from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, none_readable, tell, told_boxes, told_joined
+from domains.formats.shapes import Drawing, Shape, draw_by_kind, gather, tell, told_boxes, told_joined
 
 MAX_BYTES = 2**30  # of an XML file, which is parsed as a whole
-CORNERS = 64  # of the polygon that stands for an ellipse
 MIXED = "has groups of shapes of several labels; the shapes of each label are taken for an entity"
 
 
@@ -46,19 +46,12 @@ class Cvat(Layout):
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
-        exports: list[tuple[Path, list[Element]]] = []
-        for path in _exports(root):
-            try:
-                exports.append((path, _load(path).findall("image")))
-            except InputError as error:
-                faults.append(Fault(path, str(error)))
-        if not exports:
-            raise none_readable(root, "an export of CVAT", faults)
-        every = (shape for _, images in exports for image in images for shape in image if shape.tag != "tag")
+        exports = read_all(root, "an export of CVAT", _exports(root), _images, faults)
+        every = (shape for images in exports.values() for image in images for shape in image if shape.tag != "tag")
         vocabulary = tuple(sorted({shape.get("label", "") for shape in every}))
         joined = [
             gather(records, record)
-            for path, images in exports
+            for path, images in exports.items()
             for record in _records(path, images, vocabulary, pictures, faults)
         ]
         told_joined(joined, faults)
@@ -66,13 +59,7 @@ class Cvat(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         """The drawn shapes with their labels; see `Layout.truths`."""
-        for figure in record.truth.shapes:
-            if figure.kind not in DRAW:
-                raise InputError(
-                    f"{str(figure.file)!r}: {figure.title} of {record.name!r}: wanted a polygon, mask or ellipse, got "
-                    f"a {figure.kind!r:.40}, which has no outline; draw it, or leave the image out of the task"
-                )
-        return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
+        return [draw_by_kind(record, shape, DRAW, "leave the image out of the task", faults)]
 
 
 def _records(
@@ -96,13 +83,12 @@ def _records(
                 Fault(file, f"is an image of {len(tasks[file])} tasks of {path.name!r:.80}; export them apart")
             )
             continue
-        name = printable(file.relative_to(pictures.root).with_suffix("").as_posix())
         elements = [element for element in image if element.tag != "tag"]
         shapes = [_shape(path, number, element) for number, element in enumerate(elements)]
         sizes = ((path, size),) if (size := _size(image)) else ()
-        split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
+        split = own_split(Path(image.get("subset") or ""))
         truth = Drawing((path,), tuple(shapes), vocabulary, sizes)
-        records.append(Record(name, file, truth, name, split))
+        records.append(record_of(pictures.root, file, truth, split))
         outlines += [_corners(figure.geometry) if figure.kind == "polygon" else None for figure in shapes]
     told_boxes(path, outlines, faults)
     if any(_mixed(record.truth.shapes) for record in records):
@@ -143,12 +129,7 @@ def _polygon(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
 def _ellipse(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
     x, y, wide, tall = (_numbers(values.get(name, ""), ",", 1)[0] for name in ("cx", "cy", "rx", "ry"))
     turn = math.radians(_numbers(values.get("rotation", "0"), ",", 1)[0])
-    around = np.arange(CORNERS) * 2 * np.pi / CORNERS
-    across, down = wide * np.cos(around), tall * np.sin(around)
-    corners = np.stack(
-        [x + across * np.cos(turn) - down * np.sin(turn), y + across * np.sin(turn) + down * np.cos(turn)]
-    )
-    return region([corners.T.ravel().tolist()], shape)
+    return region([ellipse((x, y), (wide, tall), turn)], shape)
 
 
 def _mask(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
@@ -159,14 +140,11 @@ def _mask(values: dict[str, str], shape: tuple[int, int]) -> np.ndarray:
     if (runs < 0).any() or runs.sum() != width * height or (runs != np.floor(runs)).any():
         raise FlawedRegion(f"has runs of {runs.sum():g} pixels for a box of {width * height}")
     inside = np.repeat(np.arange(len(runs)) % 2, runs.astype(np.int64))
-    y, x = np.divmod(np.flatnonzero(inside), width)
-    if not y.size:
-        raise FlawedRegion("covers no pixel of its image")
-    return (y + top) * shape[1] + x + left
+    return pixels_at(inside.reshape(height, width), shape, (top, left))
 
 
 SIDES = ("left", "top", "width", "height")
-DRAW = {"polygon": _polygon, "ellipse": _ellipse, "mask": _mask}
+DRAW = {"polygon": _polygon, "mask": _mask, "ellipse": _ellipse}
 
 
 def _numbers(text: str, sign: str, count: int | None = None) -> list[float]:
@@ -205,10 +183,9 @@ class _NoDocumentType(TreeBuilder):
         raise InputError(f"declares the document type {name!r:.40}")
 
 
-def _load(path: Path) -> Element:
-    """Raises InputError, the reason only."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"wanted an export of at most {MAX_BYTES >> 30} GiB; export it in parts")
+def _images(path: Path) -> list[Element]:
+    """The images of an export. Raises InputError, the reason only."""
+    check_size(path, MAX_BYTES)
     try:
         root = parse(path, XMLParser(target=_NoDocumentType())).getroot()
     except InputError as error:
@@ -217,4 +194,4 @@ def _load(path: Path) -> Element:
         raise InputError(f"is no whole XML: {error}; export it again") from error
     if root.find("track") is not None:
         raise InputError("is 'CVAT for video', wanted 'CVAT for images 1.1'; export it as that")
-    return root
+    return root.findall("image")

@@ -13,8 +13,9 @@ from domains.entities import EntityMap
 from domains.formats.drawing import same_size
 from domains.formats.finding import Key, files, folders, own_split, pair, printable, visible, walk
 from domains.formats.geojson_frame import RESULTS
-from domains.formats.label_meanings import LabelPicture, Labels, LabelSet
+from domains.formats.label_meanings import LabelPicture, LabelSet
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
+from domains.options import Labels
 from domains.scenes.results import LABELS
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")

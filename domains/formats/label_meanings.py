@@ -36,8 +36,8 @@ from domains.formats.label_pictures import (
     with_void,
     without_colours,
 )
+from domains.options import Labels
 
-Labels = Literal["ids", "mask", "classes"]
 Void = int | Literal["none"]
 VOIDS = (255, 65535)  # the largest uint8 and uint16
 SURVEYED = 200  # pictures, spread over the folder: as many decide what the numbers of all mean

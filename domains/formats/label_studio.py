@@ -10,8 +10,6 @@ PNG. A region of any other kind (rectangle, keypoint) has no outline of the enti
 
 from __future__ import annotations
 
-import json
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,17 +21,17 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.formats.brush_strokes import brush_mask
-from domains.formats.coco_regions import FlawedRegion, region
+from domains.formats.coco_regions import FlawedRegion, ellipse, pixels_at, region
 from domains.formats.drawing import same_size
-from domains.formats.finding import own_split, printable, walk
+from domains.formats.export_files import both_ends, check_size, read_all, read_json, record_of
+from domains.formats.finding import walk
 from domains.formats.inline_png import png_mask
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
 from domains.formats.pictures import Pictures, readings
-from domains.formats.shapes import JOINED, Shape, draw_all, none_readable, same_content, told_boxes
+from domains.formats.shapes import JOINED, Shape, draw_all, same_content, told_boxes
 from domains.scenes.images import IMAGE_SUFFIXES
 
 MAX_BYTES = 2 * 2**30  # of an export
-CORNERS = 64  # of the polygon that stands for an ellipse
 DRAWN = ("polygon", "brush", "ellipse", "bitmask")  # and each with `labels` after it
 ANSWERS = ("choices", "textarea", "rating", "number", "taxonomy", "datetime", "relation", "labels")  # no regions
 AGAIN = "annotates pictures that another task annotates too; each annotation is taken for that of one more annotator"
@@ -68,19 +66,12 @@ class LabelStudio(Layout):
         pictures = Pictures(root)
         records: dict[Path, Record] = {}
         faults: list[Fault] = []
-        exports = []
-        for path in _exports(root):
-            try:
-                exports.append((path, _load(path)))
-            except InputError as error:
-                faults.append(Fault(path, str(error)))
-        if not exports:
-            raise none_readable(root, "an export of Label Studio", faults)
-        every = (result for _, tasks in exports for task in tasks for results in _done(task) for result in results)
-        vocabulary = tuple(sorted({_label(result) for result in every}))
+        exports = read_all(root, "an export of Label Studio", _exports(root), _load, faults)
+        answers = (results for tasks in exports.values() for task in tasks for results in _done(task))
+        vocabulary = tuple(sorted({_label(result) for results in answers for result in results}))
         remarks = [
             _gather(records, record)
-            for path, tasks in exports
+            for path, tasks in exports.items()
             for record in _records(path, tasks, vocabulary, pictures, faults)
         ]
         faults += [Assumption(*line) for line in sorted({line for line in remarks if line is not None})]
@@ -138,9 +129,7 @@ def _records(
         elif counts[number] > 1 and key[0] not in drawn_on:
             faults.append(Assumption(image, REFERENCE))
         else:
-            name = printable(image.relative_to(pictures.root).with_suffix("").as_posix())
-            truth = Task((path,), tuple(regions[number, key]), vocabulary)
-            yield Record(name, image, truth, name, own_split(Path(name).parent))
+            yield record_of(pictures.root, image, Task((path,), tuple(regions[number, key]), vocabulary))
 
 
 def _gather(records: dict[Path, Record], record: Record) -> tuple[Path, str] | None:
@@ -196,10 +185,7 @@ def _pixels(figure: Shape, shape: tuple[int, int]) -> np.ndarray:
     kind = figure.kind.removesuffix("labels")
     if kind in ("brush", "bitmask"):
         mask = brush_mask(value.get("rle"), shape) if kind == "brush" else png_mask(value.get("imageDataURL"), shape)
-        pixels = np.flatnonzero(mask)
-        if not pixels.size:
-            raise FlawedRegion("covers no pixel of its image")
-        return pixels
+        return pixels_at(mask, shape)
     return region([_ellipse(value, shape) if kind == "ellipse" else _polygon(value, shape)], shape)
 
 
@@ -214,11 +200,7 @@ def _ellipse(value: dict[str, Any], shape: tuple[int, int]) -> list[float]:
     """Its middle and radii are shares of width and height, its turn is one of pixels, clockwise."""
     names = ("x", "y", "radiusX", "radiusY")
     x, y, wide, tall = (_number(value.get(name)) * shape[1 - i % 2] / 100 for i, name in enumerate(names))
-    turn = np.deg2rad(_number(value.get("rotation", 0)))
-    around = np.arange(CORNERS) * 2 * np.pi / CORNERS
-    across, down = wide * np.cos(around), tall * np.sin(around)
-    corners = x + across * np.cos(turn) - down * np.sin(turn), y + across * np.sin(turn) + down * np.cos(turn)
-    return np.stack(corners, axis=1).ravel().tolist()
+    return ellipse((x, y), (wide, tall), np.deg2rad(_number(value.get("rotation", 0))))
 
 
 def _number(value: Any) -> float:
@@ -300,20 +282,12 @@ def _exports(root: Path) -> list[Path]:
 
 
 def _looks_like_export(path: Path) -> bool:
-    with open(path, "rb") as file:
-        head = file.read(2**16)
-        file.seek(max(file.tell(), os.path.getsize(path) - 2**16))
-        ends = head + file.read(2**16)
-    tasks = head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[")
+    ends = both_ends(path)
+    tasks = ends.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[")
     return tasks and b'"result"' in ends and (b'"annotations"' in ends or b'"completions"' in ends)
 
 
 def _load(path: Path) -> list[dict[str, Any]]:
     """Raises InputError, the reason only."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"wanted an export of at most {MAX_BYTES >> 30} GiB; export it in parts")
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"is no whole JSON: {error}; export it again") from error
-    return [task for task in content if isinstance(task, dict)]
+    check_size(path, MAX_BYTES)
+    return [task for task in read_json(path, "export it again") if isinstance(task, dict)]

@@ -10,9 +10,7 @@ refused.
 
 from __future__ import annotations
 
-import json
 import math
-import os
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +18,18 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.errors import InputError
-from domains.formats.coco_regions import FlawedRegion, polygons, region
-from domains.formats.finding import own_split, printable, walk
+from domains.formats.coco_regions import FlawedRegion, pixels_at, polygons, region
+from domains.formats.export_files import both_ends, read_all, read_json, record_of
+from domains.formats.finding import walk
 from domains.formats.ids import number
 from domains.formats.inline_png import png_mask
 from domains.formats.layout import Fault, Layout, Listing, Record
 from domains.formats.pictures import Pictures
-from domains.formats.shapes import Drawing, Shape, draw_shapes, gather, none_readable, told_boxes, told_joined
+from domains.formats.shapes import Drawing, Shape, draw_by_kind, gather, told_boxes, told_joined
 
 MAX_BYTES = 512 * 2**20  # of a JSON, whose imageData may be a large photograph
 IGNORED, BACKGROUND = "__ignore__", "_background_"
 LEAST_CORNERS = 12  # of the polygon that stands for a circle, as in labelme2coco
-_HEAD = 2**16  # bytes at each end that tell what a file is
 
 
 class Labelme(Layout):
@@ -47,15 +45,8 @@ class Labelme(Layout):
         """Each image with its JSON, and what has no counterpart."""
         pictures = Pictures(root)
         faults: list[Fault] = []
-        contents: dict[Path, dict[str, Any]] = {}
-        for path in walk(root, {".json"}):
-            try:
-                if _looks_like_labelme(path):
-                    contents[path] = _load(path)
-            except InputError as error:
-                faults.append(Fault(path, str(error)))
-        if not contents:
-            raise none_readable(root, "labelme's files", faults)
+        paths = filter(_looks_like_labelme, walk(root, {".json"}))
+        contents = read_all(root, "labelme's files", paths, _load, faults)
         every = {_label(shape) for content in contents.values() for shape in content["shapes"]}
         vocabulary = tuple(sorted(every - {IGNORED, BACKGROUND}))
         records: dict[Path, Record] = {}
@@ -66,11 +57,9 @@ class Labelme(Layout):
                 inside = "; it holds the image itself (imageData), save that" if content["inside"] else ""
                 faults.append(Fault(path, f"has an image that {reasons[0]}{inside}"))
                 continue
-            name = printable(images[0].relative_to(root).with_suffix("").as_posix())
             sizes = ((path, size),) if (size := _size(content)) else ()
             truth = Drawing((path,), tuple(_shapes(path, content["shapes"])), vocabulary, sizes)
-            record = Record(name, images[0], truth, name, own_split(Path(name).parent))
-            joined.append(gather(records, record))
+            joined.append(gather(records, record_of(root, images[0], truth)))
         told_joined(joined, faults)
         drawn = (_corners(shape) for record in records.values() for shape in record.truth.shapes)
         told_boxes(root, drawn, faults)
@@ -78,13 +67,7 @@ class Labelme(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         """The drawn shapes with their labels; see `Layout.truths`."""
-        for figure in record.truth.shapes:
-            if figure.kind not in DRAW:
-                raise InputError(
-                    f"{str(figure.file)!r}: {figure.title} of {record.name!r}: wanted a polygon, circle or mask, got a "
-                    f"{figure.kind!r:.40}, which has no outline; draw it, or take the file away"
-                )
-        return [draw_shapes(record, shape, lambda figure, size: DRAW[figure.kind](figure.geometry, size), faults)]
+        return [draw_by_kind(record, shape, DRAW, "take the file away", faults)]
 
 
 def _shapes(path: Path, entries: list[dict[str, Any]]) -> list[Shape]:
@@ -127,10 +110,7 @@ def _mask(geometry: dict[str, Any], shape: tuple[int, int]) -> np.ndarray:
     (left, top), (right, bottom) = (tuple(map(int, corner)) for corner in _pair(geometry))
     if not (0 <= left <= right < shape[1] and 0 <= top <= bottom < shape[0]):
         raise FlawedRegion(f"has a mask from {left}, {top} to {right}, {bottom}, outside its {shape[1]} x {shape[0]}")
-    y, x = np.nonzero(png_mask(geometry["mask"], (bottom - top + 1, right - left + 1)))
-    if not y.size:
-        raise FlawedRegion("covers no pixel of its image")
-    return (y + top) * shape[1] + x + left
+    return pixels_at(png_mask(geometry["mask"], (bottom - top + 1, right - left + 1)), shape, (top, left))
 
 
 DRAW = {"polygon": _polygon, "circle": _circle, "mask": _mask}
@@ -165,10 +145,7 @@ def _size(content: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _looks_like_labelme(path: Path) -> bool:
-    with open(path, "rb") as file:
-        ends = file.read(_HEAD)
-        file.seek(max(file.tell(), os.path.getsize(path) - _HEAD))
-        ends += file.read(_HEAD)
+    ends = both_ends(path)
     marks = (b'"imagePath"', b'"imageHeight"', b'"shape_type"')
     return b'"shapes"' in ends and any(mark in ends for mark in marks)
 
@@ -177,10 +154,7 @@ def _load(path: Path) -> dict[str, Any]:
     """A labelme file without its `imageData`; `inside` says whether it has any. Raises InputError, the reason only."""
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"wanted a file of at most {MAX_BYTES >> 20} MiB; save it without imageData (--nodata)")
-    try:
-        content = json.loads(path.read_bytes().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"is no whole JSON: {error}; save it again") from error
+    content = read_json(path, "save it again")
     shapes = content.get("shapes") if isinstance(content, dict) else None
     if not isinstance(shapes, list) or not all(isinstance(shape, dict) for shape in shapes):
         raise InputError("has no list `shapes` of objects, as labelme writes it; save it again")

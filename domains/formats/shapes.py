@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,13 +94,6 @@ def told_joined(files: Iterable[Path | None], faults: list[Fault]) -> None:
     faults += [Assumption(file, JOINED) for file in sorted({file for file in files if file is not None})]
 
 
-def none_readable(root: Path, kind: str, faults: Sequence[Fault]) -> InputError:
-    """The error of a folder that has no file of this kind that can be read. faults: of those that cannot."""
-    return InputError(
-        f"{str(root)!r}: wanted {kind}, got none that can be read ({faults[0] if faults else 'no such file'})"
-    )
-
-
 def tell(faults: list[Fault], file: Path, reason: str) -> None:
     """Appends an assumption about a file, once."""
     if not any(fault.path == file and fault.reason == reason for fault in faults):
@@ -122,6 +115,27 @@ def draw_shapes(
     for file, size in drawing.sizes:
         same_size(record.image, shape, file, size)
     return draw_all(drawing.shapes, drawing.vocabulary, record.name, shape, pixels, faults)
+
+
+def draw_by_kind(
+    record: Record,
+    shape: tuple[int, int],
+    kinds: Mapping[str, Callable[[Any, tuple[int, int]], np.ndarray]],
+    advice: str,
+    faults: list[Fault],
+) -> EntityMap:
+    """As `draw_shapes`, each shape by its kind. kinds: flat indices from a geometry and (H, W).
+
+    Raises InputError, with the advice, for a shape of another kind.
+    """
+    *former, latter = kinds
+    for figure in record.truth.shapes:
+        if figure.kind not in kinds:
+            raise InputError(
+                f"{str(figure.file)!r}: {figure.title} of {record.name!r}: wanted a {', '.join(former)} or {latter}, "
+                f"got a {figure.kind!r:.40}, which has no outline; draw it, or {advice}"
+            )
+    return draw_shapes(record, shape, lambda figure, size: kinds[figure.kind](figure.geometry, size), faults)
 
 
 def draw_all(

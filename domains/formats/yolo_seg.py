@@ -21,7 +21,8 @@ import yaml
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.formats.coco_regions import region
-from domains.formats.finding import files, folders, own_split, printable, walk
+from domains.formats.export_files import record_of
+from domains.formats.finding import files, folders, walk
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
 from domains.formats.shapes import Shape, draw_all, told_boxes
 from domains.scenes.names import composed
@@ -57,9 +58,7 @@ class YoloSeg(Layout):
             texts = Texts(labels)
             for image in walk(images):
                 text = texts.of(image.relative_to(images))
-                place = image.relative_to(root)
-                name = printable(place.with_suffix("").as_posix())
-                records.append(Record(name, image, Lines(text, vocabulary), name, own_split(place.parent)))
+                records.append(record_of(root, image, Lines(text, vocabulary)))
             alone += [path for path, count in texts.uses.items() if not count and _is_label(path)]
             faults += [Assumption(path, SHARED) for path, count in texts.uses.items() if count > 1]
         labelled = [record.truth.file for record in records if record.truth.file]

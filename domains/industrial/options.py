@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import ClassVar
 
-from pydantic import Field
+from domains.options import Share
 
 
 @dataclass(frozen=True)
 class IndustrialOptions:
     """Options of the domain's own; each adds nothing at its default."""
 
-    drawn_defects: Annotated[float, Field(ge=0, le=1)] = 0.0
+    AFTER: ClassVar[str] = "paste_share"
+
+    drawn_defects: Share = 0.0
     """Inspection: share of the training crops on which the generator of surfaces draws a defect, beside what they hold:
     the ground is the user's own, the defect need not be among the labelled ones."""
+
+
+OPTIONS = IndustrialOptions

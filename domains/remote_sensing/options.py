@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
 class RemoteSensingOptions:
     """Options of the domain's own; each adds nothing at its default."""
 
+    AFTER: ClassVar[str] = "stain"
+
     seasons: bool = False
     """Remote sensing: plants of other seasons and soft shadows in training crops."""
+
+
+OPTIONS = RemoteSensingOptions

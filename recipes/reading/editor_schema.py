@@ -1,15 +1,19 @@
-"""The JSON Schema of recipes, for editors: `python -m recipes.reading.editor_schema` writes it."""
+"""The JSON Schema of recipes, for editors: `python -m recipes.reading.editor_schema` writes it.
+
+With the name of an installed package's domain it prints the schema with that domain's options instead.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 from adapters.options.section import Options, schema_of
 from recipes.reading.compose import SHIPPED
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import Recipe
+from recipes.reading.schema import Recipe, recipe_of
 
 SCHEMAS: dict[str, type[Options]] = {"recipe.schema.json": Recipe, "pretrain.schema.json": PretrainRecipe}
 
@@ -39,4 +43,7 @@ def write_schemas(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    write_schemas(SHIPPED)
+    if len(sys.argv) > 1:
+        print(json.dumps(editor_schema(recipe_of(sys.argv[1])), indent=2))
+    else:
+        write_schemas(SHIPPED)

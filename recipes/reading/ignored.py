@@ -18,8 +18,9 @@ from adapters.options.contract import AVERAGED
 from adapters.options.decoders import OF_REGIONS_ALONE, OF_WATERSHED_ALONE, Dense
 from adapters.options.methods import DecoderOnly
 from recipes.reading.compose import load_any, said
+from recipes.reading.domain_section import BUILT_IN_DOMAINS
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import BUILT_IN_DOMAINS, Recipe
+from recipes.reading.schema import Recipe
 
 OF_FOLDERS = ("layout", "groups", "strict", "pixel_size_m", "band_names", "attribute", "labels", "void")
 """Options of a domain on how a folder is read; generated scenes have none."""

@@ -1,11 +1,13 @@
 """The reference of all options, for people: `python -m recipes.reading.option_docs` writes docs/options.md.
 
-Names, ranges, defaults and sentences are those of the classes that recipes and adapters are read by.
+Names, ranges, defaults and sentences are those of the classes that recipes and adapters are read by. With the name of
+an installed package's domain it prints the page with that domain's options instead.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from adapters.options.explain import phrase, referred, section, short
 from adapters.options.section import Options, schema_of
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import Recipe
+from recipes.reading.schema import Recipe, recipe_of
 
 PAGE = Path(__file__).parents[2] / "docs" / "options.md"
 OPENING = """\
@@ -30,10 +32,10 @@ KINDS: dict[str, type[Options]] = {"Recipes of fitting": Recipe, "Recipes of pre
 Node = Mapping[str, Any]
 
 
-def page() -> str:
-    """The whole page, Markdown. A section of both kinds of recipe stands once, with the first."""
+def page(kinds: Mapping[str, type[Options]] = KINDS) -> str:
+    """The whole page, Markdown. A section of several kinds of recipe stands once, with the first."""
     blocks, seen = [OPENING], set[str]()
-    for title, kind in KINDS.items():
+    for title, kind in kinds.items():
         blocks.append(f"## {title}\n\n{schema_of(kind)['description']}\n")
         for heading, node in sections(schema_of(kind)):
             if heading not in seen:
@@ -83,4 +85,7 @@ def as_written(value: object) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(page(), encoding="utf-8")
+    if len(sys.argv) > 1:
+        print(page({f"Recipes of the domain {sys.argv[1]}": recipe_of(sys.argv[1])}))
+    else:
+        PAGE.write_text(page(), encoding="utf-8")

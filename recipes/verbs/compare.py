@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from adapters.options.methods import METHOD_NAMES
 from domains.atomic import atomic_path
 from domains.errors import InputError, suggest
 from recipes.reading.compose import load_recipe, resolved_yaml
@@ -47,15 +48,20 @@ class Candidate:
 
 
 def parse_methods(text: str) -> list[Candidate]:
-    """`lora,dora,ssf:scope=both,lora:rank=4:layers=last:2` to candidates. Raises InputError for none, and for twice the
-    same.
+    """`lora,dora,ssf:scope=both,lora:rank=4:layers=last:2` to candidates. Raises InputError for none, twice the same, and
+    a method that there is not.
     """
     labels = [label.strip() for label in text.split(",")]
     if "" in labels:
         raise InputError(f"--methods is {text!r}; wanted methods with commas between, such as lora,ssf:scope=both")
     if len(set(labels)) < len(labels):
         raise InputError(f"--methods is {text!r}; a method is there twice")
-    return [Candidate(label, overrides_of(SHORT.get(label, label))) for label in labels]
+    candidates = [Candidate(label, overrides_of(SHORT.get(label, label))) for label in labels]
+    for candidate in candidates:
+        name = candidate.overrides[0].removeprefix("method.name=")
+        if name not in METHOD_NAMES:
+            raise InputError(f"--methods has {name!r}; {suggest(name, [*METHOD_NAMES, *SHORT])}")
+    return candidates
 
 
 def overrides_of(label: str) -> tuple[str, ...]:
@@ -201,11 +207,3 @@ def metric_text(metric: Mapping[str, Any]) -> str:
     interval = metric["interval_95"] or (None, None)
     span = "" if interval[0] is None or math.isnan(interval[0]) else f" [{interval[0]:.3f}, {interval[1]:.3f}]"
     return f"{metric['mean']:.3f}{spread}{span}"
-
-
-def check_names(candidates: Sequence[Candidate], known: Sequence[str]) -> None:
-    """Raises InputError for a method that there is not."""
-    for candidate in candidates:
-        name = candidate.overrides[0].removeprefix("method.name=")
-        if name not in known:
-            raise InputError(f"--methods has {name!r}; {suggest(name, [*known, *SHORT])}")

@@ -147,7 +147,7 @@ def doctor(seconds: float = SELF_TEST_SECONDS, recipes: Iterable[str] | None = N
 
 def run_test(diagnosis: Diagnosis, seconds: float, recipes: Iterable[str] | None) -> None:
     """Add what torch sees and the speeds to a diagnosis; raises what a fit would raise."""
-    from recipes.reading.schema import BUILT_IN_DOMAINS
+    from recipes.reading.domain_section import BUILT_IN_DOMAINS
     from recipes.verbs.self_test import fault_of, self_test
 
     diagnosis.torch = examine_torch()

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from domains.errors import InputError
+from domains.registry import GROUP
 from recipes.reading.command import following, override
 from recipes.reading.compose import list_recipes, load_any
+from recipes.reading.domain_section import BUILT_IN_DOMAINS
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import BUILT_IN_DOMAINS, DOMAINS_GROUP
 
 
 def recipes_text() -> str:
@@ -29,7 +30,7 @@ def checked_text(recipe: str, overrides: Sequence[str] = ()) -> str:
 def domains_text() -> str:
     """A line per domain: its name and who brings it."""
     ours = dict.fromkeys(BUILT_IN_DOMAINS, "built in")
-    installed = {point.name: point.value for point in entry_points(group=DOMAINS_GROUP)}
+    installed = {point.name: point.value for point in entry_points(group=GROUP)}
     lines = [f"{name:<16} {origin}" for name, origin in {**ours, **installed, **ours}.items()]
     return "\n".join([*lines, following("domains", "check", "DIR")])
 

@@ -19,7 +19,7 @@ from recipes import set_up
 from recipes.build import domain_of
 from recipes.plan import Splits, plan_of
 from recipes.reading.compose import changed, load_recipe
-from recipes.reading.schema import BUILT_IN_DOMAINS
+from recipes.reading.domain_section import BUILT_IN_DOMAINS
 
 FIT_SHARE = 0.7
 """Of a recipe's time; the rest is prediction's."""

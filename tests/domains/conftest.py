@@ -1,9 +1,7 @@
-"""Tiny folders in the real layouts, and the real ones where `ENTITY_DATA` says that they are."""
+"""Tiny folders in the real layouts."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,14 +9,6 @@ import pytest
 from tests.domains.tiny import annotations, basics, defects, nuclei, rasters
 
 MODULES = (basics, nuclei, defects, rasters, annotations)
-
-
-@pytest.fixture
-def real_data() -> Path:
-    folder = os.environ.get("ENTITY_DATA")
-    if not folder:
-        pytest.skip("ENTITY_DATA does not name the folder of the real data sets")
-    return Path(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""A base of two blocks, a small labelled folder, and one fit of the one to the other."""
+"""A base of two blocks, and its fit to the small labelled folder `data`."""
 
 from __future__ import annotations
 
@@ -6,17 +6,14 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 from transformers import Dinov2Config
 
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.training.trainer import History
 from cli import main
-from domains.procedural.scene import draw_scene
 
 
 @pytest.fixture
@@ -45,19 +42,6 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
     save_base(Dinov2Backbone(Dinov2Backbone.randomised(config), name="tiny", taps=(1, 2)), folder)
     return folder
-
-
-@pytest.fixture(scope="session")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six labelled images in images/ and labels/."""
-    root = tmp_path_factory.mktemp("data") / "cells"
-    for name in ("images", "labels"):
-        (root / name).mkdir(parents=True)
-    for i in range(6):
-        sample = draw_scene("nuclei_fluo", (5, i), 96, 80)
-        Image.fromarray(sample.image).save(root / "images" / f"{i}.png")
-        Image.fromarray(sample.truth.ids.astype(np.uint8)).save(root / "labels" / f"{i}.png")
-    return root
 
 
 @pytest.fixture(scope="session")

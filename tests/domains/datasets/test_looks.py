@@ -103,9 +103,9 @@ def test_pairs_are_named_by_their_places():
 
 
 @pytest.mark.parametrize(("name", "least"), [("magnetic_tile", 80), ("crackforest", 0)])
-def test_on_real_images_only_those_of_one_group_are_alike(entity_data, name, least):
-    root = entity_data / name
-    records = grouped(root, recognise(root).listing(root), entity_data / "index" / f"{name}.csv").records
+def test_on_real_images_only_those_of_one_group_are_alike(real_data, name, least):
+    root = real_data / name
+    records = grouped(root, recognise(root).listing(root), real_data / "index" / f"{name}.csv").records
     looks = [look_at(read_image(record.image)) for record in records]
     same = {(pair.look, pair.candidate) for pair in alike(looks, looks)} & set(combinations(range(len(records)), 2))
     assert all(records[i].group == records[j].group for i, j in same)

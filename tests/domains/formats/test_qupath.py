@@ -218,8 +218,8 @@ def test_what_is_no_json_is_refused_in_one_line(tmp_path, text):
     assert "\n" not in str(caught.value)
 
 
-def test_the_real_export_of_qupath_is_read(entity_data):
-    path = entity_data / "annotation_formats" / "qupath_geojson" / "polygon.geojson"
+def test_the_real_export_of_qupath_is_read(real_data):
+    path = real_data / "annotation_formats" / "qupath_geojson" / "polygon.geojson"
     (entity,), regions = read_qupath(path, [])
     assert [len(part.holes) for part in entity.parts] == [26, 0, 0] and not regions
     y0, x0, y1, x1 = entity.box  # two of the parts are islands in holes of the first

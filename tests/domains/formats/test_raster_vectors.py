@@ -284,8 +284,8 @@ def test_bands_of_a_layout_without_rasters_are_refused(build, tmp_path):
 # The real footprints
 
 
-def test_the_real_footprints_of_atlanta(entity_data):
-    root = entity_data / "geotiff" / "spacenet_atlanta"
+def test_the_real_footprints_of_atlanta(real_data):
+    root = real_data / "geotiff" / "spacenet_atlanta"
     records, faults = recognise(root).scan(root)
     assert not faults and len(records) == 16
     houses = {id(one) for record in records for one in record.truth.outlines}
@@ -294,9 +294,9 @@ def test_the_real_footprints_of_atlanta(entity_data):
     assert 0.8 < (ids != UNLABELLED).mean() < 0.9
 
 
-def test_the_real_boxes_of_neon_are_refused(entity_data):
+def test_the_real_boxes_of_neon_are_refused(real_data):
     with pytest.raises(InputError, match="boxes are no masks"):
-        recognise(entity_data / "geotiff" / "neon_osbs")
+        recognise(real_data / "geotiff" / "neon_osbs")
 
 
 PLACED = [("ortho.jpg", "ortho.jgw"), ("ortho.png", "ortho.wld"), ("ortho.tif", "ortho.tfw")]

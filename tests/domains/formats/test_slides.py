@@ -212,8 +212,8 @@ def test_faults_of_a_tile_are_handed_on(build, tmp_path, monkeypatch):
     assert layout.examine(record)[1] == [told]
 
 
-def test_a_real_slide_with_drawn_annotations_gives_its_pixels(build, entity_data, tmp_path):
-    (tmp_path / "small_HE.svs").symlink_to(entity_data / "slides" / "small_HE.svs")
+def test_a_real_slide_with_drawn_annotations_gives_its_pixels(build, real_data, tmp_path):
+    (tmp_path / "small_HE.svs").symlink_to(real_data / "slides" / "small_HE.svs")
     build.qupath(tmp_path / "small_HE.geojson", [[(900, 1000), (915, 1010), (900, 1020), (890, 1010)]])
     folder = open_folder(tmp_path)
     sample = folder.dataset("all")[0]

@@ -2,7 +2,7 @@
 
 hotcoco comes with the test extra. panoptica wants numpy below 2.3 and rich below 14, so it cannot be installed beside
 our pins: those tests are skipped unless somebody has it. `pip install --target DIR panoptica==2.1.7`, and DIR before
-all else in PYTHONPATH, runs them.
+all else in PYTHONPATH, runs them; `benchmarks/accuracy/referee.py` holds real images before it.
 
 Where the three do not say the same at once, and why:
 

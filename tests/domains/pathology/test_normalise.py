@@ -147,11 +147,11 @@ def test_tiles_of_a_slide_are_recoloured_alike_and_as_the_slide_is(tmp_path) -> 
     assert fitted_to_file.cache_info().misses == 1
 
 
-def test_real_tissue_of_two_laboratories_comes_nearer(entity_data) -> None:
-    scene = open_scene(entity_data / "slides" / "small_HE.svs")
+def test_real_tissue_of_two_laboratories_comes_nearer(real_data) -> None:
+    scene = open_scene(real_data / "slides" / "small_HE.svs")
     slide = scene.read(800, 800, 512, 512)
     scene.close()
-    tiles = sorted((entity_data / "dsb2018_he" / "stage1_train").glob("*/images/*.png"))
+    tiles = sorted((real_data / "dsb2018_he" / "stage1_train").glob("*/images/*.png"))
     coloured = [image for image in map(read_image, tiles[:12]) if len(tissue(image)) > 5000 and image.std(axis=2).any()]
     reinhard, macenko = Reinhard.like([slide]), Macenko.like([slide])
     for image in coloured:

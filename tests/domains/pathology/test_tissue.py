@@ -184,8 +184,8 @@ def test_faint_stains_and_dark_fields_are_looked_at_and_empty_glass_is_not(paper
         assert found is not None and (remark in found.remark if remark else not found.mask.any())
 
 
-def test_the_real_slide_is_mostly_tissue_with_glass_at_its_side(entity_data) -> None:
-    scene = open_scene(entity_data / "slides" / "small_HE.svs")
+def test_the_real_slide_is_mostly_tissue_with_glass_at_its_side(real_data) -> None:
+    scene = open_scene(real_data / "slides" / "small_HE.svs")
     tissue = find_tissue(scene)
     scene.close()
     assert 0.15 < tissue.share < 0.95

@@ -99,13 +99,13 @@ def test_without_rasterio_other_rasters_are_refused_with_what_to_install(tmp_pat
 
 
 @pytest.mark.parametrize("name", REAL)
-def test_the_real_rasters(entity_data, reader, name):
+def test_the_real_rasters(real_data, reader, name):
     shape, crs, size_m = REAL[name]
-    scene = open_scene(entity_data / name)
+    scene = open_scene(real_data / name)
     assert scene.shape == shape and scene.pixel_size_m == pytest.approx(size_m, rel=1e-5)
     assert scene.georeference is not None and scene.georeference.crs == crs
     shown = Viewed(scene, plain_view(scene)).read(0, 0, *shape)
-    difference = np.abs(shown.astype(int) - read_image(entity_data / name))
+    difference = np.abs(shown.astype(int) - read_image(real_data / name))
     assert difference.max() <= (16 if reader == "rasterio" and "cogeo" in name else 0)  # GDAL smooths chroma
     scene.close()
 

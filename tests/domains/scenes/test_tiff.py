@@ -255,14 +255,14 @@ def test_a_block_is_decoded_once_while_it_is_among_the_last():
 
 
 @pytest.mark.parametrize("name", REAL_SLIDES)
-def test_the_real_slides(entity_data, name):
+def test_the_real_slides(real_data, name):
     shape, levels, size_um = REAL_SLIDES[name]
-    scene = open_scene(entity_data / name)
+    scene = open_scene(real_data / name)
     assert scene.shape == shape and len(scene.levels) == levels
     assert scene.pixel_size_m == (None if size_um is None else pytest.approx(size_um * 1e-6, rel=1e-4))
     shown = Viewed(scene, plain_view(scene)).read(0, 0, *shape)
     if not name.endswith(("2c.ome.tif", "2z.ome.tif", "2t.ome.tif", "qptiff")):  # stacks, and palettes to show them
-        assert np.array_equal(shown, read_image(entity_data / name))
+        assert np.array_equal(shown, read_image(real_data / name))
     scene.close()
 
 

@@ -22,8 +22,8 @@ from recipes.reading.compose import (
     parse_yaml,
     resolved_yaml,
 )
+from recipes.reading.domain_section import BUILT_IN_DOMAINS
 from recipes.reading.pretrain_schema import PretrainRecipe
-from recipes.reading.schema import BUILT_IN_DOMAINS
 
 
 def written(folder: Path, name: str, text: str) -> Path:

@@ -6,15 +6,17 @@ import dataclasses
 import json
 import subprocess
 import sys
+import types
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import EntryPoint
-from typing import Any, get_args, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 import jsonschema
 import pytest
 import yaml
-from pydantic import TypeAdapter
+from pydantic import Field
 
-import recipes.reading.schema as schema
 from adapters.decoders import DECODERS
 from adapters.losses import LOSSES
 from adapters.methods import METHODS
@@ -22,14 +24,21 @@ from adapters.options.decoders import Decoder
 from adapters.options.losses import OWN_TERMS, POSSIBLE_TERMS, Losses
 from adapters.options.methods import Method
 from adapters.options.section import Options
-from domains.datasets.domain import DataDomain, data_options, house_options
+from domains import registry
+from domains.datasets.domain import DataDomain, NoOptions
 from domains.errors import InputError
+from domains.options import DataOptions, ReadingOptions
 from domains.procedural import SCENES
-from domains.registry import GROUP, house_specs
-from recipes.reading.compose import SHIPPED, list_recipes, load_any
+from domains.registry import GROUP, house_options, house_specs
+from recipes.build import domain_in
+from recipes.reading import domain_section
+from recipes.reading.compose import SHIPPED, changed, list_recipes, load_any, resolved_yaml
+from recipes.reading.domain_section import DomainSection
 from recipes.reading.editor_schema import SCHEMAS, editor_schema
+from recipes.reading.option_docs import page
 from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
-from recipes.reading.schema import Recipe, check_recipe
+from recipes.reading.schema import Recipe, check_recipe, recipe_of
+from tests.fuzz.options import cases, fault_of, read_recipe
 
 OF_LORA = "alpha, dora, dropout, layers, name, rank, roles, rslora, scope"
 KNOWN = (
@@ -61,20 +70,22 @@ def test_the_tables_of_scenes_and_domains_name_the_same() -> None:
     assert set(SCENE_FAMILIES) == set(SCENES)
 
 
-def test_domain_options_have_the_defaults_of_the_domain() -> None:
-    section, of_data = defaults(schema.DomainSection), defaults(DataDomain)
-    shared = {name: of_data[name] for name in data_options() if name != "seed"}
-    shared |= {name: option.default for name, option in house_options().items()}
-    assert {name: section[name] for name in shared} == shared
+def test_the_options_that_a_recipe_reads_are_those_of_the_domains() -> None:
+    assert {spec.options for spec in house_specs()} - {NoOptions} == set(house_options())
+    owned = {option.name: option for owner in house_options() for option in dataclasses.fields(owner)}
+    assert set(DomainSection.OWNED) == owned.keys() and len(owned) >= 4
+    section = defaults(DomainSection)
+    assert {name: section[name] for name in owned} == {name: option.default for name, option in owned.items()}
 
 
-@pytest.mark.parametrize("spec", house_specs(), ids=lambda spec: spec.name)
-def test_a_recipe_says_the_options_of_a_domain_in_its_ranges(spec: Any) -> None:
-    section = TypeAdapter(schema.DomainSection).json_schema()["properties"]
-    for option in dataclasses.fields(spec.options):
-        hint = get_type_hints(spec.options, include_extras=True)[option.name]
-        written = {key: value for key, value in section[option.name].items() if key not in ("title", "description")}
-        assert written == {"default": option.default, **TypeAdapter(hint).json_schema()}
+def test_options_of_a_domain_stand_behind_the_one_that_they_name() -> None:
+    names = list(defaults(DomainSection))
+    assert names[:3] == ["name", "data", "layout"]
+    for owner in (*house_options(), DataOptions, ReadingOptions):
+        options = [option.name for option in dataclasses.fields(owner)]
+        at = names.index(options[0])
+        assert names[at : at + len(options)] == options
+        assert names.index(owner.AFTER) < at
 
 
 @pytest.mark.parametrize("decoder", DECODERS)
@@ -217,8 +228,101 @@ def test_a_long_value_is_shown_shortened() -> None:
 
 def test_a_domain_of_an_installed_package_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("botany", "somewhere:DOMAIN", GROUP)
-    monkeypatch.setattr(schema, "entry_points", lambda group: [entry])
+    for module in (domain_section, registry):
+        monkeypatch.setattr(module, "entry_points", lambda group: [entry])
     assert check_recipe(Recipe, {"domain": {"name": "botany"}}).domain.name == "botany"
+    with pytest.raises(InputError, match="domain 'botany' .* cannot be loaded from 'somewhere:DOMAIN'"):
+        check_recipe(Recipe, {"domain": {"name": "botany", "petals": 5}})
+
+
+@dataclass(frozen=True)
+class Botany:
+    """Of a package."""
+
+    petals: Annotated[int, Field(ge=1, le=40)] = 5
+    """How many petals a flower has."""
+    drawn_defects: Literal["aphids", "none"] = "none"
+    """In place of the house's share."""
+
+
+@pytest.fixture
+def packaged(monkeypatch: pytest.MonkeyPatch) -> Callable[[type], None]:
+    """`packaged(options)`: a package's domain `botany` has these options."""
+
+    def install(options: type) -> None:
+        spec = dataclasses.replace(house_specs()[-1], name="botany", options=options)
+        module = types.ModuleType("botany_of_a_test")
+        module.DOMAIN = spec  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        entry = EntryPoint("botany", f"{module.__name__}:DOMAIN", GROUP)
+        for module in (domain_section, registry):
+            monkeypatch.setattr(module, "entry_points", lambda group: [entry])
+
+    return install
+
+
+def test_a_recipe_says_the_options_of_a_package(packaged: Callable[[type], None]) -> None:
+    packaged(Botany)
+    recipe = check_recipe(Recipe, {"domain": {"name": "botany", "petals": 8}})
+    assert isinstance(recipe, Recipe)
+    section = recipe.domain.options()
+    assert (section["petals"], section["drawn_defects"], section["seasons"]) == (8, "none", False)
+    assert yaml.safe_load(resolved_yaml(recipe))["domain"]["petals"] == 8
+    assert changed(recipe, ["domain.petals=9"]).domain.options()["petals"] == 9
+    moved = changed(recipe, ["domain.name=natural"])
+    assert type(moved) is Recipe and "petals" not in moved.domain.options()
+    domain = domain_in(recipe.domain)
+    assert isinstance(domain, DataDomain) and domain.extra["petals"] == 8
+
+
+@pytest.mark.parametrize(
+    "options, line",
+    [
+        ({"petals": 0}, "domain.petals is 0; wanted an integer from 1 to 40"),
+        ({"drawn_defects": 0.5}, "domain.drawn_defects is 0.5; wanted one of 'aphids', 'none'"),
+        ({"petal": 3}, "(did you mean 'petals'?)"),
+        ({"name": "natural", "petals": 3}, "domain.petals is no option; known: attribute,"),
+    ],
+)
+def test_options_of_a_package_are_checked_as_ours(
+    packaged: Callable[[type], None], options: dict[str, Any], line: str
+) -> None:
+    packaged(Botany)
+    with pytest.raises(InputError) as refused:
+        check_recipe(Recipe, {"domain": {"name": "botany", **options}})
+    assert line in str(refused.value) and "\n" not in str(refused.value)
+
+
+def test_what_a_package_s_option_does_not_take_is_refused_in_one_line(packaged: Callable[[type], None]) -> None:
+    packaged(Botany)
+    names = {case.name for case in cases(recipe_of("botany"), {"domain": {"name": "botany"}})}
+    assert {"domain.petals: 41", "domain.petals: NaN", "domain.drawn_defects: 'x'"} <= names
+    options = {name: option for name, option in defaults(recipe_of("botany")).items()}
+    assert options.keys() == defaults(Recipe).keys()
+    for case in cases(recipe_of("botany"), {"domain": {"name": "botany"}}):
+        if case.steps[1:] in (("petals",), ("drawn_defects",)):
+            assert fault_of(case, read_recipe(Recipe)) == "", case.name
+
+
+def test_options_that_cannot_be_read_are_told(packaged: Callable[[type], None]) -> None:
+    for options, reason in (
+        (dataclasses.make_dataclass("Clash", [("crop_px", int, 3)], frozen=True), r"\['crop_px'\] are called as"),
+        (dataclasses.make_dataclass("Odd", [("leaf", "Nowhere", 3)], frozen=True), "'Odd' cannot be read"),
+    ):
+        packaged(options)
+        with pytest.raises(InputError, match=f"domain 'botany': its options .*{reason}"):
+            check_recipe(Recipe, {"domain": {"name": "botany"}})
+
+
+def test_the_schema_and_the_page_show_a_package_s_options(packaged: Callable[[type], None]) -> None:
+    packaged(Botany)
+    text = page({"Recipes": recipe_of("botany")})
+    assert "| `petals` | an integer from 1 to 40 | `5` | How many petals a flower has. |" in text
+    schema = editor_schema(recipe_of("botany"))
+    jsonschema.validate({"domain": {"name": "botany", "petals": 40}}, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"domain": {"name": "botany", "petals": 41}}, schema)
+    assert "petals" not in page() and recipe_of("natural") is Recipe
 
 
 def test_the_home_folder_is_written_out(monkeypatch: pytest.MonkeyPatch) -> None:

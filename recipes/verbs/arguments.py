@@ -1,0 +1,73 @@
+"""The arguments that several verbs of the command line take: each its type, its limits and its line of help."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Split = StrEnum("Split", "train val test all")
+Format = StrEnum("Format", "labels geojson coco csv images overlay zarr parquet density heat gpkg")
+Precision = StrEnum("Precision", "auto fp32 bf16")
+Engine = StrEnum("Engine", "auto torch onnx")
+
+Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="A shipped recipe or a .yaml file.")]
+MaybeRecipe = Annotated[
+    str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="In place of the recipe in the adapter.")
+]
+Adapter = Annotated[str, typer.Option("--adapter", "-a", help="An adapter's folder or file, or `base` for none.")]
+Data = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of labelled images; else the recipe's.")]
+Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go; by default below runs/.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
+Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
+Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
+OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
+Symmetries = Annotated[
+    int | None,
+    typer.Option(
+        min=1, max=8, metavar="N", help="Average over N flips and turns, N times as slow; by default as fitted."
+    ),
+]
+TestScales = Annotated[
+    str | None,
+    typer.Option(metavar="S,S", help="Average over the image at these sizes, such as 1,0.7; by default as fitted."),
+]
+WindowPx = Annotated[
+    int | None,
+    typer.Option("--window", metavar="PX", help="See windows of this side, so that tiles do not show; 0: none."),
+]
+PixelSize = Annotated[
+    str | None,
+    typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
+]
+Device = Annotated[
+    str, typer.Option(metavar="NAME", help="auto: the GPU if there is one, else the CPU; or cpu, gpu, cuda:1.")
+]
+InPrecision = Annotated[
+    Precision, typer.Option("--precision", help="auto: bf16 where the device has the instructions (docs/devices.md).")
+]
+InEngine = Annotated[
+    Engine, typer.Option("--runtime", help="torch; onnx: ONNX Runtime on the CPU, as for every .onnx file.")
+]
+Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
+Overrides = Annotated[
+    list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")
+]
+
+
+def changes(
+    overrides: Sequence[str] | None, data: str | None = None, strict: bool = False, pixel_size: str | None = None
+) -> list[str]:
+    """Overrides of the recipe, those that have an option of their own included."""
+    import json
+
+    from recipes.inputs import metres
+
+    options = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    if pixel_size is not None:
+        options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
+    return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]

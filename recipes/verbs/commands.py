@@ -1,0 +1,268 @@
+"""The verbs of the command line: arguments in, one function called.
+
+Each verb imports its work when it is called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recipes.verbs.arguments import (
+    Adapter,
+    Base,
+    Data,
+    Device,
+    Engine,
+    Format,
+    InEngine,
+    InPrecision,
+    MaybeRecipe,
+    Overrides,
+    Overwrite,
+    PixelSize,
+    Precision,
+    Recipe,
+    Resume,
+    Run,
+    Split,
+    Strict,
+    Symmetries,
+    TestScales,
+    WindowPx,
+    changes,
+)
+from recipes.verbs.groups import adapters_app, domains_app, recipes_app
+
+DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
+"""Exit codes."""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(adapters_app, name="adapters")
+app.add_typer(recipes_app, name="recipes")
+app.add_typer(domains_app, name="domains")
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the trace of an error; anywhere on the line.")] = False,
+) -> None:
+    """Every distinct region of an image with its own id, by a small adapter on a frozen vision model."""
+
+
+@app.command()
+def fit(
+    recipe: Recipe,
+    data: Data = None,
+    out: Run = None,
+    resume: Resume = False,
+    strict: Strict = False,
+    pixel_size: PixelSize = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fit an adapter to labelled images."""
+    from recipes.reading.compose import load_recipe
+
+    changed = changes(overrides, data, strict, pixel_size)
+    checked = load_recipe(recipe, changed)  # before anything heavy is imported
+    from recipes.reading.ignored import tell_ignored
+
+    tell_ignored(recipe, changed)
+    from recipes.verbs.fit import fit as run
+
+    run(checked, out, resume)
+
+
+@app.command()
+def evaluate(
+    adapter: Adapter,
+    data: Data = None,
+    split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
+    recipe: MaybeRecipe = None,
+    strict: Strict = False,
+    symmetries: Symmetries = None,
+    test_scales: TestScales = None,
+    window: WindowPx = None,
+    pixel_size: PixelSize = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
+    overrides: Overrides = None,
+) -> None:
+    """Measure an adapter, or the bare base, on labelled images."""
+    from recipes.inputs import Asked, parse_scales
+
+    asked = Asked(symmetries, window, parse_scales(test_scales))
+    changed = changes(overrides, strict=strict, pixel_size=pixel_size)
+    from recipes.shared import check_adapter
+
+    shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
+    if shared is not None:
+        shared.on_data(data, changed)
+    from recipes.runtime import choose
+    from recipes.verbs.evaluate import evaluate as run
+
+    run(adapter, data, str(split), json, recipe, changed, asked, runtime=choose(device, str(precision)))
+
+
+@app.command()
+def predict(
+    adapter: Adapter,
+    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, slides, folders, or lists (.txt).")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
+    format: Annotated[
+        list[Format] | None, typer.Option(help="May be given several times; by default those that fit.")
+    ] = None,
+    recipe: MaybeRecipe = None,
+    overwrite: Overwrite = False,
+    symmetries: Symmetries = None,
+    test_scales: TestScales = None,
+    window: WindowPx = None,
+    pixel_size: PixelSize = None,
+    everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
+    smallest_piece: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="UM2", help="Pieces of a slide below are dust; by default 236, three small cells."),
+    ] = None,
+    simplify: Annotated[
+        float | None,
+        typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
+    ] = None,
+    square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
+    least_score: Annotated[
+        float | None, typer.Option(min=0, max=1, metavar="X", help="Entities less sure are left out of all formats.")
+    ] = None,
+    least_area: Annotated[
+        str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")
+    ] = None,
+    most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
+    runtime: InEngine = Engine.auto,
+    backbone: Base = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="local:N|ADDRESS|FILE", help="Dask workers predict: N here, or a scheduler's."),
+    ] = None,
+) -> None:
+    """Find the entities of images and slides, and write them to files."""
+    from recipes.inputs import (
+        Asked,
+        Request,
+        Sight,
+        Writing,
+        check_predictor,
+        check_present,
+        metres,
+        parse_areas,
+        parse_scales,
+        parse_scheduler,
+    )
+
+    check_present(inputs)
+    cluster = parse_scheduler(scheduler, device)
+    asked = Asked(symmetries, window, parse_scales(test_scales))
+    sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
+    formats = tuple(str(word) for word in format or ())
+    areas = parse_areas(least_area, most_area)
+    writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
+    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, scheduler=cluster, runtime=str(runtime))
+    check_predictor(request)
+    from recipes.runtime import choose
+    from recipes.verbs.predict import predict as run
+
+    run(request, choose(*request.words_of_runtime(device, str(precision))))
+
+
+@app.command()
+def transfer(
+    adapter: Annotated[
+        list[str],
+        typer.Option("--adapter", "-a", metavar="[NAME:]PATH", help="Several times: adapters, `base` is added."),
+    ],
+    data: Annotated[
+        list[str],
+        typer.Option(metavar="DOMAIN=DIR", help="Several times: a set, also NAME:DIR or DOMAIN:NAME=DIR."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where the tables and the heat maps go.")],
+    split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
+    groups: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
+    ] = None,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
+    backbone: Base = None,
+) -> None:
+    """Measure every adapter on every data set."""
+    from recipes.sets import parse_adapters, parse_sets
+    from recipes.shared import BASE, check_adapter, on_base
+
+    adapters, sets = parse_adapters(adapter), parse_sets(data, groups or ())
+    for path in adapters:
+        if path != BASE:
+            check_adapter(path, overrides=on_base(backbone))
+    from recipes.runtime import choose
+    from recipes.verbs.transfer import transfer as run
+
+    run(adapters, sets, out, str(split), backbone, choose(device, str(precision)))
+
+
+@app.command()
+def compare(
+    recipe: Recipe,
+    methods: Annotated[
+        str, typer.Option(metavar="NAME[:OPTION=VALUE...],...", help="Such as decoder_only,lora:scope=both,dora.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where fits and table go; goes on from what is there.")],
+    data: Data = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Of the processor, for each fit.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Fits of each method.")] = 3,
+    strict: Strict = False,
+    pixel_size: PixelSize = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fit several methods with the same seconds, seeds and splits: a table and a picture of size against worth."""
+    from recipes.verbs.compare import compare as run
+    from recipes.verbs.compare import parse_methods
+
+    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size))
+
+
+@app.command()
+def pretrain(
+    recipe: Recipe = "pretrain",
+    out: Run = None,
+    resume: Resume = False,
+    overrides: Overrides = None,
+) -> None:
+    """Train the embedded base from nothing, on generated scenes."""
+    from recipes.reading.compose import load_pretrain_recipe
+
+    checked = load_pretrain_recipe(recipe, overrides or ())
+    from recipes.reading.ignored import tell_ignored
+
+    tell_ignored(recipe, overrides or ())
+    from recipes.verbs.pretrain import pretrain as run
+
+    run(checked, out, resume)
+
+
+@app.command()
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
+) -> None:
+    """The machine, the versions, what is missing, and the speed to expect; exits with 1 where fit cannot work."""
+    from recipes.verbs.doctor import doctor as run
+
+    diagnosis = run()
+    typer.echo(diagnosis.json_text() if json else diagnosis.text())
+    if diagnosis.faults:
+        raise typer.Exit(FAILED)

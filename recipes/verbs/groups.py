@@ -1,0 +1,235 @@
+"""The verbs of the command line on adapters, recipes and domains: `adapters show`, `recipes list`, `domains check`.
+
+Each imports its work when it is called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from domains.errors import InputError
+from recipes.verbs.arguments import (
+    Base,
+    Groups,
+    OfDomain,
+    Overrides,
+    Overwrite,
+    Strict,
+)
+
+adapters_app = typer.Typer(no_args_is_help=True, help="Show, compare, keep, send and convert adapters.")
+recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
+domains_app = typer.Typer(no_args_is_help=True, help="List domains, check a folder of labelled images, draft its card.")
+
+
+class Export(StrEnum):
+    onnx = "onnx"
+    torchscript = "torchscript"
+    merged = "safetensors-merged"
+    bioimage = "bioimage.io"
+
+
+@adapters_app.command("show")
+def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
+    """What an adapter is: base, method, decoder, domain, metrics."""
+    from recipes.verbs.share import shown_text
+
+    typer.echo(shown_text(adapter))
+
+
+@adapters_app.command("verify")
+def adapters_verify(
+    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    backbone: Base = None,
+) -> None:
+    """Check that an adapter is whole and gives the output it was saved with."""
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(str(adapter), overrides=on_base(backbone))
+    from recipes.load import verify
+
+    typer.echo(verify(str(adapter), backbone))
+
+
+@adapters_app.command("pack")
+def adapters_pack(
+    folder: Annotated[Path, typer.Argument(help="An adapter's folder.")],
+    out: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")],
+) -> None:
+    """Put an adapter's folder into one file."""
+    from recipes.verbs.share import packed_text
+
+    typer.echo(packed_text(folder, out))
+
+
+@adapters_app.command("unpack")
+def adapters_unpack(
+    file: Annotated[Path, typer.Argument(help="A packed adapter.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+) -> None:
+    """Get an adapter's folder back from one file."""
+    from recipes.verbs.share import unpacked_text
+
+    typer.echo(unpacked_text(file, out))
+
+
+@adapters_app.command("diff")
+def adapters_diff(
+    first: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    second: Annotated[str, typer.Argument(metavar="ADAPTER")],
+) -> None:
+    """What two adapters differ in: options, metrics, and how far their weights are apart."""
+    from recipes.verbs.share import difference_text
+
+    typer.echo(difference_text(first, second))
+
+
+@adapters_app.command("card")
+def adapters_card(adapter: Annotated[str, typer.Argument(metavar="ADAPTER")]) -> None:
+    """The card of an adapter, as the Hub shows it: results with intervals, licences, use."""
+    from recipes.verbs.share import card_of
+
+    typer.echo(card_of(adapter), nl=False)
+
+
+@adapters_app.command("migrate")
+def adapters_migrate(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="Of any version.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+) -> None:
+    """Write an adapter of any version as one of this version."""
+    from recipes.verbs.share import migrated_text
+
+    typer.echo(migrated_text(adapter, out))
+
+
+@adapters_app.command("keep")
+def adapters_keep(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, _ and -.")],
+) -> None:
+    """Keep an adapter on this machine as the next version of a name: --adapter NAME@2 from any folder."""
+    from recipes.verbs.share import kept_text
+
+    typer.echo(kept_text(adapter, name))
+
+
+@adapters_app.command("shelf")
+def adapters_shelf() -> None:
+    """The adapters that are kept on this machine."""
+    from recipes.verbs.share import shelf_text
+
+    typer.echo(shelf_text())
+
+
+@adapters_app.command("push")
+def adapters_push(
+    adapter: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repository on the Hub, made where it is not.")],
+    private: Annotated[bool, typer.Option(help="A new repository is for its owner alone.")] = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Put an adapter on the Hugging Face Hub; prints its id with the commit."""
+    from recipes.verbs.share import pushed_text
+
+    typer.echo(pushed_text(adapter, repo, private, overwrite))
+
+
+@adapters_app.command("pull")
+def adapters_pull(adapter: Annotated[str, typer.Argument(metavar="OWNER/NAME@REVISION")]) -> None:
+    """Get an adapter from the Hugging Face Hub, once for every commit; prints its folder."""
+    from recipes.verbs.share import pulled_text
+
+    typer.echo(pulled_text(adapter))
+
+
+@adapters_app.command("export")
+def adapters_export(
+    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    format: Annotated[Export, typer.Option(help="Base, merged adapter and decoder as one file (docs/runtimes.md).")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write.")],
+    backbone: Base = None,
+) -> None:
+    """Write an adapter with its base for other runtimes: one graph from pixels to fields."""
+    from recipes.shared import check_adapter, on_base
+
+    check_adapter(str(adapter), overrides=on_base(backbone))
+    from recipes.verbs.export import exported_text
+
+    typer.echo(exported_text(str(adapter), str(format), out, backbone))
+
+
+@recipes_app.command("list")
+def recipes_list() -> None:
+    """The recipes that are shipped."""
+    from recipes.verbs.listing import recipes_text
+
+    typer.echo(recipes_text())
+
+
+@recipes_app.command("show")
+def recipes_show(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
+    """A recipe with everything that it inherits, as YAML."""
+    from recipes.reading.compose import load_any, resolved_yaml
+
+    typer.echo(resolved_yaml(load_any(recipe, overrides or ())), nl=False)
+
+
+@recipes_app.command("check")
+def recipes_check(recipe: Annotated[str, typer.Argument(metavar="NAME|FILE")], overrides: Overrides = None) -> None:
+    """Whether a recipe is right; if not, what is wrong with it."""
+    from recipes.reading.ignored import tell_ignored
+    from recipes.verbs.listing import checked_text
+
+    typer.echo(checked_text(recipe, overrides or ()))
+    tell_ignored(recipe, overrides or ())
+
+
+@domains_app.command("list")
+def domains_list() -> None:
+    """The domains that there are, installed ones included."""
+    from recipes.verbs.listing import domains_text
+
+    typer.echo(domains_text())
+
+
+@domains_app.command("check")
+def domains_check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of labelled images.")],
+    groups: Groups = None,
+    domain: OfDomain = None,
+    report: Annotated[Path | None, typer.Option(metavar="HTML", help="Write it there with pictures.")] = None,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    labels: Annotated[
+        str | None, typer.Option(metavar="KIND", help="What label pictures hold: ids, mask, classes.")
+    ] = None,
+    void: Annotated[str | None, typer.Option(metavar="N", help="Their number that is unlabelled, or none.")] = None,
+) -> None:
+    """What a folder of labelled images holds, every file at fault, and leaks."""
+    from recipes.verbs.listing import check_folder_text
+
+    text, refusal = check_folder_text(
+        folder, groups, domain, html=report, overwrite=overwrite, strict=strict, labels=labels, void=void
+    )
+    typer.echo(text)
+    if refusal:
+        raise InputError(refusal)
+
+
+@domains_app.command("card")
+def domains_card(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of labelled images.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="By default DIR/data_card.md.")] = None,
+    groups: Groups = None,
+    domain: OfDomain = None,
+    overwrite: Overwrite = False,
+) -> None:
+    """Draft a data card: counts, sizes, hashes; what only you know is left blank."""
+    from recipes.verbs.listing import draft_data_card
+
+    typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
