@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -209,3 +210,14 @@ def parse_scales(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
         raise InputError(f"--test-scales is {text!r}; wanted numbers with commas between, such as 1,0.7") from error
+
+
+def numbers(text: str, option: str) -> list[float]:
+    """`0.7,0.3` as numbers, none for an empty text. Raises InputError for what is no finite number."""
+    try:
+        values = [float(word) for word in text.split(",")] if text.strip() else []
+    except ValueError:
+        values = [math.nan]
+    if not all(map(math.isfinite, values)):
+        raise InputError(f"{option} is {text!r:.80}; wanted numbers with commas between, such as 0.7,0.3")
+    return values

@@ -86,7 +86,7 @@ def copy_files(folder: Path, target: Path) -> None:
 def no_adapter(name: str) -> InputError:
     """The error for what is neither a folder, nor a file, nor a name on the shelf."""
     known = shelf()
-    kept = f"; kept here: {suggest(name.split('@')[0], known)}" if known else ""
+    kept = f"; {suggest(name.split('@')[0], known)}" if known else ""
     return InputError(
         f"adapter {name!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), its packed file, a name "
         f"that `adapters keep` gave, or a Hub id such as OWNER/NAME@REVISION{kept}"

@@ -48,8 +48,9 @@ class Candidate:
 
 
 def parse_methods(text: str) -> list[Candidate]:
-    """`lora,dora,ssf:scope=both,lora:rank=4:layers=last:2` to candidates. Raises InputError for none, twice the same, and
-    a method that there is not.
+    """`lora,dora,ssf:scope=both,lora:rank=4:layers=last:2` to candidates.
+
+    Raises InputError for none, the same twice, or a method that there is not.
     """
     labels = [label.strip() for label in text.split(",")]
     if "" in labels:

@@ -33,6 +33,12 @@ class Export(StrEnum):
     bioimage = "bioimage.io"
 
 
+class Merging(StrEnum):
+    linear = "linear"
+    ties = "ties"
+    dare = "dare"
+
+
 @adapters_app.command("show")
 def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
@@ -124,6 +130,21 @@ def adapters_shelf() -> None:
     from recipes.verbs.share import shelf_text
 
     typer.echo(shelf_text())
+
+
+@adapters_app.command("merge")
+def adapters_merge(
+    adapters: Annotated[list[str], typer.Argument(metavar="ADAPTER...", help="Two or more, of one base.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
+    weights: Annotated[str, typer.Option(metavar="W,W,...", help="One for each; by default equal, of sum 1.")] = "",
+    method: Annotated[Merging, typer.Option(help="How updates are combined (docs/sharing.md).")] = Merging.linear,
+    rank: Annotated[int | None, typer.Option(min=1, max=256, help="Of what comes out; else all of the sum.")] = None,
+) -> None:
+    """Write one adapter that combines the updates of several, and say how far they are in each other's way."""
+    from recipes.inputs import numbers
+    from recipes.verbs.merge_adapters import merged_text
+
+    typer.echo(merged_text(adapters, numbers(weights, "--weights"), str(method), rank, out))
 
 
 @adapters_app.command("push")

@@ -28,7 +28,7 @@ def test_a_version_that_is_not_kept_and_a_name_that_is_not_are_told(adapter_fold
     keep(adapter_folder, "nuclei")
     with pytest.raises(InputError, match="nuclei is kept in version 1 in "):
         shelved("nuclei@7")
-    message = r"adapter 'nuclie' does not exist; .*kept here: .*did you mean 'nuclei'"
+    message = r"adapter 'nuclie' does not exist; .*known: nuclei .did you mean 'nuclei'"
     with pytest.raises(InputError, match=message), opened("nuclie"):
         pass
     assert shelved("runs/mine") is None

@@ -1,0 +1,96 @@
+"""Adapters merged: exact where the rank holds the sum, refused where they do not fit together."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from adapters.backbones import BackboneOptions, build_backbone
+from adapters.backbones.embedded_bases import folder_of
+from adapters.decoders import DECODERS
+from adapters.decoders.pretrained import warm_start
+from adapters.inference.segment import InputContract
+from adapters.methods import METHODS, merge
+from adapters.methods.decoder_update import merge_kernels
+from adapters.network import EntitySegmenter
+from adapters.sharing.folder import describe, load_adapter, save_adapter
+from adapters.training.fitting import learnt_weights, round_to_half
+from domains.errors import InputError
+from recipes.verbs.merge_adapters import merged_text
+
+LEARNT = 0.02
+
+
+def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora", **options) -> str:
+    """An adapter of the embedded base whose weights have moved at random."""
+    torch.manual_seed(seed)
+    backbone = build_backbone(BackboneOptions())
+    learnt = METHODS[method](**options)
+    learnt.attach(backbone)
+    decoder = DECODERS["dense"]().build(backbone.dim, len(backbone.taps), backbone.stride)
+    assert warm_start(decoder, folder_of(backbone.name), kind)
+    learnt.adapt_decoder(decoder)
+    segmenter = EntitySegmenter(backbone, decoder).eval()
+    with torch.no_grad():
+        for weights in segmenter.parameters():
+            if weights.requires_grad:
+                weights += LEARNT * torch.randn_like(weights)
+    round_to_half(learnt_weights(segmenter))
+    info = describe(segmenter, learnt, InputContract(tile_px=64, overlap_px=16), "pathology", f"drawn{seed}")
+    save_adapter(folder, segmenter, learnt, info, f"domain: {{name: pathology}}\ntrain: {{start: {kind}}}\n")
+    return str(folder)
+
+
+def effective(folder: str) -> dict[str, torch.Tensor]:
+    """The weights that predict, adapter folded in."""
+    segmenter, _ = load_adapter(Path(folder))
+    merge(segmenter.backbone)
+    merge_kernels(segmenter.decoder)
+    tensors = {**segmenter.backbone.base_parameters(), **dict(segmenter.decoder.named_parameters())}
+    return {name: tensor.detach().clone() for name, tensor in tensors.items()}
+
+
+@pytest.mark.parametrize(
+    "options", [{"scope": "both", "rank": 2}, {"rank": 2, "roles": ("q", "v")}, {"method": "decoder_only"}]
+)
+def test_a_weighted_sum_is_that_of_the_weights_that_predict(tmp_path, options):
+    parents = [adapter(tmp_path / f"p{seed}", seed, **options) for seed in (1, 2)]
+    text = merged_text(parents, [0.25, 0.75], "linear", None, tmp_path / "child")
+    assert "cosine" in text and str(tmp_path / "child") in text
+    first, second, child = (effective(folder) for folder in (*parents, str(tmp_path / "child")))
+    for name, tensor in child.items():
+        expected = 0.25 * first[name] + 0.75 * second[name]
+        torch.testing.assert_close(tensor, expected, atol=2e-3, rtol=2e-3, msg=name)  # rounded to half
+
+
+def test_an_adapter_merged_with_itself_is_itself_and_wholly_on_its_own_side(tmp_path):
+    parent = adapter(tmp_path / "p", 1, scope="both", rank=2)
+    text = merged_text([parent, parent], [], "linear", 2, tmp_path / "child")
+    assert "cosine +1.000, 0% of what both move" in text
+    before, after = effective(parent), effective(str(tmp_path / "child"))
+    assert all(torch.allclose(before[name], after[name], atol=2e-3) for name in before)
+
+
+@pytest.mark.parametrize("how", ["ties", "dare"])
+def test_every_way_gives_an_adapter_that_loads(tmp_path, how):
+    parents = [adapter(tmp_path / f"p{seed}", seed, scope="decoder", rank=2) for seed in (1, 2)]
+    merged_text(parents, [], how, 4, tmp_path / "child")
+    _, info = load_adapter(tmp_path / "child")
+    assert (info.method.rank, info.method.scope, info.data) == (4, "decoder", "drawn1+drawn2")
+
+
+def test_adapters_that_do_not_fit_together_are_refused_and_nothing_is_written(tmp_path):
+    lora = adapter(tmp_path / "a", 1, scope="both", rank=2)
+    others = {
+        "start.kind": adapter(tmp_path / "b", 2, kind="aerial", scope="both", rank=2),
+        "only lora and decoder_only": adapter(tmp_path / "c", 3, method="ssf"),
+        "of other layers, roles or scopes": adapter(tmp_path / "d", 4, scope="both", rank=2, layers="last:2"),
+    }
+    for message, other in others.items():
+        with pytest.raises(InputError, match=message):
+            merged_text([lora, other], [], "linear", None, tmp_path / "child")
+    with pytest.raises(InputError, match="at least two adapters and a weight for each; got 2 and 1"):
+        merged_text([lora, lora], [1.0], "linear", None, tmp_path / "child")
+    assert not (tmp_path / "child").exists()
