@@ -170,5 +170,5 @@ class Prompted(Injected):
     def forward(self, tokens: Tensor, **context: Any) -> Tensor:
         """(B, T + count, D) of tokens (B, T, D), or of as many where prompts are among them already."""
         prompts = self.prompts.to(tokens.dtype).expand(len(tokens), -1, -1)
-        rest = tokens[:, 1 + (len(self.prompts) if self.replace else 0) :]
-        return self.base_layer(torch.cat([tokens[:, :1], prompts, rest], 1), **context)
+        behind = tokens[:, 1 + (len(self.prompts) if self.replace else 0) :]
+        return self.base_layer(torch.cat([tokens[:, :1], prompts, behind], 1), **context)

@@ -170,7 +170,7 @@ def check_fresh(backbone: Backbone) -> None:
         width = base.weight.shape[-1]
         tokens = torch.linspace(-1, 1, width).sin().expand(*shape, width).to(base.weight)
         learning = layer.training
-        expected, given = base(tokens), layer.eval()(tokens)
+        expected, output = base(tokens), layer.eval()(tokens)
         layer.train(learning)
-        if (given - expected).abs().max() > FRESH_TOLERANCE * expected.abs().max().clamp_min(1):
+        if (output - expected).abs().max() > FRESH_TOLERANCE * expected.abs().max().clamp_min(1):
             raise ValueError(f"{name} gives another output with fresh weights beside it than without")

@@ -41,9 +41,9 @@ def metric_lines(old: AdapterInfo, new: AdapterInfo) -> Iterator[str]:
     """What was measured after both fits: a line a metric that both have and that differs."""
     was, now = old.metrics.get("after", {}), new.metrics.get("after", {})
     for name, value in was.items():
-        other = now.get(name)
-        if value is not None and other is not None and value != other:
-            yield f"after {name}: {value:.3f} -> {other:.3f} ({other - value:+.3f})"
+        present_value = now.get(name)
+        if value is not None and present_value is not None and value != present_value:
+            yield f"after {name}: {value:.3f} -> {present_value:.3f} ({present_value - value:+.3f})"
 
 
 def weight_lines(old: Path, new: Path) -> Iterator[str]:
@@ -54,14 +54,14 @@ def weight_lines(old: Path, new: Path) -> Iterator[str]:
         if present(old, name) != present(new, name):
             yield f"{name}: {'only the first' if present(old, name) else 'only the second'} has it"
         elif present(old, name):
-            first, second = tensors(old / name), tensors(new / name)
-            alike = [key for key in first if key in second and first[key].shape == second[key].shape]
-            norm = sum(float(np.square(first[key]).sum()) for key in alike) ** 0.5
-            gap = sum(float(np.square(first[key] - second[key]).sum()) for key in alike) ** 0.5
-            others = len(first.keys() | second.keys()) - len(alike)
-            if gap or others:
-                rest = f", {others} that only one of them has" if others else ""
-                yield f"{name}: {len(alike)} tensors {gap / max(norm, 1e-12):.3f} of their norm apart{rest}"
+            before, after = tensors(old / name), tensors(new / name)
+            alike = [key for key in before if key in after and before[key].shape == after[key].shape]
+            norm = sum(float(np.square(before[key]).sum()) for key in alike) ** 0.5
+            gap = sum(float(np.square(before[key] - after[key]).sum()) for key in alike) ** 0.5
+            unmatched = len(before.keys() | after.keys()) - len(alike)
+            if gap or unmatched:
+                missing = f", {unmatched} that only one of them has" if unmatched else ""
+                yield f"{name}: {len(alike)} tensors {gap / max(norm, 1e-12):.3f} of their norm apart{missing}"
 
 
 def tensors(path: Path) -> dict[str, np.ndarray]:

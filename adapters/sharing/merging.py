@@ -80,13 +80,13 @@ def low_rank(update: Tensor, rank: int) -> tuple[Tensor, Tensor]:
     return (root[:, None] * v[:r]).view(r, *update.shape[1:]).to(update), (u[:, :r] * root).to(update)
 
 
-def interference(first: dict[str, Tensor], second: dict[str, Tensor]) -> Interference:
+def interference(updates: dict[str, Tensor], against: dict[str, Tensor]) -> Interference:
     """Of two adapters' updates by layer; those that only one of them has count as nothing in the way."""
-    shared = [name for name in first if name in second]
-    pairs = [(first[name].flatten().double(), second[name].flatten().double()) for name in shared]
-    norms = [sum(float(update.square().sum()) for update in side.values()) ** 0.5 for side in (first, second)]
+    shared = [name for name in updates if name in against]
+    pairs = [(updates[name].flatten().double(), against[name].flatten().double()) for name in shared]
+    norms = [sum(float(update.square().sum()) for update in side.values()) ** 0.5 for side in (updates, against)]
     dot = sum(float(a @ b) for a, b in pairs)
     lesser = [torch.minimum(a.abs(), b.abs()) for a, b in pairs]
-    against = sum(float(x[(a * b) < 0].sum()) for x, (a, b) in zip(lesser, pairs, strict=True))
-    whole = sum(float(x.sum()) for x in lesser)
-    return Interference(dot / max(norms[0] * norms[1], 1e-12), against / max(whole, 1e-12))
+    conflict = sum(float(x[(a * b) < 0].sum()) for x, (a, b) in zip(lesser, pairs, strict=True))
+    moved = sum(float(x.sum()) for x in lesser)
+    return Interference(dot / max(norms[0] * norms[1], 1e-12), conflict / max(moved, 1e-12))

@@ -85,8 +85,8 @@ def copy_files(folder: Path, target: Path) -> None:
 
 def no_adapter(name: str) -> InputError:
     """The error for what is neither a folder, nor a file, nor a name on the shelf."""
-    known = shelf()
-    kept = f"; {suggest(name.split('@')[0], known)}" if known else ""
+    names = shelf()
+    kept = f"; {suggest(name.split('@')[0], names)}" if names else ""
     return InputError(
         f"adapter {name!r} does not exist; wanted a folder that `fit` wrote (RUN/adapter), its packed file, a name "
         f"that `adapters keep` gave, or a Hub id such as OWNER/NAME@REVISION{kept}"

@@ -85,13 +85,13 @@ def adapters_unpack(
 
 @adapters_app.command("diff")
 def adapters_diff(
-    first: Annotated[str, typer.Argument(metavar="ADAPTER")],
-    second: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    before: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    after: Annotated[str, typer.Argument(metavar="ADAPTER")],
 ) -> None:
     """What two adapters differ in: options, metrics, and how far their weights are apart."""
     from recipes.verbs.share import difference_text
 
-    typer.echo(difference_text(first, second))
+    typer.echo(difference_text(before, after))
 
 
 @adapters_app.command("card")

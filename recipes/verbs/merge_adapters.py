@@ -72,10 +72,10 @@ def merged_text(adapters: Sequence[str], weights: Sequence[float], how: str, ran
         raise InputError(f"wanted at least two adapters and a weight for each; got {len(adapters)} and {len(weights)}")
     backbone, parents = read_parents(adapters)
     segmenter, method = child_of(parents, weights, how, rank, backbone)
-    first = parents[0]
+    lead = parents[0]
     lines = [interference_line(a, b) for a, b in combinations(parents, 2)]
-    info = describe(segmenter, method, first.info.contract, first.info.domain, "+".join(p.info.data for p in parents))
-    recipe = {**first.recipe, "method": as_json(asdict(method))}
+    info = describe(segmenter, method, lead.info.contract, lead.info.domain, "+".join(p.info.data for p in parents))
+    recipe = {**lead.recipe, "method": as_json(asdict(method))}
     save_adapter(out, segmenter, method, info, yaml_text(recipe))
     return "\n".join([*lines, str(out), following("adapters", "verify", out)])
 
@@ -108,16 +108,18 @@ def check_parent(name: str, info: AdapterInfo, parents: Sequence[Parent]) -> Non
         raise InputError(f"{name!r} is of method {info.method.name}; only lora and decoder_only can be merged")
     if not parents:
         return
-    first = parents[0].info
-    tuned = first.decoder.TUNED.keys()
-    for what, one, another in (
-        ("base", first.fingerprint[:12], info.fingerprint[:12]),
-        ("decoder", shape_of(first, tuned), shape_of(info, tuned)),
-        ("bands", first.input.bands, info.input.bands),
-        ("start.kind", first.start and first.start.kind, info.start and info.start.kind),
+    lead = parents[0].info
+    tuned = lead.decoder.TUNED.keys()
+    for trait, expected, actual in (
+        ("base", lead.fingerprint[:12], info.fingerprint[:12]),
+        ("decoder", shape_of(lead, tuned), shape_of(info, tuned)),
+        ("bands", lead.input.bands, info.input.bands),
+        ("start.kind", lead.start and lead.start.kind, info.start and info.start.kind),
     ):
-        if one != another:
-            raise InputError(f"{name!r} has {what} {another}, {parents[0].name!r} has {one}; only alike can be merged")
+        if expected != actual:
+            raise InputError(
+                f"{name!r} has {trait} {actual}, {parents[0].name!r} has {expected}; only alike can be merged"
+            )
 
 
 def shape_of(info: AdapterInfo, tuned: Sequence[str] | object) -> dict[str, object]:
@@ -160,17 +162,17 @@ def child_of(
     parents: Sequence[Parent], weights: Sequence[float], how: str, rank: int | None, backbone: Backbone
 ) -> tuple[EntitySegmenter, Method]:
     """The network of the merged adapter, and its method."""
-    first, combine = parents[0], METHODS[how]
+    lead, combine = parents[0], METHODS[how]
     method = build_method(child_options([parent.info.method for parent in parents], rank))
     method.attach(backbone)
-    options = decoder_options(first.info.decoder)
+    options = decoder_options(lead.info.decoder)
     decoder: Any = options.build(backbone.dim, len(backbone.taps), backbone.stride)
-    warm_start(decoder, folder_of(backbone.name), first.kind)
+    warm_start(decoder, folder_of(backbone.name), lead.kind)
     method.adapt_decoder(decoder)
     write_backbone(backbone, method, combined([parent.backbone for parent in parents], weights, combine))
     write_decoder(decoder, combined([parent.decoder for parent in parents], weights, combine))
     if decoder.scorer is not None:
-        decoder.scorer.load_state_dict(first.scorer)
+        decoder.scorer.load_state_dict(lead.scorer)
     segmenter = EntitySegmenter(backbone, decoder)
     round_to_half(learnt_weights(segmenter))
     return segmenter.eval(), method
@@ -184,8 +186,8 @@ def child_options(methods: Sequence[MethodOptions], rank: int | None) -> MethodO
     places = {(method.roles, method.layers, method.scope) for method in methods if isinstance(method, Lora)}
     if len(places) > 1 or len(lora) < len(methods):
         raise InputError("adapters of other layers, roles or scopes than each other cannot be merged")
-    whole = sum(method.rank for method in lora)
-    return replace(lora[0], rank=min(rank or whole, MOST_RANK), alpha=None, dora=False, rslora=False, dropout=0.0)
+    summed = sum(method.rank for method in lora)
+    return replace(lora[0], rank=min(rank or summed, MOST_RANK), alpha=None, dora=False, rslora=False, dropout=0.0)
 
 
 def combined(updates: Sequence[Updates], weights: Sequence[float], combine: Combine) -> Updates:
@@ -228,9 +230,9 @@ def write_decoder(decoder: nn.Module, updates: Updates) -> None:
             state[name].add_(update)
 
 
-def interference_line(first: Parent, second: Parent) -> str:
+def interference_line(parent: Parent, against: Parent) -> str:
     """How far two parents are in each other's way, in backbone and decoder together."""
-    sides = [{**{f"b.{k}": v for k, v in parent.backbone.items()}, **parent.decoder} for parent in (first, second)]
+    sides = [{**{f"b.{k}": v for k, v in side.backbone.items()}, **side.decoder} for side in (parent, against)]
     cosine, conflict = interference(*sides)
-    against = f"{conflict:.0%} of what both move goes against the other"
-    return f"{first.name} and {second.name}: cosine {cosine:+.3f}, {against}"
+    opposed = f"{conflict:.0%} of what both move goes against the other"
+    return f"{parent.name} and {against.name}: cosine {cosine:+.3f}, {opposed}"

@@ -40,6 +40,6 @@ def frontier(points: Mapping[str, tuple[float, float]]) -> list[str]:
         for label, (size, value) in points.items()
         if value == value
         and not any(
-            (other, gain) != (size, value) and other <= size and gain >= value for other, gain in points.values()
+            (rival, gain) != (size, value) and rival <= size and gain >= value for rival, gain in points.values()
         )
     ]

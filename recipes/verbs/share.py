@@ -35,11 +35,11 @@ def unpacked_text(file: Path, folder: Path) -> str:
     return f"{folder}\n{verify_line(folder)}"
 
 
-def difference_text(first: str, second: str) -> str:
+def difference_text(before: str, after: str) -> str:
     """What two adapters differ in, line by line. Raises InputError for what is none."""
-    with opened(Path(first)) as old, opened(Path(second)) as new:
+    with opened(Path(before)) as old, opened(Path(after)) as new:
         lines = differences((read_info(old), read_info(new)), (old, new))
-    return "\n".join(lines) or f"{first} and {second} are alike"
+    return "\n".join(lines) or f"{before} and {after} are alike"
 
 
 def card_of(adapter: str) -> str:
