@@ -51,6 +51,13 @@ def on_worker(work: Any, tasks: Any) -> Any:
     return import_module(".recipes.verbs.predict_task", __name__).replies(work, tasks)
 
 
+class Concealed(str):
+    """A word with a secret, of a task of `predict --scheduler`: a worker logs what a task that fails was given."""
+
+    def __repr__(self) -> str:
+        return "'...'"
+
+
 def _version() -> str:
     """The version of a checkout as its `pyproject.toml` says it, whatever else is installed; else the package's."""
     project = FOLDER / "pyproject.toml"

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from domains.errors import InputError
+from domains.scenes.address import Source, check_installed, source_of
 from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
 from recipes.shared import BASE, check_adapter, is_exported, on_base
@@ -16,40 +17,53 @@ from recipes.shared import BASE, check_adapter, is_exported, on_base
 LISTS = frozenset({".txt", ".lst"})
 
 
-def expanded(inputs: Iterable[Path]) -> list[Path]:
-    """The inputs, in place of each text file the paths that it lists, one a line, from its own folder on; blank lines
-    and those that begin with # are passed over. Raises InputError for a list that names nothing, or what isn't there.
+def expanded(inputs: Iterable[Source]) -> list[Source]:
+    """The inputs, in place of each text file the paths and addresses that it lists, one a line, paths from its own
+    folder on; blank lines and those that begin with # are passed over. Raises InputError for a list that names nothing,
+    or what isn't there.
     """
-    paths = []
-    for place in inputs:
-        if place.suffix.lower() in LISTS and place.is_file():
-            paths += of_list(place)
+    sources: list[Source] = []
+    for source in inputs:
+        if isinstance(source, Path) and source.suffix.lower() in LISTS and source.is_file():
+            sources += of_list(source)
         else:
-            paths.append(place)
-    return paths
+            sources.append(source)
+    return sources
 
 
-def of_list(file: Path) -> list[Path]:
-    """The paths in a text file. Raises InputError."""
+def of_list(file: Path) -> list[Source]:
+    """The paths and addresses in a text file. Raises InputError."""
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{str(file)!r} cannot be read as a list of paths: {error}; wanted a path a line") from error
     numbered = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    paths = {number: file.parent / line for number, line in numbered if line and not line.startswith("#")}
-    if not paths:
+    words = {number: line for number, line in numbered if line and not line.startswith("#")}
+    if not words:
         raise InputError(f"the list {str(file)!r} names no image; wanted a path a line")
-    for number, path in paths.items():
-        if not path.exists():
-            raise InputError(f"{str(file)!r}, line {number}: {str(path)!r} does not exist; wanted an image or a folder")
-    return list(paths.values())
+    sources = []
+    for number, word in words.items():
+        try:
+            source = source_of(word, file.parent)
+            check_source(source, "")
+        except InputError as error:
+            raise InputError(f"{str(file)!r}, line {number}: {error}") from error
+        sources.append(source)
+    return sources
 
 
-def check_present(inputs: Iterable[Path]) -> None:
-    """Raises InputError for what does not exist."""
-    for path in inputs:
-        if not path.exists():
-            raise InputError(f"input {str(path)!r} does not exist; wanted an image or a folder of images")
+def check_present(inputs: Iterable[Source]) -> None:
+    """Raises InputError for a path that does not exist, and for addresses where what reads them is not installed."""
+    for source in inputs:
+        check_source(source, "input ", " of images")
+
+
+def check_source(source: Source, kind: str, contents: str = "") -> None:
+    """Raises InputError, with `kind` before it and `contents` behind it, as `check_present`."""
+    if not isinstance(source, Path):
+        check_installed(source)
+    elif not source.exists():
+        raise InputError(f"{kind}{str(source)!r} does not exist; wanted an image or a folder{contents}")
 
 
 @dataclass(frozen=True)
@@ -113,13 +127,13 @@ class Scheduler:
 
 @dataclass(frozen=True)
 class Request:
-    """What `predict` is asked for: an adapter (folder, file or `base`), images and folders of them, and where results
-    go. recipe: in place of the adapter's. backbone: where the base lies, if not where the adapter says. scheduler: of
-    the workers that predict in place of this process.
+    """What `predict` is asked for: an adapter (folder, file or `base`), images, folders of them and addresses, and
+    where results go. recipe: in place of the adapter's. backbone: where the base lies, if not where the adapter says.
+    scheduler: of the workers that predict in place of this process.
     """
 
     adapter: str
-    inputs: Sequence[Path]
+    inputs: Sequence[Source]
     out: Path
     recipe: str | None = None
     backbone: str | None = None

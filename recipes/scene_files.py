@@ -13,6 +13,7 @@ from pathlib import Path
 from domains.errors import InputError
 from domains.formats.label_maps import IMAGE_ENDINGS, IMAGE_FOLDERS, LABEL_ENDINGS, LABEL_FOLDERS
 from domains.scenes import SCENE_SUFFIXES
+from domains.scenes.address import Source
 from domains.scenes.names import composed
 from domains.scenes.ome_zarr import is_zarr
 from domains.scenes.results import is_run, named_after, results_among
@@ -25,12 +26,12 @@ SUFFIXES = ", ".join(sorted(SCENE_SUFFIXES))
 
 @dataclass
 class SceneFiles:
-    """paths: the scenes, each once, in the order of the inputs. results, labels: what was left out.
+    """paths: the scenes, addresses too, each once, in the order of the inputs. results, labels: what was left out.
 
     called_so: scenes that are called as results of ours are, and aren't. below: scenes in each folder below an input.
     """
 
-    paths: dict[Path, None] = field(default_factory=dict)
+    paths: dict[Source, None] = field(default_factory=dict)
     results: list[Path] = field(default_factory=list)
     labels: list[Path] = field(default_factory=list)
     called_so: list[Path] = field(default_factory=list)
@@ -56,17 +57,20 @@ class SceneFiles:
         return lines
 
 
-def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
+def scenes_of(inputs: Sequence[Source]) -> SceneFiles:
     """The scenes that the inputs, or lists of these, name. Raises InputError for what does not exist, and for a folder
-    without any.
+    without any. Of addresses nothing is asked yet.
     """
     check_present(inputs)
     inputs = expanded(inputs)
-    files, scenes = SceneFiles(), {}
-    named = [path for path in inputs if not path.is_dir() or is_zarr(path)]
+    files = SceneFiles()
+    scenes: dict[Source, Path | None] = {}
+    named = [path for path in inputs if isinstance(path, Path) and (not path.is_dir() or is_zarr(path))]
     results = results_of_given(named)
     for path in inputs:
-        if path in results:
+        if not isinstance(path, Path):
+            scenes[path] = None
+        elif path in results:
             files.results.append(path)
         elif path in named:
             scenes[path] = None
@@ -76,12 +80,15 @@ def scenes_of(inputs: Sequence[Path]) -> SceneFiles:
             if not inside and len(files.results) == left_out:
                 raise InputError(f"folder {str(path)!r} holds no image; wanted one of {SUFFIXES}")
             scenes.update(dict.fromkeys(inside, path))
-    labels = label_pictures(scenes, several=len(inputs) > 1)
+    of_files = {path: folder for path, folder in scenes.items() if isinstance(path, Path)}
+    labels = label_pictures(of_files, several=len(inputs) > 1)
     files.labels = sorted(labels)
     for path, folder in scenes.items():
         if path in labels:
             continue
         files.paths[path] = None
+        if not isinstance(path, Path):
+            continue
         files.called_so += [path] if named_after(path.name) else []
         if folder is not None and path.parent != folder:
             files.below[path.parent.relative_to(folder).as_posix()] += 1

@@ -309,10 +309,13 @@ def measure(
     contract: InputContract,
     on_image: Callable[[], None] = lambda: None,
     on_tile: Callable[[], None] = lambda: None,
+    *,
+    on_prediction: Callable[[int, EntityMap], None] = lambda index, prediction: None,
 ) -> MetricSet:
     """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own.
 
-    Samples that do not say their pixel size are taken to be of the adapter's.
+    Samples that do not say their pixel size are taken to be of the adapter's. on_prediction: is given each sample's
+    index and entities.
     """
     measured = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
@@ -323,5 +326,6 @@ def measure(
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
         measured.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
+        on_prediction(i, prediction)
         on_image()
     return measured

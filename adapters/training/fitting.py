@@ -17,7 +17,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -37,6 +36,7 @@ from adapters.training.module import EntityModule
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
+from adapters.training.watching import Unwatched, Watch
 from domains.crops.normalisers import Normalised
 from domains.entities import EntityMap, Samples
 
@@ -162,35 +162,6 @@ class Fitted:
         return {state: metrics for state, metrics in both.items() if metrics is not None}
 
 
-class Watch(Protocol):
-    """Hears how far a stage is."""
-
-    def advance(self) -> None:
-        """One image more is done."""
-        ...
-
-    def tick(self) -> None:
-        """Something is done inside an image."""
-        ...
-
-    def reach(self, unit: str, done: int, steps: int, /) -> None:
-        """`done` of `steps` units are done, of a stage that counts for itself."""
-        ...
-
-
-class Unwatched:
-    """A `Watch` that lets everything pass."""
-
-    def advance(self) -> None:
-        """Does nothing."""
-
-    def tick(self) -> None:
-        """Does nothing."""
-
-    def reach(self, unit: str, done: int, steps: int, /) -> None:
-        """Does nothing."""
-
-
 class Reporter:
     """Hears how a fit goes, and says nothing of it: override what is to be shown."""
 
@@ -235,23 +206,26 @@ def fit(
     to go on from. ranks: begins the other processes that train, `adapters.training.ranks.started`. Raises
     `NotFiniteError` where the loss ran away, and `RankEndedError` where another process of the training ended.
     """
-    before = measured(plan, plan.test, reporter, "measure before") if plan.measure_before else None
-    shown_before = entities_of(plan)
+    before, shown_before = None, {}
+    if plan.measure_before:
+        before = measured(plan, plan.test, reporter, "measure before", shown_before)
+    else:
+        shown_before = entities_of(plan)
     training = train(plan, reporter, run, checkpoint, ranks)
     fitted = Fitted(training, before, shown_before=shown_before)
     if training.interrupted:
         return replace(fitted, shown_after=entities_of(plan))
     candidates = learn_regions(plan, reporter) if plan.regions else 0
     calibration = choose_thresholds(plan, reporter) if plan.calibrate_for else None
-    start = time.process_time()
-    after = measured(plan, plan.test, reporter, "measure after")
+    start, shown_after = time.process_time(), {}
+    after = measured(plan, plan.test, reporter, "measure after", shown_after)
     return replace(
         fitted,
         after=after,
         candidates=candidates,
         calibration=calibration,
         measure_cpu_s=time.process_time() - start,
-        shown_after=entities_of(plan),
+        shown_after=shown_after,
     )
 
 
@@ -370,10 +344,24 @@ def choose_thresholds(plan: Plan, reporter: Reporter = UNHEARD) -> Calibration:
     return calibration
 
 
-def measured(plan: Plan, samples: Samples, reporter: Reporter = UNHEARD, title: str = "measure") -> MetricSet:
-    """The plan's metrics of its network, as it is, over the samples."""
+def measured(
+    plan: Plan,
+    samples: Samples,
+    reporter: Reporter = UNHEARD,
+    title: str = "measure",
+    shown: dict[int, EntityMap] | None = None,
+) -> MetricSet:
+    """The plan's metrics of its network, as it is, over the samples; `shown` is given the entities of those at the
+    indices `plan.shown`.
+    """
+
+    def show(index: int, prediction: EntityMap) -> None:
+        if shown is not None and index in plan.shown:
+            shown[index] = prediction
+
+    network, metrics, contract = plan.network, MetricSet(plan.metrics()), plan.contract
     with reporter.stage(title, len(samples)) as watch:
-        return measure(plan.network, samples, MetricSet(plan.metrics()), plan.contract, watch.advance, watch.tick)
+        return measure(network, samples, metrics, contract, watch.advance, watch.tick, on_prediction=show)
 
 
 def entities_of(plan: Plan) -> dict[int, EntityMap]:

@@ -96,9 +96,9 @@ def annotation(entity: Measure, ids: np.ndarray) -> tuple[str, dict[str, Any]]:
 
 def portable(scenes: Sequence[str], folder: Path) -> list[str]:
     """Paths from `folder` on, where the file is written, if all lie in it; else without the folder that all absolute
-    ones share, in slashes, and others as they are.
+    ones share, in slashes, and others, addresses too, as they are.
     """
-    paths = [Path(os.path.abspath(scene)) for scene in scenes]
+    paths = [Path(scene if "://" in scene else os.path.abspath(scene)) for scene in scenes]
     base = Path(os.path.abspath(folder))
     if all(scene.is_relative_to(base) for scene in paths):
         return [scene.relative_to(base).as_posix() for scene in paths]

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from domains.entities.outlines import Polygon
 from domains.errors import InputError
 from domains.exports.limits import Limits
 from domains.exports.simplify import simplified
+from domains.scenes.address import Address, Source
 from domains.scenes.names import composed
 from domains.tiling.image_journal import ImageEntry, ImageJournal
 
@@ -99,15 +100,19 @@ class Destination:
         return bool(self.inputs) and path.resolve() in self.inputs
 
 
-def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
+def output_names(inputs: Iterable[Source]) -> dict[Source, str]:
     """A name for each input, distinct without regard to case and to how accents are composed: the stem; where two are
     the same, more of the path.
 
     `a/x.png` and `b/x.png` become `a_x` and `b_x`; `x.png` and `x.jpg` of one folder `x_png` and `x_jpg`. A name holds
-    no separator and doesn't start with a dot, so that no result leaves its folder or is hidden.
+    no separator and doesn't start with a dot, so that no result leaves its folder or is hidden. Raises InputError for
+    two addresses that differ in what is secret alone.
     """
-    inputs = list(dict.fromkeys(Path(path) for path in inputs))
-    absolute = {path: Path(os.path.abspath(path)) for path in inputs}
+    inputs = list(dict.fromkeys(inputs))
+    check_apart([source for source in inputs if isinstance(source, Address)])
+    absolute: dict[Source, PurePath] = {
+        source: source.place if isinstance(source, Address) else Path(os.path.abspath(source)) for source in inputs
+    }
     same_stem = Counter(_without_suffix(full) for full in absolute.values())
     words = {
         path: [*full.parts[1:-1], full.stem if same_stem[_without_suffix(full)] == 1 else full.name.replace(".", "_")]
@@ -123,7 +128,17 @@ def output_names(inputs: Iterable[Path]) -> dict[Path, str]:
             depth[path] += 1
 
 
-def _without_suffix(path: Path) -> str:
+def check_apart(addresses: Iterable[Address]) -> None:
+    """Raises InputError for two that are one without their queries and passwords, which are written nowhere."""
+    (address, count), *_ = [*Counter(map(str, addresses)).most_common(1), ("", 0)]
+    if count > 1:
+        raise InputError(
+            f"{address!r} is named {count} times with another query or password, which no result may be called by; "
+            "predict them one by one, each into an --out of its own"
+        )
+
+
+def _without_suffix(path: PurePath) -> str:
     return _folded(f"{path.parent}/{path.stem}")
 
 
@@ -134,7 +149,7 @@ def _clean(name: str) -> str:
     return end.lstrip(".") or "_"
 
 
-def _clashing(names: dict[Path, str], absolute: dict[Path, Path]) -> list[Path]:
+def _clashing(names: dict[Source, str], absolute: dict[Source, PurePath]) -> list[Source]:
     """Those of one name that more of their paths can part."""
     folders = defaultdict(set)
     for path, name in names.items():
@@ -147,7 +162,7 @@ def _folded(name: str) -> str:
     return composed(composed(name).casefold())
 
 
-def _numbered(names: dict[Path, str]) -> dict[Path, str]:
+def _numbered(names: dict[Source, str]) -> dict[Source, str]:
     """The last resort, for paths that differ in nothing that a name can show: x, x-2, x-3."""
     used: set[str] = set()
     result = {}

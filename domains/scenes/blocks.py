@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from domains.errors import InputError
+from domains.scenes.ranges import Unreachable
 from domains.scenes.scene import check_level, clipped
 
 CACHE_BYTES = 2**28  # of decoded values that a scene keeps
@@ -109,6 +110,8 @@ def array_level(path: str, array: Any, axes: str, block: tuple[int, int] | None 
         index = tuple(within.get(axis, slice(None) if axis in "CS" else 0) for axis in axes)
         try:
             values = np.asarray(array[index])
+        except Unreachable:
+            raise
         except Exception as error:  # damaged blocks make decoders raise anything
             raise damaged(path, row * tall, column * wide, error) from error
         values = values.transpose([kept.index(axis) for axis in "YX" + channels])  # (h, w, ...)

@@ -23,6 +23,7 @@ import tifffile
 from PIL import Image
 
 from domains.errors import InputError
+from domains.scenes.address import Source
 
 MAX_PIXELS = 175_000_000  # just under the 178,956,970 at which Pillow refuses by itself: one limit for every format
 MAX_VALUES = 4 * MAX_PIXELS  # pixels x channels of a TIFF, which may claim 65,535 channels
@@ -185,7 +186,7 @@ def nodata_of(page: Any) -> float | None:
         return None
 
 
-def too_large(path: Path, claim: str) -> InputError:
+def too_large(path: Source, claim: str) -> InputError:
     """The error for a picture of more than `MAX_PIXELS`. claim: the size that its header states, for people."""
     return InputError(
         f"{str(path)!r}: wanted at most {MAX_PIXELS:,} pixels, its header claims {claim}; cut it into smaller pictures"

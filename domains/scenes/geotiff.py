@@ -8,6 +8,7 @@ is read as a TIFF, with the geo-transform that its tags spell out (`geotags`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -17,10 +18,12 @@ import numpy as np
 
 from domains.bands import RGB
 from domains.errors import InputError
+from domains.scenes.address import Source
 from domains.scenes.decode import quiet
 from domains.scenes.georeference import Georeference
 from domains.scenes.geotags import WEB_MERCATOR, mercator_metre, size_of_transform
 from domains.scenes.meaning import PLAIN, Meaning, of_grey
+from domains.scenes.ranges import Cursor, Ranges, Unreachable
 from domains.scenes.scene import check_level, clipped
 from domains.scenes.sidecars import Sidecar, beside
 from domains.scenes.validity import ALPHA, held
@@ -36,12 +39,32 @@ DRIVERS = (
     "PNG",
     "JPEG",
 )  # none that follows paths or addresses in a file
+ANY_NAME = "scene.tif"  # of the content of an address to GDAL, whose messages it may stand in
 MAX_CHANNELS = 4096  # hyperspectral sensors have some hundreds
 
 
 def has_rasterio() -> bool:
     """Whether rasterio is installed; it is not imported for the answer."""
     return find_spec("rasterio") is not None
+
+
+class CursorOfGdal(Cursor):
+    """A file object whose reads end early in place of raising, which GDAL takes for damage.
+
+    failures: what would have been raised.
+    """
+
+    def __init__(self, content: Ranges, name: str, failures: list[Unreachable]) -> None:
+        super().__init__(content, name)
+        self.failures = failures
+
+    def read(self, size: int | None = -1) -> bytes:
+        """As `Cursor.read`, nothing where that raises."""
+        try:
+            return super().read(size)
+        except Unreachable as error:
+            self.failures.append(error)
+            return b""
 
 
 COLOURS = (*RGB, ALPHA, "nir")
@@ -56,16 +79,17 @@ class GeoScene:
     """A raster that GDAL reads. Raises InputError for what it cannot read, and where rasterio is not installed.
 
     page: of a TIFF, that of the picture. stored: values as they are stored, indices of palettes too. sidecar: what lies
-    beside the file; looked for where None.
+    beside the file; looked for where None. content: of an address, in place of the file.
     """
 
     def __init__(
         self,
-        path: Path,
+        path: Source,
         pixel_size_m: float | None = None,
         stored: bool = False,
         sidecar: Sidecar | None = None,
         page: int = 0,
+        content: Ranges | None = None,
     ) -> None:
         if not has_rasterio():
             raise InputError(f"{str(path)!r} wants rasterio; {INSTALL}")
@@ -77,24 +101,43 @@ class GeoScene:
         self._lock = Lock()  # GDAL's handles are not for several threads
         self._open: list[Any] = []
         self._beside: list[Any] = []
-        sidecar = beside(path) if sidecar is None else sidecar
+        self._failures: list[Unreachable] = []
+        if sidecar is None:
+            sidecar = beside(path) if isinstance(path, Path) else Sidecar()
         try:
             with quiet(), rasterio.Env(**self._env):
                 name = f"GTIFF_DIR:{page + 1}:{path.absolute()}" if page else path
-                raster = rasterio.open(name, driver=None, sharing=False)
+                place: dict[str, Any] = {"fp": name, "sharing": False}
+                if content is not None:
+                    place |= {"fp": ANY_NAME, "opener": self._opener(content, str(path))}
+                raster = rasterio.open(**place)
                 self._open.append(raster)
-                self._open += [
-                    rasterio.open(name, overview_level=i, sharing=False) for i in range(len(raster.overviews(1)))
-                ]
+                self._open += [rasterio.open(**place, overview_level=i) for i in range(len(raster.overviews(1)))]
                 if sidecar.mask is not None:
                     self._beside.append(rasterio.open(sidecar.mask, driver="GTiff", sharing=False))
             self._describe(raster, sidecar, pixel_size_m, stored)
         except RasterioError as error:
             self.close()
+            self._check_failures()
             raise InputError(f"{str(path)!r}: wanted a raster, GDAL says: {error}; copy or export it again") from error
         except BaseException:
             self.close()
             raise
+
+    def _opener(self, content: Ranges, name: str) -> Callable[..., Cursor]:
+        """What GDAL reads the content of an address through; nothing else is there for it."""
+
+        def opener(path: str, mode: str = "rb", **options: Any) -> Cursor:
+            if path != ANY_NAME:
+                raise FileNotFoundError(path)
+            return CursorOfGdal(content, name, self._failures)
+
+        return opener
+
+    def _check_failures(self) -> None:
+        """Raises what kept GDAL from the content of an address."""
+        if self._failures:
+            raise self._failures[0]
 
     def _describe(self, raster: Any, sidecar: Sidecar, pixel_size_m: float | None, stored: bool) -> None:
         if raster.driver not in DRIVERS or raster.count > MAX_CHANNELS or len(set(raster.dtypes)) > 1:
@@ -155,9 +198,11 @@ class GeoScene:
                 values = self._open[level].read(window=window)  # (C, h, w)
                 mask = self._mask(level, window) if self._masked else None
         except RasterioError as error:
+            self._check_failures()
             raise InputError(
                 f"{str(self.path)!r}: the window at y {y}, x {x} cannot be read ({error}); copy it again"
             ) from error
+        self._check_failures()
         meant = self.meaning(values.transpose(1, 2, 0), self._names)
         result[(*inside, slice(meant.shape[2]))] = meant
         if mask is not None:

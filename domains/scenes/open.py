@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 
 from domains.errors import InputError
+from domains.scenes.address import Address, Source, source_of
 from domains.scenes.decode import decode, quiet
 from domains.scenes.geotiff import NO_CRS, GeoScene, crs_size, has_rasterio, placed_by
 from domains.scenes.main_image import main_image
@@ -17,9 +17,11 @@ from domains.scenes.meaning import PLAIN, Meaning
 from domains.scenes.ome_zarr import OmeZarrScene, is_zarr
 from domains.scenes.openslide import INSTALL, OpenSlideScene, has_openslide
 from domains.scenes.openslide import SUFFIXES as SLIDES
+from domains.scenes.ranges import Missing, Ranges, Unreachable
+from domains.scenes.remote import file_of, is_folder, metadata_of, objects_of
 from domains.scenes.scene import Photograph, Scene
-from domains.scenes.sidecars import beside
-from domains.scenes.tiff import SIGNATURES, CutOff, open_tiff
+from domains.scenes.sidecars import Sidecar, beside
+from domains.scenes.tiff import SIGNATURES, CutOff, open_tiff, tiff_file
 from domains.scenes.validity import ALPHA, held
 
 RASTERS = frozenset({".jp2", ".j2k", ".img", ".vrt"})
@@ -30,18 +32,21 @@ SCANNERS = SLIDES - {".tif", ".tiff"}
 SCENE_SUFFIXES = frozenset({".tif", ".tiff", ".btf", ".qptiff", ".zarr"}) | PICTURES | SLIDES | RASTERS
 
 
-def open_scene(path: str | Path, pixel_size_m: float | None = None, stored: bool = False) -> Scene:
+def open_scene(path: str | Source, pixel_size_m: float | None = None, stored: bool = False) -> Scene:
     """Whatever can be read by windows, by its content: the one way from a file to pixels.
 
     A folder is OME-Zarr. A TIFF that says its place on the ground, or has files beside it that do, goes through
     rasterio where that is installed; every other through tifffile, and what that cannot read through OpenSlide where
     that is installed. JPEG 2000 and ERDAS rasters want rasterio; MRXS and VMS want OpenSlide. The rest are pictures,
-    held in memory (at most `decode.MAX_PIXELS`).
+    held in memory (at most `decode.MAX_PIXELS`). Behind an address (`domains.scenes.address`) there are TIFF and
+    OME-Zarr alone, and nothing beside them is looked for.
 
     pixel_size_m: in place of what the file says. stored: values as they are stored, for label maps, in place of what
     they mean as colours. Raises InputError, naming what to install where something is missing.
     """
-    path = Path(path)
+    path = source_of(path) if isinstance(path, str) else path
+    if isinstance(path, Address):
+        return open_address(path, pixel_size_m, stored)
     if path.is_dir():
         if not is_zarr(path):
             raise InputError(
@@ -65,34 +70,63 @@ def open_scene(path: str | Path, pixel_size_m: float | None = None, stored: bool
     return open_picture(path, pixel_size_m, stored)
 
 
-def _tiff(path: Path, pixel_size_m: float | None, stored: bool) -> Scene:
+def open_address(address: Address, pixel_size_m: float | None = None, stored: bool = False) -> Scene:
+    """The scene behind an address, of which ranges are read. Raises InputError for what is neither TIFF nor OME-Zarr,
+    and for what cannot be reached, without what is secret in the address.
+    """
+    objects = objects_of(address)
+    if is_folder(address) and metadata_of(objects) is not None:
+        return OmeZarrScene(address, pixel_size_m, objects)
+    try:
+        file = file_of(address, objects)
+    except Missing:
+        if metadata_of(objects) is None:
+            raise
+        return OmeZarrScene(address, pixel_size_m, objects)
+    head = file.pread(4, 0)
+    if head in SIGNATURES:
+        return _tiff(address, pixel_size_m, stored, file)
+    inside = "a zip; name what is in it: zip://INNER::ADDRESS" if head == b"PK\3\4" else "another file; download it"
+    raise InputError(f"{str(address)!r}: wanted a TIFF or an OME-Zarr behind an address, got {inside}")
+
+
+def _tiff(path: Source, pixel_size_m: float | None, stored: bool, file: Ranges | None = None) -> Scene:
+    """file: of an address."""
     try:
         if has_rasterio():
-            sidecar, page = beside(path), geotiff_page(path)
+            sidecar = beside(path) if isinstance(path, Path) else Sidecar()
+            page = geotiff_page(path, file)
+            if file is not None and page:  # GDAL is given an address as one file, whose first page it takes
+                page = None
             if sidecar.says_anything or page is not None:
-                return GeoScene(path, pixel_size_m, stored, sidecar, page or 0)
-        return open_tiff(path, pixel_size_m, stored)
-    except CutOff:  # OpenSlide would open it, and stop in the middle
+                return GeoScene(path, pixel_size_m, stored, sidecar, page or 0, file)
+        return open_tiff(path, pixel_size_m, stored, file)
+    except (CutOff, Unreachable):  # OpenSlide would open what is cut off, and stop in the middle
         raise
     except Exception as error:  # tifffile raises anything on what is damaged or of a kind that it does not know
         suffix, ours = path.suffix.lower(), isinstance(error, InputError)
-        slide = suffix in (SCANNERS if ours else SLIDES)
-        if slide and has_openslide():
+        if isinstance(path, Path) and suffix in (SCANNERS if ours else SLIDES) and has_openslide():
             with suppress(InputError):
                 return OpenSlideScene(path, pixel_size_m)
         reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         complaint = f"wanted a whole TIFF, got a damaged or unsupported one ({reason}); copy or save it again"
         text = str(error) if ours else f"{str(path)!r}: {complaint}"
-        hint = f", or read it through OpenSlide: {INSTALL}" if suffix in SCANNERS and not has_openslide() else ""
+        scanner = isinstance(path, Path) and suffix in SCANNERS
+        hint = f", or read it through OpenSlide: {INSTALL}" if scanner and not has_openslide() else ""
         raise InputError(text + hint) from error
 
 
-def geotiff_page(path: Path) -> int | None:
-    """The page of the picture of a TIFF, where that says a place on the ground or ground control points."""
+def geotiff_page(path: Source, content: Ranges | None = None) -> int | None:
+    """The page of the picture of a TIFF, where that says a place on the ground or ground control points.
+
+    content: of an address. Raises `Unreachable`.
+    """
     try:
-        with quiet(), tifffile.TiffFile(path, _multifile=False) as file:
+        with quiet(), tiff_file(path, content) as file:
             page: Any = main_image(file).keyframe
             return int(page.index) if any(tag in page.tags for tag in GEO_TAGS) else None
+    except Unreachable:
+        raise
     except Exception:  # tifffile raises anything on what is damaged; reading the pixels will say so
         return None
 

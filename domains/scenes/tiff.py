@@ -8,9 +8,10 @@ bits come as what they mean (`meaning`).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import IO, Any, cast
 
 import cv2
 import imagecodecs
@@ -19,12 +20,14 @@ import tifffile
 
 from domains.bands import RGB, as_colours
 from domains.errors import InputError
+from domains.scenes.address import Source
 from domains.scenes.blocks import MAX_BLOCK_BYTES, BlockReader, Level, array_level, check_block, damaged
 from domains.scenes.decode import MAX_PIXELS, MAX_VALUES, alpha_of, nodata_of, quiet, too_large, upright
 from domains.scenes.geotags import georeference, ground_size
 from domains.scenes.main_image import first_planes, levels_of, main_image, remarks_of
 from domains.scenes.meaning import PLAIN, Meaning, of_grey
 from domains.scenes.pixel_size import from_aperio, from_imagej, from_ome_xml, from_resolution, ome_channels
+from domains.scenes.ranges import Cursor, Ranges, Unreachable
 from domains.scenes.scene import Photograph, Scene, clipped
 from domains.scenes.validity import ALPHA, held
 
@@ -36,13 +39,20 @@ JPEG_2000 = (33003, 33004, 33005, 34712)  # compression numbers, as tifffile.COM
 APERIO_YCBCR = 33003  # JPEG 2000 of Y, Cb and Cr whatever the tags say (https://openslide.org/formats/aperio/)
 
 
-def open_tiff(path: Path, pixel_size_m: float | None = None, stored: bool = False) -> Scene:
+Pread = Callable[[int, int], bytes]
+"""(how many bytes, from which offset on) to bytes; of a file that has no position which threads would share."""
+
+
+def open_tiff(
+    path: Source, pixel_size_m: float | None = None, stored: bool = False, content: Ranges | None = None
+) -> Scene:
     """A `TiffScene`, or a picture in memory for what is stored turned or in depth.
 
-    stored: as in `open_scene`. Raises InputError for what is damaged, cut off or too large to be held so.
+    stored: as in `open_scene`. content: of an address, in place of the file. Raises InputError for what is damaged, cut
+    off or too large to be held so.
     """
     with quiet():
-        scene = TiffScene(path, pixel_size_m, stored)
+        scene = TiffScene(path, pixel_size_m, stored, content)
         if scene.is_upright:
             return scene
         try:
@@ -51,13 +61,33 @@ def open_tiff(path: Path, pixel_size_m: float | None = None, stored: bool = Fals
             scene.close()
 
 
-class TiffScene:
-    """The picture of a TIFF file, read by windows. stored: values as they are stored, whatever they mean."""
+def tiff_file(path: Source, content: Ranges | None = None) -> tifffile.TiffFile:
+    """tifffile's view of a file, or of the content of an address; of no file that another one names."""
+    if content is None:
+        return tifffile.TiffFile(str(path), _multifile=False)
+    return tifffile.TiffFile(cast(IO[bytes], Cursor(content, str(path))), name=str(path), _multifile=False)
 
-    def __init__(self, path: Path, pixel_size_m: float | None = None, stored: bool = False) -> None:
+
+class TiffScene:
+    """The picture of a TIFF file, read by windows. stored: values as they are stored, whatever they mean.
+
+    content: of an address, in place of the file.
+    """
+
+    def __init__(
+        self, path: Source, pixel_size_m: float | None = None, stored: bool = False, content: Ranges | None = None
+    ) -> None:
         self.path = path
-        self.file = tifffile.TiffFile(path, _multifile=False)  # no file that another one names
-        self._file = os.open(path, os.O_RDONLY)
+        self._open_files = ExitStack()
+        self.file = self._open_files.enter_context(tiff_file(path, content))
+        self._pread: Pread
+        if content is None:
+            self._memmappable = True
+            descriptor = os.open(str(path), os.O_RDONLY)
+            self._open_files.callback(os.close, descriptor)
+            self._pread = partial(os.pread, descriptor)
+        else:
+            self._memmappable, self._pread = False, content.pread
         try:
             self._open(pixel_size_m, stored)
         except BaseException:
@@ -118,12 +148,12 @@ class TiffScene:
     def _level(self, series: tifffile.TiffPageSeries) -> Level:
         page: Any = series.keyframe
         strips = np.prod(page.chunks, dtype=np.int64) * self.dtype.itemsize
-        if page.is_memmappable and strips > MAX_BLOCK_BYTES and len(series) == 1:
+        if self._memmappable and page.is_memmappable and strips > MAX_BLOCK_BYTES and len(series) == 1:
             check_length(self.path, self.file, page)
-            values = tifffile.memmap(self.path, page=page.index, mode="r")  # one strip as it is: nothing to decode
+            values = tifffile.memmap(str(self.path), page=page.index, mode="r")  # one strip as it is: nothing to decode
             return array_level(str(self.path), values, series.axes, block=(512, 512))
         check_cut_off(self.path, self.file, page)
-        return tiff_level(self.path, series, self._file)
+        return tiff_level(self.path, series, self._pread)
 
     @property
     def levels(self) -> tuple[tuple[int, int], ...]:
@@ -144,15 +174,14 @@ class TiffScene:
 
     def close(self) -> None:
         """Closes the file and the descriptor that blocks are read through."""
-        self.file.close()
-        os.close(self._file)
+        self._open_files.close()
 
 
-def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
+def tiff_level(path: Source, series: tifffile.TiffPageSeries, pread: Pread) -> Level:
     """Blocks decoded by tifffile, one call each: through its zarr store a block of 240 x 240 px in JPEG takes 1.5 ms of
     processor time in place of 0.4, and two changes of thread.
 
-    file: a descriptor for reads that share no position.
+    pread: bytes of the file.
     """
     page: Any = series.keyframe
     sizes = dict(zip(series.axes, series.shape, strict=True))
@@ -172,7 +201,7 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
         holder, shift = pages[plane]
         if index >= len(holder.dataoffsets) or not holder.databytecounts[index] or not holder.dataoffsets[index]:
             return None
-        content = os.pread(file, holder.databytecounts[index], holder.dataoffsets[index] + shift)
+        content = pread(holder.databytecounts[index], holder.dataoffsets[index] + shift)
         if page.compression in JPEG_2000:
             check_block(str(path), codestream_size(content), samples, np.dtype(series.dtype))
         if page.compression == APERIO_YCBCR and samples == 3:
@@ -192,6 +221,8 @@ def tiff_level(path: Path, series: tifffile.TiffPageSeries, file: int) -> Level:
                     if values is not None:
                         channel = plane * samples + sample
                         result[..., channel : channel + (1 if separate else samples)] = values[: shape[0], : shape[1]]
+        except Unreachable:
+            raise
         except Exception as error:  # damaged blocks make decoders raise anything
             raise damaged(str(path), row * tall, column * wide, error) from error
         return result
@@ -216,7 +247,7 @@ def rgb_of(ycbcr: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(np.ascontiguousarray(ycbcr[..., [0, 2, 1]]), cv2.COLOR_YCrCb2RGB)
 
 
-def page_of(path: Path, series: tifffile.TiffPageSeries, index: int) -> tuple[Any, int]:
+def page_of(path: Source, series: tifffile.TiffPageSeries, index: int) -> tuple[Any, int]:
     """The page with the offsets of a plane, and what to add to them: ImageJ and others list only the first page."""
     page: Any = series[0] if series.dataoffset is not None else series[index]
     if page is None:
@@ -226,7 +257,7 @@ def page_of(path: Path, series: tifffile.TiffPageSeries, index: int) -> tuple[An
     return page, index * int(page.nbytes) if series.dataoffset is not None else 0
 
 
-def meaning_of(path: Path, page: Any, ome: bool) -> Meaning:
+def meaning_of(path: Source, page: Any, ome: bool) -> Meaning:
     """What the stored values of a page mean. Of OME-TIFF the palettes are only a way to show. Raises InputError."""
     photometric = tifffile.PHOTOMETRIC(page.photometric).name
     dtype = np.dtype(page.dtype)
@@ -249,18 +280,18 @@ class CutOff(InputError):
     """The file ends before its last block."""
 
 
-def check_cut_off(path: Path, file: tifffile.TiffFile, page: Any) -> None:
+def check_cut_off(path: Source, file: tifffile.TiffFile, page: Any) -> None:
     """Raises CutOff where a strip or tile of a page would end behind the end of the file."""
     ends = np.asarray(page.dataoffsets, np.int64) + np.asarray(page.databytecounts, np.int64)[: len(page.dataoffsets)]
     _check_end(path, file, int(ends.max(initial=0)))
 
 
-def check_length(path: Path, file: tifffile.TiffFile, page: Any) -> None:
+def check_length(path: Source, file: tifffile.TiffFile, page: Any) -> None:
     """Raises CutOff for a strip without compression that ends early; its bytes are its pixels, whatever tags say."""
     _check_end(path, file, int(page.dataoffsets[0]) + int(page.nbytes))
 
 
-def _check_end(path: Path, file: tifffile.TiffFile, end: int) -> None:
+def _check_end(path: Source, file: tifffile.TiffFile, end: int) -> None:
     if end > file.filehandle.size:
         raise CutOff(
             f"{str(path)!r}: wanted a whole TIFF of at least {end} bytes, got {file.filehandle.size}: it is cut off; "

@@ -116,7 +116,10 @@ def evaluate(
 @app.command()
 def predict(
     adapter: Adapter,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, slides, folders, or lists (.txt).")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(metavar="INPUT...", help="Images, slides, folders, lists (.txt), or https://, s3://, zip://."),
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
     format: Annotated[
         list[Format] | None, typer.Option(help="May be given several times; by default those that fit.")
@@ -165,16 +168,18 @@ def predict(
         parse_areas,
         parse_scales,
         parse_scheduler,
+        source_of,
     )
 
-    check_present(inputs)
+    sources = [source_of(word) for word in inputs]
+    check_present(sources)
     cluster = parse_scheduler(scheduler, device)
     asked = Asked(symmetries, window, parse_scales(test_scales))
     sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
-    request = Request(adapter, inputs, out, recipe, backbone, sight, writing, scheduler=cluster, runtime=str(runtime))
+    request = Request(adapter, sources, out, recipe, backbone, sight, writing, scheduler=cluster, runtime=str(runtime))
     check_predictor(request)
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run

@@ -16,7 +16,8 @@ from domains.datasets.domain import load_domain
 from domains.errors import InputError
 from domains.exports import Destination, open_exports, output_names
 from domains.exports.limits import Limits
-from domains.tiling.image_journal import ImageJournal, state_of
+from domains.scenes.address import Source
+from domains.tiling.image_journal import ImageJournal
 from domains.tiling.run_folder import open_run
 from domains.tiling.running import discard
 from recipes import set_up
@@ -26,7 +27,7 @@ from recipes.looking import looking
 from recipes.scene_files import scenes_of
 from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
-from recipes.verbs.predict_scenes import Run, running_folder, tell_impossible
+from recipes.verbs.predict_scenes import Run, running_folder, state_of, tell_impossible
 from recipes.verbs.progress import Progress
 
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
@@ -95,14 +96,14 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
 
 @dataclass(frozen=True)
 class Images:
-    """The images of a call. names: path to the name of its results."""
+    """The images of a call. names: path or address to the name of its results."""
 
-    names: Mapping[Path, str]
+    names: Mapping[Source, str]
     journal: ImageJournal
     out: Path
 
     @cached_property
-    def remaining(self) -> dict[Path, str]:
+    def remaining(self) -> dict[Source, str]:
         """Those of `names` that were not done when it was first asked."""
         return {path: name for path, name in self.names.items() if not self.is_done(path)}
 
@@ -112,7 +113,7 @@ class Images:
         if done and self.remaining:
             print(f"goes on: {done} of {len(self.names)} images are done", file=sys.stderr)
 
-    def is_done(self, path: Path) -> bool:
+    def is_done(self, path: Source) -> bool:
         """Whether all results of an image are there, and its file is as it was then."""
         entry = self.journal.entries.get(self.names[path])
         if entry is None or not entry.done or entry.about != state_of(path):
@@ -121,12 +122,10 @@ class Images:
 
     def tidy(self) -> None:
         """Remove what a stopped run left of big scenes that are done or changed since, or that are to be begun anew."""
-        for name in self.names.values():
+        for path, name in self.names.items():
             folder, entry = running_folder(self.out, name), self.journal.entries.get(name)
             anew = entry is None and self.journal.overwrites
-            if folder.exists() and (
-                anew or entry is not None and (entry.done or entry.about != state_of(Path(entry.values["path"])))
-            ):
+            if folder.exists() and (anew or entry is not None and (entry.done or entry.about != state_of(path))):
                 discard(folder)
 
 
@@ -140,7 +139,7 @@ def destination_of(request: Request, domain: str, images: Images) -> Destination
         describe=getattr(spec, "describe", None),
         simplify_px=writing.simplify_px,
         square=writing.square,
-        inputs=frozenset(path.resolve() for path in images.names),
+        inputs=frozenset(path.resolve() for path in images.names if isinstance(path, Path)),
         journal=images.journal,
         order=tuple(images.names.values()),
         limits=Limits(writing.least_score, writing.least_area, writing.most_area),
@@ -187,7 +186,7 @@ def tell(images: Images, destination: Destination, faults: Sequence[str], smalle
         print(warning, file=sys.stderr)
 
 
-def names_of(paths: Iterable[Path], names: Mapping[Path, str], journal: ImageJournal) -> dict[Path, str]:
+def names_of(paths: Iterable[Source], names: Mapping[Source, str], journal: ImageJournal) -> dict[Source, str]:
     """Of each image the name of its results: what it was begun under, where it was, else that of `names`.
 
     Raises InputError where an image would take the name of another's results.

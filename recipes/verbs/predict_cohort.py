@@ -19,7 +19,8 @@ from distributed import Future
 from adapters.inference.segment import InputContract, Tiles
 from domains.entities import EntityMap
 from domains.errors import InputError
-from entity_adapters import on_worker
+from domains.scenes.address import Source
+from entity_adapters import Concealed, on_worker
 from recipes.cluster import Workers, connected
 from recipes.inputs import Request
 from recipes.verbs.predict_scenes import Maps, running_folder
@@ -32,7 +33,9 @@ SHARED = 8  # images, at most
 
 
 @contextmanager
-def on_cluster(request: Request, contract: InputContract, precision: str, names: Mapping[Path, str]) -> Iterator[Maps]:
+def on_cluster(
+    request: Request, contract: InputContract, precision: str, names: Mapping[Source, str]
+) -> Iterator[Maps]:
     """Where the maps of tiles come from that a cluster predicts. Raises InputError where it cannot be reached.
 
     names: of the results of each scene that is to be done.
@@ -65,7 +68,7 @@ def absolute(word: str) -> str:
 class Submitted:
     """A task that is under way. replies: None until they came."""
 
-    paths: Sequence[Path]
+    paths: Sequence[Source]
     future: Future
     replies: list[dict[str, Any]] | None = None
 
@@ -84,16 +87,17 @@ class Cohort:
     """
 
     def __init__(
-        self, workers: Workers, work: Work, paths: Sequence[Path], begun: frozenset[Path] = frozenset()
+        self, workers: Workers, work: Work, paths: Sequence[Source], begun: frozenset[Source] = frozenset()
     ) -> None:
         self.workers, self.work = workers, work
         self.order = {path: number for number, path in enumerate(paths)}
         self._upcoming = deque(path for path in paths if path not in begun)
-        self._first: dict[Path, Submitted] = {}
-        self._path, self._batches = Path(), iter(())
+        self._first: dict[Source, Submitted] = {}
+        self._path: Source = Path()
+        self._batches: Iterator[tuple[int, int]] = iter(())
         self._queue: deque[Submitted] = deque()
 
-    def maps(self, path: Path, tiles: Tiles, start: int) -> Iterator[tuple[int, EntityMap]]:
+    def maps(self, path: Source, tiles: Tiles, start: int) -> Iterator[tuple[int, EntityMap]]:
         """(tile, map) of a scene's tiles from `start` on, in order. Raises InputError for what a worker cannot do."""
         self._forget_before(path)
         self._path, self._batches = path, iter(())
@@ -110,7 +114,7 @@ class Cohort:
             self._top_up()
             yield from decoded_maps(reply)
 
-    def _forget_before(self, path: Path) -> None:
+    def _forget_before(self, path: Source) -> None:
         """Drop what is under way or waits for scenes before this one, which could not be opened here."""
         number = self.order[path]
         self._queue.clear()
@@ -132,7 +136,7 @@ class Cohort:
                 task = self._submit(self._images_of_a_task(), 0, None)
                 self._first |= dict.fromkeys(task.paths, task)
 
-    def _images_of_a_task(self) -> list[Path]:
+    def _images_of_a_task(self) -> list[Source]:
         """The next image, and more where they are small."""
         paths = [self._upcoming.popleft()]
         size = size_of(paths[0])
@@ -141,12 +145,12 @@ class Cohort:
             size += size_of(paths[-1])
         return paths
 
-    def _submit(self, paths: Sequence[Path], start: int, end: int | None) -> Submitted:
-        tasks = [SceneTask(path=str(path.absolute()), bytes=file_bytes(path), start=start, end=end) for path in paths]
+    def _submit(self, paths: Sequence[Source], start: int, end: int | None) -> Submitted:
+        tasks = [SceneTask(path=word_of(path), bytes=file_bytes(path), start=start, end=end) for path in paths]
         future = self.workers.submit(on_worker, self.work, tasks, order=self.order[paths[0]])
         return Submitted(paths, future)
 
-    def _reply(self, task: Submitted, path: Path) -> dict[str, Any]:
+    def _reply(self, task: Submitted, path: Source) -> dict[str, Any]:
         """A scene's part of what a task returned."""
         replies = task.replies
         if replies is None:
@@ -169,11 +173,16 @@ def decoded_maps(reply: dict[str, Any]) -> Iterator[tuple[int, EntityMap]]:
         yield index, from_wire(values)
 
 
-def size_of(path: Path) -> int:
-    """Bytes by which images share tasks; a folder is large, and so is what is not there."""
+def word_of(path: Source) -> str:
+    """A scene as a worker elsewhere finds it; an address with its secrets, which no log of a worker shows."""
+    return str(path.absolute()) if isinstance(path, Path) else Concealed(path.word)
+
+
+def size_of(path: Source) -> int:
+    """Bytes by which images share tasks; a folder is large, and so is what is not there, or behind an address."""
     return file_bytes(path) or SHARED_BYTES
 
 
-def file_bytes(path: Path) -> int:
+def file_bytes(path: Source) -> int:
     """Of a file; 0 for anything else."""
-    return path.stat().st_size if path.is_file() else 0
+    return path.stat().st_size if isinstance(path, Path) and path.is_file() else 0

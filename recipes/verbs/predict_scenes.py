@@ -21,11 +21,14 @@ from domains.errors import InputError
 from domains.exports import STREAMED, Exports
 from domains.exports.density import CELL_UM
 from domains.scenes import Photograph, Scene, Viewed, open_scene
+from domains.scenes.address import Source
 from domains.scenes.ground import INSTALL, ground_of
 from domains.scenes.images import as_rgb
 from domains.scenes.pixel_size import show_pixel_size
+from domains.scenes.remote import state_of as state_of_address
 from domains.scenes.results import signed
 from domains.scenes.scene import read_whole
+from domains.tiling import image_journal
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction, gathered
@@ -33,7 +36,7 @@ from recipes.inputs import Sight
 from recipes.looking import Worth
 from recipes.verbs.progress import Progress
 
-Maps = Callable[[Path, Tiles, int], Iterator[tuple[int, EntityMap]]]
+Maps = Callable[[Source, Tiles, int], Iterator[tuple[int, EntityMap]]]
 LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
 
@@ -55,7 +58,7 @@ class Run:
     on_tile: Callable[[], None] = lambda: None
     maps: Maps | None = None
 
-    def open(self, path: Path) -> Scene:
+    def open(self, path: Source) -> Scene:
         """The scene as the network sees it; one of a single level that fits into memory is decoded.
 
         Raises InputError for all that won't do.
@@ -70,8 +73,8 @@ class Run:
             scene.close()
             raise
 
-    def predict(self, scene: Scene, path: Path, name: str, about: Sequence[int] = ()) -> None:
-        """Predict and write. about: size and time of change of its file."""
+    def predict(self, scene: Scene, path: Source, name: str, about: Sequence[Any] = ()) -> None:
+        """Predict and write. about: what `state_of` says of it."""
         worth = self.worth(scene) if self.worth else None
         tiles = Tiles(scene, self.contract, worth)
         values: dict[str, Any] = {"path": str(path.resolve())}
@@ -82,7 +85,7 @@ class Run:
         if worth is not None:
             self.show_worth(worth, windows, name)
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
-        running = self.begun(tiles, place, name)
+        running = self.begun(tiles, path, name)
         prediction = self.predicted(running, tiles, path, name)
         prediction = replace(prediction, name=name, place=place, image=image_of(scene))
         formats = self.exports.words(prediction.entity_map is not None)
@@ -90,15 +93,13 @@ class Run:
         if isinstance(running, RunningPrediction):
             running.remove()
 
-    def begun(self, tiles: Tiles, place: Place, name: str) -> PredictionInMemory | RunningPrediction:
+    def begun(self, tiles: Tiles, path: Source, name: str) -> PredictionInMemory | RunningPrediction:
         """A prediction in memory, or of a large scene in a folder beside the results, which a later run takes up where
         this one is stopped.
         """
         if not is_large(tiles.whole_scene):
             return tiles.in_memory()
-        path = Path(place.scene)
-        about = path.stat()
-        plan = {"scene": str(path.resolve()), "bytes": about.st_size, "modified_ns": about.st_mtime_ns}
+        plan = plan_of_scene(path)
         plan["everywhere"] = tiles.worth is None
         if self.segmenter.runtime.precision != CPU.precision:
             plan["precision"] = self.segmenter.runtime.precision
@@ -108,7 +109,7 @@ class Run:
         return tiles.in_folder(running_folder(self.exports.destination.folder, name), plan, self.weights)
 
     def predicted(
-        self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, path: Path, name: str
+        self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, path: Source, name: str
     ) -> Prediction:
         """The entities of all tiles; of a large scene with a bar of its own."""
 
@@ -149,6 +150,19 @@ class Run:
         more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"
         share = f"{worth.share:.0%} of the scene"
         print(f"{name}: looks at {looked_at} of {len(windows)} tiles, {share}{more}", file=sys.stderr)
+
+
+def state_of(source: Source) -> list[Any]:
+    """What tells whether an image was changed since: size and time of change of a file, of what lies behind an address
+    its size and tag; nothing for what is not there or cannot be reached.
+    """
+    return image_journal.state_of(source) if isinstance(source, Path) else state_of_address(source)
+
+
+def plan_of_scene(path: Source) -> dict[str, Any]:
+    """What a stopped prediction is held against: which scene it is of, and as it was then."""
+    keys = ("bytes", "modified_ns") if isinstance(path, Path) else ("bytes", "tag")
+    return {"scene": str(path.resolve()), **dict(zip(keys, state_of(path), strict=False))}
 
 
 def running_folder(out: Path, name: str) -> Path:
@@ -192,9 +206,9 @@ def impossible(scene: Scene, formats: Iterable[str]) -> dict[str, str]:
     return {word: reasons[word] for word in formats if word in reasons}
 
 
-def tell_impossible(paths: Sequence[Path], formats: Iterable[str], pixel_size_m: float | None) -> None:
+def tell_impossible(paths: Sequence[Source], formats: Iterable[str], pixel_size_m: float | None) -> None:
     """Print, before anything is predicted, which of the formats some of the images cannot have."""
-    lacking: dict[tuple[str, str], list[Path]] = {}
+    lacking: dict[tuple[str, str], list[Source]] = {}
     picky = [word for word in ("density", "gpkg") if word in formats]
     for path in paths if picky else ():
         try:
@@ -209,7 +223,7 @@ def tell_impossible(paths: Sequence[Path], formats: Iterable[str], pixel_size_m:
         print(f"--format {word} is left out for {str(images[0])!r}{more}: {reason}", file=sys.stderr)
 
 
-def check_limits(path: Path, scene: Scene, exports: Exports) -> None:
+def check_limits(path: Source, scene: Scene, exports: Exports) -> None:
     """Raises InputError for limits of areas in a unit where the size of a pixel is unknown."""
     try:
         exports.destination.limits.check(scene.pixel_size_m, scene.georeference)
@@ -217,7 +231,7 @@ def check_limits(path: Path, scene: Scene, exports: Exports) -> None:
         raise InputError(f"{str(path)!r}: {error}") from error
 
 
-def check_formats(path: Path, scene: Scene, exports: Exports) -> None:
+def check_formats(path: Source, scene: Scene, exports: Exports) -> None:
     """Raises InputError for a scene that can have none of the formats."""
     formats = exports.words(not is_large(scene))
     reasons = impossible(scene, formats)

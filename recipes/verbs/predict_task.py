@@ -25,6 +25,7 @@ from adapters.inference.segment import InputContract, Tiles
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.scenes import Scene, open_scene
+from domains.scenes.address import Source, source_of
 from domains.tiling.journal import pack, unpack
 from recipes import set_up
 from recipes.inputs import Sight
@@ -58,7 +59,7 @@ class Work(TypedDict):
 class SceneTask(TypedDict):
     """A batch of a scene: tiles from `start` up to `end`, or the first batches where that is None.
 
-    bytes: of its file, 0 for a folder.
+    bytes: of its file, 0 for a folder or an address.
     """
 
     path: str
@@ -100,16 +101,21 @@ class Bench:
 
     def scene(self, work: Work, task: SceneTask) -> OpenScene:
         """The scene of a task as the network sees it. Raises InputError where it isn't the one that was meant."""
-        place = Path(task["path"])
+        place = source_of(str(task["path"]))
         key = task["path"], task["bytes"]
         if key not in self._scenes:
-            if place.is_file() and place.stat().st_size != task["bytes"]:
+            if isinstance(place, Path) and place.is_file() and place.stat().st_size != task["bytes"]:
                 raise InputError(f"{task['path']!r} has {place.stat().st_size} bytes here; wanted {task['bytes']}")
             while len(self._scenes) >= SCENES:
                 self._scenes.popitem(last=False)[1].tiles.whole_scene.close()
             self._scenes[key] = opened(place, work, self.network(work))
         self._scenes.move_to_end(key)
         return self._scenes[key]
+
+    def forget(self, task: SceneTask) -> None:
+        """Close the scene of a task, if it is open: what it is read from may have changed."""
+        if (scene := self._scenes.pop((task["path"], task["bytes"]), None)) is not None:
+            scene.tiles.whole_scene.close()
 
     def clear(self) -> None:
         """Give back the network and close all scenes."""
@@ -121,7 +127,7 @@ class Bench:
 BENCH = Bench()
 
 
-def opened(path: Path, work: Work, network: Loaded) -> OpenScene:
+def opened(path: Source, work: Work, network: Loaded) -> OpenScene:
     """A scene's tiles as one process would have them. Raises InputError."""
     contract = InputContract(**work["contract"])
     scene: Scene = open_scene(path, work["pixel_size_m"])
@@ -153,6 +159,7 @@ def reply(work: Work, task: SceneTask) -> dict[str, Any]:
             predicted = scene.tiles.predicted(network.segmenter, start, end=end, plain=scene.plain)
             maps += [(index, *to_wire(entities, in_memory)) for index, entities in predicted]
     except (InputError, OSError) as error:
+        BENCH.forget(task)
         return {"worker": here(), "fault": str(error)}
     complete = task["end"] is None and next(scene.tiles.batches(end), None) is None
     return {"worker": here(), "end": len(scene.tiles.grid) if complete else end, "maps": maps}

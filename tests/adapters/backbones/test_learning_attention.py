@@ -15,14 +15,19 @@ def states(length: int, dtype: torch.dtype) -> list[Tensor]:
     return [torch.randn(5, length, width, dtype=dtype, requires_grad=True) for width in (12, 12, 7)]
 
 
+def use_blocks_of(monkeypatch: pytest.MonkeyPatch, scores: int) -> None:
+    for limit in ("IN_CACHE", "OF_A_HEAD"):
+        monkeypatch.setattr(learning_attention, limit, scores)
+
+
 def test_the_gradient_is_that_of_finite_differences(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(learning_attention, "IN_CACHE", 80)
+    use_blocks_of(monkeypatch, 80)
     assert torch.autograd.gradcheck(attend, states(6, torch.float64))
 
 
 @pytest.mark.parametrize("in_cache", [2**10, 2**13, 2**18])
 def test_any_number_of_blocks_gives_the_same(monkeypatch: pytest.MonkeyPatch, in_cache: int) -> None:
-    monkeypatch.setattr(learning_attention, "IN_CACHE", in_cache)
+    use_blocks_of(monkeypatch, in_cache)
     query, key, value = states(100, torch.float32)
     plain = (query @ key.transpose(1, 2)).softmax(-1) @ value
     weights = torch.randn(plain.shape)

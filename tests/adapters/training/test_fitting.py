@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback
 from adapters.inference.segment import InputContract
 from adapters.losses import DEFAULT_LOSSES, build_loss
 from adapters.training.data import BatchOptions, EntityDataModule
-from adapters.training.fitting import Budget, Plan, Reporter, Unwatched, fit, measured, steps_of_round
+from adapters.training.fitting import Budget, Plan, Reporter, Unwatched, entities_of, fit, measured, steps_of_round
 from adapters.training.module import TrainOptions
 from domains.crops.crops import CropOptions
 from domains.metrics import build_metrics
@@ -98,6 +98,15 @@ def test_a_plan_is_measured_trained_calibrated_and_measured_again(plan: Plan, tm
     assert moved and all(name.startswith("decoder.") for name in moved)
     assert sorted(file.name for file in (tmp_path / "run" / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
     assert (fitted.shown_before[0].ids.shape, fitted.shown_after[0].ids.shape) == ((48, 48), (48, 48))
+
+
+def test_the_entities_that_are_shown_are_those_of_the_network_as_it_was_measured(plan: Plan) -> None:
+    plan = replace(plan, shown=(0,))
+    start = entities_of(plan)
+    for measures_before in (True, False):
+        fitted = fit(replace(plan, budget=Budget(0), measure_before=measures_before))
+        for shown in (fitted.shown_before, fitted.shown_after):
+            assert list(shown) == [0] and np.array_equal(shown[0].ids, start[0].ids)
 
 
 def test_what_is_measured_is_what_a_file_in_half_precision_holds(plan: Plan) -> None:

@@ -35,7 +35,7 @@ def slide(tmp_path: Path, textured) -> tuple[Path, np.ndarray]:
     return tmp_path / "a.svs", image
 
 
-def refused(path: Path, pixel_size_m: float | None = None, stored: bool = False) -> None:
+def refused(path: Path, *_: object) -> None:
     raise InputError(f"{str(path)!r}: wanted a scene in tiles")
 
 
