@@ -101,7 +101,7 @@ def _records(
         shapes = [_shape(path, number, element) for number, element in enumerate(elements)]
         sizes = ((path, size),) if (size := _size(image)) else ()
         split = own_split(Path(image.get("subset") or "")) or own_split(Path(name).parent)
-        truth = Drawing((path,), tuple(shapes), vocabulary, sizes)
+        truth = Drawing.of((path,), shapes, vocabulary, sizes)
         records.append(Record(name, file, truth, name, split))
         outlines += [_corners(figure.geometry) if figure.kind == "polygon" else None for figure in shapes]
     told_boxes(path, outlines, faults)

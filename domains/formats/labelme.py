@@ -68,7 +68,7 @@ class Labelme(Layout):
                 continue
             name = printable(images[0].relative_to(root).with_suffix("").as_posix())
             sizes = ((path, size),) if (size := _size(content)) else ()
-            truth = Drawing((path,), tuple(_shapes(path, content["shapes"])), vocabulary, sizes)
+            truth = Drawing.of((path,), _shapes(path, content["shapes"]), vocabulary, sizes)
             record = Record(name, images[0], truth, name, own_split(Path(name).parent))
             joined.append(gather(records, record))
         told_joined(joined, faults)
