@@ -90,7 +90,8 @@ def write_scene(path: Path, side_px: int, tissue: list[Patch], pyramid: bool = F
                 resolution=(1e4 / PIXEL_UM / factor, 1e4 / PIXEL_UM / factor),
                 resolutionunit="CENTIMETER",
                 extratags=[(_GDAL_NODATA, "s", 0, str(GLASS), True)],
-                **({"subifds": len(shrunk) - 1} if factor == 1 else {"subfiletype": 1}),
+                subifds=len(shrunk) - 1 if factor == 1 else 0,
+                subfiletype=0 if factor == 1 else 1,
             )
 
 
