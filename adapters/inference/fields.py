@@ -65,9 +65,9 @@ class Lattice:
 
     def _core(self, start: int, scene: int) -> tuple[int, int]:
         """(first pixel, length) of the core of a window that begins at `start`, along an axis of so many pixels."""
-        first = start + self.rim // 2 if start else 0
+        begin = start + self.rim // 2 if start else 0
         end = scene if start + self.side >= scene else start + self.side - self.rim // 2
-        return first, end - first
+        return begin, end - begin
 
     def cores(self) -> Windows:
         """The cores of all windows, row by row."""

@@ -283,8 +283,8 @@ class Tiles:
     def _at_level_0(self, axis: int, start: int, length: int) -> tuple[int, int]:
         """(first pixel, length) of the scene for pixels of the tiled one, along an axis."""
         factor = self.shape[axis] / self.grid.shape[axis]
-        first = int(start * factor)
-        return first, max(1, round((start + length) * factor) - first)
+        begin = int(start * factor)
+        return begin, max(1, round((start + length) * factor) - begin)
 
     def level_0(self) -> Windows:
         """All tiles in pixels of the scene; where the network sees windows, the cores of these, side by side."""

@@ -1,6 +1,7 @@
 """Two workers over one: images a second, and the processor time of workers and of the command, turn by turn.
 
     python -m benchmarks.speed.cluster FOLDER [--images 96] [--px 512] [--pairs 3] [--adapter A]
+    python -m benchmarks.speed.cluster FOLDER --equal INPUT [--adapter A]
 
 `predict` of the same generated images runs in one process, by `--scheduler local:1` and by `local:2`, a thread each,
 one after the other, so many times. Seconds are those from the `WARM`th result to the last, as their files say, so that
@@ -9,6 +10,9 @@ command's process (which holds the scheduler of `local:N`) and in its workers; i
 
     cores for all     one process / max(command, workers / 2)
     two cores         2 x one process / (command + workers)
+
+`--equal` predicts INPUT (a folder, a list, a scene) in one process and by two workers, and compares all that they
+wrote byte by byte; it tells what the command's own process took.
 """
 
 from __future__ import annotations
@@ -16,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import shutil
 import sys
 from collections.abc import Sequence
@@ -23,11 +28,23 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from benchmarks.speed.child import run
+from benchmarks.speed.child import KIB, run
 
+MODULE = "benchmarks.speed.cluster"
 WARM = 16  # images in which workers start
 SCHEDULERS = ("", "local:1", "local:2")
 NAMES = {"": "one process", "local:1": "one worker", "local:2": "two workers"}
+
+
+class Took(NamedTuple):
+    """Of a prediction: CPU-seconds of the command's process and of its workers, the former's peak in MiB."""
+
+    command_s: float
+    workers_s: float
+    peak_mib: float
+
+    def __str__(self) -> str:
+        return f"command {self.command_s:.1f} CPU-s, peak {self.peak_mib:.0f} MiB, workers {self.workers_s:.1f} CPU-s"
 
 
 class Share(NamedTuple):
@@ -38,38 +55,53 @@ class Share(NamedTuple):
     workers_s: float
 
 
-def predicted(folder: Path, images: int, scheduler: str, adapter: Sequence[str]) -> tuple[float, float, float]:
-    """(seconds from the `WARM`th result to the last, CPU-seconds of the command, of its workers) of one run."""
-    out, told = folder / "out", folder / "told.json"
+def predicted(folder: Path, words: Sequence[str], scheduler: str) -> Took:
+    """What `predict WORDS` takes, whose results lie in `folder / "out"` then."""
+    out, report_file = folder / "out", folder / "took.json"
     shutil.rmtree(out, ignore_errors=True)
-    words = [str(told), *adapter, str(folder / f"list{images}.txt"), "--out", str(out)]
-    run(
-        [*words, *(["--scheduler", scheduler] if scheduler else [])],
-        module="benchmarks.speed.cluster",
-        environment={"OMP_NUM_THREADS": "1"},
-    )
-    times = sorted(path.stat().st_mtime for path in out.glob("*.labels.tif"))
-    command, workers = json.loads(told.read_text(encoding="utf-8"))
-    return times[-1] - times[min(WARM, len(times)) - 1], command, workers
+    by = ["--scheduler", scheduler] if scheduler else []
+    run([str(report_file), *words, "--out", str(out), *by], module=MODULE, environment={"OMP_NUM_THREADS": "1"})
+    return Took(*json.loads(report_file.read_text(encoding="utf-8")))
 
 
-def told_predict(told: Path, words: Sequence[str]) -> int:
+def told_predict(report_file: Path, words: Sequence[str]) -> int:
     """`cli.py predict WORDS` in this process; writes what it and its children took. Returns its exit code."""
     from cli import main as command
 
     code = command(["predict", *words])
-    took = os.times()
-    told.write_text(json.dumps([took.user + took.system, took.children_user + took.children_system]), encoding="utf-8")
+    times, peak = os.times(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB / 1024
+    took = Took(times.user + times.system, times.children_user + times.children_system, peak)
+    report_file.write_text(json.dumps(took), encoding="utf-8")
     return code
+
+
+def compare(folder: Path, words: Sequence[str]) -> str:
+    """Which files differ between one process and two workers, and what both took."""
+    lines, alone = [], folder / "one"
+    for scheduler in ("", "local:2"):
+        lines.append(f"{NAMES[scheduler]}: {predicted(folder, words, scheduler)}")
+        if not scheduler:
+            shutil.rmtree(alone, ignore_errors=True)
+            (folder / "out").rename(alone)
+    return "\n".join([*lines, difference(alone, folder / "out")])
+
+
+def difference(folder: Path, again: Path) -> str:
+    """How many files two folders of results hold, and which differ; the journals, which hold times, aside."""
+    names = [{path.relative_to(root) for path in root.rglob("*") if path.is_file()} for root in (folder, again)]
+    names = [{name for name in files if name.parts[0] != ".predict"} for files in names]
+    shared = names[0] & names[1]
+    differ = [f"{name}" for name in sorted(shared) if (folder / name).read_bytes() != (again / name).read_bytes()]
+    lacking = [f"{name}" for name in sorted(names[0] ^ names[1])]
+    return f"{len(shared)} files: {len(differ)} differ {differ[:3]}, {len(lacking)} in one folder alone {lacking[:3]}"
 
 
 def share(folder: Path, images: int, scheduler: str, adapter: Sequence[str]) -> Share:
     """What an image costs, beyond the first `WARM` ones."""
-    _, *few = predicted(folder, WARM, scheduler, adapter)
-    seconds, *many = predicted(folder, images, scheduler, adapter)
-    count = images - WARM
-    command, workers = ((after - before) / count for before, after in zip(few, many, strict=True))
-    return Share(seconds / count, command, workers)
+    warm, full = (predicted(folder, [*adapter, str(folder / f"list{n}.txt")], scheduler) for n in (WARM, images))
+    times = sorted(path.stat().st_mtime for path in (folder / "out").glob("*.labels.tif"))
+    seconds, count = times[-1] - times[WARM - 1], images - WARM
+    return Share(seconds / count, (full.command_s - warm.command_s) / count, (full.workers_s - warm.workers_s) / count)
 
 
 def report(shares: dict[str, list[Share]]) -> str:
@@ -82,7 +114,7 @@ def report(shares: dict[str, list[Share]]) -> str:
     ]
     alone, single, double = (middle[name] for name in SCHEDULERS)
     ratios = [
-        first.seconds / second.seconds for first, second in zip(shares["local:1"], shares["local:2"], strict=True)
+        single.seconds / double.seconds for single, double in zip(shares["local:1"], shares["local:2"], strict=True)
     ]
     plain = alone.command_s + alone.workers_s
     lines += [
@@ -106,18 +138,23 @@ def main() -> None:
     words.add_argument("--px", type=int, default=512, help="side of an image")
     words.add_argument("--pairs", type=int, default=3, help="turns")
     words.add_argument("--adapter", help="the bare base by default")
-    given = words.parse_args()
-    folder = given.folder.resolve() / f"images{given.px}"
-    run([str(folder), str(given.images), "--px", str(given.px)], module="benchmarks.speed.small_images")
-    for count in (WARM, given.images):
+    words.add_argument("--equal", metavar="INPUT", help="in place of the speed-up")
+    options = words.parse_args()
+    adapter = ["--adapter", options.adapter] if options.adapter else ["--adapter", "base", "--recipe", "pathology"]
+    if options.equal:
+        options.folder.mkdir(parents=True, exist_ok=True)
+        print(compare(options.folder.resolve(), [*adapter, str(Path(options.equal).resolve())]))
+        return
+    folder = options.folder.resolve() / f"images{options.px}"
+    run([str(folder), str(options.images), "--px", str(options.px)], module="benchmarks.speed.small_images")
+    for count in (WARM, options.images):
         paths = (folder / "images" / f"{i:06d}.png" for i in range(count))
         (folder / f"list{count}.txt").write_text("\n".join(map(str, paths)) + "\n", encoding="utf-8")
-    adapter = ["--adapter", given.adapter] if given.adapter else ["--adapter", "base", "--recipe", "pathology"]
     shares: dict[str, list[Share]] = {name: [] for name in SCHEDULERS}
-    for turn in range(given.pairs):
+    for turn in range(options.pairs):
         for name in SCHEDULERS if turn % 2 == 0 else SCHEDULERS[::-1]:
-            shares[name].append(share(folder, given.images, name, adapter))
-        print(f"after {turn + 1} of {given.pairs} turns\n{report(shares)}", flush=True)
+            shares[name].append(share(folder, options.images, name, adapter))
+        print(f"after {turn + 1} of {options.pairs} turns\n{report(shares)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -60,12 +60,12 @@ class Inputs:
 
     def labelled(self, count: int) -> Path:
         """A folder of so many labelled images, the first of all."""
-        everything, folder = self.folder / "images", self.folder / f"images{count}"
+        pool, folder = self.folder / "images", self.folder / f"images{count}"
         if not (folder / "done").exists():
-            run([str(everything), str(self.images)], module="benchmarks.speed.small_images")
+            run([str(pool), str(self.images)], module="benchmarks.speed.small_images")
             for name in ("images", "labels"):
                 (folder / name).mkdir(parents=True, exist_ok=True)
-                for path in sorted((everything / name).iterdir())[:count]:
+                for path in sorted((pool / name).iterdir())[:count]:
                     if not (link := folder / name / path.name).exists():
                         os.link(path, link)
             (folder / "done").touch()
@@ -86,9 +86,9 @@ class Inputs:
                 self._write(folder / f"slide{seed}.tif", side, seed, ["--annotations"])
         return folder
 
-    def _write(self, path: Path, side: int, seed: int = 0, more: Sequence[str] = ()) -> None:
+    def _write(self, path: Path, side: int, seed: int = 0, extra: Sequence[str] = ()) -> None:
         slide = ["--slide", str(self.slide)] if self.slide else []
-        words = [str(path), str(side), "--tiles", str(self.tiles), "--seed", str(seed), *slide, *more]
+        words = [str(path), str(side), "--tiles", str(self.tiles), "--seed", str(seed), *slide, *extra]
         run(words, module="benchmarks.speed.sparse_scene")  # what makes them may be large; this process stays small
 
 
@@ -173,8 +173,8 @@ def kill(inputs: Inputs, side: int) -> None:
     from domains.tiling.journal import Journal
 
     words = ["predict", *inputs.adapter, str(inputs.scene(side)), "--out"]
-    whole, resumed = fresh(inputs.folder / "whole"), fresh(inputs.folder / "resumed")
-    cost = run([*words, str(whole)])
+    unstopped, resumed = fresh(inputs.folder / "unstopped"), fresh(inputs.folder / "resumed")
+    cost = run([*words, str(unstopped)])
     print(f"predict: {cost}")
     journal = Journal(resumed / ".scene.running" / "journal")
 
@@ -184,21 +184,21 @@ def kill(inputs: Inputs, side: int) -> None:
     print(f"again, to be killed: {run([*words, str(resumed)], half_way)}")
     print(f"on disk then: {sum(1 for _ in journal.records())} tiles")
     print(f"the same command again: {run([*words, str(resumed)])}")
-    print(f"compared: {compared(whole, resumed)}")
+    print(f"compared: {compared(unstopped, resumed)}")
 
 
-def compared(whole: Path, resumed: Path) -> str:
+def compared(unstopped: Path, resumed: Path) -> str:
     """Label images pixel by pixel, the other files byte by byte."""
     import numpy as np
     import zarr
 
-    arrays = [zarr.open_array(str(path / "scene.labels.zarr" / "0"), mode="r") for path in (whole, resumed)]
+    arrays = [zarr.open_array(str(path / "scene.labels.zarr" / "0"), mode="r") for path in (unstopped, resumed)]
     pixels = 0
     for y in range(0, arrays[0].shape[0], 1024):
         rows = [np.asarray(array[y : y + 1024]) for array in arrays]
         pixels += int(np.count_nonzero(rows[0] != rows[1]))
-    files = sorted(path.name for path in whole.iterdir() if path.is_file())
-    differ = [name for name in files if (whole / name).read_bytes() != (resumed / name).read_bytes()]
+    files = sorted(path.name for path in unstopped.iterdir() if path.is_file())
+    differ = [name for name in files if (unstopped / name).read_bytes() != (resumed / name).read_bytes()]
     return f"{pixels} pixels differ; of {', '.join(files)} differ: {', '.join(differ) or 'none'}"
 
 
@@ -226,20 +226,20 @@ def main() -> None:
     words.add_argument("--kill", type=int, metavar="SIDE", help="in place of the table")
     words.add_argument("--slide", type=Path, help="where the tissue comes from")
     words.add_argument("--adapter", help="the bare base by default")
-    given = words.parse_args()
-    given.folder.mkdir(parents=True, exist_ok=True)
-    adapter = ["--adapter", given.adapter] if given.adapter else ["--adapter", "base", "--recipe", "pathology"]
-    inputs = Inputs(given.folder.resolve(), max(given.images, default=0), given.tiles, given.slide, adapter)
-    if given.kill:
-        kill(inputs, given.kill)
+    options = words.parse_args()
+    options.folder.mkdir(parents=True, exist_ok=True)
+    adapter = ["--adapter", options.adapter] if options.adapter else ["--adapter", "base", "--recipe", "pathology"]
+    inputs = Inputs(options.folder.resolve(), max(options.images, default=0), options.tiles, options.slide, adapter)
+    if options.kill:
+        kill(inputs, options.kill)
         return
     costs = kept_costs(inputs.folder)
-    for jobs, numbers, kind in ((IMAGE_JOBS, given.images, "images"), (SCENE_JOBS, given.sides, "scene")):
+    for jobs, numbers, kind in ((IMAGE_JOBS, options.images, "images"), (SCENE_JOBS, options.sides, "scene")):
         for name, job in jobs.items():
-            for size in numbers if given.only in (None, name) else ():
+            for size in numbers if options.only in (None, name) else ():
                 measure(inputs, costs, f"{name} {kind} {size}", job)
-    with atomic_path(given.page) as path:
-        path.write_text(page(costs, given.tiles), encoding="utf-8")
+    with atomic_path(options.page) as path:
+        path.write_text(page(costs, options.tiles), encoding="utf-8")
 
 
 if __name__ == "__main__":

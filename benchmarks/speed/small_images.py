@@ -36,8 +36,8 @@ def main() -> None:
     words.add_argument("folder", type=Path)
     words.add_argument("count", type=int)
     words.add_argument("--px", type=int, default=IMAGE_PX, help="side of an image")
-    given = words.parse_args()
-    write_images(given.folder, given.count, given.px)
+    options = words.parse_args()
+    write_images(options.folder, options.count, options.px)
 
 
 if __name__ == "__main__":

@@ -56,10 +56,10 @@ def patches(side_px: int, count: int, seed: int, slide: Path | None = None) -> l
 
 def _cut(slide: Path, count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     scene = open_scene(slide)
-    shown = Viewed(scene, plain_view(scene))
+    viewed = Viewed(scene, plain_view(scene))
     while count:
-        y, x = (int(rng.integers(0, max(1, length - PATCH_PX))) for length in shown.shape)
-        image = shown.read(y, x, PATCH_PX, PATCH_PX)
+        y, x = (int(rng.integers(0, max(1, length - PATCH_PX))) for length in viewed.shape)
+        image = viewed.read(y, x, PATCH_PX, PATCH_PX)
         if image.mean() < TISSUE:
             yield image
             count -= 1
@@ -67,7 +67,7 @@ def _cut(slide: Path, count: int, rng: np.random.Generator) -> Iterator[np.ndarr
 
 
 def _rings(sample: EntitySample, y: int, x: int) -> list[list[list[int]]]:
-    polygons = [polygon for _, found in outlines(sample.truth.ids) for polygon in found]
+    polygons = [polygon for _, shapes in outlines(sample.truth.ids) for polygon in shapes]
     drawn = (polygon[0] for polygon in polygons if len(polygon[0]) > 5)  # a rectangle would be taken for a box
     return [[[a + x, b + y] for a, b in ring] for ring in drawn]
 
@@ -140,12 +140,12 @@ def main() -> None:
     words.add_argument("--slide", type=Path, help="where the tissue comes from")
     words.add_argument("--seed", type=int, default=0)
     words.add_argument("--annotations", action="store_true", help="its outlines too, in a .geojson beside it")
-    given = words.parse_args()
-    given.file.parent.mkdir(parents=True, exist_ok=True)
-    tissue = patches(given.side, max(1, given.tiles // 4), given.seed, given.slide)
-    write_scene(given.file, given.side, tissue, pyramid=True)
-    if given.annotations:
-        write_annotations(given.file.with_suffix(".geojson"), tissue)
+    options = words.parse_args()
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    tissue = patches(options.side, max(1, options.tiles // 4), options.seed, options.slide)
+    write_scene(options.file, options.side, tissue, pyramid=True)
+    if options.annotations:
+        write_annotations(options.file.with_suffix(".geojson"), tissue)
 
 
 if __name__ == "__main__":

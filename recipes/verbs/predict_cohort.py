@@ -141,8 +141,8 @@ class Cohort:
     def _has_room(self, tasks: Collection[Submitted]) -> bool:
         """Whether one more may be under way beside these."""
         threads = max(1, self.workers.threads)
-        few = len(tasks) <= threads or sum(task.size for task in tasks) < HELD_BYTES
-        return few and len(tasks) < AHEAD * threads
+        fits = len(tasks) <= threads or sum(task.size for task in tasks) < HELD_BYTES
+        return fits and len(tasks) < AHEAD * threads
 
     def _batch_bytes(self, start: int, end: int) -> int:
         """Of the reply to a batch of the scene, at most."""
