@@ -13,7 +13,7 @@ from typing import Any
 
 import typer
 
-from domains.errors import InputError, printable
+from domains.errors import InputError, RunError, printable
 from recipes.verbs.commands import DONE, FAILED, STOPPED, WRONG_INPUT, app
 
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
@@ -47,8 +47,8 @@ def verdict(error: Exception) -> tuple[int, str]:
     """Exit code and line for an error that ended a command."""
     if isinstance(error, UsageError):
         return WRONG_INPUT, usage_text(error)
-    if isinstance(error, InputError):
-        return WRONG_INPUT, f"error: {one_line(error)}"
+    if isinstance(error, InputError | RunError):
+        return WRONG_INPUT if isinstance(error, InputError) else FAILED, f"error: {one_line(error)}"
     if getattr(error, "errno", None) == errno.ENOSPC or "No space left on device" in str(error):
         place = getattr(error, "filename", None)
         where = f" to write {place!r}" if place else ""

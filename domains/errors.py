@@ -10,6 +10,10 @@ class InputError(ValueError):
     """Wrong input. The command line prints it as one line and exits with 2."""
 
 
+class RunError(RuntimeError):
+    """What ended a run that was asked for rightly. The command line prints it as one line and exits with 1."""
+
+
 class SkippedFilesError(InputError):
     """A file that a reader can do without, met under `strict`."""
 

@@ -6,7 +6,7 @@ Left out, and told, are results of ours (`domains.scenes.results`) and label pic
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,7 +65,7 @@ def scenes_of(inputs: Sequence[Source]) -> SceneFiles:
     inputs = expanded(inputs)
     files = SceneFiles()
     scenes: dict[Source, Path | None] = {}
-    named = [path for path in inputs if isinstance(path, Path) and (not path.is_dir() or is_zarr(path))]
+    named = {path for path in inputs if isinstance(path, Path) and (not path.is_dir() or is_zarr(path))}
     results = results_of_given(named)
     for path in inputs:
         if not isinstance(path, Path):
@@ -101,12 +101,12 @@ def scenes_of(inputs: Sequence[Source]) -> SceneFiles:
     return files
 
 
-def results_of_given(named: Sequence[Path]) -> set[Path]:
+def results_of_given(named: Set[Path]) -> set[Path]:
     """Those of the named files that are results, where others are named too: `predict D/* --out D`."""
     results: set[Path] = set()
     for folder in {path.parent for path in named if named_after(path.name) is not None}:
         results |= results_among(folder.iterdir())
-    return results & {*named} if {*named} - results else set()
+    return results & named if named - results else set()
 
 
 def walk(root: Path, results: list[Path], depth: int = DEPTH) -> Iterable[Path]:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 import cli
 import recipes.verbs.listing
-from domains.errors import InputError
+from domains.errors import InputError, RunError
 from domains.exports import FORMATS
 from domains.formats.layout import SPLITS
 from recipes.reading.compose import list_recipes, load_recipe
@@ -171,6 +171,14 @@ def test_an_error_of_ours_is_one_line_and_exit_code_1(
     raising(monkeypatch, RuntimeError("first\n  second"))
     assert cli.main(["recipes", "list"]) == 1
     assert capsys.readouterr().err == "error: RuntimeError: first second (--debug shows where)\n"
+
+
+def test_what_ended_a_run_is_one_line_without_the_name_of_its_class(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raising(monkeypatch, RunError("rank 1 ended\n  before the training did"))
+    assert cli.main(["recipes", "list"]) == 1
+    assert capsys.readouterr().err == "error: rank 1 ended before the training did\n"
 
 
 @pytest.mark.parametrize("words", [["--debug", "recipes", "list"], ["recipes", "list", "--debug"]])

@@ -21,7 +21,7 @@ from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views, to_tensor
 from domains.crops.crops import mirrored
 from domains.errors import InputError
 from domains.scenes import Scene
-from domains.tiling.grid import Window
+from domains.tiling.grid import Window, Windows
 
 AT_ONCE_PX = {"cpu": 2**17}
 """Pixels of windows that go through the network together, by device; a processor is no faster with more."""
@@ -60,18 +60,19 @@ class Lattice:
 
     def core(self, window: Window) -> Window:
         """The pixels that are the window's more than a neighbour's. Cores cover the scene, side by side."""
-        (y0, y1), (x0, x1) = (
-            (
-                start + self.rim // 2 if start else 0,
-                scene if start + self.side >= scene else start + self.side - self.rim // 2,
-            )
-            for start, scene in ((window.y, self.shape[0]), (window.x, self.shape[1]))
-        )
-        return Window(y0, x0, y1 - y0, x1 - x0)
+        (y, height), (x, width) = (self._core(*axis) for axis in zip(window[:2], self.shape, strict=True))
+        return Window(y, x, height, width)
 
-    def cores(self) -> list[Window]:
+    def _core(self, start: int, scene: int) -> tuple[int, int]:
+        """(first pixel, length) of the core of a window that begins at `start`, along an axis of so many pixels."""
+        begin = start + self.rim // 2 if start else 0
+        end = scene if start + self.side >= scene else start + self.side - self.rim // 2
+        return begin, end - begin
+
+    def cores(self) -> Windows:
         """The cores of all windows, row by row."""
-        return [self.core(window) for window in self.touching(Window(0, 0, *self.shape))]
+        down, across = ([self._core(start, scene) for start in self._starts(0, scene, scene)] for scene in self.shape)
+        return Windows(down, across)
 
     def weights(self) -> Tensor:
         """(side, side) in (0, 1], by which a window's fields count; over a shared rim those of both sum to 1."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from domains.scenes.pixel_size import scale_to, show_pixel_size
 from domains.scenes.resampled import Resampled
 from domains.scenes.scene import read_whole
 from domains.scenes.validity import Validity
-from domains.tiling.grid import READERS, Clock, Grid, Window, predict_tiles, single_colour
+from domains.tiling.grid import READERS, Clock, Grid, Window, Windows, predict_tiles, single_colour
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, Running, RunningPrediction, gathered
 
@@ -230,9 +231,8 @@ class Tiles:
 
     def batches(self, start: int = 0) -> Iterator[tuple[int, int]]:
         """(first tile, end) of what goes through the network together, in order, from the batch at `start` on."""
-        looked_at = [i for i in range(start, len(self.grid)) if self.is_worth(self.grid.window(i))]
-        for at in range(0, len(looked_at), self.at_once):
-            batch = looked_at[at : at + self.at_once]
+        looked_at = (i for i in range(start, len(self.grid)) if self.is_worth(self.grid.window(i)))
+        while batch := list(islice(looked_at, self.at_once)):
             yield batch[0], batch[-1] + 1
 
     @property
@@ -277,15 +277,22 @@ class Tiles:
 
     def at_level_0(self, window: Window) -> Window:
         """A tile in pixels of the scene."""
-        down, across = (length / tiled for length, tiled in zip(self.shape, self.grid.shape, strict=True))
-        y, x = int(window.y * down), int(window.x * across)
-        bottom, right = (window.y + window.height) * down, (window.x + window.width) * across
-        return Window(y, x, max(1, round(bottom) - y), max(1, round(right) - x))
+        (y, height), (x, width) = (self._at_level_0(axis, window[axis], window[axis + 2]) for axis in (0, 1))
+        return Window(y, x, height, width)
 
-    def level_0(self) -> list[Window]:
+    def _at_level_0(self, axis: int, start: int, length: int) -> tuple[int, int]:
+        """(first pixel, length) of the scene for pixels of the tiled one, along an axis."""
+        factor = self.shape[axis] / self.grid.shape[axis]
+        begin = int(start * factor)
+        return begin, max(1, round((start + length) * factor) - begin)
+
+    def level_0(self) -> Windows:
         """All tiles in pixels of the scene; where the network sees windows, the cores of these, side by side."""
-        tiles = [self.grid.window(i) for i in range(len(self.grid))] if self.lattice is None else self.lattice.cores()
-        return [self.at_level_0(tile) for tile in tiles]
+        tiles = self.grid.windows if self.lattice is None else self.lattice.cores()
+        down, across = (
+            [self._at_level_0(axis, *pixels) for pixels in line] for axis, line in enumerate((tiles.down, tiles.across))
+        )
+        return Windows(down, across)
 
 
 def has_data(scene: Scene) -> Callable[[Window], np.ndarray] | None:

@@ -24,9 +24,10 @@ from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
 from adapters.training.ranks import over_ranks
 from domains.entities import EntityBatch, Place
+from domains.errors import RunError
 
 
-class NotFiniteError(RuntimeError):
+class NotFiniteError(RunError):
     """The loss became NaN or infinite; the message names the batch."""
 
 

@@ -28,6 +28,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from adapters.runtime import Runtime
 from domains.entities import EntityBatch
+from domains.errors import RunError
 
 ADDRESS = "127.0.0.1"
 TIMEOUT = timedelta(minutes=10)
@@ -37,7 +38,7 @@ PATIENCE_S = 20.0
 READY = b"ready\n"
 
 
-class RankEndedError(RuntimeError):
+class RankEndedError(RunError):
     """A process that learnt together with this one ended before the training did."""
 
 

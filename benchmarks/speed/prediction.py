@@ -25,7 +25,7 @@ from adapters.inference.segment import Tiles, decoded
 from adapters.network import EntitySegmenter, Output
 from adapters.runtime import Runtime
 from benchmarks.accuracy.unet import UNetSegmenter
-from benchmarks.speed.big_scene import peak_kib
+from benchmarks.speed.child import peak_kib
 from benchmarks.speed.shortcuts import turn_by_turn
 from domains.scenes import open_scene
 from recipes import set_up

@@ -25,7 +25,7 @@ import torch
 from transformers import Dinov2Config, PreTrainedConfig, SamConfig
 
 from adapters.training.module import best_precision
-from benchmarks.speed.big_scene import peak_kib
+from benchmarks.speed.child import peak_kib
 from benchmarks.speed.shortcuts import network, training_step
 from recipes import set_up
 from recipes.reading.compose import load_recipe

@@ -12,7 +12,7 @@ import numpy as np
 
 from domains.datasets.dataset import examine_all, listed
 from domains.datasets.leaks import Leak, find_leaks
-from domains.datasets.looks import look_at
+from domains.datasets.looks import Looks, look_at
 from domains.datasets.read_as import Kind, Kinds, ReadAs, read_as
 from domains.datasets.splits import FRACTIONS, assign
 from domains.entities import EntityMap
@@ -138,7 +138,7 @@ def check_folder(
     listing = listed(root, layout, groups, layouts=layouts)
     faults, kinds = list(listing.faults), Kinds(layout)
     pictured = {round(i) for i in np.linspace(0, len(listing.records) - 1, min(examples, len(listing.records)))}
-    usable, entities, looks, thumbnails = [], {}, {}, {}
+    usable, entities, looks, places, thumbnails = [], {}, Looks(), {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
     without_entity = unlabelled = pixels = 0
     for i, (record, sample, sample_faults) in enumerate(examine_all(layout, listing.records)):
@@ -147,7 +147,8 @@ def check_folder(
             continue
         counts = [truth.count for truth in sample.truths]
         usable.append(record)
-        looks[record.name] = look_at(sample.image)
+        places[record.name] = len(looks)
+        looks.append(look_at(sample.image))
         if i in pictured:
             thumbnails[record.name] = (counts[0], thumbnail(sample.image, sample.truth))
         kind = kinds.add(record, sample_faults, counts[0])
@@ -182,7 +183,7 @@ def check_folder(
         unlabelled=unlabelled / max(pixels, 1),
         strata=Counter(record.stratum for record in usable),
         faults=faults,
-        leaks=find_leaks(splits, "test", lambda record: looks[record.name]),
+        leaks=find_leaks(splits, "test", lambda record: looks[places[record.name]]),
         records=splits,
         examples=[
             Example(record, split, *thumbnails[record.name])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from domains.datasets.contents import content_sha256
-from domains.datasets.looks import Look, alike
+from domains.datasets.looks import Look, Looks, alike
 from domains.formats.layout import Record, Split
 
 TEACHERS: dict[Split, tuple[Split, ...]] = {"train": (), "val": ("train",), "test": ("train", "val")}
@@ -49,23 +49,29 @@ def find_leaks(
     """
     leaks = []
     measured = splits.get(split, ())
-    seen = _looks(measured, look) if nearly else []
+    seen, seen_looks = _looks(measured, look) if nearly else ([], Looks())
     for teacher in TEACHERS[split]:
         learned = splits.get(teacher, ())
         identical = [(record, twin) for record, twin in _identical(measured, learned) if not _blank(look(record))]
         leaks += [Leak(record, split, twin, teacher) for record, twin in identical]
         if nearly:
             paired = {(record.name, twin.name) for record, twin in identical}
-            taught = _looks(learned, look)
-            for pair in alike([its_look for _, its_look in seen], [its_look for _, its_look in taught]):
-                record, twin = seen[pair.look][0], taught[pair.candidate][0]
+            taught, taught_looks = _looks(learned, look)
+            for pair in alike(seen_looks, taught_looks):
+                record, twin = seen[pair.look], taught[pair.candidate]
                 if (record.name, twin.name) not in paired:
                     leaks.append(Leak(record, split, twin, teacher, pair.bits, pair.correlation))
     return sorted(leaks, key=lambda leak: leak.bits is not None)
 
 
-def _looks(records: Sequence[Record], look: Callable[[Record], Look | None]) -> list[tuple[Record, Look]]:
-    return [(record, seen) for record in records if (seen := look(record)) is not None]
+def _looks(records: Sequence[Record], look: Callable[[Record], Look | None]) -> tuple[list[Record], Looks]:
+    """The records whose images have a look, and these."""
+    seen, looks = [], Looks()
+    for record in records:
+        if (its_look := look(record)) is not None:
+            seen.append(record)
+            looks.append(its_look)
+    return seen, looks
 
 
 def _blank(look: Look | None) -> bool:

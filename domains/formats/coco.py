@@ -133,7 +133,7 @@ def _records(path: Path, content: dict, pictures: Pictures, faults: list[Fault])
         else:
             name = printable(paths[key].relative_to(pictures.root).with_suffix("").as_posix())
             sizes = ((path, entry.size),) if entry.size else ()
-            truth = Drawing((path,), tuple(entry.shapes), vocabulary, sizes)
+            truth = Drawing.of((path,), entry.shapes, vocabulary, sizes)
             records.append(Record(name, paths[key], truth, group=whole_image(name), split=split))
     shapes = (shape for entry in images.values() for shape in entry.shapes if not shape.ignored)
     told_boxes(path, (rectangle(shape.geometry) for shape in shapes), faults)

@@ -87,7 +87,7 @@ def _records(
         shapes = [_shape(path, number, element) for number, element in enumerate(elements)]
         sizes = ((path, size),) if (size := _size(image)) else ()
         split = own_split(Path(image.get("subset") or ""))
-        truth = Drawing((path,), tuple(shapes), vocabulary, sizes)
+        truth = Drawing.of((path,), shapes, vocabulary, sizes)
         records.append(record_of(pictures.root, file, truth, split))
         outlines += [_corners(figure.geometry) if figure.kind == "polygon" else None for figure in shapes]
     told_boxes(path, outlines, faults)

@@ -58,7 +58,7 @@ class Labelme(Layout):
                 faults.append(Fault(path, f"has an image that {reasons[0]}{inside}"))
                 continue
             sizes = ((path, size),) if (size := _size(content)) else ()
-            truth = Drawing((path,), tuple(_shapes(path, content["shapes"])), vocabulary, sizes)
+            truth = Drawing.of((path,), _shapes(path, content["shapes"]), vocabulary, sizes)
             joined.append(gather(records, record_of(root, images[0], truth)))
         told_joined(joined, faults)
         drawn = (_corners(shape) for record in records.values() for shape in record.truth.shapes)

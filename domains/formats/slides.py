@@ -33,7 +33,7 @@ from domains.formats.polygons import Outline, Part, draw, pixels
 from domains.formats.qupath import qupath_drawing
 from domains.scenes import Scene, Viewed, open_scene, plain_view
 from domains.scenes.images import IMAGE_SUFFIXES
-from domains.tiling.grid import Window
+from domains.tiling.grid import Window, Windows
 
 SLIDES = frozenset({".svs", ".tif", ".tiff", ".ndpi", ".mrxs", ".scn", ".btf", ".bif", ".vms", ".qptiff"})
 SCANNED = SLIDES - {".tif", ".tiff", ".btf"}
@@ -228,12 +228,8 @@ def _outline_tiles(shape: tuple[int, int], drawing: Drawing) -> tuple[list[Slide
     vocabulary = () if None in names else tuple(sorted(name for name in names if name))
     coarse = _coarse(shape, boxes, drawing, reach)
     tiles, counts = [], []
-    for window in _grid(shape):
-        rows, columns = (
-            slice(start // COARSE_PX, -(-(start + length) // COARSE_PX))
-            for start, length in ((window.y, window.height), (window.x, window.width))
-        )
-        share = coarse[rows, columns].mean()
+    for window in _grid(shape).holding(lambda window: bool(_coarsened(coarse, window).any())):
+        share = _coarsened(coarse, window).mean()
         if share < (LEAST_LABELLED if regions else 1e-9):
             continue
         edge = reach or 0
@@ -264,6 +260,15 @@ def _coarse(shape: tuple[int, int], boxes: np.ndarray, drawing: Drawing, reach: 
     for area in drawing.ignored:
         seen.flat[pixels(_smaller(area), window)] = False
     return seen
+
+
+def _coarsened(coarse: np.ndarray, window: Window) -> np.ndarray:
+    """The coarse pixels that a window touches."""
+    rows, columns = (
+        slice(start // COARSE_PX, -(-(start + length) // COARSE_PX))
+        for start, length in ((window.y, window.height), (window.x, window.width))
+    )
+    return coarse[rows, columns]
 
 
 def _smaller(area: Outline) -> Outline:
@@ -308,13 +313,10 @@ def _label_window(path: Path, scene: Scene, window: Window) -> np.ndarray:
     return np.maximum(values[..., 0].astype(np.int64), UNLABELLED)
 
 
-def _grid(shape: tuple[int, int]) -> list[Window]:
+def _grid(shape: tuple[int, int]) -> Windows:
     """Tiles side by side; those at the border end there."""
-    return [
-        Window(y, x, min(TILE_PX, shape[0] - y), min(TILE_PX, shape[1] - x))
-        for y in range(0, shape[0], TILE_PX)
-        for x in range(0, shape[1], TILE_PX)
-    ]
+    down, across = ([(start, min(TILE_PX, length - start)) for start in range(0, length, TILE_PX)] for length in shape)
+    return Windows(down, across)
 
 
 def annotated(root: Path, suffixes: Iterable[str], faults: list[Fault] | None = None) -> list[tuple[Path, Path]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import ceil, floor
 
 import cv2
 import numpy as np
@@ -97,9 +98,10 @@ class TissueMask:
 
     def _span(self, start: int, length: int, axis: int) -> tuple[int, int]:
         """Rows or columns of the mask that a window touches, at least one."""
-        scale = self.mask.shape[axis] / self.shape[axis]
-        start_px = int(np.clip(np.floor(start * scale), 0, self.mask.shape[axis] - 1))
-        return start_px, int(np.clip(np.ceil((start + length) * scale), start_px + 1, self.mask.shape[axis]))
+        count = self.mask.shape[axis]
+        scale = count / self.shape[axis]
+        start_px = min(max(floor(start * scale), 0), count - 1)
+        return start_px, min(max(ceil((start + length) * scale), start_px + 1), count)
 
 
 def tissue_of(scene: Scene, smallest_um2: float = SMALLEST_UM2) -> TissueMask | None:

@@ -7,7 +7,7 @@ so a metric is measured on what a user gets.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,11 +101,54 @@ class Grid:
         down, across = self.axes
         return Window(down.starts[row], across.starts[column], down.tile, across.tile)
 
+    @property
+    def windows(self) -> Windows:
+        """Where all tiles lie."""
+        down, across = ([(start, axis.tile) for start in axis.starts] for axis in self.axes)
+        return Windows(down, across)
+
     def core(self, index: int) -> Window:
         """The pixels that belong to a tile."""
         row, column = divmod(index, len(self.axes[1].starts))
         (y0, y1), (x0, x1) = self.axes[0].cores[row], self.axes[1].cores[column]
         return Window(y0, x0, y1 - y0, x1 - x0)
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Windows in rows and columns, row by row, of which none is held: of a slide there are a million.
+
+    down, across: (first pixel, length) of every row and of every column, rising.
+    """
+
+    down: Sequence[tuple[int, int]]
+    across: Sequence[tuple[int, int]]
+
+    def __len__(self) -> int:
+        return len(self.down) * len(self.across)
+
+    def __iter__(self) -> Iterator[Window]:
+        return (Window(y, x, height, width) for y, height in self.down for x, width in self.across)
+
+    def holding(self, worth: Callable[[Window], bool]) -> Iterator[Window]:
+        """Those of which `worth` says that they hold any of something, in order.
+
+        It is asked of a row first, then of its halves, and so on, so that an empty scene costs next to nothing.
+        """
+        for y, height in self.down:
+            yield from self._holding(worth, (y, height), 0, len(self.across))
+
+    def _holding(self, worth: Callable[[Window], bool], row: tuple[int, int], start: int, end: int) -> Iterator[Window]:
+        x, final = self.across[start][0], sum(self.across[end - 1])
+        window = Window(row[0], x, row[1], final - x)
+        if not worth(window):
+            return
+        if end - start == 1:
+            yield window
+            return
+        middle = (start + end) // 2
+        yield from self._holding(worth, row, start, middle)
+        yield from self._holding(worth, row, middle, end)
 
 
 class Axis(NamedTuple):

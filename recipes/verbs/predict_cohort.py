@@ -2,13 +2,14 @@
 
 A batch is what goes through the network together in one process, so that results are the same to the byte. Small images
 share a task. A few tasks per worker are under way, those of the scene that is stitched now before those of the scenes
-after it; whatever the size of scenes and cohorts, no more than these wait for being stitched.
+after it; whatever the size of scenes and cohorts, no more than these wait for being stitched, and no more bytes of them
+than `HELD_BYTES` beside one task for each thread.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,6 +31,9 @@ AHEAD = 3  # tasks under way for each thread of a worker
 AHEAD_PX = 2**20  # of a scene after the one that is stitched now
 SHARED_BYTES = 2**20  # of the files of images that share a task
 SHARED = 8  # images, at most
+REPLY_BYTES = 2**24  # of maps in a reply to a task of several images; one map more may follow
+HELD_BYTES = 2**28  # of replies that may be waiting somewhere, beside one for each thread
+BYTES_PX = 6  # of a reply at most, per pixel: an id and a score
 
 
 @contextmanager
@@ -49,6 +53,7 @@ def on_cluster(
         precision=precision,
         digest=digest_of(request.adapter),
         ahead_px=AHEAD_PX,
+        reply_bytes=REPLY_BYTES,
         contract=asdict(contract),
         pixel_size_m=request.sight.pixel_size_m,
         everywhere=request.sight.everywhere,
@@ -66,10 +71,11 @@ def absolute(word: str) -> str:
 
 @dataclass
 class Submitted:
-    """A task that is under way. replies: None until they came."""
+    """A task that is under way. size: of its reply in bytes, at most. replies: None until they came."""
 
     paths: Sequence[Source]
     future: Future
+    size: int
     replies: list[dict[str, Any]] | None = None
 
     @property
@@ -95,12 +101,13 @@ class Cohort:
         self._first: dict[Source, Submitted] = {}
         self._path: Source = Path()
         self._batches: Iterator[tuple[int, int]] = iter(())
+        self._tiles: Tiles | None = None
         self._queue: deque[Submitted] = deque()
 
     def maps(self, path: Source, tiles: Tiles, start: int) -> Iterator[tuple[int, EntityMap]]:
         """(tile, map) of a scene's tiles from `start` on, in order. Raises InputError for what a worker cannot do."""
         self._forget_before(path)
-        self._path, self._batches = path, iter(())
+        self._path, self._tiles, self._batches = path, tiles, iter(())
         if start == 0:
             self._top_up()
         if path in self._first:
@@ -127,14 +134,25 @@ class Cohort:
         """Submit batches of the scene until enough of them are under way, and where there are no more, those of the
         scenes after it.
         """
-        limit = AHEAD * max(1, self.workers.threads)
-        while len(self._queue) < limit and (batch := next(self._batches, None)) is not None:
-            self._queue.append(self._submit([self._path], *batch))
-        waiting = {id(task) for task in self._first.values() if task.replies is None}
-        for _ in range(len(self._queue) + len(waiting), limit):
-            if self._upcoming:
-                task = self._submit(self._images_of_a_task(), 0, None)
-                self._first |= dict.fromkeys(task.paths, task)
+        while self._has_room(self._queue) and (batch := next(self._batches, None)) is not None:
+            self._queue.append(self._submit([self._path], *batch, self._batch_bytes(*batch)))
+        waiting = {id(task): task for task in self._first.values() if task.replies is None}
+        while self._upcoming and self._has_room([*self._queue, *waiting.values()]):
+            task = self._submit(self._images_of_a_task(), 0, None, REPLY_BYTES + AHEAD_PX * BYTES_PX)
+            waiting[id(task)] = task
+            self._first |= dict.fromkeys(task.paths, task)
+
+    def _has_room(self, tasks: Collection[Submitted]) -> bool:
+        """Whether one more may be under way beside these."""
+        threads = max(1, self.workers.threads)
+        fits = len(tasks) <= threads or sum(task.size for task in tasks) < HELD_BYTES
+        return fits and len(tasks) < AHEAD * threads
+
+    def _batch_bytes(self, start: int, end: int) -> int:
+        """Of the reply to a batch of the scene, at most."""
+        assert self._tiles is not None
+        window = self._tiles.grid.window(start)
+        return min(end - start, self._tiles.at_once) * window.height * window.width * BYTES_PX
 
     def _images_of_a_task(self) -> list[Source]:
         """The next image, and more where they are small."""
@@ -145,10 +163,10 @@ class Cohort:
             size += size_of(paths[-1])
         return paths
 
-    def _submit(self, paths: Sequence[Source], start: int, end: int | None) -> Submitted:
+    def _submit(self, paths: Sequence[Source], start: int, end: int | None, size: int) -> Submitted:
         tasks = [SceneTask(path=word_of(path), bytes=file_bytes(path), start=start, end=end) for path in paths]
         future = self.workers.submit(on_worker, self.work, tasks, order=self.order[paths[0]])
-        return Submitted(paths, future)
+        return Submitted(paths, future, size)
 
     def _reply(self, task: Submitted, path: Source) -> dict[str, Any]:
         """A scene's part of what a task returned."""

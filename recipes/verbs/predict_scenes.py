@@ -29,7 +29,7 @@ from domains.scenes.remote import state_of as state_of_address
 from domains.scenes.results import signed
 from domains.scenes.scene import read_whole
 from domains.tiling import image_journal
-from domains.tiling.grid import Window
+from domains.tiling.grid import Window, Windows
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction, gathered
 from recipes.inputs import Sight
@@ -80,10 +80,11 @@ class Run:
         values: dict[str, Any] = {"path": str(path.resolve())}
         if worth is not None:
             windows = tiles.level_0()
-            values["looked_at"] = sum(map(worth, windows)) / max(1, len(windows))
+            looked_at = sum(1 for _ in windows.holding(worth))
+            values["looked_at"] = looked_at / max(1, len(windows))
         self.exports.begin(name, str(path), about, **values)
         if worth is not None:
-            self.show_worth(worth, windows, name)
+            self.show_worth(worth, windows, looked_at, name)
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         running = self.begun(tiles, path, name)
         prediction = self.predicted(running, tiles, path, name)
@@ -140,12 +141,14 @@ class Run:
         formats = ", ".join(self.exports.streamed)
         print(f"{name}: {shape[1]} x {shape[0]} px, as {formats}{note}", file=sys.stderr)
 
-    def show_worth(self, worth: WorthLooking, windows: list[Window], name: str) -> None:
-        """Write what is looked at as `<name>.tiles.png`, where nobody else's lies, and say how much it is."""
-        looked_at, destination = sum(map(worth, windows)), self.exports.destination
+    def show_worth(self, worth: WorthLooking, windows: Windows, looked_at: int, name: str) -> None:
+        """Write what is looked at, so many of the windows, as `<name>.tiles.png`, where nobody else's lies, and say how
+        much it is.
+        """
+        destination = self.exports.destination
         if destination.is_free(picture := f"{name}.tiles.png"):
             with destination.writing(picture) as path:
-                Image.fromarray(worth.picture(windows)).save(path, pnginfo=signed())
+                Image.fromarray(worth.picture(windows.holding(worth))).save(path, pnginfo=signed())
         remark = getattr(worth, "remark", "")  # of ours; domains of others may have none
         more = f": {remark}" if remark else f" (see {name}.tiles.png; --everywhere for all)"
         share = f"{worth.share:.0%} of the scene"

@@ -21,6 +21,8 @@ from socket import gethostname
 from threading import Lock
 from typing import Any, TypedDict
 
+import numpy as np
+
 from adapters.inference.segment import InputContract, Tiles
 from domains.entities import EntityMap
 from domains.errors import InputError
@@ -40,7 +42,8 @@ SCENES = 4  # that a worker keeps open
 
 class Work(TypedDict):
     """What the tasks of a prediction share. digest: see `digest_of`. ahead_px: of a scene that nobody looked at yet,
-    whole batches are predicted until they have so many pixels.
+    whole batches are predicted until they have so many pixels; reply_bytes: of several that share a task, until their
+    maps take so much.
     """
 
     adapter: str
@@ -50,6 +53,7 @@ class Work(TypedDict):
     precision: str
     digest: str
     ahead_px: int
+    reply_bytes: int
     contract: dict[str, Any]
     pixel_size_m: float | None
     everywhere: bool
@@ -142,10 +146,17 @@ def opened(path: Source, work: Work, network: Loaded) -> OpenScene:
 
 
 def replies(work: Work, tasks: list[SceneTask]) -> list[dict[str, Any]]:
-    """The replies to tasks of several scenes, in their order; one that cannot be done says why."""
+    """The replies to tasks of several scenes, in their order; one that cannot be done says why. Scenes for which there
+    is no room in the reply are not looked at: they are asked for again when it is their turn.
+    """
     set_up()  # of this thread
+    answers, size = [], 0
     with BENCH.turn:
-        return [reply(work, task) for task in tasks]
+        for task in tasks:
+            unseen = {"worker": here(), "end": task["start"], "maps": []}
+            answers.append(unseen if size >= work["reply_bytes"] else reply(work, task))
+            size += sum(wire_bytes(values) for _, *values in answers[-1].get("maps", ()))
+    return answers
 
 
 def reply(work: Work, task: SceneTask) -> dict[str, Any]:
@@ -188,6 +199,12 @@ def to_wire(entities: EntityMap, with_pixel_scores: bool) -> tuple[Any, ...]:
     """A map as it goes over the wire. Parents are of one tile, and nobody reads them."""
     scores = entities.pixel_scores if with_pixel_scores else None
     return entities.shape, pack(entities.ids), entities.scores, entities.labels, list(entities.vocabulary), scores
+
+
+def wire_bytes(values: Sequence[Any]) -> int:
+    """Bytes of what `to_wire` gives, but for a few words."""
+    _, packed, *arrays = values
+    return len(packed) + sum(array.nbytes for array in arrays if isinstance(array, np.ndarray))
 
 
 def from_wire(values: Sequence[Any]) -> EntityMap:

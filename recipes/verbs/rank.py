@@ -19,6 +19,7 @@ import torch
 from adapters.runtime import Runtime
 from adapters.training.fitting import train
 from adapters.training.ranks import Rank, end_with_parent, taking_part
+from domains.errors import InputError, RunError
 from recipes import set_up
 from recipes.build import domain_of
 from recipes.plan import plan_of, splits_of
@@ -55,6 +56,8 @@ def main(words: Sequence[str]) -> None:
 if __name__ == "__main__":
     try:
         main(sys.argv[1:])
+    except (InputError, RunError) as error:
+        sys.exit(str(error))
     except Exception as error:
         sys.exit(f"{type(error).__name__}: {error}")
     sys.stdout.flush()

@@ -44,6 +44,21 @@ def test_a_sparse_scene_holds_its_patches_and_glass_and_takes_little_room(tissue
     scene.close()
 
 
+def test_the_smaller_copies_of_a_scene_are_the_scene_averaged(tissue, tmp_path):
+    write_scene(tmp_path / "a.tif", SIDE, tissue, pyramid=True)
+    assert (tmp_path / "a.tif").stat().st_size < 4 * PATCH_PX**2 * 3
+    scene = open_scene(tmp_path / "a.tif")
+    assert scene.levels == ((SIDE, SIDE), (SIDE // 4, SIDE // 4), (SIDE // 16, SIDE // 16))
+    assert scene.pixel_size_m == pytest.approx(0.5e-6)
+    for patch in tissue:
+        side = PATCH_PX // 4
+        around = scene.read(patch.y // 4 - 1, patch.x // 4 - 1, side + 2, side + 2, 1)
+        average = patch.image.reshape(side, 4, side, 4, 3).mean((1, 3))
+        assert np.abs(around[1:-1, 1:-1] - average).max() < 1
+        assert (around[0] == 255).all() and (around[:, -1] == 255).all()
+    scene.close()
+
+
 def test_tiles_of_a_large_annotated_slide_are_read_in_bounded_memory(tissue, folder):
     """Opened, verified, read as training reads them, and looked at for leaks."""
     entities = write_annotations(folder / "a.geojson", tissue)

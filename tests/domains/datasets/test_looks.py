@@ -11,7 +11,7 @@ from PIL import Image
 from scipy.fft import dct
 
 from domains.datasets.dataset import grouped
-from domains.datasets.looks import Likeness, alike, flips_and_turns, look_at
+from domains.datasets.looks import Likeness, Looks, alike, flips_and_turns, look_at
 from domains.formats import recognise
 from domains.scenes.images import read_image
 
@@ -100,6 +100,18 @@ def test_pairs_are_named_by_their_places():
     looks = [look_at(texture(seed)) for seed in (1, 2, 3)]
     assert alike(looks[1:2], looks) == [Likeness(0, 1, 0, pytest.approx(1, abs=1e-5))]
     assert alike([], looks) == [] and alike(looks, []) == []
+
+
+def test_looks_in_a_file_are_those_in_memory():
+    looks, stored = [look_at(texture(seed)) for seed in range(3)], Looks()
+    for look in looks:
+        stored.append(look)
+    assert len(stored) == 3 and [len(stored[1:]), len(list(stored))] == [2, 3]
+    for look, again in zip(looks, stored, strict=True):
+        assert np.array_equal(look.hashes, again.hashes) and np.array_equal(look.detail, again.detail)
+    assert np.array_equal(stored[-1].detail, looks[2].detail) and alike(stored, stored) == alike(looks, looks)
+    with pytest.raises(IndexError):
+        stored[3]
 
 
 @pytest.mark.parametrize(("name", "least"), [("magnetic_tile", 80), ("crackforest", 0)])

@@ -59,6 +59,14 @@ def test_values_lie_between_zero_and_one_and_equal_their_own_resampling(draw) ->
         assert again == pytest.approx(values[key], abs=1e-12, nan_ok=key in (*SIZED, "polis_m"))
 
 
+def test_a_resampling_is_worked_out_once_until_another_image_comes(draw) -> None:
+    metrics = filled(draw)
+    before = metrics.resample(20)
+    assert metrics.resample(20) is before and metrics.resample(20, seed=1) is not before
+    metrics.update(EMPTY, [EMPTY], group="another")
+    assert metrics.resample(20) is not before and len(metrics.resample(21)["pq"]) == 21
+
+
 @given(small_maps, small_maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
 @unhurried
 def test_the_numbering_of_entities_changes_nothing(

@@ -323,3 +323,19 @@ def test_pixel_scores_follow_a_map_to_another_size():
     assert np.array_equal(twice.pixel_scores, field.repeat(2, 0).repeat(2, 1))
     with pytest.raises(ValueError, match="pixel_scores have shape"):
         EntityMap(np.zeros((3, 4)), pixel_scores=field.T)
+
+
+@pytest.mark.parametrize("density", [0, 0.02, 0.6, 1])
+def test_windows_that_hold_anything_are_found_in_order_and_empty_ones_hardly_asked_for(density):
+    grid = Grid((1000, 700), 40, 7)
+    marks = np.random.default_rng(1).random(grid.shape) < density / 900
+    asked = []
+
+    def worth(window: Window) -> bool:
+        asked.append(window)
+        return bool(marks[window.slices].any())
+
+    assert list(grid.windows) == windows(1000, 700, 40, 7) and len(grid.windows) == len(grid)
+    expected = [window for window in grid.windows if marks[window.slices].any()]
+    assert list(grid.windows.holding(worth)) == expected
+    assert len(asked) <= len(grid.axes[0].starts) + 12 * len(expected)

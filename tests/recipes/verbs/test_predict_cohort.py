@@ -24,8 +24,8 @@ from domains.errors import InputError
 from domains.tiling.running import RunningPrediction
 from recipes.cluster import NOWHERE, Workers, local
 from recipes.load import loaded
-from recipes.verbs.predict_cohort import AHEAD, SHARED, Cohort
-from recipes.verbs.predict_task import BENCH, Work, digest_of, from_wire, replies, to_wire
+from recipes.verbs.predict_cohort import AHEAD, BYTES_PX, SHARED, Cohort
+from recipes.verbs.predict_task import BENCH, Work, digest_of, from_wire, replies, to_wire, wire_bytes
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +152,7 @@ def work(run: Path) -> Iterator[Work]:
         contract = vars(network.contract.changed(window_px=0))
     yield Work(
         adapter=adapter, recipe=None, backbone=None, device="cpu", precision="fp32", digest=digest_of(adapter),
-        ahead_px=40_000,
+        ahead_px=40_000, reply_bytes=2**24,
         contract=contract, pixel_size_m=None, everywhere=False, smallest_um2=None,
     )  # fmt: skip
     BENCH.clear()
@@ -176,6 +176,21 @@ def test_few_tasks_are_under_way_and_small_images_share_one(work, data, slide) -
         assert list(maps) == list(expected)
         assert all(np.array_equal(maps[index], expected[index]) for index in expected)
     assert workers.most <= 2 * AHEAD and 1 < max(workers.scenes) <= SHARED
+
+
+def test_where_replies_are_large_fewer_tasks_are_under_way_and_the_maps_are_the_same(
+    work, data, slide, monkeypatch
+) -> None:
+    monkeypatch.setattr("recipes.verbs.predict_cohort.HELD_BYTES", 1)
+    paths = [slide, *sorted((data / "images").iterdir())]
+    workers, network = Inline(), BENCH.network(work).segmenter
+    cohort = Cohort(workers, {**work, "reply_bytes": 1, "ahead_px": 1}, paths)
+    for path in paths:
+        tiles = opened_tiles(path, work)
+        maps = {index: entities.ids for index, entities in cohort.maps(path, tiles, 0)}
+        assert maps.keys() == {index for index, _ in tiles.predicted(network)}
+        assert all(np.array_equal(maps[index], entities.ids) for index, entities in tiles.predicted(network))
+    assert workers.most <= 2 * (workers.threads + 1) < 2 * AHEAD
 
 
 def test_by_windows_a_task_is_one_large_tile(work, slide) -> None:
@@ -225,3 +240,4 @@ def test_a_map_comes_over_the_wire_as_it_was() -> None:
     assert np.array_equal(back.ids, ids) and np.array_equal(back.scores, scores) and back.vocabulary == ("a", "b")
     assert np.array_equal(back.labels, sent.labels) and np.array_equal(back.pixel_scores, sent.pixel_scores)
     assert from_wire(to_wire(sent, with_pixel_scores=False)).pixel_scores is None
+    assert 20 * 30 * 2 < wire_bytes(to_wire(sent, with_pixel_scores=True)) < 20 * 30 * BYTES_PX
