@@ -35,7 +35,46 @@ class Dense(options.Dense):
         return DenseDecoder(self, backbone_dim, taps)
 
 
-class DenseDecoder(Decoder):
+class FieldDecoder(Decoder):
+    """A decoder whose outputs are the dense fields; its entities are a choice of regions where their scorer has learnt,
+    else a watershed's.
+    """
+
+    fields = FIELDS
+
+    def __init__(self, options: Dense) -> None:
+        super().__init__()
+        self.options = options
+        self.scorer = RegionScorer() if options.regions else None
+
+    def adopt(self, options: Dense) -> None:
+        """Take new options of the same network; a scorer of regions is made or dropped as they say."""
+        self.options = options
+        if options.regions != (self.scorer is not None):
+            self.scorer = RegionScorer() if options.regions else None
+
+    def begin_scorer(self) -> RegionScorer:
+        """A fresh scorer of regions takes the place of the present one; it counts as fitted, so that regions are
+        proposed.
+        """
+        self.scorer = RegionScorer().to(next(self.parameters()).device)
+        self.scorer.fitted.fill_(1)
+        return self.scorer
+
+    @property
+    def by_regions(self) -> bool:
+        """Whether entities are chosen among regions, by a scorer that was fitted."""
+        return self.scorer is not None and bool(self.scorer.fitted.item())
+
+    @property
+    def proposals(self) -> Proposals:
+        """Regions where their scorer has learnt, else the watershed."""
+        if self.scorer is not None and self.by_regions:
+            return RegionChoice(self.options, self.scorer)
+        return Watershed(self.options)
+
+
+class DenseDecoder(FieldDecoder):
     """Fields from a feature pyramid and the image.
 
     forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of 8
@@ -43,12 +82,8 @@ class DenseDecoder(Decoder):
         "embedding": (B, E, H, W) when asked for}.
     """
 
-    fields = FIELDS
-
     def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
-        super().__init__()
-        self.options = options
-        self.scorer = RegionScorer() if options.regions else None
+        super().__init__(options)
         full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
         self.norms = nn.ModuleList(GroupNorm(1, backbone_dim) for _ in range(taps))
         self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
@@ -92,32 +127,6 @@ class DenseDecoder(Decoder):
         for down in self.down:
             details.append(down(details[-1]))
         return details
-
-    def adopt(self, options: Dense) -> None:
-        """Take new options of the same network; a scorer of regions is made or dropped as they say."""
-        self.options = options
-        if options.regions != (self.scorer is not None):
-            self.scorer = RegionScorer() if options.regions else None
-
-    def begin_scorer(self) -> RegionScorer:
-        """A fresh scorer of regions takes the place of the present one; it counts as fitted, so that regions are
-        proposed.
-        """
-        self.scorer = RegionScorer().to(next(self.parameters()).device)
-        self.scorer.fitted.fill_(1)
-        return self.scorer
-
-    @property
-    def by_regions(self) -> bool:
-        """Whether entities are chosen among regions, by a scorer that was fitted."""
-        return self.scorer is not None and bool(self.scorer.fitted.item())
-
-    @property
-    def proposals(self) -> Proposals:
-        """Regions where their scorer has learnt, else the watershed."""
-        if self.scorer is not None and self.by_regions:
-            return RegionChoice(self.options, self.scorer)
-        return Watershed(self.options)
 
 
 class Residual(nn.Module):

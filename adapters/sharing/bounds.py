@@ -9,12 +9,21 @@ from __future__ import annotations
 
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.methods import Lora, Method
-from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
+from adapters.sharing.info import (
+    BACKBONE_WEIGHTS,
+    DECODER_WEIGHTS,
+    PROJECTION_WEIGHTS,
+    STUDENT_WEIGHTS,
+    AdapterInfo,
+    Base,
+)
 
 BYTES = 4  # of a weight in single precision
 SLACK = 2  # bases differ in how wide their MLPs are
 HEADER_BYTES = 2**20
 MOST_POSITIONS = 2**14
+STUDENT = 2**21
+"""Weights of a student of three channels, at most; `tests/adapters/sharing/test_bounds.py` knows how many it has."""
 
 
 def weight_bounds(info: AdapterInfo) -> dict[str, int]:
@@ -23,6 +32,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
         BACKBONE_WEIGHTS: SLACK * of_method(info.method, info.backbone),
         DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
+        STUDENT_WEIGHTS: of_student(info.input.channels),
     }
     return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
 
@@ -40,6 +50,11 @@ def of_method(method: Method, base: Base) -> int:
     if method.name == "full":
         stem += base.dim * (MOST_POSITIONS + 3 * base.stride**2) + 2**20  # positions, patches, SAM's neck
     return base.depth * per_block + stem
+
+
+def of_student(channels: int) -> int:
+    """Weights of a student, of which its stem alone grows with the channels of the images."""
+    return STUDENT + 2**11 * channels
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:

@@ -15,7 +15,7 @@ from pydantic import Field, Strict
 
 from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import InputOptions
-from adapters.options.decoders import Decoder
+from adapters.options.decoders import Decoder, Dense
 from adapters.options.methods import Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
@@ -31,8 +31,9 @@ UNSEALED = 1
 """The schema of adapters from before there was a seal; they are read as well."""
 INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
 BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
-PROJECTION_WEIGHTS = "band_projection.safetensors"
-TEXTS, WEIGHTS = (INFO, CARD, RECIPE, PEFT), (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
+PROJECTION_WEIGHTS, STUDENT_WEIGHTS = "band_projection.safetensors", "student.safetensors"
+TEXTS = (INFO, CARD, RECIPE, PEFT)
+WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
 MAX_PROBE = 64 * 16
@@ -42,6 +43,7 @@ Triple = Annotated[tuple[float, float, float], Strict(False)]
 Word = Annotated[str, Field(max_length=1000)]
 Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted": "64 hexadecimal digits"})]
 Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
+Probe = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +82,17 @@ class Base(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudentInfo(Options):
+    """What the student of an adapter is, short of its weights; how it sees a scene is the adapter's `input`."""
+
+    SOURCE: ClassVar[str] = "student."
+
+    decoder: Dense
+    """How its fields become entities, by thresholds of its own."""
+    probe: Probe
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterInfo(Options):
     """`entity.json`: what an adapter is, short of its weights."""
 
@@ -93,10 +106,12 @@ class AdapterInfo(Options):
     data: Word
     card_digest: Word | None = None
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
-    """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    """Split and state ("before", "after", "student") -> metric -> value; None where undefined."""
     learnt_from: LearntFrom | None = None
     """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
-    probe: Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
+    probe: Probe
+    student: StudentInfo | None = None
+    """Of the network that predicts in its place by `--fast`; None in an adapter without one."""
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
 
@@ -114,7 +129,7 @@ class AdapterInfo(Options):
     @property
     def absent(self) -> set[str]:
         """Fields that an adapter without them does not name, as the seals of older ones have it."""
-        return set() if self.learnt_from else {"learnt_from"}
+        return {name for name in ("learnt_from", "student") if not getattr(self, name)}
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

@@ -20,7 +20,8 @@ from adapters.methods import adapter_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.options.section import values_of
 from adapters.runtime import best_precision
-from adapters.sharing.folder import describe, plain_state, save_adapter
+from adapters.sharing.folder import describe, save_adapter
+from adapters.sharing.weights import plain_state
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit, measured
 from benchmarks.accuracy import classical, instanseg
 from benchmarks.accuracy.plan import METHODS, SETS, Job

@@ -50,6 +50,7 @@ def on_cluster(request: Request, contract: InputContract, precision: str, names:
         pixel_size_m=request.sight.pixel_size_m,
         everywhere=request.sight.everywhere,
         smallest_um2=request.sight.smallest_um2,
+        fast=request.fast,
     )
     begun = frozenset(path for path, name in names.items() if running_folder(request.out, name).exists())
     with connected(request.scheduler) as workers:
