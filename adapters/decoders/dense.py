@@ -106,8 +106,12 @@ class DenseDecoder(FieldDecoder):
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
         taps = (tap.contiguous(memory_format=torch.channels_last) for tap in features)
         tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, taps, strict=True)], 1)
-        x = resize(self.tokens(tokens), grid)  # (B, 8 width, H/8, W/8)
-        details = self._details(((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
+        return self.upwards(resize(self.tokens(tokens), grid), self.details(images))
+
+    def upwards(self, x: Tensor, details: list[Tensor]) -> dict[str, Tensor]:
+        """The outputs at full resolution, of x (B, 8 width, H/8, W/8), what is seen at a glance, and of `details`,
+        which are used up.
+        """
         x = self.bottom(x + details.pop() if details else x)
         for up, join in zip(self.up, self.join, strict=True):
             x = up(x)
@@ -119,10 +123,11 @@ class DenseDecoder(FieldDecoder):
             outputs["embedding"] = x[:, len(FIELDS) :]
         return outputs
 
-    def _details(self, pixels: Tensor) -> list[Tensor]:
-        """Of the image at strides 1, 2, 4 and 8, or none at all."""
+    def details(self, images: Tensor) -> list[Tensor]:
+        """Of images (B, 3, H, W) in [0, 1] at strides 1, 2, 4 and 8, or none at all."""
         if not self.options.detail:
             return []
+        pixels = ((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
         details = [self.stem(pixels)]
         for down in self.down:
             details.append(down(details[-1]))

@@ -22,8 +22,8 @@ BYTES = 4  # of a weight in single precision
 SLACK = 2  # bases differ in how wide their MLPs are
 HEADER_BYTES = 2**20
 MOST_POSITIONS = 2**14
-STUDENT = 2**21
-"""Weights of a student of three channels, at most; `tests/adapters/sharing/test_bounds.py` knows how many it has."""
+GLANCE = 128
+"""Of `adapters.student`, which imports torch."""
 
 
 def weight_bounds(info: AdapterInfo) -> dict[str, int]:
@@ -32,7 +32,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
         BACKBONE_WEIGHTS: SLACK * of_method(info.method, info.backbone),
         DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
-        STUDENT_WEIGHTS: of_student(info.input.channels),
+        STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
     }
     return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
 
@@ -52,9 +52,10 @@ def of_method(method: Method, base: Base) -> int:
     return base.depth * per_block + stem
 
 
-def of_student(channels: int) -> int:
-    """Weights of a student, of which its stem alone grows with the channels of the images."""
-    return STUDENT + 2**11 * channels
+def of_student(width: int, channels: int) -> int:
+    """Weights of a student: of the dense decoder, and of what stands for the backbone."""
+    grid = 8 * width
+    return 102 * grid**2 + 12 * grid * GLANCE + 66 * GLANCE**2 + width * (64 + 9 * channels) + 2**14
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:

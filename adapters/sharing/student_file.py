@@ -45,7 +45,7 @@ def load_student(folder: Path, info: AdapterInfo) -> Student:
         raise InputError(f"{str(folder)!r} has no student")  # told before, with what to do, where a user asked for it
     options = decoder_options(info.student.decoder)
     assert isinstance(options, Dense)
-    student = Student(options, info.input.channels).folded().requires_grad_(False)
+    student = Student(options, info.input.channels).eval().requires_grad_(False)
     state = student.decoder.state_dict()
     check_shapes(folder / STUDENT_WEIGHTS, {name: tuple(value.shape) for name, value in state.items()})
     student.decoder.load_state_dict(tensors(folder / STUDENT_WEIGHTS))

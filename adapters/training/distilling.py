@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapters.decoders.dense import DenseDecoder, resize
 from adapters.inference.calibration import OnProgress, unheard
 from adapters.losses.boundary import boundary_target
 from adapters.losses.dense import targets_of
@@ -34,6 +36,10 @@ BATCH = 8
 STEPS_PER_BATCH = 6
 """Steps of the student for each batch that the adapter looks at."""
 POOL_BYTES, FEWEST_BATCHES = 96 * 2**20, 4
+TOKENS = 0.3
+"""Weight of the mean squared error of what the student has in place of tokens, by their variance."""
+LR_FITTED = 5e-4
+"""Peak rate of what begins as the fitted decoder."""
 LR, WEIGHT_DECAY, BETAS, CLIP, WARM_STEPS = 3e-3, 0.05, (0.9, 0.98), 1.0, 30
 AVERAGED = 0.99
 """Of the mean of the weights that is kept, how much a step leaves; less in the beginning."""
@@ -64,9 +70,13 @@ def distil(
     teacher: ready to predict, with a dense decoder, whose options the student has. batches: augmented crops of one
     size, as many as are asked for, unlabelled pixels -1. on_progress: told of the seconds.
     """
+    decoder = teacher.decoder
+    assert isinstance(decoder, DenseDecoder)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
-        student = Student(teacher.decoder.options, teacher.channels).to(runtime.device)
+        student = Student(decoder.options, teacher.channels)
+    student.decoder.begin_as(decoder)
+    student.to(runtime.device)
     pool = Pool(teacher.eval(), iter(batches), torch.Generator().manual_seed(options.seed))
     mean, optimizer = deepcopy(student), optimizer_of(student)
     bf16 = torch.autocast(runtime.device.type, torch.bfloat16, enabled=runtime.training == "bf16-mixed")
@@ -75,21 +85,22 @@ def distil(
     while not step or options.clock() - start < options.seconds:
         if step % STEPS_PER_BATCH == 0:
             pool.add()
-        images, targets = (drawn.to(runtime.device) for drawn in pool.drawn(BATCH))
+        images, targets, tokens = (drawn.to(runtime.device) for drawn in pool.drawn(BATCH))
         with bf16:
-            outputs = student(images)
+            glance, details = student.decoder.seen(images)
+            outputs = student.decoder.upwards(glance, details)
         optimizer.zero_grad()
-        field_loss(outputs, targets).backward()
+        (field_loss(outputs, targets) + TOKENS * F.mse_loss(glance.float(), tokens) / tokens.var()).backward()
         nn.utils.clip_grad_norm_(student.parameters(), CLIP)
         done = min(1.0, (options.clock() - start) / options.seconds)
-        rate = LR * min(1.0, (step + 1) / WARM_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+        rate = min(1.0, (step + 1) / WARM_STEPS) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = group["peak"] * rate
         optimizer.step()
         step += 1
         follow(mean, student, min(AVERAGED, (1 + step) / (10 + step)))
         on_progress("seconds", round(done * options.seconds), round(options.seconds))
-    return mean.folded().requires_grad_(False), step
+    return mean.eval().requires_grad_(False), step
 
 
 class Pool:
@@ -97,34 +108,50 @@ class Pool:
 
     def __init__(self, teacher: EntitySegmenter, batches: Iterator[EntityBatch], generator: torch.Generator) -> None:
         self.teacher, self.batches, self.generator = teacher, batches, generator
-        self.crops: list[tuple[Tensor, Tensor]] = []
-        """(C, H, W) uint8 and (F, H, W) float16 in [0, 1], each."""
+        self.crops: list[tuple[Tensor, Tensor, Tensor]] = []
+        """(C, H, W) uint8, (F, H, W) float16 in [0, 1] and (8 width, H/8, W/8) float16, each."""
 
     def add(self) -> None:
         """Let the teacher look at the next batch; at several, where there is none yet."""
         for _ in range(1 if self.crops else FEWEST_BATCHES):
             batch = next(self.batches)
-            fields = blended(self.teacher.predicted(batch.images), batch)
+            with glances(self.teacher) as tokens:
+                fields = blended(self.teacher.predicted(batch.images), batch)
             images = (batch.images * 255).round().byte()
-            self.crops += zip(images, fields.half(), strict=True)
+            grid = (images.shape[-2] // 8, images.shape[-1] // 8)
+            looks = resize(torch.cat(tokens), grid).half()
+            self.crops += zip(images, fields.half(), looks, strict=True)
         size = sum(tensor.nbytes for tensor in self.crops[0])
         del self.crops[: -max(FEWEST_BATCHES * BATCH, POOL_BYTES // size)]
 
-    def drawn(self, count: int) -> tuple[Tensor, Tensor]:
-        """(images (count, C, H, W) in [0, 1], fields (count, F, H, W) in [0, 1]), each flipped, turned and lit anew."""
+    def drawn(self, count: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Images (count, C, H, W) and fields (count, F, H, W) in [0, 1], tokens (count, 8 width, H/8, W/8), of crops
+        that are flipped and turned; images are lit anew.
+        """
         pairs = []
         for crop in torch.randint(len(self.crops), (count,), generator=self.generator).tolist():
             flip, turns = SYMMETRIES[int(torch.randint(len(SYMMETRIES), (), generator=self.generator))]
             turned = (torch.rot90(x.flip(-1) if flip else x, turns, (-2, -1)) for x in self.crops[crop])
             pairs.append([x.float() for x in turned])
-        images, fields = (torch.stack(column) for column in zip(*pairs, strict=True))
-        return self._lit(images / 255), fields
+        images, fields, tokens = (torch.stack(column) for column in zip(*pairs, strict=True))
+        return self._lit(images / 255), fields, tokens
 
     def _lit(self, images: Tensor) -> Tensor:
         """Images (B, C, H, W) in [0, 1] with other contrast, and other brightness of each channel."""
         contrast = 1 + LIGHT * torch.randn(len(images), 1, 1, 1, generator=self.generator)
         brightness = LIGHT / 2 * torch.randn(*images.shape[:2], 1, 1, generator=self.generator)
         return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
+
+
+@contextmanager
+def glances(teacher: EntitySegmenter) -> Iterator[list[Tensor]]:
+    """A list to which, for the while, what the decoder makes of the backbone's tokens goes, on the CPU in float32."""
+    tokens: list[Tensor] = []
+    handle = teacher.decoder.tokens.register_forward_hook(lambda *of: tokens.append(of[-1].float().cpu()))
+    try:
+        yield tokens
+    finally:
+        handle.remove()
 
 
 def blended(outputs: dict[str, Any], batch: EntityBatch) -> Tensor:
@@ -155,9 +182,12 @@ def field_loss(outputs: dict[str, Tensor], targets: Tensor) -> Tensor:
 
 def optimizer_of(student: Student) -> torch.optim.Optimizer:
     """AdamW without weight decay of biases and norms."""
-    kernels = [parameter for parameter in student.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in student.parameters() if parameter.ndim < 2]
-    groups = [{"params": kernels, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
+    groups = []
+    for new, peak in ((True, LR), (False, LR_FITTED)):
+        learning = [p for name, p in student.named_parameters() if (".glance." in name) == new]
+        for matrices, decay in ((True, WEIGHT_DECAY), (False, 0.0)):
+            chosen = [parameter for parameter in learning if (parameter.ndim > 1) == matrices]
+            groups.append({"params": chosen, "peak": peak, "weight_decay": decay})
     return torch.optim.AdamW(groups, lr=LR, betas=BETAS)
 
 

@@ -69,6 +69,7 @@ def test_fields_are_turned_with_their_crops(monkeypatch: pytest.MonkeyPatch, tea
     """The teacher says of a pixel what its red is; light alone makes the two differ."""
 
     def red(images: torch.Tensor) -> dict[str, torch.Tensor]:
+        teacher.decoder.tokens(torch.zeros(len(images), 48, 2, 2))  # which it is asked for too
         return dict.fromkeys(FIELDS, images[:, :1].clamp(0.01, 0.99).logit())
 
     monkeypatch.setattr(teacher, "predicted", red)
@@ -76,7 +77,8 @@ def test_fields_are_turned_with_their_crops(monkeypatch: pytest.MonkeyPatch, tea
     images = torch.rand(3, 3, 16, 16)
     pool = Pool(teacher, itertools.repeat(EntityBatch(images, torch.full((3, 16, 16), -1))), generator())
     pool.add()
-    drawn, fields = pool.drawn(20)
+    drawn, fields, tokens = pool.drawn(20)
+    assert tokens.shape == (20, 128, 2, 2)
     assert all(torch.allclose(fields[:, i], drawn[:, 0], atol=0.02) for i in range(len(FIELDS)))
     assert len({tuple(image[0, 0].tolist()) for image in drawn}) > 6
 
@@ -95,7 +97,7 @@ def test_the_pool_forgets_the_oldest_crops(
     for _ in range(7):
         pool.add()
     assert len(pool.crops) == distilling.BATCH
-    assert {round(float(image.float().mean()) / 25.5) for image, _ in pool.crops} == {3, 4, 5, 6}
+    assert {round(float(image.float().mean()) / 25.5) for image, _, _ in pool.crops} == {3, 4, 5, 6}
 
 
 def test_the_mean_follows_by_what_is_not_kept() -> None:

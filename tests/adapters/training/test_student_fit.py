@@ -68,7 +68,7 @@ def test_the_scorer_of_regions_learns_from_the_student_itself(plan: Plan, monkey
     decoder = plan.network.decoder
     decoder.adopt(replace(decoder.options, regions=True))
     fitted = fit_student(replace(plan, calibrate_for=None), seconds(4))
-    assert fitted.candidates > 0 and fitted.student.student_decoder.by_regions
+    assert fitted.candidates > 0 and fitted.student.decoder.by_regions
     assert not decoder.by_regions  # type: ignore[union-attr]
 
 
