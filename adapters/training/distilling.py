@@ -70,8 +70,7 @@ def distil(
     teacher: ready to predict, with a dense decoder, whose options the student has. batches: augmented crops of one
     size, as many as are asked for, unlabelled pixels -1. on_progress: told of the seconds.
     """
-    decoder = teacher.decoder
-    assert isinstance(decoder, DenseDecoder)
+    decoder = decoder_of(teacher)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(options.seed)
         student = Student(decoder.options, teacher.channels)
@@ -115,7 +114,7 @@ class Pool:
         """Let the teacher look at the next batch; at several, where there is none yet."""
         for _ in range(1 if self.crops else FEWEST_BATCHES):
             batch = next(self.batches)
-            with glances(self.teacher) as tokens:
+            with glances(decoder_of(self.teacher)) as tokens:
                 fields = blended(self.teacher.predicted(batch.images), batch)
             images = (batch.images * 255).round().byte()
             grid = (images.shape[-2] // 8, images.shape[-1] // 8)
@@ -143,11 +142,17 @@ class Pool:
         return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
 
 
+def decoder_of(teacher: EntitySegmenter) -> DenseDecoder:
+    """The decoder of a teacher, typed: a recipe that wants a student has a dense one."""
+    assert isinstance(teacher.decoder, DenseDecoder)
+    return teacher.decoder
+
+
 @contextmanager
-def glances(teacher: EntitySegmenter) -> Iterator[list[Tensor]]:
+def glances(decoder: DenseDecoder) -> Iterator[list[Tensor]]:
     """A list to which, for the while, what the decoder makes of the backbone's tokens goes, on the CPU in float32."""
     tokens: list[Tensor] = []
-    handle = teacher.decoder.tokens.register_forward_hook(lambda *of: tokens.append(of[-1].float().cpu()))
+    handle = decoder.tokens.register_forward_hook(lambda *of: tokens.append(of[-1].float().cpu()))
     try:
         yield tokens
     finally:

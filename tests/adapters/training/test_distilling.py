@@ -10,7 +10,17 @@ from adapters.network import EntitySegmenter
 from adapters.proposals.watershed import FIELDS
 from adapters.runtime import CPU
 from adapters.training import distilling
-from adapters.training.distilling import LABELS, WEIGHTS, Distillation, Pool, blended, distil, field_loss, follow
+from adapters.training.distilling import (
+    LABELS,
+    WEIGHTS,
+    Distillation,
+    Pool,
+    blended,
+    decoder_of,
+    distil,
+    field_loss,
+    follow,
+)
 from domains.entities import EntityBatch, collate
 
 
@@ -69,7 +79,7 @@ def test_fields_are_turned_with_their_crops(monkeypatch: pytest.MonkeyPatch, tea
     """The teacher says of a pixel what its red is; light alone makes the two differ."""
 
     def red(images: torch.Tensor) -> dict[str, torch.Tensor]:
-        teacher.decoder.tokens(torch.zeros(len(images), 48, 2, 2))  # which it is asked for too
+        decoder_of(teacher).tokens(torch.zeros(len(images), 48, 2, 2))  # which it is asked for too
         return dict.fromkeys(FIELDS, images[:, :1].clamp(0.01, 0.99).logit())
 
     monkeypatch.setattr(teacher, "predicted", red)
