@@ -8,7 +8,8 @@ time to F1 .08 below the adapter (docs/experiments/speed.md).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
@@ -89,6 +90,25 @@ class StudentDecoder(DenseDecoder):
         fitted = {name: value for name, value in decoder.state_dict().items() if not name.startswith("scorer.")}
         same = {name: value for name, value in fitted.items() if name in own and own[name].shape == value.shape}
         self.load_state_dict(own | same)
+
+
+def decoder_of(teacher: EntitySegmenter) -> DenseDecoder:
+    """The decoder of a teacher, typed: a recipe that wants a student has a dense one."""
+    assert isinstance(teacher.decoder, DenseDecoder)
+    return teacher.decoder
+
+
+@contextmanager
+def glances(decoder: DenseDecoder, grid: tuple[int, int]) -> Iterator[list[Tensor]]:
+    """A list to which, for the while, what the decoder makes of the backbone's tokens goes: of each batch
+    (B, 8 width, *grid), on the CPU in float32.
+    """
+    tokens: list[Tensor] = []
+    handle = decoder.tokens.register_forward_hook(lambda *of: tokens.append(resize(of[-1].float(), grid).cpu()))
+    try:
+        yield tokens
+    finally:
+        handle.remove()
 
 
 class Glance(nn.Module):

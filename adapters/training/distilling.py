@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.decoders.dense import DenseDecoder, resize
 from adapters.inference.calibration import OnProgress, unheard
 from adapters.losses.boundary import boundary_target
 from adapters.losses.dense import targets_of
 from adapters.network import SYMMETRIES, EntitySegmenter
 from adapters.runtime import Runtime
-from adapters.student import Student
+from adapters.student import Student, decoder_of, glances
 from domains.entities import EntityBatch
 
 LABELS = 0.3
@@ -114,12 +112,11 @@ class Pool:
         """Let the teacher look at the next batch; at several, where there is none yet."""
         for _ in range(1 if self.crops else FEWEST_BATCHES):
             batch = next(self.batches)
-            with glances(decoder_of(self.teacher)) as tokens:
+            grid = (batch.images.shape[-2] // 8, batch.images.shape[-1] // 8)
+            with glances(decoder_of(self.teacher), grid) as tokens:
                 fields = blended(self.teacher.predicted(batch.images), batch)
             images = (batch.images * 255).round().byte()
-            grid = (images.shape[-2] // 8, images.shape[-1] // 8)
-            looks = resize(torch.cat(tokens), grid).half()
-            self.crops += zip(images, fields.half(), looks, strict=True)
+            self.crops += zip(images, fields.half(), torch.cat(tokens).half(), strict=True)
         size = sum(tensor.nbytes for tensor in self.crops[0])
         del self.crops[: -max(FEWEST_BATCHES * BATCH, POOL_BYTES // size)]
 
@@ -140,23 +137,6 @@ class Pool:
         contrast = 1 + LIGHT * torch.randn(len(images), 1, 1, 1, generator=self.generator)
         brightness = LIGHT / 2 * torch.randn(*images.shape[:2], 1, 1, generator=self.generator)
         return ((images - 0.5) * contrast + 0.5 + brightness).clamp(0, 1)
-
-
-def decoder_of(teacher: EntitySegmenter) -> DenseDecoder:
-    """The decoder of a teacher, typed: a recipe that wants a student has a dense one."""
-    assert isinstance(teacher.decoder, DenseDecoder)
-    return teacher.decoder
-
-
-@contextmanager
-def glances(decoder: DenseDecoder) -> Iterator[list[Tensor]]:
-    """A list to which, for the while, what the decoder makes of the backbone's tokens goes, on the CPU in float32."""
-    tokens: list[Tensor] = []
-    handle = decoder.tokens.register_forward_hook(lambda *of: tokens.append(of[-1].float().cpu()))
-    try:
-        yield tokens
-    finally:
-        handle.remove()
 
 
 def blended(outputs: dict[str, Any], batch: EntityBatch) -> Tensor:

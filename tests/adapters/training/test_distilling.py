@@ -9,6 +9,7 @@ import torch
 from adapters.network import EntitySegmenter
 from adapters.proposals.watershed import FIELDS
 from adapters.runtime import CPU
+from adapters.student import decoder_of
 from adapters.training import distilling
 from adapters.training.distilling import (
     LABELS,
@@ -16,7 +17,6 @@ from adapters.training.distilling import (
     Distillation,
     Pool,
     blended,
-    decoder_of,
     distil,
     field_loss,
     follow,
