@@ -5,19 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.backbones import Backbone
-from adapters.backbones.projection import BandProjection
-from adapters.decoders import Decoder
+from adapters.decoders.decoder import Decoder
 from adapters.runtime import CPU, Runtime, in_memory
 from domains.entities import EntityMap
 from domains.errors import InputError
+
+if TYPE_CHECKING:  # transformers loads slowly, and a student does without
+    from adapters.backbones import Backbone
+    from adapters.backbones.projection import BandProjection
 
 logger = logging.getLogger(__name__)  # where nobody listens, its lines go to standard error
 

@@ -142,6 +142,8 @@ class Request:
     scheduler: Scheduler | None = None
     runtime: str = "auto"
     """What runs the network: `torch`, `onnx`, or `auto`, by the file."""
+    fast: bool = False
+    """Predict by the adapter's student."""
 
     @property
     def by_onnx(self) -> bool:
@@ -187,8 +189,10 @@ def check_predictor(request: Request) -> None:
         raise InputError("--runtime onnx wants an adapter; the bare base is predicted by torch alone")
     if request.by_onnx and request.scheduler is not None:
         raise InputError("--scheduler wants an adapter that torch runs; leave out --runtime onnx, or the scheduler")
+    if request.by_onnx and request.fast:
+        raise InputError("--fast wants the adapter itself, whose student torch runs; leave out --fast, or onnx")
     if not is_exported(adapter):
-        check_adapter(adapter, request.recipe, on_base(request.backbone))
+        check_adapter(adapter, request.recipe, on_base(request.backbone), request.fast)
         return
     if not request.by_onnx:
         raise InputError(f"{adapter!r} is an ONNX graph; leave out --runtime torch, or name the adapter itself")

@@ -6,24 +6,23 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from adapters.backbones import Backbone
 from adapters.inference.segment import InputContract
-from adapters.methods import METHODS, merge
-from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import read_info
-from adapters.sharing.folder import load_adapter
 from adapters.sharing.info import RECIPE, AdapterInfo, present
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.opening import opened
+from adapters.sharing.student_file import load_student
 from domains.errors import printable
-from recipes.build import backbone_of, contract_of, segmenter_of
 from recipes.reading.compose import changed, load_recipe
 from recipes.reading.schema import Recipe
-from recipes.shared import BASE, SharedRecipe, base_recipe, on_base, shared_recipe
-from recipes.sides import on_patches
+from recipes.shared import BASE, SharedRecipe, base_recipe, check_student, on_base, shared_recipe
+
+if TYPE_CHECKING:  # what bases want loads slowly, and a student wants none of it
+    from adapters.backbones import Backbone
 
 
 @dataclass(frozen=True)
@@ -59,23 +58,20 @@ def loaded(
     overrides: Sequence[str] = (),
     backbone: Backbone | None = None,
     runtime: Runtime = CPU,
+    fast: bool = False,
 ) -> Iterator[Loaded]:
     """The adapter ready to predict on `runtime`, on `backbone` when one is given, whose adapter it then replaces.
 
     recipe: in place of the one in the adapter; needed for `base`, which has none. Networks are checked and merged on
     the CPU, where probes were made, and then placed; so a backbone that was placed with another adapter comes back
-    first. Raises InputError for an adapter that is not whole.
+    first. fast: its student takes the adapter's place, and no base is loaded. Raises InputError for an adapter that is
+    not whole, or has no student where one is asked for.
     """
     if backbone is not None:
         backbone.to("cpu")
     if adapter == BASE:
-        basic = base_recipe(recipe, overrides)
-        if basic.train.start_adapter:  # which is not the base
-            basic = replace(basic, train=replace(basic.train, start=None))
-        backbone = backbone or backbone_of(basic)
-        basic = on_patches(basic, backbone)
-        segmenter = segmenter_of(basic, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
-        yield Loaded(BASE, segmenter.eval(), contract_of(basic), basic.domain.name, basic)
+        check_student(adapter, None, fast)
+        yield bare(base_recipe(recipe, overrides), backbone, runtime)
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
@@ -85,10 +81,38 @@ def loaded(
         else:
             parsed = changed(shared.recipe, overrides)
         elsewhere = parsed.backbone.name if any(word.startswith("backbone.name=") for word in overrides) else None
-        segmenter, info = load_adapter(folder, backbone, elsewhere, info)
-        merge(segmenter.backbone)
-        merge_kernels(segmenter.decoder)
+        if fast:
+            check_student(adapter, info)
+            segmenter: EntitySegmenter = load_student(folder, info)
+        else:
+            segmenter = adapted(folder, info, backbone, elsewhere)
         yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed.domain.name, parsed, shared, info)
+
+
+def bare(recipe: Recipe, backbone: Backbone | None, runtime: Runtime) -> Loaded:
+    """The bare base with the decoder that it comes with, by a recipe."""
+    from adapters.methods import METHODS
+    from recipes.build import backbone_of, contract_of, segmenter_of
+    from recipes.sides import on_patches
+
+    if recipe.train.start_adapter:  # which is not the base
+        recipe = replace(recipe, train=replace(recipe.train, start=None))
+    backbone = backbone or backbone_of(recipe)
+    recipe = on_patches(recipe, backbone)
+    segmenter = segmenter_of(recipe, backbone, METHODS["decoder_only"]("decoder_only"), runtime)
+    return Loaded(BASE, segmenter.eval(), contract_of(recipe), recipe.domain.name, recipe)
+
+
+def adapted(folder: Path, info: AdapterInfo, backbone: Backbone | None, elsewhere: str | None) -> EntitySegmenter:
+    """The adapter of a folder on its base, merged into it. elsewhere: where the base lies, if not where that says."""
+    from adapters.methods import merge
+    from adapters.methods.decoder_update import merge_kernels
+    from adapters.sharing.folder import load_adapter
+
+    segmenter, _ = load_adapter(folder, backbone, elsewhere, info)
+    merge(segmenter.backbone)
+    merge_kernels(segmenter.decoder)
+    return segmenter
 
 
 def verify(adapter: str, backbone_name: str | None = None) -> str:
@@ -96,5 +120,8 @@ def verify(adapter: str, backbone_name: str | None = None) -> str:
     anything is wrong.
     """
     with loaded(adapter, overrides=on_base(backbone_name)) as network:
-        base = printable(network.segmenter.backbone.name)
-    return f"{adapter}: whole, fits {base}, and gives the output it was saved with"
+        base, info = printable(network.segmenter.backbone.name), network.info
+    if info is None or info.student is None:
+        return f"{adapter}: whole, fits {base}, and gives the output it was saved with"
+    with loaded(adapter, fast=True):
+        return f"{adapter}: whole, fits {base}, and gives the output it was saved with, as its student does"

@@ -6,9 +6,7 @@ from typing import Literal, Protocol
 
 import torch
 
-from adapters.runtime import Runtime
-from adapters.training.data import crops_of_device
-from adapters.training.module import best_precision
+from adapters.runtime import Runtime, best_precision, crops_of_device
 from domains.errors import InputError
 
 PRECISIONS = ("auto", "fp32", "bf16")

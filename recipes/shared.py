@@ -116,12 +116,15 @@ def options_of(
     ]
 
 
-def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[str] = ()) -> SharedRecipe | None:
+def check_adapter(
+    adapter: str, recipe: str | None = None, overrides: Sequence[str] = (), fast: bool = False
+) -> SharedRecipe | None:
     """All that can be said of an adapter before torch is imported; None where the reader named a recipe.
 
-    Raises InputError.
+    fast: its student is asked for, which wants no base. Raises InputError.
     """
     if adapter == BASE:
+        check_student(adapter, None, fast)
         base_recipe(recipe, overrides)
         return None
     if is_exported(adapter):
@@ -129,12 +132,25 @@ def check_adapter(adapter: str, recipe: str | None = None, overrides: Sequence[s
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
         shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
-        if not any(word.startswith("backbone.name=") for word in overrides):
+        check_student(adapter, info, fast)
+        if not fast and not any(word.startswith("backbone.name=") for word in overrides):
             name_of(info.backbone, folder)
     if recipe is None:
         return shared
     load_recipe(recipe, overrides)
     return None
+
+
+def check_student(adapter: str, info: AdapterInfo | None, fast: bool = True) -> None:
+    """Raises InputError where `--fast` is asked for and there is no student. info: None for the bare base."""
+    if not fast or (info is not None and info.student is not None):
+        return
+    if info is None:
+        raise InputError(f"--fast wants an adapter with a student; {adapter!r} has none, leave --fast out")
+    raise InputError(
+        f"{adapter!r} has no student, which --fast predicts by: leave --fast out, or fit with train.student=true (and "
+        f"train.start={adapter} to go on from this adapter)"
+    )
 
 
 def is_exported(adapter: str) -> bool:

@@ -10,13 +10,16 @@ import math
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from adapters.backbones import Backbone
 from adapters.options.ranges import CROP_PX, TILE_PX, WINDOW_PX
 from domains.errors import InputError
 from recipes.inputs import Asked
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe
+
+if TYPE_CHECKING:
+    from adapters.backbones import Backbone
 
 CELL_PX = 8
 """A cell of the dense decoder's coarsest grid."""

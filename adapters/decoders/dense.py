@@ -35,63 +35,17 @@ class Dense(options.Dense):
         return DenseDecoder(self, backbone_dim, taps)
 
 
-class DenseDecoder(Decoder):
-    """Fields from a feature pyramid and the image.
-
-    forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of 8
-    -> {"foreground", "boundary_distance", "centre_distance", "boundary": (B, 1, H, W) logits,
-        "embedding": (B, E, H, W) when asked for}.
+class FieldDecoder(Decoder):
+    """A decoder whose outputs are the dense fields; its entities are a choice of regions where their scorer has learnt,
+    else a watershed's.
     """
 
     fields = FIELDS
 
-    def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
+    def __init__(self, options: Dense) -> None:
         super().__init__()
         self.options = options
         self.scorer = RegionScorer() if options.regions else None
-        full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
-        self.norms = nn.ModuleList(GroupNorm(1, backbone_dim) for _ in range(taps))
-        self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
-        if options.detail:
-            self.stem = block(3, full)
-            self.down = nn.ModuleList(
-                nn.Sequential(block(fine, coarse, stride=2), Residual(coarse))
-                for fine, coarse in ((full, half), (half, quarter), (quarter, eighth))
-            )
-        self.bottom = nn.Sequential(Residual(eighth), Residual(eighth))
-        self.up = nn.ModuleList(
-            nn.Conv2d(coarse, fine, 1) for coarse, fine in ((eighth, quarter), (quarter, half), (half, full))
-        )
-        self.join = nn.ModuleList((Residual(quarter), Residual(half), block(full, full)))
-        self.head = nn.Conv2d(full, len(FIELDS) + options.embedding_dim, 1)
-        convert_conv2d_weight_memory_format(self, torch.channels_last)  # a processor convolves so in 2/3 of the time
-
-    def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
-        """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
-        grid = (images.shape[-2] // 8, images.shape[-1] // 8)
-        taps = (tap.contiguous(memory_format=torch.channels_last) for tap in features)
-        tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, taps, strict=True)], 1)
-        x = resize(self.tokens(tokens), grid)  # (B, 8 width, H/8, W/8)
-        details = self._details(((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last))
-        x = self.bottom(x + details.pop() if details else x)
-        for up, join in zip(self.up, self.join, strict=True):
-            x = up(x)
-            x = resize(x, (x.shape[-2] * 2, x.shape[-1] * 2))
-            x = join(x + details.pop() if details else x)
-        x = self.head(x)  # (B, fields, H, W)
-        outputs = {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
-        if self.options.embedding_dim:
-            outputs["embedding"] = x[:, len(FIELDS) :]
-        return outputs
-
-    def _details(self, pixels: Tensor) -> list[Tensor]:
-        """Of the image at strides 1, 2, 4 and 8, or none at all."""
-        if not self.options.detail:
-            return []
-        details = [self.stem(pixels)]
-        for down in self.down:
-            details.append(down(details[-1]))
-        return details
 
     def adopt(self, options: Dense) -> None:
         """Take new options of the same network; a scorer of regions is made or dropped as they say."""
@@ -118,6 +72,66 @@ class DenseDecoder(Decoder):
         if self.scorer is not None and self.by_regions:
             return RegionChoice(self.options, self.scorer)
         return Watershed(self.options)
+
+
+class DenseDecoder(FieldDecoder):
+    """Fields from a feature pyramid and the image.
+
+    forward: features, one (B, D, h, w) per tap; images (B, 3, H, W) in [0, 1], H and W multiples of 8
+    -> {"foreground", "boundary_distance", "centre_distance", "boundary": (B, 1, H, W) logits,
+        "embedding": (B, E, H, W) when asked for}.
+    """
+
+    def __init__(self, options: Dense, backbone_dim: int, taps: int) -> None:
+        super().__init__(options)
+        full, half, quarter, eighth = (options.width * factor for factor in (1, 2, 4, 8))
+        self.norms = nn.ModuleList(GroupNorm(1, backbone_dim) for _ in range(taps))
+        self.tokens = nn.Conv2d(taps * backbone_dim, eighth, 1)
+        if options.detail:
+            self.stem = block(3, full)
+            self.down = nn.ModuleList(
+                nn.Sequential(block(fine, coarse, stride=2), Residual(coarse))
+                for fine, coarse in ((full, half), (half, quarter), (quarter, eighth))
+            )
+        self.bottom = nn.Sequential(Residual(eighth), Residual(eighth))
+        self.up = nn.ModuleList(
+            nn.Conv2d(coarse, fine, 1) for coarse, fine in ((eighth, quarter), (quarter, half), (half, full))
+        )
+        self.join = nn.ModuleList((Residual(quarter), Residual(half), block(full, full)))
+        self.head = nn.Conv2d(full, len(FIELDS) + options.embedding_dim, 1)
+        convert_conv2d_weight_memory_format(self, torch.channels_last)  # a processor convolves so in 2/3 of the time
+
+    def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
+        """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
+        grid = (images.shape[-2] // 8, images.shape[-1] // 8)
+        taps = (tap.contiguous(memory_format=torch.channels_last) for tap in features)
+        tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, taps, strict=True)], 1)
+        return self.upwards(resize(self.tokens(tokens), grid), self.details(images))
+
+    def upwards(self, x: Tensor, details: list[Tensor]) -> dict[str, Tensor]:
+        """The outputs at full resolution, of x (B, 8 width, H/8, W/8), what is seen at a glance, and of `details`,
+        which are used up.
+        """
+        x = self.bottom(x + details.pop() if details else x)
+        for up, join in zip(self.up, self.join, strict=True):
+            x = up(x)
+            x = resize(x, (x.shape[-2] * 2, x.shape[-1] * 2))
+            x = join(x + details.pop() if details else x)
+        x = self.head(x)  # (B, fields, H, W)
+        outputs = {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
+        if self.options.embedding_dim:
+            outputs["embedding"] = x[:, len(FIELDS) :]
+        return outputs
+
+    def details(self, images: Tensor) -> list[Tensor]:
+        """Of images (B, 3, H, W) in [0, 1] at strides 1, 2, 4 and 8, or none at all."""
+        if not self.options.detail:
+            return []
+        pixels = ((images - 0.5) / 0.25).contiguous(memory_format=torch.channels_last)
+        details = [self.stem(pixels)]
+        for down in self.down:
+            details.append(down(details[-1]))
+        return details
 
 
 class Residual(nn.Module):

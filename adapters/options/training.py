@@ -58,6 +58,13 @@ class TrainOptions(Options):
     together and a multiple of them. Losses in fp32 are those of one device within 1e-5."""
     workers: Annotated[int, Field(ge=0, le=256)] = 0
     """Processes that load and augment; 0 does it in the main one."""
+    student: bool = False
+    """Distil the adapter, when it is fitted, into a small network that `predict --fast` takes in its place; wants
+    decoder.name=dense."""
+    student_seconds: Positive = 300.0
+    """For how long the student learns, once the adapter is fitted."""
+    unlabelled: Annotated[str, Field(min_length=1)] | None = None
+    """A folder of images, or a slide, without labels, from which the student learns beside the training images."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of weights, crops and generated scenes."""
 

@@ -10,12 +10,21 @@ from __future__ import annotations
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.lora import PeftOptions
 from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
-from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, AdapterInfo, Base
+from adapters.sharing.info import (
+    BACKBONE_WEIGHTS,
+    DECODER_WEIGHTS,
+    PROJECTION_WEIGHTS,
+    STUDENT_WEIGHTS,
+    AdapterInfo,
+    Base,
+)
 
 BYTES = 4  # of a weight in single precision
 SLACK = 2  # bases differ in how wide their MLPs are
 HEADER_BYTES = 2**20
 MOST_POSITIONS = 2**14
+GLANCE = 128
+"""Of `adapters.student`, which imports torch."""
 
 
 def weight_bounds(info: AdapterInfo) -> dict[str, int]:
@@ -24,6 +33,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
         BACKBONE_WEIGHTS: SLACK * of_method(info.method, info.backbone),
         DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
+        STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
     }
     return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
 
@@ -60,6 +70,12 @@ def of_block(method: Method, dim: int) -> int:
             return 20 * dim**2 + 32 * dim
         case _:
             return 0
+
+
+def of_student(width: int, channels: int) -> int:
+    """Weights of a student: of the dense decoder, and of what stands for the backbone."""
+    grid = 8 * width
+    return 102 * grid**2 + 12 * grid * GLANCE + 66 * GLANCE**2 + width * (64 + 9 * channels) + 2**14
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:

@@ -25,6 +25,7 @@ from adapters.sharing.info import (
     MAX_TEXT_BYTES,
     PEFT,
     RECIPE,
+    STUDENT_WEIGHTS,
     TEXTS,
     UNSEALED,
     WEIGHTS,
@@ -49,6 +50,9 @@ def read_info(folder: Path) -> AdapterInfo:
         )
     info = parse_info(read_text(folder, INFO), repr(str(folder / INFO)))
     check_peft(folder, info)
+    if present(folder, STUDENT_WEIGHTS) != (info.student is not None):
+        fault = "is missing" if info.student else f"is of a student, and {INFO} says nothing of one"
+        raise InputError(f"{str(folder / STUDENT_WEIGHTS)!r} {fault}; {AGAIN}")
     check_sizes({name: (folder / name).stat().st_size for name in FILES if present(folder, name)}, info, str(folder))
     if info.schema_version != UNSEALED and info.digest != seal(folder, info):
         raise InputError(
@@ -111,7 +115,8 @@ def name_of(base: Base, folder: Path) -> str:
 
 
 def without_places(sections: Mapping[str, Any], base: bool = True) -> dict[str, Any]:
-    """A recipe without the files that it names: its data, their groups, the adapter it started from, its base.
+    """A recipe without the files that it names: its data, their groups, images without labels, the adapter that it
+    started from, its base.
 
     base: leave out the name of the base too.
     """
@@ -121,8 +126,10 @@ def without_places(sections: Mapping[str, Any], base: bool = True) -> dict[str, 
         domain.pop("groups", None)
         if domain.get("data") != "sample":
             domain.pop("data", None)
-    if isinstance(train, dict) and not re.fullmatch("[A-Za-z0-9_-]+", str(train.get("start"))):
-        del train["start"]
+    if isinstance(train, dict):
+        train.pop("unlabelled", None)
+        if not re.fullmatch("[A-Za-z0-9_-]+", str(train.get("start"))):
+            del train["start"]
     if isinstance(backbone, dict) and base:
         backbone.pop("name", None)
     return shared

@@ -4,6 +4,7 @@
     adapter_config.json          for plain peft (methods that peft has)
     adapter_model.safetensors    what learnt inside the backbone
     entity_decoder.safetensors   the decoder
+    student.safetensors          the small network that predicts in its place by `--fast`, where there is one
     band_projection.safetensors  two bands, or more than three, to three, where the network sees so many
     entity.json                  base and its fingerprint, options, input contract, metrics, probe
     recipe.yaml                  the resolved recipe
@@ -24,16 +25,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
 from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import BandProjection, build_projection
 from adapters.decoders import Decoder, decoder_options
 from adapters.decoders.pretrained import warm_start
-from adapters.inference.segment import InputContract, segment
+from adapters.inference.segment import InputContract
 from adapters.methods import Method, adapter_state, build_method, detach, load_adapter_state, peft_config
 from adapters.methods.decoder_update import learnt_state, load_learnt
 from adapters.network import ONE_VIEW, EntitySegmenter
@@ -48,19 +48,18 @@ from adapters.sharing.info import (
     PEFT,
     PROJECTION_WEIGHTS,
     RECIPE,
+    STUDENT_WEIGHTS,
     AdapterInfo,
     Base,
-    present,
+    StudentInfo,
     read_text,
 )
 from adapters.sharing.learnt import LearntFrom
-from adapters.sharing.probe import probe, probe_differs, probe_image
+from adapters.sharing.probe import exercise, probe, probe_differs
 from adapters.sharing.texts import parse_json
+from adapters.sharing.weights import check_shapes, compact, header, plain_state, tensors
 from domains.atomic import remove_left, temporary_prefix
 from domains.errors import InputError, printable
-
-EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
-NUMBERS = ("F16", "BF16", "F32", "I32")
 
 
 def describe(
@@ -75,8 +74,12 @@ def describe(
     intervals: Mapping[str, Mapping[str, tuple[float, float] | None]] | None = None,
     data_licence: str | None = None,
     learnt_from: LearntFrom | None = None,
+    student: StudentInfo | None = None,
 ) -> AdapterInfo:
-    """The info of a segmenter as it stands, its probe included. intervals: of the metrics, state by state."""
+    """The info of a segmenter as it stands, its probe included.
+
+    intervals: of the metrics, state by state. student: as `describe_student` has it.
+    """
     base = segmenter.backbone.config()
     if base["revision"] is None and base["name"] not in EMBEDDED and Path(base["name"]).expanduser().exists():
         base["name"] = os.path.abspath(os.path.expanduser(base["name"]))  # so that it is found from any folder
@@ -93,6 +96,7 @@ def describe(
         "intervals": intervals and {state: dict(values) for state, values in intervals.items()},
         "data_licence": data_licence,
         "learnt_from": learnt_from,
+        "student": student,
         "probe": probe(segmenter),
         "start": vars(segmenter.decoder.start) if method.in_decoder else None,
     }
@@ -106,8 +110,12 @@ def save_adapter(
     info: AdapterInfo,
     recipe_yaml: str,
     overwrite: bool = False,
+    student: nn.Module | None = None,
 ) -> None:
-    """Write the folder beside its place, then move it there: it is whole or absent."""
+    """Write the folder beside its place, then move it there: it is whole or absent.
+
+    student: the decoder of the student that the info tells of.
+    """
     if folder.exists() and not overwrite:
         raise InputError(f"{str(folder)!r} exists; name another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -120,6 +128,8 @@ def save_adapter(
         save_file(compact(learnt_state(segmenter.decoder)), temporary / DECODER_WEIGHTS)
         if segmenter.projection is not None:
             save_file(plain_state(segmenter.projection), temporary / PROJECTION_WEIGHTS)
+        if student is not None:
+            save_file(compact(student.state_dict()), temporary / STUDENT_WEIGHTS)
         config = peft_config(backbone, method, backbone.name)
         if config is not None:
             config.save_pretrained(str(temporary))
@@ -244,16 +254,6 @@ def check_targets(folder: Path, method: Method, backbone: Backbone) -> None:
             )
 
 
-def exercise(segmenter: EntitySegmenter, contract: InputContract) -> None:
-    """All that prediction does, from one view of a scene of a few patches: the ranges of the options bound its time.
-
-    Raises InputError for what cannot be decoded.
-    """
-    side = min(max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale)), MOST_EXERCISE_PX)
-    picture = probe_image(side, contract.channels)[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
-    segment(segmenter, contract.scene_of(picture), contract.changed(symmetries=1, test_scales=(1.0,)))
-
-
 def load_projection(path: Path, contract: InputContract) -> BandProjection | None:
     """None for RGB. Raises InputError for a file that is missing, damaged, or there without need."""
     projection = build_projection(contract.bands)
@@ -268,68 +268,12 @@ def load_projection(path: Path, contract: InputContract) -> BandProjection | Non
     return projection
 
 
-def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Names and shapes in a safetensors file, from its header alone."""
-    stored = header(path)
-    for fault, names in {
-        "missing": expected.keys() - stored.keys(),
-        "unexpected": stored.keys() - expected.keys(),
-        "of another shape": {name for name in expected.keys() & stored.keys() if expected[name] != stored[name]},
-    }.items():
-        if names:
-            examples = ", ".join(sorted(names)[:3])
-            raise InputError(
-                f"{str(path)!r}: {len(names)} of {len(expected)} tensors {fault}, such as {examples}; "
-                "get the adapter again"
-            )
-
-
 def check_rank(path: Path, method: Method) -> None:
     """LoRA's rank that the options claim is the file's, before layers of that rank are made."""
     rank = getattr(method, "rank", None) if method.name == "lora" and method.in_backbone else None
     ranks = {shape[0] for name, shape in header(path).items() if ".lora_A." in name}
     if rank is not None and ranks != {rank}:
         raise InputError(f"{str(path)!r} has ranks {sorted(ranks)}, {INFO} says {rank}; get the adapter again")
-
-
-def header(path: Path) -> dict[str, tuple[int, ...]]:
-    """Names and shapes in a safetensors file. Raises InputError for one that is missing, damaged or not of numbers."""
-    if not present(path.parent, path.name):
-        raise InputError(f"{str(path)!r} is missing; get the adapter again")
-    try:
-        with safe_open(path, "pt") as file:
-            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-            for name, tensor in slices.items():
-                if tensor.get_dtype() not in NUMBERS:
-                    raise InputError(
-                        f"{str(path)!r}: {name!r:.80} is of {tensor.get_dtype()}; wanted one of {', '.join(NUMBERS)}; "
-                        "get the adapter again"
-                    )
-            return {name: tuple(tensor.get_shape()) for name, tensor in slices.items()}
-    except SafetensorError as error:
-        raise InputError(f"{str(path)!r} is damaged ({error}); get the adapter again") from error
-
-
-def tensors(path: Path) -> dict[str, Tensor]:
-    """A file whose header is checked. Raises InputError for a number that is none."""
-    state = load_file(path)
-    for name, value in state.items():
-        if not value.isfinite().all():
-            raise InputError(f"{str(path)!r}: {name!r:.80} has values that are not finite; get the adapter again")
-    return state
-
-
-def plain_state(module: nn.Module) -> dict[str, Tensor]:
-    """A module's tensors on the CPU, contiguous, as safetensors writes them."""
-    return {name: value.detach().to("cpu").contiguous() for name, value in module.state_dict().items()}
-
-
-def compact(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors on the CPU, in half precision where every value of all of them survives it, else as they are."""
-    state = {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
-    halves = {name: value.to(torch.float16) if value.is_floating_point() else value for name, value in state.items()}
-    lossless = all(torch.equal(halves[name].to(value.dtype), value) for name, value in state.items())
-    return halves if lossless else state
 
 
 def as_json(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from adapters.inference.segment import weights_digest
 from adapters.network import EntitySegmenter
 from adapters.sharing.exported import IMAGES, KEY, Exported, shareable
-from adapters.sharing.folder import plain_state
 from adapters.sharing.info import AdapterInfo
 from adapters.sharing.onnx_runtime import open_session, run
 from adapters.sharing.probe import probe, probe_image
+from adapters.sharing.weights import plain_state
 from domains.atomic import atomic_path
 from domains.errors import InputError
 

@@ -15,7 +15,7 @@ from pydantic import Field, Strict
 
 from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import InputOptions
-from adapters.options.decoders import Decoder
+from adapters.options.decoders import Decoder, Dense
 from adapters.options.methods import Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
@@ -31,11 +31,12 @@ UNSEALED = 1
 """The schema of adapters from before there was a seal; they are read as well."""
 INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
 BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
-PROJECTION_WEIGHTS = "band_projection.safetensors"
-TEXTS, WEIGHTS = (INFO, CARD, RECIPE, PEFT), (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS)
+PROJECTION_WEIGHTS, STUDENT_WEIGHTS = "band_projection.safetensors", "student.safetensors"
+TEXTS = (INFO, CARD, RECIPE, PEFT)
+WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
-LATER = ("learnt_from", "start", "intervals", "data_licence")
+LATER = ("learnt_from", "start", "intervals", "data_licence", "student")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
@@ -46,6 +47,7 @@ Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted
 Interval = Annotated[tuple[float, float], Strict(False)]
 Intervals = Annotated[dict[Word, Interval | None], Field(max_length=200)]
 Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
+Probe = Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +96,17 @@ class DecoderStart(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StudentInfo(Options):
+    """What the student of an adapter is, short of its weights; how it sees a scene is the adapter's `input`."""
+
+    SOURCE: ClassVar[str] = "student."
+
+    decoder: Dense
+    """How its fields become entities, by thresholds of its own."""
+    probe: Probe
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterInfo(Options):
     """`entity.json`: what an adapter is, short of its weights."""
 
@@ -107,7 +120,7 @@ class AdapterInfo(Options):
     data: Word
     card_digest: Word | None = None
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
-    """Split and state ("before", "after") -> metric -> value; None where undefined."""
+    """Split and state ("before", "after", "student") -> metric -> value; None where undefined."""
     intervals: Annotated[dict[Word, Intervals], Field(max_length=20)] | None = None
     """State -> metric -> 95 % interval over resampled groups, None where undefined; None in adapters from before."""
     data_licence: Word | None = None
@@ -116,7 +129,9 @@ class AdapterInfo(Options):
     """The pretrained decoder underneath the updates; None where all of the decoder is in the file."""
     learnt_from: LearntFrom | None = None
     """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
-    probe: Annotated[tuple[float, ...], Strict(False), Field(min_length=1, max_length=MAX_PROBE)]
+    probe: Probe
+    student: StudentInfo | None = None
+    """Of the network that predicts in its place by `--fast`; None in an adapter without one."""
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
 

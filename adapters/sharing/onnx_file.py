@@ -14,9 +14,9 @@ import torch
 from adapters.decoders import decoder_options
 from adapters.decoders.dense import Dense
 from adapters.sharing.exported import AGAIN, IMAGES, Exported, exported_of
-from adapters.sharing.folder import check_contract, exercise
+from adapters.sharing.folder import check_contract
 from adapters.sharing.onnx_runtime import GraphBackbone, GraphDecoder, OnnxSegmenter, open_session
-from adapters.sharing.probe import probe, probe_differs
+from adapters.sharing.probe import exercise, probe, probe_differs
 from domains.errors import InputError
 
 MOST_BYTES = 2**31

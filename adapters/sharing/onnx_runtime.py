@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.backbones import Backbone
-from adapters.decoders.dense import Dense, DenseDecoder
+from adapters.decoders.dense import FieldDecoder
 from adapters.network import EntitySegmenter
 from adapters.runtime import Runtime
 from domains.errors import InputError
@@ -34,13 +34,8 @@ class GraphBackbone(Backbone):
         return self._stride
 
 
-class GraphDecoder(DenseDecoder):
+class GraphDecoder(FieldDecoder):
     """The options and the scorer of a dense decoder whose layers lie in a graph."""
-
-    def __init__(self, options: Dense) -> None:
-        nn.Module.__init__(self)  # without the layers
-        self.scorer = None
-        self.adopt(options)  # which makes a scorer where there are regions
 
 
 class OnnxSegmenter(EntitySegmenter):

@@ -13,11 +13,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters.inference.segment import InputContract, segment
 from adapters.network import EntitySegmenter
 
 TOLERANCE = 5e-3  # of the probe's own spread; other threads or instruction sets moved it by less than 1e-5
 
 
+EXERCISE_PX, MOST_EXERCISE_PX = 64, 1024  # after scaling, and before
 WAVES = ((3, 1, 0), (-2, 5, 1), (7, 4, 2))
 
 
@@ -62,3 +64,13 @@ def probe_differs(computed: Sequence[float], saved: Sequence[float]) -> str:
     spread = float(b.std()) if len(b) > 1 else 1.0
     error = float((a - b).abs().max()) if len(b) else 0.0
     return f"off by {error:.2g}, {TOLERANCE * spread:.2g} is allowed" if error > TOLERANCE * spread else ""
+
+
+def exercise(segmenter: EntitySegmenter, contract: InputContract) -> None:
+    """All that prediction does, from one view of a scene of a few patches: the ranges of the options bound its time.
+
+    Raises InputError for what cannot be decoded.
+    """
+    side = min(max(4, round(min(EXERCISE_PX, contract.tile_px) / contract.scale)), MOST_EXERCISE_PX)
+    picture = probe_image(side, contract.channels)[0].permute(1, 2, 0).mul(255).round().to(torch.uint8).numpy()
+    segment(segmenter, contract.scene_of(picture), contract.changed(symmetries=1, test_scales=(1.0,)))

@@ -10,10 +10,10 @@ import lightning as L
 import torch.distributed
 from torch.utils.data import DataLoader, Sampler
 
+from adapters.runtime import crops_of_device
 from domains.crops.crops import CropOptions
 from domains.crops.train_crops import Mixture, TrainCrops
 from domains.entities import Samples, collate
-from domains.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,13 +107,6 @@ class RoundSampler(Sampler[int]):
     def set_epoch(self, epoch: int) -> None:
         """The crops draw themselves anew, as those of that round."""
         self.crops.set_epoch(epoch)
-
-
-def crops_of_device(batch_size: int, devices: int) -> int:
-    """Crops of a step on each device. Raises InputError where they cannot share a batch out."""
-    if batch_size % devices:
-        raise InputError(f"train.batch_size is {batch_size}; {devices} devices want a multiple of {devices}")
-    return batch_size // devices
 
 
 def rank_and_world() -> tuple[int, int]:

@@ -106,14 +106,15 @@ class Plan:
     @cached_property
     def learnt(self) -> Samples:
         """The training samples as the network sees their colours."""
-        return self._recoloured(self.train)
+        return self.recoloured(self.train)
 
     @cached_property
     def watched(self) -> Samples | None:
         """The validation samples as the network sees their colours."""
-        return None if self.val is None else self._recoloured(self.val)
+        return None if self.val is None else self.recoloured(self.val)
 
-    def _recoloured(self, samples: Samples) -> Samples:
+    def recoloured(self, samples: Samples) -> Samples:
+        """The samples through the contract's stain normalisation, where it has one."""
         stain = self.contract.stain
         return Normalised(samples, stain) if stain else samples
 

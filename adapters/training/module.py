@@ -187,18 +187,3 @@ def parameter_groups(segmenter: EntitySegmenter, options: TrainOptions) -> Itera
             chosen = [parameter for parameter in learning if (parameter.ndim > 1) == matrices]
             if chosen:
                 yield {"params": chosen, "lr": lr, "weight_decay": decay}
-
-
-def best_precision(asked: str = "auto", device: str = "cpu") -> str:
-    """Lightning's precision for 'auto', 'fp32' or 'bf16'.
-
-    'auto' is bf16 autocast where the processor has bf16 instructions. Where it has not, they are emulated: on a
-    Xeon with AVX-512 but without its bf16 part a training step took 2.1 times as long as in fp32.
-    """
-    if asked != "auto":
-        return {"fp32": "32-true", "bf16": "bf16-mixed"}[asked]
-    if device == "cpu":
-        fast = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    else:
-        fast = torch.cuda.is_available() and torch.cuda.is_bf16_supported(including_emulation=False)
-    return "bf16-mixed" if fast else "32-true"

@@ -21,8 +21,8 @@ from typing import Annotated, Any
 import torch
 import typer
 
+from adapters.runtime import best_precision
 from adapters.training.fitting import fit
-from adapters.training.module import best_precision
 from benchmarks.ablations.plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs
 from benchmarks.accuracy.job import (
     ENOUGH_STEPS,

@@ -31,6 +31,7 @@ from adapters.decoders.decoder import Decoder
 from adapters.inference.segment import InputContract, measure
 from adapters.network import EntitySegmenter
 from adapters.proposals.proposals import Proposals
+from adapters.student import no_backbone
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit
 from domains.crops.crops import Samples
 from domains.entities import EntityBatch, EntityMap, renumber
@@ -72,17 +73,6 @@ class InstanSegOptions:
 
 
 Prepared = tuple[Tensor, tuple[int, int]]
-
-
-class NoBackbone(nn.Module):
-    """No features; its stride is what the U-Net wants."""
-
-    name = "none"
-    stride = 2 ** (len(LAYERS) - 1)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        """Gives none."""
-        return []
 
 
 class InstanSegDecoder(Decoder):
@@ -176,7 +166,7 @@ class InstanSegmenter(EntitySegmenter):
     decoder: InstanSegDecoder  # type: ignore[assignment]  # narrower than any decoder
 
     def __init__(self) -> None:
-        super().__init__(NoBackbone(), InstanSegDecoder())  # type: ignore[arg-type]  # no features are asked for
+        super().__init__(no_backbone("none", 2 ** (len(LAYERS) - 1)), InstanSegDecoder())
 
 
 def by_percentiles(images: Tensor) -> Tensor:

@@ -20,9 +20,9 @@ from adapters.methods import adapter_state
 from adapters.methods.decoder_update import learnt_state
 from adapters.network import ONE_VIEW, EntitySegmenter, Output, Views
 from adapters.options.section import values_of
+from adapters.runtime import best_precision
 from adapters.sharing.folder import describe, save_adapter
 from adapters.training.fitting import Budget, Fitted, Plan, Training, fit, measured
-from adapters.training.module import best_precision
 from benchmarks.accuracy import classical, instanseg
 from benchmarks.accuracy.plan import METHODS, SETS, Job
 from benchmarks.accuracy.unet import UNETS

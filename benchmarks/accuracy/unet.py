@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from monai.networks.nets.unet import UNet
-from torch import Tensor, nn
+from torch import Tensor
 
-from adapters.decoders.decoder import Decoder
-from adapters.decoders.dense import FIELDS, Dense, DenseDecoder
+from adapters.decoders.dense import FIELDS, Dense, FieldDecoder
 from adapters.network import EntitySegmenter
-from adapters.proposals.regions import RegionScorer
+from adapters.student import no_backbone
 from recipes.reading.schema import Recipe
 
 CHANNELS = (24, 48, 96, 192, 256)
@@ -25,28 +24,14 @@ class UNetSegmenter(EntitySegmenter):
     """Images (B, 3, H, W) in [0, 1], H and W multiples of 16, to the dense decoder's fields (B, 1, H, W) in logits."""
 
     def __init__(self, options: Dense | None = None) -> None:
-        super().__init__(NoBackbone(), UNetDecoder(options or Dense()))  # type: ignore[arg-type]
+        super().__init__(no_backbone("none", 2 ** (len(CHANNELS) - 1)), UNetDecoder(options or Dense()))
 
 
-class NoBackbone(nn.Module):
-    """No features; its stride is what the U-Net wants."""
-
-    name = "none"
-    stride = 2 ** (len(CHANNELS) - 1)
-
-    def forward(self, images: Tensor) -> list[Tensor]:
-        return []
-
-
-class UNetDecoder(Decoder):
+class UNetDecoder(FieldDecoder):
     """The U-Net, its output channels the fields; the thresholds of its decode are those of `Dense`."""
 
-    fields = FIELDS
-
     def __init__(self, options: Dense) -> None:
-        super().__init__()
-        self.options = options
-        self.scorer = RegionScorer() if options.regions else None
+        super().__init__(options)
         self.unet = UNet(
             spatial_dims=2,
             in_channels=3,
@@ -59,9 +44,6 @@ class UNetDecoder(Decoder):
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         x = self.unet((images - 0.5) / 0.25)  # (B, fields, H, W)
         return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
-
-    by_regions, proposals, adopt = DenseDecoder.by_regions, DenseDecoder.proposals, DenseDecoder.adopt
-    begin_scorer = DenseDecoder.begin_scorer
 
 
 UNETS: dict[str, Callable[[Recipe], UNetSegmenter]] = {

@@ -1,10 +1,11 @@
 """`predict` of two builds, and our network beside MONAI's U-Net by the same tiler: CPU-seconds, turn by turn.
 
-    python -m benchmarks.speed.prediction SLIDE --adapter A [--before CHECKOUT] [--turns 7] [--threads 1] [WORD ...]
+    python -m benchmarks.speed.prediction SLIDE --adapter A [--before CHECKOUT] [--fast STUDENT] [--turns 7] [WORD ...]
 
 --before: another checkout of this repository, whose `cli.py predict` takes its turn with this one's; each is a process
 of its own, with its start, and words behind are handed to both. The U-Net is as it is drawn, with random weights: what
-it says is not decoded, so the decode of our fields is added to both.
+it says is not decoded, so the decode of our fields is added to both. --fast: a copy of the adapter with a student,
+which is ours then (an earlier checkout cannot read it); without --before this checkout predicts by both.
 """
 
 from __future__ import annotations
@@ -37,6 +38,9 @@ from recipes.runtime import choose
 HERE = Path(__file__).resolve().parents[2]
 POLL_S = 0.02
 
+Side = tuple[Path, str, list[str]]
+"""A checkout, the adapter that it predicts by, and further words."""
+
 
 def predict(checkout: Path, slide: Path, adapter: str, threads: int, words: list[str]) -> tuple[float, float, float]:
     """(CPU-seconds, seconds, peak MiB) of `cli.py predict` of a checkout, on so many threads."""
@@ -57,9 +61,9 @@ def predict(checkout: Path, slide: Path, adapter: str, threads: int, words: list
     return cpu_s, seconds, peak / 1024
 
 
-def builds(before: Path, slide: Path, adapter: str, turns: int, threads: int, words: list[str]) -> None:
+def builds(slide: Path, turns: int, threads: int, sides: tuple[Side, Side]) -> None:
     """Print the medians of both builds and their ratios."""
-    costs = [[predict(build, slide, adapter, threads, words) for build in (before, HERE)] for _ in range(turns)]
+    costs = [[predict(build, slide, adapter, threads, words) for build, adapter, words in sides] for _ in range(turns)]
     for unit, name in enumerate(("CPU-s", "s", "MiB at most")):
         then, now = (median(turn[side][unit] for turn in costs) for side in (0, 1))
         ratios = sorted(turn[0][unit] / turn[1][unit] for turn in costs)
@@ -104,16 +108,20 @@ def main() -> None:
     words.add_argument("slide", type=Path)
     words.add_argument("--adapter", required=True)
     words.add_argument("--before", type=Path, help="another checkout")
+    words.add_argument("--fast", metavar="STUDENT", help="a copy of the adapter with a student")
     words.add_argument("--turns", type=int, default=7)
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--precision", default="auto", help="auto, fp32 or bf16, of the networks")
     given, more = words.parse_known_args()
+    fast = ["--fast"] if given.fast else []
     torch.set_num_threads(given.threads)
     set_up()
-    if given.before is not None:
-        builds(given.before.resolve(), given.slide.resolve(), given.adapter, given.turns, given.threads, more)
+    ours = given.fast or given.adapter
+    if given.before or given.fast:
+        then = (given.before or HERE).resolve(), given.adapter, more
+        builds(given.slide.resolve(), given.turns, given.threads, (then, (HERE, ours, fast + more)))
     runtime = choose("cpu", given.precision)
-    with loaded(given.adapter, runtime=runtime) as adapter:
+    with loaded(ours, runtime=runtime, fast=bool(given.fast)) as adapter:
         networks(adapter, given.slide, runtime, given.turns)
 
 

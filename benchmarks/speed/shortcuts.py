@@ -26,8 +26,8 @@ from adapters.decoders.group_norm import GroupNorm
 from adapters.methods import merge
 from adapters.network import ONE_VIEW, EntitySegmenter, Views
 from adapters.proposals.basins import basins, merge_shallow
+from adapters.runtime import best_precision
 from adapters.training.fitting import Plan, learn_regions
-from adapters.training.module import best_precision
 from benchmarks.accuracy.unet import UNetSegmenter
 from recipes.build import backbone_of, domain_of, method_of, segmenter_of
 from recipes.plan import plan_of, splits_of

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import torch
 from transformers import Dinov2Config, PreTrainedConfig, SamConfig
 
-from adapters.training.module import best_precision
+from adapters.runtime import best_precision
 from benchmarks.speed.child import peak_kib
 from benchmarks.speed.shortcuts import network, training_step
 from recipes import set_up

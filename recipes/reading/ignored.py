@@ -63,6 +63,7 @@ RULES = (
         lambda recipe: isinstance(recipe.method, DecoderOnly) and not recipe.domain.bands,
         "method.name=decoder_only leaves the backbone as it is",
     ),
+    Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
     Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),
     Rule(("backbone.revision",), lambda recipe: is_local(recipe.backbone.name), "backbone.name is no Hub id"),
     Rule(("train.start",), lambda recipe: starts_nowhere(recipe), "this base has no pretrained decoder of that shape"),
@@ -74,7 +75,15 @@ RULES = (
     Rule(("domain.sample_count",), lambda recipe: recipe.domain.data != "sample", "domain.data is a folder"),
     Rule(("domain.band_names",), lambda recipe: not recipe.domain.bands, "domain.bands=[] is RGB"),
 )
-OF_FITTING = ("train.calibrate", "train.calibrate_for", "train.rehearsal", "train.devices")
+OF_FITTING = (
+    "train.calibrate",
+    "train.calibrate_for",
+    "train.rehearsal",
+    "train.devices",
+    "train.student",
+    "train.student_seconds",
+    "train.unlabelled",
+)
 """What pretraining does not do."""
 
 

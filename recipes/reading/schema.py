@@ -81,6 +81,8 @@ class Recipe(AnyRecipe):
         self.losses.check_decoder(self.decoder)
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise InputError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
+        if self.train.student and self.decoder.name != "dense":
+            raise InputError(f"train.student wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.start_adapter and self.backbone.random:
             raise InputError("train.start names an adapter of the base; backbone.random=true has another: leave one")
         if channels_of(self.domain.bands) != 3 and self.train.rehearsal:

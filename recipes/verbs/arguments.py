@@ -53,6 +53,7 @@ InPrecision = Annotated[
 InEngine = Annotated[
     Engine, typer.Option("--runtime", help="torch; onnx: ONNX Runtime on the CPU, as for every .onnx file.")
 ]
+Fast = Annotated[bool, typer.Option("--fast", help="By the adapter's student (train.student), at a cost in accuracy.")]
 Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")

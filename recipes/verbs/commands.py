@@ -16,6 +16,7 @@ from recipes.verbs.arguments import (
     Data,
     Device,
     Engine,
+    Fast,
     Format,
     InEngine,
     InPrecision,
@@ -95,6 +96,7 @@ def evaluate(
     pixel_size: PixelSize = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
+    fast: Fast = False,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
@@ -104,13 +106,14 @@ def evaluate(
     changed = changes(overrides, strict=strict, pixel_size=pixel_size)
     from recipes.shared import check_adapter
 
-    shared = check_adapter(adapter, recipe, changed)  # before anything heavy is imported
+    shared = check_adapter(adapter, recipe, changed, fast)  # before anything heavy is imported
     if shared is not None:
         shared.on_data(data, changed)
     from recipes.runtime import choose
     from recipes.verbs.evaluate import evaluate as run
 
-    run(adapter, data, str(split), json, recipe, changed, asked, runtime=choose(device, str(precision)))
+    chosen = choose(device, str(precision))
+    run(adapter, data, str(split), json, recipe, changed, asked, runtime=chosen, fast=fast)
 
 
 @app.command()
@@ -149,6 +152,7 @@ def predict(
     most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
+    fast: Fast = False,
     runtime: InEngine = Engine.auto,
     backbone: Base = None,
     scheduler: Annotated[
@@ -179,7 +183,8 @@ def predict(
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
-    request = Request(adapter, sources, out, recipe, backbone, sight, writing, scheduler=cluster, runtime=str(runtime))
+    how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
+    request = Request(adapter, sources, out, recipe, backbone, **how)
     check_predictor(request)
     from recipes.runtime import choose
     from recipes.verbs.predict import predict as run

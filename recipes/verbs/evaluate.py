@@ -38,14 +38,15 @@ def evaluate(
     asked: Asked = Asked(),  # noqa: B008  # frozen
     *,
     runtime: Runtime = CPU,
+    fast: bool = False,
 ) -> dict[str, Any]:
-    """Measure, print a table, write `json_path` if given; returns what it writes."""
+    """Measure, print a table, write `json_path` if given; returns what it writes. fast: measure the student."""
     set_up()
     if json_path is not None and not json_path.parent.is_dir():
         raise InputError(
             f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
         )
-    with loaded(adapter, recipe, overrides, runtime=runtime) as network:
+    with loaded(adapter, recipe, overrides, runtime=runtime, fast=fast) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
         measured = changed(network.recipe, [*moved, *overrides])
@@ -79,6 +80,7 @@ def evaluate(
         "entities": entities,
         "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
+        **({"fast": True} if fast else {}),
         "data": measured.domain.data,
         "split": split,
     }
@@ -94,7 +96,8 @@ def evaluate(
     print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")
-    print(predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime)))
+    words = predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime))
+    print(f"{words} --fast" if fast else words)
     return result
 
 

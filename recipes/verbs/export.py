@@ -11,10 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from adapters.runtime import CPU, Runtime
-from adapters.sharing.bioimage import write_package
-from adapters.sharing.graph import WRITERS, contract_of
-from adapters.sharing.onnx_file import load_onnx
-from adapters.sharing.onnx_runtime import check_runtime
 from adapters.sharing.probe import probe_image
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
@@ -23,7 +19,6 @@ from recipes.inputs import Request
 from recipes.load import Loaded, Ready, loaded
 from recipes.reading.command import following
 from recipes.shared import is_exported, on_base
-from recipes.verbs.doctor import NAME, versions
 
 PACKAGE = "bioimage.io"
 
@@ -50,6 +45,10 @@ def exported_text(adapter: str, word: str, out: Path, backbone: str | None = Non
 
 def export(network: Loaded, word: str, out: Path) -> None:
     """Write a network of torch, on the CPU. word: of `WRITERS`, or `PACKAGE`. Raises InputError."""
+    from adapters.sharing.bioimage import write_package  # here and below: `predict` seldom wants them
+    from adapters.sharing.graph import WRITERS, contract_of
+    from recipes.verbs.doctor import NAME, versions
+
     assert network.info is not None  # the command line lets no base through
     contract = contract_of(network.segmenter, network.info, versions()[NAME])
     if word == PACKAGE:
@@ -73,11 +72,13 @@ def ready(request: Request, runtime: Runtime = CPU) -> Iterator[Ready]:
     Raises InputError for what is no whole adapter, or no runtime for it.
     """
     if request.by_onnx:
+        from adapters.sharing.onnx_runtime import check_runtime
+
         check_runtime(runtime)
     if is_exported(request.adapter):
         yield of_file(Path(request.adapter))
         return
-    with loaded(request.adapter, request.recipe, on_base(request.backbone), runtime=runtime) as network:
+    with loaded(request.adapter, request.recipe, on_base(request.backbone), None, runtime, request.fast) as network:
         if not request.by_onnx:
             yield network
             return
@@ -90,5 +91,7 @@ def ready(request: Request, runtime: Runtime = CPU) -> Iterator[Ready]:
 
 def of_file(file: Path) -> Ready:
     """The network of an exported ONNX file. Raises InputError."""
+    from adapters.sharing.onnx_file import load_onnx
+
     segmenter, contract = load_onnx(file)
     return Ready(str(file), segmenter, contract.adapter.contract, contract.adapter.domain)

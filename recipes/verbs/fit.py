@@ -16,9 +16,11 @@ import numpy as np
 
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import describe, save_adapter
+from adapters.sharing.student_file import describe_student
 from adapters.training import fitting
 from adapters.training.fitting import Fitted, Plan, Ranks
 from adapters.training.ranks import Rank, RankEndedError, started
+from adapters.training.student_fit import FittedStudent
 from domains.atomic import atomic_path
 from domains.datasets.cards import digest, licence_of
 from domains.datasets.domain import Domain
@@ -34,6 +36,7 @@ from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
 from recipes.shared import own_yaml
+from recipes.verbs.fit_student import student_line, student_of, unlabelled_of
 from recipes.verbs.numbers import defined, plain, write_json
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.rank import words_of
@@ -61,18 +64,24 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     prepared = plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS))
     for line in prepared.lines():
         print(line)
+    unlabelled = unlabelled_of(prepared)
     checkpoint = open_run(run, recipe)  # not before: a mistake in the recipe or the data leaves no folder
     reporter = Terminal(prepared.plan.budget, lambda: longer_line(run, recipe))
     try:
         fitted = fitting.fit(prepared.plan, reporter, run, checkpoint, ranks_of(recipe, run, checkpoint))
     except RankEndedError as error:
         raise RankEndedError(f"{error}; {resumed_line(run)}") from error
-    save(run, prepared, domain, fitted)
-    if fitted.training.interrupted:
+    student, stopped = None, fitted.training.interrupted
+    try:
+        student = None if stopped else student_of(prepared, unlabelled, reporter)
+    except KeyboardInterrupt:  # the adapter stays, and is not called finished, so that --resume comes to its student
+        stopped, fitted = True, replace(fitted, after=None)
+    save(run, prepared, domain, fitted, student)
+    if stopped:
         print(f"stopped after {fitted.training.steps} steps; what was learnt is in {run / 'adapter'}")
         print(following("fit", "--recipe", run / "recipe.yaml", "--out", run, "--resume"), flush=True)
         raise KeyboardInterrupt
-    tell(run, prepared, domain, fitted)
+    tell(run, prepared, domain, fitted, student)
     return run
 
 
@@ -107,11 +116,13 @@ def read_splits(recipe: Recipe, domain: Domain) -> Splits:
     return splits
 
 
-def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
+def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None) -> None:
     """Write adapter/, preview.png and, last, metrics.json, by which a run is known to be finished."""
     plan, recipe, card = prepared.plan, prepared.recipe, domain.card()
     plan.network.place(CPU)  # where its probe will be checked
     assert prepared.method is not None
+    network = None if student is None else student.student.place(CPU)
+    numbers = report(fitted, run, len(plan.test), student)
     name = recipe.domain.data if recipe.domain.data == "sample" else Path(recipe.domain.data).resolve().name
     info = describe(
         plan.network,
@@ -120,17 +131,26 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
         domain.name,
         name,
         card_digest=card and digest(card),
-        metrics=plain({state: metrics.compute() for state, metrics in fitted.measured.items()}),
+        metrics=numbers["metrics"],
         intervals={state: defined(metrics.interval()) for state, metrics in fitted.measured.items()},
         data_licence=card and licence_of(card.front),
+        student=network and describe_student(network),
         learnt_from=images_of_fit(recipe, domain),
     )
-    save_adapter(run / "adapter", plan.network, prepared.method, info, own_yaml(recipe), overwrite=True)
+    save_adapter(
+        run / "adapter",
+        plan.network,
+        prepared.method,
+        info,
+        own_yaml(recipe),
+        overwrite=True,
+        student=network and network.decoder,
+    )
     preview(run / "preview.png", plan, fitted)
-    write_json(run / "metrics.json", report(fitted, run, len(plan.test)))
+    write_json(run / "metrics.json", numbers)
 
 
-def tell(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
+def tell(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None) -> None:
     """Print what the fit was worth, what would help it, and where its files are."""
     recipe, before, after = prepared.recipe, fitted.before, fitted.after
     assert before is not None and after is not None
@@ -139,6 +159,8 @@ def tell(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted) -> None:
     print(against(start, before, after, domain.headline))
     curve = validation_curve(run / "history.csv")
     print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)))
+    if student is not None:
+        print(student_line(fitted, student, domain.headline))
     adapter = run / "adapter"
     size = sum(file.stat().st_size for file in adapter.iterdir())
     print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")
@@ -225,11 +247,12 @@ def preview(path: Path, plan: Plan, fitted: Fitted) -> None:
         contact_sheet(rows).save(temporary)
 
 
-def report(fitted: Fitted, run: Path, images: int) -> dict[str, Any]:
+def report(fitted: Fitted, run: Path, images: int, student: FittedStudent | None = None) -> dict[str, Any]:
     """What metrics.json says."""
+    measured = fitted.measured | ({} if student is None else {"student": student.measured})
     return {
-        "metrics": plain({state: metrics.compute() for state, metrics in fitted.measured.items()}),
-        "intervals_95": {state: plain(metrics.interval()) for state, metrics in fitted.measured.items()},
+        "metrics": plain({state: metrics.compute() for state, metrics in measured.items()}),
+        "intervals_95": {state: plain(metrics.interval()) for state, metrics in measured.items()},
         "images": images,
         "split": "test",
         "steps": fitted.training.steps,

@@ -79,6 +79,7 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
         "--least-score": writing.least_score,
         "--least-area": writing.least_area and str(writing.least_area),
         "--most-area": writing.most_area and str(writing.most_area),
+        "--fast": request.fast or None,
         "--precision": None if precision == CPU.precision else precision,
     }
     return {

@@ -58,6 +58,7 @@ def on_cluster(
         pixel_size_m=request.sight.pixel_size_m,
         everywhere=request.sight.everywhere,
         smallest_um2=request.sight.smallest_um2,
+        fast=request.fast,
     )
     begun = frozenset(path for path, name in names.items() if running_folder(request.out, name).exists())
     with connected(request.scheduler) as workers:

@@ -58,6 +58,7 @@ class Work(TypedDict):
     pixel_size_m: float | None
     everywhere: bool
     smallest_um2: float | None
+    fast: bool
 
 
 class SceneTask(TypedDict):
@@ -99,7 +100,8 @@ class Bench:
             if digest_of(work["adapter"]) != work["digest"]:
                 raise InputError(f"{work['adapter']!r} is not here what it is where the command was given")
             runtime = choose(work["device"], work["precision"])
-            with loaded(work["adapter"], work["recipe"], on_base(work["backbone"]), runtime=runtime) as network:
+            base, fast = on_base(work["backbone"]), work["fast"]
+            with loaded(work["adapter"], work["recipe"], base, runtime=runtime, fast=fast) as network:
                 self._work, self._network = work, network
         return self._network
 

@@ -26,7 +26,7 @@ from adapters.proposals.regions import (
     candidates,
 )  # fmt: skip
 from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
-from adapters.sharing.folder import compact
+from adapters.sharing.weights import compact
 from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
 from domains.entities import EntityMap, EntitySample, Place

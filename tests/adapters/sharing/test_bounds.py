@@ -8,7 +8,7 @@ from adapters.decoders import decoder_options
 from adapters.methods import METHODS
 from adapters.options.decoders import Dense, Query
 from adapters.options.section import checked
-from adapters.sharing.bounds import BYTES, SLACK, of_decoder, of_method
+from adapters.sharing.bounds import BYTES, SLACK, of_decoder, of_method, of_student
 from adapters.sharing.info import Base
 
 DECODER_OPTIONS = {
@@ -43,3 +43,16 @@ def test_a_method_has_fewer_weights_than_its_bound(name: str, tiny_segmenter) ->
     base = checked(Base, segmenter.backbone.config())
     count = sum(value.numel() for value in method.state(segmenter.backbone).values())
     assert count <= of_method(method, base) * SLACK and BYTES == 4
+
+
+@pytest.mark.parametrize("width", [4, 16, 128])
+@pytest.mark.parametrize("channels", [2, 16])
+def test_a_student_has_fewer_weights_than_its_bound(width: int, channels: int) -> None:
+    import torch
+
+    from adapters.student import Student
+
+    with torch.device("meta"):
+        student = Student(Dense(width=width, regions=True), channels)
+    count = sum(value.numel() for value in student.state_dict().values())
+    assert count <= of_student(width, channels) <= 2 * count

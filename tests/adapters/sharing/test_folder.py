@@ -19,10 +19,11 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS
 from adapters.network import EntitySegmenter
 from adapters.sharing.door import read_info, sealed
-from adapters.sharing.folder import compact, describe, load_adapter, plain_state, save_adapter
-from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, parse_info
+from adapters.sharing.folder import describe, load_adapter, save_adapter
+from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, STUDENT_WEIGHTS, parse_info
 from adapters.sharing.opening import opened, show
 from adapters.sharing.package import pack, unpack
+from adapters.sharing.weights import compact, plain_state
 from adapters.training.fitting import round_to_half
 from domains.errors import InputError
 from tests.adapters.methods.training import small
@@ -108,7 +109,7 @@ def test_a_rounded_decoder_is_stored_in_half_precision_and_another_one_as_it_is(
 
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:
     folder, _ = save()
-    assert sorted(file.name for file in folder.iterdir()) == sorted({*FILES} - {PROJECTION_WEIGHTS})
+    assert sorted(file.name for file in folder.iterdir()) == sorted({*FILES} - {PROJECTION_WEIGHTS, STUDENT_WEIGHTS})
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in folder.iterdir())
     assert "base_model:" in (folder / "README.md").read_text()
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]

@@ -13,9 +13,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from adapters.losses import DEFAULT_LOSSES, build_loss
+from adapters.runtime import best_precision
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.mining import WINDOWS, HardNegatives
-from adapters.training.module import EntityModule, NotFiniteError, TrainOptions, best_precision
+from adapters.training.module import EntityModule, NotFiniteError, TrainOptions
 from adapters.training.trainer import StopOnInterrupt, keep_best, make_trainer
 from domains.crops.crops import CropOptions
 from domains.entities import EntityBatch, EntityMap, collate

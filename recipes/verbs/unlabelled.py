@@ -1,0 +1,70 @@
+"""Images without labels, from which a student learns too: windows of them, at the size of the training images."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+
+from adapters.inference.segment import InputContract
+from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
+from domains.errors import InputError
+from domains.scenes import Scene, Viewed, open_scene
+from domains.scenes.resampled import Resampled
+from domains.tiling.grid import Window, windows
+from recipes.inputs import Sight
+from recipes.looking import looking
+from recipes.scene_files import scenes_of
+
+WINDOWS = 256
+"""Of all images together: more are no better for some minutes of learning, and these fit into memory."""
+SIDES = 2
+"""Of a window, in crops: room for the crop's own place and size."""
+
+
+def unlabelled_samples(
+    place: str, contract: InputContract, domain: str, crop_px: int, seed: int = 0
+) -> list[EntitySample]:
+    """Windows of the images that lie in a folder, or of one image or slide, in (H, W, C) uint8 as the network is shown
+    scenes, at the size of the training images, all of them unlabelled.
+
+    An image that does not say the size of its pixels is taken to be of the training images'. Where the domain says that
+    there is nothing to see (glass) none is taken. Raises InputError for a folder that is not there, and for an image
+    that the network cannot be shown.
+    """
+    try:
+        paths = list(scenes_of([Path(place)]).paths)
+    except InputError as error:
+        raise InputError(f"train.unlabelled: {error}") from error
+    rng = np.random.default_rng(seed)
+    chosen = sorted(rng.permutation(len(paths))[:WINDOWS].tolist())
+    most, side = math.ceil(WINDOWS / len(chosen)), math.ceil(SIDES * crop_px / contract.scale)
+    samples: list[EntitySample] = []
+    for number in chosen:
+        with closing(open_scene(paths[number])) as scene:
+            try:
+                samples += cut(scene, contract, domain, side, most, rng)
+            except InputError as error:
+                raise InputError(f"train.unlabelled: {str(paths[number])!r}: {error}") from error
+    return samples
+
+
+def cut(
+    scene: Scene, contract: InputContract, domain: str, side: int, most: int, rng: np.random.Generator
+) -> Iterator[EntitySample]:
+    """Up to so many windows of a scene, of that side in pixels of the training images."""
+    viewed, worth = Viewed(scene, contract.view(scene)), looking(domain, Sight())
+    factor = contract.factor(scene.pixel_size_m or contract.pixel_size_m) / contract.scale
+    sized, is_worth = Resampled(viewed, factor), worth and worth(viewed)
+    places = [
+        window
+        for window in windows(*sized.shape, side, 0)
+        if is_worth is None or is_worth(Window(*(int(length / factor) for length in window)))
+    ]
+    for number in rng.permutation(len(places))[:most].tolist():
+        image = sized.read(*places[number])
+        unlabelled = EntityMap(np.full(image.shape[:2], UNLABELLED, np.int32))
+        yield EntitySample(image, (unlabelled,), Place("unlabelled", *places[number][:2]))
