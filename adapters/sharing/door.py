@@ -144,7 +144,7 @@ def seal(folder: Path, info: AdapterInfo) -> str:
     so are spaces and comments.
     """
     digest = sha256()
-    left_out = {"digest": True, "backbone": {"name"}, **dict.fromkeys(info.absent, True)}
+    left_out = {"digest": True, "backbone": {"name"}, **info.absent}
     values = values_of(info, exclude=left_out)
     digest.update(canonical({**values, "base": info.backbone.bare_name}, INFO))
     digest.update(canonical(without_places(read_recipe(folder)), RECIPE))

@@ -9,7 +9,7 @@ import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, Strict
 
@@ -112,9 +112,10 @@ class AdapterInfo(Options):
         return adapter_of(AdapterInfo).dump_json(self, indent=2, exclude=self.absent).decode() + "\n"
 
     @property
-    def absent(self) -> set[str]:
-        """Fields that an adapter without them does not name, as the seals of older ones have it."""
-        return set() if self.learnt_from else {"learnt_from"}
+    def absent(self) -> dict[str, Any]:
+        """Fields that an adapter without them does not name, as the seals of older ones have it; for pydantic."""
+        absent: dict[str, Any] = {} if self.learnt_from else {"learnt_from": True}
+        return absent if self.input.context else {**absent, "input": {"context": True}}
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Strict, WithJsonSchema
 
 from adapters.options.backbone import EMBEDDED, BackboneOptions
-from adapters.options.contract import InputOptions, check_overlap
+from adapters.options.contract import Context, InputOptions, check_overlap
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
 from adapters.options.methods import Lora, Method
@@ -127,6 +127,9 @@ class DomainSection(Options):
     """Side of the windows that the network sees of a scene larger than a tile, on a lattice of the scene, so that the
     tiling does not show; neighbours share a twelfth of it, and half of the symmetries are taken. Null: the network sees
     the tiles. Rounded as crops are; the dense decoder alone has fields to blend."""
+    context: Context = None
+    """A view of the whole scene beside its tiles: where the two do not agree on large entities, fields and lakes, the
+    mean of both decides, and small ones are the tiles'. true, false, or options; the dense decoder alone has it."""
     overlap_px: Natural = InputOptions.overlap_px
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None
