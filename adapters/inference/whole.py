@@ -61,8 +61,8 @@ class WholeScene:
 
     def entities(self, segmenter: EntitySegmenter, output: Output, tile: Window) -> EntityMap:
         """The entities of a tile, by both views."""
-        alone = segmenter.decoder.proposals.entities(*output)
-        return of_both(alone, boundary_of(output), self.view(segmenter), tile.y, tile.x)
+        view, alone = self.view(segmenter), segmenter.decoder.proposals.entities(*output)
+        return of_both(alone, boundary_of(output), view, tile.y, tile.x)
 
 
 def boundary_of(output: Output) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import BeforeValidator, Field, Strict
 
 from adapters.options.ranges import WINDOW_PX, Natural, PixelSize, Scale, Symmetries, TestScales, TileSide
-from adapters.options.section import Options
+from adapters.options.section import Options, checked
 from domains.bands import MOST, channels_of, parse_bands
 from domains.errors import InputError
 
@@ -30,7 +31,9 @@ class ContextOptions(Options):
 
 
 def switched(value: Any) -> Any:
-    """`true` is a view of the whole with its defaults, `false` none."""
+    """`true` is a view of the whole with its defaults, `false` none. Raises InputError for wrong options."""
+    if isinstance(value, Mapping):
+        return checked(ContextOptions, value)
     return ContextOptions() if value is True else None if value is False else value
 
 

@@ -143,22 +143,18 @@ def cut_apart(ids: np.ndarray, inner: np.ndarray, large: np.ndarray, boundary: n
     kept = small & ~texture
     # a piece is a pair: of the tile's entity, for texture none, and of the whole's
     pair = np.where(texture, 0, np.arange(count + 1)) * above + np.where(kept, 0, under)
-    numbers = pair[ids].astype(np.int64)
     several = contested(ids, inner, small, count)
-    numbers[several] = np.where(inner[several] > 0, ids[several].astype(np.int64) * above + inner[several], -1)
-    numbers[ids == 0] = 0
-    present, dense = np.unique(numbers, return_inverse=True)
-    dense = dense.reshape(ids.shape).astype(np.int32)
-    open_ = present[0] < 0
-    dense -= int(open_)
-    present = present[1:] if open_ else present
-    if present[0] != 0:
-        present, dense = np.concatenate([[0], present]), dense + 1
     undecided = several & (inner == 0)
+    decided = several & (inner > 0)
+    cut = ids[decided].astype(np.int64) * above + inner[decided]
+    pairs = np.unique(np.concatenate([[0], pair[1:][areas[1:] > 0], cut]))
+    pieces = np.searchsorted(pairs, pair).astype(np.int32)[ids]
+    pieces[decided] = np.searchsorted(pairs, cut)
     if undecided.any():
-        dense = flooded(np.where(undecided, 0, dense), undecided, several, boundary)
-    tile, of_whole = present // above, present % above
-    return Pieces(dense, tile, of_whole, np.isin(tile, np.flatnonzero(kept)) & (tile > 0))
+        pieces[undecided] = 0
+        pieces = flooded(pieces, undecided, several, boundary)
+    tile = pairs // above
+    return Pieces(pieces, tile, pairs % above, kept[tile] & (tile > 0))
 
 
 def majority(ids: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:

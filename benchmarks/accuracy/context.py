@@ -4,9 +4,9 @@
 
 The first call draws the scene into FOLDER, the second predicts it.
 
-land: generated, exact (`domains/procedural/land.py`), by seeds below 1,000. photographs: test images of BSDS500, the
-square of 320 px in the middle of each enlarged (cubic; the first annotator's regions by nearest pixel): one to a
-quarter of the scene, then 4, 25 and 100 to the other quarters. Both lie in FOLDER as a tiled TIFF.
+land: generated, exact (`domains/procedural/land.py`), by seeds below 1,000. photographs: 94 of BSDS500, none
+of which the base has seen, the square of 320 px in the middle of each enlarged (cubic; the first annotator's regions by
+nearest pixel): one to a quarter of the scene, then 4, 25 and 64 to the other quarters. Both lie in FOLDER as a TIFF.
 
 Each window goes through the network once for both sides, by the recipe `natural` and the embedded base as it comes, so
 that times are parts of one run: of the whole that both share, and of what context adds. Sizes are roots of areas; AR is
@@ -49,7 +49,7 @@ CLASSES = {"20-100": (0, 100), "100-250": (100, 250), "250-1000": (250, 1000), "
 """Size class -> root of the area in px, from the first to below the second."""
 BLOCK_PX = 512
 PHOTO_PX = 320
-PER_SIDE = (1, 2, 5, 10)
+PER_SIDE = (1, 2, 5, 8)
 """Photographs down and across in each quarter of the mosaic."""
 OPTIONS = ("domain.context=true", "domain.test_scales=[1]", "domain.window_px=256")
 IOUS = np.arange(0.5, 1, 0.05)
@@ -64,8 +64,10 @@ def draw_land(folder: Path, seed: int, side: int) -> None:
 
 def draw_photographs(folder: Path, data: Path, side: int) -> None:
     """Write the mosaic and its truth; quarter by quarter, so that one is held at most."""
-    images = sorted((data / "bsds500" / "images" / "test").glob("*.jpg"))
+    images = sorted((data / "bsds500" / "images").glob("*/*.jpg"))
     half, counts = side // 2, [count**2 for count in PER_SIDE]
+    if len(images) < sum(counts):
+        raise SystemExit(f"{data / 'bsds500'} has {len(images)} photographs; wanted {sum(counts)}; name another --data")
     image, ids = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.int32)
     entities, taken = 0, 0
     for quarter, (count, per_side) in enumerate(zip(counts, PER_SIDE, strict=True)):
@@ -115,10 +117,11 @@ def write(folder: Path, side: int, draw: Callable[[Window], tuple[np.ndarray, np
 
 
 class Clock:
-    """CPU-seconds by part."""
+    """CPU-seconds by part, and what the process had held at most when the part was done, in MiB."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
+        self.peaks: dict[str, float] = {}
 
     @contextmanager
     def time(self, part: str) -> Iterator[None]:
@@ -126,6 +129,7 @@ class Clock:
         start = time.process_time()
         yield
         self.seconds[part] += time.process_time() - start
+        self.peaks[part] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def predict(folder: Path, clock: Clock) -> tuple[dict[str, Callable[[Window], np.ndarray]], tuple[int, int]]:
@@ -152,7 +156,9 @@ def predict(folder: Path, clock: Clock) -> tuple[dict[str, Callable[[Window], np
             for side, entities in (("tiles", alone), ("context", both)):
                 with clock.time(f"stitch {side}"):
                     runs[side].add(index, entities)
-            print(f"tile {index + 1} of {len(tiles.grid)}: {sum(clock.seconds.values()):.0f} CPU-s", flush=True)
+            held = ", ".join(f"{part} {peak:.0f}" for part, peak in clock.peaks.items())
+            spent = sum(clock.seconds.values())
+            print(f"tile {index + 1} of {len(tiles.grid)}: {spent:.0f} CPU-s, MiB after {held}", flush=True)
         readers: dict[str, Callable[[Window], np.ndarray]] = {
             side: finished(run, clock, side).read for side, run in runs.items()
         }
