@@ -33,15 +33,15 @@ import tifffile
 from PIL import Image
 
 from adapters.inference.fields import Seen, fields
+from adapters.inference.overview import boundary_of
 from adapters.inference.segment import Tiles
-from adapters.inference.whole import boundary_of
-from adapters.proposals.views import of_both
 from domains.formats.matlab import read_mat
 from domains.procedural.land import Land
 from domains.scenes import open_scene
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import RunningPrediction
+from domains.tiling.views import of_both
 from recipes.load import loaded
 from recipes.runtime import choose
 
@@ -69,10 +69,10 @@ def draw_photographs(folder: Path, data: Path, side: int) -> None:
     if len(images) < sum(counts):
         raise SystemExit(f"{data / 'bsds500'} has {len(images)} photographs; wanted {sum(counts)}; name another --data")
     image, ids = np.zeros((side, side, 3), np.uint8), np.zeros((side, side), np.int32)
-    entities, taken = 0, 0
+    entities, offset = 0, 0
     for quarter, (count, per_side) in enumerate(zip(counts, PER_SIDE, strict=True)):
         edges = np.linspace(0, half, per_side + 1).astype(int) + half * np.array(divmod(quarter, 2))[:, None]
-        for number, file in enumerate(images[taken : taken + count]):
+        for number, file in enumerate(images[offset : offset + count]):
             row, column = divmod(number, per_side)
             place = np.s_[edges[0][row] : edges[0][row + 1], edges[1][column] : edges[1][column + 1]]
             picture, regions = photograph(file)
@@ -80,7 +80,7 @@ def draw_photographs(folder: Path, data: Path, side: int) -> None:
             image[place] = cv2.resize(picture, size, interpolation=cv2.INTER_CUBIC)
             ids[place] = cv2.resize(regions, size, interpolation=cv2.INTER_NEAREST) + entities
             entities += int(regions.max())
-        taken += count
+        offset += count
     write(folder, side, lambda block: (image[block.slices], ids[block.slices]))
 
 
@@ -124,12 +124,12 @@ class Clock:
         self.peaks: dict[str, float] = {}
 
     @contextmanager
-    def time(self, part: str) -> Iterator[None]:
+    def time(self, stage: str) -> Iterator[None]:
         """Add what is done meanwhile to a part."""
         start = time.process_time()
         yield
-        self.seconds[part] += time.process_time() - start
-        self.peaks[part] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        self.seconds[stage] += time.process_time() - start
+        self.peaks[stage] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def predict(folder: Path, clock: Clock) -> tuple[dict[str, Callable[[Window], np.ndarray]], tuple[int, int]]:
@@ -138,10 +138,10 @@ def predict(folder: Path, clock: Clock) -> tuple[dict[str, Callable[[Window], np
         segmenter, contract = network.segmenter, network.contract
         scene = contract.viewed(open_scene(folder / "scene.tif"))
         tiles = Tiles(scene, contract)
-        whole, lattice, seen = tiles.whole, tiles.lattice, Seen()
-        assert whole is not None and lattice is not None
+        overview, lattice, seen = tiles.overview, tiles.lattice, Seen()
+        assert overview is not None and lattice is not None
         with clock.time("whole"):
-            view = whole.view(segmenter)
+            view = overview.view(segmenter)
         runs = {side: tiles.in_folder(fresh(folder / side), {}, "") for side in ("tiles", "context")}
         for index in range(len(tiles.grid)):
             tile = tiles.grid.window(index)
@@ -152,11 +152,11 @@ def predict(folder: Path, clock: Clock) -> tuple[dict[str, Callable[[Window], np
             with clock.time("decode"):
                 alone = segmenter.decoder.proposals.entities(*output)
             with clock.time("both views"):
-                both = of_both(alone, boundary_of(output), view, tile.y, tile.x)
-            for side, entities in (("tiles", alone), ("context", both)):
+                joint = of_both(alone, boundary_of(output), view, tile.y, tile.x)
+            for side, entities in (("tiles", alone), ("context", joint)):
                 with clock.time(f"stitch {side}"):
                     runs[side].add(index, entities)
-            held = ", ".join(f"{part} {peak:.0f}" for part, peak in clock.peaks.items())
+            held = ", ".join(f"{stage} {peak:.0f}" for stage, peak in clock.peaks.items())
             spent = sum(clock.seconds.values())
             print(f"tile {index + 1} of {len(tiles.grid)}: {spent:.0f} CPU-s, MiB after {held}", flush=True)
         readers: dict[str, Callable[[Window], np.ndarray]] = {
@@ -254,11 +254,11 @@ def main() -> None:
             print(f"{side:8} {name:10} " + " ".join(f"{key} {value:.4g}" for key, value in row.items()))
         Image.fromarray(picture(readers[side], shape)).save(folder / f"{side}.png")
     seconds = clock.seconds
-    alone = sum(seconds[part] for part in ("read", "network", "decode", "stitch tiles"))
+    alone = sum(seconds[stage] for stage in ("read", "network", "decode", "stitch tiles"))
     with_context = (
-        alone - seconds["stitch tiles"] + sum(seconds[part] for part in ("whole", "both views", "stitch context"))
+        alone - seconds["stitch tiles"] + sum(seconds[stage] for stage in ("whole", "both views", "stitch context"))
     )
-    print("CPU-s: " + ", ".join(f"{part} {value:.1f}" for part, value in seconds.items()))
+    print("CPU-s: " + ", ".join(f"{stage} {value:.1f}" for stage, value in seconds.items()))
     print(f"tiles alone {alone:.1f} CPU-s, with context {with_context:.1f}: {with_context / alone:.3f} times; "
           f"peak {peak:.0f} MiB of both in one process")  # fmt: skip
 

@@ -42,7 +42,7 @@ class Cut(NamedTuple):
     high: Cut | int
 
 
-class Thing(NamedTuple):
+class Landmark(NamedTuple):
     """A house, a vehicle, a tree, a pond or a lake: outline (P, 2) of x, y, and its number."""
 
     outline: np.ndarray
@@ -70,7 +70,7 @@ class Land:
 
     seed: int
     side: int
-    things: list[Thing] = field(default_factory=list)
+    landmarks: list[Landmark] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.rng = np.random.default_rng([self.seed, self.side])
@@ -88,7 +88,7 @@ class Land:
         self.largest = side * rng.uniform(0.35, 0.6)
         self.tree = self._cut(np.array([[0.0, 0.0], [side, 0], [side, side], [0, side]]), rng.uniform(0, np.pi))
         self._fill_parcels()
-        self.cells: dict[tuple[int, int], list[Thing]] = {}
+        self.cells: dict[tuple[int, int], list[Landmark]] = {}
         self._scatter()
         self.looks = self._dress()
 
@@ -116,11 +116,11 @@ class Land:
         ids = ids.reshape(height, width)
         keys = [(j, i) for j in range((y - 200) // CELL_PX, (y + height + 200) // CELL_PX + 1)
                 for i in range((x - 200) // CELL_PX, (x + width + 200) // CELL_PX + 1)]  # fmt: skip
-        for thing in [*self.things, *(small for key in keys for small in self.cells.get(key, ()))]:
-            (left, top), (right, bottom) = thing.outline.min(0), thing.outline.max(0)
-            if right >= x and left < x + width and bottom >= y and top < y + height:
-                points = np.round((thing.outline - [x, y]) * (1 << SHIFT)).astype(np.int32)
-                cv2.fillPoly(ids, [points], thing.number, cv2.LINE_8, SHIFT)
+        for landmark in [*self.landmarks, *(small for key in keys for small in self.cells.get(key, ()))]:
+            (west, top), (east, bottom) = landmark.outline.min(0), landmark.outline.max(0)
+            if east >= x and west < x + width and bottom >= y and top < y + height:
+                points = np.round((landmark.outline - [x, y]) * (1 << SHIFT)).astype(np.int32)
+                cv2.fillPoly(ids, [points], landmark.number, cv2.LINE_8, SHIFT)
         return ids
 
     def _bent(self, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -181,15 +181,15 @@ class Land:
                 radius = extent * rng.uniform(0.1, 0.27)
                 aspect, turn = rng.uniform(1, 1.7, 1), rng.uniform(0, 6.3, 1)
                 outline = radial_outlines(rng, centre[None], np.array([radius]), aspect, turn, 0.25, 120)[0]
-                self.things.append(Thing(outline, self._next()))
+                self.landmarks.append(Landmark(outline, self._next()))
 
     def _scatter(self) -> None:
         """Houses, vehicles, trees and ponds, none of which touches another or the border of what it lies on."""
         rng, side = self.rng, self.side
         street = rng.uniform(0, np.pi)
-        wanted = int(PER_MEGAPIXEL * side * side / 1e6)
-        towns = rng.uniform(0, side, (max(2, wanted // 40), 2))
-        for _ in range(3 * wanted):
+        remaining = int(PER_MEGAPIXEL * side * side / 1e6)
+        towns = rng.uniform(0, side, (max(2, remaining // 40), 2))
+        for _ in range(3 * remaining):
             if rng.random() < 0.4:
                 spot = rng.uniform(0, side, 2)
             else:
@@ -202,9 +202,9 @@ class Land:
             y, x, span = int(spot[1] - reach), int(spot[0] - reach), int(2 * reach) + 1
             under = self.ids(y, x, span, span)
             if (under == under[0, 0]).all() and under[0, 0] <= self.count:
-                self.cells.setdefault(key, []).append(Thing(outline, self._next()))
-                wanted -= 1
-                if not wanted:
+                self.cells.setdefault(key, []).append(Landmark(outline, self._next()))
+                remaining -= 1
+                if not remaining:
                     break
 
     def _dress(self) -> Looks:
@@ -212,11 +212,11 @@ class Land:
         rng, count = self.rng, self.count + 1
         colour = palette(rng, count, "earth" if rng.random() < 0.6 else None) * 0.85 + 15
         small = np.zeros(count, bool)
-        small[[thing.number for things in self.cells.values() for thing in things]] = True
+        small[[landmark.number for landmarks in self.cells.values() for landmark in landmarks]] = True
         strength = rng.beta(1.3, 1.6, count) * 55
         strength[small] *= 0.35
-        for thing in (thing for things in self.cells.values() for thing in things):
-            self._set_off(thing, colour)
+        for landmark in (landmark for landmarks in self.cells.values() for landmark in landmarks):
+            self._set_off(landmark, colour)
         self.blur, self.noise = float(rng.uniform(0.5, 1.1)), np.float32(rng.uniform(1, 6))
         stretch = np.exp(rng.uniform(-0.7, 1.6, count))  # features of a few px to a quarter of a tile
         spread = np.where(small | (rng.random(count) < 0.4), 0, rng.uniform(6, 24, count))
@@ -225,9 +225,9 @@ class Land:
         turn = rng.uniform(0, 2 * np.pi, count)
         return Looks(np.clip(colour, 4, 250).astype(np.float32), texture, strength, stretch, turn, spread, grain)
 
-    def _set_off(self, thing: Thing, colour: np.ndarray) -> None:
+    def _set_off(self, landmark: Landmark, colour: np.ndarray) -> None:
         """Change a small thing's colour, in place, where it is too near to that of its ground."""
-        (x, _), y, number = thing.outline.mean(0), float(thing.outline[:, 1].min()) - 6, thing.number
+        (x, _), y, number = landmark.outline.mean(0), float(landmark.outline[:, 1].min()) - 6, landmark.number
         ground = colour[int(self.ids(int(y), int(x), 1, 1)[0, 0])]
         if np.abs(colour[number] - ground).max() < 50:
             sign = 1 if ground.mean() < 128 else -1

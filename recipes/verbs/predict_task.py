@@ -22,7 +22,6 @@ from threading import Lock
 from typing import Any, TypedDict
 
 from adapters.inference.segment import InputContract, Tiles
-from adapters.options.section import checked
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.scenes import Scene, open_scene
@@ -124,7 +123,7 @@ BENCH = Bench()
 
 def opened(path: Path, work: Work, network: Loaded) -> OpenScene:
     """A scene's tiles as one process would have them. Raises InputError."""
-    contract = checked(InputContract, work["contract"], "contract ")
+    contract = InputContract.of(work["contract"])
     scene: Scene = open_scene(path, work["pixel_size_m"])
     try:
         scene = held(contract.viewed(scene))

@@ -39,12 +39,12 @@ def test_every_pixel_is_of_an_entity_that_is_in_one_piece(land: Land) -> None:
 
 
 def test_a_small_thing_differs_from_its_ground(land: Land) -> None:
-    things = [thing for things in land.cells.values() for thing in things]
-    assert len(things) > 10
-    for thing in things:
-        x, y = thing.outline.mean(0)[0], thing.outline[:, 1].min() - 6
+    landmarks = [landmark for landmarks in land.cells.values() for landmark in landmarks]
+    assert len(landmarks) > 10
+    for landmark in landmarks:
+        x, y = landmark.outline.mean(0)[0], landmark.outline[:, 1].min() - 6
         ground = int(land.ids(int(y), int(x), 1, 1)[0, 0])
-        assert np.abs(land.looks.colour[thing.number] - land.looks.colour[ground]).max() > 25
+        assert np.abs(land.looks.colour[landmark.number] - land.looks.colour[ground]).max() > 25
 
 
 def test_a_square_is_clipped_to_its_half() -> None:

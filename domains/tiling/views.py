@@ -35,7 +35,7 @@ NEAR = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True)
-class WholeView:
+class Overview:
     """Entities of a scene of `shape` (height, width) as its smaller copy shows them.
 
     ids: (h, w) int32, 0 for none; boundary: (h, w) float32 in [0, 1]. large_px: side of what counts as large, in pixels
@@ -77,21 +77,21 @@ class WholeView:
         return field[rows[:, None], columns]
 
 
-def of_both(tile: EntityMap, boundary: np.ndarray, whole: WholeView, y: int, x: int) -> EntityMap:
+def of_both(tile: EntityMap, boundary: np.ndarray, overview: Overview, y: int, x: int) -> EntityMap:
     """The entities of a tile whose corner lies at y, x of the scene, by both views.
 
     tile: of the tile alone; boundary: (H, W) float32 in [0, 1], the tile's. Scores are means by area, those of pixels
     stay. The very same map comes back where the whole has nothing large, or sees what the tile sees.
     """
     window = (y, x, *tile.shape)
-    inner = whole.seen(whole.inner, *window)
+    inner = overview.seen(overview.inner, *window)
     if not tile.count or not inner.any():
         return tile
-    pieces = cut_apart(tile.ids, inner, whole.seen(whole.large, *window), boundary, whole.large_px)
+    pieces = cut_apart(tile.ids, inner, overview.seen(overview.large, *window), boundary, overview.large_px)
     if pieces.are_of_tile:
         return tile
-    both = (cv2.dilate(boundary, NEAR) + whole.seen(whole.boundary_near, *window)) / 2
-    region = joined_regions(pieces, both)
+    joint = (cv2.dilate(boundary, NEAR) + overview.seen(overview.boundary_near, *window)) / 2
+    region = joined_regions(pieces, joint)
     ids = region[pieces.ids]
     if tile.scores is None:
         return EntityMap.from_ids(ids)
@@ -113,13 +113,13 @@ class Pieces:
 
     ids: np.ndarray
     tile: np.ndarray
-    whole: np.ndarray
+    overview: np.ndarray
     kept: np.ndarray
 
     @property
     def are_of_tile(self) -> bool:
         """Whether each is an entity of the tile, and none is of an entity of the whole that another is of."""
-        large = self.whole[1:][~self.kept[1:] & (self.whole[1:] > 0)]
+        large = self.overview[1:][~self.kept[1:] & (self.overview[1:] > 0)]
         none_cut = len(np.unique(self.tile)) == len(self.tile)  # 0, that of texture, is the ground's
         return none_cut and len(np.unique(large)) == len(large)
 
@@ -129,7 +129,7 @@ def cut_apart(ids: np.ndarray, inner: np.ndarray, large: np.ndarray, boundary: n
     the pixel by the tile's `boundary` (H, W). Of small ones inside a large one of the whole those that touch each other
     are texture, and go to it.
 
-    inner, large: (H, W), the whole's, as `WholeView` has them.
+    inner, large: (H, W), the whole's, as `Overview` has them.
     """
     count, above = int(ids.max()), int(large.max()) + 1
     areas = np.bincount(ids.ravel(), minlength=count + 1)
@@ -163,9 +163,9 @@ def majority(ids: np.ndarray, values: np.ndarray, count: int) -> np.ndarray:
     inside = (ids > 0) & (values > 0)
     pairs, pixels = np.unique(ids[inside].astype(np.int64) * wide + values[inside], return_counts=True)
     order = np.argsort(pixels, kind="stable")
-    most = np.zeros(count + 1, np.int64)
-    most[pairs[order] // wide] = pairs[order] % wide
-    return most
+    largest = np.zeros(count + 1, np.int64)
+    largest[pairs[order] // wide] = pairs[order] % wide
+    return largest
 
 
 def contested(ids: np.ndarray, inner: np.ndarray, small: np.ndarray, count: int) -> np.ndarray:
@@ -192,9 +192,9 @@ def sides(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(a, b, pixel), each (E,): the entities on both sides of every pixel's side between two, and its flat index."""
     place = np.arange(ids.size).reshape(ids.shape)
     columns = []
-    for here, there in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
-        apart = (ids[here] != ids[there]) & (ids[here] > 0) & (ids[there] > 0)
-        columns.append((ids[here][apart], ids[there][apart], place[here][apart]))
+    for pixel_side, neighbour_side in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        apart = (ids[pixel_side] != ids[neighbour_side]) & (ids[pixel_side] > 0) & (ids[neighbour_side] > 0)
+        columns.append((ids[pixel_side][apart], ids[neighbour_side][apart], place[pixel_side][apart]))
     a, b, pixel = (np.concatenate(values) for values in zip(*columns, strict=True))
     return a, b, pixel
 
@@ -218,7 +218,7 @@ def joined_regions(pieces: Pieces, boundary: np.ndarray) -> np.ndarray:
     keys, of_side = np.unique(np.minimum(a, b).astype(np.int64) * count + np.maximum(a, b), return_inverse=True)
     sums, lengths = np.bincount(of_side, boundary.ravel()[pixel]), np.bincount(of_side)
     low, high = keys // count, keys % count
-    at_odds = (pieces.tile[low] == pieces.tile[high]) != (pieces.whole[low] == pieces.whole[high])
+    at_odds = (pieces.tile[low] == pieces.tile[high]) != (pieces.overview[low] == pieces.overview[high])
     borders: list[dict[int, tuple[float, float, bool]]] = [{} for _ in range(count)]
     for i, j, *border in zip(*(values.tolist() for values in (low, high, sums, lengths, at_odds)), strict=True):
         borders[i][j] = borders[j][i] = (border[0], border[1], border[2])

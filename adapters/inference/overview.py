@@ -9,12 +9,12 @@ import numpy as np
 from adapters.inference.fields import Lattice, fields, surroundings
 from adapters.network import EntitySegmenter, Output, Views
 from adapters.options.contract import ContextOptions
-from adapters.proposals.views import WholeView, of_both
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.scenes import Photograph, Scene
 from domains.scenes.resampled import Resampled
 from domains.tiling.grid import Window
+from domains.tiling.views import Overview, of_both
 
 STRIP_PX = 2**22
 """Pixels of the scene that are read at once for its copy."""
@@ -28,7 +28,7 @@ class Placed(NamedTuple):
     image: np.ndarray
 
 
-class WholeScene:
+class SceneOverview:
     """A scene of `shape` (height, width) at the network's pixel size, as its tiles are decided with.
 
     scene: at its own pixel size, coloured as the network sees it; factor: to that of the network. side: of the windows
@@ -43,9 +43,9 @@ class WholeScene:
         self.shape, self.side, self.views = shape, side, views
         self.large_px = options.large_share * tile_px
         self.copy = Resampled(scene, factor * min(options.side_px, longest // 2) / longest)
-        self._view: WholeView | None = None
+        self._view: Overview | None = None
 
-    def view(self, segmenter: EntitySegmenter) -> WholeView:
+    def view(self, segmenter: EntitySegmenter) -> Overview:
         """What the network says of the copy; it is asked once. Raises InputError for a decoder without a boundary."""
         if self._view is None:
             if BOUNDARY not in segmenter.decoder.fields:
@@ -56,7 +56,7 @@ class WholeScene:
             around = surroundings(copy, Window(0, 0, *copy.shape), lattice)
             output = fields(segmenter, around, lattice, self.views)
             ids = segmenter.decoder.proposals.entities(*output).ids
-            self._view = WholeView(ids, boundary_of(output), self.shape, self.large_px)
+            self._view = Overview(ids, boundary_of(output), self.shape, self.large_px)
         return self._view
 
     def entities(self, segmenter: EntitySegmenter, output: Output, tile: Window) -> EntityMap:
