@@ -92,8 +92,8 @@ def test_every_option_of_a_domain_that_the_query_decoder_does_not_see_is_a_rule(
         "symmetries": 4,
         "test_scales": (0.5,),
         "window_px": 64,
+        "context": ContextOptions(),
     }
-    tried["context"] = ContextOptions()
     unseen = set()
     for name, value in tried.items():
         contracts = {}
