@@ -24,6 +24,8 @@ STANDS = 0.65
 """A border between two regions that the views do not agree on stands from this mean boundary score on."""
 ALONE = 0.5
 """The share of its rim at which a small thing touches large regions, not others like it; else it is texture."""
+CLEAR = 0.88
+"""The mean boundary score along its rim from which on a small thing is one of its own, whatever it touches."""
 ABUNDANT = 0.2
 """The share of a large region that is in small things at which they may be its texture."""
 MOST_INSIDE = 0.5
@@ -139,7 +141,8 @@ def cut_apart(ids: np.ndarray, inner: np.ndarray, large: np.ndarray, boundary: n
     believed = np.bincount(ids.ravel(), (large > 0).ravel(), count + 1) >= MOST_INSIDE * np.maximum(areas, 1)
     in_small = np.bincount(large.ravel(), small[ids].ravel(), above) / np.maximum(np.bincount(large.ravel()), 1)
     texture = small & believed & (under > 0) & (in_small[under] >= ABUNDANT)
-    texture &= share_beside(ids, small, count) < ALONE
+    beside_large, clear = rims(ids, small, boundary)
+    texture &= (beside_large < ALONE) & (clear < CLEAR)
     kept = small & ~texture
     # a piece is a pair: of the tile's entity, for texture none, and of the whole's
     pair = np.where(texture, 0, np.arange(count + 1)) * above + np.where(kept, 0, under)
@@ -199,12 +202,18 @@ def sides(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return a, b, pixel
 
 
-def share_beside(ids: np.ndarray, small: np.ndarray, count: int) -> np.ndarray:
-    """(count + 1,) the share of the sides that each entity has with others at which those are not small."""
-    a, b, _ = sides(ids)
-    length = np.bincount(a, minlength=count + 1) + np.bincount(b, minlength=count + 1)
-    small_sides = np.bincount(a, small[b], count + 1) + np.bincount(b, small[a], count + 1)
-    return np.where(length > 0, 1 - small_sides / np.maximum(length, 1), 1)
+def rims(ids: np.ndarray, small: np.ndarray, boundary: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(share, clear), each (N + 1,): of the sides that each entity has with others, the share at which those are not
+    small, 1 for none; and the mean of the boundary (H, W) along them. small: (N + 1,) bool.
+    """
+    count = len(small)
+    a, b, pixel = sides(ids)
+    score = boundary.ravel()[pixel]
+    length = np.bincount(a, minlength=count) + np.bincount(b, minlength=count)
+    small_sides = np.bincount(a, small[b], count) + np.bincount(b, small[a], count)
+    clear = np.bincount(a, score, count) + np.bincount(b, score, count)
+    at_least_one = np.maximum(length, 1)
+    return np.where(length > 0, 1 - small_sides / at_least_one, 1), clear / at_least_one
 
 
 def joined_regions(pieces: Pieces, boundary: np.ndarray) -> np.ndarray:

@@ -101,6 +101,13 @@ def test_pieces_that_touch_each_other_inside_a_large_region_are_its_texture() ->
     np.testing.assert_array_equal(joint.ids == thing, stones() == 200)
 
 
+def test_pieces_with_a_clear_rim_are_no_texture() -> None:
+    tile = EntityMap.from_ids(stones())
+    clear = np.ones((TALL, WIDE), np.float32)
+    joint = of_both(tile, clear, overview(halves(100), line(at=100)), 0, 0)
+    assert joint.count == tile.count
+
+
 def test_a_window_sees_its_part_of_the_whole() -> None:
     view = overview(halves(), line())
     np.testing.assert_array_equal(view.seen(view.ids, 0, 0, TALL, WIDE), halves())
