@@ -109,8 +109,8 @@ def of_both(tile: EntityMap, boundary: np.ndarray, overview: Overview, y: int, x
 class Pieces:
     """What is left of a tile's entities after the whole's borders have cut them.
 
-    ids: (H, W) int32, 0 for none, else 1..N; tile, overview: (N + 1,) the entity of either view that a piece is of, where
-    the whole has none 0; kept: (N + 1,) bool, small things, which stay as they are.
+    ids: (H, W) int32, 0 for none, else 1..N; tile, overview: (N + 1,) the entity of either view that a piece is of,
+    where the whole has none 0; kept: (N + 1,) bool, small things, which stay as they are.
     """
 
     ids: np.ndarray
