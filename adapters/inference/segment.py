@@ -14,9 +14,11 @@ import numpy as np
 import torch
 
 from adapters.inference.fields import Lattice, Seen, Surroundings, fields, surroundings
-from adapters.network import EntitySegmenter, Views
+from adapters.inference.overview import Placed, SceneOverview
+from adapters.network import EntitySegmenter, Output, Views
 from adapters.options.contract import InputOptions
 from adapters.options.ranges import SCALES
+from adapters.options.section import checked
 from domains.crops.normalisers import build_normaliser, normalised
 from domains.entities import EntityMap, EntitySample, Samples
 from domains.errors import InputError
@@ -69,6 +71,16 @@ class InputContract(InputOptions):
         side = self.window_px if self.window_px and self.by_windows(shape) else 0
         least = max(side, min(TILE_WINDOWS * side, WINDOWED_TILE_PX))
         return Grid(shape, max(self.tile_px, least), max(self.overlap_px, least // 16), evenly=side > 0)
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> InputContract:
+        """The contract that `asdict` had written down. Raises InputError."""
+        return checked(cls, values, cls.SOURCE)
+
+    def values(self) -> dict[str, Any]:
+        """The options as mappings; without `context` where there is none, as runs of before it have them."""
+        values = asdict(self)
+        return values if self.context else {name: value for name, value in values.items() if name != "context"}
 
     def changed(
         self,
@@ -187,6 +199,8 @@ class Tiles:
         side = contract.window_px if contract.by_windows(self.grid.shape) else None
         self.lattice = None if side is None else Lattice(self.grid.shape, side)
         """Of the windows that the network sees in place of the tiles, if it does."""
+        self.overview = self._overview()
+        """Beside the tiles, where the contract wants that and there are several."""
         self.readers = 0 if isinstance(scene, Photograph) else READERS
         """Threads that decode tiles ahead; of a picture in memory there is nothing to decode."""
 
@@ -194,6 +208,16 @@ class Tiles:
     def scene(self) -> Scene:
         """The scene as the network sees it, recoloured where the contract wants that, at its pixel size."""
         return Resampled(normalised(self.whole_scene, self.contract.stain), self.factor)
+
+    def _overview(self) -> SceneOverview | None:
+        contract = self.contract
+        if contract.context is None or max(self.grid.shape) <= contract.tile_px:
+            return None
+        scene, views = normalised(self.whole_scene, contract.stain), contract.views
+        side, tile_px = contract.tile_px, contract.tile_px
+        if self.lattice is not None:
+            side, views = self.lattice.side, contract.window_views
+        return SceneOverview(scene, self.factor, contract.context, tile_px, side, views)
 
     def in_memory(self) -> PredictionInMemory:
         """A prediction that is begun, of a scene that fits into memory."""
@@ -205,7 +229,7 @@ class Tiles:
         plan: what names the scene; with the network's weights (`weights_digest`) and the contract it decides whether
         what the folder holds is the same prediction. Raises InputError where it isn't.
         """
-        plan = {**plan, "contract": asdict(self.contract), "weights": weights, "grid": self.grid.shape}
+        plan = {**plan, "contract": self.contract.values(), "weights": weights, "grid": self.grid.shape}
         if self.lattice is not None:
             plan["lattice"] = {"step": self.lattice.step, "tile": [axis.tile for axis in self.grid.axes]}
         data = has_data(self.whole_scene)
@@ -243,16 +267,29 @@ class Tiles:
     def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
         """From what `read` gives to entities."""
         segmenter.eval()
-        lattice, contract, seen = self.lattice, self.contract, Seen()
-        if lattice is None:
+        lattice, contract, seen, overview = self.lattice, self.contract, Seen(), self.overview
+
+        def entities(output: Output, tile: Window) -> EntityMap:
+            if overview is not None:
+                return overview.entities(segmenter, output, tile)
+            return segmenter.decoder.proposals.entities(*output)
+
+        if lattice is None and overview is None:
             return lambda images: segmenter.entities(images, contract.views)
+        if lattice is None:
+            return lambda tiles: [
+                entities(output, tile.window)
+                for output, tile in zip(
+                    segmenter.outputs([tile.image for tile in tiles], contract.views), tiles, strict=True
+                )
+            ]
 
         def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
             outputs = (
                 fields(segmenter, around, lattice, contract.window_views, seen, self.again(around.tile))
                 for around in tiles
             )
-            return [segmenter.decoder.proposals.entities(*output) for output in outputs]
+            return [entities(output, around.tile) for output, around in zip(outputs, tiles, strict=True)]
 
         return of_windows
 
@@ -263,12 +300,15 @@ class Tiles:
         return lambda window: window.y + window.height > ends[0] or window.x + window.width > ends[1]
 
     def _colour(self, pixels: Any) -> bytes | None:
+        if self.overview is not None:
+            return None  # what both views say of a tile is not the same everywhere
         return single_colour(pixels.image if isinstance(pixels, Surroundings) else pixels)
 
     def read(self, window: Window) -> Any:
-        """What the network is given of a tile: its image, or its `Surroundings`."""
+        """What the network is given of a tile: its image, placed where the whole is seen too, or its `Surroundings`."""
         if self.lattice is None:
-            return self.scene.read(*window)
+            image = self.scene.read(*window)
+            return image if self.overview is None else Placed(window, image)
         return surroundings(self.scene, window, self.lattice, self.is_worth)
 
     def is_worth(self, window: Window) -> bool:

@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, Strict
+from pydantic import BeforeValidator, Field, Strict
 
 from adapters.options.ranges import WINDOW_PX, Natural, PixelSize, Scale, Symmetries, TestScales, TileSide
-from adapters.options.section import Options
+from adapters.options.section import Options, checked
 from domains.bands import MOST, channels_of, parse_bands
 from domains.errors import InputError
 
 BandName = Annotated[str, Field(max_length=100)]
-AVERAGED = ("symmetries", "test_scales", "window_px")
+AVERAGED = ("symmetries", "test_scales", "window_px", "context")
 """Options of the input over which a decoder's fields are averaged; the query decoder has none."""
+
+
+@dataclass(frozen=True)
+class ContextOptions(Options):
+    """The view of the whole scene beside its tiles."""
+
+    SOURCE: ClassVar[str] = "context."
+
+    side_px: Annotated[int, Field(ge=128, le=2048)] = 1024
+    """Longest side of the smaller copy of the scene; at most half of the scene's."""
+    large_share: Annotated[float, Field(ge=0.25, le=8)] = 0.5
+    """Side in tiles (the root of the area) from which on an entity is large, so that the whole has a say."""
+
+
+def switched(value: Any) -> Any:
+    """`true` is a view of the whole with its defaults, `false` none. Raises InputError for wrong options."""
+    if isinstance(value, Mapping):
+        return checked(ContextOptions, value)
+    return ContextOptions() if value is True else None if value is False else value
+
+
+Context = Annotated[
+    ContextOptions | None,
+    BeforeValidator(switched, json_schema_input_type=bool | ContextOptions | None),
+]
+"""True, false, or the options of a view of the whole."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +70,8 @@ class InputOptions(Options):
     window_px: Annotated[int, Field(ge=WINDOW_PX[0], le=WINDOW_PX[1], multiple_of=8)] | None = None
     """Side of the windows that the network sees of a scene that is larger than a tile, on a lattice of the scene; null:
     it sees the tiles."""
+    context: Context = None
+    """How a view of the whole scene, made smaller, decides on large entities with the tiles; null: tiles alone."""
     stain: dict[str, Any] | None = None
     """Stain normalisation, its name and target, for `domains.crops.normalisers`; null for none."""
     bands: Annotated[tuple[BandName, ...], Strict(False)] = ()

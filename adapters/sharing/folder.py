@@ -232,9 +232,11 @@ def check_contract(contract: InputContract, options: Any, backbone: Backbone) ->
             f"input window_px is {contract.window_px}; {backbone.name} has a stride of {backbone.stride} px and wants "
             f"a multiple of {side}"
         )
-    if options.name != "dense" and (contract.views != ONE_VIEW or contract.window_px is not None):
+    averaged = contract.views != ONE_VIEW or contract.window_px is not None or contract.context is not None
+    if options.name != "dense" and averaged:
         raise InputError(
-            f"input symmetries, test_scales and window_px want decoder.name=dense; the adapter has {options.name!r}"
+            "input symmetries, test_scales, window_px and context want decoder.name=dense; the adapter has "
+            f"{options.name!r}"
         )
 
 

@@ -156,9 +156,13 @@ class AdapterInfo(Options):
 
     @property
     def absent(self) -> dict[str, Any]:
-        """Fields that an adapter without them does not name, as the seals of older ones have it."""
+        """Fields that an adapter without them does not name, as the seals of older ones have it; for pydantic."""
         fields: dict[str, Any] = {name: True for name in LATER if getattr(self, name) is None}
-        return fields if self.method.in_decoder else {**fields, "method": {"scope"}}
+        if not self.method.in_decoder:
+            fields["method"] = {"scope"}
+        if not self.input.context:
+            fields["input"] = {"context": True}
+        return fields
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

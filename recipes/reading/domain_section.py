@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_type_hi
 import pydantic
 from pydantic import AfterValidator
 
-from adapters.options.contract import InputOptions, check_overlap
+from adapters.options.contract import Context, InputOptions, check_overlap
 from adapters.options.ranges import CropSide, Natural, Scale, Share, Symmetries, TestScales, TileSide, WindowSide
 from adapters.options.section import Options, schema_of, sentences_of
 from domains.bands import channels_of
@@ -71,6 +71,9 @@ class CommonSection(Options, DataOptions, ReadingOptions):
     """Side of the windows that the network sees of a scene larger than a tile, on a lattice of the scene, so that the
     tiling does not show; neighbours share a twelfth of it, and half of the symmetries are taken. Null: the network sees
     the tiles. Rounded as crops are; the dense decoder alone has fields to blend."""
+    context: Context = None
+    """A view of the whole scene beside its tiles: where the two do not agree on large entities, fields and lakes, the
+    mean of both decides, and small ones are the tiles'. true, false, or options; the dense decoder alone has it."""
     overlap_px: Natural = InputOptions.overlap_px
     """Overlap of neighbouring tiles; about the diameter of a typical entity."""
     stain: Literal["macenko", "reinhard"] | None = None

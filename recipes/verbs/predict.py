@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
     }
     return {
         "adapter": [network.domain, weights_digest(network.segmenter)],
-        "input contract (--symmetries, --test-scales, --window)": asdict(contract),
+        "input contract (--symmetries, --test-scales, --window)": contract.values(),
         "--format": sorted(set(writing.formats)),
         "--pixel-size": sight.pixel_size_m,
         "--everywhere": sight.everywhere,

@@ -135,7 +135,7 @@ BENCH = Bench()
 
 def opened(path: Source, work: Work, network: Loaded) -> OpenScene:
     """A scene's tiles as one process would have them. Raises InputError."""
-    contract = InputContract(**work["contract"])
+    contract = InputContract.of(work["contract"])
     scene: Scene = open_scene(path, work["pixel_size_m"])
     try:
         scene = held(contract.viewed(scene))

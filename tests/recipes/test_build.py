@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from adapters.decoders import DECODERS
+from adapters.options.contract import ContextOptions
 from adapters.sharing.folder import describe, load_adapter, save_adapter
 from cli import main
 from domains.errors import InputError
@@ -75,3 +76,25 @@ def test_regions_may_be_given_up_or_begun_where_a_fit_goes_on(options, tmp_path:
     segmenter.decoder.adopt(DECODERS["dense"](width=8, regions=False))
     begun = gone_on(saved("without"), "true")
     assert begun.scorer is not None and not begun.by_regions  # until it has learnt, the watershed
+
+
+@pytest.mark.parametrize(
+    ("word", "context"),
+    [
+        ("domain.context=true", ContextOptions()),
+        ("domain.context={side_px: 512}", ContextOptions(side_px=512)),
+        ("domain.context=false", None),
+        ("domain.context=null", None),
+    ],
+)
+def test_a_recipe_says_whether_the_whole_is_seen_beside_its_tiles(word: str, context: ContextOptions | None) -> None:
+    recipe = load_recipe("natural", [word])
+    assert contract_of(recipe).context == context
+    assert ("context" in resolved_yaml(recipe)) == (context is not None)
+    assert contract_of(load_recipe("natural", [word, "decoder.name=query"])).context is None
+
+
+def test_a_context_out_of_range_is_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match="side_px") as refused:
+        load_recipe("natural", ["domain.context={side_px: 64}"])
+    assert "\n" not in str(refused.value)

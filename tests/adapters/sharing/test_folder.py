@@ -18,6 +18,7 @@ from adapters.backbones.folders import save_base
 from adapters.inference.segment import InputContract
 from adapters.methods import METHODS
 from adapters.network import EntitySegmenter
+from adapters.options.contract import ContextOptions
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import describe, load_adapter, save_adapter
 from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, STUDENT_WEIGHTS, parse_info
@@ -105,6 +106,24 @@ def test_a_rounded_decoder_is_stored_in_half_precision_and_another_one_as_it_is(
     for name, value in decoder.state_dict().items():
         assert torch.equal(stored[name].float(), value)
         assert torch.allclose(before[name], value, rtol=1e-3, atol=1e-7)
+
+
+def test_an_adapter_says_that_the_whole_is_seen_and_one_without_is_as_before(save) -> None:
+    folder, segmenter = save()
+    text = (folder / INFO).read_text()
+    assert "context" not in json.loads(text)["input"] and parse_info(text, INFO).contract.context is None
+    info = replace(read_info(folder), digest=None)
+    wide = replace(info, input=replace(info.input, context=ContextOptions(side_px=512)))
+    (folder / INFO).write_text(sealed(folder, wide).json_text())
+    assert json.loads((folder / INFO).read_text())["input"]["context"] == {"side_px": 512, "large_share": 0.5}
+    loaded, described = load_adapter(folder)
+    assert (
+        described.contract.context == ContextOptions(side_px=512) and described.digest != parse_info(text, INFO).digest
+    )
+    image = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        there, here = segmenter(image), loaded(image)
+    assert all(torch.equal(there[name], here[name]) for name in there)
 
 
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:

@@ -11,7 +11,7 @@ import torch
 
 from adapters.decoders import Dense
 from adapters.decoders.dense import DenseDecoder
-from adapters.options.contract import AVERAGED
+from adapters.options.contract import AVERAGED, ContextOptions
 from adapters.options.decoders import OF_REGIONS_ALONE, OF_WATERSHED_ALONE
 from adapters.options.section import values_of
 from cli import main
@@ -85,7 +85,15 @@ def test_the_rules_name_options_that_there_are() -> None:
 
 def test_every_option_of_a_domain_that_the_query_decoder_does_not_see_is_a_rule() -> None:
     """By trial: of the options that reach the network's input, those that change it for one decoder alone."""
-    tried = {"scale": 2.0, "tile_px": 512, "overlap_px": 8, "symmetries": 4, "test_scales": (0.5,), "window_px": 64}
+    tried: dict[str, object] = {
+        "scale": 2.0,
+        "tile_px": 512,
+        "overlap_px": 8,
+        "symmetries": 4,
+        "test_scales": (0.5,),
+        "window_px": 64,
+        "context": ContextOptions(),
+    }
     unseen = set()
     for name, value in tried.items():
         contracts = {}
