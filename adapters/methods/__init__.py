@@ -25,9 +25,23 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
+Lora: Any = METHODS["lora"]
+"""The method that scripts name: `Lora(rank=4).attach(backbone)`."""
+
+
 def build_method(options: MethodOptions) -> Method:
     """The method of these options."""
     return METHODS[options.name](**vars(options))
 
 
-__all__ = ["METHODS", "Method", "adapter_state", "build_method", "detach", "load_adapter_state", "merge", "peft_config"]
+__all__ = [
+    "METHODS",
+    "Lora",
+    "Method",
+    "adapter_state",
+    "build_method",
+    "detach",
+    "load_adapter_state",
+    "merge",
+    "peft_config",
+]

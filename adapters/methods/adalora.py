@@ -50,5 +50,5 @@ class Allocation:
 
 def allocation_of(backbone: Backbone) -> Allocation | None:
     """That of a backbone under AdaLoRA; None for any other."""
-    has_values = any(isinstance(module, AdaLoraLayer) for module in backbone.model.modules())
+    has_values = any(isinstance(module, AdaLoraLayer) for module in backbone.modules())
     return Allocation(backbone) if has_values else None

@@ -53,7 +53,7 @@ def learnt(backbone: Backbone) -> Iterator[tuple[str, nn.Parameter]]:
 
 def imbalance_of(backbone: Backbone) -> Tensor | None:
     """How unevenly Conv-LoRA's experts had the last images, the mean of all layers; None where there are none."""
-    layers = [module.imbalance for module in backbone.model.modules() if isinstance(module, ConvLora)]
+    layers = [module.imbalance for module in backbone.modules() if isinstance(module, ConvLora)]
     present = [imbalance for imbalance in layers if imbalance is not None]
     return torch.stack(present).mean() if present else None
 

@@ -89,7 +89,7 @@ def name_with_option(loc: Sequence[str | int], schema: Node) -> str | None:
     node = schema["properties"].get(loc[0], {})
     members = section(node, schema).get("discriminator", {}).get("mapping", {})
     holders = [name for name, ref in members.items() if loc[2] in referred({"$ref": ref}, schema)["properties"]]
-    default = node.get("default", {}).get("name")
+    default = (node.get("default") or {}).get("name")
     return default if default in holders else next(iter(holders), None)
 
 

@@ -104,8 +104,9 @@ def options_in(
         yield from options_in({"$ref": ref}, schema, named, steps)
     for name, option in inner.get("properties", {}).items():
         place = (*steps, name)
-        held = section(option, schema)
         yield place, values, option
+        option = section_among(option, schema)
+        held = section(option, schema)
         is_section = "properties" in held or "discriminator" in held
         if is_section and not isinstance(value_at(values, place), dict):
             yield from options_in(option, schema, with_value(values, place, {}), place)
@@ -115,6 +116,13 @@ def options_in(
             count = max(held.get("minItems", 1), 1)
             filled = with_value(values, place, [MARK] * count)
             yield (*place, 0), filled, item(held, 0)
+
+
+def section_among(option: Node, schema: Node) -> Node:
+    """The section of an option that may be a section or something else, such as true; any other option as it is."""
+    held = section(option, schema)
+    sections = [choice for choice in held.get("anyOf", ()) if "properties" in section(choice, schema)]
+    return sections[0] if len(sections) == 1 else option
 
 
 def wrong_values(node: Node, schema: Node) -> Iterator[tuple[str, Any]]:

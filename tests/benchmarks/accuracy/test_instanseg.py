@@ -11,7 +11,7 @@ import pytest
 import torch
 import typer
 
-from adapters.training.module import best_precision
+from adapters.runtime import best_precision
 from benchmarks.accuracy import command
 from benchmarks.accuracy.instanseg import InstanSegmenter, at_seen_size, by_percentiles
 from benchmarks.accuracy.job import result_name

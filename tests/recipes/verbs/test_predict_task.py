@@ -31,10 +31,12 @@ def test_a_worker_decides_with_the_whole_as_one_process_does(tmp_path: Path) -> 
             precision="fp32",
             digest=digest_of("base"),
             ahead_px=2**20,
+            reply_bytes=2**24,
             contract=asdict(network.contract),
             pixel_size_m=None,
             everywhere=False,
             smallest_um2=None,
+            fast=False,
         )
     task = SceneTask(path=str(scene), bytes=scene.stat().st_size, start=0, end=None)
     (reply,) = replies(work, [task])
