@@ -36,12 +36,15 @@ def test_an_unknown_method_is_refused_before_anything_is_fitted():
         parse_methods("lorra:rank=2")
 
 
+FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16"]
+
+
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory):
     """Two methods, fitted for a second each on the embedded sample."""
     out = tmp_path_factory.mktemp("compare") / "out"
     candidates = parse_methods("decoder_only,lora:scope=both:rank=2")
-    return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=["train.calibrate=false"])
+    return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=FEW)
 
 
 def test_every_fit_has_its_numbers_and_an_adapter_that_loads(compared):
@@ -68,9 +71,9 @@ def test_the_table_is_written_in_every_form(compared):
 def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(compared, monkeypatch):
     out, candidates, rows = compared
     monkeypatch.setattr(verb, "run_apart", lambda _: pytest.fail("it was fitted already"))
-    assert compare("pathology", candidates, out, 1, seeds=1, overrides=["train.calibrate=false"]) == rows
+    assert compare("pathology", candidates, out, 1, seeds=1, overrides=FEW) == rows
     with pytest.raises(InputError, match="is of another comparison; name another folder by --out"):
-        compare("pathology", candidates, out, 2, seeds=1, overrides=["train.calibrate=false"])
+        compare("pathology", candidates, out, 2, seeds=1, overrides=FEW)
 
 
 def test_a_fit_that_ends_without_numbers_says_why_in_a_line(tmp_path):
