@@ -64,7 +64,7 @@ class PeftMethod(PeftOptions, Method):
             with quiet():
                 tuner(backbone.model, config, "default")  # layers go into the model; those of VeRA share what it makes
             check_fresh(backbone)
-        except (ValueError, TypeError, RuntimeError, AttributeError, NotImplementedError, IndexError) as error:
+        except Exception as error:  # peft raises anything: what it is given may come from a stranger's adapter
             detach(backbone)
             reason = " ".join(str(error).split())
             raise InputError(f"method.name={self.label} does not fit {backbone.name}: {reason:.300}") from error
@@ -131,7 +131,7 @@ class PeftMethod(PeftOptions, Method):
         try:
             with quiet():
                 return kinds[self.peft_type](**settings)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             raise InputError(f"method.settings: {' '.join(str(error).split()):.300}") from error
 
     def targets(self, backbone: Backbone) -> list[str]:

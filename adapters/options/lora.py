@@ -36,16 +36,18 @@ class MethodOptions(Options):
     SOURCE: ClassVar[str] = "method."
 
     name: str
+    scope: ClassVar[Scope] = "backbone"
+    """What is updated; an option of those methods that know decoders too."""
 
     @property
     def in_backbone(self) -> bool:
         """Whether it puts layers into the backbone, or lets some of it learn."""
-        return True
+        return self.scope != "decoder"
 
     @property
     def in_decoder(self) -> bool:
         """Whether the decoder is frozen underneath its updates; else the decoder learns whole."""
-        return False
+        return self.scope != "backbone"
 
 
 @dataclass(frozen=True)
@@ -96,16 +98,6 @@ class Lora(PeftOptions):
     def scale(self) -> float:
         """What the product of both sides is multiplied by."""
         return (self.alpha or 2 * self.rank) / (self.rank**0.5 if self.rslora else self.rank)
-
-    @property
-    def in_backbone(self) -> bool:
-        """Whether the backbone's layers are updated."""
-        return self.scope != "decoder"
-
-    @property
-    def in_decoder(self) -> bool:
-        """Whether the decoder's kernels are updated."""
-        return self.scope != "backbone"
 
     def peft_settings(self) -> dict[str, Any]:
         """peft's words for rank, alpha, dropout and the two variants."""

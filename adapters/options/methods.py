@@ -37,16 +37,6 @@ class Ssf(MethodOptions):
     """What is scaled and shifted: the backbone, while the decoder learns whole; the convolutions of the pretrained
     decoder; or both."""
 
-    @property
-    def in_backbone(self) -> bool:
-        """Whether the backbone's layers are scaled and shifted."""
-        return self.scope != "decoder"
-
-    @property
-    def in_decoder(self) -> bool:
-        """Whether the decoder's convolutions are."""
-        return self.scope != "backbone"
-
 
 @dataclass(frozen=True)
 class Bottleneck(MethodOptions):

@@ -17,7 +17,7 @@ LICENCES = {
     "facebook/sam-vit-": "apache-2.0",
     "facebook/dinov3-": "dinov3-license",
 }
-"""How the name of a base begins -> its licence, as its page on the Hub had it in November 2026."""
+"""How the name of a base begins -> the licence that its makers publish it under."""
 PERMISSIVE = (
     "apache-2.0",
     "mit",

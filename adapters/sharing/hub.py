@@ -107,7 +107,11 @@ def fetch(asked: HubId, commit: str, sizes: dict[str, int]) -> None:
             read_info(folder)
         except InputError as error:
             raise InputError(str(error).replace(str(folder), str(asked))) from error
-        os.rename(folder, asked.folder / commit)
+        try:
+            os.rename(folder, asked.folder / commit)
+        except OSError:
+            if not (asked.folder / commit).is_dir():  # else another process was quicker
+                raise
 
 
 def kept_before(asked: HubId) -> Path:

@@ -23,11 +23,11 @@ from domains.atomic import atomic_path
 from domains.errors import InputError, suggest
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
-from recipes.verbs.compare_job import RESULT
 from recipes.verbs.numbers import plain, write_json
-from recipes.verbs.pareto import pareto_plot
 from recipes.verbs.tables import text_table
 
+RESULT = "result.json"
+"""A fit's numbers, written last, by which it is known to be done."""
 SHORT = {"dora": "lora:dora=true", "rslora": "lora:rslora=true"}
 """What people call by a name of its own, and is an option of another."""
 SHOWN = 4
@@ -168,6 +168,8 @@ def row_of(candidate: Candidate, results: Sequence[Mapping[str, Any]]) -> dict[s
 
 def write(out: Path, rows: Sequence[Mapping[str, Any]], about: str) -> None:
     """compare.json, .csv, .md and .png of a comparison, and its table in the terminal."""
+    from recipes.verbs.pareto import pareto_plot  # loads slowly, and a mistake on the command line wants none of it
+
     table = list(cells(rows))
     write_json(out / "compare.json", plain({"about": about, "rows": list(rows)}))
     with atomic_path(out / "compare.csv") as path, path.open("w", newline="", encoding="utf-8") as file:

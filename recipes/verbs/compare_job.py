@@ -28,9 +28,9 @@ from recipes.plan import LOOKS, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.shared import own_yaml
+from recipes.verbs.compare import RESULT
 from recipes.verbs.numbers import defined, plain, write_json
 
-RESULT = "result.json"
 MEBIBYTE = 2**20
 
 
