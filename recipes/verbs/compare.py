@@ -31,7 +31,8 @@ RESULT = "result.json"
 SHORT = {"dora": "lora:dora=true", "rslora": "lora:rslora=true"}
 """What people call by a name of its own, and is an option of another."""
 SHOWN = 4
-"""Metrics of the table, the headline first."""
+"""Metrics of the table: the headline, then those of `USUAL` that the domain has; all of them are in compare.json."""
+USUAL = ("f1", "pq", "ap50", "aji")
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,8 @@ def write(out: Path, rows: Sequence[Mapping[str, Any]], about: str) -> None:
 
 def cells(rows: Sequence[Mapping[str, Any]]) -> Iterator[list[str]]:
     """The table's rows as text, its header first."""
-    keys = list(rows[0]["metrics"])[:SHOWN]
+    measured = rows[0]["metrics"]  # the headline first
+    keys = list(dict.fromkeys([next(iter(measured)), *(key for key in USUAL if key in measured), *measured]))[:SHOWN]
     yield ["method", *keys, "weights", "kB", "steps", "CPU-s", "MiB", "seeds"]
     for row in rows:
         yield [

@@ -28,6 +28,7 @@ def pareto_plot(path: Path, points: Mapping[str, tuple[float, Mapping[str, Any]]
     steps = sorted((points[label][0] / 1e3, points[label][1]["mean"]) for label in front)
     axes.plot(*zip(*steps, strict=True), color="C0", linewidth=1, drawstyle="steps-post")
     axes.set_xscale("log")
+    axes.margins(0.2)  # room for the words beside the points
     axes.set_xlabel("kB of weights in the adapter's files")
     axes.set_ylabel(f"{metric}, mean of the seeds and their spread")
     figure.savefig(path, dpi=120, format="png")
