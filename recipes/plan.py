@@ -12,6 +12,7 @@ import lightning as L
 from adapters.joint_network import JointSegmenter
 from adapters.methods import Method
 from adapters.network import EntitySegmenter
+from adapters.options.lora import Lora
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
 from adapters.training.joint import JointModule
@@ -109,6 +110,8 @@ def plan_of(
         clip=train.clip,
         hard_negatives=settled.domain.hard_negatives > 0,
         calibrate_for=calibrated_for(settled, domain) if train.calibrate else None,
+        strength=train.strength if segmenter.decoder.start or train.start_adapter else 1.0,
+        init=method.init if isinstance(method, Lora) else "random",
         shown=shown,
     )
     return Prepared(plan, settled, method, settled.domain.scale != recipe.domain.scale)

@@ -20,6 +20,7 @@ Layers = Literal["all"] | LastLayers | Blocks
 Roles = Annotated[tuple[Role, ...], Strict(False), Field(min_length=1)]
 Rank = Annotated[int, Field(ge=1, le=256)]
 Scope = Literal["backbone", "decoder", "both"]
+Init = Literal["random", "eva", "lora_ga"]
 Alpha = Annotated[float, Field(gt=0, le=2**16)]
 
 
@@ -93,6 +94,9 @@ class Lora(PeftOptions):
     scope: Scope = "backbone"
     """What is updated: the backbone, while the decoder learns whole; the decoder that was pretrained with the base,
     which is then frozen underneath; or both, the smallest files."""
+    init: Init = "random"
+    """Directions that updates begin with: drawn; those in which inputs vary most in the first batches (EVA); or those
+    in which the loss asks the weights to move (LoRA-GA, with B at zero)."""
 
     @property
     def scale(self) -> float:

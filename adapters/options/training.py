@@ -44,6 +44,9 @@ class TrainOptions(Options):
     """Steps between two looks at the validation split; checkpoints are written then."""
     rehearsal: Share = 0.0
     """Share of the training crops that are generated scenes of the domain, against forgetting what the base knows."""
+    strength: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """How much of what was learnt is kept, from 0, the pretrained decoder and bare backbone, to 1. Below 1 the adapter
+    forgets less of what the base knows; does nothing where the decoder starts from nothing."""
     calibrate: bool = True
     """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
     calibrate_for: Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"] | None = None

@@ -28,13 +28,16 @@ from adapters.inference.segment import EntityMetric, InputContract, MetricSet, m
 from adapters.losses import EntityLoss
 from adapters.methods.decoder_update import FROZEN
 from adapters.network import EntitySegmenter
+from adapters.options.lora import Init
 from adapters.options.training import TrainOptions
 from adapters.runtime import CPU, Runtime
 from adapters.training.data import EntityDataModule
+from adapters.training.lora_start import BATCHES, start_updates
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
+from adapters.training.strength import learning_weights, step_back
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from adapters.training.watching import Unwatched, Watch
 from domains.crops.normalisers import Normalised
@@ -99,6 +102,10 @@ class Plan:
     calibrate_for: str | None = None
     """Key of the metric that the thresholds make most of; None: they stay."""
     calibration_tiles: int = TILES
+    init: Init = "random"
+    """Directions that low-rank updates begin with."""
+    strength: float = 1.0
+    """How much of what was learnt is kept."""
     measure_before: bool = True
     shown: Sequence[int] = ()
     """Indices of the test images whose entities are kept, before and after, to be drawn."""
@@ -242,8 +249,11 @@ def train(
     if not budget.steps:
         return Training()
     module = plan.module()
+    start = learning_weights(plan.network) if plan.strength < 1 else {}
     round_steps = budget.round_steps or steps_of_round(plan, module)
     start_cpu, start_wall = time.process_time(), time.monotonic()
+    if plan.init != "random" and checkpoint is None:
+        start_updates(module, plan.crops(plan.learnt, plan.watched, BATCHES).train_dataloader(), plan.init)
     with folder_of(run) as folder, ranks(plan.runtime) as rank:
         data = plan.crops(plan.learnt, plan.watched, round_steps)
         mining = [HardNegatives(data.crops)] if plan.hard_negatives else []
@@ -260,6 +270,8 @@ def train(
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         interrupted = was_interrupted(trainer)
         val_loss = keep_best(trainer, module, data)
+    if start and not interrupted:
+        step_back(plan.network, start, plan.strength)
     round_to_half(learnt_weights(plan.network))
     training = Training(
         module.steps_done,

@@ -67,6 +67,7 @@ RULES = (
     Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),
     Rule(("backbone.revision",), lambda recipe: is_local(recipe.backbone.name), "backbone.name is no Hub id"),
     Rule(("train.start",), lambda recipe: starts_nowhere(recipe), "this base has no pretrained decoder of that shape"),
+    Rule(("train.strength",), lambda recipe: unstarted(recipe), "this base has no pretrained decoder of that shape"),
     Rule(
         of("domain", OF_FOLDERS),
         lambda recipe: recipe.domain.data == "sample" and recipe.domain.name in BUILT_IN_DOMAINS,
@@ -79,6 +80,7 @@ OF_FITTING = (
     "train.calibrate",
     "train.calibrate_for",
     "train.rehearsal",
+    "train.strength",
     "train.devices",
     "train.student",
     "train.student_seconds",
@@ -124,7 +126,12 @@ def is_local(name: str) -> bool:
 
 def starts_nowhere(recipe: Recipe) -> bool:
     """Whether `train.start` names a kind of scene, and the base has no decoder that could start from it."""
-    if recipe.train.start_kind is None:
+    return recipe.train.start_kind is not None and unstarted(recipe)
+
+
+def unstarted(recipe: Recipe) -> bool:
+    """Whether the decoder starts from nothing: the base has none of its shape, and no adapter is gone on from."""
+    if recipe.train.start_adapter:
         return False
     if recipe.backbone.random or not isinstance(recipe.decoder, Dense):
         return True

@@ -187,7 +187,9 @@ def child_options(methods: Sequence[MethodOptions], rank: int | None) -> MethodO
     if len(places) > 1 or len(lora) < len(methods):
         raise InputError("adapters of other layers, roles or scopes than each other cannot be merged")
     summed = sum(method.rank for method in lora)
-    return replace(lora[0], rank=min(rank or summed, MOST_RANK), alpha=None, dora=False, rslora=False, dropout=0.0)
+    return replace(
+        lora[0], rank=min(rank or summed, MOST_RANK), alpha=None, dora=False, rslora=False, dropout=0.0, init="random"
+    )
 
 
 def combined(updates: Sequence[Updates], weights: Sequence[float], combine: Combine) -> Updates:

@@ -40,7 +40,7 @@ from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe, recipe_of
 from tests.fuzz.options import cases, fault_of, read_recipe
 
-OF_LORA = "alpha, dora, dropout, layers, name, rank, roles, rslora, scope"
+OF_LORA = "alpha, dora, dropout, init, layers, name, rank, roles, rslora, scope"
 KNOWN = (
     "adalora, biases, boft, bottleneck, conv_lora, decoder_only, fourierft, full, hira, ia3, ln_tuning, loha, lokr, "
     "lora, miss, norms, oft, peft, prompts, randlora, road, shira, ssf, vera"
