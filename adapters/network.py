@@ -19,6 +19,7 @@ from domains.errors import InputError
 
 if TYPE_CHECKING:  # transformers loads slowly, and a student does without
     from adapters.backbones import Backbone
+    from adapters.backbones.backbone import Prefix
     from adapters.backbones.projection import BandProjection
 
 logger = logging.getLogger(__name__)  # where nobody listens, its lines go to standard error
@@ -87,13 +88,19 @@ class EntitySegmenter(nn.Module):
         """The number of channels of the images that it takes."""
         return 3 if self.projection is None else self.projection.mix.in_channels
 
-    def forward(self, images: Tensor) -> dict[str, Tensor]:
-        """The decoder's outputs of images (B, C, H, W) in [0, 1]; no gradient is kept where only the decoder learns."""
+    def forward(self, images: Tensor, prefix: Prefix | None = None) -> dict[str, Tensor]:
+        """The decoder's outputs of images (B, C, H, W) in [0, 1]; no gradient is kept where only the decoder learns.
+
+        prefix: what the backbone's first blocks made of them, where that is at hand.
+        """
         learns = any(parameter.requires_grad for parameter in self.backbone.parameters())
         if self.projection is not None:
             images, learns = self.projection(images), True
         with torch.set_grad_enabled(torch.is_grad_enabled() and learns):
-            features = self.backbone(images)
+            if prefix is None:
+                features = self.backbone(images)
+            else:
+                features = self.backbone.go_on(prefix, *self.backbone.grid(images))
         return self.decoder(features, images)
 
     def entities(self, images: Sequence[np.ndarray], views: Views = ONE_VIEW) -> list[EntityMap]:

@@ -149,27 +149,55 @@ class Backbone(nn.Module):
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features (B, D, h, w) of each tap, shallowest first, of images (B, 3, H, W) in [0, 1]."""
-        height, width = self.grid(images)
-        squares = None if self.attends_px is None else Squares.of(height, width, self.attends_px, self.stride)
-        if squares is None or squares.are_one():
-            return self._features(images, height, width)
-        cut = self._features(squares.cut(images), squares.height, squares.width)
-        return [squares.joined(feature)[..., :height, :width] for feature in cut]
+        return self.go_on(self.prefix(images, self.taps[-1]), *self.grid(images))
 
-    def _features(self, images: Tensor, height: int, width: int) -> list[Tensor]:
-        """The features of images of height x width patches, each of whose tokens attends to all others."""
+    def prefix(self, images: Tensor, blocks: int) -> Prefix:
+        """What the first so many blocks make of images (B, 3, H, W) in [0, 1], or of their squares."""
+        height, width = self.grid(images)
+        squares = self._squares(height, width)
+        tokens, context = self.embed(((images if squares is None else squares.cut(images)) - self.mean) / self.std)
+        return self._run(Prefix(0, tokens, context, []), blocks, squares or (height, width))
+
+    def go_on(self, prefix: Prefix, height: int, width: int) -> list[Tensor]:
+        """The features of images of height x width patches, from what `prefix` made of them."""
+        squares = self._squares(height, width)
+        features = self._run(prefix, self.taps[-1], squares or (height, width)).features
+        if squares is None:
+            return features
+        return [squares.joined(feature)[..., :height, :width] for feature in features]
+
+    def _squares(self, height: int, width: int) -> Squares | None:
+        """What a grid of patches is cut into, each of whose tokens attend to each other; None: it stays whole."""
+        squares = None if self.attends_px is None else Squares.of(height, width, self.attends_px, self.stride)
+        return None if squares is None or squares.are_one() else squares
+
+    def _run(self, prefix: Prefix, until: int, size: Squares | tuple[int, int]) -> Prefix:
+        """Go on behind a prefix to the end of block `until`. size: of the images, in patches, or of their squares."""
+        height, width = (size.height, size.width) if isinstance(size, Squares) else size
         self.patches.height, self.patches.width = height, width
-        tokens, context = self.embed((images - self.mean) / self.std)
-        features = []
-        for number, block in enumerate(self.blocks[: self.taps[-1]], start=1):
+        tokens, features = prefix.tokens, list(prefix.features)
+        for number in range(prefix.blocks + 1, until + 1):
+            block = self.blocks[number - 1]
             if self.gradient_checkpointing and torch.is_grad_enabled():
-                tokens = checkpoint(self.through, block, tokens, use_reentrant=False, **context)
+                tokens = checkpoint(self.through, block, tokens, use_reentrant=False, **prefix.context)
             else:
-                tokens = self.through(block, tokens, **context)
+                tokens = self.through(block, tokens, **prefix.context)
             if number in self.taps:
                 tapped = self.finish(tokens) if number == self.depth else tokens  # type: ignore[arg-type]
                 features.append(self.spatial(tapped, height, width))  # (B, D, h, w)
-        return features
+        return Prefix(max(prefix.blocks, until), tokens, prefix.context, features)
+
+    def frozen_blocks(self) -> int | None:
+        """How many blocks come before the first of which anything learns, at most those up to the last tap; None where
+        what makes tokens of pixels learns.
+        """
+        learning = [name for name, weights in self.model.named_parameters() if weights.requires_grad]
+        if any(inside(name, self.stem) for name in learning):
+            return None
+        paths = [[f"{self.blocks_path}.{number}"] for number in range(self.taps[-1])]
+        if self.finish_path and self.taps[-1] == self.depth:
+            paths[-1].append(self.finish_path)  # it runs with the last block
+        return next((i for i, path in enumerate(paths) if any(inside(n, path) for n in learning)), len(paths))
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Patches down and across; raises InputError for a size that the stride doesn't divide."""
@@ -269,6 +297,18 @@ class Backbone(nn.Module):
             "mean": [round(value, 6) for value in self.mean.flatten().tolist()],
             "std": [round(value, 6) for value in self.std.flatten().tolist()],
         }
+
+
+class Prefix(NamedTuple):
+    """What the first blocks of a backbone made of images."""
+
+    blocks: int
+    tokens: Tensor
+    """(B, N, D) or (B, h, w, D) behind the last of these blocks."""
+    context: dict[str, Any]
+    """What every block takes beside them."""
+    features: list[Tensor]
+    """(B, D, h, w) of each tap among these blocks."""
 
 
 class Patches:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import lightning as L
 import torch.distributed
@@ -87,6 +87,15 @@ class EntityDataModule(L.LightningDataModule):
         )
 
 
+class Drawn(Protocol):
+    """What draws itself anew for each round."""
+
+    def __len__(self) -> int: ...
+
+    def set_epoch(self, epoch: int) -> None:
+        """The round that is drawn from here on."""
+
+
 class RoundSampler(Sampler[int]):
     """Every `world`-th crop of the round from `rank` on, in order: the crops shuffle themselves.
 
@@ -94,7 +103,7 @@ class RoundSampler(Sampler[int]):
     one device alone would see. Lightning tells it the round by `set_epoch`.
     """
 
-    def __init__(self, crops: TrainCrops | Mixture, rank: int = 0, world: int = 1) -> None:
+    def __init__(self, crops: Drawn, rank: int = 0, world: int = 1) -> None:
         self.crops = crops
         self.indices = range(rank, len(crops), world)
 

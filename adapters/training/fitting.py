@@ -13,9 +13,10 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 import torch
@@ -35,6 +36,7 @@ from adapters.training.data import EntityDataModule
 from adapters.training.lora_start import BATCHES, start_updates
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
+from adapters.training.prefix_cache import CachedData
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.strength import learning_weights, step_back
@@ -254,8 +256,10 @@ def train(
     start_cpu, start_wall = time.process_time(), time.monotonic()
     if plan.init != "random" and checkpoint is None:
         start_updates(module, plan.crops(plan.learnt, plan.watched, BATCHES).train_dataloader(), plan.init)
-    with folder_of(run) as folder, ranks(plan.runtime) as rank:
-        data = plan.crops(plan.learnt, plan.watched, round_steps)
+    with ExitStack() as stack:
+        folder = run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        rank = stack.enter_context(ranks(plan.runtime))
+        data = data_of(plan, round_steps)
         mining = [HardNegatives(data.crops)] if plan.hard_negatives else []
         trainer = make_trainer(
             folder,
@@ -286,34 +290,29 @@ def train(
     return training
 
 
-@contextmanager
-def folder_of(run: Path | None) -> Iterator[Path]:
-    """RUN, or a folder that is gone in the end."""
-    if run is not None:
-        yield run
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
 def steps_of_round(plan: Plan, module: EntityModule) -> int:
     """Steps between looks, so that `budget.looks` of them fit into the budget, whose seconds take a guess."""
     budget, whole = plan.budget, plan.budget.steps
     if budget.seconds is not None:
-        data = plan.crops(plan.learnt, plan.watched, TIMED_STEPS)
-        whole = min(whole, budget.seconds / seconds_per_step(module, data))
+        whole = min(whole, budget.seconds / seconds_per_step(module, data_of(plan, TIMED_STEPS)))
     return max(1, round(whole / budget.looks))
 
 
-def seconds_per_step(module: EntityModule, data: EntityDataModule) -> float:
-    """By the module's clock, of the fastest of the first steps, in fp32; no weight is changed."""
+def data_of(plan: Plan, round_steps: int) -> EntityDataModule | CachedData:
+    """The batches of a plan's training, with so many steps between two looks."""
+    data = plan.crops(plan.learnt, plan.watched, round_steps)
+    options = plan.options
+    return CachedData(data, plan.network, plan.runtime, options.cached_crops) if options.cache == "prefix" else data
+
+
+def seconds_per_step(module: EntityModule, data: EntityDataModule | CachedData) -> float:
+    """By the module's clock, of the fastest of the first steps, a cache filled, in fp32; no weight is changed."""
     durations = []
     module.train()
     start = module.clock()
-    for batch in data.train_dataloader():
-        batch = batch.to(module.segmenter.device)
-        terms = module.loss(module(batch.images), batch)
-        torch.stack(list(terms.values())).sum().backward()
+    loader = data.train_dataloader()
+    for batch in chain(loader, loader if isinstance(data, CachedData) else ()):
+        torch.stack(list(module.terms(batch.to(module.segmenter.device)).values())).sum().backward()
         durations.append(module.clock() - start)
         start = module.clock()
     module.zero_grad()

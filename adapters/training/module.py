@@ -87,7 +87,7 @@ class EntityModule(L.LightningModule):
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The weighted terms of a batch, whose sum is the loss."""
-        terms = self.joint_loss(self.segmenter(batch.images), batch)
+        terms = self.joint_loss(self.segmenter(batch.images, getattr(batch, "prefix", None)), batch)
         return {**terms, **self.penalties()} if self.training else terms
 
     def penalties(self) -> dict[str, Tensor]:

@@ -85,8 +85,23 @@ class Recipe(AnyRecipe):
             raise InputError(f"train.student wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.start_adapter and self.backbone.random:
             raise InputError("train.start names an adapter of the base; backbone.random=true has another: leave one")
+        if self.train.cache == "prefix":
+            self.check_cache()
         if channels_of(self.domain.bands) != 3 and self.train.rehearsal:
             raise InputError("train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0")
+
+    def check_cache(self) -> None:
+        """Raises InputError where crops cannot be drawn once, or something before the first block learns."""
+        against = {
+            "train.devices": self.train.devices > 1,
+            "domain.hard_negatives": self.domain.hard_negatives > 0,
+            "domain.bands": bool(self.domain.bands),
+            "method.name": self.method.name in ("full", "biases"),
+        }
+        for option in (option for option, holds in against.items() if holds):
+            section, name = option.split(".")
+            value = getattr(getattr(self, section), name)
+            raise InputError(f"train.cache=prefix does not go with {option}={value}: set train.cache=none")
 
 
 def recipe_of(domain: str, options: Collection[str] = ()) -> type[Recipe]:

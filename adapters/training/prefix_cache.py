@@ -1,0 +1,142 @@
+"""Crops that are drawn once, and kept with what the frozen blocks before the first that learns make of them.
+
+A step then runs only what learns: with `method.scope=decoder` no block, with `method.layers=last:N` N of them. The
+price is that augmentation shows so many crops and no further ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from adapters.backbones.backbone import Prefix
+from adapters.network import EntitySegmenter
+from adapters.runtime import Runtime
+from adapters.training.data import EntityDataModule, RoundSampler
+from domains.crops.train_crops import Mixture, TrainCrops
+from domains.entities import EntityBatch, EntitySample, collate
+from domains.errors import InputError
+
+
+@dataclass(frozen=True)
+class CachedBatch(EntityBatch):
+    """A batch with what the frozen blocks made of its images."""
+
+    prefix: Prefix | None = None
+
+    def to(self, device: torch.device | str) -> CachedBatch:
+        """The batch with every tensor on a device."""
+        assert self.prefix is not None
+        return replace(super().to(device), prefix=mapped(self.prefix, lambda tensor: tensor.to(device)))  # type: ignore[return-value]
+
+
+class CachedData(L.LightningDataModule):
+    """The batches of `data`, whose training crops are the first `count` of its own, shown in a new order each round.
+
+    Raises InputError for a network whose first layers learn.
+    """
+
+    def __init__(self, data: EntityDataModule, network: EntitySegmenter, runtime: Runtime, count: int) -> None:
+        super().__init__()
+        self.data, self.crops = data, data.crops
+        blocks = None if network.projection is not None else network.backbone.frozen_blocks()
+        if blocks is None:
+            raise InputError("train.cache=prefix wants frozen blocks before the first that learns; here all learns")
+        self.bank = Bank(data.train, network, runtime, blocks, count)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """The crops of a round."""
+        options = self.data.batches
+        rounds = Rounds(self.bank.count, options.round_steps * options.batch_size, options.seed)
+        return DataLoader(rounds, options.batch_size, sampler=RoundSampler(rounds), collate_fn=self.bank.batch)
+
+    def val_dataloader(self) -> DataLoader[Any] | list[Any]:
+        """The validation crops."""
+        return self.data.val_dataloader()
+
+
+class Rounds(Dataset[int]):
+    """Numbers of kept crops, a function of (seed, round, place in the round): all of them before any comes again."""
+
+    def __init__(self, count: int, length: int, seed: int) -> None:
+        self.count, self.length, self.seed, self.epoch = count, length, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The order of that round."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> int:
+        if not 0 <= index < self.length:
+            raise IndexError(index)
+        turn, place = divmod(self.epoch * self.length + index, self.count)
+        return int(np.random.default_rng((self.seed, turn)).permutation(self.count)[place])
+
+
+class Bank:
+    """The kept crops, each drawn and run through the frozen blocks when it is first asked for."""
+
+    def __init__(
+        self, crops: TrainCrops | Mixture, network: EntitySegmenter, runtime: Runtime, blocks: int, count: int
+    ) -> None:
+        self.crops, self.network, self.runtime, self.blocks = crops, network, runtime, blocks
+        self.count = count
+        self.samples: dict[int, EntitySample] = {}
+        self.prefixes: dict[int, Prefix] = {}
+
+    def batch(self, numbers: list[int]) -> CachedBatch:
+        """The crops of these numbers."""
+        crops = [self.sample(number) for number in numbers]
+        plain = collate(crops)
+        absent = [place for place, number in enumerate(numbers) if number not in self.prefixes]
+        if absent:
+            for place, prefix in zip(absent, self.through(plain.images[absent]), strict=True):
+                self.prefixes[numbers[place]] = prefix
+        values = {field.name: getattr(plain, field.name) for field in fields(plain)}
+        return CachedBatch(**values, prefix=together([self.prefixes[number] for number in numbers]))
+
+    def sample(self, number: int) -> EntitySample:
+        """One crop, as the first rounds of `crops` would draw it."""
+        if number not in self.samples:
+            epoch, index = divmod(number, len(self.crops))
+            self.crops.set_epoch(epoch)
+            self.samples[number] = self.crops[index]
+        return self.samples[number]
+
+    @torch.no_grad()
+    def through(self, images: Tensor) -> list[Prefix]:
+        """What the frozen blocks make of each of the images (B, 3, H, W), on the CPU, in the precision of training."""
+        backbone = self.network.backbone
+        half = self.runtime.training.startswith("bf16")
+        with replace(self.runtime, precision="bf16" if half else "fp32").autocast():
+            prefix = backbone.prefix(images.to(self.network.device), self.blocks)
+        if half:  # the decoder brings them to that precision first
+            prefix = prefix._replace(features=[x.to(torch.bfloat16) for x in prefix.features])
+        if self.blocks == backbone.taps[-1]:  # no block takes these tokens
+            prefix = prefix._replace(tokens=prefix.tokens[:, :0])
+        return [mapped(prefix, lambda x, i=i: piece(x, len(images), i).cpu()) for i in range(len(images))]
+
+
+def piece(tensor: Tensor, images: int, index: int) -> Tensor:
+    """The rows (n, ...) of one of so many images, which may be cut into several, of a tensor of them all."""
+    each = len(tensor) // images
+    return tensor[index * each : (index + 1) * each].clone()
+
+
+def mapped(prefix: Prefix, function: Any) -> Prefix:
+    """A prefix with a function of tensors applied to what it has of each image; its context is of all of them."""
+    return prefix._replace(tokens=function(prefix.tokens), features=[function(x) for x in prefix.features])
+
+
+def together(prefixes: list[Prefix]) -> Prefix:
+    """The prefix of several images."""
+    features = [torch.cat(same) for same in zip(*(prefix.features for prefix in prefixes), strict=True)]
+    return prefixes[0]._replace(tokens=torch.cat([prefix.tokens for prefix in prefixes]), features=features)
