@@ -38,6 +38,8 @@ FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
 LATER = ("learnt_from", "start", "intervals", "data_licence", "student")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
+LATER_OF_METHODS = {"scope": "backbone", "init": "random"}
+"""Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
 
@@ -158,8 +160,9 @@ class AdapterInfo(Options):
     def absent(self) -> dict[str, Any]:
         """Fields that an adapter without them does not name, as the seals of older ones have it; for pydantic."""
         fields: dict[str, Any] = {name: True for name in LATER if getattr(self, name) is None}
-        if not self.method.in_decoder:
-            fields["method"] = {"scope"}
+        fields["method"] = {
+            name for name, former in LATER_OF_METHODS.items() if getattr(self.method, name, "") == former
+        }
         if not self.input.context:
             fields["input"] = {"context": True}
         return fields
