@@ -14,6 +14,8 @@ from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
 from recipes.shared import BASE, check_adapter, is_exported, on_base
 
+AUTO = "auto"
+"""In place of an adapter: each image by the one that was fitted on such images."""
 LISTS = frozenset({".txt", ".lst"})
 
 
@@ -180,9 +182,16 @@ def parse_scheduler(word: str | None, device: str = "auto") -> Scheduler | None:
     return scheduler
 
 
-def check_predictor(request: Request) -> None:
-    """All that can be said of what `predict` is given before torch is imported. Raises InputError."""
+def check_predictor(request: Request, shelf: Path | None = None) -> None:
+    """All that can be said of what `predict` is given before torch is imported. Raises InputError.
+
+    shelf: the folder of adapters to choose from.
+    """
     adapter, options = request.adapter, {"--recipe": request.recipe, "--backbone": request.backbone}
+    if shelf is not None and adapter != AUTO:
+        raise InputError(f"--shelf is for --adapter {AUTO}; --adapter is {adapter!r}: leave one")
+    if adapter == AUTO:
+        return  # every adapter that is chosen is checked
     if request.by_onnx and find_spec("onnxruntime") is None:
         raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')
     if request.by_onnx and adapter == BASE:

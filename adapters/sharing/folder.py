@@ -38,6 +38,7 @@ from adapters.methods import Method, adapter_state, build_method, detach, load_a
 from adapters.methods.decoder_update import learnt_state, load_learnt
 from adapters.network import ONE_VIEW, EntitySegmenter
 from adapters.options.section import checked
+from adapters.sharing.appearances import Appearances
 from adapters.sharing.card import card_text
 from adapters.sharing.door import name_of, read_info, sealed
 from adapters.sharing.info import (
@@ -74,6 +75,7 @@ def describe(
     intervals: Mapping[str, Mapping[str, tuple[float, float] | None]] | None = None,
     data_licence: str | None = None,
     learnt_from: LearntFrom | None = None,
+    appearances: Appearances | None = None,
     student: StudentInfo | None = None,
 ) -> AdapterInfo:
     """The info of a segmenter as it stands, its probe included.
@@ -96,6 +98,7 @@ def describe(
         "intervals": intervals and {state: dict(values) for state, values in intervals.items()},
         "data_licence": data_licence,
         "learnt_from": learnt_from,
+        "appearances": appearances,
         "student": student,
         "probe": probe(segmenter),
         "start": vars(segmenter.decoder.start) if method.in_decoder else None,

@@ -19,6 +19,7 @@ from adapters.options.decoders import Decoder, Dense
 from adapters.options.methods import Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
+from adapters.sharing.appearances import Appearances
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.texts import parse_json
 from domains.errors import InputError
@@ -36,7 +37,7 @@ TEXTS = (INFO, CARD, RECIPE, PEFT)
 WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
-LATER = ("learnt_from", "start", "intervals", "data_licence", "student")
+LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random"}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
@@ -131,6 +132,8 @@ class AdapterInfo(Options):
     """The pretrained decoder underneath the updates; None where all of the decoder is in the file."""
     learnt_from: LearntFrom | None = None
     """Digests of the images that it learnt from; None in an adapter from before they were noted, or of no folder."""
+    appearances: Appearances | None = None
+    """How images look that it was fitted on; None in an adapter from before that was noted."""
     probe: Probe
     student: StudentInfo | None = None
     """Of the network that predicts in its place by `--fast`; None in an adapter without one."""

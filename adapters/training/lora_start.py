@@ -99,9 +99,9 @@ def rows_of(layer: Any, x: Tensor) -> Tensor:
     return thinned(x.flatten(0, -2), MOST_ROWS).float()
 
 
-def thinned(rows: Tensor, most: int) -> Tensor:
-    """Every n-th row, so that at most `most` are left."""
-    return rows[:: max(1, -(-len(rows) // most))]
+def thinned(rows: Tensor, limit: int) -> Tensor:
+    """Every n-th row, so that at most `limit` are left."""
+    return rows[:: max(1, -(-len(rows) // limit))]
 
 
 class Moments:

@@ -127,8 +127,8 @@ class Bank:
 
 def piece(tensor: Tensor, images: int, index: int) -> Tensor:
     """The rows (n, ...) of one of so many images, which may be cut into several, of a tensor of them all."""
-    each = len(tensor) // images
-    return tensor[index * each : (index + 1) * each].clone()
+    rows = len(tensor) // images
+    return tensor[index * rows : (index + 1) * rows].clone()
 
 
 def mapped(prefix: Prefix, function: Any) -> Prefix:
@@ -138,5 +138,5 @@ def mapped(prefix: Prefix, function: Any) -> Prefix:
 
 def together(prefixes: list[Prefix]) -> Prefix:
     """The prefix of several images."""
-    features = [torch.cat(same) for same in zip(*(prefix.features for prefix in prefixes), strict=True)]
+    features = [torch.cat(tap) for tap in zip(*(prefix.features for prefix in prefixes), strict=True)]
     return prefixes[0]._replace(tokens=torch.cat([prefix.tokens for prefix in prefixes]), features=features)

@@ -159,9 +159,13 @@ def predict(
         str | None,
         typer.Option(metavar="local:N|ADDRESS|FILE", help="Dask workers predict: N here, or a scheduler's."),
     ] = None,
+    shelf: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Adapters that --adapter auto chooses from; by default the kept.")
+    ] = None,
 ) -> None:
     """Find the entities of images and slides, and write them to files."""
     from recipes.inputs import (
+        AUTO,
         Asked,
         Request,
         Sight,
@@ -185,8 +189,14 @@ def predict(
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     request = Request(adapter, sources, out, recipe, backbone, **how)
-    check_predictor(request)
+    check_predictor(request, shelf)
     from recipes.runtime import choose
+
+    if adapter == AUTO:
+        from recipes.verbs.predict_routed import predict_routed
+
+        predict_routed(request, shelf, choose(*request.words_of_runtime(device, str(precision))))
+        return
     from recipes.verbs.predict import predict as run
 
     run(request, choose(*request.words_of_runtime(device, str(precision))))

@@ -27,6 +27,7 @@ from recipes.learnt import images_of_fit
 from recipes.plan import LOOKS, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
+from recipes.routing import appearances_of
 from recipes.shared import own_yaml
 from recipes.verbs.compare import RESULT
 from recipes.verbs.numbers import defined, plain, write_json
@@ -57,6 +58,7 @@ def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
         intervals={"after": defined(fitted.after.interval())},
         data_licence=card and licence_of(card.front),
         learnt_from=images_of_fit(recipe, domain),
+        appearances=appearances_of(plan.train, plan.val or []),
     )
     save_adapter(folder / "adapter", plan.network, prepared.method, info, own_yaml(prepared.recipe), overwrite=True)
     files = (folder / "adapter" / name for name in (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS))

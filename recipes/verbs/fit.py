@@ -35,6 +35,7 @@ from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
 from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
+from recipes.routing import appearances_of
 from recipes.shared import own_yaml
 from recipes.verbs.fit_student import student_line, student_of, unlabelled_of
 from recipes.verbs.numbers import defined, plain, write_json
@@ -136,6 +137,7 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
         data_licence=card and licence_of(card.front),
         student=network and describe_student(network),
         learnt_from=images_of_fit(recipe, domain),
+        appearances=appearances_of(plan.train, plan.val or []),
     )
     save_adapter(
         run / "adapter",
