@@ -72,9 +72,14 @@ class EntitySegmenter(nn.Module):
         self.runtime, self.most_at_once = CPU, None
 
     def place(self, runtime: Runtime) -> Self:
-        """The network itself, moved to the device of `runtime`, to predict in its precision from here on."""
+        """The network itself, moved to the device of `runtime`, to predict in its precision from here on.
+
+        In int8 the backbone's linear layers are no others again. Raises InputError where it has none.
+        """
         if runtime.device.type == "cuda":
             torch.backends.cudnn.allow_tf32 = False  # what is not bf16 is true single precision, convolutions too
+        if runtime.precision == "int8":
+            self.backbone.to_int8()
         self.runtime, self.most_at_once = runtime, None
         return self.to(runtime.device)
 

@@ -11,7 +11,7 @@ import torch
 
 from domains.errors import InputError
 
-Precision = Literal["fp32", "bf16"]
+Precision = Literal["fp32", "bf16", "int8"]
 ACCELERATORS = {"cuda": "cuda", "mps": "mps"}  # torch's word for a device -> Lightning's; all else trains on the CPU
 
 
@@ -21,7 +21,8 @@ class Runtime:
 
     device: torch.device = torch.device("cpu")
     precision: Precision = "fp32"
-    """Of prediction and measurement; bf16 is autocast, weights stay in single precision."""
+    """Of prediction and measurement; bf16 is autocast, weights stay in single precision. int8: the backbone's linear
+    layers are, all else is as `best_precision` has it."""
     devices: int = 1
     """How many learn side by side; prediction and measurement use one."""
     training: str = "32-true"
@@ -29,7 +30,7 @@ class Runtime:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The context in which a network predicts; that of single precision is empty."""
-        if self.precision == "fp32":
+        if self.precision == "fp32" or (self.precision == "int8" and best_precision() == "32-true"):
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 

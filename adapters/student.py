@@ -19,6 +19,7 @@ from torch.nn.utils import convert_conv2d_weight_memory_format
 
 from adapters.decoders.dense import Dense, DenseDecoder, Residual, block, resize
 from adapters.network import EntitySegmenter
+from domains.errors import InputError
 
 if TYPE_CHECKING:
     from adapters.backbones import Backbone
@@ -56,6 +57,10 @@ class NoBackbone(nn.Module):
     def forward(self, images: Tensor) -> list[Tensor]:
         """No taps, of images (B, C, H, W)."""
         return []
+
+    def to_int8(self) -> None:
+        """Raises InputError: there is no linear layer to change."""
+        raise InputError(f"--precision int8 is for the layers of a backbone, and {self.name} has none: leave it out")
 
 
 def no_backbone(name: str, stride: int = 8) -> Backbone:

@@ -6,10 +6,10 @@ from typing import Literal, Protocol
 
 import torch
 
-from adapters.runtime import Runtime, best_precision, crops_of_device
+from adapters.runtime import Precision, Runtime, best_precision, crops_of_device
 from domains.errors import InputError
 
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "int8")
 
 
 class TrainWords(Protocol):
@@ -40,7 +40,7 @@ def choose(device: str = "auto", precision: str = "auto") -> Runtime:
     """The runtime of a verb that predicts or measures, from `--device` and `--precision`. Raises InputError.
 
     device: `auto`, the accelerator if there is one, else the CPU; `cpu`; `gpu`; or torch's own name, such as `cuda:1`.
-    precision: `fp32`; `bf16`; or `auto`, the rule of training: bf16 where the device has the instructions.
+    precision: `fp32`; `bf16`; `int8`, on a CPU; or `auto`, as in training: bf16 where the device has the instructions.
     """
     return Runtime(chosen := device_of(device), _precision(precision, chosen))
 
@@ -92,9 +92,13 @@ def present() -> list[str]:
     return ["cpu", *(f"{accelerator.type}:{index}" for index in range(torch.accelerator.device_count()))]
 
 
-def _precision(word: str, device: torch.device) -> Literal["fp32", "bf16"]:
+def _precision(word: str, device: torch.device) -> Precision:
     if word not in PRECISIONS:
         raise InputError(f"--precision is {word!r}; wanted one of {', '.join(PRECISIONS)}")
+    if word == "int8":
+        if device.type != "cpu":
+            raise InputError(f"--precision int8 is for the CPU; the device is {device}: --device cpu, or leave it out")
+        return "int8"
     if word == "bf16" or (word == "auto" and best_precision("auto", device.type) == "bf16-mixed"):
         return "bf16"
     return "fp32"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedModel
 
+from adapters.backbones.int8 import Int8Linear
 from adapters.options.backbone import ROLES
 from domains.errors import InputError, suggest
 
@@ -198,6 +199,23 @@ class Backbone(nn.Module):
         if self.finish_path and self.taps[-1] == self.depth:
             paths[-1].append(self.finish_path)  # it runs with the last block
         return next((i for i, path in enumerate(paths) if any(inside(n, path) for n in learning)), len(paths))
+
+    def to_int8(self) -> None:
+        """Put 8-bit layers in place of the base's own linear layers in its blocks, for prediction: nothing learns then,
+        and what was there is gone. Raises InputError where there is none.
+        """
+        layers = {
+            name: module
+            for name, module in self.model.named_modules()
+            if isinstance(module, nn.Linear | Int8Linear)
+            and f"{name.replace('.base_layer', '')}.weight" in self.base_names
+            and inside(name, [self.blocks_path])
+        }
+        if not layers:
+            raise InputError(f"--precision int8: {self.name} has no linear layers to change; leave it out")
+        for name, layer in layers.items():
+            if isinstance(layer, nn.Linear):
+                self.model.set_submodule(name, Int8Linear(layer))
 
     def grid(self, images: Tensor) -> tuple[int, int]:
         """Patches down and across; raises InputError for a size that the stride doesn't divide."""

@@ -87,7 +87,9 @@ class EntityModule(L.LightningModule):
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The weighted terms of a batch, whose sum is the loss."""
-        terms = self.joint_loss(self.segmenter(batch.images, getattr(batch, "prefix", None)), batch)
+        prefix = getattr(batch, "prefix", None)
+        outputs = self.segmenter(batch.images) if prefix is None else self.segmenter(batch.images, prefix)
+        terms = self.joint_loss(outputs, batch)
         return {**terms, **self.penalties()} if self.training else terms
 
     def penalties(self) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ import typer
 
 Split = StrEnum("Split", "train val test all")
 Format = StrEnum("Format", "labels geojson coco csv images overlay zarr parquet density heat gpkg")
-Precision = StrEnum("Precision", "auto fp32 bf16")
+Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
 
 Recipe = Annotated[str, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="A shipped recipe or a .yaml file.")]
