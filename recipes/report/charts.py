@@ -51,6 +51,8 @@ class Chart:
     log_x: bool = False
     x_ticks: Sequence[float] = ()
     """By default round numbers."""
+    least_height: float = 0.0
+    """What the vertical axis spans at least, so that a trifle does not look like a difference."""
 
 
 class Tick(NamedTuple):
@@ -116,7 +118,8 @@ def drawing(chart: Chart, width: int, height: int, ticks: int) -> Drawing:
     ys = [y for series in thinned for y in heights(series)]
     move = math.log10 if chart.log_x else float
     x_low, x_high = widened(move(min(xs)), move(max(xs)), 0.06 if chart.log_x or chart.x_ticks else 0.02)
-    y_low, y_high = widened(min(ys), max(ys), 0.08)
+    room = max(0.0, chart.least_height - (max(ys) - min(ys))) / 2
+    y_low, y_high = widened(min(ys) - room, max(ys) + room, 0.08)
 
     def at_x(value: float) -> float:
         return round(start + (move(value) - x_low) / (x_high - x_low) * (end - start), 1)

@@ -13,6 +13,9 @@ from recipes.verbs.apart import Fits, table_keys
 from recipes.verbs.digests import digest_tables, recipe_text
 from recipes.verbs.pages import data_name, upper
 
+LEAST_HEIGHT = 0.05
+"""Of a metric's axis."""
+
 Rows = Sequence[Mapping[str, Any]]
 COLUMNS = {
     "k weights": ("learning", 1e-3),
@@ -38,7 +41,7 @@ def compare_page(fits: Fits, rows: Rows, front: Collection[str]) -> Page:
         "Compare",
         f"{len(rows)} methods on {data_name(fits.settled(fits.candidates[0], 0))}",
         facts_of(fits, len(rows)),
-        headline_of(best, key, best["method"], [f"{best['method']} is best by the mean of its seeds. {SPREAD}"]),
+        headline_of(best, key, best["method"], [best_line(best, len(rows))]),
         [
             Section(
                 "Size against worth",
@@ -49,6 +52,12 @@ def compare_page(fits: Fits, rows: Rows, front: Collection[str]) -> Page:
             configuration(fits),
         ],
     )
+
+
+def best_line(best: Mapping[str, Any], count: int) -> str:
+    """What the best method costs."""
+    weights, size = best["learning"] / 1e3, best["bytes"] / 1e3
+    return f"the best of {count} by the mean of its seeds: {weights:,.0f} k weights learn, {size:,.0f} kB in its files"
 
 
 def pareto_chart(
@@ -64,7 +73,13 @@ def pareto_chart(
         Series("", list(points.values()), spans, list(points), "dots"),
         Series("", list(front), style="steps", faint=True),
     ]
-    return Chart("kB of weights in the adapter's files", f"{key}, mean of the seeds", series, log_x=True)
+    return Chart(
+        "kB of weights in the adapter's files",
+        f"{key}, mean of the seeds",
+        series,
+        log_x=True,
+        least_height=LEAST_HEIGHT,
+    )
 
 
 def curve_page(fits: Fits, rows: Rows, verdict: str) -> Page:
@@ -79,7 +94,9 @@ def curve_page(fits: Fits, rows: Rows, verdict: str) -> Page:
         Series("mean of the seeds, 95 % interval", points, spans),
         Series("a seed", seeds, style="dots", faint=True),
     ]
-    chart = Chart("images to train on", key, series, log_x=True, x_ticks=[x for x, _ in points])
+    chart = Chart(
+        "images to train on", key, series, log_x=True, x_ticks=[x for x, _ in points], least_height=LEAST_HEIGHT
+    )
     return Page(
         "Learning curve",
         f"{data_name(fits.settled(fits.candidates[0], 0))}: {rows[0]['images']} to {rows[-1]['images']} images",

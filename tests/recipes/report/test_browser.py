@@ -78,6 +78,7 @@ def test_the_slider_moves_by_mouse_and_keyboard_and_uncovers_the_layers(opened: 
     stage = opened.locator(".stage").first
     slider, truth = stage.get_by_role("slider"), stage.locator(".truth")
     clipped = truth.evaluate("node => getComputedStyle(node).clipPath")
+    stage.scroll_into_view_if_needed()
     box = stage.bounding_box()
     opened.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2)
     assert 76 <= float(slider.input_value()) <= 84

@@ -41,6 +41,13 @@ def test_a_chart_is_drawn_wide_and_narrow_and_all_of_it_lies_in_its_frame():
         assert series.marks[2].title == "c: 0.9 at 5000"
 
 
+def test_a_trifle_does_not_fill_an_axis_that_spans_more():
+    series = [Series("", [(1.0, 0.500), (2.0, 0.501)])]
+    for drawing in drawings(Chart("kB", "pq", series, least_height=0.05)):
+        first_y, last_y = (mark.y for mark in drawing.series[0].marks)
+        assert 0 < first_y - last_y < 0.03 * (drawing.bottom - drawing.top)
+
+
 def test_a_chart_without_a_point_is_not_drawn():
     assert drawings(Chart("step", "loss", [Series("training", [])])) == []
 
