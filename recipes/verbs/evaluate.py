@@ -22,6 +22,7 @@ from recipes.reading.compose import changed
 from recipes.report.page import write_page
 from recipes.runtime import words_of
 from recipes.scale import at_scale, pixel_size, unsized_note
+from recipes.sets import run_names
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
 from recipes.verbs.numbers import plain, write_json
@@ -111,7 +112,7 @@ def evaluate(
     if report is not None:
         about = {
             "recipe": domain.name,
-            "adapter": Path(adapter).name,
+            "adapter": run_names([adapter], set())[adapter],
             "base": Path(network.segmenter.backbone.name).name,
             "split": split,
             "measured on": f"{len(metrics)} images in {result['groups']} groups",

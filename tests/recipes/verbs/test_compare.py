@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from cli import main
 from domains.errors import InputError
+from recipes.reading.compose import load_recipe
 from recipes.verbs import apart
 from recipes.verbs.apart import Candidate
 from recipes.verbs.compare import compare, parse_methods
@@ -83,3 +85,14 @@ def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(com
 def test_a_fit_that_ends_without_numbers_says_why_in_a_line(tmp_path):
     with pytest.raises(InputError, match=r"ended with 1: .*bottleneck.* no such file|ended with 1: .*recipe"):
         apart.run_apart(tmp_path)
+
+
+def test_the_table_of_groups_is_of_every_fit(tmp_path, data, monkeypatch):
+    def give_up(folder):
+        raise InputError(f"not fitted: {folder.name}")
+
+    monkeypatch.setattr(apart, "run_apart", give_up)
+    words = ["compare", "--recipe", "pathology", "--data", str(data), "--methods", "lora,ssf", "--seeds", "1"]
+    assert main([*words, "--groups", "mine.csv", "--out", str(tmp_path)]) == 2
+    recipes = [load_recipe(tmp_path / name / "recipe.yaml") for name in ("lora-0", "ssf-0")]
+    assert [recipe.domain.groups for recipe in recipes] == ["mine.csv"] * 2
