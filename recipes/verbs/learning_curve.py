@@ -18,7 +18,6 @@ import numpy as np
 
 from domains.errors import InputError
 from domains.metrics.bootstrap import percentile_interval
-from recipes.build import domain_of
 from recipes.reading.compose import load_recipe
 from recipes.verbs.apart import Candidate, Fits, cells, row_of, write_tables
 from recipes.verbs.numbers import plain, write_json
@@ -68,6 +67,8 @@ def learning_curve(
 
 def available(recipe: str, overrides: Sequence[str]) -> int:
     """How many training images there are. Raises InputError for `domain.max_images`, which is what varies."""
+    from recipes.build import domain_of  # loads slowly, and a mistake on the command line wants none of it
+
     settled = load_recipe(recipe, overrides)
     if settled.domain.max_images is not None:
         raise InputError(f"domain.max_images is {settled.domain.max_images}; leave it out, --images varies it")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.training.fitting import Fitted, Training
@@ -15,6 +16,7 @@ from recipes.report.charts import Chart, Series
 from recipes.report.page import Headline, Page, Section
 from recipes.report.pictures import MOST_BYTES, Picture, chosen_images, picture_of
 from recipes.report.tables import Span, Table, barred, heat_table, number, span_text, text
+from recipes.shared import BASE
 from recipes.verbs.digests import digest_tables, recipe_text
 from recipes.verbs.verdict import paired_intervals
 
@@ -151,12 +153,13 @@ def transfer_page(
     ]
     reading = "Rows are adapters, columns data sets; the deeper the colour, the larger the number."
     sections = [
-        Section(f"{headline}, {split} images", f"{reading} {note}", tables=[heat(headline)]),
+        Section(f"{headline}, {split} images", reading, tables=[replace(heat(headline), note=note)]),
         Section("The other metrics", tables=further),
         Section("Digests", tables=digests),
     ]
-    facts = [("adapters", str(len(rows))), ("data sets", str(len(columns))), ("split", split)]
-    return Page("Transfer", f"{len(rows)} adapters on {len(columns)} sets", facts, None, sections)
+    count = len(rows) - (BASE in rows)
+    title = f"{count} adapter{'s' * (count != 1)}{' and the base' * (BASE in rows)} on {len(columns)} sets"
+    return Page("Transfer", title, [("split", split), ("metrics", str(len(table)))], None, sections)
 
 
 def change_table(before: MetricSet, after: MetricSet, headline: str) -> Table:
@@ -253,4 +256,4 @@ def upper(sentences: Sequence[str]) -> list[str]:
 
 def folded(table: Table, title: str) -> Table:
     """The table behind its title."""
-    return Table(table.head, table.rows, title, table.note, folded=True)
+    return replace(table, title=title, folded=True)
