@@ -26,7 +26,7 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
 
     Of an image of other channels `as_rgb` is shown.
     """
-    colours, edge = palette(entities.count), _outermost(entities.ids)
+    colours, edge = palette(entities.count), outermost(entities.ids)
     picture = np.empty((*entities.shape, 3), np.uint8)
     rows = max(1, STRIP_PX // entities.shape[1])
     for y in range(0, len(picture), rows):
@@ -37,17 +37,32 @@ def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
 
 def thumbnail(image: np.ndarray, entities: EntityMap, side_px: int = 240) -> np.ndarray:
     """(h, w, 3) uint8, at most side_px long: the image shrunk, with outlines one pixel wide in full colour."""
-    image = as_rgb(image)
-    height, width = image.shape[:2]
-    scale = min(1.0, side_px / max(height, width))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    small = np.array(Image.fromarray(image).resize(size, Image.Resampling.BOX))
-    rows = ((np.arange(size[1]) + 0.5) * height / size[1]).astype(int)
-    columns = ((np.arange(size[0]) + 0.5) * width / size[0]).astype(int)
-    ids = entities.ids[rows[:, None], columns]
-    edge = _outermost(ids)
+    small, ids = resized(image, side_px), resized_ids(entities.ids, side_px)
+    edge = outermost(ids)
     small[edge] = palette(entities.count)[ids[edge]]
     return small
+
+
+def resized(image: np.ndarray, side_px: int, enlarge: bool = False) -> np.ndarray:
+    """(h, w, 3) uint8: the image shrunk to at most side_px; enlarge: or made as large as that."""
+    image = as_rgb(image)
+    height, width = resized_shape(image.shape[:2], side_px, enlarge)
+    filtering = Image.Resampling.BOX if height <= image.shape[0] else Image.Resampling.BICUBIC
+    return np.array(Image.fromarray(image).resize((width, height), filtering))
+
+
+def resized_ids(ids: np.ndarray, side_px: int, enlarge: bool = False) -> np.ndarray:
+    """(h, w): the id at the middle of each pixel that `resized` makes."""
+    height, width = resized_shape(ids.shape, side_px, enlarge)
+    rows = ((np.arange(height) + 0.5) * ids.shape[0] / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * ids.shape[1] / width).astype(int)
+    return ids[rows[:, None], columns]
+
+
+def resized_shape(shape: tuple[int, ...], side_px: int, enlarge: bool = False) -> tuple[int, int]:
+    """(height, width) of what `resized` makes, at least a pixel each."""
+    scale = side_px / max(shape) if enlarge else min(1.0, side_px / max(shape))
+    return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
 
 def palette(count: int) -> np.ndarray:
@@ -80,15 +95,15 @@ def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: in
 def _tinted(image: np.ndarray, ids: np.ndarray, edge: np.ndarray, colours: np.ndarray) -> np.ndarray:
     """(h, w, 3) uint8: pixels of no entity are as they were."""
     picture, at = image.reshape(-1, 3).copy(), np.flatnonzero(ids)
-    number, shown = ids.ravel()[at], picture[at].astype(np.float32)
+    number, pixels = ids.ravel()[at], picture[at].astype(np.float32)
     share = np.where(number > 0, np.float32(OPACITY), np.float32(0.5))  # of -1 towards black
     share[edge.ravel()[at]] = 1.0
     tint = colours[np.maximum(number, 0)].astype(np.float32)
-    picture[at] = np.round(shown + share[:, None] * (tint - shown))
+    picture[at] = np.round(pixels + share[:, None] * (tint - pixels))
     return picture.reshape(image.shape)
 
 
-def _outermost(ids: np.ndarray) -> np.ndarray:
+def outermost(ids: np.ndarray) -> np.ndarray:
     """(H, W) bool: pixels of an entity with a 4-neighbour that is not of it."""
     edge = np.zeros(ids.shape, bool)
     down, across = ids[1:] != ids[:-1], ids[:, 1:] != ids[:, :-1]

@@ -65,6 +65,10 @@ class ImageMetric:
         """Keeps the image's `row`; comparisons may be shared with other metrics."""
         self._rows.append(self.row(comparisons))
 
+    def of_each_image(self) -> np.ndarray:
+        """(images,) the ratio of each image's row alone, nan where it is undefined."""
+        return self.ratio(np.stack(self._rows).T) if self._rows else np.zeros(0)
+
     def compute(self) -> float:
         """The ratio of the sums over all images, each once; nan where it is undefined."""
         return float(self.resample(np.ones((1, len(self._rows))))[0])

@@ -10,7 +10,7 @@ from domains.entities import EntityMap
 from domains.metrics.bootstrap import group_weights, percentile_interval
 from domains.metrics.counts import EntityCounts
 from domains.metrics.matching import compare_all
-from domains.metrics.metric import EntityMetric
+from domains.metrics.metric import EntityMetric, ImageMetric
 from domains.metrics.table import METRICS, build_metrics
 
 
@@ -58,6 +58,13 @@ class MetricSet:
         `compute`.
         """
         return self._resample(np.eye(len(self)))
+
+    def of_each_image(self, key: str) -> np.ndarray | None:
+        """(images,) a metric of each image alone, nan where undefined; None for one that is no ratio of sums. Unlike
+        `per_image` its time and memory grow with the images, not with their square.
+        """
+        metric = self.metrics[key]
+        return metric.of_each_image() if isinstance(metric, ImageMetric) else None
 
     def by_stratum(self) -> dict[str, dict[str, float]]:
         """{stratum: {key: value}}: each metric over the images of one stratum; their plain mean gives rare kinds of

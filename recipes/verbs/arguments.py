@@ -61,7 +61,11 @@ Overrides = Annotated[
 
 
 def changes(
-    overrides: Sequence[str] | None, data: str | None = None, strict: bool = False, pixel_size: str | None = None
+    overrides: Sequence[str] | None,
+    data: str | None = None,
+    strict: bool = False,
+    pixel_size: str | None = None,
+    groups: Path | None = None,
 ) -> list[str]:
     """Overrides of the recipe, those that have an option of their own included."""
     import json
@@ -69,6 +73,8 @@ def changes(
     from recipes.inputs import metres
 
     options = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    if groups is not None:
+        options.append(f"domain.groups={json.dumps(str(groups))}")
     if pixel_size is not None:
         options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
     return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]

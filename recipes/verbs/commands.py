@@ -18,6 +18,7 @@ from recipes.verbs.arguments import (
     Engine,
     Fast,
     Format,
+    Groups,
     InEngine,
     InPrecision,
     MaybeRecipe,
@@ -67,12 +68,13 @@ def fit(
     resume: Resume = False,
     strict: Strict = False,
     pixel_size: PixelSize = None,
+    groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
     """Fit an adapter to labelled images."""
     from recipes.reading.compose import load_recipe
 
-    changed = changes(overrides, data, strict, pixel_size)
+    changed = changes(overrides, data, strict, pixel_size, groups)
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
     from recipes.reading.ignored import tell_ignored
 
@@ -88,6 +90,9 @@ def evaluate(
     data: Data = None,
     split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write a page there: numbers, pictures, digests (HTML).")
+    ] = None,
     recipe: MaybeRecipe = None,
     strict: Strict = False,
     symmetries: Symmetries = None,
@@ -97,13 +102,14 @@ def evaluate(
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
+    groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
     from recipes.inputs import Asked, parse_scales
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
-    changed = changes(overrides, strict=strict, pixel_size=pixel_size)
+    changed = changes(overrides, strict=strict, pixel_size=pixel_size, groups=groups)
     from recipes.shared import check_adapter
 
     shared = check_adapter(adapter, recipe, changed, fast)  # before anything heavy is imported
@@ -113,7 +119,7 @@ def evaluate(
     from recipes.verbs.evaluate import evaluate as run
 
     chosen = choose(device, str(precision))
-    run(adapter, data, str(split), json, recipe, changed, asked, runtime=chosen, fast=fast)
+    run(adapter, data, str(split), json, recipe, changed, asked, runtime=chosen, fast=fast, report=report)
 
 
 @app.command()
@@ -247,13 +253,35 @@ def compare(
     seeds: Annotated[int, typer.Option(min=1, max=20, help="Fits of each method.")] = 3,
     strict: Strict = False,
     pixel_size: PixelSize = None,
+    groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
     """Fit several methods with the same seconds, seeds and splits: a table and a picture of size against worth."""
     from recipes.verbs.compare import compare as run
     from recipes.verbs.compare import parse_methods
 
-    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size))
+    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
+
+
+@app.command("learning-curve")
+def learning_curve(
+    recipe: Recipe,
+    images: Annotated[str, typer.Option(metavar="N,N,...", help="Training images of each point, such as 5,10,20,all.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where fits and table go; goes on from what is there.")],
+    data: Data = None,
+    seconds: Annotated[float, typer.Option(min=1, help="Of the processor, for each fit.")] = 300,
+    seeds: Annotated[int, typer.Option(min=1, max=20, help="Fits of each point.")] = 2,
+    strict: Strict = False,
+    pixel_size: PixelSize = None,
+    groups: Groups = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fit to more and more of the training images, and say whether yet more of them would help."""
+    from recipes.verbs.learning_curve import learning_curve as run
+    from recipes.verbs.learning_curve import parse_images
+
+    numbers = parse_images(images)
+    run(recipe, numbers, out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
 
 
 @app.command()

@@ -29,7 +29,7 @@ from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.routing import appearances_of
 from recipes.shared import own_yaml
-from recipes.verbs.compare import RESULT
+from recipes.verbs.apart import RESULT
 from recipes.verbs.numbers import defined, plain, write_json
 
 MEBIBYTE = 2**20
@@ -66,7 +66,9 @@ def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
         "metrics": fitted.after.compute(),
         "intervals_95": fitted.after.interval(),
         "headline": domain.headline,
+        "resampled": [round(value, 5) for value in fitted.after.resample()[domain.headline].tolist()],
         "images": len(plan.test),
+        "train_images": len(plan.train),
         "groups": len(set(fitted.after.groups)),
         "learning": learning,
         "bytes": sum(file.stat().st_size for file in files if file.exists()),

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from adapters.inference.segment import measure
+from adapters.inference.segment import measure, segment
 from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
 from domains.metrics import MetricSet
@@ -19,11 +19,14 @@ from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.reading.command import base_elsewhere, following, option, size_said
 from recipes.reading.compose import changed
+from recipes.report.page import write_page
 from recipes.runtime import words_of
 from recipes.scale import at_scale, pixel_size, unsized_note
+from recipes.sets import run_names
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
 from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.pages import evaluate_page, pictures_of
 from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.tables import counts_line, text_table, with_span
 
@@ -39,13 +42,15 @@ def evaluate(
     *,
     runtime: Runtime = CPU,
     fast: bool = False,
+    report: Path | None = None,
 ) -> dict[str, Any]:
-    """Measure, print a table, write `json_path` if given; returns what it writes. fast: measure the student."""
+    """Measure, print a table, write `json_path` and `report` if given; returns what the JSON holds. fast: measure the
+    student.
+    """
     set_up()
-    if json_path is not None and not json_path.parent.is_dir():
-        raise InputError(
-            f"--json is {str(json_path)!r}, but there is no folder {str(json_path.parent)!r}; make it first"
-        )
+    for name, path in (("--json", json_path), ("--report", report)):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{name} is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
     with loaded(adapter, recipe, overrides, runtime=runtime, fast=fast) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
@@ -70,6 +75,14 @@ def evaluate(
             reports = progress.advance, progress.tick
             metrics = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *reports)
         entities = sum(samples[i].truth.count for i in range(len(samples)))
+        pictures = []
+        if report is not None:
+            pictures = pictures_of(
+                samples,
+                metrics,
+                domain.headline,
+                lambda index: segment(network.segmenter, contract.photograph(samples[index]), contract),
+            )
     result = {
         "metrics": plain(metrics.compute()),
         "intervals_95": plain(metrics.interval()),
@@ -96,6 +109,19 @@ def evaluate(
     print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
     if json_path is not None:
         print(f"numbers: {json_path}")
+    if report is not None:
+        about = {
+            "recipe": domain.name,
+            "adapter": run_names([adapter], set())[adapter],
+            "base": Path(network.segmenter.backbone.name).name,
+            "split": split,
+            "measured on": f"{len(metrics)} images in {result['groups']} groups",
+            "entities": f"{entities:,}",
+        }
+        notes = [counts_line(metrics), *([met_line(met, len(metrics), split)] if met and met.images else [])]
+        place = None if adapter == BASE else adapter
+        write_page(report, evaluate_page(measured, metrics, domain.headline, place, notes, pictures, about))
+        print(f"report: {report}")
     words = predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime))
     print(f"{words} --fast" if fast else words)
     return result

@@ -1,7 +1,8 @@
 """`cli.py fit`: labelled images in, an adapter and its numbers out.
 
-RUN/ holds recipe.yaml, checkpoints/, history.csv, and at the end adapter/, metrics.json and preview.png. A killed run
-goes on with --resume from its last round, to the same losses; of one that is finished --resume changes nothing.
+RUN/ holds recipe.yaml, checkpoints/, history.csv, and at the end adapter/, metrics.json, preview.png and report.html.
+A killed run goes on with --resume from its last round, to the same losses; of one that is finished --resume changes
+nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from adapters.training.student_fit import FittedStudent
 from domains.atomic import atomic_path
 from domains.datasets.cards import digest, licence_of
 from domains.datasets.domain import Domain
+from domains.entities import EntityMap
 from domains.entities.overlay import contact_sheet, overlay
 from domains.errors import InputError
 from domains.formats.layout import SPLITS
@@ -35,10 +37,12 @@ from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
 from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
+from recipes.report.page import write_page
 from recipes.routing import appearances_of
 from recipes.shared import own_yaml
 from recipes.verbs.fit_student import student_line, student_of, unlabelled_of
 from recipes.verbs.numbers import defined, plain, write_json
+from recipes.verbs.pages import fit_page, pictures_of
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
@@ -118,7 +122,7 @@ def read_splits(recipe: Recipe, domain: Domain) -> Splits:
 
 
 def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None) -> None:
-    """Write adapter/, preview.png and, last, metrics.json, by which a run is known to be finished."""
+    """Write adapter/, preview.png, report.html and, last, metrics.json, by which a run is known to be finished."""
     plan, recipe, card = prepared.plan, prepared.recipe, domain.card()
     plan.network.place(CPU)  # where its probe will be checked
     assert prepared.method is not None
@@ -149,7 +153,64 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
         student=network and network.decoder,
     )
     preview(run / "preview.png", plan, fitted)
+    if fitted.after is not None:
+        write_report(run, prepared, domain, fitted, student)
     write_json(run / "metrics.json", numbers)
+
+
+def write_report(
+    run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None
+) -> None:
+    """Write RUN/report.html; of its test images those are predicted again that were not kept while measuring."""
+    plan, after = prepared.plan, fitted.after
+    assert after is not None
+    plan.network.place(plan.runtime)  # as it was measured
+
+    def predict(index: int) -> EntityMap:
+        kept = fitted.shown_after
+        return kept[index] if index in kept else fitting.entities_of(replace(plan, shown=[index]))[index]
+
+    pictures = pictures_of(plan.test, after, domain.headline, predict)
+    sentences = verdict(run, prepared, domain, fitted, student)
+    page = fit_page(
+        prepared.recipe, fitted, domain.headline, run / "adapter", sentences, pictures, facts(run, prepared, fitted)
+    )
+    write_page(run / "report.html", page)
+
+
+def facts(run: Path, prepared: Prepared, fitted: Fitted) -> dict[str, str]:
+    """What was fitted, and on what, by name."""
+    plan, recipe, training = prepared.plan, prepared.recipe, fitted.training
+    assert prepared.method is not None and fitted.after is not None
+    return {
+        "recipe": recipe.domain.name,
+        "method": prepared.method.name,
+        "base": Path(plan.network.backbone.name).name,
+        "images": f"{len(plan.train)} training, {len(plan.val or ())} validation",
+        "measured on": f"{len(plan.test)} test images in {len(set(fitted.after.groups))} groups",
+        "training": f"{training.steps} steps in {training.seconds:.0f} s",
+        "adapter": f"{size_of(run / 'adapter') / 1e6:.2f} MB",
+    }
+
+
+def size_of(adapter: Path) -> int:
+    """Bytes of an adapter's files."""
+    return sum(file.stat().st_size for file in adapter.iterdir())
+
+
+def verdict(
+    run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None
+) -> list[str]:
+    """What the fit was worth, and what would help it, as lines."""
+    recipe, before, after = prepared.recipe, fitted.before, fitted.after
+    assert before is not None and after is not None
+    start = "its start" if recipe.train.start_adapter else "the base"
+    curve = validation_curve(run / "history.csv")
+    lines = [
+        against(start, before, after, domain.headline),
+        what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)),
+    ]
+    return lines if student is None else [*lines, student_line(fitted, student, domain.headline)]
 
 
 def tell(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student: FittedStudent | None = None) -> None:
@@ -157,16 +218,11 @@ def tell(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
     recipe, before, after = prepared.recipe, fitted.before, fitted.after
     assert before is not None and after is not None
     print(before_after(before, after, domain.headline))
-    start = "its start" if recipe.train.start_adapter else "the base"
-    print(against(start, before, after, domain.headline))
-    curve = validation_curve(run / "history.csv")
-    print(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)))
-    if student is not None:
-        print(student_line(fitted, student, domain.headline))
+    for line in verdict(run, prepared, domain, fitted, student):
+        print(line)
     adapter = run / "adapter"
-    size = sum(file.stat().st_size for file in adapter.iterdir())
-    print(f"adapter: {adapter} ({size / 1e6:.2f} MB)")
-    print(f"pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}")
+    print(f"adapter: {adapter} ({size_of(adapter) / 1e6:.2f} MB)")
+    print(f"pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}   report: {run / 'report.html'}")
     pixel_size = size_said(recipe.domain.pixel_size_m)
     print(following("predict", "--adapter", adapter, "IMAGE", "--out", run / "predictions", *pixel_size))
 

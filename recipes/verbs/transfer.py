@@ -29,10 +29,12 @@ from recipes.learnt import met_again
 from recipes.load import loaded
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
+from recipes.report.page import write_page
 from recipes.sets import AskedSet, recipe_for, recipe_words
 from recipes.shared import BASE, SharedRecipe, same_folder, shared_recipe
 from recipes.verbs.heatmap import heat_maps
 from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.pages import transfer_page
 from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.tables import text_table
 
@@ -90,11 +92,15 @@ def transfer(
     rows, columns = list(adapters.values()), list(domains)
     write(out, table, rows, columns, split, {domain.headline for domain in domains.values()}, fitted)
     headline = "pq" if "pq" in table else next(iter(table))
+    signs = {row: {column: MARKS[word] for column, word in inner.items()} for row, inner in fitted.items()}
+    places = {row: path for path, row in adapters.items() if path != BASE}
+    page = transfer_page(table, rows, columns, headline, split, note=legend(fitted), marks=signs, adapters=places)
+    write_page(out / "report.html", page)
     print(f"{headline}, {split} split; rows are adapters, columns data sets")
     print(text_table(cells(table[headline], rows, columns, fitted)))
     if note := legend(fitted):
         print(note)
-    print(f"all metrics: {out / 'transfer.md'}   heat maps: {out / 'transfer.png'}")
+    print(f"all metrics: {out / 'transfer.md'}   heat maps: {out / 'transfer.png'}   report: {out / 'report.html'}")
     return table
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 
 from domains.entities import EntityMap
-from domains.entities.overlay import contact_sheet, overlay, palette
+from domains.entities.overlay import contact_sheet, overlay, palette, resized, resized_ids, thumbnail
 
 
 def test_colours_are_the_same_in_every_picture_and_distinct_from_id_to_id():
@@ -41,3 +41,23 @@ def test_a_contact_sheet_holds_panels_of_any_size_at_one_scale():
     assert sheet.size == (6 + 64 + 6 + 64 + 6, 2 * (6 + 18 + 64) + 6)
     assert np.array_equal(pixels[24:88:4, 6:70:4], small)  # grown fourfold with sharp pixels
     assert (pixels[24 + 64 :, 76:] == 255).all()  # nothing leaves its cell
+
+
+def test_an_image_and_its_ids_are_resized_alike_and_a_small_one_grows_only_where_asked():
+    image = np.zeros((6, 12, 3), np.uint8)
+    image[:, 6:] = 240
+    ids = (image[..., 0] > 0).astype(np.int32)
+    assert resized(image, 100).shape == (6, 12, 3) and resized_ids(ids, 100).shape == (6, 12)
+    for side_px, enlarge in ((4, False), (48, True)):
+        small, small_ids = resized(image, side_px, enlarge), resized_ids(ids, side_px, enlarge)
+        assert small.shape[:2] == small_ids.shape == (side_px // 2, side_px)
+        assert np.array_equal(small[..., 0] > 120, small_ids == 1)
+    assert resized_ids(ids[:1], 3).shape == (1, 3)
+
+
+def test_a_thumbnail_shows_outlines_in_full_colour():
+    ids = np.zeros((40, 80), np.int32)
+    ids[8:32, 8:32] = 1
+    picture = thumbnail(np.full((40, 80, 3), 90, np.uint8), EntityMap(ids), 20)
+    assert picture.shape == (10, 20, 3) and picture[2, 2].tolist() == palette(1)[1].tolist()
+    assert picture[4, 4].tolist() == picture[0, 0].tolist() == [90, 90, 90]

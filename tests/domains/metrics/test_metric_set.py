@@ -165,6 +165,19 @@ def test_a_stratum_and_an_image_equal_a_set_of_their_own(draw) -> None:
     assert of_last == pytest.approx(last.compute(), nan_ok=True)
 
 
+def test_a_ratio_of_sums_of_each_image_equals_that_of_the_image_alone_and_others_have_none(draw) -> None:
+    metrics = filled(draw)
+    by_resampling = metrics.per_image()
+    for key, metric in metrics.metrics.items():
+        values = metrics.of_each_image(key)
+        assert (values is not None) == isinstance(metric, ImageMetric)
+        if values is not None:
+            assert values == pytest.approx(by_resampling[key], nan_ok=True)
+    assert metrics.of_each_image("ap50") is None
+    fresh = MetricSet(["pq"]).of_each_image("pq")
+    assert fresh is not None and fresh.shape == (0,)
+
+
 def test_metrics_survive_pickling(draw) -> None:
     metrics = filled(draw)
     assert pickle.loads(pickle.dumps(metrics)).compute() == pytest.approx(metrics.compute(), nan_ok=True)

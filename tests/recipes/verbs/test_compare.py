@@ -7,9 +7,12 @@ import json
 
 import pytest
 
+from cli import main
 from domains.errors import InputError
-from recipes.verbs import compare as verb
-from recipes.verbs.compare import Candidate, compare, parse_methods
+from recipes.reading.compose import load_recipe
+from recipes.verbs import apart
+from recipes.verbs.apart import Candidate
+from recipes.verbs.compare import compare, parse_methods
 
 
 def test_methods_and_their_options_are_read_and_short_names_spelt_out():
@@ -66,11 +69,14 @@ def test_the_table_is_written_in_every_form(compared):
     assert (out / "compare.md").read_text(encoding="utf-8").count("\n|") == 4
     assert json.loads((out / "compare.json").read_text(encoding="utf-8"))["rows"][0]["method"] == rows[0]["method"]
     assert (out / "compare.png").read_bytes().startswith(b"\x89PNG")
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert all(row["method"] in page for row in rows) and "2 methods on pathology sample" in page
+    assert page.count(">entity.json<") == 2 and "kB of weights" in page
 
 
 def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(compared, monkeypatch):
     out, candidates, rows = compared
-    monkeypatch.setattr(verb, "run_apart", lambda _: pytest.fail("it was fitted already"))
+    monkeypatch.setattr(apart, "run_apart", lambda _: pytest.fail("it was fitted already"))
     assert compare("pathology", candidates, out, 1, seeds=1, overrides=FEW) == rows
     with pytest.raises(InputError, match="is of another comparison; name another folder by --out"):
         compare("pathology", candidates, out, 2, seeds=1, overrides=FEW)
@@ -78,4 +84,15 @@ def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(com
 
 def test_a_fit_that_ends_without_numbers_says_why_in_a_line(tmp_path):
     with pytest.raises(InputError, match=r"ended with 1: .*bottleneck.* no such file|ended with 1: .*recipe"):
-        verb.run_apart(tmp_path)
+        apart.run_apart(tmp_path)
+
+
+def test_the_table_of_groups_is_of_every_fit(tmp_path, data, monkeypatch):
+    def give_up(folder):
+        raise InputError(f"not fitted: {folder.name}")
+
+    monkeypatch.setattr(apart, "run_apart", give_up)
+    words = ["compare", "--recipe", "pathology", "--data", str(data), "--methods", "lora,ssf", "--seeds", "1"]
+    assert main([*words, "--groups", "mine.csv", "--out", str(tmp_path)]) == 2
+    recipes = [load_recipe(tmp_path / name / "recipe.yaml") for name in ("lora-0", "ssf-0")]
+    assert [recipe.domain.groups for recipe in recipes] == ["mine.csv"] * 2

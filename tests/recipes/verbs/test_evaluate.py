@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,31 @@ def test_evaluate_repeats_the_numbers_of_fit(run: Path, data: Path, tmp_path, ca
         == 0
     )
     assert json.loads(file.read_text())["images"] == 6
+
+
+def test_a_report_of_an_adapter_and_of_the_base_is_written_where_asked(
+    run: Path, data: Path, base: Path, tmp_path, capsys
+) -> None:
+    adapter, bare = tmp_path / "adapter.html", tmp_path / "base.html"
+    words = ["evaluate", "--data", str(data), "--adapter"]
+    assert main([*words, str(run / "adapter"), "--report", str(adapter)]) == 0
+    assert f"report: {adapter}\n" in capsys.readouterr().out
+    page = adapter.read_text(encoding="utf-8")
+    assert '<figure class="pair">' in page and "entity_decoder.safetensors" in page and f"<dd>{run.name}</dd>" in page
+    hostile = tmp_path / "<i onclick=alert(1)>clinic"
+    for kind in ("images", "labels"):
+        (hostile / kind).mkdir(parents=True)
+        for path in (data / kind).iterdir():
+            shutil.copy(path, hostile / kind / f"<script>'{path.name}")
+    words[2] = str(hostile)
+    small = [f"backbone.name={base}", "backbone.taps=[1,2]", "decoder.width=8", "domain.tile_px=64"]
+    assert main([*words, "base", "--recipe", "pathology", "--report", str(bare), *small, "domain.overlap_px=16"]) == 0
+    page = bare.read_text(encoding="utf-8")
+    assert "&lt;i onclick=alert(1)&gt;clinic" in page and "&lt;script&gt;&#39;" in page
+    assert page.count("<script>") == 1 and "<i onclick" not in page
+    assert "SHA-256" not in page and "Entities at IoU 0.5: " in page
+    assert main([*words, "base", "--recipe", "pathology", "--report", str(tmp_path / "no" / "folder.html")]) == 2
+    assert "--report is" in capsys.readouterr().err
 
 
 def test_predict_and_evaluate_by_windows(run: Path, data: Path, tmp_path, capsys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ def test_fit_leaves_a_whole_run(run: Path) -> None:
         "history.csv",
         "metrics.json",
         "preview.png",
+        "report.html",
         "checkpoints/last.ckpt",
         "adapter/entity.json",
     }
@@ -37,6 +39,16 @@ def test_fit_leaves_a_whole_run(run: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [int(row["step"]) for row in rows if row["loss"]] == [1, 2, 3, 4, 5, 6]
     assert sum(bool(row["val/loss"]) for row in rows) == 2
+
+
+def test_the_report_of_a_run_has_its_numbers_its_images_and_no_place_of_this_machine(run: Path, data: Path) -> None:
+    page = (run / "report.html").read_text(encoding="utf-8")
+    value = json.loads((run / "metrics.json").read_text())["metrics"]["after"]["aji"]
+    assert f'<p class="value">{value:.3f}</p>' in page and "Against the base: " in page
+    assert page.count('<figure class="pair">') >= 1 and 'aria-label="loss by step"' in page
+    for file in (run / "adapter").glob("*.safetensors"):
+        assert sha256(file.read_bytes()).hexdigest() in page
+    assert "method:" in page and data.name in page and str(data.parent) not in page and len(page) < 5e6
 
 
 def test_a_run_is_not_overwritten_and_not_resumed_with_another_recipe(run: Path, data: Path, options, capsys) -> None:

@@ -73,6 +73,9 @@ def test_sets_of_one_domain_are_compared_and_what_was_fitted_on_is_known_by_its_
     assert fitted["pathology"] == OWN and fitted["copy"] in (OWN, MEASURED) and fitted["new"] == ""
     printed = capsys.readouterr().out
     assert "* the adapter was fitted on other images of this set" in printed
+    page = (out / "report.html").read_text(encoding="utf-8")
+    value = content["metrics"]["pq"]["mine"]["new"]
+    assert f"<span>{value:.3f}</span>" in page and "mine: files of the adapter" in page and 'class="shade s' in page
     assert "* the adapter was fitted on" in (out / "transfer.md").read_text()
     with (out / "transfer.csv").open() as file:
         assert {(row["data"], row["fitted_on"]) for row in csv.DictReader(file) if row["adapter"] == "mine"} == {
