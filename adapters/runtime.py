@@ -34,6 +34,11 @@ class Runtime:
             return nullcontext()
         return torch.autocast(self.device.type, torch.bfloat16)
 
+    def training_autocast(self) -> AbstractContextManager[Any]:
+        """The context in which a network learns, for what Lightning does not run."""
+        half = self.training.startswith("bf16")
+        return torch.autocast(self.device.type, torch.bfloat16) if half else nullcontext()
+
     def trainer_options(self) -> dict[str, Any]:
         """Accelerator, devices and precision as a Lightning trainer takes them."""
         alone = self.devices == 1 and self.device.index is not None and self.device.type in ACCELERATORS

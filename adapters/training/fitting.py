@@ -294,7 +294,8 @@ def steps_of_round(plan: Plan, module: EntityModule) -> int:
     """Steps between looks, so that `budget.looks` of them fit into the budget, whose seconds take a guess."""
     budget, whole = plan.budget, plan.budget.steps
     if budget.seconds is not None:
-        whole = min(whole, budget.seconds / seconds_per_step(module, data_of(plan, TIMED_STEPS)))
+        with plan.runtime.training_autocast():
+            whole = min(whole, budget.seconds / seconds_per_step(module, data_of(plan, TIMED_STEPS)))
     return max(1, round(whole / budget.looks))
 
 
@@ -306,7 +307,7 @@ def data_of(plan: Plan, round_steps: int) -> EntityDataModule | CachedData:
 
 
 def seconds_per_step(module: EntityModule, data: EntityDataModule | CachedData) -> float:
-    """By the module's clock, of the fastest of the first steps, a cache filled, in fp32; no weight is changed."""
+    """By the module's clock, of the fastest of the first steps, a cache filled; no weight is changed."""
     durations = []
     module.train()
     start = module.clock()

@@ -115,10 +115,9 @@ class Bank:
     def through(self, images: Tensor) -> list[Prefix]:
         """What the frozen blocks make of each of the images (B, 3, H, W), on the CPU, in the precision of training."""
         backbone = self.network.backbone
-        half = self.runtime.training.startswith("bf16")
-        with replace(self.runtime, precision="bf16" if half else "fp32").autocast():
+        with self.runtime.training_autocast():
             prefix = backbone.prefix(images.to(self.network.device), self.blocks)
-        if half:  # the decoder brings them to that precision first
+        if self.runtime.training.startswith("bf16"):  # the decoder brings them to that precision first
             prefix = prefix._replace(features=[x.to(torch.bfloat16) for x in prefix.features])
         if self.blocks == backbone.taps[-1]:  # no block takes these tokens
             prefix = prefix._replace(tokens=prefix.tokens[:, :0])

@@ -16,6 +16,7 @@ from lightning.pytorch.callbacks import Callback
 
 from adapters.inference.segment import InputContract
 from adapters.losses import DEFAULT_LOSSES, build_loss
+from adapters.runtime import Runtime
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Plan, Reporter, Unwatched, entities_of, fit, measured, steps_of_round
 from adapters.training.module import TrainOptions
@@ -199,3 +200,13 @@ def test_training_and_validation_are_shown_through_the_contract_s_stain(plan: Pl
 def test_other_images_are_measured_alike(plan: Plan, discs) -> None:
     heard = Heard()
     assert len(measured(plan, discs, heard, "elsewhere")) == 6 and heard.words == ["elsewhere 6"]
+
+
+def test_a_fit_by_a_cache_in_half_precision_learns_from_the_crops_that_it_keeps(plan: Plan, tmp_path: Path) -> None:
+    options = replace(plan.options, cache="prefix", cached_crops=4)
+    budget = Budget(6, seconds=60, clock=time.process_time, looks=2)
+    cached = replace(plan, options=options, budget=budget, runtime=Runtime(training="bf16-mixed"))
+    before = {name: weights.clone() for name, weights in plan.network.decoder.named_parameters()}
+    fitted = fit(cached, run=tmp_path)
+    assert fitted.training.steps == 6 and fitted.after is not None
+    assert any(not torch.equal(before[name], x) for name, x in plan.network.decoder.named_parameters())
