@@ -8,32 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from adapters.runtime import CPU, Runtime
-from domains.datasets.domain import Domain
 from domains.errors import InputError
 from recipes import set_up
 from recipes.build import domain_of
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.learnt import met_again
-from recipes.reading.schema import Recipe
 from recipes.sets import AskedSet, recipe_for, recipe_words
 from recipes.shared import BASE, same_folder
+from recipes.verbs.few_shot import FewShot, few_shot_jobs, starts_of
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.transfer_cells import CellFolder, MeasuredSet
-from recipes.verbs.transfer_jobs import About, Job, Measuring, about_adapter
+from recipes.verbs.transfer_generated import GENERATED, generated_set
+from recipes.verbs.transfer_jobs import About, Job, LabelledSet, Measuring, about_adapter
 from recipes.verbs.transfer_table import MEASURED, OWN, Measurements, Report, Table, printed, write
-
-
-@dataclass(frozen=True)
-class LabelledSet(MeasuredSet):
-    """A set that the reader names."""
-
-    domain: Domain
-    recipe: Recipe
-    """That of its domain, on its folder."""
 
 
 def transfer(
@@ -43,26 +33,33 @@ def transfer(
     split: str = "test",
     backbone: str | None = None,
     runtime: Runtime = CPU,
+    *,
+    few_shot: FewShot | None = None,
+    generated: bool = False,
 ) -> Table:
     """Measure every adapter on every data set; writes transfer.csv, .json, .md and .png into `out`, and cells/.
 
     adapters: path to the name of its row, as `parse_adapters` has them. backbone: where the base of adapters lies that
-    is not where they say. Raises InputError, also where `out` holds a table of another split.
+    is not where they say. few_shot: measure too what each becomes on a few images of each set. generated: and what
+    each knows of generated scenes. Raises InputError, also where `out` holds a table of another split.
     """
     set_up()
     check_out(out, split)
+    check_extras(sets, split, few_shot, generated)
     about = {row: about_adapter(path) for path, row in adapters.items() if path != BASE}
-    columns = labelled_sets(sets, about, split)
+    named = labelled_sets(sets, about, split)
+    columns: list[MeasuredSet] = [*named, generated_set()] if generated else [*named]
     measuring = Measuring(CellFolder(out / "cells", split, runtime), backbone)
     jobs = [job_of(path, row, column, about) for path, row in adapters.items() for column in columns]
-    measured = Measurements(
-        split,
-        list(adapters.values()),
-        [column.name for column in columns],
-        {column.name: column.measures.headline for column in columns},
-        {row: {column.name: fitted_on(facts, column, split) for column in columns} for row, facts in about.items()},
-        measuring.run(jobs),
-    )
+    rows, shots = list(adapters.values()), {}
+    fitted = {row: {column.name: fitted_on(facts, column, split) for column in named} for row, facts in about.items()}
+    sets_measured = measuring.run([job for job in jobs if job.can_be_measured])
+    if few_shot is not None:
+        starts = starts_of(adapters, about, backbone)
+        sets_measured |= measuring.run([*few_shot_jobs(few_shot, starts, named, fitted, out / "few_shot")])
+        shots = {few_shot.row(row): row for row in rows}
+    headlines = {column.name: column.measures.headline for column in columns}
+    measured = Measurements(split, [*rows, *shots], list(headlines), headlines, fitted, sets_measured, shots)
     report = Report.of(measured)
     write(out, report)
     print("\n".join(printed(report, out)))
@@ -84,6 +81,16 @@ def check_out(out: Path, split: str) -> None:
         raise InputError(f"{str(file)!r} is of the {before} split; name another --out for {split}")
 
 
+def check_extras(sets: Sequence[AskedSet], split: str, few_shot: FewShot | None, generated: bool) -> None:
+    """Raises InputError for extra rows and columns that cannot be told from others, or flatter."""
+    if few_shot is not None and split != "test":
+        raise InputError(f"--few-shot learns from train and val, and --split is {split}; leave it at test")
+    if generated and any(asked.name == GENERATED for asked in sets):
+        raise InputError(
+            f"--generated adds a column {GENERATED!r}, and --data has a set of that name; name it otherwise"
+        )
+
+
 def labelled_sets(sets: Sequence[AskedSet], about: Mapping[str, About], split: str) -> list[LabelledSet]:
     """The sets that are asked for, read and checked. Raises InputError."""
     chosen = {asked.name: recipe_for(asked, [facts.shared for facts in about.values()]) for asked in sets}
@@ -97,10 +104,10 @@ def labelled_sets(sets: Sequence[AskedSet], about: Mapping[str, About], split: s
     return [LabelledSet(name, samples[name], domain, domain, chosen[name]) for name, domain in domains.items()]
 
 
-def job_of(adapter: str, row: str, column: LabelledSet, about: Mapping[str, About]) -> Job:
-    """An adapter, or the base by the recipe of the set's domain, on a set."""
+def job_of(adapter: str, row: str, column: MeasuredSet, about: Mapping[str, About]) -> Job:
+    """An adapter, or the base by the recipe of the set's domain, on a set; on generated scenes by the general one."""
     if adapter == BASE:
-        return Job(row, adapter, column, recipe=recipe_words(column.domain.name))
+        return Job(row, adapter, column, recipe=recipe_words(getattr(column.measures, "name", BASE)))
     return Job(row, adapter, column, about[row])
 
 

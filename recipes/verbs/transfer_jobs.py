@@ -11,9 +11,11 @@ from adapters.inference.segment import InputContract, measure, weights_digest
 from adapters.sharing.door import read_info, seal
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.opening import opened
+from domains.datasets.domain import Domain
 from domains.metrics import MetricSet
 from recipes.bases import base_of
 from recipes.load import loaded
+from recipes.reading.schema import Recipe
 from recipes.shared import BASE, SharedRecipe, shared_recipe
 from recipes.verbs.progress import Progress
 from recipes.verbs.transfer_cells import CellFolder, MeasuredSet
@@ -30,6 +32,15 @@ class About:
     """Of everything that decides a prediction: the seal."""
 
 
+@dataclass(frozen=True)
+class LabelledSet(MeasuredSet):
+    """A set that the reader names."""
+
+    domain: Domain
+    recipe: Recipe
+    """That of its domain, on its folder."""
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """An adapter, by its path and the name of its row, on a set."""
@@ -41,6 +52,11 @@ class Job:
     """None for the bare base."""
     recipe: tuple[str, Sequence[str]] | None = None
     """What the bare base is measured by: a recipe, and overrides."""
+
+    @property
+    def can_be_measured(self) -> bool:
+        """Not an adapter of other bands on generated scenes, which are RGB; of a set that is named it is an error."""
+        return isinstance(self.column, LabelledSet) or self.about is None or self.about.contract.channels == 3
 
 
 @dataclass

@@ -25,9 +25,14 @@ Fitted = Mapping[str, Mapping[str, str]]
 NOWHERE: Fitted = {}
 OWN, MEASURED = "set", "measured"
 MARKS = {"": "", OWN: "*", MEASURED: "!"}
-AGAINST_BASE, AGAINST_SPECIALIST = "base", "specialist"
-REFERENCES = {AGAINST_BASE: "the base", AGAINST_SPECIALIST: "the adapter that was fitted on the set"}
-"""What a cell is held against, and how people read it."""
+REFERENCES = {
+    "base": "the base",
+    "specialist": "the adapter that was fitted on the set",
+    "start": "what it started from",
+    "base_few_shot": "the base after as many images",
+}
+"""What a cell is held against, and how people read it; the later two of rows that went on from others."""
+ALWAYS = ("base", "specialist")
 WORDS = {BETTER: "better", WORSE: "worse", UNDECIDED: "not told apart"}
 
 
@@ -43,6 +48,8 @@ class Measurements:
     fitted: Fitted = field(default_factory=dict)
     sets: dict[tuple[str, str], MetricSet] = field(default_factory=dict)
     """(adapter, set) -> its metrics."""
+    shots: Mapping[str, str] = field(default_factory=dict)
+    """Row of what went on learning from a few images -> row that it started from."""
 
     def table(self) -> Table:
         """Every value, without metrics that no cell has a value of."""
@@ -65,8 +72,16 @@ class Measurements:
 
     def reference(self, name: str, row: str, column: str) -> str | None:
         """The row that a cell is held against; None where there is none but itself."""
-        reference = BASE if name == AGAINST_BASE else self.specialist(column)
-        return None if reference == row or (reference, column) not in self.sets else reference
+        references = {
+            "base": BASE,
+            "specialist": self.specialist(column),
+            "start": self.shots.get(row),
+            "base_few_shot": next((shot for shot, start in self.shots.items() if start == BASE), None),
+        }
+        if name not in ALWAYS and row not in self.shots:
+            return None
+        reference = references[name]
+        return None if reference in (None, row) or (reference, column) not in self.sets else reference
 
     def changes(self, name: str) -> dict[str, dict[str, dict[str, Change]]]:
         """Metric -> adapter -> set -> how far the cell is above its reference of that name."""
@@ -96,6 +111,10 @@ class Report:
     specialists: Mapping[str, str | None]
     counts: Mapping[str, tuple[int, int]]
     """Set -> (images, groups)."""
+    shots: Mapping[str, str]
+    """As of `Measurements`."""
+    cells: int
+    """How many were measured."""
 
     @classmethod
     def of(cls, measured: Measurements) -> Report:
@@ -110,9 +129,11 @@ class Report:
             measured.split, measured.rows, measured.columns, measured.headlines, measured.fitted,
             table=measured.table(),
             intervals=intervals,
-            changes={name: measured.changes(name) for name in REFERENCES},
+            changes={name: against for name in REFERENCES if (against := measured.changes(name)) or name in ALWAYS},
             specialists={column: measured.specialist(column) for column in measured.columns},
             counts=counts,
+            shots=measured.shots,
+            cells=len(measured.sets),
         )  # fmt: skip
 
     def as_json(self) -> dict[str, Any]:
@@ -126,7 +147,7 @@ class Report:
                 for key, of_key in self.changes[name].items()
                 if key in self.table
             }
-            for name in REFERENCES
+            for name in self.changes
         }
         content = {
             "split": self.split,
@@ -135,6 +156,7 @@ class Report:
             "intervals_95": {key: self.intervals[key] for key in self.table},
             **against,
             "specialists": self.specialists,
+            **({"few_shot": self.shots} if self.shots else {}),
             "sets": {
                 column: {"images": images, "groups": groups, "headline": self.headlines[column]}
                 for column, (images, groups) in self.counts.items()
@@ -153,15 +175,15 @@ class Report:
 
     def verdict_lines(self, key: str) -> Iterator[str]:
         """For each adapter and reference, on which sets it is better and worse by more than chance."""
-        for name, reference in REFERENCES.items():
-            for row in self.rows:
+        for name in self.changes:
+            for row in (row for row in self.rows if (row in self.shots) == (name not in ALWAYS)):
                 of_row = self.changes[name].get(key, {}).get(row, {})
                 told = {word: [c for c, change in of_row.items() if change.verdict == word] for word in WORDS}
                 unknown = [column for column, change in of_row.items() if change.verdict not in WORDS]
                 texts = [f"{WORDS[word]} on {', '.join(columns)}" for word, columns in told.items() if columns]
                 texts += [f"cannot be told on {', '.join(unknown)}"] if unknown else []
                 if texts:
-                    yield f"{row} against {reference}, {key}: {'; '.join(texts)}"
+                    yield f"{row} against {REFERENCES[name]}, {key}: {'; '.join(texts)}"
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -218,15 +240,14 @@ def write(out: Path, report: Report) -> None:
         )
     with atomic_path(out / "transfer.png") as path:
         marks = {row: {column: MARKS[word] for column, word in inner.items()} for row, inner in report.fitted.items()}
-        count = len(report.rows) * len(report.columns)
-        shown = pictured(report.table, count, set(report.headlines.values()))
+        shown = pictured(report.table, report.cells, set(report.headlines.values()))
         heat_maps(path, shown, report.rows, report.columns, marks, note)
     write_json(out / "transfer.json", report.as_json())  # last: its presence says the rest is there
 
 
 def csv_rows(report: Report) -> Iterator[list[Any]]:
     """The head, and a row for each metric, adapter and set; what is not known is empty."""
-    added = [f"{name}_{part}" for name in REFERENCES for part in ("change", "low", "high", "verdict")]
+    added = [f"{name}_{part}" for name in report.changes for part in ("change", "low", "high", "verdict")]
     yield ["metric", "adapter", "data", "value", "fitted_on", "low", "high", "specialist_is", *added]
     for key, values in report.table.items():
         for row in (row for row in report.rows if row in values):
@@ -235,7 +256,7 @@ def csv_rows(report: Report) -> Iterator[list[Any]]:
                 ends = plain(report.intervals[key].get(row, {}).get(column, (None, None)))
                 against = [
                     number
-                    for change in (report.change(name, key, row, column) for name in REFERENCES)
+                    for change in (report.change(name, key, row, column) for name in report.changes)
                     for number in ([None] * 4 if change is None else plain(list(change_json(change).values())))
                 ]
                 yield [key, row, column, values[row].get(column), fitted, *ends, report.specialists[column], *against]
@@ -244,10 +265,10 @@ def csv_rows(report: Report) -> Iterator[list[Any]]:
 def metric_markdown(report: Report, key: str) -> str:
     """A metric's values, adapters by sets; then each value with its interval and its differences."""
     values = markdown(key, cells(report.table[key], report.rows, report.columns, report.fitted))
-    long = [["adapter", "data", "value [95 %]", *(f"against {name}" for name in REFERENCES)]]
+    long = [["adapter", "data", "value [95 %]", *(f"against {name.replace('_', ' ')}" for name in report.changes)]]
     for row in report.rows:
         for column, value in report.table[key].get(row, {}).items():
-            texts = [change_text(report.change(name, key, row, column)) for name in REFERENCES]
+            texts = [change_text(report.change(name, key, row, column)) for name in report.changes]
             number = with_span(np.nan if value is None else value, report.intervals[key][row][column])
             long.append([row, column, number, *texts])
     return "\n".join([values, *markdown_table(long), ""])
