@@ -18,13 +18,12 @@ from recipes.shared import BASE
 def base_of(adapter: str, bases: dict[str, Backbone], elsewhere: str | None = None) -> Backbone:
     """The backbone that an adapter wants, loaded when first asked for. elsewhere: where it is, if not as it says."""
     recipe = recipe_of_base(adapter, elsewhere)
-    key = f"{recipe.backbone.name} {recipe.backbone.taps or ''}"
-    if recipe.backbone.taps is None or key not in bases:
-        same_name = (held for held in bases.values() if held.name == recipe.backbone.name)
-        fresh = next(same_name, None) or backbone_of(recipe)
-        key = f"{fresh.name} {fresh.taps}"
-        bases.setdefault(key, fresh)
-    return bases[key]
+    name, taps = recipe.backbone.name, recipe.backbone.taps
+    for base in bases.values():
+        if base.name == name and taps in (None, base.taps):
+            return base
+    base = backbone_of(recipe)
+    return bases.setdefault(f"{base.name} {base.taps}", base)
 
 
 def recipe_of_base(adapter: str, elsewhere: str | None = None) -> Recipe:

@@ -97,8 +97,8 @@ def few_shot_recipe(few: FewShot, start: Start, column: LabelledSet) -> Recipe:
     if start.about is None:
         shipped = load_recipe(*recipe_words(column.domain.name))
         return changed(replace(shipped, domain=column.recipe.domain), words)
-    own = start.about.shared.recipe
-    recipe = replace(column.recipe, method=own.method, decoder=own.decoder, losses=own.losses)
+    source = start.about.shared.recipe
+    recipe = replace(column.recipe, method=source.method, decoder=source.decoder, losses=source.losses)
     with opened(Path(start.adapter)) as folder:
         base = words_of_base(folder, read_info(folder), start.backbone)
     path = os.path.abspath(start.adapter) if os.path.exists(start.adapter) else start.adapter

@@ -57,7 +57,7 @@ class Measurements:
         for row, column, metrics in self.cells():
             for key, value in plain(metrics.compute()).items():
                 table.setdefault(key, {}).setdefault(row, {})[column] = value
-        return {key: values for key, values in table.items() if any(known(values))}
+        return {key: values for key, values in table.items() if any(defined_cells(values))}
 
     def cells(self) -> Iterator[tuple[str, str, MetricSet]]:
         """(adapter, set, metrics), a row after the other."""
@@ -206,14 +206,14 @@ def cells(
     return [["adapter", *columns], *([row, *(cell(row, column) for column in columns)] for row in rows)]
 
 
-def known(values: Mapping[str, Mapping[str, float | None]]) -> list[bool]:
+def defined_cells(values: Mapping[str, Mapping[str, float | None]]) -> list[bool]:
     """Of each cell of a metric, whether it has a value: a set may hold nothing that the metric speaks of."""
     return [value is not None for row in values.values() for value in row.values()]
 
 
 def pictured(table: Table, cells: int, headlines: Collection[str]) -> Table:
     """The metrics that have a value in each of so many cells, and the headlines; all where there are none."""
-    return {key: rows for key, rows in table.items() if key in headlines or sum(known(rows)) == cells} or table
+    return {key: rows for key, rows in table.items() if key in headlines or sum(defined_cells(rows)) == cells} or table
 
 
 def legend(fitted: Fitted) -> str:
