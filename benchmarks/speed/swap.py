@@ -113,8 +113,8 @@ def main() -> None:
     print(f"use      {use_ms(adapters, options.rounds):.5f} ms")
     alone, in_turns = image_ms(adapters, options.images, options.px, options.rounds)
     print(f"image    {alone:.1f} ms by one adapter, {in_turns:.1f} ms in turns: {in_turns - alone:+.2f} ms for a swap")
-    held, whole = bytes_of(adapters)
-    print(f"memory   {held / 1e6:.1f} MB for {len(adapters)} adapters; {whole / 1e6:.1f} MB without shared tensors")
+    held, unshared = bytes_of(adapters)
+    print(f"memory   {held / 1e6:.1f} MB for {len(adapters)} adapters; {unshared / 1e6:.1f} MB without shared tensors")
 
 
 if __name__ == "__main__":

@@ -33,8 +33,8 @@ class Stateful:
 def as_json(value: Any) -> Any:
     """Arrays, numbers, texts, lists and mappings as JSON holds them; a number's shortest text gives it back exactly."""
     if isinstance(value, np.ndarray):
-        few = value.size <= FEW
-        values = value.ravel().tolist() if few else base64.b64encode(zlib.compress(value.tobytes())).decode()
+        is_short = value.size <= FEW
+        values = value.ravel().tolist() if is_short else base64.b64encode(zlib.compress(value.tobytes())).decode()
         return {"dtype": value.dtype.str, "shape": list(value.shape), "values": values}
     if isinstance(value, np.generic):
         return value.item()

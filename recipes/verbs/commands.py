@@ -230,8 +230,8 @@ def transfer(
     from recipes.verbs.few_shot import FewShot
     from recipes.verbs.transfer import transfer as run
 
-    chosen, few = choose(device, str(precision)), few_shot and FewShot(few_shot, few_shot_seconds)
-    run(adapters, sets, out, str(split), backbone, chosen, few_shot=few or None, generated=generated)
+    chosen, shots = choose(device, str(precision)), few_shot and FewShot(few_shot, few_shot_seconds)
+    run(adapters, sets, out, str(split), backbone, chosen, few_shot=shots or None, generated=generated)
 
 
 @app.command()

@@ -51,7 +51,7 @@ class Start:
 
 
 def few_shot_jobs(
-    few: FewShot,
+    shot: FewShot,
     starts: Sequence[Start],
     columns: Sequence[LabelledSet],
     fitted: Mapping[str, Mapping[str, str]],
@@ -65,9 +65,9 @@ def few_shot_jobs(
         (start, column) for start in starts for column in columns if not fitted.get(start.row, {}).get(column.name)
     ]
     for number, (start, column) in enumerate(pairs, start=1):
-        row = few.row(start.row)
+        row = shot.row(start.row)
         try:
-            folder = fitted_folder(few, start, column, out, f"fit {number} of {len(pairs)}: {row} of {column.name}")
+            folder = fitted_folder(shot, start, column, out, f"fit {number} of {len(pairs)}: {row} of {column.name}")
         except InputError as error:
             print(f"note: no {row} of {column.name}: {error}")
             continue
@@ -75,9 +75,9 @@ def few_shot_jobs(
         yield Job(row, path, column, about_adapter(path))
 
 
-def fitted_folder(few: FewShot, start: Start, column: LabelledSet, out: Path, line: str) -> Path:
+def fitted_folder(shot: FewShot, start: Start, column: LabelledSet, out: Path, line: str) -> Path:
     """The folder of a fit, which is run where it was not yet, under that line. Raises InputError."""
-    recipe = few_shot_recipe(few, start, column)
+    recipe = few_shot_recipe(shot, start, column)
     decides = [resolved_yaml(recipe), start.about and start.about.digest, samples_sha256(column.domain.dataset("all"))]
     folder = out / hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]
     if not (folder / RESULT).exists():
@@ -87,13 +87,13 @@ def fitted_folder(few: FewShot, start: Start, column: LabelledSet, out: Path, li
     return folder
 
 
-def few_shot_recipe(few: FewShot, start: Start, column: LabelledSet) -> Recipe:
+def few_shot_recipe(shot: FewShot, start: Start, column: LabelledSet) -> Recipe:
     """The set's recipe, with method, decoder and losses of the adapter that it goes on from; from the base as shipped.
 
     Raises InputError where the two do not go together.
     """
-    budget = [f"train.seconds={few.seconds}", "train.steps=1000000", "train.seed=0", "train.student=false"]
-    words = [f"domain.max_images={few.images}", *budget]
+    budget = [f"train.seconds={shot.seconds}", "train.steps=1000000", "train.seed=0", "train.student=false"]
+    words = [f"domain.max_images={shot.images}", *budget]
     if start.about is None:
         shipped = load_recipe(*recipe_words(column.domain.name))
         return changed(replace(shipped, domain=column.recipe.domain), words)

@@ -178,9 +178,9 @@ class Report:
         for name in self.changes:
             for row in (row for row in self.rows if (row in self.shots) == (name not in ALWAYS)):
                 of_row = self.changes[name].get(key, {}).get(row, {})
-                told = {word: [c for c, change in of_row.items() if change.verdict == word] for word in WORDS}
+                by_word = {word: [c for c, change in of_row.items() if change.verdict == word] for word in WORDS}
                 unknown = [column for column, change in of_row.items() if change.verdict not in WORDS]
-                texts = [f"{WORDS[word]} on {', '.join(columns)}" for word, columns in told.items() if columns]
+                texts = [f"{WORDS[word]} on {', '.join(columns)}" for word, columns in by_word.items() if columns]
                 texts += [f"cannot be told on {', '.join(unknown)}"] if unknown else []
                 if texts:
                     yield f"{row} against {REFERENCES[name]}, {key}: {'; '.join(texts)}"
@@ -240,14 +240,14 @@ def write(out: Path, report: Report) -> None:
         )
     with atomic_path(out / "transfer.png") as path:
         marks = {row: {column: MARKS[word] for column, word in inner.items()} for row, inner in report.fitted.items()}
-        shown = pictured(report.table, report.cells, set(report.headlines.values()))
-        heat_maps(path, shown, report.rows, report.columns, marks, note)
+        pictures = pictured(report.table, report.cells, set(report.headlines.values()))
+        heat_maps(path, pictures, report.rows, report.columns, marks, note)
     write_json(out / "transfer.json", report.as_json())  # last: its presence says the rest is there
 
 
 def csv_rows(report: Report) -> Iterator[list[Any]]:
     """The head, and a row for each metric, adapter and set; what is not known is empty."""
-    added = [f"{name}_{part}" for name in report.changes for part in ("change", "low", "high", "verdict")]
+    added = [f"{name}_{number}" for name in report.changes for number in ("change", "low", "high", "verdict")]
     yield ["metric", "adapter", "data", "value", "fitted_on", "low", "high", "specialist_is", *added]
     for key, values in report.table.items():
         for row in (row for row in report.rows if row in values):
