@@ -20,15 +20,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cli import main
+    from recipes.adapter_set import load_many
     from recipes.api import load
 
     __version__: str
 
-__all__ = ["__version__", "load", "main"]
+__all__ = ["__version__", "load", "load_many", "main"]
 
 FOLDER = Path(__file__).resolve().parent
 ROOMS = ("adapters", "domains", "recipes", "cli")
-PUBLIC = {"load": ".recipes.api", "main": ".cli"}
+PUBLIC = {"load": ".recipes.api", "load_many": ".recipes.adapter_set", "main": ".cli"}
 """Public names and the modules that have them, by a name that holds in a checkout and in a wheel."""
 
 

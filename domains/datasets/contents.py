@@ -1,13 +1,19 @@
-"""What files hold, as SHA-256: of one file, and of a split of a data set in the form that `sha256sum` gives it."""
+"""What files hold, as SHA-256: of one file, and of a split of a data set in the form that `sha256sum` gives it; and
+what samples hold, however their files are called and written.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
+
+from domains.entities import EntitySample, Samples
 from domains.errors import InputError
 
 _BLOCK = 2**20  # bytes read at a time
@@ -48,6 +54,40 @@ def parts_sha256(root: Path, entries: Iterable[tuple[Path, str]]) -> str:
 
 def _inside(root: Path, file: Path) -> str:
     return file.relative_to(root).as_posix() if file.is_relative_to(root) else file.name
+
+
+def samples_sha256(samples: Samples) -> str:
+    """SHA-256 of all that decides a measurement on labelled images: pixels, every annotator's entities with what is
+    known of them, sizes of pixels, groups and strata, in their order.
+
+    Every sample is read. Of tiles the file that they are cut from counts too. Raises InputError.
+    """
+    digest = hashlib.sha256()
+    records = getattr(samples, "records", None)
+    for i in range(len(samples)):
+        sample = samples[i]
+        record = records[i] if records else None
+        cut_from = sample.place.cut_from
+        facts = {
+            "group": record.group if record else sample.place.scene,
+            "stratum": record.stratum if record else "",
+            "pixel_size_m": sample.place.pixel_size_m,
+            "cut_from": None if cut_from is None else content_sha256(cut_from),
+            "vocabularies": [truth.vocabulary for truth in sample.truths],
+        }
+        digest.update(json.dumps(facts).encode())
+        for array in _arrays(sample):
+            digest.update(b"none" if array is None else f"{array.dtype.str} {array.shape}".encode())
+            digest.update(b"" if array is None else np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _arrays(sample: EntitySample) -> list[np.ndarray | None]:
+    """The image, and each annotator's map with what is known of its entities."""
+    arrays: list[np.ndarray | None] = [sample.image]
+    for truth in sample.truths:
+        arrays += [truth.ids, truth.scores, truth.labels, truth.parents, truth.pixel_scores]
+    return arrays
 
 
 @lru_cache(maxsize=100_000)

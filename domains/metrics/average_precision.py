@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.state import Stateful
 
 IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # pycocotools' own, to the last bit
 RECALLS = np.linspace(0.0, 1.0, 101)  # COCOeval's `recThrs`
@@ -36,11 +37,13 @@ class Ranked(NamedTuple):
     truths: int
 
 
-class AveragePrecision:
+class AveragePrecision(Stateful):
     """`ap` (mean over IoU .5:.95) and `ap50`: area under the precision envelope at 101 recalls.
 
     Equal scores are ranked by position in the image. nan when no image has a true entity.
     """
+
+    HELD = ("_images",)
 
     def __init__(self, thresholds: Sequence[float] = IOU_THRESHOLDS, max_entities: int = 1000) -> None:
         self.thresholds = np.asarray(thresholds)
@@ -54,6 +57,11 @@ class AveragePrecision:
     def observe(self, comparisons: Sequence[Comparison]) -> None:
         """Keeps of each comparison the scores and the matched IoUs of the `max_entities` best predictions."""
         self._images.append([_ranked(comparison, self.max_entities) for comparison in comparisons])
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes what `state` gave. Raises KeyError, TypeError or ValueError for other."""
+        super().restore(state)
+        self._images = [[Ranked(*pair) for pair in image] for image in self._images]
 
     def compute(self) -> float:
         """The value by pycocotools over all (image, annotator) pairs; nan without a true entity."""

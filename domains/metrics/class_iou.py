@@ -13,14 +13,17 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
 from domains.metrics.metric import divide
+from domains.metrics.state import Stateful
 
 
-class ClassIoU:
+class ClassIoU(Stateful):
     """`class_iou`: per class |P and T| / |P or T| of its pixels, pooled over the images that hold it, then the mean.
 
     P is the predicted foreground off entities of other classes. A truth without labels is one class. Images without
     any entity say nothing here (`false_alarms` counts what is found there). nan when no image has an entity.
     """
+
+    HELD = ("_rows",)
 
     def __init__(self) -> None:
         self._rows: list[dict[str, np.ndarray]] = []

@@ -12,17 +12,20 @@ import numpy as np
 
 from domains.metrics.matching import Comparison
 from domains.metrics.metric import divide
+from domains.metrics.state import Stateful
 
 COUNTS = ("true_positives", "false_positives", "false_negatives")
 RATIOS = ("precision", "recall", "predicted_per_image", "true_per_image", "predicted_per_mm2", "true_per_mm2")
 MM2_PER_M2 = 1e6
 
 
-class EntityCounts:
+class EntityCounts(Stateful):
     """`observe` once per image; `resample` as metrics do, but a value per name of `COUNTS` and `RATIOS`.
 
     Densities are over the images whose pixel size is known, nan where it is known of none.
     """
+
+    HELD = ("_rows",)
 
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []

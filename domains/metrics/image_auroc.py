@@ -14,13 +14,16 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.state import Stateful
 
 
-class ImageAUROC:
+class ImageAUROC(Stateful):
     """`image_auroc`: over images with a true entity and images without; by the highest score of a labelled pixel.
 
     Any annotator's entity makes an image one with a defect. nan when all images are of one kind.
     """
+
+    HELD = ("_scores", "_defects")
 
     def __init__(self) -> None:
         self._scores: list[float] = []

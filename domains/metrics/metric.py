@@ -14,6 +14,7 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.state import Stateful
 
 
 class EntityMetric(Protocol):
@@ -39,8 +40,10 @@ class EntityMetric(Protocol):
         ...
 
 
-class ImageMetric:
+class ImageMetric(Stateful):
     """Base of the metrics that are a ratio of sums: give `measure` and `ratio`, and the rest follows."""
+
+    HELD = ("_rows",)
 
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []

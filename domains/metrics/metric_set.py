@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from domains.metrics.bootstrap import group_weights, percentile_interval
 from domains.metrics.counts import EntityCounts
 from domains.metrics.matching import compare_all
 from domains.metrics.metric import EntityMetric, ImageMetric
+from domains.metrics.state import Stateful
 from domains.metrics.table import METRICS, build_metrics
 
 
@@ -101,6 +103,25 @@ class MetricSet:
             low, high = percentile_interval(drawn.get(key, unknown), level)
             table[key] = {"value": value, "low": low, "high": high}
         return table
+
+    def state(self) -> dict[str, Any] | None:
+        """All that was seen, as JSON holds it; None where a metric of a package cannot give its part away."""
+        metrics = {key: metric.state() for key, metric in self.metrics.items() if isinstance(metric, Stateful)}
+        if len(metrics) < len(self.metrics):
+            return None
+        return {"groups": self.groups, "strata": self.strata, "metrics": metrics, "counts": self.counts.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes what `state` of a set of the same metrics gave, in place of what was seen: every number comes out as of
+        that one, to the last bit. Raises KeyError, TypeError or ValueError for other.
+        """
+        for key, metric in self.metrics.items():
+            if not isinstance(metric, Stateful):
+                raise TypeError(f"the metric {key!r} keeps no state")
+            metric.restore(state["metrics"][key])
+        self.counts.restore(state["counts"])
+        self.groups, self.strata = list(state["groups"]), list(state["strata"])
+        self._resampled = {}
 
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {key: metric.resample(weights) for key, metric in self.metrics.items()}

@@ -18,14 +18,17 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
 from domains.metrics.metric import divide
+from domains.metrics.state import Stateful
 
 VALUES = 0x3C00 + 1  # the bits of 1.0 in float16, and as many below it
 LEVELS = 2048  # scores of a curve at most: see above what more would change
 AT_ONCE = 128  # weightings worked out together: each takes 200 KB
 
 
-class ScoreCurve:
+class ScoreCurve(Stateful):
     """Base: per image, at each score, the pixels without a defect and the weight of those with one."""
+
+    HELD = ("_levels", "_counts", "_regions")
 
     def __init__(self) -> None:
         self._levels: list[np.ndarray] = []

@@ -13,6 +13,7 @@ import numpy as np
 from domains.entities import EntityMap
 from domains.metrics.average_precision import IOU_THRESHOLDS, RECALLS, mean_defined, run_accumulate
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.state import Stateful
 
 COCO_PX: dict[str, tuple[float, float]] = {
     "small": (0, 32**2),
@@ -28,11 +29,13 @@ GROUND_M2: dict[str, tuple[float, float]] = {
 """Class -> area in square metres."""
 
 
-class SizedPrecision:
+class SizedPrecision(Stateful):
     """`ap_<class>`, mean over IoU .5:.95, and `ap_<class>_m2` over the images whose pixel size is known.
 
     nan when there is no true entity of that size.
     """
+
+    HELD = ("_images",)
 
     def __init__(self, size: str, in_metres: bool = False, max_entities: int = 1000) -> None:
         self.range = (GROUND_M2 if in_metres else COCO_PX)[size]

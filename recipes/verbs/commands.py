@@ -223,6 +223,13 @@ def transfer(
     groups: Annotated[
         list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
     ] = None,
+    few_shot: Annotated[
+        int | None, typer.Option(min=1, max=1000, metavar="N", help="Also after a short fit on N images of each set.")
+    ] = None,
+    few_shot_seconds: Annotated[float, typer.Option(min=1, help="Of the processor, for each of these fits.")] = 30,
+    generated: Annotated[
+        bool, typer.Option("--generated", help="Also on generated scenes: what is forgotten.")
+    ] = False,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     backbone: Base = None,
@@ -236,9 +243,11 @@ def transfer(
         if path != BASE:
             check_adapter(path, overrides=on_base(backbone))
     from recipes.runtime import choose
+    from recipes.verbs.few_shot import FewShot
     from recipes.verbs.transfer import transfer as run
 
-    run(adapters, sets, out, str(split), backbone, choose(device, str(precision)))
+    chosen, shots = choose(device, str(precision)), few_shot and FewShot(few_shot, few_shot_seconds)
+    run(adapters, sets, out, str(split), backbone, chosen, few_shot=shots or None, generated=generated)
 
 
 @app.command()

@@ -18,6 +18,7 @@ from recipes.verbs.arguments import (
     OfDomain,
     Overrides,
     Overwrite,
+    Split,
     Strict,
 )
 
@@ -139,12 +140,27 @@ def adapters_merge(
     weights: Annotated[str, typer.Option(metavar="W,W,...", help="One for each; by default equal, of sum 1.")] = "",
     method: Annotated[Merging, typer.Option(help="How updates are combined (docs/sharing.md).")] = Merging.linear,
     rank: Annotated[int | None, typer.Option(min=1, max=256, help="Of what comes out; else all of the sum.")] = None,
+    data: Annotated[
+        list[str] | None, typer.Option(metavar="DOMAIN=DIR", help="Sets to measure parents and child on, as transfer.")
+    ] = None,
+    groups: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
+    ] = None,
+    split: Annotated[Split, typer.Option(help="Of these sets.")] = Split.test,
+    transfer: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Where their table goes; else beside FOLDER, FOLDER-transfer.")
+    ] = None,
 ) -> None:
     """Write one adapter that combines the updates of several, and say how far they are in each other's way."""
     from recipes.inputs import numbers
-    from recipes.verbs.merge_adapters import merged_text
+    from recipes.sets import parse_sets
+
+    sets = parse_sets(data, groups or ()) if data else []
+    from recipes.verbs.merge_adapters import merged_text, transferred
 
     typer.echo(merged_text(adapters, numbers(weights, "--weights"), str(method), rank, out))
+    if sets:
+        transferred(adapters, out, sets, transfer or out.with_name(f"{out.name}-transfer"), str(split))
 
 
 @adapters_app.command("push")

@@ -30,12 +30,14 @@ from adapters.options.training import TrainOptions
 from adapters.sharing.door import read_info, read_recipe
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.info import AdapterInfo
+from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.merging import METHODS, Combine, interference, low_rank
 from adapters.sharing.opening import opened
 from adapters.sharing.texts import yaml_text
 from adapters.training.fitting import learnt_weights, round_to_half
 from domains.errors import InputError
 from recipes.reading.command import following
+from recipes.sets import AskedSet, parse_adapters
 
 MOST_RANK = 256
 Updates = dict[str, Tensor]
@@ -74,10 +76,28 @@ def merged_text(adapters: Sequence[str], weights: Sequence[float], how: str, ran
     segmenter, method = child_of(parents, weights, how, rank, backbone)
     lead = parents[0]
     lines = [interference_line(a, b) for a, b in combinations(parents, 2)]
-    info = describe(segmenter, method, lead.info.contract, lead.info.domain, "+".join(p.info.data for p in parents))
+    data = "+".join(parent.info.data for parent in parents)
+    learnt = learnt_by(parents)
+    info = describe(segmenter, method, lead.info.contract, lead.info.domain, data, learnt_from=learnt)
     recipe = {**lead.recipe, "method": as_json(asdict(method))}
     save_adapter(out, segmenter, method, info, yaml_text(recipe))
     return "\n".join([*lines, str(out), following("adapters", "verify", out)])
+
+
+def transferred(adapters: Sequence[str], out: Path, sets: Sequence[AskedSet], folder: Path, split: str) -> None:
+    """The table of `transfer` of parents and child, into a folder of its own. Raises InputError."""
+    from recipes.runtime import choose
+    from recipes.verbs.transfer import transfer  # what draws its picture loads slowly, and a merge alone wants none
+
+    transfer(parse_adapters([*adapters, str(out)]), sets, folder, split, runtime=choose("auto"))
+
+
+def learnt_by(parents: Sequence[Parent]) -> LearntFrom | None:
+    """The images that any of the parents learnt from, as far as they say: the child was fitted on all of them."""
+    learnt = None
+    for parent in parents:
+        learnt = learnt if parent.info.learnt_from is None else parent.info.learnt_from.joined(learnt)
+    return learnt
 
 
 def read_parents(adapters: Sequence[str]) -> tuple[Backbone, list[Parent]]:

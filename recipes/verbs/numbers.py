@@ -31,7 +31,7 @@ def defined(intervals: Mapping[str, tuple[float, float]]) -> dict[str, tuple[flo
     }
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write the file whole or not at all."""
+def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+    """Write the file whole or not at all. indent: None for one line."""
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")

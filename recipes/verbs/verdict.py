@@ -1,8 +1,9 @@
-"""What a run was worth, and what would help it: two lines at the end of `fit`."""
+"""What a run was worth, and what would help it: two lines at the end of `fit`; and how measurements compare at all."""
 
 from __future__ import annotations
 
 import csv
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,42 @@ from domains.metrics import MetricSet
 
 STILL_FALLING = 0.02  # share by which the validation loss must fall in the last third of a run
 OVERFITTED = 0.03  # share by which it must rise above its best
+
+
+BETTER, WORSE, UNDECIDED, UNKNOWN = "better", "worse", "undecided", ""
+
+
+@dataclass(frozen=True)
+class Change:
+    """By how much a metric of one measurement is above that of another on the same images."""
+
+    value: float
+    low: float
+    high: float
+    """95 % of it over resampled groups, the same groups for both; nan where there are fewer than two."""
+    counts_faults: bool = False
+    """Whether less is better."""
+
+    @property
+    def verdict(self) -> str:
+        """`better` or `worse` by more than chance, `undecided`, or "" where it cannot be told."""
+        if np.isnan(self.low):
+            return UNKNOWN
+        rises, falls = self.low > 0, self.high < 0
+        if self.counts_faults:
+            rises, falls = falls, rises
+        return BETTER if rises else WORSE if falls else UNDECIDED
+
+    def __str__(self) -> str:
+        span = "" if np.isnan(self.low) else f" [{self.low:+.3f}, {self.high:+.3f}]"
+        return f"{self.value:+.3f}{span}"
+
+
+def changes(before: MetricSet, after: MetricSet) -> dict[str, Change]:
+    """Each metric of two sets that saw the same images in the same order."""
+    was, now, spans = before.compute(), after.compute(), paired_intervals(before, after)
+    faults = {key for key, metric in after.metrics.items() if getattr(metric, "best", 1.0) == 0}
+    return {key: Change(now[key] - was[key], *spans[key], counts_faults=key in faults) for key in was}
 
 
 def paired_intervals(before: MetricSet, after: MetricSet) -> dict[str, tuple[float, float]]:
@@ -27,15 +64,14 @@ def paired_intervals(before: MetricSet, after: MetricSet) -> dict[str, tuple[flo
 
 def against(start: str, before: MetricSet, after: MetricSet, key: str) -> str:
     """Whether the adapter beats what it started from, which `start` calls by name, by more than chance."""
-    change = after.compute()[key] - before.compute()[key]
-    low, high = paired_intervals(before, after)[key]
+    change = changes(before, after)[key]
     seen = f"{len(before)} test images in {len(set(before.groups))} groups"
-    if np.isnan(low):
+    if change.verdict == UNKNOWN:
         return f"against {start}: {key} cannot be compared on {seen}"
-    numbers = f"{key} {change:+.3f} [{low:+.3f}, {high:+.3f}] on {seen}"
-    if low > 0:
+    numbers = f"{key} {change} on {seen}"
+    if change.verdict == BETTER:
         return f"against {start}: better by more than chance, {numbers}"
-    if high < 0:
+    if change.verdict == WORSE:
         return f"against {start}: worse by more than chance, {numbers}; look at preview.png"
     return f"against {start}: not told apart, {numbers}; more test groups would narrow this"
 

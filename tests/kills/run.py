@@ -27,8 +27,8 @@ import torch
 from tests.kills.forked import End, changes_of, run
 from tests.kills.scenarios import Scenario, contents, left_behind, make_shared, scenarios
 
-TURNS = ("images", "slide", "pack", "images", "save", "slide", "images", "slide", "fit", "pack")
-"""Scenarios of ten trials; what is slow comes seldom."""
+TURNS = ("images", "slide", "pack", "images", "save", "slide", "images", "slide", "fit", "pack", "transfer")
+"""Scenarios of eleven trials; what is slow comes seldom."""
 
 
 @dataclass(frozen=True)

@@ -128,6 +128,10 @@ def scenarios(shared: Path) -> list[Scenario]:
         save_adapter(folder / "saved", segmenter, method, info, (folder / "in" / "recipe.yaml").read_text(), True)
         return 0
 
+    def transfer(folder: Path) -> int:
+        words = ["transfer", "--adapter", f"mine:{adapter}", "--data", f"cells:{shared / 'cells'}", "--split", "all"]
+        return main([*words, "--out", str(folder / "out" / "table")])
+
     def nothing(folder: Path) -> None:
         (folder / "in").mkdir()
 
@@ -141,6 +145,7 @@ def scenarios(shared: Path) -> list[Scenario]:
         Scenario("slide", slide, predict_slide, lambda folder: contents(folder / "out"), True),
         Scenario("pack", copied, pack, lambda folder: {"zip": (folder / "packed.zip").read_bytes()}),
         Scenario("save", copied, save, lambda folder: contents(folder / "saved")),
+        Scenario("transfer", nothing, transfer, lambda folder: contents(folder / "out" / "table")),
         Scenario("fit", nothing, lambda folder: fit(shared, folder / "run"), of_training),
     ]
 

@@ -4,9 +4,11 @@ import os
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 
-from domains.datasets.contents import content_sha256, files_sha256
+from domains.datasets.contents import content_sha256, files_sha256, samples_sha256
+from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 
 
@@ -45,3 +47,31 @@ def test_a_folder_is_the_sum_of_its_files_and_any_name_will_do(tmp_path):
 def test_a_missing_file_is_one_line(tmp_path):
     with pytest.raises(InputError, match=r"gone.png': wanted a file to read, got No such file"):
         content_sha256(tmp_path / "gone.png")
+
+
+def labelled(pixel=0, entity=1, scene="a", labels=None, **place) -> EntitySample:
+    image, ids = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.int32)
+    image[1, 1], ids[2, 2:4] = pixel, entity
+    truth = EntityMap(ids, labels=None if labels is None else np.array(labels, np.int32), vocabulary=("x", "y"))
+    return EntitySample(image, (truth,), Place(scene, **place))
+
+
+def test_a_digest_of_samples_follows_pixels_entities_sizes_groups_and_order(tmp_path):
+    slide = tmp_path / "slide.tif"
+    slide.write_bytes(b"1")
+    sets = [
+        [labelled(), labelled(pixel=1)],
+        [labelled(pixel=1), labelled()],
+        [labelled(), labelled(pixel=2)],
+        [labelled(), labelled(pixel=1, entity=-1)],
+        [labelled(), labelled(pixel=1, labels=[1])],
+        [labelled(), labelled(pixel=1, scene="b")],
+        [labelled(), labelled(pixel=1, pixel_size_m=1e-6)],
+        [labelled(), labelled(pixel=1, cut_from=slide)],
+        [labelled()],
+        [],
+    ]
+    digests = [samples_sha256(samples) for samples in sets]
+    assert len(set(digests)) == len(sets) and digests[0] == samples_sha256([labelled(), labelled(pixel=1)])
+    slide.write_bytes(b"22")
+    assert samples_sha256(sets[7]) != digests[7]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,10 +17,13 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
 from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
-from adapters.sharing.folder import describe, load_adapter, save_adapter
+from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
+from adapters.sharing.learnt import Digests, LearntFrom
+from adapters.sharing.texts import yaml_text
 from adapters.training.fitting import learnt_weights, round_to_half
+from cli import main
 from domains.errors import InputError
-from recipes.verbs.merge_adapters import merged_text
+from recipes.verbs.merge_adapters import learnt_by, merged_text, read_parents
 
 LEARNT = 0.02
 
@@ -39,7 +44,12 @@ def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora",
                 weights += LEARNT * torch.randn_like(weights)
     round_to_half(learnt_weights(segmenter))
     info = describe(segmenter, learnt, InputContract(tile_px=64, overlap_px=16), "pathology", f"drawn{seed}")
-    save_adapter(folder, segmenter, learnt, info, f"domain: {{name: pathology}}\ntrain: {{start: {kind}}}\n")
+    sections = {
+        "domain": {"name": "pathology", "tile_px": 64, "overlap_px": 16},
+        "method": as_json(asdict(learnt)),
+        "train": {"start": kind},
+    }
+    save_adapter(folder, segmenter, learnt, info, yaml_text(sections))
     return str(folder)
 
 
@@ -94,3 +104,30 @@ def test_adapters_that_do_not_fit_together_are_refused_and_nothing_is_written(tm
     with pytest.raises(InputError, match="at least two adapters and a weight for each; got 2 and 1"):
         merged_text([lora, lora], [1.0], "linear", None, tmp_path / "child")
     assert not (tmp_path / "child").exists()
+
+
+def test_parents_and_child_are_measured_beside_each_other(tmp_path, data, capsys):
+    parents = [adapter(tmp_path / name, seed, method="decoder_only") for seed, name in enumerate(("a", "b"))]
+    words = ["adapters", "merge", *parents, "--out", str(tmp_path / "ab"), "--data", f"cells:{data}", "--split", "val"]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "cosine" in printed and "ab against the base, pq:" in printed
+    table = json.loads((tmp_path / "ab-transfer" / "transfer.json").read_text())
+    assert [*table["metrics"]["pq"]] == ["base", "a", "b", "ab"] and table["split"] == "val"
+    assert main([*words[:6], "--data", "nothing", "--out", str(tmp_path / "c")]) == 2
+    assert "--data is 'nothing'" in capsys.readouterr().err and not (tmp_path / "c").exists()
+
+
+def test_a_child_has_learnt_from_the_images_of_all_its_parents(tmp_path):
+    _, parents = read_parents([adapter(tmp_path / "a", 1, method="decoder_only")] * 3)
+
+    def learnt(digest: str) -> LearntFrom:
+        return LearntFrom(train=Digests(images=1, digests=digest * 16))
+
+    known = [
+        replace(parent, info=replace(parent.info, learnt_from=of_parent))
+        for parent, of_parent in zip(parents, (learnt("a"), None, learnt("b")), strict=True)
+    ]
+    joined = learnt_by(known)
+    assert joined is not None and joined.train.each == ["a" * 16, "b" * 16]
+    assert learnt_by(known[1:2]) is None

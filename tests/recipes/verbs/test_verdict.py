@@ -9,7 +9,18 @@ import pytest
 
 from domains.entities import EntityMap
 from domains.metrics import MetricSet
-from recipes.verbs.verdict import against, paired_intervals, validation_curve, what_would_help
+from recipes.verbs.verdict import (
+    BETTER,
+    UNDECIDED,
+    UNKNOWN,
+    WORSE,
+    Change,
+    against,
+    changes,
+    paired_intervals,
+    validation_curve,
+    what_would_help,
+)
 
 
 def measured(found_in: list[bool], groups: int = 6) -> MetricSet:
@@ -40,6 +51,25 @@ def test_a_single_group_tells_nothing() -> None:
     before, after = measured([False] * 3, groups=1), measured([True] * 3, groups=1)
     assert np.isnan(paired_intervals(before, after)["pq"]).all()
     assert "cannot be compared" in against("the base", before, after, "pq")
+
+
+def test_a_change_is_judged_by_its_interval_and_faults_the_other_way_round() -> None:
+    nan = float("nan")
+    spans = {BETTER: (0.1, 0.3), WORSE: (-0.3, -0.1), UNDECIDED: (-0.1, 0.1), UNKNOWN: (nan, nan)}
+    assert {verdict: Change(0.0, *span).verdict for verdict, span in spans.items()} == {word: word for word in spans}
+    assert Change(0.2, 0.1, 0.3, counts_faults=True).verdict == WORSE
+    assert str(Change(0.2, 0.1, 0.3)) == "+0.200 [+0.100, +0.300]" and str(Change(0.2, nan, nan)) == "+0.200"
+
+
+def test_changes_of_metrics_that_count_faults_know_it() -> None:
+    empty, entity = EntityMap(np.zeros((8, 8))), np.zeros((8, 8), np.int32)
+    entity[2:6, 2:6] = 1
+    quiet, noisy = MetricSet(["false_alarms"]), MetricSet(["false_alarms"])
+    for i in range(4):
+        quiet.update(empty, [empty], f"group-{i}")
+        noisy.update(EntityMap(entity), [empty], f"group-{i}")
+    assert changes(quiet, noisy)["false_alarms"] == Change(1.0, 1.0, 1.0, counts_faults=True)
+    assert changes(quiet, noisy)["false_alarms"].verdict == WORSE
 
 
 @pytest.mark.parametrize(
