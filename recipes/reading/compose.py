@@ -7,14 +7,17 @@ safely: no tags, no aliases, no duplicate keys, a limit on size and depth, and `
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from adapters.options.methods import Lora, Ssf
 from adapters.options.section import values_of
 from adapters.sharing.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe
+from recipes.reading.starts import lacks_decoder
 
 SHIPPED = Path(__file__).parents[1] / "shelf"
 MAX_BYTES = 64 * 1024
@@ -22,7 +25,8 @@ MAX_BYTES = 64 * 1024
 
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name or file, changed by `key=value` overrides; InputError in one line where it is wrong."""
-    return check_recipe(Recipe, compose(name_or_path, overrides))
+    overrides = list(overrides)
+    return with_scope(check_recipe(Recipe, compose(name_or_path, overrides)), name_or_path, overrides)
 
 
 def load_pretrain_recipe(name_or_path: str | Path = "pretrain", overrides: Iterable[str] = ()) -> PretrainRecipe:
@@ -32,6 +36,25 @@ def load_pretrain_recipe(name_or_path: str | Path = "pretrain", overrides: Itera
 
 def load_any(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe | PretrainRecipe:
     """Either kind: a recipe with `scenes` is one for pretraining."""
+    overrides = list(overrides)
+    recipe = _as_written(name_or_path, overrides)
+    return with_scope(recipe, name_or_path, overrides) if isinstance(recipe, Recipe) else recipe
+
+
+def with_scope(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe, its method in the backbone where it was to update a pretrained decoder and the base has none: a scope
+    that is inherited gives way, one that the reader says stays, and is refused when the network is built.
+    """
+    method = recipe.method
+    if not isinstance(method, Lora | Ssf) or method.scope == "backbone" or not lacks_decoder(recipe):
+        return recipe
+    if "method.scope" in said(name_or_path, overrides):
+        return recipe
+    return replace(recipe, method=replace(method, scope="backbone"))
+
+
+def _as_written(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe | PretrainRecipe:
+    """Either kind, nothing in it settled by another part."""
     sections = compose(name_or_path, overrides)
     return check_recipe(PretrainRecipe if "scenes" in sections else Recipe, sections)
 
@@ -74,7 +97,7 @@ def said(name_or_path: str | Path, overrides: Iterable[str] = ()) -> set[str]:
 
 def _is_whole(path: Path) -> bool:
     try:
-        return path.read_text(encoding="utf-8") == resolved_yaml(load_any(path))
+        return path.read_text(encoding="utf-8") == resolved_yaml(_as_written(path))
     except InputError:  # what it lacks, overrides say
         return False
 

@@ -6,7 +6,6 @@ Here are those that are right and do nothing. What a recipe merely inherits is n
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -21,11 +20,12 @@ from recipes.reading.compose import load_any, said
 from recipes.reading.domain_section import BUILT_IN_DOMAINS
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe
+from recipes.reading.starts import unstarted
 
+OF_BACKBONE_ALONE = ("roles", "layers", "dropout", "dora")
+"""Options of LoRA that its updates of a decoder do not have."""
 OF_FOLDERS = ("layout", "groups", "strict", "pixel_size_m", "band_names", "attribute", "labels", "void")
 """Options of a domain on how a folder is read; generated scenes have none."""
-DECODER_OPTIONS = "entity_decoder.json"
-"""Beside a base: the options of the decoders that were pretrained with it."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,11 @@ RULES = (
         ("train.backbone_lr", "backbone.gradient_checkpointing"),
         lambda recipe: isinstance(recipe.method, DecoderOnly) and not recipe.domain.bands,
         "method.name=decoder_only leaves the backbone as it is",
+    ),
+    Rule(
+        ("train.backbone_lr", "backbone.gradient_checkpointing", *of("method", OF_BACKBONE_ALONE)),
+        lambda recipe: not recipe.method.in_backbone and not recipe.domain.bands,
+        "method.scope=decoder leaves the backbone as it is",
     ),
     Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
     Rule(("train.cached_crops",), lambda recipe: recipe.train.cache == "none", "train.cache=none"),
@@ -131,24 +136,3 @@ def is_local(name: str) -> bool:
 def starts_nowhere(recipe: Recipe) -> bool:
     """Whether `train.start` names a kind of scene, and the base has no decoder that could start from it."""
     return recipe.train.start_kind is not None and unstarted(recipe)
-
-
-def unstarted(recipe: Recipe) -> bool:
-    """Whether the decoder starts from nothing: the base has none of its shape, and no adapter is gone on from."""
-    if recipe.train.start_adapter:
-        return False
-    if recipe.backbone.random or not isinstance(recipe.decoder, Dense):
-        return True
-    shape = decoder_shape(recipe.backbone.name)
-    return any(shape.get(name) != getattr(recipe.decoder, name) for name in ("width", "detail"))
-
-
-def decoder_shape(backbone: str) -> dict[str, Any]:
-    """Options of the decoders that came with a base; none where there are none."""
-    home = Path(__file__).parents[2] / "adapters" / "backbones"
-    folder = home / backbone if backbone in EMBEDDED else Path(backbone).expanduser()
-    try:
-        shape = json.loads((folder / DECODER_OPTIONS).read_text("utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return shape if isinstance(shape, dict) else {}

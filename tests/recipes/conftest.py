@@ -49,6 +49,7 @@ def options(base: Path) -> list[str]:
     return [
         f"backbone.name={base}",
         "backbone.taps=[1,2]",
+        "method.name=decoder_only",
         "decoder.width=8",
         "domain.crop_px=48",
         "domain.tile_px=64",

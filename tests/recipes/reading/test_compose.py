@@ -178,7 +178,7 @@ def test_a_later_override_of_one_key_wins() -> None:
         ("train..lr=3", "override 'train..lr=3'; wanted key=value, for instance train.steps=100"),
         ("train.stepz=3", "(did you mean 'steps'?)"),
         ("train.betas=[0.9", "expected ',' or ']'"),
-        ("method.rank=0", "method.rank is an option of method.name=lora; method.name is 'decoder_only'"),
+        ("method.width=4", "method.width is an option of method.name=bottleneck; method.name is 'lora'"),
         ("losses.dice=1", "losses.dice is no option"),
     ],
 )
@@ -245,3 +245,17 @@ def test_composing_does_not_check(tmp_path: Path) -> None:
 def test_a_recipe_says_what_the_numbers_of_label_pictures_mean() -> None:
     recipe = load_recipe("base", ["domain.name=natural", "domain.labels=classes", "domain.void=0"])
     assert (recipe.domain.labels, recipe.domain.void) == ("classes", 0)
+
+
+def test_a_scope_that_is_inherited_gives_way_where_the_base_has_no_decoder(tmp_path: Path) -> None:
+    assert load_recipe("pathology").method.scope == "decoder"
+    elsewhere = ["backbone.name=facebook/dinov2-small"]
+    assert load_recipe("pathology", elsewhere).method.scope == "backbone"
+    assert load_recipe("pathology", [*elsewhere, "method.scope=decoder"]).method.scope == "decoder"
+    assert load_recipe("pathology", ["decoder.name=query"]).method.scope == "backbone"
+    mine = written(tmp_path, "mine.yaml", "extends: pathology\nbackbone: {name: facebook/dinov2-small}\n")
+    assert load_recipe(mine).method.scope == load_any(mine).method.scope == "backbone"
+    said_so = written(tmp_path, "said.yaml", f"extends: {mine.name}\nmethod: {{scope: both}}\n")
+    assert load_recipe(said_so).method.scope == "both"
+    whole = written(tmp_path, "whole.yaml", resolved_yaml(load_recipe(mine)))
+    assert load_recipe(whole) == load_recipe(mine)

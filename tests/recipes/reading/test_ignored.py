@@ -25,8 +25,9 @@ CASES = {
     "domain.window_px=64": ("pathology", ["decoder.name=query"], "no fields to average"),
     "decoder.least_iou=0.3": ("natural", [], "decoder.regions=false"),
     "decoder.seed_height=0.3": ("pathology", [], "decoder.regions=true"),
-    "train.backbone_lr=0.1": ("pathology", [], "method.name=decoder_only"),
-    "backbone.gradient_checkpointing=true": ("pathology", [], "method.name=decoder_only"),
+    "train.backbone_lr=0.1": ("pathology", ["method.name=decoder_only"], "method.name=decoder_only"),
+    "backbone.gradient_checkpointing=true": ("pathology", [], "method.scope=decoder"),
+    "method.layers=last:2": ("pathology", [], "method.scope=decoder"),
     "train.calibrate_for=f1": ("natural", ["train.calibrate=false"], "train.calibrate=false"),
     "backbone.revision=main": ("natural", [], "is no Hub id"),
     "train.start=nuclei": ("natural", ["decoder.width=8"], "no pretrained decoder of that shape"),
@@ -68,6 +69,7 @@ def test_a_file_of_the_user_is_said_and_a_whole_one_is_not(tmp_path: Path) -> No
 
 def test_recipes_check_says_each_reason_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["decoder.name=query", "domain.symmetries=2", "domain.window_px=64", "train.backbone_lr=0.1"]
+    words.append("method.name=decoder_only")
     assert main(["recipes", "check", "pathology", *words]) == 0
     assert capsys.readouterr().err.splitlines() == [
         "ignored: domain.symmetries, domain.window_px: decoder.name=query has no fields to average",
