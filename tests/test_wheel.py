@@ -228,7 +228,7 @@ from entity_adapters.domains.crops.normalisers import normaliser_type
 from entity_adapters.domains.datasets.cards import find_card
 from entity_adapters.domains.datasets.domain import load_domain
 from entity_adapters.domains.registry import house_domains
-from entity_adapters.recipes.reading.ignored import decoder_shape
+from entity_adapters.recipes.reading.starts import decoder_shape
 from entity_adapters.recipes.verbs.doctor import packages
 
 assert normaliser_type("macenko").__module__ == "entity_adapters.domains.pathology.normalise"
