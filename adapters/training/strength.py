@@ -33,9 +33,9 @@ def step_back(network: nn.Module, start: dict[str, Tensor], strength: float) -> 
     Of a product that began as nothing, such as LoRA's, only the factor that began at zero moves, so that the update
     itself is scaled.
     """
-    kept = set(drawn_factors(network, start))
+    drawn = set(drawn_factors(network, start))
     for name, weights in network.named_parameters():
-        if name in start and name not in kept:
+        if name in start and name not in drawn:
             weights.copy_(torch.lerp(start[name], weights, strength))
 
 

@@ -91,20 +91,20 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--set", required=True, choices=CHOSEN, help="that the adapters were fitted on")
     parser.add_argument("--strength", type=float, action="append")
-    asked = parser.parse_args(words)
+    options = parser.parse_args(words)
     torch.set_num_threads(1)
     set_up()
-    own = domain_on(asked.data, asked.set)
-    domains = {name: domain_on(asked.data, name) for name in CHOSEN if name != asked.set}
+    own = domain_on(options.data, options.set)
+    domains = {name: domain_on(options.data, name) for name in CHOSEN if name != options.set}
     foreign = {name: (domain, few(domain.dataset("test"))) for name, domain in domains.items()}
     keys = [key for key in ("f1", "aji", "pq") if key in own.metrics()]
-    for adapter in asked.adapters:
+    for adapter in options.adapters:
         print(f"\n{adapter}\n\n| strength | {' | '.join(keys)} | foreign pq | of each set |")
         print("|---" * (len(keys) + 3) + "|")
         with loaded(str(adapter)) as network:
             start = pretrained_like(network.segmenter, kind_of(read_info(adapter), read_recipe(adapter)))
             start = {name: tensor.clone() for name, tensor in start.items()}
-            for line in rows(network, start, own, foreign, asked.strength or [1.0]):
+            for line in rows(network, start, own, foreign, options.strength or [1.0]):
                 print(line, flush=True)
 
 

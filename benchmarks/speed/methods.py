@@ -72,9 +72,9 @@ def main(words: Sequence[str] | None = None) -> None:
         ratio = median(x / y for x, y in zip(times, took[0], strict=True))
         print(f"| {name} | {median(times):.3f} | {ratio:.2f} |")
     sides = whole_steps([]), whole_steps(["train.cache=prefix", f"train.cached_crops={ROUND * 8}"])
-    plain, kept = turn_by_turn(*sides, turns=turns)
-    ratio = median(x / y for x, y in zip(plain, kept, strict=True))
-    seconds = [median(times) / ROUND for times in (plain, kept)]
+    plain, cached = turn_by_turn(*sides, turns=turns)
+    ratio = median(x / y for x, y in zip(plain, cached, strict=True))
+    seconds = [median(times) / ROUND for times in (plain, cached)]
     print("\nwhole steps, lora, scope decoder, as they come and by train.cache=prefix:")
     print(f"{seconds[0]:.3f} s, {seconds[1]:.3f} s: ", end="")
     print(f"{ratio:.2f} times as fast")

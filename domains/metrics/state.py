@@ -54,6 +54,14 @@ def from_json(value: Any) -> Any:
     if value.keys() == ARRAY and isinstance(value["dtype"], str):
         values, dtype = value["values"], np.dtype(value["dtype"])
         if isinstance(values, str):
-            values = np.frombuffer(bytearray(zlib.decompress(base64.b64decode(values))), dtype)
+            values = np.frombuffer(unpacked(values), dtype)
         return np.array(values, dtype).reshape(value["shape"])
     return {name: from_json(item) for name, item in value.items()}
+
+
+def unpacked(text: str) -> bytearray:
+    """The bytes of a packed array. Raises ValueError for a damaged one."""
+    try:
+        return bytearray(zlib.decompress(base64.b64decode(text)))
+    except zlib.error as error:
+        raise ValueError(f"a packed array is damaged: {error}") from error

@@ -216,11 +216,11 @@ def heights(series: Series) -> Iterator[float]:
 
 def thinned_out(series: Series) -> Series:
     """A long line as the means of its stretches; points whose value is undefined are left out."""
-    kept = [i for i, point in enumerate(series.points) if all(map(math.isfinite, point))]
-    points = [series.points[i] for i in kept]
+    defined = [i for i, point in enumerate(series.points) if all(map(math.isfinite, point))]
+    points = [series.points[i] for i in defined]
     if series.style != "line" or len(points) <= MOST_POINTS:
-        spans = [series.spans[i] for i in kept] if series.spans else ()
-        words = [series.words[i] for i in kept] if series.words else ()
+        spans = [series.spans[i] for i in defined] if series.spans else ()
+        words = [series.words[i] for i in defined] if series.words else ()
         return Series(series.label, points, spans, words, series.style, series.faint)
     edges = [round(i * len(points) / MOST_POINTS) for i in range(MOST_POINTS + 1)]
     stretches = [points[start:end] for start, end in zip(edges, edges[1:], strict=False)]
@@ -256,8 +256,8 @@ def log_ticks(low: float, high: float, count: int) -> list[float]:
 
 def spaced(ticks: Sequence[Tick]) -> list[Tick]:
     """The ticks whose numbers do not run into that of the one before; the last one always stays."""
-    kept: list[Tick] = []
+    labelled: list[Tick] = []
     for tick in sorted(ticks, reverse=True):
-        if not kept or kept[-1].at - tick.at >= LETTER_PX * (len(tick.text) + len(kept[-1].text)) / 2 + 6:
-            kept.append(tick)
-    return kept[::-1]
+        if not labelled or labelled[-1].at - tick.at >= LETTER_PX * (len(tick.text) + len(labelled[-1].text)) / 2 + 6:
+            labelled.append(tick)
+    return labelled[::-1]

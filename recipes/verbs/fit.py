@@ -167,8 +167,8 @@ def write_report(
     plan.network.place(plan.runtime)  # as it was measured
 
     def predict(index: int) -> EntityMap:
-        kept = fitted.shown_after
-        return kept[index] if index in kept else fitting.entities_of(replace(plan, shown=[index]))[index]
+        predictions = fitted.shown_after
+        return predictions[index] if index in predictions else fitting.entities_of(replace(plan, shown=[index]))[index]
 
     pictures = pictures_of(plan.test, after, domain.headline, predict)
     sentences = verdict(run, prepared, domain, fitted, student)

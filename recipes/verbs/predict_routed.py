@@ -46,7 +46,10 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
 
     adapters = adapters_in(folder)
     router = Router(appearances_in(adapters))
-    routes, faults = routes_of(scenes_of(request.inputs).paths, router)
+    scenes = scenes_of(request.inputs)
+    for note in scenes.notes():
+        print(note, file=sys.stderr)
+    routes, faults = routes_of(scenes.paths, router)
     write(request.out, routes)
     for line in summary(routes):
         print(line)
@@ -60,7 +63,8 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
         except InputError as error:
             faults.append(str(error))
     if faults:
-        raise InputError(f"{len(faults)} of {len(groups)} groups or images have faults; {faults[0]}")
+        further = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
+        raise InputError(f"not all is predicted, the others are done: {faults[0]}{further}")
 
 
 def adapters_in(folder: Path | None) -> dict[str, Path]:
@@ -79,8 +83,11 @@ def adapters_in(folder: Path | None) -> dict[str, Path]:
     places = sorted(file.parent for pattern in (f"*/{INFO}", f"*/*/{INFO}") for file in folder.glob(pattern))
     if not places:
         raise InputError(f"--shelf {str(folder)!r} holds no adapter; wanted folders such as {folder}/nuclei/{INFO}")
-    names = run_names([str(place) for place in places], {BASE})
-    return {name.replace("/", "-"): Path(path) for path, name in names.items()}
+    short = run_names([str(place) for place in places], {BASE})
+    names = {path: name.replace("/", "-") for path, name in short.items()}
+    if len({*names.values()}) < len(names):
+        raise InputError(f"--shelf {str(folder)!r} holds adapters of one name, for whose results no folder is left")
+    return {name: Path(path) for path, name in names.items()}
 
 
 def appearances_in(adapters: Mapping[str, Path]) -> dict[str, Appearances]:

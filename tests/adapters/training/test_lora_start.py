@@ -5,28 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.backbones import BackboneOptions, build_backbone
-from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders import DECODERS
-from adapters.decoders.pretrained import warm_start
 from adapters.losses import DEFAULT_LOSSES, build_loss
-from adapters.methods import METHODS
 from adapters.methods.decoder_update import LowRankConv2d
-from adapters.network import EntitySegmenter
 from adapters.training.lora_start import low_rank_layers, rows_of, start_updates
 from adapters.training.module import EntityModule
 from domains.entities import EntityBatch
+from tests.adapters.training.networks import adapted
 
 
-def module(seed: int = 0, scope: str = "both") -> EntityModule:
-    torch.manual_seed(seed)
-    backbone = build_backbone(BackboneOptions())
-    method = METHODS["lora"](rank=4, scope=scope)
-    method.attach(backbone)
-    decoder = DECODERS["dense"]().build(backbone.dim, len(backbone.taps), backbone.stride)
-    warm_start(decoder, folder_of(backbone.name), "nuclei")
-    method.adapt_decoder(decoder)
-    return EntityModule(EntitySegmenter(backbone, decoder), build_loss(DEFAULT_LOSSES["dense"]))
+def module(scope: str = "both") -> EntityModule:
+    return EntityModule(adapted("lora", rank=4, scope=scope), build_loss(DEFAULT_LOSSES["dense"]))
 
 
 def batches(count: int = 2) -> list[EntityBatch]:

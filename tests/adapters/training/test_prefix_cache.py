@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.backbones import BackboneOptions, build_backbone
-from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders import DECODERS
-from adapters.decoders.pretrained import warm_start
 from adapters.losses import DEFAULT_LOSSES, build_loss
-from adapters.methods import METHODS
-from adapters.network import EntitySegmenter
 from adapters.runtime import CPU
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.module import EntityModule
@@ -20,6 +14,7 @@ from domains.crops.crops import CropOptions
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
+from tests.adapters.training.networks import adapted
 
 CROP_PX = 64
 METHOD_BLOCKS = [
@@ -31,17 +26,6 @@ METHOD_BLOCKS = [
 ]
 
 
-def network(name: str, options: dict) -> EntitySegmenter:
-    torch.manual_seed(0)
-    backbone = build_backbone(BackboneOptions())
-    method = METHODS[name](**options)
-    method.attach(backbone)
-    decoder = DECODERS["dense"]().build(backbone.dim, len(backbone.taps), backbone.stride)
-    warm_start(decoder, folder_of(backbone.name), "nuclei")
-    method.adapt_decoder(decoder)
-    return EntitySegmenter(backbone, decoder)
-
-
 def data(crop_px: int = CROP_PX, round_steps: int = 3) -> EntityDataModule:
     scenes = ProceduralScenes(["nuclei_he"], 4, 0, crop_px + 32)
     domain = build_domain("pathology", "sample")
@@ -51,7 +35,7 @@ def data(crop_px: int = CROP_PX, round_steps: int = 3) -> EntityDataModule:
 
 @pytest.mark.parametrize("name,options,blocks", METHOD_BLOCKS, ids=[case[0] for case in METHOD_BLOCKS])
 def test_losses_and_gradients_are_those_of_whole_passes_over_the_same_crops(name, options, blocks):
-    module = EntityModule(network(name, options), build_loss(DEFAULT_LOSSES["dense"]))
+    module = EntityModule(adapted(name, **options), build_loss(DEFAULT_LOSSES["dense"]))
     assert module.segmenter.backbone.frozen_blocks() == blocks
     cached = CachedData(data(), module.segmenter, CPU, count=6)
     for batch in cached.train_dataloader():
@@ -69,7 +53,7 @@ def test_losses_and_gradients_are_those_of_whole_passes_over_the_same_crops(name
 
 
 def test_blocks_before_the_first_that_learns_run_once_for_each_crop():
-    module = EntityModule(network("lora", {"layers": "last:2", "rank": 4}), build_loss(DEFAULT_LOSSES["dense"]))
+    module = EntityModule(adapted("lora", layers="last:2", rank=4), build_loss(DEFAULT_LOSSES["dense"]))
     blocks = module.segmenter.backbone.blocks
     ran = {0: 0, 3: 0, 4: 0, 5: 0}
     for number in ran:
@@ -82,7 +66,7 @@ def test_blocks_before_the_first_that_learns_run_once_for_each_crop():
 
 
 def test_an_image_larger_than_a_square_of_the_base_is_kept_whole():
-    module = EntityModule(network("lora", {"layers": "last:1"}), build_loss(DEFAULT_LOSSES["dense"])).eval()
+    module = EntityModule(adapted("lora", layers="last:1"), build_loss(DEFAULT_LOSSES["dense"])).eval()
     cached = CachedData(data(crop_px=192, round_steps=1), module.segmenter, CPU, count=2)
     batch = next(iter(cached.train_dataloader()))
     with torch.no_grad():
@@ -107,7 +91,7 @@ def test_every_crop_comes_before_any_comes_again_and_the_order_is_of_the_seed_an
 
 def test_kept_crops_are_those_of_the_first_rounds():
     plain = data(round_steps=2)
-    cached = CachedData(data(round_steps=2), network("decoder_only", {}), CPU, count=6)
+    cached = CachedData(data(round_steps=2), adapted("decoder_only"), CPU, count=6)
     for number in (0, 5):  # of the first round, and of the second
         epoch, index = divmod(number, 4)
         plain.train.set_epoch(epoch)
@@ -118,4 +102,4 @@ def test_kept_crops_are_those_of_the_first_rounds():
 
 def test_a_network_whose_first_layers_learn_is_refused_in_one_line():
     with pytest.raises(InputError, match="train.cache=prefix wants frozen blocks before the first that learns"):
-        CachedData(data(), network("full", {}), CPU, count=2)
+        CachedData(data(), adapted("full"), CPU, count=2)

@@ -5,14 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.backbones import BackboneOptions, build_backbone
-from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders import DECODERS
-from adapters.decoders.pretrained import warm_start
-from adapters.methods import METHODS
 from adapters.methods.decoder_update import LowRankConv2d
 from adapters.network import EntitySegmenter
 from adapters.training.strength import learning_weights, step_back
+from tests.adapters.training.networks import adapted
 
 CASES = [
     ("decoder_only", {}),
@@ -31,14 +27,7 @@ CASES = [
 
 def fitted(name: str, options: dict) -> tuple[EntitySegmenter, dict[str, torch.Tensor]]:
     """A network after two steps of a large rate, and the weights that it began with."""
-    torch.manual_seed(0)
-    backbone = build_backbone(BackboneOptions())
-    method = METHODS[name](**options)
-    method.attach(backbone)
-    decoder = DECODERS["dense"]().build(backbone.dim, len(backbone.taps), backbone.stride)
-    warm_start(decoder, folder_of(backbone.name), "nuclei")
-    method.adapt_decoder(decoder)
-    network = EntitySegmenter(backbone, decoder)
+    network = adapted(name, **options)
     start = learning_weights(network)
     optimiser = torch.optim.AdamW([x for x in network.train().parameters() if x.requires_grad], lr=2e-4)
     for _ in range(2):
@@ -72,8 +61,7 @@ def test_at_nought_it_is_the_base_at_one_the_fit_and_between_nearer(name, option
     network.load_state_dict(end)
     step_back(network, start, 0.0)
     base = fields(network)
-    bare = EntitySegmenter(build_backbone(BackboneOptions()), DECODERS["dense"]().build(192, 3, 8))
-    warm_start(bare.decoder, folder_of("entity-small"), "nuclei")
+    bare = adapted("decoder_only")
     torch.testing.assert_close(base, fields(bare), atol=1e-4, rtol=1e-4)
     assert 0 < (half - base).norm() < (far - base).norm()
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -86,3 +88,9 @@ def test_arrays_keep_type_shape_and_values() -> None:
     for array, again in zip(arrays, from_json(json.loads(json.dumps(as_json(arrays)))), strict=True):
         np.testing.assert_array_equal(again, array, strict=True)
     assert from_json(as_json({"dtype": np.zeros(1), "shape": [1], "values": ("a",)}))["shape"] == [1]
+
+
+@pytest.mark.parametrize("values", ["!", "AAAA", base64.b64encode(zlib.compress(b"x" * 160)[:-4]).decode()])
+def test_a_damaged_array_is_a_value_error(values: str) -> None:
+    with pytest.raises(ValueError):
+        from_json({"dtype": "<f8", "shape": [20], "values": values})

@@ -124,3 +124,20 @@ def test_adapters_that_do_not_say_how_their_images_look_are_left_out(shelf, imag
     main(["predict", "--adapter", "auto", "--shelf", str(mixed), str(images / "stained0.png"), "--out", str(out)])
     assert "left out: aerial" in capsys.readouterr().err
     assert rows(out)["stained0"]["nearest"] == "stained"
+
+
+def test_two_adapters_whose_results_would_share_a_folder_are_refused(shelf, images, tmp_path, capsys):
+    for place in ("a/b", "c/b", "a-b"):
+        shutil.copytree(shelf / "stained" / "adapter", tmp_path / "mixed" / place)
+    words = ["--shelf", str(tmp_path / "mixed"), str(images), "--out", str(tmp_path / "out")]
+    assert main(["predict", "--adapter", "auto", *words]) == 2
+    assert "holds adapters of one name" in capsys.readouterr().err
+
+
+def test_an_image_that_cannot_be_read_is_told_and_the_others_are_done(shelf, images, tmp_path, capsys):
+    (images / "torn.png").write_bytes(b"no picture")
+    out = tmp_path / "out"
+    assert main(["predict", "--adapter", "auto", "--shelf", str(shelf), str(images), "--out", str(out)]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "not all is predicted, the others are done" in error and "torn.png" in error
+    assert len(rows(out)) == 5 and list((out / "stained").glob("stained0.*"))
