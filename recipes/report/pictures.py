@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
+from scipy.ndimage import binary_dilation
 
 from domains.entities import EntityMap
 from domains.entities.overlay import outermost, resized, resized_ids
@@ -140,21 +141,11 @@ def outlined(ids: np.ndarray, matched: Sequence[int] | np.ndarray, side_px: int)
     is_matched[np.asarray(matched, int)] = True
     edge = outermost(ids)
     for _ in range(round(side_px / LINE_PER_PX) - 1):
-        edge = grown(edge) & (ids > 0)
+        edge = binary_dilation(edge) & (ids > 0)
     layer = np.where(is_matched, MATCHED_WITHIN, ALONE_WITHIN).astype(np.uint8)[ids]
     layer[edge] = np.where(is_matched, MATCHED, ALONE).astype(np.uint8)[ids[edge]]
     layer[ids == 0] = 0
     return layer
-
-
-def grown(mask: np.ndarray) -> np.ndarray:
-    """The mask (H, W) and its 4-neighbours."""
-    larger = mask.copy()
-    larger[1:] |= mask[:-1]
-    larger[:-1] |= mask[1:]
-    larger[:, 1:] |= mask[:, :-1]
-    larger[:, :-1] |= mask[:, 1:]
-    return larger
 
 
 def jpeg(picture: np.ndarray) -> bytes:
