@@ -141,7 +141,7 @@ def outlined(ids: np.ndarray, matched: Sequence[int] | np.ndarray, side_px: int)
     is_matched[np.asarray(matched, int)] = True
     edge = outermost(ids)
     for _ in range(round(side_px / LINE_PER_PX) - 1):
-        edge = binary_dilation(edge) & (ids > 0)
+        edge = np.asarray(binary_dilation(edge), bool) & (ids > 0)
     layer = np.where(is_matched, MATCHED_WITHIN, ALONE_WITHIN).astype(np.uint8)[ids]
     layer[edge] = np.where(is_matched, MATCHED, ALONE).astype(np.uint8)[ids[edge]]
     layer[ids == 0] = 0
