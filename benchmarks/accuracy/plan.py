@@ -45,6 +45,7 @@ IN_SECTIONS = ("domain.stain_augmentation=section", "train.rehearsal=0.3")
 """What somebody says whose images have one dye, and who wants to go on to sections of two."""
 METHODS: dict[str, tuple[str, ...]] = {
     "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
+    "shipped": (),  # what `cli.py fit --recipe` does with nothing said
     "decoder_only": ("method.name=decoder_only",),
     "decoder_only_sections": ("method.name=decoder_only", *IN_SECTIONS),
     "lora": ("method.name=lora", "method.layers=all"),

@@ -13,6 +13,7 @@ from domains.errors import InputError
 
 NAMES = {
     "base": "base as it comes",
+    "shipped": "the recipe as shipped",
     "decoder_only": "decoder only",
     "decoder_only_sections": "decoder only, crops shown in sections",
     "lora": "LoRA",
