@@ -198,11 +198,11 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
         raise InputError("--runtime onnx wants an adapter; the bare base is predicted by torch alone")
     if request.by_onnx and request.scheduler is not None:
         raise InputError("--scheduler wants an adapter that torch runs; leave out --runtime onnx, or the scheduler")
-    if request.by_onnx and request.fast:
-        raise InputError("--fast wants the adapter itself, whose student torch runs; leave out --fast, or onnx")
     if not is_exported(adapter):
         check_adapter(adapter, request.recipe, on_base(request.backbone), request.fast)
         return
+    if request.fast:
+        raise InputError(f"{adapter!r} is one graph; leave out --fast, or export the student by `export --fast`")
     if not request.by_onnx:
         raise InputError(f"{adapter!r} is an ONNX graph; leave out --runtime torch, or name the adapter itself")
     if not Path(adapter).is_file():

@@ -55,7 +55,7 @@ def network_of(session: Any, contract: Exported, digest: bytes, source: str) -> 
         raise InputError(
             f"{source} has the fields {contract.fields!r:.200}; this version decodes {GraphDecoder.fields}"
         )
-    backbone = GraphBackbone(base.name, base.stride)
+    backbone = GraphBackbone(base.name, contract.side_multiple)  # of a student less than the base's
     check_contract(contract.adapter.contract, options, backbone)
     decoder = GraphDecoder(options)
     load_scorer(decoder, contract, source)

@@ -36,6 +36,15 @@ def add_student(folder: Path, student: Student) -> None:
         path.write_text(sealed(folder, info).json_text(), encoding="utf-8")
 
 
+def student_as_adapter(info: AdapterInfo) -> AdapterInfo:
+    """The info of an adapter whose student takes its place: the student's decoder, and no student beside it.
+
+    info: of an adapter that has one.
+    """
+    assert info.student is not None
+    return replace(info, decoder=info.student.decoder, student=None)
+
+
 def load_student(folder: Path, info: AdapterInfo) -> Student:
     """The student of an adapter, on the CPU, checked against its probe; info: as `read_info` has it.
 

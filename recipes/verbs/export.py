@@ -23,10 +23,11 @@ from recipes.shared import is_exported, on_base
 PACKAGE = "bioimage.io"
 
 
-def exported_text(adapter: str, word: str, out: Path, backbone: str | None = None) -> str:
+def exported_text(adapter: str, word: str, out: Path, backbone: str | None = None, fast: bool = False) -> str:
     """Write an adapter with its base; the file, and what to do with it. Raises InputError.
 
-    word: of `WRITERS`, or `PACKAGE`. backbone: where the base lies, if not where the adapter says.
+    word: of `WRITERS`, or `PACKAGE`. backbone: where the base lies, if not where the adapter says. fast: its student in
+    its place.
     """
     set_up()
     if out.exists():
@@ -35,22 +36,26 @@ def exported_text(adapter: str, word: str, out: Path, backbone: str | None = Non
         raise InputError(f"--out is {str(out)!r}; wanted a name that ends in .onnx, by which `predict` knows it")
     if word == PACKAGE and out.suffix != ".zip":
         raise InputError(f"--out is {str(out)!r}; a package of bioimage.io is one .zip")
-    with loaded(adapter, overrides=on_base(backbone)) as network:
-        export(network, word, out)
+    with loaded(adapter, overrides=on_base(backbone), fast=fast) as network:
+        export(network, word, out, fast)
     size = f"{out}: {out.stat().st_size / 1e6:.1f} MB"
     if word != "onnx":
         return size
     return f"{size}\n{following('predict', '--adapter', out, 'IMAGE', '--out', 'predictions')}"
 
 
-def export(network: Loaded, word: str, out: Path) -> None:
-    """Write a network of torch, on the CPU. word: of `WRITERS`, or `PACKAGE`. Raises InputError."""
+def export(network: Loaded, word: str, out: Path, fast: bool = False) -> None:
+    """Write a network of torch, on the CPU. word: of `WRITERS`, or `PACKAGE`. fast: it is a student. Raises
+    InputError.
+    """
     from adapters.sharing.bioimage import write_package  # here and below: `predict` seldom wants them
     from adapters.sharing.graph import WRITERS, contract_of
+    from adapters.sharing.student_file import student_as_adapter
     from recipes.verbs.doctor import NAME, versions
 
     assert network.info is not None  # the command line lets no base through
-    contract = contract_of(network.segmenter, network.info, versions()[NAME])
+    info = student_as_adapter(network.info) if fast else network.info
+    contract = contract_of(network.segmenter, info, versions()[NAME])
     if word == PACKAGE:
         write_package(network.segmenter, contract, sample_image(network), out)
     else:
@@ -84,7 +89,7 @@ def ready(request: Request, runtime: Runtime = CPU) -> Iterator[Ready]:
             return
         print("exports the adapter for ONNX Runtime; `adapters export --format onnx` does it once", file=sys.stderr)
         with tempfile.TemporaryDirectory() as folder:
-            export(network, "onnx", file := Path(folder) / "adapter.onnx")
+            export(network, "onnx", file := Path(folder) / "adapter.onnx", request.fast)
             graph = of_file(file)
         yield Ready(request.adapter, graph.segmenter, network.contract, network.domain)
 

@@ -14,6 +14,7 @@ import typer
 from domains.errors import InputError
 from recipes.verbs.arguments import (
     Base,
+    Fast,
     Groups,
     OfDomain,
     Overrides,
@@ -190,14 +191,15 @@ def adapters_export(
     format: Annotated[Export, typer.Option(help="Base, merged adapter and decoder as one file (docs/runtimes.md).")],
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write.")],
     backbone: Base = None,
+    fast: Fast = False,
 ) -> None:
     """Write an adapter with its base for other runtimes: one graph from pixels to fields."""
     from recipes.shared import check_adapter, on_base
 
-    check_adapter(str(adapter), overrides=on_base(backbone))
+    check_adapter(str(adapter), overrides=on_base(backbone), fast=fast)
     from recipes.verbs.export import exported_text
 
-    typer.echo(exported_text(str(adapter), str(format), out, backbone))
+    typer.echo(exported_text(str(adapter), str(format), out, backbone, fast))
 
 
 @recipes_app.command("list")

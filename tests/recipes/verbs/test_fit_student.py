@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from adapters.sharing.door import read_info
 from cli import main
@@ -41,6 +43,21 @@ def test_a_student_predicts_where_the_base_is_not(taught: Path, data: Path, tmp_
     words = ["predict", "--adapter", str(packed), image, "--out", str(tmp_path / "out")]
     assert main(words) == 2 and "lay on its maker's machine" in capsys.readouterr().err
     assert main([*words, "--fast"]) == 0 and (tmp_path / "out" / "0.labels.tif").exists()
+
+
+def test_an_exported_student_predicts_what_it_does_in_torch(taught: Path, data: Path, tmp_path: Path, capsys) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    adapter, graph, image = str(taught / "adapter"), str(tmp_path / "student.onnx"), str(data / "images" / "0.png")
+    assert main(["adapters", "export", adapter, "--format", "onnx", "--fast", "--out", graph]) == 0
+    words = ["predict", image, "--format", "labels", "--out"]
+    torch = [*words, str(tmp_path / "torch"), "--adapter", adapter, "--fast", "--precision", "fp32"]
+    assert main(torch) == 0 and main([*words, str(tmp_path / "onnx"), "--adapter", graph]) == 0
+    ids = [tifffile.imread(tmp_path / folder / "0.labels.tif") for folder in ("torch", "onnx")]
+    assert ids[0].max() > 0 and np.array_equal(*ids)
+    capsys.readouterr()
+    assert main([*words, str(tmp_path / "again"), "--adapter", graph, "--fast"]) == 2
+    assert "leave out --fast, or export the student by `export --fast`" in capsys.readouterr().err
 
 
 def test_what_predicts_by_a_student_loads_nothing_that_trains_or_brings_a_base() -> None:
