@@ -52,11 +52,12 @@ class TrainOptions(Options):
     calibrate_for: Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"] | None = None
     """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
     scores through, f1 and pq do not."""
-    cache: Literal["none", "prefix"] = "none"
-    """prefix: `cached_crops` crops are drawn once and kept with what the blocks before the first that learns make of
-    them, so that a step runs only the others; for one device, and methods that leave the first blocks as they are."""
+    cache: Literal["none", "prefix", "auto"] = "none"
+    """prefix: `cached_crops` crops are drawn, kept with what the blocks before the first that learns make of them, and
+    shown eight times before others take their place, so that a step runs only the later blocks; for one device, and
+    methods that leave the first blocks as they are. auto: prefix for these, none for others."""
     cached_crops: Count = 512
-    """Crops that `cache` keeps; one of 128 px takes about half a megabyte."""
+    """Crops that `cache` keeps at a time; one of 128 px takes about half a megabyte."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the machine is faster with it."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

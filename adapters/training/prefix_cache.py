@@ -1,7 +1,7 @@
-"""Crops that are drawn once, and kept with what the frozen blocks before the first that learns make of them.
+"""Crops that are kept for a while, with what the frozen blocks before the first that learns make of them.
 
 A step then runs only what learns: with `method.scope=decoder` no block, with `method.layers=last:N` N of them. The
-price is that augmentation shows so many crops and no further ones.
+price is that every crop is shown `TURNS` times, one turn after the other, before a new one takes its place.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from domains.crops.train_crops import Mixture, TrainCrops
 from domains.entities import EntityBatch, EntitySample, collate
 from domains.errors import InputError
 
+TURNS = 8
+"""Times that a kept crop is shown: an eighth of the frozen blocks' time is left, and of drawing."""
+
 
 @dataclass(frozen=True)
 class CachedBatch(EntityBatch):
@@ -37,7 +40,7 @@ class CachedBatch(EntityBatch):
 
 
 class CachedData(L.LightningDataModule):
-    """The batches of `data`, whose training crops are the first `count` of its own, shown in a new order each round.
+    """The batches of `data`, of whose training crops `count` are kept at a time, shown in a new order each turn.
 
     Raises InputError for a network whose first layers learn.
     """
@@ -62,7 +65,9 @@ class CachedData(L.LightningDataModule):
 
 
 class Rounds(Dataset[int]):
-    """Numbers of kept crops, a function of (seed, round, place in the round): all of them before any comes again."""
+    """Numbers of crops, a function of (seed, round, place in the round): `count` of them in `TURNS` turns, in each of
+    which all come before any comes again, then the next `count`.
+    """
 
     def __init__(self, count: int, length: int, seed: int) -> None:
         self.count, self.length, self.seed, self.epoch = count, length, seed, 0
@@ -78,11 +83,14 @@ class Rounds(Dataset[int]):
         if not 0 <= index < self.length:
             raise IndexError(index)
         turn, place = divmod(self.epoch * self.length + index, self.count)
-        return int(np.random.default_rng((self.seed, turn)).permutation(self.count)[place])
+        chosen = int(np.random.default_rng((self.seed, turn)).permutation(self.count)[place])
+        return turn // TURNS * self.count + chosen
 
 
 class Bank:
-    """The kept crops, each drawn and run through the frozen blocks when it is first asked for."""
+    """The kept crops, each drawn and run through the frozen blocks when it is first asked for; the crop `count` before
+    it then goes, which has been shown.
+    """
 
     def __init__(
         self, crops: TrainCrops | Mixture, network: EntitySegmenter, runtime: Runtime, blocks: int, count: int
@@ -101,7 +109,11 @@ class Bank:
             for place, prefix in zip(absent, self.through(plain.images[absent]), strict=True):
                 self.prefixes[numbers[place]] = prefix
         values = {field.name: getattr(plain, field.name) for field in fields(plain)}
-        return CachedBatch(**values, prefix=together([self.prefixes[number] for number in numbers]))
+        batch = CachedBatch(**values, prefix=together([self.prefixes[number] for number in numbers]))
+        for place in absent:
+            self.samples.pop(numbers[place] - self.count, None)
+            self.prefixes.pop(numbers[place] - self.count, None)
+        return batch
 
     def sample(self, number: int) -> EntitySample:
         """One crop, as the first rounds of `crops` would draw it."""

@@ -26,7 +26,7 @@ MAX_BYTES = 64 * 1024
 def load_recipe(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe:
     """The recipe of this name or file, changed by `key=value` overrides; InputError in one line where it is wrong."""
     overrides = list(overrides)
-    return with_scope(check_recipe(Recipe, compose(name_or_path, overrides)), name_or_path, overrides)
+    return settled(check_recipe(Recipe, compose(name_or_path, overrides)), name_or_path, overrides)
 
 
 def load_pretrain_recipe(name_or_path: str | Path = "pretrain", overrides: Iterable[str] = ()) -> PretrainRecipe:
@@ -38,7 +38,15 @@ def load_any(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe 
     """Either kind: a recipe with `scenes` is one for pretraining."""
     overrides = list(overrides)
     recipe = _as_written(name_or_path, overrides)
-    return with_scope(recipe, name_or_path, overrides) if isinstance(recipe, Recipe) else recipe
+    return settled(recipe, name_or_path, overrides) if isinstance(recipe, Recipe) else recipe
+
+
+def settled(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe with what one of its sections leaves to another: the scope of its method, and `train.cache=auto`."""
+    recipe = with_scope(recipe, name_or_path, overrides)
+    if recipe.train.cache != "auto":
+        return recipe
+    return replace(recipe, train=replace(recipe.train, cache="prefix" if recipe.begins_frozen else "none"))
 
 
 def with_scope(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:

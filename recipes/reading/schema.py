@@ -18,7 +18,7 @@ from adapters.options.backbone import EMBEDDED, BackboneOptions
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
-from adapters.options.methods import Method
+from adapters.options.methods import DecoderOnly, Method
 from adapters.options.section import Options, checked
 from adapters.options.training import TrainOptions
 from domains.bands import channels_of
@@ -90,15 +90,26 @@ class Recipe(AnyRecipe):
         if channels_of(self.domain.bands) != 3 and self.train.rehearsal:
             raise InputError("train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0")
 
-    def check_cache(self) -> None:
-        """Raises InputError where crops cannot be drawn once, or something before the first block learns."""
+    @property
+    def begins_frozen(self) -> bool:
+        """Whether blocks come before the first that learns, whose outputs can be kept (`train.cache`)."""
+        last = str(getattr(self.method, "layers", "")).startswith("last:")
+        return (last or isinstance(self.method, DecoderOnly) or not self.method.in_backbone) and not self.against_cache
+
+    @property
+    def against_cache(self) -> list[str]:
+        """The options by which crops cannot be kept, or something before the first block learns."""
         against = {
             "train.devices": self.train.devices > 1,
             "domain.hard_negatives": self.domain.hard_negatives > 0,
             "domain.bands": bool(self.domain.bands),
             "method.name": self.method.name in ("full", "biases"),
         }
-        for option in (option for option, holds in against.items() if holds):
+        return [option for option, holds in against.items() if holds]
+
+    def check_cache(self) -> None:
+        """Raises InputError where crops cannot be kept."""
+        for option in self.against_cache:
             section, name = option.split(".")
             value = getattr(getattr(self, section), name)
             raise InputError(f"train.cache=prefix does not go with {option}={value}: set train.cache=none")

@@ -9,7 +9,7 @@ from adapters.losses import DEFAULT_LOSSES, build_loss
 from adapters.runtime import CPU
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.module import EntityModule
-from adapters.training.prefix_cache import CachedData, Rounds
+from adapters.training.prefix_cache import TURNS, CachedData, Rounds
 from domains.crops.crops import CropOptions
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
@@ -87,6 +87,20 @@ def test_every_crop_comes_before_any_comes_again_and_the_order_is_of_the_seed_an
     again = Rounds(5, 4, 3)
     again.set_epoch(4)
     assert [again[i] for i in range(4)] == shown[16:]
+
+
+def test_new_crops_come_when_the_kept_ones_were_shown_and_no_more_are_kept_than_asked():
+    cached = CachedData(data(round_steps=2), adapted("decoder_only"), CPU, count=3)
+    loader = cached.train_dataloader()
+    shown = []
+    for epoch in range(2 * TURNS * 3 // 4):  # two sets of three crops, each shown so often; a round shows four
+        loader.sampler.set_epoch(epoch)
+        for _ in loader:
+            assert len(cached.bank.samples) == len(cached.bank.prefixes) <= 3
+        shown += [loader.dataset[i] for i in range(4)]
+    counts = {number: shown.count(number) for number in sorted(set(shown))}
+    assert counts == dict.fromkeys(range(6), TURNS)
+    assert sorted(cached.bank.samples) == [3, 4, 5]
 
 
 def test_kept_crops_are_those_of_the_first_rounds():

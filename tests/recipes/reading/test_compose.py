@@ -259,3 +259,14 @@ def test_a_scope_that_is_inherited_gives_way_where_the_base_has_no_decoder(tmp_p
     assert load_recipe(said_so).method.scope == "both"
     whole = written(tmp_path, "whole.yaml", resolved_yaml(load_recipe(mine)))
     assert load_recipe(whole) == load_recipe(mine)
+
+
+def test_a_cache_is_kept_where_the_first_blocks_are_frozen_and_left_out_elsewhere() -> None:
+    assert load_recipe("pathology").train.cache == "prefix"
+    assert load_recipe("pathology", ["method.name=lora", "method.layers=last:2"]).train.cache == "prefix"
+    assert load_recipe("pathology", ["method.name=decoder_only"]).train.cache == "prefix"
+    elsewhere = ("method.scope=backbone", "method.name=norms", "domain.hard_negatives=0.2", "train.devices=2")
+    for option in elsewhere:
+        assert load_recipe("pathology", [option]).train.cache == "none"
+    with pytest.raises(InputError, match="train.cache=prefix does not go with train.devices=2"):
+        load_recipe("pathology", ["train.cache=prefix", "train.devices=2"])
