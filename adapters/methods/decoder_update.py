@@ -3,8 +3,9 @@
     W' = W + s B A      A (r, in, k, k) random, B (out, r, 1, 1) zero, s = alpha / r
 
 The update is added to the kernel, not run beside it as peft's LoRA of convolutions does: at full resolution that would
-be a second convolution, here it is a product of two small matrices a step. Biases, norms, and kernels that have no more
-numbers than their update would have, learn whole.
+be a second convolution, here it is a product of two small matrices a step. Or an update of full rank learns, and is cut
+to that rank at the end (`adapters.training.rounding`). Biases, norms, and kernels that have no more numbers than their
+update would have, learn whole.
 """
 
 from __future__ import annotations
@@ -35,11 +36,34 @@ class LowRankConv2d(nn.Module):
         self.lora_A = nn.Parameter(base_layer.weight.new_empty(rank, *inside))
         self.lora_B = nn.Parameter(base_layer.weight.new_zeros(fan_out, rank, 1, 1))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as peft does
+        self.register_parameter("full_rank", None)
+
+    @torch.no_grad()
+    def begin_full_rank(self) -> None:
+        """Let an update of the kernel's own size learn, from what the factors make of it."""
+        self.full_rank = nn.Parameter(self.kernel() - self.base_layer.weight)
+        self.lora_A.requires_grad_(False)
+        self.lora_B.requires_grad_(False)
+
+    @torch.no_grad()
+    def cut_to_rank(self) -> None:
+        """Put the nearest product of the factors in the place of the full update, its norm shared evenly."""
+        assert self.full_rank is not None
+        update, rank = self.full_rank.flatten(1).double() / self.scale, len(self.lora_A)
+        left, values, right = torch.linalg.svd(update, full_matrices=False)
+        root = values[:rank].sqrt()
+        self.lora_B.copy_((left[:, :rank] * root).view_as(self.lora_B))
+        self.lora_A.copy_((root[:, None] * right[:rank]).view_as(self.lora_A))
+        self.full_rank = None
+        self.lora_A.requires_grad_(True)
+        self.lora_B.requires_grad_(True)
 
     def kernel(self) -> Tensor:
         """The kernel (out, in, k, k) with its update, in the precision of the weights, channels-last."""
         weight = self.base_layer.weight
         with torch.autocast(weight.device.type, enabled=False):
+            if self.full_rank is not None:
+                return (weight + self.full_rank).contiguous(memory_format=torch.channels_last)
             update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
             return torch.add(weight, update, alpha=self.scale).contiguous(memory_format=torch.channels_last)
 

@@ -39,7 +39,7 @@ FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
 LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
-LATER_OF_METHODS = {"scope": "backbone", "init": "random"}
+LATER_OF_METHODS = {"scope": "backbone", "init": "random", "kernels": "low_rank"}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -22,12 +22,10 @@ from pathlib import Path
 import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
-from torch import nn
 
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
-from adapters.methods.decoder_update import FROZEN
 from adapters.network import EntitySegmenter
 from adapters.options.lora import Init
 from adapters.options.training import TrainOptions
@@ -39,6 +37,7 @@ from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
+from adapters.training.rounding import full_rank_kernels, learnt_weights, round_to_half
 from adapters.training.strength import learning_weights, step_back
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from adapters.training.watching import Unwatched, Watch
@@ -106,6 +105,8 @@ class Plan:
     calibration_tiles: int = TILES
     init: Init = "random"
     """Directions that low-rank updates begin with."""
+    full_rank: bool = False
+    """Low-rank updates of the decoder's kernels learn whole, and come to their rank at the end."""
     strength: float = 1.0
     """How much of what was learnt is kept."""
     measure_before: bool = True
@@ -257,6 +258,8 @@ def train(
     if plan.init != "random" and checkpoint is None:
         start_updates(module, plan.crops(plan.learnt, plan.watched, BATCHES).train_dataloader(), plan.init)
     with ExitStack() as stack:
+        if plan.full_rank:
+            stack.enter_context(full_rank_kernels(plan.network.decoder))
         folder = run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rank = stack.enter_context(ranks(plan.runtime))
         data = data_of(plan, round_steps)
@@ -381,16 +384,3 @@ def entities_of(plan: Plan) -> dict[int, EntityMap]:
     """What the network, as it is, finds in the test images of `plan.shown`."""
     scenes = {i: plan.contract.photograph(plan.test[i]) for i in plan.shown}
     return {i: segment(plan.network, scene, plan.contract) for i, scene in scenes.items()}
-
-
-def learnt_weights(network: EntitySegmenter) -> Iterator[nn.Parameter]:
-    """What an adapter's file holds: what learns in the backbone, and the decoder but for kernels frozen underneath."""
-    yield from (weights for weights in network.backbone.parameters() if weights.requires_grad)
-    yield from (weights for name, weights in network.decoder.named_parameters() if not name.endswith(FROZEN))
-
-
-def round_to_half(learnt: Iterable[nn.Parameter]) -> None:
-    """Round weights to what half precision holds: half the file, and what is measured is what is shared."""
-    with torch.no_grad():
-        for weights in learnt:
-            weights.copy_(weights.to(torch.float16))

@@ -23,8 +23,8 @@ from adapters.training.fitting import (
     choose_thresholds,
     learn_regions,
     measured,
-    round_to_half,
 )
+from adapters.training.rounding import round_to_half
 from domains.entities import EntitySample, Samples
 
 ENDLESS = 10**9

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.merging import METHODS, Combine, interference, low_rank
 from adapters.sharing.opening import opened
 from adapters.sharing.texts import yaml_text
-from adapters.training.fitting import learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_to_half
 from domains.errors import InputError
 from recipes.reading.command import following
 from recipes.sets import AskedSet, parse_adapters
@@ -207,9 +207,8 @@ def child_options(methods: Sequence[MethodOptions], rank: int | None) -> MethodO
     if len(places) > 1 or len(lora) < len(methods):
         raise InputError("adapters of other layers, roles or scopes than each other cannot be merged")
     summed = sum(method.rank for method in lora)
-    return replace(
-        lora[0], rank=min(rank or summed, MOST_RANK), alpha=None, dora=False, rslora=False, dropout=0.0, init="random"
-    )
+    rank = min(rank or summed, MOST_RANK)
+    return Lora(rank=rank, roles=lora[0].roles, layers=lora[0].layers, scope=lora[0].scope)
 
 
 def combined(updates: Sequence[Updates], weights: Sequence[float], combine: Combine) -> Updates:

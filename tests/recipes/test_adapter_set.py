@@ -20,7 +20,7 @@ from adapters.methods import METHODS
 from adapters.network import EntitySegmenter
 from adapters.sharing.folder import as_json, describe, save_adapter
 from adapters.sharing.texts import yaml_text
-from adapters.training.fitting import learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_to_half
 from domains.entities import EntityMap
 from domains.errors import InputError
 from recipes.adapter_set import AdapterSet, load_many

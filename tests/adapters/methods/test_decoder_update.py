@@ -17,7 +17,7 @@ from adapters.methods import METHODS
 from adapters.methods.decoder_update import FROZEN, LowRankConv2d, learnt_state, merge_kernels
 from adapters.network import EntitySegmenter
 from adapters.sharing.folder import describe, load_adapter, save_adapter
-from adapters.training.fitting import learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_to_half
 from domains.errors import InputError
 
 SMALL_BYTES = 500_000

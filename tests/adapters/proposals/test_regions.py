@@ -27,8 +27,8 @@ from adapters.proposals.regions import (
 )  # fmt: skip
 from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
 from adapters.sharing.weights import compact
-from adapters.training.fitting import round_to_half
 from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
+from adapters.training.rounding import round_to_half
 from domains.entities import EntityMap, EntitySample, Place
 
 RNG = np.random.default_rng(0)

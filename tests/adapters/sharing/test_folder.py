@@ -25,7 +25,7 @@ from adapters.sharing.info import FILES, INFO, PROJECTION_WEIGHTS, RECIPE, STUDE
 from adapters.sharing.opening import opened, show
 from adapters.sharing.package import pack, unpack
 from adapters.sharing.weights import compact, plain_state
-from adapters.training.fitting import round_to_half
+from adapters.training.rounding import round_to_half
 from domains.errors import InputError
 from tests.adapters.methods.training import small
 

@@ -17,7 +17,7 @@ from adapters.sharing.info import INFO, STUDENT_WEIGHTS, parse_info
 from adapters.sharing.package import pack, unpack
 from adapters.sharing.student_file import add_student, describe_student, load_student
 from adapters.student import Student
-from adapters.training.fitting import round_to_half
+from adapters.training.rounding import round_to_half
 from domains.errors import InputError
 
 RECIPE_TEXT = "domain: {name: pathology}\n"

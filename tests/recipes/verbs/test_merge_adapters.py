@@ -20,7 +20,7 @@ from adapters.network import EntitySegmenter
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.learnt import Digests, LearntFrom
 from adapters.sharing.texts import yaml_text
-from adapters.training.fitting import learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_to_half
 from cli import main
 from domains.errors import InputError
 from recipes.verbs.merge_adapters import learnt_by, merged_text, read_parents

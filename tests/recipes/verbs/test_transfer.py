@@ -17,7 +17,7 @@ from PIL import Image
 from adapters.methods import build_method
 from adapters.sharing.folder import load_adapter, save_adapter
 from adapters.sharing.probe import probe
-from adapters.training.fitting import learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_to_half
 from cli import main
 from recipes.verbs import transfer_jobs
 from recipes.verbs.transfer_table import MEASURED, OWN
