@@ -51,7 +51,7 @@ def test_a_recipe_is_fitted_and_predicts(capsys: pytest.CaptureFixture[str]) -> 
     assert result["pq"] > 0.5 and result["entities"] > 3
     lines = diagnosis.text().splitlines()
     assert len(lines) < 40 - 3 and max(map(len, lines)) < 140
-    assert any(line.startswith("pathology ") and "a fit of its 240 s: about" in line for line in lines)
+    assert any(line.startswith("pathology ") and "a fit of its 120 s: about" in line for line in lines)
     assert lines[-1].startswith("verdict ") and json.loads(diagnosis.json_text())["speeds"] == [result]
     assert capsys.readouterr().out == ""
 

@@ -67,7 +67,7 @@ def test_resume_of_a_finished_run_changes_nothing_and_says_how_to_fit_for_longer
     told = capsys.readouterr().out
     assert (
         "is finished, nothing was changed" in told
-        and f"train.start={run / 'adapter'} train.steps=6 train.seconds=240" in told
+        and f"train.start={run / 'adapter'} train.steps=6 train.seconds=120" in told
     )
     assert main([*words, "train.steps=4"]) == 2
     told = capsys.readouterr().err
