@@ -68,6 +68,8 @@ class DataOptions:
     """Shares of train, val and test for data without a split of their own."""
     max_images: Count | None = None
     """Train on this many images only; null for all."""
+    max_val_images: Count | None = None
+    """Choose weights and thresholds on this many validation images only; null for all."""
     sample_count: Count = 64
     """Number of generated scenes when data is `sample`."""
     pixel_size_m: PixelSize | None = None

@@ -99,7 +99,8 @@ def check_card(card: Card, domain: Domain, section: DomainSection, splits: Seque
         print(f"data card {card.path}: still to be filled in: {', '.join(card.missing)}")
     matching, records = [], records_of(domain, "all")
     for split in splits:
-        if split not in card.splits or (split == "train" and section.max_images):
+        cut = {"train": section.max_images, "val": section.max_val_images}.get(split)
+        if split not in card.splits or cut:
             continue
         measured = content(root, records_of(domain, split), records)
         stated = card.splits[split]

@@ -169,7 +169,8 @@ def on_data(recipe: Recipe, data: str | None) -> list[str]:
     """Overrides that put a recipe on other data: groups, layout and pixel size of its old folder do not go along."""
     if data is None or same_folder(data, recipe.domain.data):
         return []
-    return [put_on(data), *(f"domain.{name}=null" for name in ("layout", "groups", "max_images", "pixel_size_m"))]
+    of_folder = ("layout", "groups", "max_images", "max_val_images", "pixel_size_m")
+    return [put_on(data), *(f"domain.{name}=null" for name in of_folder)]
 
 
 def on_base(name: str | None) -> list[str]:

@@ -235,7 +235,7 @@ def store_at(port: int) -> Any:
 
 
 def end_with_parent() -> None:
-    """From here on this process ends when nobody can write to its standard input any more: as soon as rank 0 does."""
+    """From here on this process ends when nobody can write to its standard input any more: with whoever started it."""
 
     def wait() -> None:
         os.read(0, 1)

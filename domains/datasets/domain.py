@@ -195,14 +195,15 @@ class DataDomain(DataOptions, ReadingOptions):
         return self.spec.draw
 
     def dataset(self, split: Split | Literal["all"]) -> EntityDataset | SampleScenes:
-        """The images of a split, those of `train` up to `max_images`. Raises InputError, see above."""
+        """The images of a split, of `train` up to `max_images`, of `val` to `max_val_images`. Raises InputError."""
         if split != "all" and split not in SPLITS:
             raise InputError(f"split is {split!r}; {suggest(split, [*SPLITS, 'all'])}")
         records = [record for name in SPLITS for record in self.splits[name] if split in (name, "all")]
         if not records:
             raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
-        if split == "train" and self.max_images is not None:
-            records = first_images(records, self.max_images)
+        most = {"train": self.max_images, "val": self.max_val_images}.get(split)
+        if most is not None:
+            records = first_images(records, most)
         if self.data == SAMPLE and self.bands:
             raise InputError(
                 f"domain.bands is {list(self.bands)!r:.80}, but the sample is RGB; name a folder by --data"

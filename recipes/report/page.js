@@ -39,6 +39,14 @@ for (const stage of document.querySelectorAll(".stage")) {
   move();
 }
 
+// Printed, truth and prediction stand side by side, each on a picture of its own; the file holds the picture once.
+for (const stage of document.querySelectorAll(".stage")) {
+  const again = stage.querySelector("img").cloneNode();
+  again.className = "again";
+  again.alt = "";
+  stage.querySelector(".truth").before(again);
+}
+
 // Folded parts are printed too.
 addEventListener("beforeprint", () => {
   for (const part of document.querySelectorAll("details:not([open])")) {

@@ -13,16 +13,20 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from domains.atomic import atomic_path
 from domains.errors import InputError
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
 
+PATIENCE_S = 5.0
+"""How long a fit that is to end may take for it."""
 RESULT = "result.json"
 """A fit's numbers, written last, by which it is known to be done."""
 USUAL = ("f1", "pq", "ap50", "aji")
@@ -108,13 +112,40 @@ def claim(folder: Path, recipe: Recipe) -> None:
 
 
 def run_apart(folder: Path) -> None:
-    """One fit in a process of its own. Raises InputError with its last line where it ends without numbers."""
+    """One fit in a process of its own, which ends with this one, however that ends.
+
+    Raises InputError with its last line where it ends without numbers.
+    """
+    with tempfile.TemporaryFile() as output:
+        with started(folder, output) as process:
+            code = process.wait()
+        output.seek(0)
+        lines = [line for line in output.read().decode("utf-8", "replace").splitlines() if line.strip()]
+    if code or not (folder / RESULT).exists():
+        raise InputError(f"the fit in {str(folder)!r} ended with {code}: {(lines or ['it said nothing'])[-1]}")
+
+
+@contextmanager
+def started(folder: Path, output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process of a fit. It ends as soon as its standard input does: when this block is left, or this process is
+    killed. It is in a group of its own, as Ctrl-C would have it write the numbers of a shorter training.
+    """
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-m", "recipes.verbs.compare_job", str(folder / "recipe.yaml"), str(folder)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if done.returncode or not (folder / RESULT).exists():
-        lines = [line for line in done.stdout.splitlines() if line.strip()] or ["it said nothing"]
-        raise InputError(f"the fit in {str(folder)!r} ended with {done.returncode}: {lines[-1]}")
+    pipe = subprocess.PIPE
+    process = subprocess.Popen(
+        command, env=environment, stdin=pipe, stdout=output, stderr=subprocess.STDOUT, process_group=0
+    )
+    try:
+        yield process
+    finally:
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def row_of(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -224,7 +224,8 @@ def transfer(
         list[str] | None, typer.Option(metavar="NAME:FILE", help="Several times: a set's CSV of file,group.")
     ] = None,
     few_shot: Annotated[
-        int | None, typer.Option(min=1, max=1000, metavar="N", help="Also after a short fit on N images of each set.")
+        int | None,
+        typer.Option(min=2, max=1000, metavar="N", help="Also after a short fit on N labelled images of each set."),
     ] = None,
     few_shot_seconds: Annotated[float, typer.Option(min=1, help="Of the processor, for each of these fits.")] = 30,
     generated: Annotated[

@@ -1,6 +1,7 @@
 """`python -m recipes.verbs.compare_job RECIPE FOLDER`: one fit of a comparison, in a process of its own.
 
-Its memory at the peak is then its own too. FOLDER gets adapter/ and, last, result.json, which says that it is done.
+Its memory at the peak is then its own too. FOLDER gets adapter/ and, last, result.json, which says that it is done. It
+ends when its standard input does, with whoever started it.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from adapters.runtime import CPU
 from adapters.sharing.folder import describe, save_adapter
 from adapters.sharing.info import BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS
 from adapters.training.fitting import fit
+from adapters.training.ranks import end_with_parent
 from domains.datasets.cards import licence_of
 from domains.errors import InputError
 from recipes import set_up
@@ -84,6 +86,7 @@ def run_job(recipe: Recipe, folder: Path) -> dict[str, Any]:
 
 def main(words: Sequence[str]) -> None:
     """Run the job of the module's arguments."""
+    end_with_parent()
     run_job(load_recipe(words[0]), Path(words[1]))
 
 

@@ -1,4 +1,7 @@
-"""`transfer --few-shot N`: every adapter, and the base, goes on for some seconds on N images of each set.
+"""`transfer --few-shot N`: every adapter, and the base, goes on for some seconds on N labelled images of each set.
+
+Of them a fifth, at least one, is of the validation split: weights and thresholds are chosen on those alone, so that the
+fit sees N labels in all.
 
 What comes of it is measured as the others are, on the test split: how fast an adapter of another domain is of use, and
 whether it is a better start than the base. Each fit runs in a process of its own, into OUT/few_shot, once.
@@ -28,14 +31,19 @@ from recipes.verbs.transfer_jobs import About, Job, LabelledSet, about_adapter
 
 @dataclass(frozen=True)
 class FewShot:
-    """images: of the training split of each set, spread over its groups. seconds: of the processor, for each fit."""
+    """images: labelled ones of each set, two or more. seconds: of the processor, for each fit."""
 
     images: int
     seconds: float = 30.0
 
+    @property
+    def to_choose_by(self) -> int:
+        """How many of the images are of the validation split: a fifth, as of most sets; the others are trained on."""
+        return max(1, round(self.images / 5))
+
     def row(self, start: str) -> str:
         """The name of the row that starts from the row `start`."""
-        return f"{start}, then {self.images} image{'s' if self.images > 1 else ''}"
+        return f"{start}, then {self.images} images"
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,8 @@ def few_shot_recipe(shot: FewShot, start: Start, column: LabelledSet) -> Recipe:
     Raises InputError where the two do not go together.
     """
     budget = [f"train.seconds={shot.seconds}", "train.steps=1000000", "train.seed=0", "train.student=false"]
-    words = [f"domain.max_images={shot.images}", *budget]
+    cut = {"max_images": shot.images - shot.to_choose_by, "max_val_images": shot.to_choose_by}
+    words = [*(f"domain.{name}={count}" for name, count in cut.items()), *budget]
     if start.about is None:
         shipped = load_recipe(*recipe_words(column.domain.name))
         return changed(replace(shipped, domain=column.recipe.domain), words)

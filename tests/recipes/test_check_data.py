@@ -42,7 +42,7 @@ def add(root: Path, name: str, image: np.ndarray) -> Path:
 
 def check(root: Path, *splits: str, **options) -> None:
     section = DomainSection(name="pathology", data=str(root), **options)
-    known = {"groups", "fractions", "max_images"} & set(options)
+    known = {"groups", "fractions", "max_images", "max_val_images"} & set(options)
     check_data(build_domain("pathology", root, **{key: options[key] for key in known}), section, splits or SPLITS)
 
 
@@ -233,6 +233,8 @@ def test_another_split_of_the_same_images_is_told_as_that(carded, tmp_path):
 def test_fewer_training_images_are_still_those_of_the_card(carded, capsys):
     check(carded, max_images=1)
     assert "val, test as it states" in capsys.readouterr().out
+    check(carded, max_val_images=1)
+    assert "train, test as it states" in capsys.readouterr().out
 
 
 def test_a_shipped_card_of_the_folders_name_only_notes_that_the_images_are_others(root, monkeypatch, capsys):

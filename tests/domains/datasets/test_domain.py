@@ -89,12 +89,16 @@ def test_a_domain_survives_pickling(tmp_path):
     assert [record.name for record in pickle.loads(pickle.dumps(domain)).dataset("all").records] == names
 
 
-def test_max_images_cuts_the_training_split_alone(tmp_path):
+@pytest.mark.parametrize("option, split, count", [("max_images", "train", 3), ("max_val_images", "val", 1)])
+def test_a_number_of_images_cuts_its_split_alone(tmp_path, option, split, count):
     root = write_label_maps(tmp_path / "mine")
-    whole, cut = build_domain("pathology", root), build_domain("pathology", root, max_images=3)
-    assert len(cut.dataset("train")) == 3
-    assert {record.name for record in cut.dataset("train").records} <= {r.name for r in whole.dataset("train").records}
-    assert len(cut.dataset("test")) == len(whole.dataset("test"))
+    fractions = (0.4, 0.4, 0.2)
+    whole = build_domain("pathology", root, fractions=fractions)
+    cut = build_domain("pathology", root, fractions=fractions, **{option: count})
+    assert len(cut.dataset(split)) == count < len(whole.dataset(split))
+    assert {record.name for record in cut.dataset(split).records} <= {r.name for r in whole.dataset(split).records}
+    for kept in {"train", "val", "test"} - {split}:
+        assert len(cut.dataset(kept)) == len(whole.dataset(kept))
     assert len(cut.dataset("all")) == 12
 
 

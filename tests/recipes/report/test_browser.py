@@ -90,6 +90,23 @@ def test_the_slider_moves_by_mouse_and_keyboard_and_uncovers_the_layers(opened: 
     assert float(slider.input_value()) == value - 0.5
 
 
+@pytest.mark.parametrize("opened", [(794, "light")], indirect=True)  # a page of A4
+def test_printed_truth_and_prediction_stand_side_by_side_and_whole(opened: Any) -> None:
+    stage = opened.locator(".stage").first
+    stage.get_by_role("slider").fill("20")
+    base, again = stage.locator("img:first-child"), stage.locator(".again")
+    assert not again.is_visible()
+    opened.emulate_media(media="print")
+    assert again.is_visible() and not stage.locator(".handle").is_visible()
+    left, right = base.bounding_box(), again.bounding_box()
+    assert right["x"] >= left["x"] + left["width"] and right["y"] == left["y"]
+    for layer, below in ((stage.locator(".truth"), left), (stage.locator(".prediction"), right)):
+        assert layer.evaluate("node => getComputedStyle(node).clipPath") == "none"
+        assert layer.bounding_box() == pytest.approx(below, abs=1)
+    opened.emulate_media(media="screen")
+    assert not again.is_visible() and stage.locator(".handle").is_visible()
+
+
 def test_outlines_can_be_hidden(opened: Any) -> None:
     layer = opened.locator(".layer").first
     assert layer.is_visible()

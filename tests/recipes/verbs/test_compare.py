@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -40,13 +46,69 @@ def test_an_unknown_method_is_refused_before_anything_is_fitted():
 
 
 FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16"]
+METHODS = "decoder_only,lora:scope=both:rank=2"
+HOUSE = Path(__file__).parents[3]
+
+
+def child_of(pid: int) -> int | None:
+    """The process that a process started, once it has."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="utf-8").split()
+    return int(children[0]) if children else None
+
+
+def waited(answer, seconds: float = 300):
+    """What `answer` gives as soon as it gives anything."""
+    until = time.monotonic() + seconds
+    while not (value := answer()):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    return value
+
+
+def cpu_s(pid: int) -> float:
+    """Seconds of the processor that a process has had."""
+    words = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def killed_at(out: Path, number: int, seconds: float) -> tuple[int, bool]:
+    """The exit code of a `compare` that gets a signal when its fit has had so many seconds of the processor, and
+    whether the fit has ended too.
+    """
+    words = ["compare", "--recipe", "pathology", "--methods", METHODS, "--out", str(out), "--seconds", "1"]
+    command = [sys.executable, str(HOUSE / "cli.py"), *words, "--seeds", "1", *FEW]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, start_new_session=True) as parent:
+        child = waited(lambda: child_of(parent.pid))
+        waited(lambda: cpu_s(child) > seconds)
+        parent.send_signal(number)
+        code = parent.wait(60)
+    return code, waited(lambda: not os.path.exists(f"/proc/{child}"))
 
 
 @pytest.fixture(scope="module")
-def compared(tmp_path_factory):
-    """Two methods, fitted for a second each on the embedded sample."""
+def killed(tmp_path_factory) -> tuple[Path, dict[int, tuple[int, bool]]]:
+    """The folder of a comparison that was killed twice, and how each time ended."""
+    if not sys.platform.startswith("linux"):
+        pytest.skip("processes are looked at in /proc")
     out = tmp_path_factory.mktemp("compare") / "out"
-    candidates = parse_methods("decoder_only,lora:scope=both:rank=2")
+    ends = {signal.SIGTERM: killed_at(out, signal.SIGTERM, 4.0), signal.SIGINT: killed_at(out, signal.SIGINT, 0.3)}
+    return out, ends  # in the midst of the fit, and while it begins
+
+
+def test_a_fit_ends_with_the_comparison_that_is_killed_and_leaves_nothing_by_halves(killed):
+    out, ends = killed
+    assert ends == {signal.SIGTERM: (-signal.SIGTERM, True), signal.SIGINT: (130, True)}
+    assert [path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()] == [
+        f"{candidate.folder}-0/recipe.yaml" for candidate in parse_methods(METHODS)
+    ]
+
+
+@pytest.fixture(scope="module")
+def compared(killed):
+    """Two methods, fitted for a second each on the embedded sample, where that was begun and killed before."""
+    out, _ = killed
+    candidates = parse_methods(METHODS)
     return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=FEW)
 
 

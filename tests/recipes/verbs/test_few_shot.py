@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from adapters.sharing.door import read_info
 from adapters.sharing.folder import load_adapter
 from cli import main
 from recipes.build import domain_of
@@ -45,11 +46,18 @@ def test_a_fit_has_the_domain_of_the_set_and_the_shape_of_what_it_starts_from(ru
     few = FewShot(2, 5)
     new, mine = column(inverted, run, "industrial"), start(run)
     recipe = few_shot_recipe(few, mine, new)
-    assert (recipe.domain.name, recipe.domain.data, recipe.domain.max_images) == ("industrial", str(inverted), 2)
+    assert (recipe.domain.name, recipe.domain.data) == ("industrial", str(inverted))
+    assert (recipe.domain.max_images, recipe.domain.max_val_images) == (1, 1)
     assert mine.about is not None and recipe.decoder == mine.about.shared.recipe.decoder
     assert recipe.train.start_adapter == str(run / "adapter") and recipe.train.seconds == 5
     base = few_shot_recipe(few, Start("base", "base", None), new)
     assert base.train.start_adapter is None and base.domain == recipe.domain and base.decoder != recipe.decoder
+
+
+@pytest.mark.parametrize("images, to_choose_by", [(2, 1), (5, 1), (7, 1), (8, 2), (10, 2), (50, 10)])
+def test_a_fit_sees_so_many_labels_in_all(run: Path, inverted: Path, images: int, to_choose_by: int) -> None:
+    domain = few_shot_recipe(FewShot(images), start(run), column(inverted, run)).domain
+    assert (domain.max_images, domain.max_val_images) == (images - to_choose_by, to_choose_by)
 
 
 def test_rows_that_went_on_are_measured_beside_what_they_started_from(
@@ -74,6 +82,9 @@ def test_rows_that_went_on_are_measured_beside_what_they_started_from(
     folders = [folder for folder in (out / "few_shot").iterdir() if (folder / "result.json").exists()]
     weights = [load_adapter(folder / "adapter")[0].backbone.name for folder in folders]
     assert len(folders) == 2 and sum("tiny" in name for name in weights) == 1
+    of_base = next(folder for folder, name in zip(folders, weights, strict=True) if "tiny" not in name)
+    learnt = read_info(of_base / "adapter").learnt_from
+    assert learnt is not None and (len(learnt.train.each), len(learnt.val.each)) == (1, 1)
 
     monkeypatch.setattr(few_shot, "run_apart", lambda folder: pytest.fail("fitted again"))
     before = (out / "transfer.json").read_bytes()
@@ -88,20 +99,20 @@ def test_a_start_that_cannot_go_on_is_told_and_left_out(
         raise few_shot.InputError("it has other bands")
 
     monkeypatch.setattr(few_shot, "run_apart", refused)
-    assert [*few_shot_jobs(FewShot(1), [start(run)], [column(inverted, run)], {}, tmp_path)] == []
-    assert "note: no mine, then 1 image of new: it has other bands" in capsys.readouterr().out
+    assert [*few_shot_jobs(FewShot(2), [start(run)], [column(inverted, run)], {}, tmp_path)] == []
+    assert "note: no mine, then 2 images of new: it has other bands" in capsys.readouterr().out
 
 
 def test_nothing_goes_on_on_a_set_that_it_was_fitted_on(run: Path, inverted: Path, tmp_path: Path) -> None:
     fitted = {"mine": {"new": "set"}}
-    assert [*few_shot_jobs(FewShot(1), [start(run)], [column(inverted, run)], fitted, tmp_path)] == []
+    assert [*few_shot_jobs(FewShot(2), [start(run)], [column(inverted, run)], fitted, tmp_path)] == []
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["--few-shot", "2", "--split", "all"], "learns from train and val"),
-        (["--few-shot", "0"], "few-shot"),
+        (["--few-shot", "1"], "few-shot"),
         (["--generated", "--data", "generated:."], "has a set of that name"),
     ],
 )
