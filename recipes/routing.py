@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.sharing.appearances import MOST_TRAIN, MOST_VAL, NUMBERS, Appearances, rows_text
+from adapters.sharing.appearances import MOST_TRAIN, MOST_VAL, NUMBERS, Appearances, evenly, rows_text
 from domains.entities import Samples
 from domains.errors import InputError
 from domains.scenes.appearance import SIZE, appearance
@@ -109,5 +109,5 @@ def appearances_of(train: Samples, val: Samples) -> Appearances:
 
 def looks(samples: Samples, limit: int) -> np.ndarray:
     """(N, SIZE) of at most so many samples."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(limit, len(samples))).round().astype(int))
+    chosen = evenly(len(samples), limit)
     return np.array([appearance(samples[int(i)].image) for i in chosen]).reshape(-1, SIZE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from struct import iter_unpack
 from typing import TYPE_CHECKING, Annotated, ClassVar
@@ -61,8 +61,41 @@ class Appearances(Options):
                 raise self.wrong(name, f"wanted rows of {NUMBERS} finite numbers in half precision")
 
     def rows(self, split: str) -> np.ndarray:
-        """(N, NUMBERS) float64 of `train` or `val`; imports numpy, which nothing else here does."""
+        """(N, NUMBERS) float64 of `train` or `val`. Imports numpy, as `united` does, and nothing else here."""
         import numpy as np
 
         content = base64.b64decode(getattr(self, split))
         return np.frombuffer(content, "<f2").reshape(-1, NUMBERS).astype(np.float64)
+
+
+def united(several: Sequence[Appearances]) -> Appearances | None:
+    """The images of several adapters as those of one: as many of each as of the others where not all have room, spread
+    evenly over those that it has. None of none.
+    """
+    import numpy as np
+
+    if not several:
+        return None
+
+    def together(split: str, limit: int) -> str:
+        groups = [images.rows(split) for images in several]
+        counts = even_shares([len(rows) for rows in groups], limit)
+        taken = [rows[evenly(len(rows), count)] for rows, count in zip(groups, counts, strict=True)]
+        return rows_text(np.concatenate(taken))
+
+    return Appearances(together("train", MOST_TRAIN), together("val", MOST_VAL))
+
+
+def even_shares(counts: Sequence[int], limit: int) -> list[int]:
+    """How many of each to take, `limit` in all: equally many, and where one has fewer, more of the others."""
+    shares = [0] * len(counts)
+    for place, i in enumerate(sorted(range(len(counts)), key=lambda i: counts[i])):
+        shares[i] = min(counts[i], (limit - sum(shares)) // (len(counts) - place))
+    return shares
+
+
+def evenly(count: int, limit: int) -> np.ndarray:
+    """The places of at most so many of `count` things, spread over them, the ends among them."""
+    import numpy as np
+
+    return np.unique(np.linspace(0, count - 1, min(limit, count)).round().astype(int))

@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 
-from adapters.sharing.appearances import Appearances
+from adapters.sharing.appearances import Appearances, evenly, united
 from benchmarks.accuracy.plan import SETS
 from domains.scenes.appearance import appearance
 from recipes import set_up
@@ -40,7 +41,7 @@ def read(data: Path) -> tuple[dict[str, Appearances], dict[str, list[np.ndarray]
         domain = domain_of(load_recipe(SETS[name].recipe, words))
         kept[name] = appearances_of(domain.dataset("train"), domain.dataset("val"))
         test = domain.dataset("test")
-        chosen = np.unique(np.linspace(0, len(test) - 1, min(MOST_TEST, len(test))).round().astype(int))
+        chosen = evenly(len(test), MOST_TEST)
         tested[name] = [appearance(test[int(i)].image) for i in chosen]
         print(f"{name}: {len(tested[name])} test images", flush=True)
     return kept, tested
@@ -65,6 +66,20 @@ def strangers(kept: Mapping[str, Appearances], tested: Looks) -> dict[str, Count
     return {name: confusion(others[name], {name: looks})[name] for name, looks in tested.items()}
 
 
+def of_children(kept: Mapping[str, Appearances], tested: Looks) -> tuple[float, float]:
+    """Every two sets' adapters as merged, in their place among the others: the share of both sets' test images that the
+    child gets, and of those of the others.
+    """
+    right, wrong = [], []
+    for pair in combinations(kept, 2):
+        child = united([kept[name] for name in pair])
+        assert child is not None
+        router = Router({**{name: looks for name, looks in kept.items() if name not in pair}, "child": child})
+        for name, looks in tested.items():
+            (right if name in pair else wrong).extend(router.choose(look).adapter == "child" for look in looks)
+    return float(np.mean(right)), float(np.mean(wrong))
+
+
 def page(kept: Mapping[str, Appearances], tested: Looks) -> Iterator[str]:
     """The lines of `benchmarks/routing.md`."""
     yield "# Which adapter is chosen"
@@ -82,6 +97,10 @@ def page(kept: Mapping[str, Appearances], tested: Looks) -> Iterator[str]:
     yield f"{sent / images:.3f}; to another: {wrong / images:.3f}; to none: {1 - (sent + wrong) / images:.3f}."
     yield ""
     yield from table(counts, [*tested, NONE])
+    yield ""
+    of_both, of_others = of_children(kept, tested)
+    yield "Every two adapters merged, their child on the shelf in their place: it gets"
+    yield f"{of_both:.3f} of the images of both sets, and {of_others:.3f} of those of the others."
     yield ""
     unknown = strangers(kept, tested)
     refused = {name: row[NONE] / len(tested[name]) for name, row in unknown.items()}

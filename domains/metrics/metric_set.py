@@ -123,5 +123,21 @@ class MetricSet:
         self.groups, self.strata = list(state["groups"]), list(state["strata"])
         self._resampled = {}
 
+    def pick(self, sets: Sequence[MetricSet], choices: Sequence[int]) -> None:
+        """Takes of image i what `sets[choices[i]]` saw of it, in place of what was seen: every number comes out as if
+        each image had been measured so. All have this set's metrics. Raises TypeError for a metric of a package that
+        keeps nothing of each image, ValueError for sets that did not see the same images in one order.
+        """
+        if any(picked.groups != sets[0].groups for picked in sets) or len(choices) != len(sets[0]):
+            raise ValueError("wanted sets that saw the same images in one order, and a choice for each image")
+        for key, metric in self.metrics.items():
+            if not isinstance(metric, Stateful):
+                raise TypeError(f"the metric {key!r} keeps no state")
+            sources = [picked.metrics[key] for picked in sets]
+            metric.pick([source for source in sources if isinstance(source, Stateful)], choices)
+        self.counts.pick([picked.counts for picked in sets], choices)
+        self.groups, self.strata = list(sets[0].groups), list(sets[0].strata)
+        self._resampled = {}
+
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
         return {key: metric.resample(weights) for key, metric in self.metrics.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,7 +16,10 @@ FEW = 16
 
 
 class Stateful:
-    """Base of what holds numbers of each image seen, in attributes that `HELD` names, and can give them away."""
+    """Base of what holds numbers of each image seen, in attributes that `HELD` names, and can give them away.
+
+    Each of those is a list with an item for every image.
+    """
 
     HELD: ClassVar[tuple[str, ...]] = ()
 
@@ -28,6 +31,12 @@ class Stateful:
         """Takes what `state` gave, in place of what was seen. Raises KeyError, TypeError or ValueError for other."""
         for name in self.HELD:
             setattr(self, name, from_json(state[name]))
+
+    def pick(self, sources: Sequence[Stateful], choices: Sequence[int]) -> None:
+        """Takes of image i what `sources[choices[i]]` holds of it, in place of what was seen."""
+        for name in self.HELD:
+            held = [getattr(source, name) for source in sources]
+            setattr(self, name, [held[choice][i] for i, choice in enumerate(choices)])
 
 
 def as_json(value: Any) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from domains.scenes.images import as_rgb
-from domains.scenes.scene import Scene
+from domains.scenes.scene import Photograph, Scene
 from domains.scenes.view import Viewed, plain_view
 
 SIZE = 51
@@ -30,6 +30,11 @@ FLAT = 1e-4  # gradients below are as of one colour
 def appearance(image: np.ndarray) -> np.ndarray:
     """The (SIZE,) float32 of an image (H, W, C) uint8; of other than three channels as `as_rgb` shows it."""
     return np.mean([of_window(window) for window in windows(as_rgb(image))], axis=0).astype(np.float32)
+
+
+def appearance_of_image(image: np.ndarray) -> np.ndarray:
+    """The (SIZE,) float32 of an image (H, W, C) uint8 of any size, as of a scene that holds it."""
+    return appearance_of_scene(Photograph(as_rgb(image)))
 
 
 def appearance_of_scene(scene: Scene) -> np.ndarray:

@@ -231,6 +231,9 @@ def transfer(
     generated: Annotated[
         bool, typer.Option("--generated", help="Also on generated scenes: what is forgotten.")
     ] = False,
+    routed: Annotated[
+        bool, typer.Option("--routed", help="Also a row of each image by the adapter that `--adapter auto` chooses.")
+    ] = False,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     backbone: Base = None,
@@ -245,10 +248,12 @@ def transfer(
             check_adapter(path, overrides=on_base(backbone))
     from recipes.runtime import choose
     from recipes.verbs.few_shot import FewShot
+    from recipes.verbs.transfer import Extras
     from recipes.verbs.transfer import transfer as run
 
-    chosen, shots = choose(device, str(precision)), few_shot and FewShot(few_shot, few_shot_seconds)
-    run(adapters, sets, out, str(split), backbone, chosen, few_shot=shots or None, generated=generated)
+    shots = None if few_shot is None else FewShot(few_shot, few_shot_seconds)
+    extras = Extras(shots, generated, routed)
+    run(adapters, sets, out, str(split), backbone, choose(device, str(precision)), extras)
 
 
 @app.command()

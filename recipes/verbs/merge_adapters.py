@@ -2,7 +2,8 @@
 
 What each adds to the frozen weights is combined (`adapters.sharing.merging`); the backbone's part is made low-rank
 again, so parents are of LoRA, or of the decoder alone. The decoder comes out as it does of a fit of the first parent:
-whole, or as low-rank updates of the pretrained one. How an image is seen, and the thresholds, are the first parent's.
+whole, or as low-rank updates of the pretrained one. How an image is seen, and the thresholds, are the first parent's;
+how the images look that it is for, by which `predict --adapter auto` chooses it, is of all of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from adapters.network import EntitySegmenter
 from adapters.options.lora import Lora, MethodOptions
 from adapters.options.methods import DecoderOnly
 from adapters.options.training import TrainOptions
+from adapters.sharing.appearances import united
 from adapters.sharing.door import read_info, read_recipe
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.info import AdapterInfo
@@ -78,7 +80,10 @@ def merged_text(adapters: Sequence[str], weights: Sequence[float], how: str, ran
     lines = [interference_line(a, b) for a, b in combinations(parents, 2)]
     data = "+".join(parent.info.data for parent in parents)
     learnt = learnt_by(parents)
-    info = describe(segmenter, method, lead.info.contract, lead.info.domain, data, learnt_from=learnt)
+    looks = united([parent.info.appearances for parent in parents if parent.info.appearances is not None])
+    info = describe(
+        segmenter, method, lead.info.contract, lead.info.domain, data, learnt_from=learnt, appearances=looks
+    )
     recipe = {**lead.recipe, "method": as_json(asdict(method))}
     save_adapter(out, segmenter, method, info, yaml_text(recipe))
     return "\n".join([*lines, str(out), following("adapters", "verify", out)])

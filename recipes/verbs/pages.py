@@ -18,6 +18,7 @@ from recipes.report.pictures import MOST_BYTES, Picture, chosen_images, picture_
 from recipes.report.tables import Span, Table, barred, heat_table, number, span_text, text
 from recipes.shared import BASE
 from recipes.verbs.digests import digest_tables, recipe_text
+from recipes.verbs.transfer_table import ROUTED
 from recipes.verbs.verdict import paired_intervals
 
 GROUPED = "Smaller, and as bars: 95 % intervals, by resampling the groups of images."
@@ -137,9 +138,11 @@ def transfer_page(
     marks: Mapping[str, Mapping[str, str]] | None = None,
     intervals: Mapping[str, Mapping[str, Mapping[str, Span | None]]] | None = None,
     adapters: Mapping[str, str] | None = None,
+    routes: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Page:
     """How adapters travel. table, intervals: metric -> row -> column -> value, its interval; marks: row -> column -> a
-    sign; note: what the signs mean; adapters: name of a row -> where its adapter is, for the digests.
+    sign; note: what the signs mean; adapters: name of a row -> where its adapter is, for the digests; routes: column ->
+    row -> how many of its images the row `routed` has from there.
     """
 
     def heat(key: str) -> Table:
@@ -154,12 +157,23 @@ def transfer_page(
     reading = "Rows are adapters, columns data sets; the deeper the colour, the larger the number."
     sections = [
         Section(f"{headline}, {split} images", reading, tables=[replace(heat(headline), note=note)]),
+        *([routing_section(routes, rows)] if routes else []),
         Section("The other metrics", tables=further),
         Section("Digests", tables=digests),
     ]
-    count = len(rows) - (BASE in rows)
+    count = len(rows) - (BASE in rows) - bool(routes)
     title = f"{count} adapter{'s' * (count != 1)}{' and the base' * (BASE in rows)} on {len(columns)} sets"
     return Page("Transfer", title, [("split", split), ("metrics", str(len(table)))], None, sections)
+
+
+def routing_section(routes: Mapping[str, Mapping[str, int]], rows: Sequence[str]) -> Section:
+    """Which row the images of each set went to; routes: column -> row -> how many."""
+    chosen = [row for row in rows if any(row in counts for counts in routes.values())]
+    cells = [
+        [text(column), *(number(counts.get(row, 0), ".0f") for row in chosen)] for column, counts in routes.items()
+    ]
+    note = f"How many images of a set the row {ROUTED} has from which adapter; {BASE}: those that none of them fits."
+    return Section("Routing", note, tables=[Table(["data", *chosen], cells)])
 
 
 def change_table(before: MetricSet, after: MetricSet, headline: str) -> Table:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from adapters.runtime import CPU, Runtime
@@ -25,7 +26,35 @@ from recipes.verbs.progress import reading_shown
 from recipes.verbs.transfer_cells import CellFolder, MeasuredSet
 from recipes.verbs.transfer_generated import GENERATED, generated_set
 from recipes.verbs.transfer_jobs import About, Job, LabelledSet, Measuring, about_adapter
-from recipes.verbs.transfer_table import MARKS, MEASURED, OWN, Measurements, Report, Table, legend, printed, write
+from recipes.verbs.transfer_routed import check_routed, routed_row
+from recipes.verbs.transfer_table import (
+    MARKS,
+    MEASURED,
+    OWN,
+    ROUTED,
+    Measurements,
+    Report,
+    Table,
+    legend,
+    printed,
+    write,
+)
+
+
+@dataclass(frozen=True)
+class Extras:
+    """Rows and columns beside the adapters and the sets that are named.
+
+    few_shot: what each adapter becomes on a few images of each set. generated: what each knows of generated scenes.
+    routed: what comes of choosing among them for each image.
+    """
+
+    few_shot: FewShot | None = None
+    generated: bool = False
+    routed: bool = False
+
+
+NO_EXTRAS = Extras()
 
 
 def transfer(
@@ -35,35 +64,36 @@ def transfer(
     split: str = "test",
     backbone: str | None = None,
     runtime: Runtime = CPU,
-    *,
-    few_shot: FewShot | None = None,
-    generated: bool = False,
+    extras: Extras = NO_EXTRAS,
 ) -> Table:
     """Measure every adapter on every data set; writes transfer.* and report.html into `out`, and cells/.
 
     adapters: path to the name of its row, as `parse_adapters` has them. backbone: where the base of adapters lies that
-    is not where they say. few_shot: measure too what each becomes on a few images of each set. generated: and what
-    each knows of generated scenes. Raises InputError, also where `out` holds a table of another split.
+    is not where they say. Raises InputError, also where `out` holds a table of another split.
     """
     set_up()
     if runtime.precision == "int8":
         raise InputError("--precision int8 is for one adapter; transfer has many on one base: leave it out")
     check_out(out, split)
-    check_extras(sets, split, few_shot, generated)
+    check_extras(extras, adapters, sets, split)
     about = {row: about_adapter(path) for path, row in adapters.items() if path != BASE}
     named = labelled_sets(sets, about, split)
-    columns: list[MeasuredSet] = [*named, generated_set()] if generated else [*named]
+    columns: list[MeasuredSet] = [*named, generated_set()] if extras.generated else [*named]
+    if extras.routed:
+        check_routed(about, columns)
     measuring = Measuring(CellFolder(out / "cells", split, runtime), backbone)
     jobs = [job_of(path, row, column, about) for path, row in adapters.items() for column in columns]
-    rows, shots = list(adapters.values()), {}
     fitted = {row: {column.name: fitted_on(facts, column, split) for column in named} for row, facts in about.items()}
-    sets_measured = measuring.run([job for job in jobs if job.can_be_measured])
-    if few_shot is not None:
-        starts = starts_of(adapters, about, backbone)
-        sets_measured |= measuring.run([*few_shot_jobs(few_shot, starts, named, fitted, out / "few_shot")])
-        shots = {few_shot.row(row): row for row in rows}
     headlines = {column.name: column.measures.headline for column in columns}
-    measured = Measurements(split, [*rows, *shots], list(headlines), headlines, fitted, sets_measured, shots)
+    measured = Measurements(split, list(adapters.values()), list(headlines), headlines, fitted)
+    measured.sets.update(measuring.run([job for job in jobs if job.can_be_measured]))
+    if extras.few_shot is not None:
+        starts = starts_of(adapters, about, backbone)
+        shots = {extras.few_shot.row(row): row for row in measured.rows}
+        measured.sets.update(measuring.run([*few_shot_jobs(extras.few_shot, starts, named, fitted, out / "few_shot")]))
+        measured = replace(measured, rows=[*measured.rows, *shots], shots=shots)
+    if extras.routed:
+        measured = routed_row(about, columns, measuring.cells).beside(measured)
     report = Report.of(measured)
     write_page(out / "report.html", page_of(report, adapters))
     write(out, report)
@@ -85,6 +115,7 @@ def page_of(report: Report, adapters: Mapping[str, str]) -> Page:
         marks=signs,
         intervals=report.intervals,
         adapters=places,
+        routes=report.routes,
     )
 
 
@@ -103,14 +134,16 @@ def check_out(out: Path, split: str) -> None:
         raise InputError(f"{str(file)!r} is of the {before} split; name another --out for {split}")
 
 
-def check_extras(sets: Sequence[AskedSet], split: str, few_shot: FewShot | None, generated: bool) -> None:
+def check_extras(extras: Extras, adapters: Mapping[str, str], sets: Sequence[AskedSet], split: str) -> None:
     """Raises InputError for extra rows and columns that cannot be told from others, or flatter."""
-    if few_shot is not None and split != "test":
+    if extras.few_shot is not None and split != "test":
         raise InputError(f"--few-shot learns from train and val, and --split is {split}; leave it at test")
-    if generated and any(asked.name == GENERATED for asked in sets):
+    if extras.generated and any(asked.name == GENERATED for asked in sets):
         raise InputError(
             f"--generated adds a column {GENERATED!r}, and --data has a set of that name; name it otherwise"
         )
+    if extras.routed and ROUTED in adapters.values():
+        raise InputError(f"--routed adds a row {ROUTED!r}, and --adapter has one of that name; name it otherwise")
 
 
 def labelled_sets(sets: Sequence[AskedSet], about: Mapping[str, About], split: str) -> list[LabelledSet]:

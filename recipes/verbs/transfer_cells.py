@@ -75,12 +75,18 @@ class CellFolder:
         decides = {
             "network": network,
             "contract": contract.values(),
-            "data": measured.digest,
-            "split": self.split,
             "metrics": {key: facts_of(metric) for key, metric in measured.measures.metrics().items()},
             "runtime": [self.runtime.device.type, self.runtime.precision, torch.backends.cpu.get_cpu_capability()],
-            "code": code_digest(),
+            **self.facts(measured),
         }
+        return self.named(decides)
+
+    def facts(self, measured: MeasuredSet) -> dict[str, Any]:
+        """What decides everything that is kept of a set: its images and labels, and the code."""
+        return {"data": measured.digest, "split": self.split, "code": code_digest()}
+
+    def named(self, decides: Mapping[str, Any]) -> Path:
+        """The file of what is decided by those facts alone."""
         text = json.dumps(decides, sort_keys=True, default=repr)
         return self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.json"
 

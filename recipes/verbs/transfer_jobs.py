@@ -8,6 +8,7 @@ from pathlib import Path
 
 from adapters.backbones import Backbone
 from adapters.inference.segment import InputContract, measure, weights_digest
+from adapters.sharing.appearances import Appearances
 from adapters.sharing.door import read_info, seal
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.opening import opened
@@ -30,6 +31,8 @@ class About:
     contract: InputContract
     digest: str
     """Of everything that decides a prediction: the seal."""
+    appearances: Appearances | None = None
+    """How images look that it was fitted on, where it says so."""
 
 
 @dataclass(frozen=True)
@@ -105,4 +108,5 @@ def about_adapter(adapter: str) -> About:
     """What an adapter says of itself, without its network. Raises InputError."""
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
-        return About(shared_recipe(folder, info), info.learnt_from, info.contract, info.digest or seal(folder, info))
+        digest = info.digest or seal(folder, info)
+        return About(shared_recipe(folder, info), info.learnt_from, info.contract, digest, info.appearances)

@@ -23,6 +23,8 @@ Table = dict[str, dict[str, dict[str, float | None]]]
 Fitted = Mapping[str, Mapping[str, str]]
 """Adapter -> data set -> whether it was fitted on it: OWN, MEASURED or ""."""
 NOWHERE: Fitted = {}
+ROUTED = "routed"
+"""The row of `--routed`."""
 OWN, MEASURED = "set", "measured"
 MARKS = {"": "", OWN: "*", MEASURED: "!"}
 REFERENCES = {
@@ -50,6 +52,8 @@ class Measurements:
     """(adapter, set) -> its metrics."""
     shots: Mapping[str, str] = field(default_factory=dict)
     """Row of what went on learning from a few images -> row that it started from."""
+    routes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Set -> row -> how many of its images the row `ROUTED` has from there; empty without that row."""
 
     def table(self) -> Table:
         """Every value, without metrics that no cell has a value of."""
@@ -113,6 +117,8 @@ class Report:
     """Set -> (images, groups)."""
     shots: Mapping[str, str]
     """As of `Measurements`."""
+    routes: Mapping[str, Mapping[str, int]]
+    """As of `Measurements`."""
     cells: int
     """How many were measured."""
 
@@ -133,6 +139,7 @@ class Report:
             specialists={column: measured.specialist(column) for column in measured.columns},
             counts=counts,
             shots=measured.shots,
+            routes=measured.routes,
             cells=len(measured.sets),
         )  # fmt: skip
 
@@ -157,6 +164,7 @@ class Report:
             **against,
             "specialists": self.specialists,
             **({"few_shot": self.shots} if self.shots else {}),
+            **({"routing": self.routes} if self.routes else {}),
             "sets": {
                 column: {"images": images, "groups": groups, "headline": self.headlines[column]}
                 for column, (images, groups) in self.counts.items()
@@ -235,7 +243,8 @@ def write(out: Path, report: Report) -> None:
             + (f"{note}\n\n" if note else "")
             + "".join(f"- {line}\n" for line in report.verdict_lines(report.headline))
             + "\n"
-            + "\n".join(metric_markdown(report, key) for key in report.table),
+            + "\n".join(metric_markdown(report, key) for key in report.table)
+            + (f"\n{routing_markdown(report)}" if report.routes else ""),
             encoding="utf-8",
         )
     with atomic_path(out / "transfer.png") as path:
@@ -272,6 +281,20 @@ def metric_markdown(report: Report, key: str) -> str:
             number = with_span(np.nan if value is None else value, report.intervals[key][row][column])
             long.append([row, column, number, *texts])
     return "\n".join([values, *markdown_table(long), ""])
+
+
+def routing_markdown(report: Report) -> str:
+    """Which row the images of each set went to."""
+    return markdown("routing: images", routing_cells(report.routes, report.rows))
+
+
+def routing_cells(routes: Mapping[str, Mapping[str, int]], rows: Sequence[str]) -> list[list[str]]:
+    """Head and rows of text: sets by the rows that any image went to, how many did."""
+    chosen = [row for row in rows if any(row in counts for counts in routes.values())]
+    return [
+        ["data", *chosen],
+        *([name, *(str(counts.get(row, 0)) for row in chosen)] for name, counts in routes.items()),
+    ]
 
 
 def change_text(change: Change | None) -> str:

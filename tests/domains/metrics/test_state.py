@@ -50,6 +50,23 @@ def test_what_is_seen_after_a_restored_state_counts_with_it(draw) -> None:
     assert repr(again.compute()) == repr(metrics.compute()) and repr(again.interval()) == repr(metrics.interval())
 
 
+def test_images_picked_from_several_sets_count_as_if_each_had_been_measured_so(draw) -> None:
+    seen = [(draw(seed)[0], draw(seed + 20)[0], draw(seed)[1], f"slide {seed // 2}") for seed in range(5)]
+    left, right, mixed, picked = MetricSet(), MetricSet(), MetricSet(), MetricSet()
+    choices = [0, 1, 1, 0, 1]
+    for (by_left, by_right, truth, slide), choice in zip(seen, choices, strict=True):
+        left.update(by_left, [truth], slide)
+        right.update(by_right, [truth], slide)
+        mixed.update((by_left, by_right)[choice], [truth], slide)
+    picked.pick([left, right], choices)
+    for of_set in (MetricSet.compute, MetricSet.interval, MetricSet.counted):
+        assert repr(of_set(picked)) == repr(of_set(mixed))
+    assert picked.compute()["pq"] not in (left.compute()["pq"], right.compute()["pq"])
+    right.groups[0] = "slide 9"
+    with pytest.raises(ValueError, match="same images"):
+        picked.pick([left, right], choices)
+
+
 class Entities:
     """A metric of a package: the number of images, kept in a way of its own."""
 
@@ -73,6 +90,8 @@ def test_a_set_with_a_metric_that_keeps_no_state_has_none() -> None:
     assert MetricSet({"entities": Entities()}).state() is None
     with pytest.raises(TypeError, match="entities"):
         MetricSet({"entities": Entities()}).restore({"metrics": {"entities": {}}})
+    with pytest.raises(TypeError, match="entities"):
+        MetricSet({"entities": Entities()}).pick([MetricSet({"entities": Entities()})], [])
 
 
 def test_arrays_keep_type_shape_and_values() -> None:

@@ -7,7 +7,17 @@ import pytest
 
 from domains.procedural.scene import draw_scene
 from domains.scenes import Photograph
-from domains.scenes.appearance import MOST_PX, PIECE_PX, SIZE, appearance, appearance_of_scene, busiest, hues, of_window
+from domains.scenes.appearance import (
+    MOST_PX,
+    PIECE_PX,
+    SIZE,
+    appearance,
+    appearance_of_image,
+    appearance_of_scene,
+    busiest,
+    hues,
+    of_window,
+)
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 700, 3), (192, 192, 3), (300, 260, 1), (64, 64, 5)])
@@ -56,3 +66,10 @@ def test_a_scene_looks_as_its_picture_and_a_large_one_as_its_busiest_part():
     assert busiest(Photograph(large)) == (PIECE_PX, 0)
     part = large[PIECE_PX:, :PIECE_PX]
     np.testing.assert_array_equal(appearance_of_scene(Photograph(large)), appearance(part))
+    np.testing.assert_array_equal(appearance_of_image(large), appearance(part))
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_an_image_looks_to_a_router_as_to_the_fit(channels):
+    image = np.random.default_rng(1).integers(0, 200, (210, 260, channels), np.uint8)
+    np.testing.assert_array_equal(appearance_of_image(image), appearance(image))

@@ -17,19 +17,23 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
 from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
+from adapters.sharing.door import read_info
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.learnt import Digests, LearntFrom
 from adapters.sharing.texts import yaml_text
 from adapters.training.rounding import learnt_weights, round_to_half
 from cli import main
 from domains.errors import InputError
+from domains.procedural.scene import draw_scene
+from domains.scenes.appearance import appearance
+from recipes.routing import Router, appearances_of
 from recipes.verbs.merge_adapters import learnt_by, merged_text, read_parents
 
 LEARNT = 0.02
 
 
-def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora", **options) -> str:
-    """An adapter of the embedded base whose weights have moved at random."""
+def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora", looks=None, **options) -> str:
+    """An adapter of the embedded base whose weights have moved at random; looks: of its images."""
     torch.manual_seed(seed)
     backbone = build_backbone(BackboneOptions())
     learnt = METHODS[method](**options)
@@ -43,7 +47,8 @@ def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora",
             if weights.requires_grad:
                 weights += LEARNT * torch.randn_like(weights)
     round_to_half(learnt_weights(segmenter))
-    info = describe(segmenter, learnt, InputContract(tile_px=64, overlap_px=16), "pathology", f"drawn{seed}")
+    contract = InputContract(tile_px=64, overlap_px=16)
+    info = describe(segmenter, learnt, contract, "pathology", f"drawn{seed}", appearances=looks)
     sections = {
         "domain": {"name": "pathology", "tile_px": 64, "overlap_px": 16},
         "method": as_json(asdict(learnt)),
@@ -116,6 +121,20 @@ def test_parents_and_child_are_measured_beside_each_other(tmp_path, data, capsys
     assert [*table["metrics"]["pq"]] == ["base", "a", "b", "ab"] and table["split"] == "val"
     assert main([*words[:6], "--data", "nothing", "--out", str(tmp_path / "c")]) == 2
     assert "--data is 'nothing'" in capsys.readouterr().err and not (tmp_path / "c").exists()
+
+
+def test_a_child_is_chosen_for_the_images_of_each_of_its_parents(tmp_path):
+    kinds = ("nuclei_he", "nuclei_fluo", "aerial")
+    scenes = {kind: [draw_scene(kind, (1, i), 128, 128) for i in range(14)] for kind in kinds}
+    looks = {kind: appearances_of(images[:8], images[8:11]) for kind, images in scenes.items()}
+    parents = [adapter(tmp_path / kind, 1, method="decoder_only", looks=looks[kind]) for kind in kinds[:2]]
+    parents.append(adapter(tmp_path / "silent", 1, method="decoder_only"))
+    merged_text(parents, [], "linear", None, tmp_path / "child")
+    of_child = read_info(tmp_path / "child").appearances
+    assert of_child is not None and len(of_child.rows("train")) == 16 and len(of_child.rows("val")) == 6
+    router = Router({"child": of_child, "aerial": looks["aerial"]})
+    nearest = {kind: [router.choose(appearance(x.image)).nearest for x in scenes[kind][11:]] for kind in kinds}
+    assert nearest == {"nuclei_he": ["child"] * 3, "nuclei_fluo": ["child"] * 3, "aerial": ["aerial"] * 3}
 
 
 def test_a_child_has_learnt_from_the_images_of_all_its_parents(tmp_path):
