@@ -112,7 +112,6 @@ def plan_of(
         calibrate_for=calibrated_for(settled, domain) if train.calibrate else None,
         strength=train.strength if segmenter.decoder.start or train.start_adapter else 1.0,
         init=method.init if isinstance(method, Lora) else "random",
-        full_rank=isinstance(method, Lora) and method.kernels == "full_rank" and method.in_decoder,
         shown=shown,
     )
     return Prepared(plan, settled, method, settled.domain.scale != recipe.domain.scale)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from adapters.backbones import Backbone
+from adapters.decoders import Decoder
+from adapters.methods.decoder_update import check_pretrained, quantise_kernels
 from adapters.methods.method import Method, detach
 from adapters.options import methods as options
 
@@ -47,6 +49,14 @@ class DecoderOnly(options.DecoderOnly, Selection):
     def selects(self, backbone: Backbone, name: str) -> bool:
         """Nothing of the base learns."""
         return False
+
+    def adapt_decoder(self, decoder: Decoder) -> None:
+        """Updates of few bits beside the kernels of a pretrained decoder, where they are asked for. Raises InputError
+        for a decoder that was not pretrained with the base.
+        """
+        if self.in_decoder:
+            check_pretrained(decoder, "bits", self.bits, options.WHOLE_BITS)
+            quantise_kernels(decoder, self.bits)
 
 
 @dataclass(frozen=True)

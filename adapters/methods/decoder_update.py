@@ -1,16 +1,16 @@
-"""Low-rank updates of a decoder's kernels: the decoder that was pretrained with the base stays frozen underneath.
+"""Updates of a decoder's kernels, of low rank or few bits: what was pretrained with the base stays frozen underneath.
 
     W' = W + s B A      A (r, in, k, k) random, B (out, r, 1, 1) zero, s = alpha / r
 
 The update is added to the kernel, not run beside it as peft's LoRA of convolutions does: at full resolution that would
-be a second convolution, here it is a product of two small matrices a step. Or an update of full rank learns, and is cut
-to that rank at the end (`adapters.training.rounding`). Biases, norms, and kernels that have no more numbers than their
-update would have, learn whole.
+be a second convolution, here it is a product of two small matrices a step. Biases, norms, and kernels that have no more
+numbers than their update would have, learn whole.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from adapters.decoders import Decoder
 from adapters.methods.injected import ScaledShifted
+from adapters.methods.quantised_update import QuantisedConv2d
 from domains.errors import InputError
 
 FROZEN = ".base_layer.weight"  # how the name of a kernel ends that stays as it was pretrained
@@ -36,34 +37,11 @@ class LowRankConv2d(nn.Module):
         self.lora_A = nn.Parameter(base_layer.weight.new_empty(rank, *inside))
         self.lora_B = nn.Parameter(base_layer.weight.new_zeros(fan_out, rank, 1, 1))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as peft does
-        self.register_parameter("full_rank", None)
-
-    @torch.no_grad()
-    def begin_full_rank(self) -> None:
-        """Let an update of the kernel's own size learn, from what the factors make of it."""
-        self.full_rank = nn.Parameter(self.kernel() - self.base_layer.weight)
-        self.lora_A.requires_grad_(False)
-        self.lora_B.requires_grad_(False)
-
-    @torch.no_grad()
-    def cut_to_rank(self) -> None:
-        """Put the nearest product of the factors in the place of the full update, its norm shared evenly."""
-        assert self.full_rank is not None
-        update, rank = self.full_rank.flatten(1).double() / self.scale, len(self.lora_A)
-        left, values, right = torch.linalg.svd(update, full_matrices=False)
-        root = values[:rank].sqrt()
-        self.lora_B.copy_((left[:, :rank] * root).view_as(self.lora_B))
-        self.lora_A.copy_((root[:, None] * right[:rank]).view_as(self.lora_A))
-        self.full_rank = None
-        self.lora_A.requires_grad_(True)
-        self.lora_B.requires_grad_(True)
 
     def kernel(self) -> Tensor:
         """The kernel (out, in, k, k) with its update, in the precision of the weights, channels-last."""
         weight = self.base_layer.weight
         with torch.autocast(weight.device.type, enabled=False):
-            if self.full_rank is not None:
-                return (weight + self.full_rank).contiguous(memory_format=torch.channels_last)
             update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
             return torch.add(weight, update, alpha=self.scale).contiguous(memory_format=torch.channels_last)
 
@@ -97,29 +75,53 @@ def scale_and_shift(decoder: nn.Module) -> None:
             decoder.set_submodule(name, ScaledShifted(module))
 
 
-def check_pretrained(decoder: Decoder, scope: str) -> None:
-    """Raises InputError for a decoder that was not pretrained with its base."""
+def quantise_kernels(decoder: nn.Module, bits: int) -> None:
+    """Freeze a decoder's kernels but the last one, and put an update of so many bits on each."""
+    for name, module in list(decoder.named_modules()):
+        if isinstance(module, nn.Conv2d) and name.split(".")[0] not in (SCORER, HEAD):
+            module.weight.requires_grad_(False)
+            decoder.set_submodule(name, QuantisedConv2d(module, bits))
+
+
+def quantised_layers(decoder: nn.Module) -> Iterator[tuple[str, QuantisedConv2d]]:
+    """The layers with an update of few bits, by name."""
+    yield from ((name, module) for name, module in decoder.named_modules() if isinstance(module, QuantisedConv2d))
+
+
+def check_pretrained(decoder: Decoder, option: str, value: object, instead: object) -> None:
+    """Raises InputError for a decoder that was not pretrained with its base. option: of the method, with its value and
+    the one to take instead.
+    """
     if decoder.start is None:
         raise InputError(
-            f"method.scope is {scope!r}, which updates a decoder that was pretrained with the base; this base has none "
-            "of such a shape: take method.scope=backbone, or the embedded base and its decoder's options"
+            f"method.{option} is {value!r}, which updates a decoder that was pretrained with the base; this base has "
+            f"none of such a shape: take method.{option}={instead}, or the embedded base and its decoder's options"
         )
 
 
 def learnt_state(decoder: nn.Module) -> dict[str, Tensor]:
-    """A decoder's tensors by name, without the kernels that are frozen underneath an update."""
-    return {name: tensor for name, tensor in decoder.state_dict().items() if not name.endswith(FROZEN)}
+    """A decoder's tensors by name, without the kernels that are frozen underneath an update; updates of few bits as
+    they are stored.
+    """
+    state = {name: tensor for name, tensor in decoder.state_dict().items() if not name.endswith(FROZEN)}
+    for name, layer in quantised_layers(decoder):
+        del state[f"{name}.update"]
+        state[f"{name}.codes"] = layer.codes()
+    return state
 
 
 def load_learnt(decoder: nn.Module, state: dict[str, Tensor]) -> None:
     """Write what `learnt_state` gave into a decoder that is adapted alike. Raises RuntimeError for another."""
     frozen = {name: tensor for name, tensor in decoder.state_dict().items() if name.endswith(FROZEN)}
-    decoder.load_state_dict({**frozen, **state})
+    state = {**frozen, **state}
+    for name, layer in quantised_layers(decoder):
+        state[f"{name}.update"] = layer.decoded(state.pop(f"{name}.codes"), state[f"{name}.step"])
+    decoder.load_state_dict(state)
 
 
 def merge_kernels(decoder: nn.Module) -> None:
     """Fold the updates into the kernels, for prediction: the decoder is then one as if it had learnt whole."""
     for name, module in list(decoder.named_modules()):
-        if isinstance(module, LowRankConv2d | ScaledShifted):
+        if isinstance(module, LowRankConv2d | QuantisedConv2d | ScaledShifted):
             module.merge()
             decoder.set_submodule(name, module.base_layer)

@@ -72,7 +72,7 @@ class Ssf(options.Ssf, InjectedMethod):
     def adapt_decoder(self, decoder: Decoder) -> None:
         """Around the convolutions of a pretrained decoder. Raises InputError for one that was not."""
         if self.in_decoder:
-            check_pretrained(decoder, self.scope)
+            check_pretrained(decoder, "scope", self.scope, "backbone")
             scale_and_shift(decoder)
 
 

@@ -75,7 +75,7 @@ class PeftMethod(PeftOptions, Method):
         """
         if not isinstance(self, Lora) or not self.in_decoder:
             return
-        check_pretrained(decoder, self.scope)
+        check_pretrained(decoder, "scope", self.scope, "backbone")
         adapt_kernels(decoder, self.rank, self.scale)
 
     @property

@@ -21,7 +21,6 @@ Roles = Annotated[tuple[Role, ...], Strict(False), Field(min_length=1)]
 Rank = Annotated[int, Field(ge=1, le=256)]
 Scope = Literal["backbone", "decoder", "both"]
 Init = Literal["random", "eva", "lora_ga"]
-Kernels = Literal["low_rank", "full_rank"]
 Alpha = Annotated[float, Field(gt=0, le=2**16)]
 
 
@@ -98,10 +97,6 @@ class Lora(PeftOptions):
     init: Init = "random"
     """Directions that updates begin with: drawn; those in which inputs vary most in the first batches (EVA); or those
     in which the loss asks the weights to move (LoRA-GA, with B at zero)."""
-
-    kernels: Kernels = "low_rank"
-    """How updates of the decoder's kernels learn: as the two factors that they are; or full_rank, cut to `rank` at the
-    end, which learns as much as the whole decoder and forgets as much (docs/methods.md)."""
 
     @property
     def scale(self) -> float:

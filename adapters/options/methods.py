@@ -26,6 +26,9 @@ from adapters.options.peft_methods import (
 )
 from adapters.options.ranges import Positive
 
+WHOLE_BITS = 16
+"""Of a weight in half precision, as decoders are stored."""
+
 
 @dataclass(frozen=True)
 class Ssf(MethodOptions):
@@ -81,9 +84,17 @@ class Prompts(MethodOptions):
 
 @dataclass(frozen=True)
 class DecoderOnly(MethodOptions):
-    """Control: the backbone stays as it is."""
+    """The backbone stays as it is, and the decoder learns whole."""
 
     name: Literal["decoder_only"] = "decoder_only"
+    bits: Literal[2, 3, 4, 8, 16] = WHOLE_BITS
+    """In how many bits a weight what the decoder's kernels learnt is kept, beside the decoder that was pretrained with
+    the base; 16: the whole decoder, which wants none."""
+
+    @property
+    def in_decoder(self) -> bool:
+        """Whether the pretrained decoder is frozen underneath its updates."""
+        return self.bits < WHOLE_BITS
 
 
 @dataclass(frozen=True)

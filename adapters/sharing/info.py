@@ -16,7 +16,7 @@ from pydantic import Field, Strict
 from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import InputOptions
 from adapters.options.decoders import Decoder, Dense
-from adapters.options.methods import Method
+from adapters.options.methods import WHOLE_BITS, Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
 from adapters.sharing.appearances import Appearances
@@ -39,7 +39,7 @@ FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
 LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
-LATER_OF_METHODS = {"scope": "backbone", "init": "random", "kernels": "low_rank"}
+LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
@@ -155,7 +155,7 @@ class AdapterInfo(Options):
         """Raises InputError for updates of a decoder without the one underneath, or the other way round."""
         if self.method.in_decoder != (self.start is not None):
             raise InputError(
-                f"start is {'there' if self.start else 'null'}; method.scope says that the decoder is "
+                f"start is {'there' if self.start else 'null'}; the method says that the decoder is "
                 f"{'updated' if self.method.in_decoder else 'whole'}"
             )
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from adapters.sharing.info import present
 from domains.errors import InputError
 
-NUMBERS = ("F16", "BF16", "F32", "I32")
+NUMBERS = ("F16", "BF16", "F32", "I32", "U8")
 
 
 def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:

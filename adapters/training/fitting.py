@@ -37,7 +37,7 @@ from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
-from adapters.training.rounding import full_rank_kernels, learnt_weights, round_to_half
+from adapters.training.rounding import learnt_weights, round_learnt, round_to_half
 from adapters.training.strength import learning_weights, step_back
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from adapters.training.watching import Unwatched, Watch
@@ -105,8 +105,6 @@ class Plan:
     calibration_tiles: int = TILES
     init: Init = "random"
     """Directions that low-rank updates begin with."""
-    full_rank: bool = False
-    """Low-rank updates of the decoder's kernels learn whole, and come to their rank at the end."""
     strength: float = 1.0
     """How much of what was learnt is kept."""
     measure_before: bool = True
@@ -258,8 +256,6 @@ def train(
     if plan.init != "random" and checkpoint is None:
         start_updates(module, plan.crops(plan.learnt, plan.watched, BATCHES).train_dataloader(), plan.init)
     with ExitStack() as stack:
-        if plan.full_rank:
-            stack.enter_context(full_rank_kernels(plan.network.decoder))
         folder = run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rank = stack.enter_context(ranks(plan.runtime))
         data = data_of(plan, round_steps)
@@ -279,7 +275,7 @@ def train(
         val_loss = keep_best(trainer, module, data)
     if start and not interrupted:
         step_back(plan.network, start, plan.strength)
-    round_to_half(learnt_weights(plan.network))
+    round_learnt(plan.network)
     training = Training(
         module.steps_done,
         module.seconds,

@@ -1,39 +1,33 @@
-"""What is done to weights that have learnt, so that what is measured is what is shared: a rank, and half precision.
-
-An update of full rank learns more in the same time than the two factors of a low-rank one, whose product moves slowly
-while both are small; nearly all of what it learns is of low rank all the same. So it can learn whole and be cut to its
-best approximation of that rank at the end (Eckart and Young, Psychometrika 1936), in a file of the same size.
-"""
+"""What is done to weights that have learnt, so that what is measured is what is shared: few bits, half precision."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from adapters.methods.decoder_update import FROZEN, LowRankConv2d
+from adapters.methods.decoder_update import FROZEN, quantised_layers
 from adapters.network import EntitySegmenter
 
+UPDATE = ".update"  # how the name of an update of few bits ends
 
-@contextmanager
-def full_rank_kernels(decoder: nn.Module) -> Iterator[None]:
-    """For the while, the updates of a decoder's kernels learn whole; at the end they are of their rank again."""
-    layers = [layer for layer in decoder.modules() if isinstance(layer, LowRankConv2d)]
-    for layer in layers:
-        layer.begin_full_rank()
-    try:
-        yield
-    finally:
-        for layer in layers:
-            layer.cut_to_rank()
+
+def round_learnt(network: EntitySegmenter) -> None:
+    """Round updates of few bits to their codes, and all else that learnt to half precision."""
+    for _, layer in quantised_layers(network.decoder):
+        layer.quantise()
+    round_to_half(learnt_weights(network))
 
 
 def learnt_weights(network: EntitySegmenter) -> Iterator[nn.Parameter]:
-    """What an adapter's file holds: what learns in the backbone, and the decoder but for kernels frozen underneath."""
+    """What an adapter's file holds in half precision: what learns in the backbone, and the decoder but for kernels
+    frozen underneath an update, and updates of few bits.
+    """
     yield from (weights for weights in network.backbone.parameters() if weights.requires_grad)
-    yield from (weights for name, weights in network.decoder.named_parameters() if not name.endswith(FROZEN))
+    for name, weights in network.decoder.named_parameters():
+        if not name.endswith((FROZEN, UPDATE)):
+            yield weights
 
 
 def round_to_half(learnt: Iterable[nn.Parameter]) -> None:

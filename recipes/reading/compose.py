@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from adapters.options.methods import Lora, Ssf
+from adapters.options.methods import WHOLE_BITS, DecoderOnly, Lora, Ssf
 from adapters.options.section import values_of
 from adapters.sharing.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
@@ -42,23 +42,25 @@ def load_any(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe 
 
 
 def settled(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe with what one of its sections leaves to another: the scope of its method, and `train.cache=auto`."""
-    recipe = with_scope(recipe, name_or_path, overrides)
+    """The recipe with what a section leaves to others: whether the decoder learns whole, and `train.cache=auto`."""
+    recipe = beside_decoder(recipe, name_or_path, overrides)
     if recipe.train.cache != "auto":
         return recipe
     return replace(recipe, train=replace(recipe.train, cache="prefix" if recipe.begins_frozen else "none"))
 
 
-def with_scope(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe, its method in the backbone where it was to update a pretrained decoder and the base has none: a scope
+def beside_decoder(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe, its decoder learning whole where it was to update a pretrained one and the base has none: an option
     that is inherited gives way, one that the reader says stays, and is refused when the network is built.
     """
-    method = recipe.method
-    if not isinstance(method, Lora | Ssf) or method.scope == "backbone" or not lacks_decoder(recipe):
+    method, spoken = recipe.method, said(name_or_path, overrides)
+    if not method.in_decoder or not lacks_decoder(recipe):
         return recipe
-    if "method.scope" in said(name_or_path, overrides):
-        return recipe
-    return replace(recipe, method=replace(method, scope="backbone"))
+    if isinstance(method, DecoderOnly) and "method.bits" not in spoken:
+        return replace(recipe, method=replace(method, bits=WHOLE_BITS))
+    if isinstance(method, Lora | Ssf) and "method.scope" not in spoken:
+        return replace(recipe, method=replace(method, scope="backbone"))
+    return recipe
 
 
 def _as_written(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe | PretrainRecipe:

@@ -15,7 +15,6 @@ from typing import Any
 from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import AVERAGED
 from adapters.options.decoders import OF_REGIONS_ALONE, OF_WATERSHED_ALONE, Dense
-from adapters.options.lora import Lora
 from adapters.options.methods import DecoderOnly
 from recipes.reading.compose import load_any, said
 from recipes.reading.domain_section import BUILT_IN_DOMAINS
@@ -68,18 +67,6 @@ RULES = (
         ("train.backbone_lr", "backbone.gradient_checkpointing", *of("method", OF_BACKBONE_ALONE)),
         lambda recipe: not recipe.method.in_backbone and not recipe.domain.bands,
         "method.scope=decoder leaves the backbone as it is",
-    ),
-    Rule(
-        ("method.kernels",),
-        lambda recipe: isinstance(recipe.method, Lora) and not recipe.method.in_decoder,
-        "method.scope=backbone lets the decoder learn whole",
-    ),
-    Rule(
-        ("method.init", "method.alpha", "method.rslora"),
-        lambda recipe: (
-            isinstance(recipe.method, Lora) and (recipe.method.scope, recipe.method.kernels) == ("decoder", "full_rank")
-        ),
-        "method.kernels=full_rank learns no factors",
     ),
     Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
     Rule(("train.cached_crops",), lambda recipe: recipe.train.cache == "none", "train.cache=none"),

@@ -24,6 +24,7 @@ from adapters.decoders import decoder_options
 from adapters.decoders.pretrained import warm_start
 from adapters.methods import Method, build_method, detach, merge
 from adapters.methods.decoder_update import LowRankConv2d, merge_kernels
+from adapters.methods.quantised_update import QuantisedConv2d
 from adapters.network import EntitySegmenter
 from adapters.options.lora import Lora, MethodOptions
 from adapters.options.methods import DecoderOnly
@@ -36,7 +37,7 @@ from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.merging import METHODS, Combine, interference, low_rank
 from adapters.sharing.opening import opened
 from adapters.sharing.texts import yaml_text
-from adapters.training.rounding import learnt_weights, round_to_half
+from adapters.training.rounding import round_learnt
 from domains.errors import InputError
 from recipes.reading.command import following
 from recipes.sets import AskedSet, parse_adapters
@@ -199,7 +200,7 @@ def child_of(
     if decoder.scorer is not None:
         decoder.scorer.load_state_dict(lead.scorer)
     segmenter = EntitySegmenter(backbone, decoder)
-    round_to_half(learnt_weights(segmenter))
+    round_learnt(segmenter)
     return segmenter.eval(), method
 
 
@@ -250,7 +251,9 @@ def write_decoder(decoder: nn.Module, updates: Updates) -> None:
             module.lora_A.zero_()
             module.lora_A[: len(a)].copy_(a)
             module.lora_B[:, : b.shape[1]].copy_(b[..., None, None])
-        elif isinstance(module, LowRankConv2d):
+        elif isinstance(module, QuantisedConv2d) and kind == "weight":
+            module.update.copy_(update)
+        elif isinstance(module, LowRankConv2d | QuantisedConv2d):
             state[f"{path}.base_layer.{kind}"].add_(update)
         else:
             state[name].add_(update)

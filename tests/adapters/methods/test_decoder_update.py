@@ -134,5 +134,5 @@ def test_a_scope_and_a_start_that_disagree_are_refused(saved):
     info = json.loads((folder / "entity.json").read_text())
     info["method"]["scope"] = "backbone"
     (folder / "entity.json").write_text(json.dumps(info))
-    with pytest.raises(InputError, match="start is there; method.scope says that the decoder is whole"):
+    with pytest.raises(InputError, match="start is there; the method says that the decoder is whole"):
         load_adapter(folder)
