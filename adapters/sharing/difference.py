@@ -15,6 +15,7 @@ from domains.errors import InputError, printable
 
 LEFT_OUT = ("probe", "digest", "learnt_from", "metrics", "intervals", "schema_version")
 """What two adapters never share, or a table says better."""
+CODES = ".codes"  # how the name of an update of few bits ends
 
 
 def differences(infos: tuple[AdapterInfo, AdapterInfo], folders: tuple[Path, Path]) -> list[str]:
@@ -47,20 +48,24 @@ def metric_lines(old: AdapterInfo, new: AdapterInfo) -> Iterator[str]:
 
 
 def weight_lines(old: Path, new: Path) -> Iterator[str]:
-    """A line a file of weights: tensors that only one of them has or that differ in shape, and how far the others are
-    apart, as a share of the first one's norm. Raises InputError for a damaged file.
+    """A line a file of weights: tensors that only one of them has or that differ in shape, how far the others are
+    apart, as a share of the first one's norm, and how many updates of few bits have other codes. Raises InputError for
+    a damaged file.
     """
     for name in WEIGHTS:
         if present(old, name) != present(new, name):
             yield f"{name}: {'only the first' if present(old, name) else 'only the second'} has it"
         elif present(old, name):
             before, after = tensors(old / name), tensors(new / name)
-            alike = [key for key in before if key in after and before[key].shape == after[key].shape]
+            shared = [key for key in before if key in after and before[key].shape == after[key].shape]
+            alike = [key for key in shared if not key.endswith(CODES)]
+            recoded = sum(not np.array_equal(before[key], after[key]) for key in shared if key.endswith(CODES))
             norm = sum(float(np.square(before[key]).sum()) for key in alike) ** 0.5
             gap = sum(float(np.square(before[key] - after[key]).sum()) for key in alike) ** 0.5
-            unmatched = len(before.keys() | after.keys()) - len(alike)
-            if gap or unmatched:
+            unmatched = len(before.keys() | after.keys()) - len(shared)
+            if gap or unmatched or recoded:
                 missing = f", {unmatched} that only one of them has" if unmatched else ""
+                missing += f", {recoded} updates of few bits with other codes" if recoded else ""
                 yield f"{name}: {len(alike)} tensors {gap / max(norm, 1e-12):.3f} of their norm apart{missing}"
 
 

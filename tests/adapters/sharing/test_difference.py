@@ -54,3 +54,14 @@ def test_a_damaged_file_is_told(folders):
     (folders[1] / "entity_decoder.safetensors").write_bytes(b"no weights")
     with pytest.raises(InputError, match="cannot be compared"):
         differences((info(), info()), folders)
+
+
+def test_codes_are_counted_and_no_part_of_the_norm(folders):
+    for folder, code in zip(folders, (1, 9), strict=True):
+        save_file(
+            {"a.codes": np.full(5, code, np.uint8), "b": np.ones(4, np.float32)}, folder / "entity_decoder.safetensors"
+        )
+    (line,) = differences((info(), info()), folders)
+    assert line == (
+        "entity_decoder.safetensors: 1 tensors 0.000 of their norm apart, 1 updates of few bits with other codes"
+    )

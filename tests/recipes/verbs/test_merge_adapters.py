@@ -21,13 +21,13 @@ from adapters.sharing.door import read_info
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.learnt import Digests, LearntFrom
 from adapters.sharing.texts import yaml_text
-from adapters.training.rounding import learnt_weights, round_to_half
+from adapters.training.rounding import round_learnt
 from cli import main
 from domains.errors import InputError
 from domains.procedural.scene import draw_scene
 from domains.scenes.appearance import appearance
 from recipes.routing import Router, appearances_of
-from recipes.verbs.merge_adapters import learnt_by, merged_text, read_parents
+from recipes.verbs.merge_adapters import learnt_by, merged_text, pretrained_like, read_parents
 
 LEARNT = 0.02
 
@@ -46,7 +46,7 @@ def adapter(folder: Path, seed: int, kind: str = "nuclei", method: str = "lora",
         for weights in segmenter.parameters():
             if weights.requires_grad:
                 weights += LEARNT * torch.randn_like(weights)
-    round_to_half(learnt_weights(segmenter))
+    round_learnt(segmenter)
     contract = InputContract(tile_px=64, overlap_px=16)
     info = describe(segmenter, learnt, contract, "pathology", f"drawn{seed}", appearances=looks)
     sections = {
@@ -150,3 +150,16 @@ def test_a_child_has_learnt_from_the_images_of_all_its_parents(tmp_path):
     joined = learnt_by(known)
     assert joined is not None and joined.train.each == ["a" * 16, "b" * 16]
     assert learnt_by(known[1:2]) is None
+
+
+def test_updates_of_few_bits_are_merged_and_rounded_to_as_many(tmp_path):
+    parents = [adapter(tmp_path / f"p{seed}", seed, method="decoder_only", bits=4) for seed in (1, 2)]
+    merged_text(parents, [0.5, 0.5], "linear", None, tmp_path / "child")
+    first, second, child = (effective(folder) for folder in (*parents, str(tmp_path / "child")))
+    begun = adapter(tmp_path / "bare", 3, method="decoder_only", bits=4)
+    start = pretrained_like(load_adapter(Path(begun))[0], "nuclei")
+    for name, kernel in child.items():
+        if name in start and kernel.ndim == 4 and not name.startswith(("head", "scorer")):
+            update = (first[name] + second[name]) / 2 - start[name]
+            lost = (kernel - start[name] - update).norm() / update.norm()
+            assert 0 < lost < 0.15, name  # a normal number in four bits: 0.107
