@@ -13,8 +13,6 @@ that of an adapter's fields of IMAGE.
 
 from __future__ import annotations
 
-import argparse
-import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -33,7 +31,7 @@ from adapters.network import EntitySegmenter
 from adapters.options.backbone import BackboneOptions
 from adapters.options.methods import Lora
 from adapters.runtime import Runtime
-from benchmarks.speed.shortcuts import turn_by_turn
+from benchmarks.speed.turns import paired_ratio, parser_with_turns, turn_by_turn
 from domains.scenes import open_scene
 from domains.scenes.scene import read_whole
 from recipes import set_up
@@ -64,7 +62,7 @@ def steps(width: int, depth: int, turns: int) -> None:
     costs = dict(zip(runs, turn_by_turn(*runs.values(), turns=turns), strict=True))
     reference = costs["transformers and peft", depth]
     for (name, blocks), seconds in costs.items():
-        ratio = median(a / b for a, b in zip(seconds, reference, strict=True))
+        ratio = paired_ratio(seconds, reference)
         print(f"{name}, LoRA on {blocks} of {depth} blocks: {median(seconds):.3f} s, {ratio:.3f} of the first")
 
 
@@ -113,12 +111,12 @@ def entities(base: str, precision: Any, adapter: str | None, picture: Path | Non
             plain(pixels)
 
     theirs, fields = turn_by_turn(forward, lambda: network.predicted(images), turns=turns)
-    ratio = median(a / b for a, b in zip(fields, theirs, strict=True))
+    ratio = paired_ratio(fields, theirs)
     print(f"{base} ViT-B, {side} px, {precision}: the encoder's own forward {median(theirs):.2f} s, our fields "
           f"{median(fields):.2f} s, {ratio:.3f} of it", flush=True)  # fmt: skip
     if adapter is not None and picture is not None:
         seconds = decode_seconds(adapter, picture, side, turns)
-        whole = median((a + seconds) / b for a, b in zip(fields, theirs, strict=True))
+        whole = paired_ratio([fields_s + seconds for fields_s in fields], theirs)
         print(f"entities of an adapter's fields of that size {seconds:.2f} s: with the decode {whole:.3f}")
 
 
@@ -127,17 +125,13 @@ def decode_seconds(adapter: str, picture: Path, side: int, turns: int) -> float:
     with loaded(adapter) as fitted:
         segmenter = fitted.segmenter.eval()
         output = segmenter.outputs([read_whole(open_scene(picture))[:side, :side]])[0]
-        durations = []
-        for _ in range(turns):
-            start = time.process_time()
-            segmenter.decoder.proposals.entities(*output)
-            durations.append(time.process_time() - start)
+        durations, *_ = turn_by_turn(lambda: segmenter.decoder.proposals.entities(*output), turns=turns)
     return median(durations)
 
 
 def main() -> None:
     """One of the two comparisons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_with_turns(__doc__, turns=5)
     parser.add_argument("what", choices=("step", "entities"))
     parser.add_argument("--width", type=int, default=768, help="384 is ViT-S, 768 ViT-B")
     parser.add_argument("--depth", type=int, default=12)
@@ -145,7 +139,6 @@ def main() -> None:
     parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16")
     parser.add_argument("--adapter")
     parser.add_argument("--image", type=Path)
-    parser.add_argument("--turns", type=int, default=5)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

@@ -7,10 +7,9 @@ Random weights through which a signal passes, but for the embedded base; one thr
 
 from __future__ import annotations
 
-import argparse
 import copy
-import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median
 
 import torch
@@ -21,6 +20,7 @@ from adapters.backbones import Backbone, BackboneOptions, build_backbone
 from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.sam import SamBackbone
 from benchmarks.speed.steps import dinov2
+from benchmarks.speed.turns import paired_ratio, parser_with_turns, turn_by_turn
 from recipes import set_up
 
 BASES: dict[str, tuple[Callable[[], Backbone], tuple[int, int]]] = {  # images, their side
@@ -41,17 +41,16 @@ def measured(build: Callable[[], Backbone], size: tuple[int, int], turns: int) -
     small.to_int8()
     networks = {"fp32": full, "bf16": full, "int8": small}
     images = torch.rand(size[0], 3, size[1], size[1])
-    took: dict[str, list[float]] = {side: [] for side in SIDES}
     features: dict[str, list[Tensor]] = {}
-    for turn in range(turns + 1):
-        for side, network in networks.items():
-            start = time.process_time()
-            with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=SIDES[side]):
-                features[side] = network(images)
-            if turn:
-                took[side].append(time.process_time() - start)
+
+    def run(side: str, network: Backbone) -> None:
+        with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=SIDES[side]):
+            features[side] = network(images)
+
+    runs = [partial(run, side, network) for side, network in networks.items()]
+    took = dict(zip(networks, turn_by_turn(*runs, turns=turns), strict=True))
     seconds = {side: median(times) for side, times in took.items()}
-    ratios = [median(a / b for a, b in zip(took[side], took["int8"], strict=True)) for side in ("fp32", "bf16")]
+    ratios = [paired_ratio(took[side], took["int8"]) for side in ("fp32", "bf16")]
     off = [
         max(float((x.float() - y).norm() / y.norm()) for x, y in zip(features[side], features["fp32"], strict=True))
         for side in ("bf16", "int8")
@@ -64,9 +63,7 @@ def measured(build: Callable[[], Backbone], size: tuple[int, int], turns: int) -
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=7)
-    turns = parser.parse_args(words).turns
+    turns = parser_with_turns(__doc__).parse_args(words).turns
     torch.set_num_threads(1)
     set_up()
     print("| base | fp32 s | bf16 s | int8 s | fp32 / int8 | bf16 / int8 | MiB | bf16 off | int8 off |")

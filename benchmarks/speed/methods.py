@@ -9,14 +9,14 @@ augmented too, as they come and by `train.cache=prefix` once its crops are kept.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Sequence
 from statistics import median
 
 import torch
 
 from adapters.training.fitting import data_of
-from benchmarks.speed.shortcuts import network, plan, training_step, turn_by_turn
+from benchmarks.speed.shortcuts import network, plan, training_step
+from benchmarks.speed.turns import paired_ratio, parser_with_turns, turn_by_turn
 from recipes import set_up
 from recipes.reading.compose import load_recipe
 
@@ -61,23 +61,19 @@ def whole_steps(words: Sequence[str]) -> Callable[[], None]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, and print a table in Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--turns", type=int, default=7)
-    turns = parser.parse_args(words).turns
+    turns = parser_with_turns(__doc__).parse_args(words).turns
     torch.set_num_threads(1)
     set_up()
     took = turn_by_turn(*map(step_of, METHODS.values()), turns=turns)
     print("| a step of | CPU-s | beside decoder_only |\n|---|---|---|")
     for name, times in zip(METHODS, took, strict=True):
-        ratio = median(x / y for x, y in zip(times, took[0], strict=True))
-        print(f"| {name} | {median(times):.3f} | {ratio:.2f} |")
+        print(f"| {name} | {median(times):.3f} | {paired_ratio(times, took[0]):.2f} |")
     sides = whole_steps([]), whole_steps(["train.cache=prefix", f"train.cached_crops={ROUND * 8}"])
     plain, cached = turn_by_turn(*sides, turns=turns)
-    ratio = median(x / y for x, y in zip(plain, cached, strict=True))
     seconds = [median(times) / ROUND for times in (plain, cached)]
     print("\nwhole steps, lora, scope decoder, as they come and by train.cache=prefix:")
     print(f"{seconds[0]:.3f} s, {seconds[1]:.3f} s: ", end="")
-    print(f"{ratio:.2f} times as fast")
+    print(f"{paired_ratio(plain, cached):.2f} times as fast")
 
 
 if __name__ == "__main__":

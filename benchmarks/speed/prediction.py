@@ -10,7 +10,6 @@ which is ours then (an earlier checkout cannot read it); without --before this c
 
 from __future__ import annotations
 
-import argparse
 import os
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from adapters.network import EntitySegmenter, Output
 from adapters.runtime import Runtime
 from benchmarks.accuracy.unet import UNetSegmenter
 from benchmarks.speed.child import peak_kib
-from benchmarks.speed.shortcuts import turn_by_turn
+from benchmarks.speed.turns import parser_with_turns, turn_by_turn
 from domains.scenes import open_scene
 from recipes import set_up
 from recipes.inputs import Sight
@@ -104,12 +103,11 @@ def tile_fields(segmenter: EntitySegmenter, tiles: Tiles) -> list[Output]:
 
 def main() -> None:
     """Both comparisons."""
-    words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = parser_with_turns(__doc__)
     words.add_argument("slide", type=Path)
     words.add_argument("--adapter", required=True)
     words.add_argument("--before", type=Path, help="another checkout")
     words.add_argument("--fast", metavar="STUDENT", help="a copy of the adapter with a student")
-    words.add_argument("--turns", type=int, default=7)
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--precision", default="auto", help="auto, fp32 or bf16, of the networks")
     given, more = words.parse_known_args()

@@ -12,8 +12,8 @@ import json
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from statistics import median
@@ -29,6 +29,7 @@ from adapters.network import EntitySegmenter
 from adapters.sharing.exported import IMAGES
 from adapters.sharing.onnx_file import load_onnx
 from adapters.sharing.onnx_runtime import OnnxSegmenter, open_session
+from benchmarks.speed.turns import turn_by_turn
 from domains.metrics import MetricSet
 from recipes import set_up
 from recipes.build import domain_of
@@ -36,7 +37,7 @@ from recipes.load import Loaded, loaded
 from recipes.reading.compose import changed
 from recipes.verbs.export import export
 
-TURNS, TILES, SIDE, AT_ONCE = 7, 12, 192, 8
+TILES, SIDE, AT_ONCE = 12, 192, 8
 KINDS: dict[str, list[str] | None] = {
     "int8, all that can be": None,
     "int8, convolutions and matrix products": ["Conv", "MatMul", "Gemm"],
@@ -54,7 +55,7 @@ def main(adapter: str, data: str) -> None:
         domain = domain_of(changed(network.recipe, [f"domain.data={json.dumps(data)}"]))
         tiles = list(tiles_of(domain.dataset("train")))
         networks = {"torch fp32": network.segmenter, **dict(graphs(network, Path(folder), tiles))}
-        seconds = turn_by_turn(networks, torch.from_numpy(np.concatenate(tiles[:AT_ONCE])))
+        seconds = seconds_of(networks, torch.from_numpy(np.concatenate(tiles[:AT_ONCE])))
         for name, segmenter in networks.items():
             metrics = measure(
                 segmenter, domain.dataset("test"), MetricSet(domain.metrics()), network.contract
@@ -111,17 +112,11 @@ def reader(kind: type[Any], tiles: list[np.ndarray]) -> Any:
     return Tiles()
 
 
-def turn_by_turn(networks: dict[str, EntitySegmenter], images: torch.Tensor) -> dict[str, float]:
+def seconds_of(networks: dict[str, EntitySegmenter], images: torch.Tensor) -> dict[str, float]:
     """Median CPU-seconds per megapixel of each network; the first turn warms up."""
     megapixels = len(images) * SIDE * SIDE / 1e6
-    seconds: dict[str, list[float]] = {name: [] for name in networks}
-    for turn in range(TURNS + 1):
-        for name, segmenter in networks.items():
-            begun = time.process_time()
-            segmenter.predicted(images)
-            if turn:
-                seconds[name].append((time.process_time() - begun) / megapixels)
-    return {name: median(values) for name, values in seconds.items()}
+    took = turn_by_turn(*(partial(segmenter.predicted, images) for segmenter in networks.values()))
+    return {name: median(times) / megapixels for name, times in zip(networks, took, strict=True)}
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ runs.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import partial
 from statistics import median
@@ -29,12 +28,12 @@ from adapters.proposals.basins import basins, merge_shallow
 from adapters.runtime import best_precision
 from adapters.training.fitting import Plan, learn_regions
 from benchmarks.accuracy.unet import UNetSegmenter
+from benchmarks.speed.turns import TURNS, turn_by_turn
 from recipes.build import backbone_of, domain_of, method_of, segmenter_of
 from recipes.plan import plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 
-TURNS = 7
 BF16 = best_precision("bf16")
 
 
@@ -189,18 +188,6 @@ def by_regions(recipe: Recipe) -> EntitySegmenter:
     if not learn_regions(fitted):
         raise RuntimeError("too few candidates in the sample for a scorer of regions")
     return fitted.network
-
-
-def turn_by_turn(*runs: Callable[[], object], turns: int = TURNS) -> tuple[list[float], ...]:
-    """CPU-seconds of functions, called one after the other; the first call of each is not counted."""
-    took = tuple([] for _ in runs)
-    for turn in range(turns + 1):
-        for run, times in zip(runs, took, strict=True):
-            start = time.process_time()
-            run()
-            if turn:
-                times.append(time.process_time() - start)
-    return took
 
 
 def show(what: str, before: list[float], after: list[float]) -> None:

@@ -15,7 +15,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
@@ -27,6 +26,7 @@ from transformers import Dinov2Config, PreTrainedConfig, SamConfig
 from adapters.runtime import best_precision
 from benchmarks.speed.child import peak_kib
 from benchmarks.speed.shortcuts import network, training_step
+from benchmarks.speed.turns import parser_with_turns, turn_by_turn
 from recipes import set_up
 from recipes.reading.compose import load_recipe
 
@@ -76,12 +76,8 @@ def cost(base: Base, checkpointing: bool, turns: int) -> Cost:
             words += [f"backbone.name={folder}", "backbone.random=true"]
         recipe = load_recipe("pathology", words)
         step = training_step(recipe, network(recipe))
-    durations = []
-    for _ in range(turns + 1):
-        start = time.process_time()
-        step()
-        durations.append(time.process_time() - start)
-    return Cost(median(durations[1:]), peak_kib(os.getpid()) / 1024)
+    durations, *_ = turn_by_turn(step, turns=turns)
+    return Cost(median(durations), peak_kib(os.getpid()) / 1024)
 
 
 def cost_in_process(name: str, checkpointing: bool, turns: int) -> Cost:
@@ -113,9 +109,8 @@ def page(costs: dict[str, tuple[Cost, Cost]], turns: int) -> Iterator[str]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Measure the bases, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_with_turns(__doc__, 3, "steps that are counted")
     parser.add_argument("--base", action="append", choices=list(BASES), help="all by default")
-    parser.add_argument("--turns", type=int, default=3, help="steps that are counted")
     parser.add_argument("--alone", nargs=2, metavar=("BASE", "CHECKPOINTING"), help=argparse.SUPPRESS)
     chosen = parser.parse_args(words)
     if chosen.alone:

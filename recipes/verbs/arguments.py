@@ -54,6 +54,14 @@ InEngine = Annotated[
     Engine, typer.Option("--runtime", help="torch; onnx: ONNX Runtime on the CPU, as for every .onnx file.")
 ]
 Fast = Annotated[bool, typer.Option("--fast", help="By the adapter's student (train.student), at a cost in accuracy.")]
+OutOfFits = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where fits and table go; goes on from what is there.")
+]
+Seconds = Annotated[float, typer.Option(min=1, help="Of the processor, for each fit.")]
+Seeds = Annotated[int, typer.Option(min=1, max=20, help="Fits of each row.")]
+AdapterPath = Annotated[Path, typer.Argument(help="An adapter's folder or file.")]
+AdapterName = Annotated[str, typer.Argument(metavar="ADAPTER")]
+NewFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")]
 Base = Annotated[str | None, typer.Option(metavar="FOLDER|FILE", help="The base, where it lies elsewhere.")]
 Overrides = Annotated[
     list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Options of the recipe, such as train.steps=100.")

@@ -13,9 +13,12 @@ import typer
 
 from domains.errors import InputError
 from recipes.verbs.arguments import (
+    AdapterName,
+    AdapterPath,
     Base,
     Fast,
     Groups,
+    NewFolder,
     OfDomain,
     Overrides,
     Overwrite,
@@ -42,7 +45,7 @@ class Merging(StrEnum):
 
 
 @adapters_app.command("show")
-def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")]) -> None:
+def adapters_show(adapter: AdapterPath) -> None:
     """What an adapter is: base, method, decoder, domain, metrics."""
     from recipes.verbs.share import shown_text
 
@@ -51,7 +54,7 @@ def adapters_show(adapter: Annotated[Path, typer.Argument(help="An adapter's fol
 
 @adapters_app.command("verify")
 def adapters_verify(
-    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    adapter: AdapterPath,
     backbone: Base = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
@@ -77,7 +80,7 @@ def adapters_pack(
 @adapters_app.command("unpack")
 def adapters_unpack(
     file: Annotated[Path, typer.Argument(help="A packed adapter.")],
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    out: NewFolder,
 ) -> None:
     """Get an adapter's folder back from one file."""
     from recipes.verbs.share import unpacked_text
@@ -87,8 +90,8 @@ def adapters_unpack(
 
 @adapters_app.command("diff")
 def adapters_diff(
-    before: Annotated[str, typer.Argument(metavar="ADAPTER")],
-    after: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    before: AdapterName,
+    after: AdapterName,
 ) -> None:
     """What two adapters differ in: options, metrics, and how far their weights are apart."""
     from recipes.verbs.share import difference_text
@@ -97,7 +100,7 @@ def adapters_diff(
 
 
 @adapters_app.command("card")
-def adapters_card(adapter: Annotated[str, typer.Argument(metavar="ADAPTER")]) -> None:
+def adapters_card(adapter: AdapterName) -> None:
     """The card of an adapter, as the Hub shows it: results with intervals, licences, use."""
     from recipes.verbs.share import card_of
 
@@ -107,7 +110,7 @@ def adapters_card(adapter: Annotated[str, typer.Argument(metavar="ADAPTER")]) ->
 @adapters_app.command("migrate")
 def adapters_migrate(
     adapter: Annotated[str, typer.Argument(metavar="ADAPTER", help="Of any version.")],
-    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder to write.")],
+    out: NewFolder,
 ) -> None:
     """Write an adapter of any version as one of this version."""
     from recipes.verbs.share import migrated_text
@@ -117,7 +120,7 @@ def adapters_migrate(
 
 @adapters_app.command("keep")
 def adapters_keep(
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    adapter: AdapterName,
     name: Annotated[str, typer.Argument(metavar="NAME", help="Letters, digits, _ and -.")],
 ) -> None:
     """Keep an adapter on this machine as the next version of a name: --adapter NAME@2 from any folder."""
@@ -166,7 +169,7 @@ def adapters_merge(
 
 @adapters_app.command("push")
 def adapters_push(
-    adapter: Annotated[str, typer.Argument(metavar="ADAPTER")],
+    adapter: AdapterName,
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repository on the Hub, made where it is not.")],
     private: Annotated[bool, typer.Option(help="A new repository is for its owner alone.")] = False,
     overwrite: Overwrite = False,
@@ -187,7 +190,7 @@ def adapters_pull(adapter: Annotated[str, typer.Argument(metavar="OWNER/NAME@REV
 
 @adapters_app.command("export")
 def adapters_export(
-    adapter: Annotated[Path, typer.Argument(help="An adapter's folder or file.")],
+    adapter: AdapterPath,
     format: Annotated[Export, typer.Option(help="Base, merged adapter and decoder as one file (docs/runtimes.md).")],
     out: Annotated[Path, typer.Option(metavar="PATH", help="The file to write.")],
     backbone: Base = None,
