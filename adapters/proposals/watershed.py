@@ -102,8 +102,8 @@ class Watershed(Proposals):
         areas, foreground = (nodes.totals(np.bincount(flat, row)) for row in (None, prepared["foreground"].ravel()))
         scores = foreground / np.maximum(areas, 1) * nodes.peaks / LEVELS
         dropped = (areas < options.min_area_px) | (scores < options.min_score)
-        at = np.float32([*granularities(heights), NEVER])
-        g, gone = (at[np.searchsorted(np.float32(heights), column)] for column in (nodes.born, nodes.gone))
+        at = np.asarray([*granularities(heights), NEVER], np.float32)
+        g, gone = (at[np.searchsorted(np.asarray(heights, np.float32), column)] for column in (nodes.born, nodes.gone))
         scores = np.clip(scores, 0, 1).astype(np.float32)
         return EntityForest(leaves, Nodes(nodes.parents, g, np.where(dropped, g, gone), scores), heat)
 

@@ -218,7 +218,7 @@ class EntityForest:
 
     @cached_property
     def boxes(self) -> np.ndarray:
-        """(N, 4) int32: y0, x0, y1, x1 of each node with all that lies in it, ends exclusive; 0 of one without pixel."""
+        """(N, 4) int32: y0, x0, y1, x1 of each node with all in it, ends exclusive; 0 of one without pixels."""
         large = np.iinfo(np.int32).max
         boxes = np.full((self.count + 1, 4), [large, large, 0, 0], np.int32)
         for number, box in enumerate(ndimage.find_objects(np.maximum(self.leaves, 0)), 1):
