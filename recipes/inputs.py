@@ -14,6 +14,8 @@ from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
 from recipes.shared import BASE, check_adapter, is_exported, on_base
 
+FOREST = "forest"
+"""The format of all nested entities."""
 AUTO = "auto"
 """In place of an adapter: each image by the one that was fitted on such images."""
 LISTS = frozenset({".txt", ".lst"})
@@ -91,6 +93,8 @@ class Sight:
     """Look at all tiles, those too where the domain says that there can be no entity (empty glass)."""
     smallest_um2: float | None = None
     """Area of a piece of a slide below which it is dust; None for what the domain says."""
+    granularity: float | None = None
+    """At which nested entities are cut, from 0, the wholes, to 1, the finest parts; None for what the adapter says."""
 
 
 @dataclass(frozen=True)
@@ -192,6 +196,8 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
         raise InputError(f"--shelf is for --adapter {AUTO}; --adapter is {adapter!r}: leave one")
     if adapter == AUTO:
         return  # every adapter that is chosen is checked
+    if request.scheduler is not None and (request.sight.granularity is not None or FOREST in request.writing.formats):
+        raise InputError("--scheduler has flat maps of the adapter's own; leave out --granularity and --format forest")
     if request.by_onnx and find_spec("onnxruntime") is None:
         raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')
     if request.by_onnx and adapter == BASE:

@@ -134,16 +134,12 @@ class Tiles:
             side, views = self.lattice.side, contract.window_views
         return SceneOverview(scene, self.factor, contract.context, tile_px, side, views)
 
-    def in_memory(self) -> PredictionInMemory | RunningForest:
-        """A prediction that is begun, of a scene that fits into memory."""
+    def in_memory(self) -> PredictionInMemory:
+        """A flat prediction that is begun, of a scene that fits into memory."""
+        return PredictionInMemory(self.grid, self.shape, has_data=has_data(self.whole_scene))
 
-        def begin(level: int) -> PredictionInMemory:
-            return PredictionInMemory(self.grid, self.shape, has_data=has_data(self.whole_scene))
-
-        return begin(0) if self.cut.levels is None else RunningForest(self.cut.levels, begin)
-
-    def in_folder(self, folder: Path, plan: Mapping[str, Any], weights: str) -> RunningPrediction | RunningForest:
-        """A prediction in a folder, begun or taken up again where it was stopped.
+    def in_folder(self, folder: Path, plan: Mapping[str, Any], weights: str) -> RunningPrediction:
+        """A flat prediction in a folder, begun or taken up again where it was stopped.
 
         plan: what names the scene; with the network's weights (`weights_digest`) and the contract it decides whether
         what the folder holds is the same prediction. Raises InputError where it isn't.
@@ -153,15 +149,21 @@ class Tiles:
             plan["lattice"] = {"step": self.lattice.step, "tile": [axis.tile for axis in self.grid.axes]}
         if self.cut.granularity is not None:
             plan["granularity"] = self.cut.granularity
-        data, levels = has_data(self.whole_scene), self.cut.levels
-        if levels is None:
-            return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
+        data = has_data(self.whole_scene)
+        return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
 
-        def begin(level: int) -> RunningPrediction:
+    def begun(self, folder: Path | None, plan: Mapping[str, Any], weights: str) -> Running[Any]:
+        """A prediction of all that the cut keeps, in memory, or in a folder as `in_folder` has it."""
+        levels = self.cut.levels
+
+        def begin(level: int) -> PredictionInMemory | RunningPrediction:
+            assert levels is not None
             of_level = {**plan, "level": levels.finest_first[level]}
-            return RunningPrediction(folder / f"level-{level}", of_level, self.grid, self.shape, self.at_once, data)
+            return self.in_memory() if folder is None else self.in_folder(folder / f"level-{level}", of_level, weights)
 
-        return RunningForest(levels, begin)
+        if levels is not None:
+            return RunningForest(levels, begin)
+        return self.in_memory() if folder is None else self.in_folder(folder, plan, weights)
 
     def predicted(
         self,

@@ -184,7 +184,7 @@ class _Growing:
         """The forest as it stands; entities without parts are their own."""
         count = len(self.parents)
         parents, g = np.asarray(self.parents, np.int32), np.asarray(self.g, np.float32)
-        whole = np.bincount(parents, minlength=count + 1)[1:] == 0
-        g[whole & (g == ENTITIES)] = PARTS  # what has no parts is its own finest one
+        undivided = np.bincount(parents, minlength=count + 1)[1:] == 0
+        g[undivided & (g == ENTITIES)] = PARTS  # what has no parts is its own finest one
         columns = np.full(count, NEVER, np.float32), np.asarray(self.scores, np.float32)
         return EntityForest(self.leaves.reshape(self.regions.size), Nodes(parents, g, *columns), heat)

@@ -8,17 +8,17 @@ Granularity g runs from 0, the wholes, to 1, the finest parts, wherever a user o
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
 
 from domains.entities.map import BACKGROUND, UNLABELLED, EntityMap
-from domains.errors import InputError, suggest
 
 LEVELS = ("whole", "part", "subpart")
 """What nodes are called by how many others hold them: none, one, two or more."""
+STRIP_PX = 2**20
 NEVER = -1.0
 """`gone` of a node that is an entity down to granularity 0, or inside one."""
 
@@ -122,11 +122,11 @@ class Nodes:
             np.add.at(sums, self.parents[indices], sums[indices + 1])
         return sums[1:]
 
-    def shown(self, granularity: float | None = None, level: str | None = None) -> np.ndarray:
+    def lookup(self, granularity: float | None = None, level: str | None = None) -> np.ndarray:
         """(N + 2,) int32: the entity that a leaf's pixels belong to in a cut; 0 at 0, and -1 at -1.
 
         One of the two is said: granularity in [0, 1], or a name of `LEVELS`: there each node of that depth is an
-        entity, and of shallower ones those that nothing lies in. Raises InputError for any other.
+        entity, and of shallower ones those that nothing lies in. Raises ValueError for any other.
         """
         if level is None:
             top, is_entity = self._by_granularity(1.0 if granularity is None else granularity)
@@ -140,7 +140,7 @@ class Nodes:
     def _by_granularity(self, granularity: float) -> tuple[np.ndarray, np.ndarray]:
         """(up, is_entity), (N + 1,): of each node the one that takes its place, and whether it is an entity itself."""
         if not 0 <= granularity <= 1:
-            raise InputError(f"granularity is {granularity!r}; wanted 0, the wholes, to 1, the finest parts")
+            raise ValueError(f"granularity is {granularity!r}; wanted 0, the wholes, to 1, the finest parts")
         at = np.float32(granularity)  # as the table has it: 0.2 is less than its float32
         g = np.concatenate([[-np.inf], self.g])
         up, number = np.concatenate([[0], self.parents]), np.arange(self.count + 1)
@@ -149,7 +149,7 @@ class Nodes:
     def _by_level(self, level: str) -> tuple[np.ndarray, np.ndarray]:
         """`_by_granularity` for a level by name."""
         if level not in LEVELS:
-            raise InputError(f"level is {level!r}; {suggest(level, LEVELS)}")
+            raise ValueError(f"level is {level!r}; known: {', '.join(LEVELS)}")
         depth, number = LEVELS.index(level), np.arange(self.count + 1)
         depths = np.concatenate([[0], self.depths])
         up = np.where(depths > depth, np.concatenate([[0], self.parents]), number)
@@ -157,7 +157,7 @@ class Nodes:
         return up, np.concatenate([[False], is_entity])
 
     def best(self, areas_px: np.ndarray, least_px: float = 0, most_px: float = np.inf) -> np.ndarray:
-        """(N + 2,) int32, as `shown`: of all choices of nodes from least to most in area, none in another, the one with
+        """(N + 2,) int32, as `lookup`: of all choices of nodes from least to most in area, none in another, that with
         the greatest sum of score times area. areas_px: (N,) of all nodes.
         """
         worth = np.where((areas_px >= least_px) & (areas_px <= most_px) & (self.gone < self.g), self.scores, 0)
@@ -214,7 +214,7 @@ class EntityForest:
     @cached_property
     def areas(self) -> np.ndarray:
         """(N,) int64: pixels of each node, with those of all that lie in it."""
-        return self.nodes.summed(np.bincount(self.leaves[self.leaves > 0], minlength=self.count + 1)[1:])
+        return self.nodes.summed(leaf_areas(self.leaves, self.count))
 
     @cached_property
     def boxes(self) -> np.ndarray:
@@ -239,15 +239,49 @@ class EntityForest:
         return self.nodes.children(node)
 
     def cut(self, granularity: float | None = None, *, level: str | None = None) -> EntityMap:
-        """The entities at a granularity or a level, as `Nodes.shown` takes them, numbered in the order of their nodes,
+        """The entities at a granularity or a level, as `Nodes.lookup` takes them, numbered in the order of their nodes,
         with scores and pixel scores.
         """
-        return self._map(self.nodes.shown(granularity, level))
+        return self._map(self.nodes.lookup(granularity, level))
 
     def best(self, areas: tuple[float, float] = (0, np.inf)) -> EntityMap:
         """The entities of areas in pixels from least to most that have the greatest sum of score times area."""
         return self._map(self.nodes.best(self.areas, *areas))
 
-    def _map(self, shown: np.ndarray) -> EntityMap:
-        entities = EntityMap.from_ids(shown[self.leaves], self.nodes.scores)
-        return replace(entities, pixel_scores=self.pixel_scores)
+    def _map(self, entity_of: np.ndarray) -> EntityMap:
+        lookup, chosen = numbered(entity_of, self.areas > 0)
+        return EntityMap(looked_up(lookup, self.leaves), self.nodes.scores[chosen - 1], pixel_scores=self.pixel_scores)
+
+
+def numbered(entity_of: np.ndarray, has_pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(lookup, chosen): (N + 2,) int32, the nodes of `entity_of` numbered 1..M in their order, 0 and -1 as they are;
+    (M,) those nodes. has_pixels: (N,) bool; a node without pixels has no number.
+    """
+    is_chosen = np.zeros(len(entity_of) - 1, bool)
+    is_chosen[entity_of[:-1]] = True
+    is_chosen[0] = False
+    is_chosen[1:] &= has_pixels
+    number = np.where(is_chosen, np.cumsum(is_chosen), 0)
+    return np.append(number[entity_of[:-1]], UNLABELLED).astype(np.int32), np.flatnonzero(is_chosen)
+
+
+def looked_up(lookup: np.ndarray, leaves: np.ndarray) -> np.ndarray:
+    """(H, W) int32: `lookup[leaves]`, by strips, since an index of 64 bits for all pixels were large."""
+    ids = np.empty(leaves.shape, np.int32)
+    for rows in strips(leaves.shape):
+        np.take(lookup, leaves[rows], out=ids[rows], mode="wrap")
+    return ids
+
+
+def leaf_areas(leaves: np.ndarray, count: int) -> np.ndarray:
+    """(N,) int64: pixels of each node of `count` that no other in it has."""
+    areas = np.zeros(count + 1, np.int64)
+    for rows in strips(leaves.shape):
+        areas += np.bincount(np.maximum(leaves[rows], 0).ravel(), minlength=count + 1)
+    return areas[1:]
+
+
+def strips(shape: tuple[int, ...]) -> list[slice]:
+    """Rows of a map (height, width), some `STRIP_PX` pixels at a time."""
+    step = max(1, STRIP_PX // max(1, shape[1]))
+    return [slice(top, top + step) for top in range(0, shape[0], step)]

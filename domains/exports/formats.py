@@ -14,6 +14,7 @@ from domains.exports.coco import CocoJson
 from domains.exports.density import DensityTiff
 from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
+from domains.exports.forest_files import ForestFiles
 from domains.exports.geojson import GeoJson
 from domains.exports.geopackage import GeoPackage
 from domains.exports.heat import HeatTiff
@@ -59,6 +60,7 @@ FORMATS: dict[str, type[Export]] = {
     "density": DensityTiff,
     "heat": HeatTiff,
     "gpkg": GeoPackage,
+    "forest": ForestFiles,
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")

@@ -43,6 +43,11 @@ class Running(Protocol[TakesTile]):
     next_tile: int
     """The first tile that is to be predicted."""
 
+    @property
+    def resumed(self) -> int:
+        """Tiles that were done before."""
+        ...
+
     def add(self, index: int, entities: TakesTile, /) -> None:
         """Take the map of the tile of that index."""
         ...

@@ -39,7 +39,7 @@ class SceneForest:
         return cls((height, width), read, nodes, entities, granularity, leaves)
 
     @property
-    def whole(self) -> EntityForest:
+    def entity_forest(self) -> EntityForest:
         """The forest of all of the scene; where its leaves are in memory alone."""
         assert self.leaves is not None
         return EntityForest(self.leaves, self.nodes)

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from domains.entities import EntityMap
 from domains.entities.forest import NEVER, EntityForest, Levels, Nodes
-from domains.errors import InputError
 
 
 def forest() -> EntityForest:
@@ -115,7 +114,7 @@ def test_a_coarser_cut_is_a_union_of_finer_entities_and_of_pixels_of_none(seed: 
 def test_every_leaf_has_one_path_to_a_root_and_a_cut_shows_no_two_nodes_of_it(seed: int) -> None:
     trees = grown(seed)
     for granularity in (0.0, 0.3, 0.7, 1.0):
-        shown = trees.nodes.shown(granularity)[1:-1]
+        shown = trees.nodes.lookup(granularity)[1:-1]
         entities = {*shown.tolist()} - {0}
         for node in range(1, trees.count + 1):
             path = [node, *trees.ancestors(node)]
@@ -134,7 +133,7 @@ def test_the_best_choice_is_worth_no_less_than_any_cut(seed: int) -> None:
         return float((trees.nodes.scores * trees.areas)[chosen].sum())
 
     best = worth(trees.nodes.best(trees.areas))
-    assert all(best >= worth(trees.nodes.shown(granularity)) - 1e-3 for granularity in np.linspace(0, 1, 9))
+    assert all(best >= worth(trees.nodes.lookup(granularity)) - 1e-3 for granularity in np.linspace(0, 1, 9))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +157,7 @@ def test_a_leaf_beyond_the_table_is_refused() -> None:
 
 def test_a_granularity_or_level_that_is_none_is_refused() -> None:
     for granularity in (-0.1, 1.5, float("nan")):
-        with pytest.raises(InputError, match="wanted 0, the wholes, to 1"):
+        with pytest.raises(ValueError, match="wanted 0, the wholes, to 1"):
             forest().cut(granularity)
-    with pytest.raises(InputError, match="'parts'; known: part, subpart, whole"):
+    with pytest.raises(ValueError, match="'parts'; known: whole, part, subpart"):
         forest().cut(level="parts")

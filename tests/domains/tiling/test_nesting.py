@@ -75,7 +75,7 @@ def test_a_cut_after_stitching_is_stitching_after_the_cut(seed: int) -> None:
     forest = together(tiles).forest
     assert forest is not None
     for granularity in (*LEVELS.finest_first, 0.6, 0.1):
-        assert same_regions(forest.whole.cut(granularity).ids, by_flat_maps(tiles, granularity).ids)
+        assert same_regions(forest.entity_forest.cut(granularity).ids, by_flat_maps(tiles, granularity).ids)
 
 
 @settings(max_examples=15, deadline=None)
@@ -85,9 +85,9 @@ def test_tiles_at_odds_still_give_one_forest_of_which_the_flat_map_is_a_cut_to_t
     prediction = together(tiles)
     flat, forest = by_flat_maps(tiles, 0.5), prediction.forest
     assert forest is not None
-    for entities in (prediction.whole_map, forest.whole.cut(forest.granularity)):
+    for entities in (prediction.whole_map, forest.entity_forest.cut(forest.granularity)):
         assert np.array_equal(entities.ids, flat.ids) and np.array_equal(entities.scores, flat.scores)
-    cuts = [forest.whole.cut(granularity).ids for granularity in LEVELS.finest_first[1:]]
+    cuts = [forest.entity_forest.cut(granularity).ids for granularity in LEVELS.finest_first[1:]]
     for fine, coarse in zip(cuts, cuts[1:], strict=False):
         inside = (fine > 0) & (coarse > 0)
         pairs = np.unique(np.stack([fine[inside], coarse[inside]]), axis=1)
@@ -97,7 +97,7 @@ def test_tiles_at_odds_still_give_one_forest_of_which_the_flat_map_is_a_cut_to_t
 def test_the_table_measures_every_node_with_all_that_lies_in_it() -> None:
     forest = together(at_odds(5)).forest
     assert forest is not None
-    whole, table = forest.whole, forest.entities
+    whole, table = forest.entity_forest, forest.entities
     assert np.array_equal(whole.areas, table.area_px) and table.area_px.min() > 0
     assert np.array_equal(whole.boxes, np.stack([table.y0, table.x0, table.y1, table.x1], 1))
     for node in (1, forest.nodes.count):
@@ -109,8 +109,8 @@ def test_the_prediction_of_a_cut_has_the_rows_of_its_nodes() -> None:
     forest = together(at_odds(2)).forest
     assert forest is not None
     for granularity in (1.0, 0.5, 0.25):
-        cut = prediction_of(forest, forest.nodes.shown(granularity))
-        again = Prediction.of_map(forest.whole.cut(granularity))
+        cut = prediction_of(forest, forest.nodes.lookup(granularity))
+        again = Prediction.of_map(forest.entity_forest.cut(granularity))
         assert np.array_equal(cut.whole_map.ids, again.whole_map.ids)
         assert np.array_equal(cut.entities.area_px, again.entities.area_px)
         assert np.array_equal(cut.entities.x1, again.entities.x1)
@@ -139,7 +139,7 @@ def test_a_forest_on_disk_that_was_stopped_is_the_one_in_memory(tmp_path: Path) 
     assert np.array_equal(streamed.forest.read(everywhere), held.forest.read(everywhere))
     for column, expected in zip(streamed.forest.entities[:8], held.forest.entities[:8], strict=True):
         assert np.array_equal(column, expected)
-    shown = held.forest.nodes.shown(1.0)
+    shown = held.forest.nodes.lookup(1.0)
     cut = prediction_of(streamed.forest, shown)
     assert cut.entity_map is None
     assert np.array_equal(cut.read(everywhere), prediction_of(held.forest, shown).read(everywhere))
@@ -159,10 +159,10 @@ def test_a_scene_of_one_tile_is_its_forest(shape: tuple[int, int]) -> None:
     forest = together([(0, trees)], grid).forest
     assert forest is not None
     for granularity in LEVELS.finest_first:
-        assert same_regions(forest.whole.cut(granularity).ids, trees.cut(granularity).ids)
+        assert same_regions(forest.entity_forest.cut(granularity).ids, trees.cut(granularity).ids)
 
 
 def test_a_scene_without_entities_has_a_forest_without_nodes() -> None:
     nothing = EntityForest.flat(EntityMap(np.zeros((20, 20), np.int32)))
     forest = together([(i, nothing) for i in range(len(GRID))]).forest
-    assert forest is not None and forest.nodes.count == 0 and not forest.whole.leaves.any()
+    assert forest is not None and forest.nodes.count == 0 and not forest.entity_forest.leaves.any()
