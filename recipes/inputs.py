@@ -15,7 +15,7 @@ from domains.scenes.pixel_size import parse_pixel_size
 from recipes.shared import BASE, check_adapter, is_exported, on_base
 
 FOREST = "forest"
-"""The format of all nested entities."""
+"""The first word of formats of all nested entities."""
 AUTO = "auto"
 """In place of an adapter: each image by the one that was fitted on such images."""
 LISTS = frozenset({".txt", ".lst"})
@@ -114,6 +114,11 @@ class Writing:
     least_area: Area | None = None
     most_area: Area | None = None
 
+    @property
+    def nested(self) -> bool:
+        """Whether a format wants all nested entities."""
+        return any(word.partition("-")[0] == FOREST for word in self.formats)
+
 
 @dataclass(frozen=True)
 class Scheduler:
@@ -196,7 +201,7 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
         raise InputError(f"--shelf is for --adapter {AUTO}; --adapter is {adapter!r}: leave one")
     if adapter == AUTO:
         return  # every adapter that is chosen is checked
-    if request.scheduler is not None and (request.sight.granularity is not None or FOREST in request.writing.formats):
+    if request.scheduler is not None and (request.sight.granularity is not None or request.writing.nested):
         raise InputError("--scheduler has flat maps of the adapter's own; leave out --granularity and --format forest")
     if request.by_onnx and find_spec("onnxruntime") is None:
         raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')

@@ -129,13 +129,27 @@ class Nodes:
         entity, and of shallower ones those that nothing lies in. Raises ValueError for any other.
         """
         if level is None:
-            top, is_entity = self._by_granularity(1.0 if granularity is None else granularity)
-        else:
-            top, is_entity = self._by_level(level)
-        while (above := top[top]).tobytes() != top.tobytes():
+            return self._climbed(*self._by_granularity(1.0 if granularity is None else granularity))
+        if level not in LEVELS:
+            raise ValueError(f"level is {level!r}; known: {', '.join(LEVELS)}")
+        depth = LEVELS.index(level)
+        is_entity = ((self.depths == depth) | ~self.has_children) & (self.gone < self.g)
+        return self._climbed(self._to_depth(depth), np.append(False, is_entity))
+
+    def at_depth(self, depth: int) -> np.ndarray:
+        """(N + 2,) int32, as `lookup`: of each node that which holds it, or it is, and lies in `depth` others."""
+        return self._climbed(self._to_depth(depth), np.append(False, self.depths == depth))
+
+    def _climbed(self, top: np.ndarray, is_entity: np.ndarray) -> np.ndarray:
+        """(N + 2,) int32: where `top` (N + 1,) leads from each node in the end, if that is an entity (N + 1,) bool."""
+        while not np.array_equal(above := top[top], top):
             top = above
-        table = np.where(is_entity[top], top, BACKGROUND)
-        return np.append(table, UNLABELLED).astype(np.int32)
+        return np.append(np.where(is_entity[top], top, BACKGROUND), UNLABELLED).astype(np.int32)
+
+    def _to_depth(self, depth: int) -> np.ndarray:
+        """(N + 1,): the parent of nodes deeper than that, the node itself of others."""
+        number = np.arange(self.count + 1)
+        return np.where(np.append(0, self.depths) > depth, np.append(0, self.parents), number)
 
     def _by_granularity(self, granularity: float) -> tuple[np.ndarray, np.ndarray]:
         """(up, is_entity), (N + 1,): of each node the one that takes its place, and whether it is an entity itself."""
@@ -145,16 +159,6 @@ class Nodes:
         g = np.concatenate([[-np.inf], self.g])
         up, number = np.concatenate([[0], self.parents]), np.arange(self.count + 1)
         return np.where(g[up] >= at, up, number), (g >= at) & (np.concatenate([[np.inf], self.gone]) < at)
-
-    def _by_level(self, level: str) -> tuple[np.ndarray, np.ndarray]:
-        """`_by_granularity` for a level by name."""
-        if level not in LEVELS:
-            raise ValueError(f"level is {level!r}; known: {', '.join(LEVELS)}")
-        depth, number = LEVELS.index(level), np.arange(self.count + 1)
-        depths = np.concatenate([[0], self.depths])
-        up = np.where(depths > depth, np.concatenate([[0], self.parents]), number)
-        is_entity = ((self.depths == depth) | ~self.has_children) & (self.gone < self.g)
-        return up, np.concatenate([[False], is_entity])
 
     def best(self, areas_px: np.ndarray, least_px: float = 0, most_px: float = np.inf) -> np.ndarray:
         """(N + 2,) int32, as `lookup`: of all choices of nodes from least to most in area, none in another, that with

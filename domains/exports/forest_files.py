@@ -45,8 +45,8 @@ class ForestFiles:
         return tuple(f"{name}{ending}" for ending in endings)
 
     def stream(self, prediction: Prediction) -> None:
-        """Write the forest of a scene; of a prediction without one, its entities, of which none lies in another."""
-        forest = prediction.forest or nested([prediction], Levels((1.0,), 0))
+        """Write the forest of a scene."""
+        forest = forest_of(prediction)
         raster, *tables = self.files(prediction.name)
         with self.destination.writing(raster) as path:
             write_raster(path, prediction, forest, self.destination.flavour)
@@ -56,6 +56,11 @@ class ForestFiles:
 
     def close(self) -> None:
         """All is written."""
+
+
+def forest_of(prediction: Prediction) -> SceneForest:
+    """The forest of a prediction; of one without it the entities, of which none lies in another."""
+    return prediction.forest or nested([prediction], Levels((1.0,), 0))
 
 
 def write_raster(path: Path, prediction: Prediction, forest: SceneForest, flavour: str) -> None:

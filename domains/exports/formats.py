@@ -21,6 +21,7 @@ from domains.exports.heat import HeatTiff
 from domains.exports.image_table import ImageTable
 from domains.exports.label_image import LabelZarr
 from domains.exports.label_raster import LabelTiff
+from domains.exports.nested_outlines import NestedCoco, NestedGeoJson, NestedGeoPackage
 from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import OverlayPng
 from domains.tiling.image_journal import TABLES
@@ -61,6 +62,9 @@ FORMATS: dict[str, type[Export]] = {
     "heat": HeatTiff,
     "gpkg": GeoPackage,
     "forest": ForestFiles,
+    "forest-geojson": NestedGeoJson,
+    "forest-coco": NestedCoco,
+    "forest-gpkg": NestedGeoPackage,
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")

@@ -21,5 +21,6 @@ def impossible(size: float | None, georeference: Georeference | None, formats: I
             f"its pixels of {show_pixel_size(size)} are larger than a density map's cells, {CELL_UM:g} um; leave it out"
         )
     if georeference is None:
-        reasons["gpkg"] = "it does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+        reason = "it does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
+        reasons |= {"gpkg": reason, "forest-gpkg": reason}
     return {word: reasons[word] for word in formats if word in reasons}

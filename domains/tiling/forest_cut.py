@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from domains.entities import EntityMap
@@ -26,3 +28,13 @@ def prediction_of(forest: SceneForest, entity_of: np.ndarray) -> Prediction:
         return Prediction(forest.shape, read, table, forest=forest)
     entities = EntityMap(looked_up(lookup, forest.leaves), table.scores, table.labels)
     return Prediction.in_memory(entities, table, forest)
+
+
+def layers(forest: SceneForest) -> Iterator[tuple[np.ndarray, Prediction]]:
+    """(nodes, their prediction) of every depth of the forest, the wholes first; entity i is the node at index i - 1 of
+    `nodes` (M,), with all that lies in it.
+    """
+    depths, has_pixels = forest.nodes.depths, forest.entities.area_px > 0
+    for depth in range(int(depths.max(initial=-1)) + 1):
+        nodes = np.flatnonzero((depths == depth) & has_pixels) + 1
+        yield nodes, prediction_of(forest, forest.nodes.at_depth(depth))

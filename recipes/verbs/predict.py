@@ -21,7 +21,7 @@ from domains.tiling.image_journal import ImageJournal
 from domains.tiling.run_folder import open_run
 from domains.tiling.running import discard
 from recipes import set_up
-from recipes.inputs import FOREST, Request
+from recipes.inputs import Request
 from recipes.load import Ready
 from recipes.looking import looking
 from recipes.scene_files import scenes_of
@@ -60,7 +60,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 done = f"{len(images.names)} images are done in {request.out}"
                 print(f"nothing to do: {done}; --overwrite predicts them anew")
                 return
-            cut = Cut.of(network.segmenter, request.sight.granularity, FOREST in exports.exports)
+            cut = Cut.of(network.segmenter, request.sight.granularity, request.writing.nested)
             run = Run(network.segmenter, contract, exports, worth, request.sight, cut, plan["adapter"][1])
             if request.scheduler is None:
                 faults = predict_all(run, images)

@@ -196,7 +196,7 @@ def image_of(scene: Scene) -> Callable[[Window], np.ndarray]:
 def tell_impossible(paths: Sequence[Source], formats: Iterable[str], pixel_size_m: float | None) -> None:
     """Print, before anything is predicted, which of the formats some of the images cannot have."""
     lacking: dict[tuple[str, str], list[Source]] = {}
-    picky = [word for word in ("density", "gpkg") if word in formats]
+    picky = [word for word in ("density", "gpkg", "forest-gpkg") if word in formats]
     for path in paths if picky else ():
         try:
             scene = open_scene(path, pixel_size_m)
