@@ -14,6 +14,8 @@ from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
 from recipes.shared import BASE, check_adapter, is_exported, on_base
 
+FOREST = "forest"
+"""The first word of formats of all nested entities."""
 AUTO = "auto"
 """In place of an adapter: each image by the one that was fitted on such images."""
 LISTS = frozenset({".txt", ".lst"})
@@ -91,6 +93,8 @@ class Sight:
     """Look at all tiles, those too where the domain says that there can be no entity (empty glass)."""
     smallest_um2: float | None = None
     """Area of a piece of a slide below which it is dust; None for what the domain says."""
+    granularity: float | None = None
+    """At which nested entities are cut, from 0, the wholes, to 1, the finest parts; None for what the adapter says."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +113,11 @@ class Writing:
     """Entities below are left out of all formats, and those outside of the two areas."""
     least_area: Area | None = None
     most_area: Area | None = None
+
+    @property
+    def nested(self) -> bool:
+        """Whether a format wants all nested entities."""
+        return any(word.partition("-")[0] == FOREST for word in self.formats)
 
 
 @dataclass(frozen=True)
@@ -192,6 +201,8 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
         raise InputError(f"--shelf is for --adapter {AUTO}; --adapter is {adapter!r}: leave one")
     if adapter == AUTO:
         return  # every adapter that is chosen is checked
+    if request.scheduler is not None and (request.sight.granularity is not None or request.writing.nested):
+        raise InputError("--scheduler has flat maps of the adapter's own; leave out --granularity and --format forest")
     if request.by_onnx and find_spec("onnxruntime") is None:
         raise InputError('--runtime onnx wants onnxruntime; pip install "entity-adapters[onnx]"')
     if request.by_onnx and adapter == BASE:

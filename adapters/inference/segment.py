@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from itertools import islice
@@ -13,140 +13,49 @@ from typing import Any
 import numpy as np
 import torch
 
+from adapters.inference.contract import InputContract as InputContract
 from adapters.inference.fields import Lattice, Seen, Surroundings, fields, surroundings
 from adapters.inference.overview import Placed, SceneOverview
-from adapters.network import EntitySegmenter, Output, Views
-from adapters.options.contract import InputOptions
-from adapters.options.ranges import SCALES
-from adapters.options.section import checked
-from domains.crops.normalisers import build_normaliser, normalised
-from domains.entities import EntityMap, EntitySample, Samples
+from adapters.network import EntitySegmenter, Output
+from domains.crops.normalisers import normalised
+from domains.entities import EntityMap, Samples
+from domains.entities.forest import EntityForest, Levels
 from domains.errors import InputError
 from domains.metrics import EntityMetric as EntityMetric  # with the next, what `measure` is given and gives
 from domains.metrics import MetricSet as MetricSet
-from domains.scenes import Photograph, Scene, View, Viewed, plain_view
-from domains.scenes.band_view import band_view
-from domains.scenes.pixel_size import scale_to, show_pixel_size
+from domains.scenes import Photograph, Scene, Viewed
 from domains.scenes.resampled import Resampled
 from domains.scenes.scene import read_whole
 from domains.scenes.validity import Validity
-from domains.tiling.grid import READERS, Clock, Grid, Window, Windows, predict_tiles, single_colour
+from domains.tiling.grid import READERS, Clock, Window, Windows, predict_tiles, single_colour
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, Running, RunningPrediction, gathered
+from domains.tiling.running_forest import RunningForest
 
 TILES_AT_ONCE = 8
-TILE_WINDOWS = 8  # side of a tile in windows, where the network sees windows, up to
-WINDOWED_TILE_PX = 2048
 
 
 @dataclass(frozen=True)
-class InputContract(InputOptions):
-    """How the network wants to see a scene; stored with an adapter, since its weights depend on it."""
+class Cut:
+    """What becomes of the nested entities of a tile. granularity: of the flat map, in [0, 1]; None for the adapter's.
 
-    def check_agreement(self) -> None:
-        """Raises InputError: an adapter comes from anybody, and its numbers decide how much memory is taken."""
-        super().check_agreement()
-        if self.stain is not None:
-            build_normaliser(self.stain)
+    levels: of the network's forests, where all that is nested is kept beside the flat map; None for the flat map alone.
+    """
 
-    @property
-    def views(self) -> Views:
-        """Of a tile."""
-        return Views(self.symmetries, self.test_scales)
-
-    @property
-    def window_views(self) -> Views:
-        """Of a window: half of those of a tile, as scenes that are seen by windows are large."""
-        return Views(max(1, self.symmetries // 2), self.test_scales)
-
-    def by_windows(self, shape: tuple[int, int]) -> bool:
-        """Whether the network sees a scene of that (height, width), after scaling, by windows."""
-        return self.window_px is not None and max(shape) > self.tile_px
-
-    def grid(self, shape: tuple[int, int]) -> Grid:
-        """Tiles of a scene of that (height, width), after scaling. By windows they are what is decoded at once, and
-        large, all of one size; they share a sixteenth of their side or more, which is half a window where eight make a
-        tile.
-        """
-        side = self.window_px if self.window_px and self.by_windows(shape) else 0
-        least = max(side, min(TILE_WINDOWS * side, WINDOWED_TILE_PX))
-        return Grid(shape, max(self.tile_px, least), max(self.overlap_px, least // 16), evenly=side > 0)
+    granularity: float | None = None
+    levels: Levels | None = None
 
     @classmethod
-    def of(cls, values: Mapping[str, Any]) -> InputContract:
-        """The contract that `asdict` had written down. Raises InputError."""
-        return checked(cls, values, cls.SOURCE)
-
-    def values(self) -> dict[str, Any]:
-        """The options as mappings; without `context` where there is none, as runs of before it have them."""
-        values = asdict(self)
-        return values if self.context else {name: value for name, value in values.items() if name != "context"}
-
-    def changed(
-        self,
-        symmetries: int | None = None,
-        window_px: int | None = None,
-        test_scales: tuple[float, ...] | None = None,
-    ) -> InputContract:
-        """As a user asks for it; None leaves what it is, and windows of 0 px are none."""
-        options = {"symmetries": symmetries, "window_px": window_px, "test_scales": test_scales}
-        changes: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-        return replace(self, **changes | ({"window_px": None} if window_px == 0 else {}))
-
-    def view(self, scene: Scene) -> View:
-        """What the network is shown of a scene. Raises InputError where that lacks a band."""
-        return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
-
-    def viewed(self, scene: Scene) -> Viewed:
-        """The scene as the network is shown it. Raises InputError for one that it cannot be shown: of an unknown or too
-        different size of pixels, or without a band.
-        """
-        self.factor(scene.pixel_size_m)
-        return Viewed(scene, self.view(scene))
-
-    def factor(self, pixel_size_m: float | None) -> float:
-        """How many pixels of the network a pixel of that size becomes, per side.
-
-        Raises InputError where the adapter was trained at a known size and this one is not known, or too far from it.
-        """
-        if self.pixel_size_m is None:
-            return self.scale * scale_to(self.seen_pixel_size_m, pixel_size_m)
-        if pixel_size_m is None:
-            raise InputError(
-                f"the adapter was trained at {show_pixel_size(self.pixel_size_m)} per pixel, the image does not say "
-                "its own; say it by --pixel-size, for instance --pixel-size 0.25 (micrometres) or --pixel-size 10m"
-            )
-        factor = self.scale * pixel_size_m / self.pixel_size_m
-        smallest, largest = SCALES
-        if not smallest <= factor <= largest:
-            raise InputError(
-                f"the image has {show_pixel_size(pixel_size_m)} per pixel, the adapter was trained at "
-                f"{show_pixel_size(self.pixel_size_m)}: wanted between {1 / largest:g} and {1 / smallest:g} of it; "
-                "correct a wrong size by --pixel-size"
-            )
-        return factor
-
-    def factor_of(self, sample: EntitySample) -> float:
-        """The factor of a labelled image, which is taken to be of the adapter's pixel size where it doesn't say."""
-        return self.factor(sample.place.pixel_size_m or self.pixel_size_m)
-
-    def scene_of(self, image: np.ndarray) -> Photograph:
-        """An image (H, W, C) uint8 as a scene of the pixel size that the adapter was fitted at."""
-        return Photograph(image, self.pixel_size_m)
-
-    def photograph(self, sample: EntitySample) -> Photograph:
-        """A labelled image as a scene, of the adapter's pixel size where it doesn't say. Raises InputError for one of
-        other channels than the network's.
-        """
-        if sample.image.shape[2] != self.channels:
-            raise InputError(
-                f"{sample.place.scene!r} has {sample.image.shape[2]} channels, the adapter sees {self.channels} "
-                f"({', '.join(self.bands) or 'RGB'}); evaluate it on data with these, by domain.bands"
-            )
-        size = sample.place.pixel_size_m or self.pixel_size_m
-        return Photograph(sample.image, size, cut_from=sample.place.cut_from)
+    def of(cls, segmenter: EntitySegmenter, granularity: float | None, nested: bool) -> Cut:
+        """The cut of a network's forests, with all that is nested or without."""
+        if not nested:
+            return cls(granularity)
+        proposals = segmenter.decoder.proposals
+        flat = proposals.granularity if granularity is None else granularity
+        return cls(granularity, Levels.of({*proposals.levels.finest_first}, flat))
 
 
+FLAT = Cut()
 Worth = Callable[[Window], bool]
 """Whether a window of level 0 is worth looking at; of the others no entity comes. Asked of every tile."""
 
@@ -167,7 +76,7 @@ def segment(
 
 
 def segment_into(
-    running: Running,
+    running: Running[Any],
     tiles: Tiles,
     segmenter: EntitySegmenter,
     on_tile: Callable[[int], None] = lambda tile: None,
@@ -188,11 +97,12 @@ def decoded(viewed: Viewed) -> Photograph:
 class Tiles:
     """A scene at the network's pixel size, and its tiles: all that is to be known of it to predict it.
 
-    worth: which windows of level 0 are looked at; None for all. Raises InputError as `InputContract.factor` does.
+    worth: which windows of level 0 are looked at; None for all. cut: what of nested entities is kept. Raises InputError
+    as `InputContract.factor` does, and for any but the adapter's own cut of a scene that is seen as a whole too.
     """
 
-    def __init__(self, scene: Scene, contract: InputContract, worth: Worth | None = None) -> None:
-        self.whole_scene, self.contract, self.worth = scene, contract, worth
+    def __init__(self, scene: Scene, contract: InputContract, worth: Worth | None = None, cut: Cut = FLAT) -> None:
+        self.whole_scene, self.contract, self.worth, self.cut = scene, contract, worth, cut
         self.shape = scene.shape
         self.factor = contract.factor(scene.pixel_size_m)
         self.grid = contract.grid(Resampled(scene, self.factor).shape)
@@ -201,6 +111,11 @@ class Tiles:
         """Of the windows that the network sees in place of the tiles, if it does."""
         self.overview = self._overview()
         """Beside the tiles, where the contract wants that and there are several."""
+        if self.overview is not None and cut != FLAT:
+            raise InputError(
+                "the adapter sees a scene as a whole too (domain.context), which decides on a flat map alone; leave "
+                "out --granularity and --format forest"
+            )
         self.readers = 0 if isinstance(scene, Photograph) else READERS
         """Threads that decode tiles ahead; of a picture in memory there is nothing to decode."""
 
@@ -220,11 +135,11 @@ class Tiles:
         return SceneOverview(scene, self.factor, contract.context, tile_px, side, views)
 
     def in_memory(self) -> PredictionInMemory:
-        """A prediction that is begun, of a scene that fits into memory."""
+        """A flat prediction that is begun, of a scene that fits into memory."""
         return PredictionInMemory(self.grid, self.shape, has_data=has_data(self.whole_scene))
 
     def in_folder(self, folder: Path, plan: Mapping[str, Any], weights: str) -> RunningPrediction:
-        """A prediction in a folder, begun or taken up again where it was stopped.
+        """A flat prediction in a folder, begun or taken up again where it was stopped.
 
         plan: what names the scene; with the network's weights (`weights_digest`) and the contract it decides whether
         what the folder holds is the same prediction. Raises InputError where it isn't.
@@ -232,8 +147,23 @@ class Tiles:
         plan = {**plan, "contract": self.contract.values(), "weights": weights, "grid": self.grid.shape}
         if self.lattice is not None:
             plan["lattice"] = {"step": self.lattice.step, "tile": [axis.tile for axis in self.grid.axes]}
+        if self.cut.granularity is not None:
+            plan["granularity"] = self.cut.granularity
         data = has_data(self.whole_scene)
         return RunningPrediction(folder, plan, self.grid, self.shape, self.at_once, data)
+
+    def begun(self, folder: Path | None, plan: Mapping[str, Any], weights: str) -> Running[Any]:
+        """A prediction of all that the cut keeps, in memory, or in a folder as `in_folder` has it."""
+        levels = self.cut.levels
+
+        def begin(level: int) -> PredictionInMemory | RunningPrediction:
+            assert levels is not None
+            of_level = {**plan, "level": levels.finest_first[level]}
+            return self.in_memory() if folder is None else self.in_folder(folder / f"level-{level}", of_level, weights)
+
+        if levels is not None:
+            return RunningForest(levels, begin)
+        return self.in_memory() if folder is None else self.in_folder(folder, plan, weights)
 
     def predicted(
         self,
@@ -241,9 +171,11 @@ class Tiles:
         start: int = 0,
         clock: Clock | None = None,
         end: int | None = None,
-        plain: dict[bytes, EntityMap] | None = None,
-    ) -> Iterator[tuple[int, EntityMap]]:
+        plain: dict[bytes, Any] | None = None,
+    ) -> Iterator[tuple[int, Any]]:
         """(index, entities) of the tiles from `start` on, up to `end`; one of `batches` alone gives what all give.
+
+        Where the cut keeps what is nested, forests take the place of entities.
 
         plain: see `predict_tiles`.
         """
@@ -264,18 +196,30 @@ class Tiles:
         """Tiles that are predicted together; by windows each tile is many batches."""
         return TILES_AT_ONCE if self.lattice is None else 1
 
-    def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[EntityMap]]:
-        """From what `read` gives to entities."""
+    def decoded(self, segmenter: EntitySegmenter, output: Output, tile: Window) -> EntityMap | EntityForest:
+        """The entities, or the forest, of what the network says of a tile."""
+        proposals = segmenter.decoder.proposals
+        if self.overview is not None:
+            return self.overview.entities(segmenter, output, tile)
+        if self.cut.levels is not None:
+            return proposals.forest(proposals.prepared(*output))
+        if self.cut.granularity is not None:
+            return proposals.cut(proposals.prepared(*output), self.cut.granularity)
+        return proposals.entities(*output)
+
+    def predictor(self, segmenter: EntitySegmenter) -> Callable[[list[Any]], list[Any]]:
+        """From what `read` gives to entities, or to forests."""
         segmenter.eval()
         lattice, contract, seen, overview = self.lattice, self.contract, Seen(), self.overview
 
-        def entities(output: Output, tile: Window) -> EntityMap:
-            if overview is not None:
-                return overview.entities(segmenter, output, tile)
-            return segmenter.decoder.proposals.entities(*output)
+        def entities(output: Output, tile: Window) -> EntityMap | EntityForest:
+            return self.decoded(segmenter, output, tile)
 
         if lattice is None and overview is None:
-            return lambda images: segmenter.entities(images, contract.views)
+            if self.cut == FLAT:
+                return lambda images: segmenter.entities(images, contract.views)
+            whole = Window(0, 0, 0, 0)  # nothing depends on where the tile lies
+            return lambda images: [entities(output, whole) for output in segmenter.outputs(images, contract.views)]
         if lattice is None:
             return lambda tiles: [
                 entities(output, tile.window)
@@ -284,7 +228,7 @@ class Tiles:
                 )
             ]
 
-        def of_windows(tiles: list[Surroundings]) -> list[EntityMap]:
+        def of_windows(tiles: list[Surroundings]) -> list[Any]:
             outputs = (
                 fields(segmenter, around, lattice, contract.window_views, seen, self.again(around.tile))
                 for around in tiles

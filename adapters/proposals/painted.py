@@ -54,8 +54,8 @@ class Painted(Proposals):
 
     @property
     def granularity(self) -> float:
-        """0: there is but one."""
-        return 0.0
+        """1: there is but one."""
+        return 1.0
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """The least score, and the threshold of the masks."""

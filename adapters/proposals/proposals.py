@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from domains.entities import EntityMap
-from domains.entities.forest import EntityForest
+from domains.entities.forest import EntityForest, Levels
 
 
 class Proposals(ABC):
@@ -20,7 +20,12 @@ class Proposals(ABC):
     @property
     @abstractmethod
     def granularity(self) -> float:
-        """Where the forest is cut for the flat map, in [0, 1]."""
+        """Where the forest is cut for the flat map, in [0, 1]: 0 the wholes, 1 the finest parts."""
+
+    @property
+    def levels(self) -> Levels:
+        """Every granularity at which a forest changes, the same for all images."""
+        return Levels.of({1.0, self.granularity}, self.granularity)
 
     @abstractmethod
     def prepared(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> Any:
@@ -37,9 +42,11 @@ class Proposals(ABC):
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """Options that calibration may set, and the values that it tries for each."""
 
-    def cut(self, prepared: Any) -> EntityMap:
-        """The flat map, by the options as they are."""
-        return self.forest(prepared, nested=False).cut(self.granularity)
+    def cut(self, prepared: Any, granularity: float | None = None) -> EntityMap:
+        """The flat map, by the options as they are; or the one at another granularity."""
+        if granularity is None:
+            return self.forest(prepared, nested=False).cut(self.granularity)
+        return self.forest(prepared).cut(granularity)
 
     def entities(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> EntityMap:
         """The flat map of one image of a batch, (H, W) as `size` says."""

@@ -15,7 +15,7 @@ import numpy as np
 from adapters.proposals.proposals import Proposals
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
 from adapters.proposals.watershed import fields_of, half
-from domains.entities.forest import EntityForest
+from domains.entities.forest import NEVER, EntityForest, Levels, Nodes
 
 MOST_COVERED = 0.3
 """The share of a candidate that better ones may hold already; what is left of it becomes the entity."""
@@ -23,8 +23,8 @@ INSIDE = 0.95
 """A part lies in its whole by at least this share, and a group holds each of its members by it."""
 SMALLER = 0.8
 """A part is smaller than this share of its whole, and a whole than this share of its group: else they are the same."""
-PARTS, ENTITIES, GROUPS = 0.25, 0.5, 0.75
-"""Granularities at which parts, the entities of the flat map, and groups are born."""
+PARTS, ENTITIES, GROUPS = 1.0, 0.5, 0.25
+"""The finest granularities of parts, of entities of the flat map that have parts, and of groups."""
 
 
 class RegionOptions(Protocol):
@@ -78,6 +78,11 @@ class RegionChoice(Proposals):
         """That of the chosen regions, between their parts and their groups."""
         return ENTITIES
 
+    @property
+    def levels(self) -> Levels:
+        """Parts, entities and groups."""
+        return Levels.of({PARTS, ENTITIES, GROUPS}, ENTITIES)
+
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """Without `sure_foreground` where that is 1, which means that nothing is."""
         unsure = self.options.sure_foreground == 1
@@ -124,12 +129,12 @@ class _Growing:
         self.leaves = self.entities
         self.sizes = np.zeros(1, np.int64)
         self.parents: list[int] = []
-        self.born: list[float] = []
+        self.g: list[float] = []
         self.scores: list[float] = []
 
-    def _node(self, score: float, born: float, parent: int = 0) -> int:
+    def _node(self, score: float, g: float, parent: int = 0) -> int:
         self.parents.append(parent)
-        self.born.append(born)
+        self.g.append(g)
         self.scores.append(score)
         return len(self.scores)
 
@@ -176,12 +181,10 @@ class _Growing:
         return True
 
     def grown(self, heat: np.ndarray) -> EntityForest:
-        """The forest as it stands."""
-        return EntityForest(
-            self.leaves.reshape(self.regions.size),
-            np.asarray(self.parents, np.int32),
-            np.asarray(self.born, np.float32),
-            np.full(len(self.parents), np.inf, np.float32),
-            np.asarray(self.scores, np.float32),
-            heat,
-        )
+        """The forest as it stands; entities without parts are their own."""
+        count = len(self.parents)
+        parents, g = np.asarray(self.parents, np.int32), np.asarray(self.g, np.float32)
+        undivided = np.bincount(parents, minlength=count + 1)[1:] == 0
+        g[undivided & (g == ENTITIES)] = PARTS  # what has no parts is its own finest one
+        columns = np.full(count, NEVER, np.float32), np.asarray(self.scores, np.float32)
+        return EntityForest(self.leaves.reshape(self.regions.size), Nodes(parents, g, *columns), heat)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from adapters.proposals.basins import basins, join_roots, saddles
 from adapters.proposals.proposals import Proposals
 from domains.entities import EntityMap
-from domains.entities.forest import EntityForest
+from domains.entities.forest import NEVER, EntityForest, Levels, Nodes
 
 FIELDS = ("foreground", "boundary_distance", "centre_distance", "boundary")
 DECODED = ("foreground", "boundary_distance", "boundary")
@@ -68,8 +68,17 @@ class Watershed(Proposals):
 
     @property
     def granularity(self) -> float:
-        """The height in `seed_height`."""
-        return self.options.seed_height
+        """What is left of 1 by `seed_height`: at a greater height fewer entities are left, and they are coarser."""
+        return 1 - self.options.seed_height
+
+    @property
+    def levels(self) -> Levels:
+        """Of every height."""
+        return Levels.of(set(granularities(self._heights)), self.granularity)
+
+    @property
+    def _heights(self) -> list[float]:
+        return sorted({*HEIGHTS, self.options.seed_height})
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """All five options of the watershed."""
@@ -82,7 +91,7 @@ class Watershed(Proposals):
     def forest(self, prepared: Mapping[str, np.ndarray], nested: bool = True) -> EntityForest:
         """Nested: at every height of `HEIGHTS` and at `seed_height`."""
         options = self.options
-        heights = sorted({*HEIGHTS, options.seed_height}) if nested else [options.seed_height]
+        heights = self._heights if nested else [options.seed_height]
         mask = prepared["foreground"] > options.foreground_threshold
         heat = half(prepared["foreground"])
         if not mask.any():
@@ -93,14 +102,22 @@ class Watershed(Proposals):
         areas, foreground = (nodes.totals(np.bincount(flat, row)) for row in (None, prepared["foreground"].ravel()))
         scores = foreground / np.maximum(areas, 1) * nodes.peaks / LEVELS
         dropped = (areas < options.min_area_px) | (scores < options.min_score)
-        gone = np.where(dropped, nodes.born, nodes.gone).astype(np.float32)
-        return EntityForest(leaves, nodes.parents, nodes.born, gone, np.clip(scores, 0, 1).astype(np.float32), heat)
+        at = np.asarray([*granularities(heights), NEVER], np.float32)
+        g, gone = (at[np.searchsorted(np.asarray(heights, np.float32), column)] for column in (nodes.born, nodes.gone))
+        scores = np.clip(scores, 0, 1).astype(np.float32)
+        return EntityForest(leaves, Nodes(nodes.parents, g, np.where(dropped, g, gone), scores), heat)
 
 
-class Nodes(NamedTuple):
-    """Nested basins, node i at index i - 1, as `EntityForest` has them.
+def granularities(heights: Sequence[float]) -> list[float]:
+    """Of heights, ascending; the lowest leaves the finest parts."""
+    return [1.0, *(1 - height for height in heights[1:])]
 
-    parents (N,) int32; born, gone (N,) float32; peaks (N,) levels.
+
+class Nested(NamedTuple):
+    """Nested basins, node i at index i - 1.
+
+    parents (N,) int32; born, gone (N,) float32, the heights from which on it is, and is none any more; peaks (N,)
+    levels.
     """
 
     parents: np.ndarray
@@ -118,7 +135,7 @@ class Nodes(NamedTuple):
         return sums[1:]
 
 
-def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float]) -> tuple[np.ndarray, Nodes]:
+def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float]) -> tuple[np.ndarray, Nested]:
     """(leaves, nodes): the basins of a field at each of the heights, which are nested; equal ones are one node.
 
     level: (H, W) whole levels; mask: (H, W) bool; heights: ascending, in [0, 1] of `LEVELS`. At a height the ground
@@ -157,7 +174,7 @@ def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float])
     for child, parent in pairs:
         parents[rank[child]] = rank[parent]
     birth, death = (np.asarray(values, np.float32)[order][1:] for values in (born, gone))
-    return rank[deepest][ids], Nodes(parents[1:], birth, death, peaks[np.asarray(tops)[order]][1:])
+    return rank[deepest][ids], Nested(parents[1:], birth, death, peaks[np.asarray(tops)[order]][1:])
 
 
 def core_field(fields: Mapping[str, np.ndarray], smoothing_px: float) -> np.ndarray:

@@ -129,8 +129,8 @@ class InstanSegProposals(Proposals):
 
     @property
     def granularity(self) -> float:
-        """0: there is but one."""
-        return 0.0
+        """1: there is but one."""
+        return 1.0
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """The thresholds of the package's decode."""

@@ -14,12 +14,14 @@ from domains.exports.coco import CocoJson
 from domains.exports.density import DensityTiff
 from domains.exports.destination import Destination
 from domains.exports.entity_table import EntityTable
+from domains.exports.forest_files import ForestFiles
 from domains.exports.geojson import GeoJson
 from domains.exports.geopackage import GeoPackage
 from domains.exports.heat import HeatTiff
 from domains.exports.image_table import ImageTable
 from domains.exports.label_image import LabelZarr
 from domains.exports.label_raster import LabelTiff
+from domains.exports.nested_outlines import NestedCoco, NestedGeoJson, NestedGeoPackage
 from domains.exports.parquet import ParquetTable
 from domains.exports.pictures import OverlayPng
 from domains.tiling.image_journal import TABLES
@@ -59,6 +61,10 @@ FORMATS: dict[str, type[Export]] = {
     "density": DensityTiff,
     "heat": HeatTiff,
     "gpkg": GeoPackage,
+    "forest": ForestFiles,
+    "forest-geojson": NestedGeoJson,
+    "forest-coco": NestedCoco,
+    "forest-gpkg": NestedGeoPackage,
 }
 DEFAULT = ("labels", "geojson", "coco", "csv", "images", "overlay")
 DEFAULT_STREAMED = ("zarr", "geojson", "csv", "images")

@@ -47,7 +47,7 @@ class GeoJson:
 
     def stream(self, prediction: Prediction) -> None:
         """Write a scene's entities one after the other."""
-        filename = self.files(prediction.name)[prediction.count > GZIP_FROM]
+        filename = self.files(prediction.name)[self._count(prediction) > GZIP_FROM]
         with (
             self.destination.writing(filename) as path,
             gzip.open(path, "wt", 6, "utf-8") if filename.endswith(".gz") else path.open("w", encoding="utf-8") as file,
@@ -58,6 +58,9 @@ class GeoJson:
                 file.write(separator + json.dumps(feature))
                 separator = ",\n"
             file.write("\n]}\n")
+
+    def _count(self, prediction: Prediction) -> int:
+        return prediction.count
 
     def _features(self, prediction: Prediction) -> Iterator[dict[str, Any]]:
         plain, place = self.destination.flavour == "plain", prediction.place

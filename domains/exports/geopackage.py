@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -49,11 +50,13 @@ class GeoPackage:
                 f"{prediction.place.scene!r} does not say where it lies, and a GeoPackage wants that; write --format "
                 "geojson"
             )
-        ground, remaining = Ground(georeference), prediction.outlined()
+        ground, remaining = Ground(georeference), self._outlined(prediction)
         with self.destination.writing(*self.files(prediction.name)) as path:
             batch, started = list(islice(remaining, BATCH)), False
             while batch or not started:
-                append(path, [self._row(*entity, georeference, ground) for entity in batch], georeference.crs, started)
+                rows = [self._row(*entity, georeference, ground) for entity in batch]
+                shapes, entities, areas = zip(*rows, strict=True) if rows else ((), (), ())
+                append(path, shapes, self._columns(entities, areas, prediction), georeference.crs, started)
                 batch, started = list(islice(remaining, BATCH)), True
 
     def _row(
@@ -64,23 +67,29 @@ class GeoPackage:
         shape = as_shape(self.destination.drawn(polygons, step, True))
         return shapely.to_wkb(shapely.transform(shape, georeference.to_map)), entity, area_m2(entity, ground)
 
+    def _outlined(self, prediction: Prediction) -> Iterator[tuple[Measure, list[Polygon], int]]:
+        return prediction.outlined()
+
+    def _columns(
+        self, entities: Sequence[Measure], areas: Sequence[float], prediction: Prediction
+    ) -> dict[str, np.ndarray]:
+        return {
+            "id": np.array([entity.id for entity in entities], np.int64),
+            "score": np.array([np.nan if entity.score is None else entity.score for entity in entities], float),
+            "label": np.array([entity.label or "" for entity in entities], object),
+            "area_px": np.array([entity.area_px for entity in entities], np.int64),
+            "area_m2": np.array(areas, float),
+        }
+
     def close(self) -> None:
         """All is written."""
 
 
-def append(path: Path, rows: list[tuple[bytes, Measure, float]], crs: str, started: bool) -> None:
-    """Rows of (WKB, measure, area in m2) to the end of the layer, which the first call makes. Raises InputError."""
+def append(path: Path, shapes: Sequence[bytes], columns: Mapping[str, np.ndarray], crs: str, started: bool) -> None:
+    """Rows of WKB and of named columns to the end of the layer, which the first call makes. Raises InputError."""
     from pyogrio import raw
     from pyogrio.errors import DataLayerError, DataSourceError
 
-    shapes, entities, areas = zip(*rows, strict=True) if rows else ((), (), ())
-    columns: dict[str, Any] = {
-        "id": np.array([entity.id for entity in entities], np.int64),
-        "score": np.array([np.nan if entity.score is None else entity.score for entity in entities], float),
-        "label": np.array([entity.label or "" for entity in entities], object),
-        "area_px": np.array([entity.area_px for entity in entities], np.int64),
-        "area_m2": np.array(areas, float),
-    }
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "'crs' was not provided")

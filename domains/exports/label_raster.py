@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import tifffile
@@ -45,7 +45,7 @@ class LabelTiff:
             if georeference is not None and find_spec("rasterio"):
                 write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), georeference)
             elif entities is not None:
-                tifffile.imwrite(path, entities.ids, compression="zlib", photometric="minisblack", software=SOFTWARE)
+                write_strips(path, entities.ids)
             else:
                 write_tiff(path, prediction.shape, prediction.read)
 
@@ -54,10 +54,15 @@ class LabelTiff:
 
 
 def write_geotiff(
-    path: Path, shape: tuple[int, int], read: Reader, keys: Iterable[tuple[int, int]], georeference: Georeference
+    path: Path,
+    shape: tuple[int, int],
+    read: Reader,
+    keys: Iterable[tuple[int, int]],
+    georeference: Georeference,
+    description: str | None = None,
 ) -> None:
     """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
-    not stored. Raises InputError.
+    not stored. description: ASCII, of the file. Raises InputError.
     """
     import rasterio
     from rasterio.errors import CRSError, RasterioError
@@ -74,8 +79,10 @@ def write_geotiff(
             rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
             rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(georeference.crs), **profile) as file,
         ):
-            file.set_band_description(1, "entity")
+            file.set_band_description(1, "entity" if description is None else "node")
             file.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
+            if description is not None:
+                file.update_tags(TIFFTAG_IMAGEDESCRIPTION=description)
             for key in sorted(set(keys)):
                 at = chunk_window(key, shape)
                 window = RasterWindow(at.x, at.y, at.width, at.height)  # type: ignore[call-arg]
@@ -84,8 +91,14 @@ def write_geotiff(
         raise InputError(f"cannot write {str(path)!r}: {error}; is the disk full?") from error
 
 
-def write_tiff(path: Path, shape: tuple[int, int], read: Reader) -> None:
-    """Tile by tile through tifffile."""
+def write_strips(path: Path, ids: np.ndarray, description: str | None = None) -> None:
+    """A map (H, W) int32 that is in memory. description: ASCII, of the file."""
+    about: dict[str, Any] = {} if description is None else {"description": description, "metadata": None}
+    tifffile.imwrite(path, ids, compression="zlib", photometric="minisblack", software=SOFTWARE, **about)
+
+
+def write_tiff(path: Path, shape: tuple[int, int], read: Reader, description: str | None = None) -> None:
+    """Tile by tile through tifffile. description: ASCII, of the file."""
 
     def tiles() -> Iterator[np.ndarray]:
         for key in chunks_of(Window(0, 0, *shape)):
@@ -94,7 +107,8 @@ def write_tiff(path: Path, shape: tuple[int, int], read: Reader) -> None:
             tile[: at.height, : at.width] = read(at)
             yield tile
 
+    about: dict[str, Any] = {} if description is None else {"description": description, "metadata": None}
     tifffile.imwrite(
         path, tiles(), shape=shape, dtype=np.int32, tile=(CHUNK_PX, CHUNK_PX), compression="zlib",
-        photometric="minisblack", bigtiff=shape[0] * shape[1] > 2**29, software=SOFTWARE,
+        photometric="minisblack", bigtiff=shape[0] * shape[1] > 2**29, software=SOFTWARE, **about,
     )  # fmt: skip

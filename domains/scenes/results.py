@@ -19,10 +19,18 @@ from domains.scenes.open import SCENE_SUFFIXES
 
 SOFTWARE = "entity-adapters"
 """What pictures and rasters of ours carry: the text `Software` of a PNG, the tag of that name of a TIFF."""
-DTYPES = {".labels.tif": "int32", ".heat.tif": "float16", ".density.tif": "float32"}
+DTYPES = {".labels.tif": "int32", ".forest.tif": "int32", ".heat.tif": "float16", ".density.tif": "float32"}
 LABELS = ".labels.tif"
 PICTURES = (*DTYPES, ".overlay.png", ".tiles.png")
-ENDINGS = (*PICTURES, ".labels.zarr", ".geojson", ".geojson.gz", ".gpkg")
+NESTED = (
+    ".forest.csv",
+    ".forest.parquet",
+    ".forest.geojson",
+    ".forest.geojson.gz",
+    ".forest.coco.json",
+    ".forest.gpkg",
+)
+ENDINGS = (*PICTURES, *NESTED, ".labels.zarr", ".geojson", ".geojson.gz", ".gpkg")
 TABLES = {
     "entities.csv": ("image,name,id,area_px,", "image,id,area_px,"),  # the second of version 0.1
     "images.csv": ("image,name,height_px,width_px,entities,score", "image,height,width,entities,score"),

@@ -11,6 +11,7 @@ from zarr.codecs import BloscCodec
 from domains.entities import UNLABELLED
 from domains.tiling.grid import Window
 
+LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 CHUNK_PX = 512
 MOST_OPEN = 8  # chunks of 2 MiB that are held before they are written
 

@@ -14,13 +14,13 @@ from functools import cached_property
 from itertools import pairwise
 from math import ceil
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from domains.entities import EntityMap
 from domains.errors import InputError
 
+OfTile = TypeVar("OfTile")
 READERS = 2  # threads that decode; the decoders let go of the interpreter, so that processes gain nothing
 
 
@@ -201,7 +201,7 @@ def single_colour(image: np.ndarray) -> bytes | None:
 def predict_tiles(
     read: Callable[[Window], Any],
     grid: Grid,
-    predict: Callable[[list[Any]], list[EntityMap]],
+    predict: Callable[[list[Any]], list[OfTile]],
     batch: int,
     start: int = 0,
     *,
@@ -210,13 +210,13 @@ def predict_tiles(
     clock: Clock | None = None,
     colour: Callable[[Any], bytes | None] = single_colour,
     end: int | None = None,
-    plain: dict[bytes, EntityMap] | None = None,
-) -> Iterator[tuple[int, EntityMap]]:
+    plain: dict[bytes, OfTile] | None = None,
+) -> Iterator[tuple[int, OfTile]]:
     """(index, entities) of the tiles from `start` on in their order, `batch` at a time through the network.
 
     read: a window to its (h, w, C) image, called from `readers` threads, two batches ahead; 0 reads when asked.
-    predict: images to their entity maps; they may be of any type whose `colour` can be told. worth: whether a tile is
-    looked at; of others nothing comes out.
+    predict: images to their entity maps, or forests; they may be of any type whose `colour` can be told. worth: whether
+    a tile is looked at; of others nothing comes out.
     end: the tile before which it stops. A tile of one single colour is asked for once per colour: what the
     network says of it is the same everywhere. plain: what it said before, by colour; more is added.
     """
@@ -225,7 +225,7 @@ def predict_tiles(
     indices = [i for i in range(start, len(grid) if end is None else end) if worth(grid.window(i))]
     plain = {} if plain is None else plain
 
-    def timed(images: list[Any]) -> list[EntityMap]:
+    def timed(images: list[Any]) -> list[OfTile]:
         before = perf_counter()
         predicted = predict(images)
         clock.predicting += perf_counter() - before

@@ -13,6 +13,7 @@ from domains.entities.measures import measure as measured
 from domains.entities.outlines import Polygon, outlines
 from domains.tiling.canvas import CHUNK_PX, chunk_window, chunks_of
 from domains.tiling.grid import Window
+from domains.tiling.scene_forest import SceneForest
 from domains.tiling.stitching import Entities
 
 BLOCK_PX = 1024
@@ -41,15 +42,17 @@ class Prediction:
     """Where its scene lies; `place.scene` is what tables call it."""
     entity_map: EntityMap | None = None
     """The whole, where that is in memory."""
+    forest: SceneForest | None = None
+    """All nested entities of the scene, of which these are a cut, where they were asked for."""
 
     @classmethod
-    def in_memory(cls, entities: EntityMap, table: Entities) -> Prediction:
+    def in_memory(cls, entities: EntityMap, table: Entities, forest: SceneForest | None = None) -> Prediction:
         """A prediction whose whole map, of `table`, is in memory."""
 
         def read(window: Window) -> np.ndarray:
             return entities.ids[window.slices].astype(np.int64)
 
-        return cls(entities.shape, read, table, entities.vocabulary, entity_map=entities)
+        return cls(entities.shape, read, table, entities.vocabulary, entity_map=entities, forest=forest)
 
     @classmethod
     def of_map(
@@ -86,7 +89,7 @@ class Prediction:
             row[:] = lookup[former]
         parents = None if self.entity_map.parents is None else lookup[self.entity_map.parents[kept]]
         entities = replace(self.entity_map, ids=ids, scores=table.scores, labels=table.labels, parents=parents)
-        smaller = Prediction.in_memory(entities, table)
+        smaller = Prediction.in_memory(entities, table, self.forest)
         return replace(smaller, image=self.image, name=self.name, place=self.place)
 
     @property

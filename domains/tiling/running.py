@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
@@ -33,15 +33,22 @@ from domains.tiling.stitching import FRAGMENT, MATCH, Stitcher, joined
 
 SECONDS = 2.0  # between two writes: what a kill costs
 HasData = Callable[[Window], np.ndarray]
+OfTile = TypeVar("OfTile")
+TakesTile = TypeVar("TakesTile", contravariant=True)
 
 
-class Running(Protocol):
-    """What takes the maps of a grid's tiles in their order."""
+class Running(Protocol[TakesTile]):
+    """What takes the maps, or the forests, of a grid's tiles in their order."""
 
     next_tile: int
     """The first tile that is to be predicted."""
 
-    def add(self, index: int, entities: EntityMap) -> None:
+    @property
+    def resumed(self) -> int:
+        """Tiles that were done before."""
+        ...
+
+    def add(self, index: int, entities: TakesTile, /) -> None:
         """Take the map of the tile of that index."""
         ...
 
@@ -61,7 +68,7 @@ class PredictionInMemory:
     kept where every tile has them, 0 where there was no tile. Parents, ids of one tile, are dropped.
     """
 
-    next_tile = 0
+    next_tile = resumed = 0
 
     def __init__(
         self,
@@ -144,12 +151,13 @@ class RunningPrediction:
                 temporary.write_text(text, encoding="utf-8")
         self.canvas = Canvas(self.folder / "parts", self.shape)
         self.journal = Journal(self.folder / "journal")
-        self.stitcher = Stitcher(self.grid, self.shape, has_data=self.has_data)
         self.vocabulary: tuple[str, ...] = ()
-        self._resume()
+        self.rewind(len(self.grid))
 
-    def _resume(self) -> None:
-        ends = [(record.tile, end) for record, end in self.journal.records()]
+    def rewind(self, tile: int) -> None:
+        """Go on from what is on the disk of the tiles before `tile`, as if none after them had been predicted."""
+        self.stitcher = Stitcher(self.grid, self.shape, has_data=self.has_data)
+        ends = [(record.tile, end) for record, end in self.journal.records() if record.tile < tile]
         complete = bool(ends) and ends[-1][0] + 1 == len(self.grid)
         kept = len(ends) if complete else len(ends) // self.batch * self.batch
         self.journal.truncate(ends[kept - 1][1] if kept else 0)
@@ -215,7 +223,7 @@ def discard(folder: Path) -> None:
 
 
 def gathered(
-    running: Running, maps: Iterable[tuple[int, EntityMap]], on_tile: Callable[[int], None] = lambda tile: None
+    running: Running[OfTile], maps: Iterable[tuple[int, OfTile]], on_tile: Callable[[int], None] = lambda tile: None
 ) -> Prediction:
     """The whole, from (index, map) of the tiles from `running.next_tile` on; what came is kept where they stop.
 

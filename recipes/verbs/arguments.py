@@ -10,7 +10,10 @@ from typing import Annotated
 import typer
 
 Split = StrEnum("Split", "train val test all")
-Format = StrEnum("Format", "labels geojson coco csv images overlay zarr parquet density heat gpkg")
+NESTED = "forest-geojson forest-coco forest-gpkg"
+Format = StrEnum("Format", f"labels geojson coco csv images overlay zarr parquet density heat gpkg forest {NESTED}")
+CutFormat = StrEnum("CutFormat", f"labels geojson coco csv images zarr parquet density gpkg {NESTED}")
+Level = StrEnum("Level", "whole part subpart")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
 
@@ -44,6 +47,20 @@ PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),
 ]
+Granularity = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, metavar="G", help="0 the wholes, 1 the finest parts; by default the adapter's own."),
+]
+Simplify = Annotated[
+    float | None,
+    typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
+]
+Square = Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")]
+LeastScore = Annotated[
+    float | None, typer.Option(min=0, max=1, metavar="X", help="Entities less sure are left out of all formats.")
+]
+LeastArea = Annotated[str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")]
+MostArea = Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto: the GPU if there is one, else the CPU; or cpu, gpu, cuda:1.")
 ]

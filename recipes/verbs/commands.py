@@ -13,15 +13,21 @@ import typer
 from recipes.verbs.arguments import (
     Adapter,
     Base,
+    CutFormat,
     Data,
     Device,
     Engine,
     Fast,
     Format,
+    Granularity,
     Groups,
     InEngine,
     InPrecision,
+    LeastArea,
+    LeastScore,
+    Level,
     MaybeRecipe,
+    MostArea,
     OutOfFits,
     Overrides,
     Overwrite,
@@ -32,7 +38,9 @@ from recipes.verbs.arguments import (
     Run,
     Seconds,
     Seeds,
+    Simplify,
     Split,
+    Square,
     Strict,
     Symmetries,
     TestScales,
@@ -147,18 +155,12 @@ def predict(
         float | None,
         typer.Option(min=0, metavar="UM2", help="Pieces of a slide below are dust; by default 236, three small cells."),
     ] = None,
-    simplify: Annotated[
-        float | None,
-        typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
-    ] = None,
-    square: Annotated[bool, typer.Option("--square", help="Polygons with right angles, for buildings.")] = False,
-    least_score: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="X", help="Entities less sure are left out of all formats.")
-    ] = None,
-    least_area: Annotated[
-        str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")
-    ] = None,
-    most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
+    simplify: Simplify = None,
+    square: Square = False,
+    least_score: LeastScore = None,
+    least_area: LeastArea = None,
+    most_area: MostArea = None,
+    granularity: Granularity = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
@@ -192,7 +194,7 @@ def predict(
     check_present(sources)
     cluster = parse_scheduler(scheduler, device)
     asked = Asked(symmetries, window, parse_scales(test_scales))
-    sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece)
+    sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece, granularity)
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
@@ -209,6 +211,38 @@ def predict(
     from recipes.verbs.predict import predict as run
 
     run(request, choose(*request.words_of_runtime(device, str(precision))))
+
+
+@app.command()
+def cut(
+    forests: Annotated[
+        list[Path],
+        typer.Argument(metavar="FOREST...", help="NAME.forest.tif of `predict --format forest`, or folders."),
+    ],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the forests.")],
+    granularity: Granularity = None,
+    level: Annotated[
+        Level | None, typer.Option(help="In place of a granularity: what nothing holds, one holds, or two.")
+    ] = None,
+    format: Annotated[
+        list[CutFormat] | None, typer.Option(help="May be given several times; by default those that fit.")
+    ] = None,
+    overwrite: Overwrite = False,
+    simplify: Simplify = None,
+    square: Square = False,
+    least_score: LeastScore = None,
+    least_area: LeastArea = None,
+    most_area: MostArea = None,
+) -> None:
+    """Cut predicted forests at another granularity, without a network, and write the flat maps."""
+    from recipes.inputs import Writing, parse_areas
+    from recipes.verbs.cut import At
+    from recipes.verbs.cut import cut as run
+
+    formats = tuple(str(word) for word in format or ())
+    areas = parse_areas(least_area, most_area)
+    writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
+    run(forests, out, At(granularity, level and str(level)), writing)
 
 
 @app.command()

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from adapters.inference.segment import InputContract, weights_digest
+from adapters.inference.segment import Cut, InputContract, weights_digest
 from adapters.runtime import CPU, Runtime
 from domains.datasets.domain import load_domain
 from domains.errors import InputError
@@ -60,7 +60,8 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 done = f"{len(images.names)} images are done in {request.out}"
                 print(f"nothing to do: {done}; --overwrite predicts them anew")
                 return
-            run = Run(network.segmenter, contract, exports, worth, request.sight, plan["adapter"][1])
+            cut = Cut.of(network.segmenter, request.sight.granularity, request.writing.nested)
+            run = Run(network.segmenter, contract, exports, worth, request.sight, cut, plan["adapter"][1])
             if request.scheduler is None:
                 faults = predict_all(run, images)
             else:
@@ -79,6 +80,7 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
         "--least-score": writing.least_score,
         "--least-area": writing.least_area and str(writing.least_area),
         "--most-area": writing.most_area and str(writing.most_area),
+        "--granularity": sight.granularity,
         "--fast": request.fast or None,
         "--precision": None if precision == CPU.precision else precision,
     }

@@ -12,41 +12,40 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from adapters.inference.segment import InputContract, Tiles, decoded, segment_into
+from adapters.inference.segment import FLAT, Cut, InputContract, Tiles, decoded, segment_into
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU
 from domains.datasets.domain import WorthLooking
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
 from domains.exports import STREAMED, Exports
-from domains.exports.density import CELL_UM
+from domains.exports.impossible import impossible
 from domains.scenes import Photograph, Scene, Viewed, open_scene
 from domains.scenes.address import Source
 from domains.scenes.ground import INSTALL, ground_of
 from domains.scenes.images import as_rgb
-from domains.scenes.pixel_size import show_pixel_size
 from domains.scenes.remote import state_of as state_of_address
 from domains.scenes.results import signed
 from domains.scenes.scene import read_whole
 from domains.tiling import image_journal
+from domains.tiling.canvas import LARGE_PX
 from domains.tiling.grid import Window, Windows
 from domains.tiling.prediction import Prediction
-from domains.tiling.running import PredictionInMemory, RunningPrediction, gathered
+from domains.tiling.running import Running, discard, gathered
 from recipes.inputs import Sight
 from recipes.looking import Worth
 from recipes.verbs.progress import Progress
 
 Maps = Callable[[Source, Tiles, int], Iterator[tuple[int, EntityMap]]]
-LARGE_PX = 2**25  # a scene of more pixels is not held in memory: 32 megapixels, some 5792 x 5792
 
 
 @dataclass(frozen=True)
 class Run:
     """What the images of one call share. worth: of a scene, which tiles are worth looking at; None for all.
 
-    weights: the digest of the network's, where scenes may be large. on_tile: called when a tile of a scene that is held
-    in memory is done. maps: where the maps of tiles come from, in place of `segmenter`: (path, tiles, first tile) to
-    (tile, map) from that on.
+    cut: what of nested entities is kept. weights: the digest of the network's, where scenes may be large. on_tile:
+    called when a tile of a scene that is held in memory is done. maps: where the maps of tiles come from, in place of
+    `segmenter`: (path, tiles, first tile) to (tile, map) from that on.
     """
 
     segmenter: EntitySegmenter
@@ -54,6 +53,7 @@ class Run:
     exports: Exports
     worth: Worth | None = None
     sight: Sight = Sight()
+    cut: Cut = FLAT
     weights: str = ""
     on_tile: Callable[[], None] = lambda: None
     maps: Maps | None = None
@@ -76,7 +76,7 @@ class Run:
     def predict(self, scene: Scene, path: Source, name: str, about: Sequence[Any] = ()) -> None:
         """Predict and write. about: what `state_of` says of it."""
         worth = self.worth(scene) if self.worth else None
-        tiles = Tiles(scene, self.contract, worth)
+        tiles = Tiles(scene, self.contract, worth, self.cut)
         values: dict[str, Any] = {"path": str(path.resolve())}
         if worth is not None:
             windows = tiles.level_0()
@@ -90,16 +90,16 @@ class Run:
         prediction = self.predicted(running, tiles, path, name)
         prediction = replace(prediction, name=name, place=place, image=image_of(scene))
         formats = self.exports.words(prediction.entity_map is not None)
-        self.exports.stream(prediction, frozenset(impossible(scene, formats)))
-        if isinstance(running, RunningPrediction):
-            running.remove()
+        self.exports.stream(prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, formats)))
+        if is_large(scene):
+            discard(running_folder(self.exports.destination.folder, name))
 
-    def begun(self, tiles: Tiles, path: Source, name: str) -> PredictionInMemory | RunningPrediction:
+    def begun(self, tiles: Tiles, path: Source, name: str) -> Running[Any]:
         """A prediction in memory, or of a large scene in a folder beside the results, which a later run takes up where
         this one is stopped.
         """
         if not is_large(tiles.whole_scene):
-            return tiles.in_memory()
+            return tiles.begun(None, {}, "")
         plan = plan_of_scene(path)
         plan["everywhere"] = tiles.worth is None
         if self.segmenter.runtime.precision != CPU.precision:
@@ -107,11 +107,9 @@ class Run:
         if self.sight.smallest_um2 is not None:
             plan["smallest_um2"] = self.sight.smallest_um2
         self.say_streamed(tiles.shape, name)
-        return tiles.in_folder(running_folder(self.exports.destination.folder, name), plan, self.weights)
+        return tiles.begun(running_folder(self.exports.destination.folder, name), plan, self.weights)
 
-    def predicted(
-        self, running: PredictionInMemory | RunningPrediction, tiles: Tiles, path: Source, name: str
-    ) -> Prediction:
+    def predicted(self, running: Running[Any], tiles: Tiles, path: Source, name: str) -> Prediction:
         """The entities of all tiles; of a large scene with a bar of its own."""
 
         def finish(on_tile: Callable[[int], None]) -> Prediction:
@@ -119,7 +117,7 @@ class Run:
                 return segment_into(running, tiles, self.segmenter, on_tile)
             return gathered(running, self.maps(path, tiles, running.next_tile), on_tile)
 
-        if isinstance(running, PredictionInMemory):
+        if not is_large(tiles.whole_scene):
             return finish(lambda tile: self.on_tile())
         height, width = tiles.shape
         with Progress(f"predict {name}", 0, unit="tiles") as progress:
@@ -195,31 +193,17 @@ def image_of(scene: Scene) -> Callable[[Window], np.ndarray]:
     return lambda window: picture[window.slices]
 
 
-def impossible(scene: Scene, formats: Iterable[str]) -> dict[str, str]:
-    """The formats that a scene cannot have, each with why and what to do."""
-    size, reasons = scene.pixel_size_m, {}
-    if size is None:
-        reasons["density"] = "it does not say the size of a pixel, which a density map wants; say it by --pixel-size"
-    elif size > CELL_UM * 1e-6:
-        reasons["density"] = (
-            f"its pixels of {show_pixel_size(size)} are larger than a density map's cells, {CELL_UM:g} um; leave it out"
-        )
-    if scene.georeference is None:
-        reasons["gpkg"] = "it does not say where on the Earth it lies, which a GeoPackage wants; write --format geojson"
-    return {word: reasons[word] for word in formats if word in reasons}
-
-
 def tell_impossible(paths: Sequence[Source], formats: Iterable[str], pixel_size_m: float | None) -> None:
     """Print, before anything is predicted, which of the formats some of the images cannot have."""
     lacking: dict[tuple[str, str], list[Source]] = {}
-    picky = [word for word in ("density", "gpkg") if word in formats]
+    picky = [word for word in ("density", "gpkg", "forest-gpkg") if word in formats]
     for path in paths if picky else ():
         try:
             scene = open_scene(path, pixel_size_m)
         except InputError:  # named when its turn comes
             continue
         with closing(scene):
-            for reason in impossible(scene, picky).items():
+            for reason in impossible(scene.pixel_size_m, scene.georeference, picky).items():
                 lacking.setdefault(reason, []).append(path)
     for (word, reason), images in lacking.items():
         more = f" and {len(images) - 1} more" if len(images) > 1 else ""
@@ -237,7 +221,7 @@ def check_limits(path: Source, scene: Scene, exports: Exports) -> None:
 def check_formats(path: Source, scene: Scene, exports: Exports) -> None:
     """Raises InputError for a scene that can have none of the formats."""
     formats = exports.words(not is_large(scene))
-    reasons = impossible(scene, formats)
+    reasons = impossible(scene.pixel_size_m, scene.georeference, formats)
     if reasons and reasons.keys() >= set(formats):
         raise InputError(f"{str(path)!r}: no format is left to write; {'; '.join(reasons.values())}")
     if scene.georeference is not None and ground_of(scene.georeference) is None:

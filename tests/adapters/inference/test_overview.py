@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from adapters.inference.overview import read_by_strips
-from adapters.inference.segment import InputContract, Tiles, segment, segment_into, weights_digest
+from adapters.inference.segment import Cut, InputContract, Tiles, segment, segment_into, weights_digest
 from adapters.network import EntitySegmenter
 from adapters.options.contract import ContextOptions
 from domains.errors import InputError
@@ -112,3 +112,9 @@ def test_a_decoder_without_fields_has_no_context(tiny_segmenter, land):
     network = tiny_segmenter(decoder="query")[0].eval()
     with pytest.raises(InputError, match="context wants decoder.name=dense"):
         segment(network, land, replace(TILED, **WITH))
+
+
+def test_the_whole_decides_on_flat_maps_alone(land):
+    with pytest.raises(InputError, match="leave out --granularity and --format forest"):
+        Tiles(land, replace(TILED, **WITH), cut=Cut(granularity=0.5))
+    assert Tiles(land, TILED, cut=Cut(granularity=0.5)).overview is None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import tracemalloc
+from dataclasses import replace
 from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from scipy.ndimage import binary_erosion
 from skimage.measure import label
 from torch import nn
 
-from adapters.inference.segment import InputContract, Tiles, segment, segment_into, weights_digest
+from adapters.inference.segment import Cut, InputContract, Tiles, segment, segment_into, weights_digest
 from domains.entities import EntityMap, EntitySample, Place
 from domains.entities.resize import resize_image
 from domains.errors import InputError
@@ -184,3 +186,28 @@ def test_no_entity_lies_where_there_are_no_data_in_memory_and_tile_by_tile(tmp_p
     prediction = segment_into(tiles.in_folder(tmp_path / "running", {}, ""), tiles, Dark())
     assert np.array_equal(prediction.read(whole), found.ids)
     assert prediction.entities.area_px.tolist() == found.areas.tolist()
+
+
+@pytest.mark.parametrize("window_px", [None, 32])
+@pytest.mark.parametrize("regions", [True, False])
+def test_a_forest_over_tiles_has_the_flat_map_and_every_cut_of_the_network(tiny_segmenter, window_px, regions):
+    network = tiny_segmenter()[0].eval()
+    network.decoder.options = replace(network.decoder.options, regions=regions, least_iou=0.05, min_area_px=4)
+    with torch.no_grad():
+        network.decoder.head.weight.mul_(40)
+        network.decoder.head.bias[0] += 3
+    scene, contract = Photograph(discs()[:150, :200]), InputContract(tile_px=64, overlap_px=16, window_px=window_px)
+    flat, forest = (
+        segment_into(tiles.begun(None, {}, ""), tiles, network)
+        for tiles in (Tiles(scene, contract), Tiles(scene, contract, cut=Cut.of(network, None, nested=True)))
+    )
+    assert flat.forest is None and forest.forest is not None
+    assert np.array_equal(flat.whole_map.ids, forest.whole_map.ids)
+    assert np.array_equal(flat.whole_map.pixel_scores, forest.whole_map.pixel_scores)
+    assert forest.forest.nodes.count > flat.count > 0
+    tiles = Tiles(scene, contract, cut=Cut.of(network, 1.0, nested=False))
+    finest = segment_into(tiles.begun(None, {}, ""), tiles, network)
+    assert finest.count > flat.count
+    tiles = Tiles(scene, contract, cut=Cut.of(network, 1.0, nested=True))
+    of_forest = segment_into(tiles.begun(None, {}, ""), tiles, network)
+    assert np.array_equal(finest.whole_map.ids, of_forest.whole_map.ids)

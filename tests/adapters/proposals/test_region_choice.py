@@ -29,10 +29,10 @@ TWO = prepared(
 def test_parts_entities_and_groups_are_three_granularities() -> None:
     forest = CHOICE.forest(TWO)
     fine, middle, coarse = (forest.cut(granularity) for granularity in (PARTS, ENTITIES, GROUPS))
-    assert sorted(fine.areas.tolist()) == [15, 16]
+    assert sorted(fine.areas.tolist()) == [15, 16, 30]  # the second entity has no parts
     assert sorted(middle.areas.tolist()) == [30, 40]
     assert coarse.areas.tolist() == [90]
-    assert np.allclose(fine.scores, [0.8, 0.7]) and np.allclose(coarse.scores, [0.6])  # type: ignore[arg-type]
+    assert np.allclose(fine.scores, [0.85, 0.8, 0.7]) and np.allclose(coarse.scores, [0.6])  # type: ignore[arg-type]
     assert forest.count == 5
 
 

@@ -51,18 +51,27 @@ def test_every_cut_of_the_nested_forest_is_the_flat_map_of_that_height(seed: int
     forest = Watershed(options).forest(noise)
     counts = []
     for height in sorted({*HEIGHTS, 0.123}):
-        nested, flat = forest.cut(height), Watershed(replace(options, seed_height=height)).cut(noise)
+        nested, flat = forest.cut(1 - height), Watershed(replace(options, seed_height=height)).cut(noise)
         assert np.array_equal(nested.ids, flat.ids)
         assert np.allclose(nested.scores, flat.scores, atol=1e-6)  # type: ignore[arg-type]
         counts.append(flat.count)
-    assert counts[0] > counts[-2] > 0 and (forest.parents > 0).any()
+    assert counts[0] > counts[-2] > 0 and (forest.nodes.parents > 0).any()
+
+
+def test_a_forest_changes_at_its_levels_alone() -> None:
+    choice = Watershed(Dense(foreground_threshold=0.4, min_area_px=20, min_score=0.1, seed_height=0.123))
+    forest, levels = choice.forest(fields(0)), choice.levels
+    finer = choice.granularity + 1e-3
+    assert levels.finest_first[levels.flat] == choice.granularity == 1 - 0.123
+    assert {*forest.nodes.g.tolist(), *forest.nodes.gone.tolist()} <= {-1.0, *map(np.float32, levels.finest_first)}
+    assert np.array_equal(choice.cut(fields(0), finer).ids, forest.cut(levels.finest_first[levels.flat - 1]).ids)
 
 
 def test_parts_that_are_too_small_come_back_within_their_whole() -> None:
     noise = fields(1)
     options = Dense(foreground_threshold=0.4, min_area_px=60, min_score=0.0)
     forest = Watershed(options).forest(noise)
-    fine, coarse = (forest.cut(height).foreground.sum() for height in (HEIGHTS[0], 0.1))
+    fine, coarse = (forest.cut(granularity).foreground.sum() for granularity in (1, 0.9))
     assert 0 < fine < coarse
 
 

@@ -27,8 +27,11 @@ from domains.scenes import open_scene
 from domains.tiling.prediction import Prediction
 
 PLACE = Place("slides/a.png")
+NESTED = {"forest-geojson", "forest-gpkg"}
 EVERY = [
-    word for word in FORMATS if word not in ("gpkg", "heat") and (word != "parquet" or find_spec("pyarrow"))
+    word
+    for word in FORMATS
+    if word not in ("gpkg", "forest-gpkg", "heat") and (word != "parquet" or find_spec("pyarrow"))
 ]  # parquet is an extra; gpkg wants a place on the ground, heat scores of pixels
 
 
@@ -211,8 +214,10 @@ def test_all_results_lie_in_the_folder_under_the_stated_names(tmp_path, image, p
     written(tmp_path / "new" / "folder", EVERY, image, prediction)
     found = {path.name for path in (tmp_path / "new" / "folder").iterdir()}
     assert ("entities.parquet" in found) == ("parquet" in EVERY)
-    assert sorted(found - {"entities.parquet"}) == [
-        "entities.csv", "image0.density.tif", "image0.geojson", "image0.labels.tif",
+    assert sorted(name for name in found if not name.endswith(".parquet")) == [
+        "entities.csv", "image0.density.tif", "image0.forest.coco.json", "image0.forest.csv", "image0.forest.geojson",
+        "image0.forest.tif", "image0.geojson",
+        "image0.labels.tif",
         "image0.labels.zarr", "image0.overlay.png", "images.csv", "predictions.coco.json",
     ]  # fmt: skip
 
@@ -272,11 +277,22 @@ def test_what_is_streamed_is_what_is_written_at_once(tmp_path, image, prediction
     pytest.importorskip("pyarrow")
     place = Place("slides/a.png", pixel_size_m=0.5e-6)
     for folder in ("whole", "streamed"):
-        formats = [word for word in STREAMED if word != "gpkg"]  # in test_on_the_map
+        formats = [word for word in STREAMED if not word.endswith("gpkg")]  # in test_on_the_map
         with open_exports(formats, Destination(tmp_path / folder), ["a"]) as exports:
             entities = Prediction.of_map(prediction, "a", place, image)
             exports.stream(entities if folder == "whole" else replace(entities, entity_map=None))
-    assert set(STREAMED) == {"geojson", "csv", "images", "zarr", "parquet", "density", "labels", "gpkg"}
+    assert set(STREAMED) == {
+        "geojson",
+        "csv",
+        "images",
+        "zarr",
+        "parquet",
+        "density",
+        "labels",
+        "gpkg",
+        "forest",
+        *NESTED,
+    }
     for name in ("a.geojson", "entities.csv", "images.csv", "a.density.tif"):
         assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "streamed" / name).read_bytes()
     for folder in (tmp_path / "whole", tmp_path / "streamed"):
