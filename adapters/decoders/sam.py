@@ -19,12 +19,12 @@ from torch import Tensor
 from adapters.backbones.backbone import Backbone
 from adapters.backbones.sam import SamBackbone
 from adapters.decoders.two_way import Decoded, TwoWay
+from adapters.proposals.automatic import stability
 from adapters.proposals.mask_set import Bits, MaskSet
 from domains.errors import InputError
 
 PROMPTS_AT_ONCE = 4
 """Some 40 MB each; on a processor more at once take longer, as they leave the cache."""
-STABILITY_OFFSET = 1.0
 PARTS = ("prompt_encoder", "mask_decoder")
 
 
@@ -54,22 +54,23 @@ class Promptable:
     @torch.no_grad()
     def set_image(self, image: np.ndarray) -> PromptableImage:
         """The embedding of an image (H, W, 3) uint8, ready for prompts."""
-        backbone, size = self.backbone, input_size(image.shape[:2], self.side_px)
-        pixels = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+        backbone, (height, width) = self.backbone, image.shape[:2]
+        size = rows, columns = input_size((height, width), self.side_px)
+        pixels = np.array(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
         placed = backbone.mean.expand(-1, self.side_px, self.side_px).clone()  # zero once it is normalised
-        placed[:, : size[0], : size[1]] = torch.from_numpy(pixels).permute(2, 0, 1).to(placed) / 255
+        placed[:, :rows, :columns] = torch.from_numpy(pixels).permute(2, 0, 1).to(placed) / 255
         prefix = backbone.prefix(placed[None], backbone.depth)
         embedding = backbone.neck(backbone.spatial(prefix.tokens, 0, 0))
-        return PromptableImage(backbone.model, embedding.float(), image.shape[:2], size)
+        return PromptableImage(backbone.model, embedding.float(), (height, width), size)
 
 
 class PromptableImage:
     """An image that was embedded. shape: (H, W) as it came; size: (h, w) as the network saw it, without padding."""
 
-    def __init__(self, model: Any, embedding: Tensor, shape: tuple[int, ...], size: tuple[int, int]) -> None:
+    def __init__(self, model: Any, embedding: Tensor, shape: tuple[int, int], size: tuple[int, int]) -> None:
         self.model = model
         self.embedding = embedding  # (1, C, h, w)
-        self.shape = shape[0], shape[1]
+        self.shape = shape
         self.size = size
         self.side_px = model.config.prompt_encoder_config.image_size
         dense = model.prompt_encoder.no_mask_embed.weight[0]
@@ -120,7 +121,8 @@ class PromptableImage:
         """The masks of P prompts, of the size of the image: three of each, finer and coarser; without `several` one.
 
         points: (P, n, 2) x and y in pixels, from the upper left; labels: (P, n), 1 inside the entity, 0 outside, -1 no
-        point; all inside by default. boxes: (P, 4) x0, y0, x1, y1. With both, a prompt is a box and its points. Row i of the result is mask i % 3 of prompt i // 3. Raises ValueError for other shapes.
+        point; all inside by default. boxes: (P, 4) x0, y0, x1, y1. With both, a prompt is a box and its points. Row i
+        of the result is mask i % 3 of prompt i // 3. Raises ValueError for other shapes.
         """
         check_prompts(points, labels, boxes)
         bits, measures = [], []
@@ -143,12 +145,7 @@ class PromptableImage:
         return F.interpolate(field, self.shape, mode="bilinear", align_corners=False)[0, 0]
 
 
-def stability(field: Tensor, offset: float = STABILITY_OFFSET) -> float:
-    """The IoU of the masks of logits (H, W) above `offset` and above its negative; 0 where there are none."""
-    return int((field > offset).sum()) / max(int((field > -offset).sum()), 1)
-
-
-def input_size(shape: tuple[int, ...], side_px: int) -> tuple[int, int]:
+def input_size(shape: tuple[int, int], side_px: int) -> tuple[int, int]:
     """(h, w) to which an image (H, W) is resized: its longer side becomes side_px, halves are rounded up."""
     scale = side_px / max(shape)
     return int(shape[0] * scale + 0.5), int(shape[1] * scale + 0.5)

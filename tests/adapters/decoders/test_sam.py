@@ -9,7 +9,8 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 from transformers.models.sam.processing_sam import SamProcessor
 
 from adapters.backbones import BackboneOptions, build_backbone
-from adapters.decoders.sam import Promptable, PromptableImage, stability
+from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.proposals.automatic import stability
 from domains.errors import InputError
 from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_folder
 
