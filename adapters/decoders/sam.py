@@ -136,6 +136,14 @@ class PromptableImage:
         return MaskSet.of_bits(self.shape, bits, ious, stabilities, prompts, levels)
 
     @torch.no_grad()
+    def features(self, points: np.ndarray) -> np.ndarray:
+        """(P, C) of the embedding at points (P, 2), x and y in pixels, between its cells bilinearly."""
+        scale = np.array(self.size[::-1]) / self.shape[::-1] / self.side_px
+        places = torch.from_numpy(2 * points * scale - 1).to(self.embedding)[None, None]  # in [-1, 1]
+        sampled = F.grid_sample(self.embedding, places, padding_mode="border", align_corners=False)
+        return sampled[0, :, 0].mT.cpu().numpy()
+
+    @torch.no_grad()
     def upsampled(self, logits: Tensor) -> Tensor:
         """(H, W) logits of the image of logits (h, w) of the padded input, by two bilinear steps as in the original."""
         field = F.interpolate(logits[None, None], (self.side_px, self.side_px), mode="bilinear", align_corners=False)

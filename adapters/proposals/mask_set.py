@@ -187,14 +187,14 @@ def box_of(bits: Bits) -> tuple[int, int, int, int]:
         return 0, 0, 0, 0
     columns = np.flatnonzero(np.unpackbits(np.bitwise_or.reduce(bits.rows, axis=0)))
     down = np.flatnonzero(bits.rows.any(1))
-    left = 8 * bits.byte
-    return left + int(columns[0]), bits.y + int(down[0]), left + int(columns[-1]), bits.y + int(down[-1])
+    start = 8 * bits.byte
+    return start + int(columns[0]), bits.y + int(down[0]), start + int(columns[-1]), bits.y + int(down[-1])
 
 
-def boxes_touch(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(N, M) bool: whether boxes (N, 4) and others (M, 4), x0, y0, x1, y1 with the greatest included, share a pixel."""
-    lower = np.maximum(boxes[:, None, :2], others[None, :, :2])
-    upper = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+def boxes_touch(boxes: np.ndarray, against: np.ndarray) -> np.ndarray:
+    """(N, M) bool: whether boxes (N, 4) and those against (M, 4), x0, y0, x1, y1 with the greatest included, share a pixel."""
+    lower = np.maximum(boxes[:, None, :2], against[None, :, :2])
+    upper = np.minimum(boxes[:, None, 2:], against[None, :, 2:])
     return np.all(lower <= upper, axis=-1)
 
 
