@@ -192,7 +192,7 @@ def box_of(bits: Bits) -> tuple[int, int, int, int]:
 
 
 def boxes_touch(boxes: np.ndarray, against: np.ndarray) -> np.ndarray:
-    """(N, M) bool: whether boxes (N, 4) and those against (M, 4), x0, y0, x1, y1 with the greatest included, share a pixel."""
+    """(N, M) bool: which boxes (N, 4) share a pixel with those against (M, 4); of both as `MaskSet.boxes` has them."""
     lower = np.maximum(boxes[:, None, :2], against[None, :, :2])
     upper = np.minimum(boxes[:, None, 2:], against[None, :, 2:])
     return np.all(lower <= upper, axis=-1)

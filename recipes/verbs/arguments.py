@@ -11,6 +11,7 @@ import typer
 
 Split = StrEnum("Split", "train val test all")
 Format = StrEnum("Format", "labels geojson coco csv images overlay zarr parquet density heat gpkg")
+Masks = StrEnum("Masks", "automatic esam")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
 
@@ -40,6 +41,11 @@ WindowPx = Annotated[
     int | None,
     typer.Option("--window", metavar="PX", help="See windows of this side, so that tiles do not show; 0: none."),
 ]
+Points = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A SAM's entities at these points: CSV, GeoJSON, QuPath.")
+]
+Boxes = Annotated[Path | None, typer.Option(metavar="FILE", help="A SAM's entities in these boxes, COCO's too.")]
+AllMasks = Annotated[Masks | None, typer.Option("--masks", help="A SAM's entities without prompts (docs/prompts.md).")]
 PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),

@@ -12,7 +12,9 @@ import typer
 
 from recipes.verbs.arguments import (
     Adapter,
+    AllMasks,
     Base,
+    Boxes,
     Data,
     Device,
     Engine,
@@ -25,6 +27,7 @@ from recipes.verbs.arguments import (
     Overrides,
     Overwrite,
     PixelSize,
+    Points,
     Precision,
     Recipe,
     Resume,
@@ -156,6 +159,9 @@ def predict(
         str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")
     ] = None,
     most_area: Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")] = None,
+    points: Points = None,
+    boxes: Boxes = None,
+    masks: AllMasks = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
@@ -173,11 +179,13 @@ def predict(
     from recipes.inputs import (
         AUTO,
         Asked,
+        Prompting,
         Request,
         Sight,
         Writing,
         check_predictor,
         check_present,
+        check_prompting,
         metres,
         parse_areas,
         parse_scales,
@@ -195,9 +203,17 @@ def predict(
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     request = Request(adapter, sources, out, recipe, backbone, **how)
+    prompting = Prompting(points, boxes, None if masks is None else str(masks))
+    if prompting.words:
+        check_prompting(request, prompting)
     check_predictor(request, shelf)
     from recipes.runtime import choose
 
+    if prompting.words:
+        from recipes.verbs.predict_prompts import predict_prompts
+
+        predict_prompts(request, prompting, choose(device, str(precision)))
+        return
     if adapter == AUTO:
         from recipes.verbs.predict_routed import predict_routed
 
