@@ -121,6 +121,23 @@ class Writing:
 
 
 @dataclass(frozen=True)
+class Prompting:
+    """What SAM's own decoder is asked with in place of a fitted one: files of points and boxes, or a way to propose all
+    masks, `automatic` or `esam`.
+    """
+
+    points: Path | None = None
+    boxes: Path | None = None
+    masks: str | None = None
+
+    @property
+    def words(self) -> str:
+        """The options that say it."""
+        options = {"--points": self.points, "--boxes": self.boxes, "--masks": self.masks}
+        return " and ".join(f"{option} {value}" for option, value in options.items() if value is not None)
+
+
+@dataclass(frozen=True)
 class Scheduler:
     """Who has the workers of a prediction. word: as it was said. workers: processes on this machine, 0 for those of a
     scheduler, whose address the word is, or whose file. device: of the workers, as `--device` has it.
@@ -221,6 +238,32 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
     for option, value in options.items():
         if value is not None:
             raise InputError(f"{adapter!r} holds its base and its contract; leave out {option}")
+
+
+def check_prompting(request: Request, prompting: Prompting) -> None:
+    """Raises InputError for what does not go with prompts, and for files of prompts that are not there."""
+    if prompting.masks is not None and (prompting.points or prompting.boxes):
+        raise InputError(f"{prompting.words}: masks are proposed without prompts; leave one out")
+    asked = request.sight.asked
+    unfit = {
+        f"--adapter {AUTO}": request.adapter == AUTO,
+        "--fast": request.fast,
+        "--runtime onnx": request.by_onnx,
+        "--scheduler": request.scheduler is not None,
+        "--symmetries": asked.symmetries is not None,
+        "--test-scales": asked.test_scales is not None,
+        "--everywhere": request.sight.everywhere,
+        "--smallest-piece": request.sight.smallest_um2 is not None,
+        "--window with --masks": asked.window_px is not None and prompting.masks is not None,
+    }
+    for option, is_set in unfit.items():
+        if is_set:
+            raise InputError(f"{prompting.words} asks SAM's own decoder; leave out {option}")
+    for option, path in (("--points", prompting.points), ("--boxes", prompting.boxes)):
+        if path is not None and not path.is_file():
+            raise InputError(
+                f"{option} {str(path)!r} does not exist; wanted a CSV or GeoJSON, of boxes also COCO's JSON"
+            )
 
 
 def metres(pixel_size: str | None) -> float | None:

@@ -67,6 +67,7 @@ class Backbone(nn.Module):
         self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, paths)))
         self.patches = Patches()
         self.originals: dict[str, Tensor] = {}  # base tensors that a method trains, as they were before it
+        self.absent: tuple[str, ...] = ()  # tensors of the model that its file lacks, and the base does not use
 
     # what a family says about its model
 

@@ -65,6 +65,7 @@ def build_backbone(options: BackboneOptions) -> Backbone:
     model, report = folders.load(path, family.architecture(config), config)
     backbone = assembled(options, model, revision, mean, std)
     folders.check_complete(path, backbone, report)
+    backbone.absent = tuple(sorted(report["missing_keys"]))
     return backbone
 
 

@@ -10,10 +10,15 @@ from typing import Annotated
 import typer
 
 Split = StrEnum("Split", "train val test all")
-NESTED = "forest-geojson forest-coco forest-gpkg"
-Format = StrEnum("Format", f"labels geojson coco csv images overlay zarr parquet density heat gpkg forest {NESTED}")
-CutFormat = StrEnum("CutFormat", f"labels geojson coco csv images zarr parquet density gpkg {NESTED}")
+Format = StrEnum(
+    "Format",
+    "labels geojson coco csv images overlay zarr parquet density heat gpkg forest forest-geojson forest-coco forest-gpkg",
+)
+CutFormat = StrEnum(
+    "CutFormat", "labels geojson coco csv images zarr parquet density gpkg forest-geojson forest-coco forest-gpkg"
+)
 Level = StrEnum("Level", "whole part subpart")
+Masks = StrEnum("Masks", "automatic esam")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
 
@@ -43,6 +48,11 @@ WindowPx = Annotated[
     int | None,
     typer.Option("--window", metavar="PX", help="See windows of this side, so that tiles do not show; 0: none."),
 ]
+Points = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A SAM's entities at these points: CSV, GeoJSON, QuPath.")
+]
+Boxes = Annotated[Path | None, typer.Option(metavar="FILE", help="A SAM's entities in these boxes, COCO's too.")]
+AllMasks = Annotated[Masks | None, typer.Option("--masks", help="A SAM's entities without prompts (docs/prompts.md).")]
 PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),

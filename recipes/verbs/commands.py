@@ -12,7 +12,9 @@ import typer
 
 from recipes.verbs.arguments import (
     Adapter,
+    AllMasks,
     Base,
+    Boxes,
     CutFormat,
     Data,
     Device,
@@ -32,6 +34,7 @@ from recipes.verbs.arguments import (
     Overrides,
     Overwrite,
     PixelSize,
+    Points,
     Precision,
     Recipe,
     Resume,
@@ -161,6 +164,9 @@ def predict(
     least_area: LeastArea = None,
     most_area: MostArea = None,
     granularity: Granularity = None,
+    points: Points = None,
+    boxes: Boxes = None,
+    masks: AllMasks = None,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
@@ -178,11 +184,13 @@ def predict(
     from recipes.inputs import (
         AUTO,
         Asked,
+        Prompting,
         Request,
         Sight,
         Writing,
         check_predictor,
         check_present,
+        check_prompting,
         metres,
         parse_areas,
         parse_scales,
@@ -200,9 +208,17 @@ def predict(
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     request = Request(adapter, sources, out, recipe, backbone, **how)
+    prompting = Prompting(points, boxes, masks and masks.value)
+    if prompting.words:
+        check_prompting(request, prompting)
     check_predictor(request, shelf)
     from recipes.runtime import choose
 
+    if prompting.words:
+        from recipes.verbs.predict_prompts import predict_prompts
+
+        predict_prompts(request, prompting, choose(device, str(precision)))
+        return
     if adapter == AUTO:
         from recipes.verbs.predict_routed import predict_routed
 

@@ -29,6 +29,7 @@ from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
 from recipes.verbs.predict_scenes import Run, running_folder, state_of, tell_impossible
 from recipes.verbs.progress import Progress
+from recipes.verbs.prompted_run import PromptedRun
 
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
 
@@ -149,7 +150,7 @@ def destination_of(request: Request, domain: str, images: Images) -> Destination
     )
 
 
-def predict_all(run: Run, images: Images) -> list[str]:
+def predict_all(run: Run | PromptedRun, images: Images) -> list[str]:
     """Predict what is not done; what is wrong with the images that are left out."""
     faults = []
     with run.exports, Progress("predict", len(images.names), unit="images") as progress:

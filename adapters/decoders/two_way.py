@@ -1,0 +1,172 @@
+"""SAM's mask decoder for many prompts on one image: the same numbers as `SamMaskDecoder`, in half of its arithmetic.
+
+Kirillov et al., https://arxiv.org/abs/2304.02643: two layers in which tokens attend to the image and the image to
+tokens, then upscaled features times what became of the mask tokens. Three things are the same and cost less:
+
+* The image is the same for all prompts until it has attended to their tokens: its projections are made once.
+* A prompt has some seven tokens, an image 4,096. Where the image would be projected for a few tokens to attend to it,
+  the tokens are taken through the transposed projection instead: (q W) x in place of q (W x).
+* A transposed convolution whose stride is its kernel is one product of matrices, whose result stays channels-last.
+
+Masks are made only of prompts of which one has the predicted IoU that is asked for: it is known before they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Decoded(NamedTuple):
+    """Masks of a batch of prompts. prompts, levels: (M,) of which prompt, and which of its masks, 0 to 2, the first
+    three of a prompt, or 0 for the single one. logits: (M, 4 h, 4 w); ious: (M,) as predicted.
+    """
+
+    prompts: Tensor
+    levels: Tensor
+    logits: Tensor
+    ious: Tensor
+
+
+class Heads(NamedTuple):
+    """The projection of one of an attention's inputs or outputs, by heads. weight: (heads, d, C); bias: (heads, d)."""
+
+    weight: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, layer: nn.Module, heads: int) -> Heads:
+        """Of a linear layer to queries, keys or values."""
+        assert type(layer) is nn.Linear, "merge the adapter into its base before it predicts"
+        return cls(layer.weight.unflatten(0, (heads, -1)), layer.bias.unflatten(0, (heads, -1)))
+
+    def split(self, x: Tensor) -> Tensor:
+        """(P, heads, t, d) of x (P, t, C)."""
+        return torch.einsum("ptc,hdc->phtd", x, self.weight) + self.bias[:, None]
+
+
+class TwoWay:
+    """The decoder on one image's embedding.
+
+    decoder: `SamMaskDecoder`; embedding: (1, C, h, w) of the image; positions: (1, C, h, w) of its cells; dense: (C,)
+    what a prompt without a mask adds to each cell.
+    """
+
+    def __init__(self, decoder: nn.Module, embedding: Tensor, positions: Tensor, dense: Tensor) -> None:
+        self.decoder: Any = decoder
+        self.grid = embedding.shape[-2:]
+        self.places = positions[0].flatten(1).mT.contiguous()  # (T, C)
+        self.image = (embedding[0].flatten(1) + dense[:, None]).mT.contiguous()  # (T, C)
+        layer = self.decoder.transformer.layers[0]
+        to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
+        heads, placed = to_image.num_attention_heads, (self.image + self.places)[None]
+        self.keys = Heads.of(to_image.k_proj, heads).split(placed)[0]  # (heads, T, d)
+        self.values = Heads.of(to_image.v_proj, heads).split(self.image[None])[0]  # (heads, T, d)
+        self.queries = Heads.of(to_tokens.q_proj, heads).split(placed)[0]  # (heads, T, d)
+
+    def __call__(self, sparse: Tensor, several: bool = True, least_iou: float = float("-inf")) -> Decoded:
+        """The masks of prompts (P, n, C), each of n tokens: three each, or one, those above the least predicted IoU."""
+        decoder = self.decoder
+        outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])  # (5, C)
+        points = torch.cat([outputs.expand(len(sparse), -1, -1), sparse], 1)  # (P, t, C)
+        tokens, image = self.attended(points)
+        chosen = slice(1, None) if several else slice(0, 1)
+        ious = decoder.iou_prediction_head(tokens[:, 0])[:, chosen]  # (P, K)
+        prompts, levels = (ious > least_iou).nonzero(as_tuple=True)
+        promising, row = torch.unique(prompts, return_inverse=True)
+        logits = self.masks(tokens[promising, 1 : len(outputs)][:, chosen], image[promising], several)
+        return Decoded(prompts, levels, logits[row, levels], ious[prompts, levels])
+
+    def attended(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Tokens (P, t, C) and the image (P, T, C) of each prompt after the layers, of tokens (P, t, C)."""
+        tokens, image, transformer = points, self.image[None], self.decoder.transformer
+        for number, layer in enumerate(transformer.layers):
+            placed = None if number == 0 else image + self.places
+            tokens = layer.layer_norm1(self_attended(layer, tokens, points))
+            attention, query = layer.cross_attn_token_to_image, tokens + points
+            if placed is None:
+                mixed = self.shared_attention(attention, query)
+            else:
+                mixed = folded(attention, query, placed, image)
+            tokens = layer.layer_norm2(tokens + mixed)
+            tokens = layer.layer_norm3(tokens + layer.mlp(tokens))
+            attention, key = layer.cross_attn_image_to_token, tokens + points
+            image = layer.layer_norm4(self.to_tokens(attention, key, tokens, image, placed))
+        mixed = folded(transformer.final_attn_token_to_image, tokens + points, image + self.places, image)
+        return transformer.layer_norm_final_attn(tokens + mixed), image
+
+    def shared_attention(self, attention: Any, query: Tensor) -> Tensor:
+        """(P, t, C) of tokens that attend to the image before it has seen any prompt."""
+        heads = Heads.of(attention.q_proj, attention.num_attention_heads).split(query)  # (P, heads, t, d)
+        rows = heads.transpose(0, 1).flatten(1, 2) * attention.scaling  # (heads, P t, d)
+        mixed = (rows @ self.keys.mT).softmax(-1) @ self.values  # (heads, P t, d)
+        mixed = mixed.unflatten(1, heads.shape[0:3:2])  # (heads, P, t, d)
+        return attention.out_proj(mixed.permute(1, 2, 0, 3).flatten(2))
+
+    def to_tokens(self, attention: Any, key: Tensor, value: Tensor, image: Tensor, placed: Tensor | None) -> Tensor:
+        """The image (P, T, C) plus what its cells find at the tokens. placed: the image with its positions; None before
+        it has seen any prompt.
+        """
+        count = attention.num_attention_heads
+        keys = Heads.of(attention.k_proj, count).split(key) * attention.scaling  # (P, heads, t, d)
+        values = Heads.of(attention.v_proj, count).split(value)
+        query = Heads.of(attention.q_proj, count)
+        if placed is None:
+            scores = keys @ self.queries.mT  # (P, heads, t, T)
+        else:
+            rows = torch.einsum("phtd,hdc->phtc", keys, query.weight).flatten(1, 2)  # (P, heads t, C)
+            scores = (rows @ placed.mT).unflatten(1, keys.shape[1:3])
+            scores = scores + torch.einsum("phtd,hd->pht", keys, query.bias)[..., None]
+        shares = scores.softmax(2).flatten(1, 2)  # (P, heads t, T): of each cell over the tokens, by heads
+        back = attention.out_proj.weight.unflatten(1, (count, -1))  # (C, heads, d)
+        answers = torch.einsum("phtd,chd->phtc", values, back).flatten(1, 2)  # (P, heads t, C)
+        base = (image + attention.out_proj.bias).expand(len(key), -1, -1)
+        return torch.baddbmm(base, shares.mT, answers)
+
+    def masks(self, tokens: Tensor, image: Tensor, several: bool = True) -> Tensor:
+        """Logits (P, K, 4 h, 4 w) of mask tokens (P, K, C) on the image (P, T, C): the three, or the single one."""
+        decoder = self.decoder
+        mlps = list(decoder.output_hypernetworks_mlps)
+        mlps = mlps[1:] if several else mlps[:1]
+        weights = torch.stack([mlp(tokens[:, k]) for k, mlp in enumerate(mlps)], 2)  # (P, c, K)
+        x = doubled(decoder.upscale_conv1, image)  # (P, T, 4, C / 4)
+        norm = decoder.upscale_layer_norm
+        x = F.gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
+        x = F.gelu(doubled(decoder.upscale_conv2, x.flatten(1, 2)))  # (P, 4 T, 4, C / 8)
+        logits = x.flatten(1, 2) @ weights  # (P, 16 T, K)
+        height, width = self.grid
+        x = logits.view(-1, height, width, 2, 2, 2, 2, len(mlps))
+        return x.permute((0, 7, 1, 3, 5, 2, 4, 6)).reshape(len(tokens), len(mlps), 4 * height, 4 * width)
+
+
+def self_attended(layer: Any, tokens: Tensor, points: Tensor) -> Tensor:
+    """(P, t, C) of tokens among themselves, by the layer's own attention, which wants one more axis."""
+    if layer.skip_first_layer_pe:
+        return layer.self_attn(query=tokens[None], key=tokens[None], value=tokens[None])[0][0]
+    query = (tokens + points)[None]
+    return tokens + layer.self_attn(query=query, key=query, value=tokens[None])[0][0]
+
+
+def folded(attention: Any, query: Tensor, placed: Tensor, image: Tensor) -> Tensor:
+    """(P, t, C) of queries (P, t, C) that attend to the image (P, T, C); keys are of it with its positions.
+
+    The bias of the keys adds the same to all scores of a query, and so nothing; that of the values adds itself.
+    """
+    count = attention.num_attention_heads
+    queries = Heads.of(attention.q_proj, count).split(query) * attention.scaling  # (P, heads, t, d)
+    keys, values = Heads.of(attention.k_proj, count), Heads.of(attention.v_proj, count)
+    rows = torch.einsum("phtd,hdc->phtc", queries, keys.weight).flatten(1, 2)  # (P, heads t, C)
+    mixed = ((rows @ placed.mT).softmax(-1) @ image).unflatten(1, queries.shape[1:3])  # (P, heads, t, C)
+    heads = torch.einsum("phtc,hdc->phtd", mixed, values.weight) + values.bias[:, None]
+    return attention.out_proj(heads.transpose(1, 2).flatten(2))
+
+
+def doubled(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
+    """(P, T, 4, D) of cells x (P, T, C): the four cells, row by row, that a transposed convolution makes of each."""
+    weight = convolution.weight.permute(0, 2, 3, 1).flatten(1)  # (C, 4 D)
+    bias = convolution.bias
+    assert bias is not None and tuple(convolution.kernel_size) == tuple(convolution.stride) == (2, 2)
+    return torch.addmm(bias.repeat(4), x.flatten(0, 1), weight).view(*x.shape[:2], 4, len(bias))

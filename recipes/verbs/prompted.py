@@ -1,0 +1,117 @@
+"""Entities of an image by SAM: of prompts, of a grid of points, or by E-SAM; flat maps that every export takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from adapters.decoders.sam import Promptable
+from adapters.proposals.automatic import AutomaticMasks
+from adapters.proposals.esam import WHOLE, ESam
+from adapters.proposals.mask_set import MaskSet
+from adapters.runtime import CPU, Runtime
+from domains.entities import EntityMap
+from domains.formats.prompts import Prompt
+from domains.tiling.grid import Window
+
+Read = Callable[[Window], np.ndarray]
+"""A window to its (h, w, 3) uint8 image."""
+Way = Literal["automatic", "esam"]
+WINDOWS = 2
+"""Prompts of an image whose longer side is more than so many times the network's are seen in windows."""
+
+
+@dataclass(frozen=True)
+class PromptedEntities:
+    """What finds entities with a SAM. window_px: side of the windows in which prompts are seen, 0 for the whole image,
+    None for the network's own side where the image is much larger.
+    """
+
+    promptable: Promptable
+    window_px: int | None = None
+    runtime: Runtime = CPU
+
+    def of_prompts(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]) -> EntityMap:
+        """Of each prompt, in pixels of an image (H, W), its surest mask, of a box its single one; see `painted`."""
+        masks = MaskSet.of([], shape=shape)
+        for window, numbers in self.windows(shape, prompts):
+            with self.runtime.autocast():
+                image = self.promptable.set_image(read(window))
+                corner = np.array([window.x, window.y])
+                for batch in alike(prompts, numbers):
+                    chosen = [prompts[i] for i in batch]
+                    points = np.stack([prompt.points - corner for prompt in chosen]) if len(chosen[0].points) else None
+                    labels = None if points is None else np.stack([prompt.labels for prompt in chosen])
+                    boxes = None
+                    if chosen[0].box is not None:
+                        boxes = np.stack(
+                            [prompt.box - np.tile(corner, 2) for prompt in chosen if prompt.box is not None]
+                        )
+                    answers = image.predict(points, labels, boxes, several=boxes is None)
+                    answers = answers.take(surest_rows(answers, len(batch)))
+                    answers.prompts[:] = batch
+                    masks = MaskSet.joined([masks, answers.placed(window.y, window.x, shape)])
+        return painted(masks.take(np.argsort(masks.prompts, kind="stable")))
+
+    def windows(self, shape: tuple[int, int], prompts: Sequence[Prompt]) -> Iterator[tuple[Window, list[int]]]:
+        """Windows of the image, and the numbers of the prompts that are seen in each: in the middle of one, or, where a
+        box or its points are larger, in a window around them.
+        """
+        side = self.window_px
+        if side is None:
+            side = self.promptable.side_px if max(shape) > WINDOWS * self.promptable.side_px else 0
+        if not side or max(shape) <= side:
+            if prompts:
+                yield Window(0, 0, *shape), list(range(len(prompts)))
+            return
+        cells: dict[Window, list[int]] = {}
+        for number, prompt in enumerate(prompts):
+            cells.setdefault(window_of(prompt.corners, side, shape), []).append(number)
+        yield from cells.items()
+
+    def of_grid(self, image: np.ndarray, way: Way) -> EntityMap:
+        """The entities of an image (H, W, 3) uint8 without prompts."""
+        with self.runtime.autocast():
+            if way == "automatic":
+                return painted(AutomaticMasks().masks(self.promptable, image))
+            return ESam().forest(image, self.promptable.set_image(image)).cut(WHOLE)
+
+
+def window_of(corners: np.ndarray, side: int, shape: tuple[int, int]) -> Window:
+    """The window of an image (H, W) in which corners (K, 2), x and y, are seen: of a lattice of half the side, so that
+    many prompts share one; twice as large as the corners are apart where that is more.
+    """
+    low, high = corners.min(0), corners.max(0)
+    side = max(side, int(np.ceil(2 * (high - low).max())))
+    step = max(side // 2, 1)
+    at = np.floor((low + high) / 2 / step).astype(int) * step - side // 4
+    x, y = np.clip(at, 0, np.maximum(np.array(shape[::-1]) - side, 0)).tolist()
+    return Window(y, x, min(side, shape[0] - y), min(side, shape[1] - x))
+
+
+def alike(prompts: Sequence[Prompt], numbers: Sequence[int]) -> list[list[int]]:
+    """The numbers of prompts in groups of as many points each, with a box or without."""
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for number in numbers:
+        groups.setdefault((len(prompts[number].points), prompts[number].box is None), []).append(number)
+    return list(groups.values())
+
+
+def surest_rows(masks: MaskSet, count: int) -> np.ndarray:
+    """(count,) row of the mask with the highest predicted IoU of each of so many prompts."""
+    scores = masks.scores.reshape(count, -1)
+    return scores.argmax(1) + scores.shape[1] * np.arange(count)
+
+
+def painted(masks: MaskSet) -> EntityMap:
+    """One map of masks that may overlap, the smaller on top; numbers follow the masks' order, and what is hidden whole
+    is dropped. An entity's score is its predicted IoU, within [0, 1].
+    """
+    ids = np.zeros(masks.shape, np.int32)
+    for number in np.argsort(-masks.areas, kind="stable").tolist():
+        down, across, crop = masks.pixels(number)
+        ids[down, across][crop] = number + 1
+    return EntityMap.from_ids(ids, np.clip(masks.scores, 0, 1))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from adapters.backbones import BackboneOptions, build_backbone
+from adapters.decoders.sam import Promptable
+from cli import main
+from domains.formats.prompts import Prompt
+from recipes.verbs.prompted import PromptedEntities, painted, window_of
+from tests.adapters.backbones.tiny_models import tiny_folder
+from tests.adapters.decoders.test_sam import picture
+
+
+@pytest.fixture(scope="module")
+def sam(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder("sam", tmp_path_factory.mktemp("sam"))
+
+
+def written(folder: Path, name: str, content: str) -> Path:
+    (folder / name).write_text(content, "utf-8")
+    return folder / name
+
+
+def images(folder: Path, *sizes: tuple[int, int]) -> list[Path]:
+    paths = []
+    for number, size in enumerate(sizes):
+        paths.append(folder / f"{'ab'[number]}.png")
+        Image.fromarray(picture(*size, seed=number)).save(paths[-1])
+    return paths
+
+
+def predict(sam: Path, *words: str | Path) -> int:
+    base = ["--adapter", "base", "--recipe", "natural", "--backbone", str(sam), "--device", "cpu"]
+    return main(["predict", *base, *map(str, words)])
+
+
+def test_boxes_of_a_detector_become_entities_in_every_format(sam, tmp_path) -> None:
+    a, b = images(tmp_path, (48, 64), (40, 40))
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}, {"id": 2, "file_name": "b.png"}],
+        "annotations": [
+            {"image_id": 1, "bbox": [2, 3, 20, 18]}, {"image_id": 1, "bbox": [30, 10, 20, 30]},
+            {"image_id": 2, "bbox": [5, 5, 30, 20]},
+        ],
+    }  # fmt: skip
+    boxes = written(tmp_path, "boxes.json", json.dumps(content))
+    formats = ("--format", "labels", "--format", "geojson", "--format", "coco", "--format", "csv")
+    assert predict(sam, a, b, "--boxes", boxes, "--out", tmp_path / "out", "--precision", "fp32", *formats) == 0
+    embedded = Promptable(build_backbone(BackboneOptions(name=str(sam)))).set_image(picture(48, 64))
+    masks = embedded.predict(boxes=np.array([[2.0, 3, 22, 21], [30.0, 10, 50, 40]]), several=False)
+    with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
+        assert np.array_equal(np.array(labels), painted(masks).ids)
+    results = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"a.geojson", "b.geojson", "b.labels.tif", "predictions.coco.json"} <= results, results
+
+
+def test_clicks_in_windows_are_those_on_the_window_alone(sam) -> None:
+    finder = PromptedEntities(Promptable(build_backbone(BackboneOptions(name=str(sam)))), 40)
+    image, at = picture(120, 160), np.array([[100.0, 90.0]])
+    window = window_of(at, 40, (120, 160))
+    assert (window.height, window.width) == (40, 40)
+    assert window.x <= 90 and window.x + 40 >= 110 and window.y <= 80 and window.y + 40 >= 100
+    entities = finder.of_prompts(lambda w: image[w.slices].copy(), (120, 160), [Prompt("p", at, np.ones(1, np.int32))])
+    masks = finder.promptable.set_image(image[window.slices].copy()).predict((at - [window.x, window.y])[None])
+    expected = np.zeros((120, 160), bool)
+    expected[window.slices] = masks[int(masks.scores.argmax())]
+    assert expected.sum() > 0 and np.array_equal(entities.ids > 0, expected)
+
+
+def test_a_prompt_larger_than_a_window_is_seen_whole() -> None:
+    assert window_of(np.array([[10.0, 10], [90.0, 60]]), 40, (120, 160)) == (0, 0, 120, 160)
+
+
+def test_points_with_a_second_one_outside_are_one_entity(sam, tmp_path) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    points = written(tmp_path, "points.csv", "x,y,label,prompt\n20,20,1,cell\n40,30,0,cell\n50,8,1,\n")
+    assert predict(sam, a, "--points", points, "--out", tmp_path / "out", "--format", "labels") == 0
+    with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
+        assert 1 <= np.array(labels).max() <= 2
+
+
+@pytest.mark.parametrize(
+    "content, words, message",
+    [
+        ("x,y\n900,3\n", (), "a point at x 900, y 3 lies outside of 'a.png', 64 x 48 px"),
+        ("x,z\n1,3\n", (), "has the columns x, z; wanted a header with x, y or"),
+        ("x,y,image\n1,3,c.png\n", (), "row 1 is of 'c.png', which is none of the images"),
+        ("x,y\n1,3\n", ("--masks", "esam"), "masks are proposed without prompts; leave one out"),
+        ("x,y\n1,3\n", ("--symmetries", "2"), "asks SAM's own decoder; leave out --symmetries"),
+        ("x,y\n1,3\n", ("--fast",), "asks SAM's own decoder; leave out --fast"),
+    ],
+)
+def test_bad_prompts_end_in_one_line(sam, tmp_path, capsys, content, words, message) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    points = written(tmp_path, "points.csv", content)
+    assert predict(sam, a, "--points", points, "--out", tmp_path / "out", *words) == 2
+    error = capsys.readouterr().err.strip().splitlines()
+    assert message in error[-1] and not any("Traceback" in line for line in error)
+
+
+def test_prompts_want_a_sam(tmp_path, capsys) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    folder = tiny_folder("vit", tmp_path / "vit")
+    assert predict(folder, a, "--points", written(tmp_path, "p.csv", "x,y\n3,3\n"), "--out", tmp_path / "out") == 2
+    assert "prompts want a SAM, such as facebook/sam-vit-base" in capsys.readouterr().err
+
+
+def test_a_grid_of_points_finds_entities_without_prompts(sam, tmp_path, monkeypatch) -> None:
+    from adapters.proposals.esam_steps import ESamOptions
+    from recipes.verbs import prompted
+
+    few = ESamOptions(points_per_side=3, gallery_per_side=3)
+    monkeypatch.setattr(prompted, "ESam", lambda: prompted_esam(few))
+    (a,) = images(tmp_path, (48, 64))
+    assert predict(sam, a, "--masks", "esam", "--out", tmp_path / "out", "--format", "labels") == 0
+    with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
+        assert np.array(labels).max() > 0
+
+
+def prompted_esam(options):
+    from adapters.proposals.esam import ESam
+
+    return ESam(options)
