@@ -10,9 +10,14 @@ from typing import Annotated
 import typer
 
 Split = StrEnum("Split", "train val test all")
-NESTED = "forest-geojson forest-coco forest-gpkg"
-Format = StrEnum("Format", f"labels geojson coco csv images overlay zarr parquet density heat gpkg forest {NESTED}")
-CutFormat = StrEnum("CutFormat", f"labels geojson coco csv images zarr parquet density gpkg {NESTED}")
+Format = StrEnum("Format", [
+    "labels", "geojson", "coco", "csv", "images", "overlay", "zarr", "parquet", "density", "heat", "gpkg", "forest",
+    "forest-geojson", "forest-coco", "forest-gpkg",
+])  # fmt: skip
+CutFormat = StrEnum("CutFormat", [
+    "labels", "geojson", "coco", "csv", "images", "zarr", "parquet", "density", "gpkg", "forest-geojson",
+    "forest-coco", "forest-gpkg",
+])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
