@@ -52,7 +52,7 @@ def lattice(side_px: int) -> SceneForest:
     groups, in_group = np.unique(wholes // cells // 2 * cells + wholes % cells // 2, return_inverse=True)
     counts = cells**2, len(wholes), len(groups)
     parents = np.concatenate([in_whole + 1 + counts[0], in_group + 1 + counts[0] + counts[1], np.zeros(counts[2])])
-    g = np.repeat(np.float32([1, 0.5, 0.25]), counts)
+    g = np.repeat(np.array([1, 0.5, 0.25], np.float32), counts)
     nodes = Nodes(parents.astype(np.int32), g, np.full(len(g), NEVER, np.float32), np.ones(len(g), np.float32))
     line = np.minimum(np.arange(side_px) // CELL_PX, cells - 1)
     leaves = (line[:, None] * cells + line + 1).astype(np.int32)
