@@ -4,6 +4,8 @@ adapter = load("runs/fit-pathology-1/adapter")
 entities = adapter.predict(image, pixel_size_um=0.25)
 entities.ids        # (H, W) int32: 0 none, 1..N the entities
 entities.scores     # (N,) float32
+forest = adapter.forest(image, pixel_size_um=0.25)
+forest.cut(0.2)     # the entities at another granularity: 0 the wholes, 1 the finest parts
 """
 
 from __future__ import annotations
@@ -13,10 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.inference.segment import decoded, segment
+from adapters.inference.segment import Cut, Tiles, decoded, segment, segment_into
 from adapters.training.denormals import flush_denormals
 from domains.bands import RGB
 from domains.entities import EntityMap
+from domains.entities.forest import EntityForest
 from domains.errors import InputError
 from domains.scenes import Photograph
 from recipes.inputs import Sight
@@ -58,6 +61,18 @@ class Adapter:
         viewed = decoded(self.network.contract.viewed(scene_of(image, pixel_size_um)))
         worth = looking(self.network.recipe.domain.name, Sight())
         return segment(self.network.segmenter, viewed, self.network.contract, worth and worth(viewed))
+
+    def forest(self, image: np.ndarray, pixel_size_um: float | None = None) -> EntityForest:
+        """All nested entities of an image, as `predict --format forest` writes them; those of `predict` are the nodes
+        1, 2, ... in their order. Raises InputError as `predict` does, and for an adapter of flat maps alone.
+        """
+        network, contract = self.network.segmenter, self.network.contract
+        viewed = decoded(contract.viewed(scene_of(image, pixel_size_um)))
+        worth = looking(self.network.recipe.domain.name, Sight())
+        tiles = Tiles(viewed, contract, worth and worth(viewed), Cut.of(network, None, nested=True))
+        forest = segment_into(tiles.begun(None, {}, ""), tiles, network).forest
+        assert forest is not None
+        return forest.entity_forest
 
 
 def scene_of(image: np.ndarray, pixel_size_um: float | None = None) -> Photograph:

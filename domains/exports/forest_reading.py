@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import tifffile
-import zarr
 
 from domains.entities import Place
 from domains.entities.forest import Nodes, leaf_areas
 from domains.errors import InputError
 from domains.exports.forest_files import COLUMNS, CSV, PARQUET, RASTER
+from domains.scenes.decode import quiet
 from domains.scenes.georeference import Georeference
 from domains.tiling.grid import Window
 from domains.tiling.scene_forest import SceneForest
@@ -90,9 +90,9 @@ class About(NamedTuple):
 def described(raster: Path) -> About:
     """What a leaf raster says. Raises InputError for another file."""
     try:
-        with tifffile.TiffFile(raster) as file:
+        with quiet(), tifffile.TiffFile(raster) as file:
             page = file.pages.first
-            (height, width), kind, about = page.shape, str(page.dtype), json.loads(page.description)
+            (height, width), kind, about = map(int, page.shape), str(page.dtype), json.loads(page.description)
         nodes, granularity, size = about["nodes"], float(about["granularity"]), about["pixel_size_m"]
         size = None if size is None else float(size)
         if about["forest"] != 1 or kind != "int32" or not 0 <= granularity <= 1 or (size and not 0 < size < np.inf):
@@ -103,7 +103,7 @@ def described(raster: Path) -> About:
             ground = Georeference(str(ground["crs"]), (a, b, c, d, e, f))
         flavour = "qupath" if about["flavour"] == "qupath" else "plain"
         place = Place(str(about["scene"]), pixel_size_m=size, georeference=ground)
-    except (OSError, ValueError, KeyError, TypeError, tifffile.TiffFileError) as error:
+    except Exception as error:  # whatever a stranger's file makes its reader raise
         raise InputError(f"{str(raster)!r} is no raster of leaves; {WISH}") from error
     return About((height, width), nodes, granularity, place, flavour)
 
@@ -111,9 +111,10 @@ def described(raster: Path) -> About:
 def pixels(raster: Path) -> np.ndarray:
     """(H, W) int32. Raises InputError for a damaged file."""
     try:
-        return np.ascontiguousarray(tifffile.imread(raster), np.int32)
+        with quiet():
+            return np.ascontiguousarray(tifffile.imread(raster), np.int32)
     except Exception as error:  # whatever a damaged file makes its codecs raise
-        raise InputError(f"{str(raster)!r} cannot be read: {error}; predict it again") from error
+        raise InputError(f"{str(raster)!r} cannot be read: {reason(error)}; predict it again") from error
 
 
 def checked_leaves(raster: Path, leaves: np.ndarray, count: int) -> np.ndarray:
@@ -124,20 +125,40 @@ def checked_leaves(raster: Path, leaves: np.ndarray, count: int) -> np.ndarray:
 
 
 class Windowed:
-    """A raster of leaves that is read by windows, tile by tile of the file."""
+    """A raster of leaves that is read by windows, tile by tile of the file, or strip by strip."""
 
     def __init__(self, raster: Path, count: int) -> None:
         self.raster, self.count = raster, count
-        self._file = tifffile.TiffFile(raster)
-        self._array = zarr.open_array(self._file.aszarr(), mode="r")
+        with quiet():
+            self._file = tifffile.TiffFile(raster)
+            self._page = self._file.pages.first
 
     def read(self, window: Window) -> np.ndarray:
         """(h, w) int32. Raises InputError."""
+        leaves = np.zeros((window.height, window.width), np.int32)
         try:
-            leaves = np.asarray(self._array[window.slices], np.int32)
+            for tile, values in self._tiles(window):
+                shared = window.shared(tile)
+                leaves[shared.within(window).slices] = values[shared.within(tile).slices]
         except Exception as error:  # whatever a damaged file makes its codecs raise
-            raise InputError(f"{str(self.raster)!r} cannot be read: {error}; predict it again") from error
+            raise InputError(f"{str(self.raster)!r} cannot be read: {reason(error)}; predict it again") from error
         return checked_leaves(self.raster, leaves, self.count)
+
+    def _tiles(self, window: Window) -> Iterator[tuple[Window, np.ndarray]]:
+        """The tiles of the file that a window touches and that are stored, with their values (h, w)."""
+        page = self._page
+        side = page.chunks[:2]
+        down, across = (
+            range(start // step, -(-(start + length) // step))
+            for start, length, step in zip(window[:2], window[2:], side, strict=True)
+        )
+        for index in (row * page.chunked[1] + column for row in down for column in across):
+            if page.databytecounts[index]:
+                self._file.filehandle.seek(page.dataoffsets[index])
+                data = self._file.filehandle.read(page.databytecounts[index])
+                values, (*_, y, x, _), shape = page.decode(data, index)
+                if values is not None:
+                    yield Window(y, x, shape[1], shape[2]), values.reshape(values.shape[-3:-1])
 
     def close(self) -> None:
         """Close the file."""
@@ -174,8 +195,8 @@ def parquet_columns(path: Path) -> dict[str, np.ndarray]:
     try:
         table = parquet.ParquetFile(path).read(columns=[name for name in COLUMNS if name != "level"])
         return {name: checked_column(path, name, table[name].to_numpy()) for name in numbers()}
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise InputError(f"{str(path)!r} cannot be read as a table of nodes: {error}") from error
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise InputError(f"{str(path)!r} cannot be read as a table of nodes: {reason(error)}") from error
 
 
 def csv_columns(path: Path) -> dict[str, np.ndarray]:
@@ -188,7 +209,7 @@ def csv_columns(path: Path) -> dict[str, np.ndarray]:
     except KeyError as error:
         raise InputError(f"{str(path)!r} lacks the column {error}; {WISH}") from error
     except (OSError, ValueError, csv.Error) as error:
-        raise InputError(f"{str(path)!r} cannot be read as a table of nodes: {error}") from error
+        raise InputError(f"{str(path)!r} cannot be read as a table of nodes: {reason(error)}") from error
 
 
 def numbers() -> dict[str, str]:
@@ -206,3 +227,8 @@ def checked_column(path: Path, name: str, values: np.ndarray) -> np.ndarray:
         place = int(np.flatnonzero((values < least) | (values > most))[0])
         raise InputError(f"{str(path)!r}: node {place + 1} has {name} {values[place]:g}; wanted {least} to {most}")
     return values.astype(kind)
+
+
+def reason(error: Exception) -> str:
+    """What an error says, in one line."""
+    return " ".join(str(error).split())

@@ -10,13 +10,14 @@ from typing import Annotated
 import typer
 
 Split = StrEnum("Split", "train val test all")
-Format = StrEnum(
-    "Format",
-    "labels geojson coco csv images overlay zarr parquet density heat gpkg forest forest-geojson forest-coco forest-gpkg",
-)
-CutFormat = StrEnum(
-    "CutFormat", "labels geojson coco csv images zarr parquet density gpkg forest-geojson forest-coco forest-gpkg"
-)
+Format = StrEnum("Format", [
+    "labels", "geojson", "coco", "csv", "images", "overlay", "zarr", "parquet", "density", "heat", "gpkg", "forest",
+    "forest-geojson", "forest-coco", "forest-gpkg",
+])  # fmt: skip
+CutFormat = StrEnum("CutFormat", [
+    "labels", "geojson", "coco", "csv", "images", "zarr", "parquet", "density", "gpkg", "forest-geojson",
+    "forest-coco", "forest-gpkg",
+])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
 Masks = StrEnum("Masks", "automatic esam")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")

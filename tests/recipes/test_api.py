@@ -51,6 +51,15 @@ def test_glass_of_a_slide_is_not_looked_at_as_by_predict(run: Path, data: Path, 
     assert np.array_equal(entities.ids, written(run / "adapter", glass, tmp_path / "a", "--pixel-size", "0.35"))
 
 
+def test_the_forest_of_an_array_holds_its_entities(run: Path, data: Path) -> None:
+    adapter = load(run / "adapter")
+    image = np.tile(np.asarray(Image.open(data / "images" / "0.png").convert("RGB")), (2, 2, 1))
+    forest, entities = adapter.forest(image), adapter.predict(image)
+    flat = forest.cut(0.5)
+    assert np.array_equal(flat.ids, entities.ids) and np.array_equal(flat.scores, entities.scores)
+    assert forest.count > entities.count and forest.cut(level="whole").count <= entities.count
+
+
 def test_a_packed_adapter_is_loaded_too(run: Path, base: Path, data: Path, tmp_path: Path) -> None:
     packed = tmp_path / "a.zip"
     assert main(["adapters", "pack", str(run / "adapter"), str(packed)]) == 0

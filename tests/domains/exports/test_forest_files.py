@@ -207,3 +207,26 @@ def test_another_raster_is_no_forest(tmp_path: Path, change: dict) -> None:
     tifffile.imwrite(raster, tifffile.imread(raster), description=json.dumps(about | change), metadata=None)
     with pytest.raises(InputError, match="is no raster of leaves"):
         read_forest(raster)
+
+
+def test_damaged_bytes_are_read_or_refused_in_one_line(tmp_path: Path) -> None:
+    raster = written(tmp_path, together(at_odds(2)))
+    whole_files = {path: path.read_bytes() for path in tmp_path.glob("a.forest.*")}
+    rng, refused = np.random.default_rng(0), 0
+    for path in [*whole_files] * 15:
+        damaged = bytearray(whole_files[path])
+        for place in rng.integers(len(damaged), size=3):
+            damaged[place] = rng.integers(256)
+        path.write_bytes(damaged[: rng.integers(len(damaged))] if rng.random() < 0.2 else damaged)
+        if path.suffix == ".csv":
+            raster.with_suffix(".parquet").unlink(missing_ok=True)
+        for largest_px in (10**6, 1):
+            try:
+                with closing(read_forest(raster, largest_px)) as file:
+                    file.forest.nodes.lookup(0.5)[file.forest.read(Window(0, 0, *file.forest.shape))]
+            except InputError as error:
+                refused += 1
+                assert "\n" not in str(error)
+        for intact, content in whole_files.items():
+            intact.write_bytes(content)
+    assert refused > 20
