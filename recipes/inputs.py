@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
 
 from domains.errors import InputError
 from domains.scenes.address import Source, check_installed, source_of
@@ -120,7 +119,7 @@ class Prompting:
 
     points: Path | None = None
     boxes: Path | None = None
-    masks: Literal["automatic", "esam"] | None = None
+    masks: str | None = None
 
     @property
     def words(self) -> str:

@@ -101,9 +101,10 @@ def mask_generation(predict: Predict, points: np.ndarray, superpixels: np.ndarra
     objects = with_pixels(masks.take(largest))
     objects = objects.take(mask_nms(objects, options.most_object_overlap))
     objects = objects.take(objects.ious(best).max(1, initial=0) >= options.least_best_iou)
-    finer = [with_pixels(masks.take(rows)) for rows in (middle, smallest)]
     centres = centroids(superpixels)
-    return Levels(objects, *(thinned(level, centres, options.part_overlap) for level in finer), best)
+    finer = [with_pixels(masks.take(rows)) for rows in (middle, smallest)]
+    thin = [thinned(level, centres, options.part_overlap) for level in finer]
+    return Levels(objects, thin[0], thin[1], best)
 
 
 def with_pixels(masks: MaskSet) -> MaskSet:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from domains.tiling.grid import Window
 
 Read = Callable[[Window], np.ndarray]
 """A window to its (h, w, 3) uint8 image."""
-Way = Literal["automatic", "esam"]
 WINDOWS = 2
 """Prompts of an image whose longer side is more than so many times the network's are seen in windows."""
 
@@ -72,8 +70,8 @@ class PromptedEntities:
             cells.setdefault(window_of(prompt.corners, side, shape), []).append(number)
         yield from cells.items()
 
-    def of_grid(self, image: np.ndarray, way: Way) -> EntityMap:
-        """The entities of an image (H, W, 3) uint8 without prompts."""
+    def of_grid(self, image: np.ndarray, way: str) -> EntityMap:
+        """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
         with self.runtime.autocast():
             if way == "automatic":
                 return painted(AutomaticMasks().masks(self.promptable, image))
