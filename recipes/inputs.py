@@ -240,7 +240,7 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
             raise InputError(f"{adapter!r} holds its base and its contract; leave out {option}")
 
 
-def check_prompting(request: Request, prompting: Prompting) -> None:
+def check_prompting(request: Request, prompting: Prompting, precision: str = "auto") -> None:
     """Raises InputError for what does not go with prompts, and for files of prompts that are not there."""
     if prompting.masks is not None and (prompting.points or prompting.boxes):
         raise InputError(f"{prompting.words}: masks are proposed without prompts; leave one out")
@@ -254,6 +254,7 @@ def check_prompting(request: Request, prompting: Prompting) -> None:
         "--test-scales": asked.test_scales is not None,
         "--everywhere": request.sight.everywhere,
         "--smallest-piece": request.sight.smallest_um2 is not None,
+        "--precision int8": precision == "int8",
         "--window with --masks": asked.window_px is not None and prompting.masks is not None,
     }
     for option, is_set in unfit.items():

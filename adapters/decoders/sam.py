@@ -7,7 +7,8 @@ side and padded, prompts and masks go the same way and back, as in the original.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -31,10 +32,11 @@ PARTS = ("prompt_encoder", "mask_decoder")
 class Promptable:
     """SAM on a backbone: `set_image` embeds an image, whose `predict` takes prompts; on the backbone's own device.
 
+    autocast: the context in which the encoder runs; masks are made in single precision, as their thresholds are fine.
     Raises InputError for a backbone that is no SAM, or whose files lack the prompt encoder or the mask decoder.
     """
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Backbone, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext) -> None:
         if not isinstance(backbone, SamBackbone):
             raise InputError(
                 f"prompts want a SAM, such as facebook/sam-vit-base; {backbone.name} is of the family {backbone.family}"
@@ -45,6 +47,7 @@ class Promptable:
                 f"{absent[0]}; give the complete model"
             )
         self.backbone = backbone.eval()
+        self.autocast = autocast
 
     @property
     def side_px(self) -> int:
@@ -59,8 +62,9 @@ class Promptable:
         pixels = np.array(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
         placed = backbone.mean.expand(-1, self.side_px, self.side_px).clone()  # zero once it is normalised
         placed[:, :rows, :columns] = torch.from_numpy(pixels).permute(2, 0, 1).to(placed) / 255
-        prefix = backbone.prefix(placed[None], backbone.depth)
-        embedding = backbone.neck(backbone.spatial(prefix.tokens, 0, 0))
+        with self.autocast():
+            prefix = backbone.prefix(placed[None], backbone.depth)
+            embedding = backbone.neck(backbone.spatial(prefix.tokens, 0, 0))
         return PromptableImage(backbone.model, embedding.float(), (height, width), size)
 
 

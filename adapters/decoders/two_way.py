@@ -138,7 +138,7 @@ class TwoWay:
         x = F.gelu(doubled(decoder.upscale_conv2, x.flatten(1, 2)))  # (P, 4 T, 4, C / 8)
         logits = x.flatten(1, 2) @ weights  # (P, 16 T, K)
         height, width = self.grid
-        x = logits.view(-1, height, width, 2, 2, 2, 2, len(mlps))
+        x = logits.view((-1, height, width, 2, 2, 2, 2, len(mlps)))
         return x.permute((0, 7, 1, 3, 5, 2, 4, 6)).reshape(len(tokens), len(mlps), 4 * height, 4 * width)
 
 

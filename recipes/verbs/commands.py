@@ -210,7 +210,7 @@ def predict(
     request = Request(adapter, sources, out, recipe, backbone, **how)
     prompting = Prompting(points, boxes, masks and masks.value)
     if prompting.words:
-        check_prompting(request, prompting)
+        check_prompting(request, prompting, str(precision))
     check_predictor(request, shelf)
     from recipes.runtime import choose
 

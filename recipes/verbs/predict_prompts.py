@@ -40,7 +40,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
     by_image = prompts_of(prompts, prompting.words, [path.name for path in scenes.paths])
     names = output_names(scenes.paths)
     with sam_of(request) as (backbone, domain, digest):
-        promptable = Promptable(backbone.to(runtime.device))
+        promptable = Promptable(backbone.to(runtime.device), runtime.autocast)
         plan = plan_of(request, prompting, [domain, digest, runtime.precision])
         with open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
@@ -48,7 +48,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             images.tell_going_on()
             destination = destination_of(request, domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
-            finder = PromptedEntities(promptable, request.sight.asked.window_px, runtime)
+            finder = PromptedEntities(promptable, request.sight.asked.window_px)
             run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight)
             faults = predict_all(run, images)
             journal.end()

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from adapters.decoders.sam import Promptable
+from adapters.decoders.sam import Promptable, PromptableImage
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.mask_set import MaskSet
-from adapters.runtime import CPU, Runtime
 from domains.entities import EntityMap
 from domains.formats.prompts import Prompt
 from domains.tiling.grid import Window
 
 Read = Callable[[Window], np.ndarray]
 """A window to its (h, w, 3) uint8 image."""
-Way = Literal["automatic", "esam"]
 WINDOWS = 2
 """Prompts of an image whose longer side is more than so many times the network's are seen in windows."""
 
@@ -32,28 +29,17 @@ class PromptedEntities:
 
     promptable: Promptable
     window_px: int | None = None
-    runtime: Runtime = CPU
 
     def of_prompts(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]) -> EntityMap:
         """Of each prompt, in pixels of an image (H, W), its surest mask, of a box its single one; see `painted`."""
-        masks = MaskSet.of([], shape=shape)
+        sets = [MaskSet.of([], shape=shape)]
         for window, numbers in self.windows(shape, prompts):
-            with self.runtime.autocast():
-                image = self.promptable.set_image(read(window))
-                corner = np.array([window.x, window.y])
-                for batch in alike(prompts, numbers):
-                    chosen = [prompts[i] for i in batch]
-                    points = np.stack([prompt.points - corner for prompt in chosen]) if len(chosen[0].points) else None
-                    labels = None if points is None else np.stack([prompt.labels for prompt in chosen])
-                    boxes = None
-                    if chosen[0].box is not None:
-                        boxes = np.stack(
-                            [prompt.box - np.tile(corner, 2) for prompt in chosen if prompt.box is not None]
-                        )
-                    answers = image.predict(points, labels, boxes, several=boxes is None)
-                    answers = answers.take(surest_rows(answers, len(batch)))
-                    answers.prompts[:] = batch
-                    masks = MaskSet.joined([masks, answers.placed(window.y, window.x, shape)])
+            image = self.promptable.set_image(read(window))
+            for batch in alike(prompts, numbers):
+                answers = asked(image, [prompts[i] for i in batch], window)
+                answers.prompts[:] = batch
+                sets.append(answers.placed(window.y, window.x, shape))
+        masks = MaskSet.joined(sets)
         return painted(masks.take(np.argsort(masks.prompts, kind="stable")))
 
     def windows(self, shape: tuple[int, int], prompts: Sequence[Prompt]) -> Iterator[tuple[Window, list[int]]]:
@@ -72,12 +58,25 @@ class PromptedEntities:
             cells.setdefault(window_of(prompt.corners, side, shape), []).append(number)
         yield from cells.items()
 
-    def of_grid(self, image: np.ndarray, way: Way) -> EntityMap:
-        """The entities of an image (H, W, 3) uint8 without prompts."""
-        with self.runtime.autocast():
-            if way == "automatic":
-                return painted(AutomaticMasks().masks(self.promptable, image))
-            return ESam().forest(image, self.promptable.set_image(image)).cut(WHOLE)
+    def of_grid(self, image: np.ndarray, way: str) -> EntityMap:
+        """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
+        if way == "automatic":
+            return painted(AutomaticMasks().masks(self.promptable, image))
+        return ESam().forest(image, self.promptable.set_image(image)).cut(WHOLE)
+
+
+def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> MaskSet:
+    """The mask of each of some prompts that are alike, of the image of a window; they are in pixels of the scene."""
+    corner = np.array([window.x, window.y])
+    points = labels = boxes = None
+    if len(prompts[0].points):
+        points = np.stack([prompt.points - corner for prompt in prompts])
+        labels = np.stack([prompt.labels for prompt in prompts])
+    if prompts[0].box is not None:
+        boxes = np.stack([prompt.box - np.tile(corner, 2) for prompt in prompts if prompt.box is not None])
+    masks = image.predict(points, labels, boxes, several=boxes is None)
+    scores = masks.scores.reshape(len(prompts), -1)
+    return masks.take(scores.argmax(1) + scores.shape[1] * np.arange(len(prompts)))
 
 
 def window_of(corners: np.ndarray, side: int, shape: tuple[int, int]) -> Window:
@@ -98,12 +97,6 @@ def alike(prompts: Sequence[Prompt], numbers: Sequence[int]) -> list[list[int]]:
     for number in numbers:
         groups.setdefault((len(prompts[number].points), prompts[number].box is None), []).append(number)
     return list(groups.values())
-
-
-def surest_rows(masks: MaskSet, count: int) -> np.ndarray:
-    """(count,) row of the mask with the highest predicted IoU of each of so many prompts."""
-    scores = masks.scores.reshape(count, -1)
-    return scores.argmax(1) + scores.shape[1] * np.arange(count)
 
 
 def painted(masks: MaskSet) -> EntityMap:

@@ -18,7 +18,7 @@ from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 from recipes.inputs import Sight
 from recipes.verbs.predict_scenes import LARGE_PX, check_formats, check_limits, image_of, impossible, is_large
-from recipes.verbs.prompted import PromptedEntities, Way
+from recipes.verbs.prompted import PromptedEntities
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class PromptedRun:
     finder: PromptedEntities
     exports: Exports
     prompts: Mapping[str, Sequence[Prompt]]
-    way: Way | None = None
+    way: str | None = None
     sight: Sight = Sight()
     on_tile: Callable[[], None] = lambda: None
 

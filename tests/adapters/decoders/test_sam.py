@@ -9,9 +9,11 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 from transformers.models.sam.processing_sam import SamProcessor
 
 from adapters.backbones import BackboneOptions, build_backbone
+from adapters.backbones.folders import save_base
 from adapters.decoders.sam import Promptable, PromptableImage
 from adapters.proposals.automatic import stability
 from domains.errors import InputError
+from tests.adapters.backbones.test_checkpoints import sam_shapes, write
 from tests.adapters.backbones.tiny_models import tiny_backbone, tiny_folder
 
 SIDE = 64  # of the tiny SAM
@@ -108,6 +110,17 @@ def test_a_folder_gives_what_the_model_in_memory_gives(promptable, tmp_path) -> 
     points, image = np.array(POINTS), picture(40, 51)
     ours, theirs = (each.set_image(image).predict(points) for each in (read, promptable))
     assert np.array_equal(np.stack([*ours]), np.stack([*theirs]))
+
+
+def test_an_original_checkpoint_takes_prompts_as_its_folder_does(tmp_path) -> None:
+    write(tmp_path / "sam.pth", sam_shapes(64, 2, 2, (1,), grid=4, window=3))
+    original = build_backbone(BackboneOptions(name=str(tmp_path / "sam.pth")))
+    save_base(original, tmp_path / "folder", torch.float32)
+    folder = build_backbone(BackboneOptions(name=str(tmp_path / "folder")))
+    image, points = picture(40, 51), np.array(POINTS)
+    ours, theirs = (Promptable(each).set_image(image).predict(points) for each in (original, folder))
+    assert np.array_equal(np.stack([*ours]), np.stack([*theirs])) and 0.02 < ours.areas.mean() / (40 * 51) < 0.98
+    np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
 
 
 def test_a_folder_of_the_encoder_alone_is_refused(tmp_path) -> None:

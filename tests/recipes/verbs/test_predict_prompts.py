@@ -84,6 +84,19 @@ def test_points_with_a_second_one_outside_are_one_entity(sam, tmp_path) -> None:
         assert 1 <= np.array(labels).max() <= 2
 
 
+def test_the_same_command_again_predicts_nothing_anew(sam, tmp_path, capsys) -> None:
+    paths = images(tmp_path, (48, 64), (40, 40))
+    points = written(tmp_path, "points.csv", "image,x,y\na,20,20\n")
+    words = (*paths, "--points", points, "--out", tmp_path / "out", "--format", "labels", "--format", "csv")
+    assert predict(sam, *words) == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.labels.tif")}
+    assert len(before) == 2 and "entities in 2 images" in capsys.readouterr().out
+    assert predict(sam, *words) == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    points.write_text("image,x,y\na,30,20\n")
+    assert predict(sam, *words) == 2 and "--points" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "content, words, message",
     [
@@ -93,6 +106,7 @@ def test_points_with_a_second_one_outside_are_one_entity(sam, tmp_path) -> None:
         ("x,y\n1,3\n", ("--masks", "esam"), "masks are proposed without prompts; leave one out"),
         ("x,y\n1,3\n", ("--symmetries", "2"), "asks SAM's own decoder; leave out --symmetries"),
         ("x,y\n1,3\n", ("--fast",), "asks SAM's own decoder; leave out --fast"),
+        ("x,y\n1,3\n", ("--precision", "int8"), "asks SAM's own decoder; leave out --precision int8"),
     ],
 )
 def test_bad_prompts_end_in_one_line(sam, tmp_path, capsys, content, words, message) -> None:
