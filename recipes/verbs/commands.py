@@ -208,7 +208,7 @@ def predict(
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     request = Request(adapter, sources, out, recipe, backbone, **how)
-    prompting = Prompting(points, boxes, masks and masks.value)
+    prompting = Prompting(points, boxes, None if masks is None else str(masks))
     if prompting.words:
         check_prompting(request, prompting, str(precision))
     check_predictor(request, shelf)
