@@ -128,12 +128,22 @@ def pixels(outline: Outline, window: Window) -> np.ndarray:
         return np.zeros(0, np.int64)
     covered = np.zeros((shared.height, shared.width), bool)
     for polygon in outline.parts:
-        filled = inside(polygon.exterior, shared)
+        around, filled = filled_in(polygon.exterior, shared)
         for hole in polygon.holes:
-            filled &= ~inside(hole, shared)
-        covered |= filled
+            within, empty = filled_in(hole, around)
+            filled[within.within(around).slices] &= ~empty
+        covered[around.within(shared).slices] |= filled
     y, x = np.nonzero(covered)
     return (y + shared.y - window.y) * window.width + x + shared.x - window.x
+
+
+def filled_in(points: np.ndarray, window: Window) -> tuple[Window, np.ndarray]:
+    """The part of a window that a ring (K, 2) of x, y can touch, maybe empty, and (h, w) bool: what lies in it."""
+    (x0, y0), (x1, y1) = np.floor(points.min(axis=0)).astype(int) - 1, np.ceil(points.max(axis=0)).astype(int) + 1
+    around = window.shared(Window(int(y0), int(x0), int(y1 - y0), int(x1 - x0)))
+    if around.height <= 0 or around.width <= 0:
+        return Window(window.y, window.x, 0, 0), np.zeros((0, 0), bool)
+    return around, inside(points, around)
 
 
 def draw(outlines: Sequence[Outline], window: Window, vocabulary: tuple[str, ...] = ()) -> EntityMap:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 Span = tuple[float | None, float | None]
@@ -54,12 +55,12 @@ class Table:
     folded: bool = False
     """Shown when its title is clicked."""
 
-    @property
+    @cached_property
     def numeric(self) -> list[bool]:
         """Of each column, whether it holds numbers."""
         return [any(row[i].value is not None for row in self.rows) for i in range(len(self.head))]
 
-    @property
+    @cached_property
     def note_letters(self) -> list[int]:
         """Of each column the letters of its longest note, for which every cell leaves room."""
         return [max((len(row[i].note) for row in self.rows), default=0) for i in range(len(self.head))]
