@@ -153,6 +153,8 @@ def recipe_of(job: Job, data: Path) -> Recipe:
         "train.device=cpu",
     ]
     overrides += METHODS[job.method]
+    if job.method in NETWORKS:  # no frozen blocks, whose outputs could be kept
+        overrides.append("train.cache=none")
     if job.images is not None:
         overrides.append(f"domain.max_images={job.images}")
     groups = data / "index" / f"{job.set}.csv"

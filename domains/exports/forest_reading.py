@@ -119,8 +119,8 @@ def pixels(raster: Path) -> np.ndarray:
 
 def checked_leaves(raster: Path, leaves: np.ndarray, count: int) -> np.ndarray:
     """The leaves themselves. Raises InputError for one that is none of `count` nodes."""
-    if (most := int(leaves.max(initial=0))) > count or (most := int(leaves.min(initial=0))) < -1:
-        raise InputError(f"{str(raster)!r} holds node {most}, its table has nodes 1 to {count}")
+    if (leaf := int(leaves.max(initial=0))) > count or (leaf := int(leaves.min(initial=0))) < -1:
+        raise InputError(f"{str(raster)!r} holds node {leaf}, its table has nodes 1 to {count}")
     return leaves
 
 

@@ -57,8 +57,8 @@ class Prompt:
             raise InputError(
                 f"{self.place} lies on a map ({self.crs}), and {name!r} does not say where it lies; give pixels"
             )
-        same = {self.crs, georeference.crs} <= {LONLAT, "EPSG:4326"} or same_crs(self.crs, georeference.crs)
-        if not same:
+        alike = {self.crs, georeference.crs} <= {LONLAT, "EPSG:4326"} or same_crs(self.crs, georeference.crs)
+        if not alike:
             raise InputError(
                 f"{self.place} is in {self.crs:.60}, {name!r} in {georeference.crs:.60}; bring the prompts to the "
                 "image's CRS"
@@ -102,8 +102,8 @@ def read_prompts(path: Path, kind: Kind) -> list[Prompt]:
     elif path.suffix.lower() == ".json" and kind == "boxes":
         prompts = list(of_coco(path))
     else:
-        known = ".csv, .geojson or COCO's .json" if kind == "boxes" else ".csv or .geojson"
-        raise InputError(f"--{kind} {str(path)!r} is of no known kind; wanted a {known}")
+        kinds = ".csv, .geojson or COCO's .json" if kind == "boxes" else ".csv or .geojson"
+        raise InputError(f"--{kind} {str(path)!r} is of no known kind; wanted a {kinds}")
     if not prompts:
         raise InputError(f"--{kind} {str(path)!r} holds no {kind}; wanted one at least")
     return prompts
@@ -145,11 +145,11 @@ def of_csv(path: Path, kind: Kind) -> Iterator[Prompt]:
         raise InputError(f"--{kind} {str(path)!r} cannot be read as a table: {error}; wanted CSV in UTF-8") from error
     names = {str(name).strip().lower(): name for name in (rows[0] if rows else {}) if name}
     choices = POINTS if kind == "points" else (*BOXES, SIZED)
-    columns = next((each for each in choices if all(name in names for name in each)), None)
+    columns = next((choice for choice in choices if all(name in names for name in choice)), None)
     if rows and columns is None:
-        wanted = " or ".join(", ".join(each) for each in choices)
+        header = " or ".join(", ".join(choice) for choice in choices)
         raise InputError(
-            f"--{kind} {str(path)!r} has the columns {', '.join(names)[:80]}; wanted a header with {wanted}"
+            f"--{kind} {str(path)!r} has the columns {', '.join(names)[:80]}; wanted a header with {header}"
         )
     grouped: dict[Any, Prompt] = {}
     for number, row in enumerate(rows, 1):
@@ -222,9 +222,9 @@ def of_geojson(path: Path, kind: Kind) -> Iterator[Prompt]:
         place = f"{str(path)!r}, feature {number}"
         geometry = feature.get("geometry", feature)
         shape = geometry.get("type") if isinstance(geometry, Mapping) else None
-        wanted = ("Point", "MultiPoint") if kind == "points" else ("Polygon", "MultiPolygon")
-        if shape not in wanted:
-            raise InputError(f"{place} is a {shape}; --{kind} wants {' or '.join(wanted)}")
+        shapes = ("Point", "MultiPoint") if kind == "points" else ("Polygon", "MultiPolygon")
+        if shape not in shapes:
+            raise InputError(f"{place} is a {shape}; --{kind} wants {' or '.join(shapes)}")
         try:
             corners = np.array([*pairs(geometry["coordinates"])], float).reshape(-1, 2)
         except (KeyError, TypeError, ValueError) as error:

@@ -78,9 +78,9 @@ def joined_groups(groups: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """
     first_id = int(groups.max(initial=0))
     count = first_id + int(ids.max(initial=0)) + 1
-    both = (groups > 0) & (ids > 0)
-    edges = groups[both], ids[both] + first_id
-    _, label = connected_components(coo_array((np.ones(int(both.sum()), bool), edges), shape=(count, count)), False)
+    overlap = (groups > 0) & (ids > 0)
+    edges = groups[overlap], ids[overlap] + first_id
+    _, label = connected_components(coo_array((np.ones(int(overlap.sum()), bool), edges), shape=(count, count)), False)
     place = np.where(groups > 0, groups, np.where(ids > 0, ids + first_id, 0))
     return np.where(place > 0, label[place].astype(np.int64) + 1, 0)
 
@@ -117,10 +117,10 @@ class Tree:
             nodes = np.zeros(size, np.int64)
             if level:
                 finer = entities[:, level - 1]
-                same = (finer > 0) & (column > 0)
+                equal = (finer > 0) & (column > 0)
                 areas_before = np.bincount(finer, area)
-                same[same] = areas_before[finer[same]] == totals[column[same]]
-                nodes[column[same]] = before[finer[same]]
+                equal[equal] = areas_before[finer[equal]] == totals[column[equal]]
+                nodes[column[equal]] = before[finer[equal]]
             new = np.flatnonzero((totals > 0) & (nodes == 0))
             new = new[new > 0]
             nodes[new] = np.arange(count + 1, count + len(new) + 1)
@@ -157,9 +157,9 @@ class Tree:
         """(N,) int32: the node that holds each, 0 for none."""
         parents = np.zeros(self.count + 1, np.int64)
         for level in range(self.at.shape[1] - 1):
-            here, above = self.at[:, level], leftmost(self.at[:, level + 1 :])
-            ending = (here > 0) & (here != above)
-            parents[here[ending]] = above[ending]
+            nodes, above = self.at[:, level], leftmost(self.at[:, level + 1 :])
+            ending = (nodes > 0) & (nodes != above)
+            parents[nodes[ending]] = above[ending]
         return parents[1:].astype(np.int32)
 
     def table(self, pieces: Pieces, maps: Sequence[Prediction], levels: Levels) -> tuple[Nodes, Entities]:

@@ -254,8 +254,10 @@ def with_budget_of(recipe: Recipe, model: Recipe) -> Recipe:
 
 
 def on_devices_of(recipe: Recipe, model: Recipe) -> Recipe:
-    """The recipe, on as many devices as the other: their number changes no loss."""
-    return replace(recipe, train=replace(recipe.train, devices=model.train.devices))
+    """The recipe, on as many devices as the other: their number changes no loss, but that several keep no crops."""
+    if recipe.train.devices == model.train.devices:
+        return recipe
+    return replace(recipe, train=replace(recipe.train, devices=model.train.devices, cache=model.train.cache))
 
 
 def is_finished(run: Path) -> bool:

@@ -8,7 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.inference.segment import Cut, InputContract, weights_digest
 from adapters.runtime import CPU, Runtime
@@ -29,7 +29,9 @@ from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
 from recipes.verbs.predict_scenes import Run, running_folder, state_of, tell_impossible
 from recipes.verbs.progress import Progress
-from recipes.verbs.prompted_run import PromptedRun
+
+if TYPE_CHECKING:  # a SAM's decoder brings transformers along
+    from recipes.verbs.prompted_run import PromptedRun
 
 HARDLY = 0.01  # of a scene's tiles: less is told at the end
 

@@ -54,7 +54,7 @@ def test_no_file_that_the_recipe_names_is_opened(adapter: Path, data: Path, tmp_
     ("domain", {"name": "natural"}, "domain.name is 'natural'; the adapter has 'pathology'"),
     ("domain", {"tile_px": "64"}, "domain.tile_px is '64'; wanted an integer from 16 to 8192"),
     ("domain", {"fractions": [0.5, 0.5, 0.5]}, "sum to 1.5"),
-    ("method", {"name": "lora"}, "method.name is 'lora'; the adapter has 'decoder_only'"),
+    ("method", {"name": "lora"}, "is an option of method.name=decoder_only; method.name is 'lora'"),
     ("decoder", {"width": 16}, "decoder.width is 16; the adapter has 8"),
     ("train", {"lr": float("nan")}, "train.lr is nan"),
     ("train", {"stepz": 1}, "train.stepz is no option"),
