@@ -58,7 +58,7 @@ def cut(inputs: Sequence[Path], out: Path, at: At, writing: Writing) -> None:
                 faults.append(str(error))
     entities = sum(entry.values["entities"] for entry in destination.done())
     if count:
-        print(f"{entities} entities in {count} forests: {out}")
+        print(f"{entities} entities in {count} {'forest' if count == 1 else 'forests'}: {out}")
     if faults:
         note = ", the others are done" if count else ""
         raise InputError(f"{len(faults)} of {len(names)} forests were left out{note}; {faults[0]}")

@@ -14,7 +14,7 @@ from adapters.inference.segment import Cut, InputContract, weights_digest
 from adapters.runtime import CPU, Runtime
 from domains.datasets.domain import load_domain
 from domains.errors import InputError
-from domains.exports import Destination, open_exports, output_names
+from domains.exports import DEFAULT, Destination, open_exports, output_names
 from domains.exports.limits import Limits
 from domains.scenes.address import Source
 from domains.tiling.image_journal import ImageJournal
@@ -24,6 +24,7 @@ from recipes import set_up
 from recipes.inputs import Request
 from recipes.load import Ready
 from recipes.looking import looking
+from recipes.reading.command import command
 from recipes.scene_files import scenes_of
 from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
@@ -73,7 +74,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 with on_cluster(request, contract, runtime.precision, images.remaining) as maps:
                     faults = predict_all(replace(run, maps=maps), images)
             journal.end()
-    tell(images, destination, faults, request.sight.smallest_um2)
+    tell(images, destination, faults, request.writing.formats, request.sight.smallest_um2)
 
 
 def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[str, Any]:
@@ -173,8 +174,16 @@ def predict_all(run: Run | PromptedRun, images: Images) -> list[str]:
     return faults
 
 
-def tell(images: Images, destination: Destination, faults: Sequence[str], smallest_um2: float | None) -> None:
-    """Say what was done. Raises InputError where images were left out."""
+def tell(
+    images: Images,
+    destination: Destination,
+    faults: Sequence[str],
+    formats: Sequence[str],
+    smallest_um2: float | None = None,
+) -> None:
+    """Say what was done, and what to do with it. formats: as they were asked for; none for those that fit. Raises
+    InputError where images were left out.
+    """
     finished, names = destination.done(), {*images.names.values()}
     entries = [entry for entry in finished if entry.name in names]
     print(f"{sum(entry.values['entities'] for entry in entries)} entities in {len(entries)} images: {images.out}")
@@ -187,9 +196,20 @@ def tell(images: Images, destination: Destination, faults: Sequence[str], smalle
         total = len(images.names)
         finished_note = ", the others are done" if entries else ""
         raise InputError(f"{len(faults)} of {total} images were left out{finished_note}; {faults[0]}{remark}")
-    print("next: look at the .overlay.png files, or open the .geojson in QuPath, QGIS or napari", flush=True)
+    if step := next_step(images.out, formats or DEFAULT):
+        print(f"next: {step}", flush=True)
     if warning:
         print(warning, file=sys.stderr)
+
+
+def next_step(out: Path, formats: Sequence[str]) -> str:
+    """What to do with results of these formats; "" where that is plain."""
+    steps = {
+        "overlay": "look at the .overlay.png files",
+        "geojson": "open the .geojson in QuPath, QGIS or napari",
+        "forest": command("cut", out, "--granularity", "0.2", "--out", "DIR"),
+    }
+    return ", or ".join(step for word, step in steps.items() if word in formats)
 
 
 def names_of(paths: Iterable[Source], names: Mapping[Source, str], journal: ImageJournal) -> dict[Source, str]:

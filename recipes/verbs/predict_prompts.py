@@ -52,7 +52,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight)
             faults = predict_all(run, images)
             journal.end()
-    tell(images, destination, faults, None)
+    tell(images, destination, faults, request.writing.formats)
 
 
 def prompts_in(prompting: Prompting) -> list[Prompt]:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 
 from cli import main
-from recipes.verbs.predict import hardly_looked
+from recipes.verbs.predict import hardly_looked, next_step
 
 
 @pytest.fixture
@@ -165,3 +165,10 @@ def test_a_slide_that_is_hardly_looked_at_is_the_last_line(run: Path, tmp_path: 
 def test_a_share_of_a_slide_below_a_hundredth_is_told() -> None:
     assert not hardly_looked({"a": 0.01, "b": 1.0}, None)
     assert "0.50% of 'b' was looked at (and 1 more scenes)" in hardly_looked({"a": 0.5, "b": 0.005, "c": 0.0}, None)
+
+
+def test_the_next_step_is_of_what_was_written(tmp_path: Path) -> None:
+    assert next_step(tmp_path, ["overlay", "csv"]) == "look at the .overlay.png files"
+    assert next_step(tmp_path, ["csv"]) == ""
+    forest = next_step(tmp_path, ["geojson", "forest"])
+    assert forest.endswith(f", or python cli.py cut {tmp_path} --granularity 0.2 --out DIR") and "QuPath" in forest
