@@ -112,7 +112,7 @@ def test_levels_and_limits_of_a_cut(tmp_path: Path, capsys) -> None:
             rows = list(csv.DictReader(file))
         assert [row["area_px"] for row in rows] == areas and rows[0]["image"] == "slides/a.png"
     assert main([*words, str(tmp_path / "large"), "--level", "part", "--least-area", "3"]) == 0
-    assert "0 entities in 1 forests" in capsys.readouterr().out
+    assert "0 entities in 1 forest:" in capsys.readouterr().out
 
 
 def test_a_cut_wants_no_network(tmp_path: Path) -> None:
