@@ -57,7 +57,7 @@ class TrainOptions(Options):
     shown eight times before others take their place, so that a step runs only the later blocks; for one device, and
     methods that leave the first blocks as they are. auto: prefix for these, none for others."""
     cached_crops: Count = 512
-    """Crops that `cache` keeps at a time; one of 128 px takes about half a megabyte."""
+    """Crops that `cache` keeps at a time; one of 128 px takes about half a megabyte, and all at most 1 GiB."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """auto: bf16 autocast where the machine is faster with it."""
     device: Literal["auto", "cpu", "gpu"] = "auto"

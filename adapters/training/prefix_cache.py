@@ -25,6 +25,8 @@ from domains.errors import InputError
 
 TURNS = 8
 """Times that a kept crop is shown: an eighth of the frozen blocks' time is left, and of drawing."""
+MOST_BYTES = 2**30
+"""Of all kept crops together: of large crops on a large backbone fewer are kept than asked for."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class CachedData(L.LightningDataModule):
         if blocks is None:
             raise InputError("train.cache=prefix wants frozen blocks before the first that learns; here all learns")
         self.bank = Bank(data.train, network, runtime, blocks, count)
+        self.bank.count = max(1, min(count, MOST_BYTES // self.bank.crop_bytes()))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The crops of a round."""
@@ -122,6 +125,14 @@ class Bank:
             self.crops.set_epoch(epoch)
             self.samples[number] = self.crops[index]
         return self.samples[number]
+
+    def crop_bytes(self) -> int:
+        """How much memory a crop takes, as the first one does."""
+        batch = self.batch([0])
+        assert batch.prefix is not None
+        image, truth = self.samples[0].image, self.samples[0].truth
+        tensors = [batch.prefix.tokens, *batch.prefix.features]
+        return image.nbytes + truth.ids.nbytes + sum(x.numel() * x.element_size() for x in tensors)
 
     @torch.no_grad()
     def through(self, images: Tensor) -> list[Prefix]:

@@ -62,7 +62,15 @@ def test_blocks_before_the_first_that_learns_run_once_for_each_crop():
     for _ in range(3):  # rounds of three batches of two
         for batch in cached.train_dataloader():
             module.terms(batch)
-    assert ran == {0: 2, 3: 2, 4: 9, 5: 9}
+    assert ran == {0: 3, 3: 3, 4: 9, 5: 9}  # of the first crop alone, to see how much memory it takes
+
+
+def test_no_more_crops_are_kept_than_memory_is_given(monkeypatch):
+    network = adapted("decoder_only")
+    size = CachedData(data(), network, CPU, count=1).bank.crop_bytes()
+    assert 16 * CROP_PX**2 < size < 1000 * CROP_PX**2
+    monkeypatch.setattr("adapters.training.prefix_cache.MOST_BYTES", 3 * size + 1)
+    assert CachedData(data(), network, CPU, count=8).bank.count == 3
 
 
 def test_an_image_larger_than_a_square_of_the_base_is_kept_whole():
