@@ -13,12 +13,12 @@ import math
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders import Decoder
 from adapters.methods.injected import ScaledShifted
 from adapters.methods.quantised_update import QuantisedConv2d
+from adapters.methods.updated_conv import UpdatedConv2d
 from domains.errors import InputError
 
 FROZEN = ".base_layer.weight"  # how the name of a kernel ends that stays as it was pretrained
@@ -26,34 +26,21 @@ HEAD = "head"  # the last layer, of a few hundred numbers
 SCORER = "scorer"  # of regions: it learns from nothing after a fit, so all of it is learnt
 
 
-class LowRankConv2d(nn.Module):
+class LowRankConv2d(UpdatedConv2d):
     """A convolution whose kernel is the frozen one and a low-rank update. (B, C, H, W) as the convolution takes it."""
 
     def __init__(self, base_layer: nn.Conv2d, rank: int, scale: float) -> None:
-        super().__init__()
-        self.base_layer = base_layer
+        super().__init__(base_layer)
         self.scale = scale
         fan_out, *inside = base_layer.weight.shape
         self.lora_A = nn.Parameter(base_layer.weight.new_empty(rank, *inside))
         self.lora_B = nn.Parameter(base_layer.weight.new_zeros(fan_out, rank, 1, 1))
         nn.init.kaiming_uniform_(self.lora_A, a=math.sqrt(5))  # as peft does
 
-    def kernel(self) -> Tensor:
-        """The kernel (out, in, k, k) with its update, in the precision of the weights, channels-last."""
-        weight = self.base_layer.weight
-        with torch.autocast(weight.device.type, enabled=False):
-            update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
-            return torch.add(weight, update, alpha=self.scale).contiguous(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def merge(self) -> None:
-        """Fold the update into the kernel."""
-        self.base_layer.weight.copy_(self.kernel())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, out, H', W') of x (B, in, H, W)."""
-        base = self.base_layer
-        return F.conv2d(x, self.kernel(), base.bias, base.stride, base.padding, base.dilation, base.groups)
+    def updated(self, weight: Tensor) -> Tensor:
+        """The kernel (out, in, k, k) with its update, of the frozen one."""
+        update = (self.lora_B.flatten(1) @ self.lora_A.flatten(1)).view(weight.shape)
+        return torch.add(weight, update, alpha=self.scale)
 
 
 def adapt_kernels(decoder: nn.Module, rank: int, scale: float) -> None:
@@ -122,6 +109,6 @@ def load_learnt(decoder: nn.Module, state: dict[str, Tensor]) -> None:
 def merge_kernels(decoder: nn.Module) -> None:
     """Fold the updates into the kernels, for prediction: the decoder is then one as if it had learnt whole."""
     for name, module in list(decoder.named_modules()):
-        if isinstance(module, LowRankConv2d | QuantisedConv2d | ScaledShifted):
+        if isinstance(module, UpdatedConv2d | ScaledShifted):
             module.merge()
             decoder.set_submodule(name, module.base_layer)

@@ -12,14 +12,15 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from adapters.methods.updated_conv import UpdatedConv2d
 
 STEPS = tuple(i / 40 for i in range(8, 41))
 """Tried, as shares of the step by which the largest weight keeps its value: of what is rounded already, that one."""
 
 
-class QuantisedConv2d(nn.Module):
+class QuantisedConv2d(UpdatedConv2d):
     """A convolution whose kernel is the frozen one and an update. (B, C, H, W) as the convolution takes it.
 
     update: (out, in, k, k), learns; step: (out,), 0 until `quantise` was called, and of an output that did not learn.
@@ -28,8 +29,8 @@ class QuantisedConv2d(nn.Module):
     step: Tensor
 
     def __init__(self, base_layer: nn.Conv2d, bits: int) -> None:
-        super().__init__()
-        self.base_layer, self.bits = base_layer, bits
+        super().__init__(base_layer)
+        self.bits = bits
         self.update = nn.Parameter(torch.zeros_like(base_layer.weight))
         self.register_buffer("step", base_layer.weight.new_zeros(len(base_layer.weight)))
 
@@ -78,18 +79,6 @@ class QuantisedConv2d(nn.Module):
         rows = torch.from_numpy(values).to(weight).view(len(weight), -1)
         return ((rows + 0.5) * step.to(weight)[:, None]).view_as(weight)
 
-    def kernel(self) -> Tensor:
-        """The kernel (out, in, k, k) with its update, in the precision of the weights, channels-last."""
-        weight = self.base_layer.weight
-        with torch.autocast(weight.device.type, enabled=False):
-            return (weight + self.update).contiguous(memory_format=torch.channels_last)
-
-    @torch.no_grad()
-    def merge(self) -> None:
-        """Fold the update into the kernel."""
-        self.base_layer.weight.copy_(self.kernel())
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, out, H', W') of x (B, in, H, W)."""
-        base = self.base_layer
-        return F.conv2d(x, self.kernel(), base.bias, base.stride, base.padding, base.dilation, base.groups)
+    def updated(self, weight: Tensor) -> Tensor:
+        """The kernel (out, in, k, k) with its update, of the frozen one."""
+        return weight + self.update

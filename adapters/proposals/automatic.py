@@ -108,8 +108,8 @@ class AutomaticMasks:
         """The masks of a crop's points (P, 2), in its own pixels. shape: (H, W) of the image."""
         waiting = [*self.stable(embedded, points, crop, shape)]
         boxes = np.array([mask.box for mask in waiting]).reshape(-1, 4)
-        kept = box_nms(boxes, np.array([mask.iou for mask in waiting], np.float32), self.most_overlap)
-        masks = [waiting[i] for i in kept.tolist()]
+        rows = box_nms(boxes, np.array([mask.iou for mask in waiting], np.float32), self.most_overlap)
+        masks = [waiting[i] for i in rows.tolist()]
         bits = [Bits.of((embedded.upsampled(mask.logits) > 0).cpu().numpy()) for mask in masks]
         columns = ([getattr(mask, name) for mask in masks] for name in ("iou", "stability", "prompt", "level"))
         return MaskSet.of_bits((crop.y1 - crop.y0, crop.x1 - crop.x0), bits, *map(np.array, columns))

@@ -207,17 +207,17 @@ def box_nms(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarr
     corners = boxes.astype(np.float32)
     areas = (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1])
     remaining = np.argsort(-scores, kind="stable")
-    kept = []
+    chosen = []
     while len(remaining):
         best, remaining = remaining[0], remaining[1:]
-        kept.append(best)
+        chosen.append(best)
         lower = np.maximum(corners[best, :2], corners[remaining, :2])
         upper = np.minimum(corners[best, 2:], corners[remaining, 2:])
         shared = np.maximum(upper - lower, 0).prod(1)
         union = areas[best] + areas[remaining] - shared
         with np.errstate(invalid="ignore", divide="ignore"):
             remaining = remaining[~(shared / union > np.float32(threshold))]
-    return np.array(kept, np.int64)
+    return np.array(chosen, np.int64)
 
 
 def mask_nms(masks: MaskSet, threshold: float | np.ndarray, order: np.ndarray | None = None) -> np.ndarray:
@@ -228,12 +228,12 @@ def mask_nms(masks: MaskSet, threshold: float | np.ndarray, order: np.ndarray | 
     """
     limits = np.broadcast_to(threshold, len(masks))
     remaining = np.argsort(-masks.scores, kind="stable") if order is None else order
-    kept = []
+    chosen = []
     while len(remaining):
         best, remaining = int(remaining[0]), remaining[1:]
-        kept.append(best)
+        chosen.append(best)
         near = np.flatnonzero(boxes_touch(masks.boxes[[best]], masks.boxes[remaining])[0])
         shared = np.array([masks.bits[best].shared(masks.bits[j]) for j in remaining[near].tolist()], np.int64)
         union = np.maximum(masks.areas[best] + masks.areas[remaining[near]] - shared, 1)
         remaining = np.delete(remaining, near[shared / union > limits[best]])
-    return np.array(kept, np.int64)
+    return np.array(chosen, np.int64)

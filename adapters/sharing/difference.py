@@ -15,7 +15,7 @@ from domains.errors import InputError, printable
 
 LEFT_OUT = ("probe", "digest", "learnt_from", "metrics", "intervals", "schema_version")
 """What two adapters never share, or a table says better."""
-CODES = ".codes"  # how the name of an update of few bits ends
+CODES = ".codes"  # of `weights.py`, which imports torch
 
 
 def differences(infos: tuple[AdapterInfo, AdapterInfo], folders: tuple[Path, Path]) -> list[str]:

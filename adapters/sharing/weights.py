@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from adapters.sharing.info import present
 from domains.errors import InputError
 
-NUMBERS = ("F16", "BF16", "F32", "I32", "U8")
+NUMBERS = ("F16", "BF16", "F32", "I32")
+CODES = ".codes"
+"""How the name of an update of few bits ends, whose numbers are bytes and nothing else (`QuantisedConv2d.codes`)."""
 
 
 def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
@@ -40,9 +42,10 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, "pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             for name, tensor in slices.items():
-                if tensor.get_dtype() not in NUMBERS:
+                kinds = ("U8",) if name.endswith(CODES) else NUMBERS
+                if tensor.get_dtype() not in kinds:
                     raise InputError(
-                        f"{str(path)!r}: {name!r:.80} is of {tensor.get_dtype()}; wanted one of {', '.join(NUMBERS)}; "
+                        f"{str(path)!r}: {name!r:.80} is of {tensor.get_dtype()}; wanted one of {', '.join(kinds)}; "
                         "get the adapter again"
                     )
             return {name: tuple(tensor.get_shape()) for name, tensor in slices.items()}

@@ -66,9 +66,9 @@ def keep(decoder: nn.Module, start: Mapping[str, Tensor], end: Mapping[str, Tens
     for name, layer in decoder.named_modules():
         if isinstance(layer, nn.Conv2d) and name.split(".")[0] not in (HEAD, SCORER):
             begun, update = start[f"{name}.weight"], end[f"{name}.weight"] - start[f"{name}.weight"]
-            kept = keeper(word)(layer, update)
-            layer.weight.copy_(begun + kept)
-            lost += float((kept - update).square().sum())
+            rounded = keeper(word)(layer, update)
+            layer.weight.copy_(begun + rounded)
+            lost += float((rounded - update).square().sum())
             energy += float(update.square().sum())
     return lost / max(energy, 1e-12)
 

@@ -70,7 +70,7 @@ RULES = (
     ),
     Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
     Rule(("train.cached_crops",), lambda recipe: recipe.train.cache == "none", "train.cache=none"),
-    Rule(("train.workers",), lambda recipe: recipe.train.cache != "none", "train.cache draws crops once"),
+    Rule(("train.workers",), lambda recipe: recipe.train.cache != "none", "train.cache keeps crops"),
     Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),
     Rule(("backbone.revision",), lambda recipe: is_local(recipe.backbone.name), "backbone.name is no Hub id"),
     Rule(("train.start",), lambda recipe: starts_nowhere(recipe), "this base has no pretrained decoder of that shape"),

@@ -25,6 +25,7 @@ from adapters.decoders.pretrained import warm_start
 from adapters.methods import Method, build_method, detach, merge
 from adapters.methods.decoder_update import LowRankConv2d, merge_kernels
 from adapters.methods.quantised_update import QuantisedConv2d
+from adapters.methods.updated_conv import UpdatedConv2d
 from adapters.network import EntitySegmenter
 from adapters.options.lora import Lora, MethodOptions
 from adapters.options.methods import DecoderOnly
@@ -253,7 +254,7 @@ def write_decoder(decoder: nn.Module, updates: Updates) -> None:
             module.lora_B[:, : b.shape[1]].copy_(b[..., None, None])
         elif isinstance(module, QuantisedConv2d) and kind == "weight":
             module.update.copy_(update)
-        elif isinstance(module, LowRankConv2d | QuantisedConv2d):
+        elif isinstance(module, UpdatedConv2d):
             state[f"{path}.base_layer.{kind}"].add_(update)
         else:
             state[name].add_(update)

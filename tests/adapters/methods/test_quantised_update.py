@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from adapters.inference.segment import InputContract
@@ -118,3 +120,20 @@ def test_a_decoder_from_nothing_takes_no_updates() -> None:
     decoder.start = None
     with pytest.raises(InputError, match="method.bits is 3, which updates .* take method.bits=16"):
         METHODS["decoder_only"](bits=3).adapt_decoder(decoder)
+
+
+@pytest.mark.parametrize("name, kind", [("stem.0.codes", torch.float32), ("stem.0.step", torch.uint8)])
+def test_codes_are_bytes_and_nothing_else_is(learnt: EntitySegmenter, tmp_path, monkeypatch, name: str, kind) -> None:
+    method = METHODS["decoder_only"](bits=3)
+    info = describe(learnt.eval(), method, InputContract(tile_px=64, overlap_px=16), "pathology", "drawn")
+    save_adapter(tmp_path / "few", learnt, method, info, "domain: {name: pathology}\n")
+    file = tmp_path / "few" / "entity_decoder.safetensors"
+    state = load_file(file)
+    save_file({**state, name: state[name].to(kind)}, file)
+    monkeypatch.setattr("adapters.sharing.door.seal", lambda *_: read_digest(tmp_path / "few"))  # as if sealed anew
+    with pytest.raises(InputError, match=f"'{name}' is of [FU]"):
+        load_adapter(tmp_path / "few")
+
+
+def read_digest(folder: Path) -> str:
+    return json.loads((folder / "entity.json").read_text())["digest"]
