@@ -14,6 +14,7 @@ from typing import Any
 import typer
 
 from domains.errors import InputError, RunError, printable
+from recipes import collect_rarely
 from recipes.verbs.commands import DONE, FAILED, STOPPED, WRONG_INPUT, app
 
 UsageError = typer.BadParameter.__mro__[1]  # of the click that this typer brings along
@@ -26,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from recipes.reading.command import program_name
 
+    if arguments is None:
+        collect_rarely()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:

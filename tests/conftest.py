@@ -17,7 +17,9 @@ import torch
 from PIL import Image
 
 from domains.procedural.scene import draw_scene
+from recipes import collect_rarely
 
+collect_rarely()
 hypothesis.settings.register_profile("suite", deadline=None)  # a busy machine is no fault of the code
 hypothesis.settings.load_profile("suite")
 

@@ -63,6 +63,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Devices]:
 
         monkeypatch.setattr(proposals, "prepared", watched_decode)
     monkeypatch.setattr(Runtime, "trainer_options", spy_options)
+    monkeypatch.setattr("adapters.training.region_fit.STEPS", 20)  # a step is slow there
     with spy_device():
         yield record
 

@@ -10,11 +10,14 @@ import pytest
 
 from cli import main
 from domains.errors import InputError
+from recipes.reading.compose import load_recipe
 from recipes.verbs import apart
 from recipes.verbs.apart import RESULT
+from recipes.verbs.compare_job import run_job
 from recipes.verbs.learning_curve import learning_curve, parse_images, point_of, within, worth_of
 
-FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16"]
+FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16", "domain.crop_px=64"]
+FEW += ["domain.scale=1", "train.batch_size=2"]
 
 
 def test_numbers_of_images_are_read_from_small_to_large():
@@ -96,9 +99,11 @@ def test_a_fall_is_said_and_one_seed_or_one_group_has_no_spread():
 
 @pytest.fixture(scope="module")
 def curve(tmp_path_factory):
-    """Two points, fitted for a second each on the embedded sample."""
+    """Two points, fitted for a second each on the embedded sample, in this process."""
     out = tmp_path_factory.mktemp("curve") / "out"
-    return out, learning_curve("pathology", [3, None], out, 1, seeds=1, overrides=FEW)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apart, "run_apart", lambda folder: run_job(load_recipe(str(folder / "recipe.yaml")), folder))
+        return out, learning_curve("pathology", [3, None], out, 1, seeds=1, overrides=FEW)
 
 
 def test_each_point_is_fitted_to_its_images_and_written_in_every_form(curve, capsys):
