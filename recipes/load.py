@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.inference.segment import InputContract
+from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.door import read_info
 from adapters.sharing.info import RECIPE, AdapterInfo, present
+from adapters.sharing.labels_file import load_labeller
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.opening import opened
 from adapters.sharing.student_file import load_student
@@ -33,6 +35,8 @@ class Ready:
     segmenter: EntitySegmenter
     contract: InputContract
     domain: str
+    labeller: Labeller | None = field(default=None, kw_only=True)
+    """What gives entities their class; None where nothing does."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,9 @@ def loaded(
             segmenter: EntitySegmenter = load_student(folder, info)
         else:
             segmenter = adapted(folder, info, backbone, elsewhere)
-        yield Loaded(adapter, segmenter.place(runtime), info.contract, parsed.domain.name, parsed, shared, info)
+        labeller = None if fast else load_labeller(folder, info)
+        placed, domain = segmenter.place(runtime), parsed.domain.name
+        yield Loaded(adapter, placed, info.contract, domain, parsed, shared, info, labeller=labeller)
 
 
 def bare(recipe: Recipe, backbone: Backbone | None, runtime: Runtime) -> Loaded:

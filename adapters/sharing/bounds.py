@@ -7,12 +7,16 @@ What a file holds is compared with its options exactly, but later, where the net
 
 from __future__ import annotations
 
+from math import prod
+
 from adapters.options.decoders import Decoder, Dense
+from adapters.options.labels import SHAPE_NUMBERS, LabelInfo
 from adapters.options.lora import PeftOptions
 from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
 from adapters.sharing.info import (
     BACKBONE_WEIGHTS,
     DECODER_WEIGHTS,
+    LABEL_WEIGHTS,
     PROJECTION_WEIGHTS,
     STUDENT_WEIGHTS,
     AdapterInfo,
@@ -34,8 +38,24 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
         DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
         STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
+        LABEL_WEIGHTS: sum(map(prod, label_shapes(info, info.labels).values())) if info.labels else 0,
     }
     return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
+
+
+def label_shapes(info: AdapterInfo, labels: LabelInfo) -> dict[str, tuple[int, ...]]:
+    """Name -> shape of each of a labeller's tensors."""
+    numbers = info.backbone.dim * len(info.backbone.taps) + 2 * info.input.channels + SHAPE_NUMBERS
+    width, classes = labels.width, len(labels.vocabulary)
+    return {
+        "mean": (numbers,),
+        "scale": (numbers,),
+        "axes": (numbers, width),
+        "examples": (labels.examples, width),
+        "classes": (labels.examples,),
+        "weights": (width, classes),
+        "bias": (classes,),
+    }
 
 
 def of_method(method: Method, base: Base) -> int:

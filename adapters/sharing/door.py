@@ -22,6 +22,7 @@ from adapters.sharing.info import (
     AGAIN,
     FILES,
     INFO,
+    LABEL_WEIGHTS,
     MAX_TEXT_BYTES,
     PEFT,
     RECIPE,
@@ -50,9 +51,11 @@ def read_info(folder: Path) -> AdapterInfo:
         )
     info = parse_info(read_text(folder, INFO), repr(str(folder / INFO)))
     check_peft(folder, info)
-    if present(folder, STUDENT_WEIGHTS) != (info.student is not None):
-        fault = "is missing" if info.student else f"is of a student, and {INFO} says nothing of one"
-        raise InputError(f"{str(folder / STUDENT_WEIGHTS)!r} {fault}; {AGAIN}")
+    beside = {STUDENT_WEIGHTS: (info.student, "a student"), LABEL_WEIGHTS: (info.labels, "a labeller")}
+    for name, (described, thing) in beside.items():
+        if present(folder, name) != (described is not None):
+            fault = "is missing" if described else f"is of {thing}, and {INFO} says nothing of one"
+            raise InputError(f"{str(folder / name)!r} {fault}; {AGAIN}")
     check_sizes({name: (folder / name).stat().st_size for name in FILES if present(folder, name)}, info, str(folder))
     if info.schema_version != UNSEALED and info.digest != seal(folder, info):
         raise InputError(

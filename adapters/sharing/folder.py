@@ -5,6 +5,7 @@
     adapter_model.safetensors    what learnt inside the backbone
     entity_decoder.safetensors   the decoder
     student.safetensors          the small network that predicts in its place by `--fast`, where there is one
+    labels.safetensors           what gives entities their class, where it has one (`labels_file.set_labeller`)
     band_projection.safetensors  two bands, or more than three, to three, where the network sees so many
     entity.json                  base and its fingerprint, options, input contract, metrics, probe
     recipe.yaml                  the resolved recipe

@@ -16,6 +16,7 @@ from pydantic import Field, Strict
 from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import InputOptions
 from adapters.options.decoders import Decoder, Dense
+from adapters.options.labels import LabelInfo
 from adapters.options.methods import WHOLE_BITS, Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
@@ -33,11 +34,12 @@ UNSEALED = 1
 INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
 BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
 PROJECTION_WEIGHTS, STUDENT_WEIGHTS = "band_projection.safetensors", "student.safetensors"
+LABEL_WEIGHTS = "labels.safetensors"
 TEXTS = (INFO, CARD, RECIPE, PEFT)
-WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS)
+WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
-LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances")
+LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances", "labels")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
@@ -137,6 +139,8 @@ class AdapterInfo(Options):
     probe: Probe
     student: StudentInfo | None = None
     """Of the network that predicts in its place by `--fast`; None in an adapter without one."""
+    labels: LabelInfo | None = None
+    """Of what gives entities their class; None in an adapter whose entities have none."""
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
 

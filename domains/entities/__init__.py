@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from domains.entities.map import BACKGROUND as BACKGROUND
 from domains.entities.map import NO_CLASS as NO_CLASS
+from domains.entities.map import UNKNOWN as UNKNOWN
 from domains.entities.map import UNLABELLED as UNLABELLED
 from domains.entities.map import EntityMap as EntityMap
 from domains.entities.map import renumber as renumber

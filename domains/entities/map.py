@@ -14,6 +14,8 @@ import numpy as np
 UNLABELLED = -1
 BACKGROUND = 0
 NO_CLASS = -1
+UNKNOWN = "unknown"
+"""The class of an entity that is none of those that were taught."""
 
 Move = Callable[[np.ndarray, int], np.ndarray]
 """From (H, W) values of pixels, and the value of what lies outside of them, to (h, w): the same for whatever values."""

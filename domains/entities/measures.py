@@ -13,7 +13,10 @@ STRIP_PX = 2**20
 
 
 class Measure(NamedTuple):
-    """One entity. Box: pixels y..y + height - 1, x..x + width - 1. Centroid: mean pixel index, as in scikit-image."""
+    """One entity. Box: pixels y..y + height - 1, x..x + width - 1. Centroid: mean pixel index, as in scikit-image.
+
+    label_score: in [0, 1], how likely the label is; None where nobody said.
+    """
 
     id: int
     area_px: int
@@ -25,6 +28,7 @@ class Measure(NamedTuple):
     centroid_x: float
     score: float | None
     label: str | None
+    label_score: float | None = None
 
     @property
     def box(self) -> tuple[slice, slice]:

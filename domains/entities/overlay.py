@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from domains.entities import EntityMap
+from domains.entities import UNKNOWN, EntityMap
 from domains.scenes.images import as_rgb
 
 GOLDEN = 0.618034  # of the hues, from one id to the next: neighbours in number look different
@@ -19,14 +19,18 @@ MARGIN_PX = 6
 LINE_PX = 18
 PAPER = (255, 255, 255)
 INK = (20, 20, 20)
+GREY = (128, 128, 128)
 
 
-def overlay(image: np.ndarray, entities: EntityMap) -> np.ndarray:
+def overlay(image: np.ndarray, entities: EntityMap, classes: Sequence[str] = ()) -> np.ndarray:
     """(H, W, 3) uint8: each entity tinted, its outermost pixels in full colour; unlabelled pixels darkened.
 
-    Of an image of other channels `as_rgb` is shown.
+    Of an image of other channels `as_rgb` is shown. classes: the vocabulary, where entities are tinted by their class.
     """
     colours, edge = palette(entities.count), outermost(entities.ids)
+    if classes:
+        assert entities.labels is not None
+        colours[1:] = class_colours(classes)[entities.labels]
     picture = np.empty((*entities.shape, 3), np.uint8)
     rows = max(1, STRIP_PX // entities.shape[1])
     for y in range(0, len(picture), rows):
@@ -72,6 +76,35 @@ def palette(count: int) -> np.ndarray:
         for i in range(count)
     ]
     return np.round(255 * np.array([(0.0, 0.0, 0.0), *colours])).astype(np.uint8)
+
+
+def class_colours(classes: Sequence[str]) -> np.ndarray:
+    """(K, 3) uint8: a colour per class, the same for a vocabulary in every picture; grey for what is unknown."""
+    count = len(classes)
+    colours = [colorsys.hsv_to_rgb(i / max(count, 1), (1.0, 0.7)[i % 2], (1.0, 0.8)[i % 2]) for i in range(count)]
+    rows = np.round(255 * np.array(colours).reshape(count, 3)).astype(np.uint8)
+    rows[[name == UNKNOWN for name in classes]] = GREY
+    return rows
+
+
+def with_legend(picture: np.ndarray, classes: Sequence[str]) -> Image.Image:
+    """A picture (H, W, 3) uint8 above the names of classes in their colours, as many a row as have room."""
+    font = ImageFont.load_default(LINE_PX - 6)
+    widths = [LINE_PX + MARGIN_PX + int(font.getlength(name)) + MARGIN_PX for name in classes]
+    places, x, y = [], MARGIN_PX, 0
+    for width in widths:
+        if x > MARGIN_PX and x + width > picture.shape[1]:
+            x, y = MARGIN_PX, y + LINE_PX
+        places.append((x, y))
+        x += width
+    sheet = Image.new("RGB", (picture.shape[1], picture.shape[0] + y + LINE_PX + MARGIN_PX), PAPER)
+    sheet.paste(Image.fromarray(picture))
+    draw = ImageDraw.Draw(sheet)
+    for name, (x, y), colour in zip(classes, places, class_colours(classes).tolist(), strict=True):
+        top = picture.shape[0] + MARGIN_PX // 2 + y
+        draw.rectangle((x, top + 3, x + LINE_PX - 6, top + LINE_PX - 3), fill=tuple(colour))
+        draw.text((x + LINE_PX, top + 2), name, INK, font)
+    return sheet
 
 
 def contact_sheet(rows: Sequence[Sequence[tuple[str, np.ndarray]]], panel_px: int = 256) -> Image.Image:

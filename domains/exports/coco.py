@@ -91,7 +91,8 @@ def annotation(entity: Measure, ids: np.ndarray) -> tuple[str, dict[str, Any]]:
         "area": entity.area_px,
         "iscrowd": 0,
     }
-    return entity.label or UNNAMED, values if entity.score is None else {**values, "score": entity.score}
+    scores = {"score": entity.score, "category_score": entity.label_score}
+    return entity.label or UNNAMED, {**values, **{key: score for key, score in scores.items() if score is not None}}
 
 
 def portable(scenes: Sequence[str], folder: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, ClassVar
 
 from domains.entities import Place
@@ -17,12 +18,14 @@ COLUMNS = (
     "image", "name", "id", "area_px", *AREAS, "box_y_px", "box_x_px", "box_height_px", "box_width_px", "centroid_y_px",
     "centroid_x_px", "score", "label",
 )  # fmt: skip
+LABELLED = "label_score"
 
 
 @dataclass(frozen=True)
 class EntityTable:
     """`entities.csv`, all images together. image: its path; name: that of its results; the other columns as in
-    `Measure` and `areas`, empty where there is no score or label, and where the size of a pixel is unknown.
+    `Measure` and `areas`, empty where there is no score or label, and where the size of a pixel is unknown. Where
+    entities were labelled `label_score` is the last column.
     """
 
     destination: Destination
@@ -44,16 +47,19 @@ class EntityTable:
             path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
         ):
             table = csv.writer(file, lineterminator="\n")
-            table.writerow(COLUMNS)
-            table.writerows(all_rows(self.destination, "csv"))
+            rows = all_rows(self.destination, "csv")
+            leading = list(islice(rows, 1))
+            table.writerow([*COLUMNS, LABELLED] if leading and len(leading[0]) > len(COLUMNS) else COLUMNS)
+            table.writerows(chain(leading, rows))
 
 
 def rows_of(entities: Iterable[Measure], place: Place) -> Iterator[list[Any]]:
     """COLUMNS without the image and the name, which its entry in the journal has."""
     area_of = areas(place)
     for entity in entities:
-        area, (number, area_px, *measures) = area_of(entity), entity
-        yield [number, area_px, *(area.get(unit) for unit in AREAS), *measures]
+        area, (number, area_px, *measures, label_score) = area_of(entity), entity
+        labelled = [] if label_score is None else [label_score]
+        yield [number, area_px, *(area.get(unit) for unit in AREAS), *measures, *labelled]
 
 
 def all_rows(destination: Destination, table: str) -> Iterator[list[Any]]:

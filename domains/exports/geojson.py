@@ -19,6 +19,7 @@ import numpy as np
 
 from domains.entities.measures import Measure
 from domains.entities.outlines import Polygon
+from domains.entities.overlay import class_colours
 from domains.exports.areas import areas
 from domains.exports.described import Described
 from domains.exports.destination import Destination
@@ -67,10 +68,13 @@ class GeoJson:
         properties, area_of = _plain if plain else _qupath, areas(place)
         ground = ground_of(place.georeference) if plain else None
         described = Described(prediction, self.destination.describe, place.pixel_size_m)
+        colours = dict(zip(prediction.classes, class_colours(prediction.classes).tolist(), strict=True))
         for entity, polygons, step in prediction.outlined():
             polygons = self.destination.drawn(polygons, step, ground is not None)
             coarse = {"outline_px": step} if step > 1 else {}
             about = {**properties(entity, described(entity)), **coarse}
+            if not plain and entity.label in colours:
+                about["classification"] = {"name": entity.label, "color": colours[entity.label]}
             area = area_of(entity) if plain else {}
             if ground is not None or "area_m2" not in area:  # which tells readers that degrees follow
                 about |= area
@@ -136,6 +140,7 @@ def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
 def _plain(entity: Measure, described: dict[str, float]) -> dict[str, Any]:
     """id and area_px; score, label and further measurements where known."""
     values = {"id": entity.id, "score": entity.score, "area_px": entity.area_px, "label": entity.label}
+    values["label_score"] = entity.label_score
     return {key: value for key, value in {**values, **described}.items() if value is not None}
 
 

@@ -73,10 +73,12 @@ class GeoPackage:
     def _columns(
         self, entities: Sequence[Measure], areas: Sequence[float], prediction: Prediction
     ) -> dict[str, np.ndarray]:
+        labelled = {"label_score": np.array([entity.label_score for entity in entities], float)}
         return {
             "id": np.array([entity.id for entity in entities], np.int64),
             "score": np.array([np.nan if entity.score is None else entity.score for entity in entities], float),
             "label": np.array([entity.label or "" for entity in entities], object),
+            **(labelled if prediction.classes else {}),
             "area_px": np.array([entity.area_px for entity in entities], np.int64),
             "area_m2": np.array(areas, float),
         }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import tifffile
 
+from domains.entities import UNLABELLED, EntityMap
 from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.label_image import Reader
@@ -29,28 +31,47 @@ class LabelTiff:
 
     In strips where the map is in memory, else tile by tile. With the geo-transform and the CRS of its scene where that
     has them and rasterio is installed; 0 is nodata then.
+
+    Where entities were labelled, `<name>.classes.tif` beside it has the number of the class, from 1, at each pixel; its
+    description is JSON, `{"classes": [names]}`.
     """
 
     destination: Destination
     any_size: ClassVar[bool] = True
 
     def files(self, name: str) -> tuple[str, ...]:
-        """The label image of an image."""
-        return (f"{name}.labels.tif",)
+        """The label image of an image, and that of its classes."""
+        return f"{name}.labels.tif", f"{name}.classes.tif"
 
     def stream(self, prediction: Prediction) -> None:
-        """Write the label image of a scene."""
+        """Write the label image of a scene, and that of its classes where it has any."""
+        labels, classes = self.files(prediction.name)
+        self._write(labels, prediction)
+        if prediction.classes:
+            self._write(classes, by_class(prediction), json.dumps({"classes": list(prediction.classes)}))
+
+    def _write(self, filename: str, prediction: Prediction, description: str | None = None) -> None:
         entities, georeference = prediction.entity_map, prediction.place.georeference
-        with self.destination.writing(*self.files(prediction.name)) as path:
+        with self.destination.writing(filename) as path:
             if georeference is not None and find_spec("rasterio"):
-                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), georeference)
+                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), georeference, description)
             elif entities is not None:
-                write_strips(path, entities.ids)
+                write_strips(path, entities.ids, description)
             else:
-                write_tiff(path, prediction.shape, prediction.read)
+                write_tiff(path, prediction.shape, prediction.read, description)
 
     def close(self) -> None:
         """All is written."""
+
+
+def by_class(prediction: Prediction) -> Prediction:
+    """A prediction of labelled entities whose numbers are those of their classes, from 1."""
+    labels, whole = prediction.entities.labels, prediction.entity_map
+    assert labels is not None
+    lookup = np.concatenate([[0], labels + 1, [UNLABELLED]])  # -1 is the last
+    if whole is not None:
+        whole = EntityMap(lookup[whole.ids])
+    return replace(prediction, read=lambda window: lookup[prediction.read(window)], entity_map=whole)
 
 
 def write_geotiff(

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from PIL import Image
 
-from domains.entities.overlay import overlay
+from domains.entities.overlay import overlay, with_legend
 from domains.exports.destination import Destination
 from domains.scenes.results import signed
 from domains.tiling.grid import Window
@@ -16,7 +16,9 @@ from domains.tiling.prediction import Prediction
 
 @dataclass(frozen=True)
 class OverlayPng:
-    """`<name>.overlay.png`: the image with its entities in colour, to look at."""
+    """`<name>.overlay.png`: the image with its entities in colour, to look at; where they were labelled in those of
+    their classes, with a legend below.
+    """
 
     destination: Destination
     any_size: ClassVar[bool] = False
@@ -30,7 +32,10 @@ class OverlayPng:
         assert prediction.image is not None
         image = prediction.image(Window(0, 0, *prediction.shape))
         with self.destination.writing(*self.files(prediction.name)) as path:
-            Image.fromarray(overlay(image, prediction.whole_map)).save(path, pnginfo=signed())
+            picture = overlay(image, prediction.whole_map, prediction.classes)
+            (with_legend(picture, prediction.classes) if prediction.classes else Image.fromarray(picture)).save(
+                path, pnginfo=signed()
+            )
 
     def close(self) -> None:
         """All is written."""

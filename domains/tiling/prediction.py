@@ -93,6 +93,11 @@ class Prediction:
         return replace(smaller, image=self.image, name=self.name, place=self.place)
 
     @property
+    def classes(self) -> tuple[str, ...]:
+        """The vocabulary of a prediction whose entities were labelled; of any other none."""
+        return () if self.entities.label_scores is None else self.vocabulary
+
+    @property
     def count(self) -> int:
         """How many entities there are."""
         return len(self.entities.area_px)
@@ -113,6 +118,7 @@ class Prediction:
             centroid_x=round(float(table.centroid_x[index]), 2),
             score=None if table.scores is None else round(float(table.scores[index]), 6),
             label=label,
+            label_score=None if table.label_scores is None else round(float(table.label_scores[index]), 4),
         )
 
     def measures(self) -> Iterator[Measure]:

@@ -47,7 +47,10 @@ class Placed(NamedTuple):
 
 
 class Entities(NamedTuple):
-    """A table of the entities of a scene: (N,) arrays, entity i at index i - 1. Boxes have their ends exclusive."""
+    """A table of the entities of a scene: (N,) arrays, entity i at index i - 1. Boxes have their ends exclusive.
+
+    label_scores: in [0, 1], how likely a class is; None where nobody said.
+    """
 
     area_px: np.ndarray
     centroid_y: np.ndarray
@@ -58,6 +61,7 @@ class Entities(NamedTuple):
     x1: np.ndarray
     scores: np.ndarray | None
     labels: np.ndarray | None
+    label_scores: np.ndarray | None = None
 
     def only(self, kept: np.ndarray) -> Entities:
         """The rows of some entities, (N,) bool."""

@@ -16,6 +16,7 @@ from pydantic import AfterValidator
 
 from adapters.options.backbone import EMBEDDED, BackboneOptions
 from adapters.options.decoders import Decoder, Dense
+from adapters.options.labels import LabelOptions
 from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
 from adapters.options.methods import DecoderOnly, Method
@@ -67,6 +68,7 @@ class Recipe(AnyRecipe):
     decoder: Decoder = Dense()
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
+    labels: LabelOptions = LabelOptions()
 
     @classmethod
     def reader(cls, sections: Any) -> type[Recipe]:

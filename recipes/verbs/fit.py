@@ -17,6 +17,7 @@ import numpy as np
 
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.folder import describe, save_adapter
+from adapters.sharing.labels_file import set_labeller
 from adapters.sharing.student_file import describe_student
 from adapters.training import fitting
 from adapters.training.fitting import Fitted, Plan, Ranks
@@ -32,6 +33,7 @@ from domains.formats.layout import SPLITS
 from recipes import set_up
 from recipes.build import domain_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.labels import check_map, labels_of
 from recipes.learnt import images_of_fit
 from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
 from recipes.reading.command import command, following, size_said
@@ -66,6 +68,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     splits = read_splits(recipe, domain)
+    check_map(recipe.labels, splits.train)
     prepared = plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS))
     for line in prepared.lines():
         print(line)
@@ -152,10 +155,20 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
         overwrite=True,
         student=network and network.decoder,
     )
+    if fitted.after is not None:
+        name_entities(run / "adapter", prepared)
     preview(run / "preview.png", plan, fitted)
     if fitted.after is not None:
         write_report(run, prepared, domain, fitted, student)
     write_json(run / "metrics.json", numbers)
+
+
+def name_entities(adapter: Path, prepared: Prepared) -> None:
+    """Teach the adapter the classes of its data, where they have any, and say what it knows of them."""
+    prepared.plan.network.place(prepared.plan.runtime)
+    if (labels := labels_of(prepared)) is not None:
+        set_labeller(adapter, labels.labeller, labels.accuracy)
+        print(labels.line(), flush=True)
 
 
 def write_report(

@@ -38,6 +38,12 @@ class Export(StrEnum):
     bioimage = "bioimage.io"
 
 
+class Labelling(StrEnum):
+    linear = "linear"
+    prototypes = "prototypes"
+    knn = "knn"
+
+
 class Merging(StrEnum):
     linear = "linear"
     ties = "ties"
@@ -165,6 +171,26 @@ def adapters_merge(
     typer.echo(merged_text(adapters, numbers(weights, "--weights"), str(method), rank, out))
     if sets:
         transferred(adapters, out, sets, transfer or out.with_name(f"{out.name}-transfer"), str(split))
+
+
+@adapters_app.command("teach")
+def adapters_teach(
+    adapter: AdapterName,
+    examples: Annotated[Path, typer.Option(metavar="DIR", help="Labelled images whose entities have classes.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
+    kind: Annotated[
+        Labelling | None, typer.Option(help="How classes are told apart; else as the adapter does, or prototypes.")
+    ] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME=NAME", help="Several times: a class of the images, and of the adapter."),
+    ] = None,
+    backbone: Base = None,
+) -> None:
+    """Write an adapter that gives entities a class, or more classes, from a few labelled entities, without a fit."""
+    from recipes.verbs.teach import taught_text
+
+    typer.echo(taught_text(adapter, examples, out, kind and str(kind), classes or (), backbone))
 
 
 @adapters_app.command("push")

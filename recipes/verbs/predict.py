@@ -65,7 +65,10 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
                 print(f"nothing to do: {done}; --overwrite predicts them anew")
                 return
             cut = Cut.of(network.segmenter, request.sight.granularity, request.writing.nested)
-            run = Run(network.segmenter, contract, exports, worth, request.sight, cut, plan["adapter"][1])
+            run = Run(
+                network.segmenter, contract, exports, worth, request.sight, cut, plan["adapter"][1],
+                labeller=network.labeller,
+            )  # fmt: skip
             if request.scheduler is None:
                 faults = predict_all(run, images)
             else:
@@ -87,6 +90,7 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
         "--granularity": sight.granularity,
         "--fast": request.fast or None,
         "--precision": None if precision == CPU.precision else precision,
+        "labels": network.labeller and network.labeller.digest(),
     }
     return {
         "adapter": [network.domain, weights_digest(network.segmenter)],

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from adapters.inference.labelled import labelled
 from adapters.inference.segment import FLAT, Cut, InputContract, Tiles, decoded, segment_into
+from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU
 from domains.datasets.domain import WorthLooking
@@ -57,6 +59,8 @@ class Run:
     weights: str = ""
     on_tile: Callable[[], None] = lambda: None
     maps: Maps | None = None
+    labeller: Labeller | None = None
+    """What gives entities their class; None where the adapter knows none."""
 
     def open(self, path: Source) -> Scene:
         """The scene as the network sees it; one of a single level that fits into memory is decoded.
@@ -87,7 +91,7 @@ class Run:
             self.show_worth(worth, windows, looked_at, name)
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         running = self.begun(tiles, path, name)
-        prediction = self.predicted(running, tiles, path, name)
+        prediction = self.named(self.predicted(running, tiles, path, name), tiles.whole_scene, name)
         prediction = replace(prediction, name=name, place=place, image=image_of(scene))
         formats = self.exports.words(prediction.entity_map is not None)
         self.exports.stream(prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, formats)))
@@ -131,6 +135,16 @@ class Run:
 
             show(running.next_tile)
             return finish(show)
+
+    def named(self, prediction: Prediction, scene: Scene, name: str) -> Prediction:
+        """The prediction with a class of each entity, where the adapter knows any; of a large scene with a bar."""
+        if self.labeller is None:
+            return prediction
+        network = self.contract, self.segmenter, self.labeller
+        if not is_large(scene):
+            return labelled(prediction, scene, *network)
+        with Progress(f"label {name}", 0, unit="tiles") as progress:
+            return labelled(prediction, scene, *network, lambda done, count: progress.reach("tiles", done, count))
 
     def say_streamed(self, shape: tuple[int, int], name: str) -> None:
         """Print as what a large scene is written, and what is left out of it."""

@@ -1,0 +1,61 @@
+"""Whether entities get a class, from which of the data's names, and how it is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from adapters.options.section import Options
+
+ClassName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>&]*$")]
+"""Of a class: a line without markup."""
+MOST_CLASSES, MOST_EXAMPLES = 200, 128
+"""MOST_EXAMPLES: of a class, that are kept: what is strange is told by them, and a file stays small."""
+SHAPE_NUMBERS = 9
+"""What is said of an entity's shape."""
+LabellerKind = Literal["linear", "prototypes", "knn"]
+ClassMap = Annotated[dict[ClassName, ClassName], Field(max_length=1000)]
+
+
+@dataclass(frozen=True)
+class LabelOptions(Options):
+    """Classes of entities, learnt after the entities where the data have two or more."""
+
+    SOURCE: ClassVar[str] = "labels."
+
+    kind: LabellerKind | Literal["none"] = "linear"
+    """`linear` is logistic regression, `prototypes` the mean of each class's examples, `knn` the examples themselves;
+    `none` leaves entities without a class."""
+    map: ClassMap | None = None
+    """Class of the data to class of the adapter, such as `{tumour: neoplastic}`; those that are not named are left
+    out. null: all, by their own names."""
+    keep: Annotated[float, Field(ge=0.5, le=1)] = 0.95
+    """Share of the validation entities that stay within their classes; the strangest of all others are `unknown`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelInfo(Options):
+    """The labeller of an adapter, short of its numbers."""
+
+    SOURCE: ClassVar[str] = "labels."
+
+    kind: LabellerKind
+    vocabulary: Annotated[tuple[ClassName, ...], Field(min_length=2, max_length=MOST_CLASSES, strict=False)]
+    width: Annotated[int, Field(ge=1, le=1024)]
+    """Directions of the space in which entities are told apart."""
+    examples: Annotated[int, Field(ge=2, le=MOST_EXAMPLES * MOST_CLASSES)]
+    """Entities that are kept as what a class looks like."""
+    temperature: Annotated[float, Field(gt=0, le=1e4)]
+    farthest: Annotated[float, Field(ge=0, le=1e6)] | None
+    """From this distance on an entity is `unknown`; null: none is."""
+    accuracy: Annotated[float, Field(ge=0, le=1)] | None = None
+    """Mean share of each class that is labelled right, of true outlines that it did not learn from; null: not known."""
+
+    def check_agreement(self) -> None:
+        """Raises InputError for a class that is there twice, and for the name of what is none of them."""
+        if len(set(self.vocabulary)) < len(self.vocabulary):
+            raise self.wrong("vocabulary", "wanted each class once")
+        if "unknown" in self.vocabulary:
+            raise self.wrong("vocabulary", "'unknown' is what is none of the classes; give that class another name")

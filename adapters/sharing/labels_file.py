@@ -1,0 +1,75 @@
+"""The labeller in an adapter's folder: `labels.safetensors`, and what `entity.json` says of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from adapters.labelling.labeller import Labeller
+from adapters.options.labels import LabelInfo
+from adapters.options.section import checked
+from adapters.sharing.bounds import label_shapes
+from adapters.sharing.door import read_info, sealed
+from adapters.sharing.info import INFO, LABEL_WEIGHTS, AdapterInfo
+from adapters.sharing.weights import check_shapes, tensors
+from domains.atomic import atomic_path
+from domains.errors import InputError
+
+
+def describe_labeller(labeller: Labeller, accuracy: float | None = None) -> LabelInfo:
+    """The info of a labeller. Raises InputError for names that no class may have.
+
+    accuracy: the mean over the classes of what was labelled right, of entities that it did not learn from.
+    """
+    values = {
+        "kind": labeller.kind,
+        "vocabulary": labeller.vocabulary,
+        "width": labeller.examples.shape[1],
+        "examples": len(labeller.examples),
+        "temperature": labeller.temperature,
+        "farthest": labeller.farthest if math.isfinite(labeller.farthest) else None,
+        "accuracy": None if accuracy is None or math.isnan(accuracy) else accuracy,
+    }
+    return checked(LabelInfo, values, LabelInfo.SOURCE)
+
+
+def save_labeller(path: Path, labeller: Labeller) -> None:
+    """Write a labeller's numbers."""
+    save_file({name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in labeller.arrays().items()}, path)
+    path.chmod(0o644)  # safetensors writes for its owner alone
+
+
+def set_labeller(folder: Path, labeller: Labeller, accuracy: float | None = None) -> AdapterInfo:
+    """Put a labeller into the folder of an adapter, or in the place of the one there, and seal it anew.
+
+    Returns the folder's info. Raises InputError as `describe_labeller` does, with nothing changed.
+    """
+    info = replace(read_info(folder), labels=describe_labeller(labeller, accuracy))
+    with atomic_path(folder / LABEL_WEIGHTS) as path:
+        save_labeller(path, labeller)
+    info = sealed(folder, info)
+    with atomic_path(folder / INFO) as path:
+        path.write_text(info.json_text(), encoding="utf-8")
+    return info
+
+
+def load_labeller(folder: Path, info: AdapterInfo) -> Labeller | None:
+    """The labeller of an adapter, None where it has none. info: as `read_info` has it.
+
+    Raises InputError for numbers that are not those that the info tells of.
+    """
+    if info.labels is None:
+        return None
+    path = folder / LABEL_WEIGHTS
+    check_shapes(path, label_shapes(info, info.labels))
+    arrays = {name: value.numpy() for name, value in tensors(path).items()}
+    classes, labels = arrays["classes"], info.labels
+    if not np.array_equal(np.unique(classes), np.arange(len(labels.vocabulary))):
+        raise InputError(f"{str(path)!r} has no example of some of its classes; get the adapter again")
+    farthest = math.inf if labels.farthest is None else labels.farthest
+    return Labeller.of_arrays(labels.kind, labels.vocabulary, arrays, labels.temperature, farthest)

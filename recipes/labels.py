@@ -1,0 +1,117 @@
+"""The classes of a fit's data, taught to a labeller when the entities have been fitted; and more of them later."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from adapters.inference.contract import InputContract
+from adapters.inference.labelled import examples_of, unheard
+from adapters.labelling.labeller import Labeller
+from adapters.labelling.learning import Examples, calibrated, mean_class_accuracy, taught
+from adapters.labelling.pooled import Blocks
+from adapters.network import EntitySegmenter
+from adapters.options.labels import LabelOptions
+from domains.entities import UNKNOWN, Samples
+from domains.errors import InputError
+from recipes.plan import Prepared
+
+FEWEST = 2
+"""Entities of a class, by which it is learnt; of a single one nothing can be told."""
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A labeller, and of the test split's entities by their true outlines: the mean share of each class that it labels
+    right, and how many there are; the share of them that it calls unknown.
+    """
+
+    labeller: Labeller
+    accuracy: float
+    tested: int
+    unknown: float
+    rare: tuple[str, ...] = ()
+    """Classes that were left out, as they occur too seldom."""
+
+    def line(self) -> str:
+        """What was learnt, for people."""
+        names, line = self.labeller.vocabulary, f"labels: {len(self.labeller.vocabulary)} classes"
+        line = f"{line} ({', '.join(names[:6])}{', ...' if len(names) > 6 else ''})"
+        if self.tested:
+            line += (
+                f", {self.accuracy:.3f} of each right on {self.tested} test entities by their true outlines, "
+                f"{self.unknown:.1%} called unknown"
+            )
+        if self.rare:
+            line += f"; left out, as they occur less than {FEWEST} times in training: {', '.join(self.rare)}"
+        return line
+
+
+def labels_of(prepared: Prepared, on_image: Callable[[int, int], None] = unheard) -> Taught | None:
+    """What a fit's data teach, by the recipe's `labels`; None where they have fewer than two classes."""
+    options, plan = prepared.recipe.labels, prepared.plan
+    if options.kind == "none":
+        return None
+    splits = (plan.train, plan.val or [], plan.test)
+    train, val, test = (_examples(plan.network, split, plan.contract, options, on_image) for split in splits)
+    return _taught(options, train, val, test, Blocks.of(plan.network), plan.seed)
+
+
+def _examples(
+    network: EntitySegmenter,
+    samples: Samples,
+    contract: InputContract,
+    options: LabelOptions,
+    on_image: Callable[[int, int], None],
+) -> Examples:
+    if not any(has_classes(samples, i) for i in range(len(samples))):
+        return Examples.none(sum(Blocks.of(network)))
+    return examples_of(network, samples, contract, options.map, on_image)
+
+
+def has_classes(samples: Samples, index: int) -> bool:
+    """Whether the entities of an image have a vocabulary of two classes or more."""
+    truth = samples[index].truths[0]
+    return truth.labels is not None and len(truth.vocabulary) > 1
+
+
+def class_names(samples: Samples) -> set[str]:
+    """The classes that entities of a data set have."""
+    names: set[str] = set()
+    for i in range(len(samples)):
+        truth = samples[i].truths[0]
+        if truth.labels is not None:
+            names.update(truth.vocabulary[label] for label in np.unique(truth.labels) if label >= 0)
+    return names
+
+
+def check_map(options: LabelOptions, samples: Samples) -> None:
+    """Raises InputError where the map names a class that no entity has which is learnt from."""
+    if options.map and (strange := sorted(options.map.keys() - (names := class_names(samples)))):
+        listed = ", ".join(sorted(names)) or "none"
+        raise InputError(f"labels.map names {strange[0]!r}; the training entities have the classes: {listed}")
+
+
+def _taught(
+    options: LabelOptions, train: Examples, val: Examples, test: Examples, blocks: Blocks, seed: int
+) -> Taught | None:
+    counts = Counter(train.vocabulary[k] for k in train.classes)
+    names = tuple(sorted(name for name, count in counts.items() if count >= FEWEST and name != UNKNOWN))
+    if len(names) < 2:
+        return None
+    labeller = taught(options.kind, train.named(names), blocks, seed)
+    labeller = calibrated(labeller, val, options.keep)
+    tested = test.named(names)
+    if not len(tested):
+        return Taught(labeller, float("nan"), 0, float("nan"), _rare(counts, names))
+    labels, _ = labeller.label(tested.features)
+    likeliest = labeller.likeliest(tested.features)
+    unknown = float((labels == len(names)).mean())
+    return Taught(labeller, mean_class_accuracy(likeliest, tested.classes), len(tested), unknown, _rare(counts, names))
+
+
+def _rare(counts: Counter[str], names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(sorted(name for name in counts if name not in names and name != UNKNOWN))

@@ -1,0 +1,120 @@
+"""`cli.py adapters teach`: classes for the entities of an adapter, from a few labelled ones, without a fit."""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from adapters.inference.labelled import examples_of
+from adapters.labelling.labeller import Labeller
+from adapters.labelling.learning import Examples, calibrated_on_itself, extended
+from adapters.labelling.pooled import Blocks
+from adapters.options.labels import LabelOptions
+from adapters.options.section import checked
+from adapters.sharing.info import FILES, present
+from adapters.sharing.labels_file import set_labeller
+from adapters.sharing.opening import opened
+from domains.atomic import atomic_folder
+from domains.entities import UNKNOWN
+from domains.errors import InputError
+from recipes import set_up
+from recipes.build import domain_of
+from recipes.labels import check_map, class_names
+from recipes.load import Loaded, loaded
+from recipes.reading.command import following
+from recipes.shared import on_base
+
+KIND = "prototypes"
+"""Of an adapter that knows no classes yet: a handful of examples teaches it better than a regression."""
+
+
+def taught_text(
+    adapter: str,
+    examples: Path,
+    out: Path,
+    kind: str | None = None,
+    classes: Sequence[str] = (),
+    backbone: str | None = None,
+) -> str:
+    """Write the adapter with the classes of a folder of labelled images to OUT; what it knows now, and the next line.
+
+    kind: of the labeller; None for what the adapter has, else `KIND`. classes: `data's name=adapter's name`; none takes
+    all as they are. backbone: where the base lies, if not where the adapter says. Raises InputError.
+    """
+    set_up()
+    if out.exists():
+        raise InputError(f"{str(out)!r} exists; name another folder")
+    options = checked(LabelOptions, {"kind": kind or KIND, "map": class_map(classes)}, LabelOptions.SOURCE)
+    with loaded(adapter, overrides=on_base(backbone)) as network:
+        if network.info is None:
+            raise InputError("the base itself cannot be taught; wanted an adapter, which `fit` makes")
+        shown = examples_in(examples, network, options)
+        labeller = labeller_of(network, kind, shown)
+        with opened(Path(adapter)) as folder, atomic_folder(out) as copy:
+            copied(folder, copy)
+            set_labeller(copy, labeller)
+    counts = Counter(shown.vocabulary[k] for k in shown.classes)
+    listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
+    knows = f"it tells {len(labeller.vocabulary)} classes apart, by {labeller.kind}"
+    return f"{out}: taught by {len(shown)} entities: {listed}; {knows}\n" + following(
+        "predict", "--adapter", out, "IMAGE", "--out", "predictions"
+    )
+
+
+def class_map(words: Sequence[str]) -> dict[str, str] | None:
+    """Of words `data's name=adapter's name`. Raises InputError for one without a sign."""
+    pairs = [word.partition("=") for word in words]
+    for (name, sign, target), word in zip(pairs, words, strict=True):
+        if not (name and sign and target):
+            raise InputError(f"--class is {word!r}; wanted NAME_IN_THE_DATA=NAME, such as tumour=neoplastic")
+    return {name: target for name, _, target in pairs} or None
+
+
+def examples_in(folder: Path, network: Loaded, options: LabelOptions) -> Examples:
+    """The entities of a folder that have a class, described by a network. Raises InputError where there are none."""
+    recipe = network.recipe
+    domain = replace(recipe.domain, data=str(folder), groups=None)
+    samples = domain_of(replace(recipe, domain=domain)).dataset("all")
+    names = class_names(samples)
+    if not names:
+        raise InputError(f"no entity in {str(folder)!r} has a class; see docs/formats.md for layouts that say them")
+    check_map(options, samples)
+    if UNKNOWN in (options.map.values() if options.map else names):
+        raise InputError(
+            f"{UNKNOWN!r} is what is none of the classes and cannot be taught; give it another name by --class"
+        )
+    return examples_of(network.segmenter, samples, network.contract, options.map)
+
+
+def labeller_of(network: Loaded, kind: str | None, examples: Examples) -> Labeller:
+    """The adapter's labeller with more examples, or a new one where it has none or one of another kind is asked for.
+
+    Raises InputError for a class whose name is that of another but for capitals or spaces.
+    """
+    former = network.labeller
+    if former is None or kind not in (None, former.kind):
+        return calibrated_on_itself(kind or KIND, examples, Blocks.of(network.segmenter))
+    plain = {spelt_plainly(name): name for name in former.vocabulary}
+    for name in examples.vocabulary:
+        if plain.get(spelt_plainly(name), name) != name:
+            former_name = plain[spelt_plainly(name)]
+            raise InputError(
+                f"the examples have the class {name!r}, the adapter {former_name!r}: say whether they are one, by "
+                f"--class {name!r}={former_name!r}, or name it otherwise"
+            )
+    return extended(former, examples)
+
+
+def spelt_plainly(name: str) -> str:
+    """A name without what spellings differ in."""
+    return "".join(sign for sign in name.casefold() if sign.isalnum())
+
+
+def copied(folder: Path, out: Path) -> None:
+    """The files of an adapter, and no others, in an empty folder."""
+    for name in FILES:
+        if present(folder, name):
+            shutil.copyfile(folder / name, out / name)

@@ -1,0 +1,150 @@
+"""Classes from the command line: learnt by a fit, taught without one, and written by every format of `predict`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from adapters.sharing.door import read_info
+from adapters.sharing.labels_file import load_labeller
+from cli import main
+from domains.entities import EntityMap, Place
+from domains.exports import Destination, open_exports
+from domains.tiling.prediction import Prediction
+
+
+def drawn(seed: int) -> tuple[np.ndarray, EntityMap]:
+    """An image of discs, dark ones and bright ones."""
+    rng = np.random.default_rng(seed)
+    ids, labels, image = np.zeros((80, 80), np.int32), [], rng.normal(120, 6, (80, 80, 3))
+    y, x = np.mgrid[:80, :80]
+    for row in range(12, 72, 18):
+        for column in range(12, 72, 18):
+            inside = (y - row) ** 2 + (x - column) ** 2 < 36
+            labels.append(int(rng.integers(2)))
+            ids[inside] = len(labels)
+            image[inside] += (-70, 70)[labels[-1]]
+    names = ("dark", "bright")
+    return image.clip(0, 255).astype(np.uint8), EntityMap(ids, labels=np.array(labels, np.int32), vocabulary=names)
+
+
+@pytest.fixture(scope="module")
+def classed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six images with a COCO file whose categories are two classes."""
+    root = tmp_path_factory.mktemp("classed") / "discs"
+    root.mkdir()
+    names = [f"{i}.png" for i in range(6)]
+    with open_exports(["coco"], Destination(root), [name[0] for name in names]) as exports:
+        for i, name in enumerate(names):
+            image, truth = drawn(i)
+            Image.fromarray(image).save(root / name)
+            exports.stream(Prediction.of_map(truth, name[0], Place(str(root / name)), image))
+    shutil.rmtree(root / ".predict", ignore_errors=True)
+    return root
+
+
+@pytest.fixture(scope="module")
+def fitted(classed: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The adapter of a fit to data with classes."""
+    out = tmp_path_factory.mktemp("runs") / "named"
+    small = (
+        "train.calibrate=false",
+        "decoder.regions=false",
+        "domain.symmetries=1",
+        "labels.map={dark: hole, bright: bright}",
+    )
+    words = ["fit", "--recipe", "pathology", "--data", str(classed), "--out", str(out), *options, *small]
+    assert main(words) == 0
+    return out / "adapter"
+
+
+def test_a_fit_to_classes_learns_them_and_predict_writes_them_in_every_format(
+    fitted: Path, classed: Path, tmp_path: Path
+) -> None:
+    labels = read_info(fitted).labels
+    assert labels is not None and labels.vocabulary == ("bright", "hole") and labels.accuracy == 1
+    words = ["predict", "--adapter", str(fitted), str(classed / "0.png"), "--out", str(tmp_path)]
+    assert main(words) == 0
+    rows = list(csv.DictReader((tmp_path / "entities.csv").read_text(encoding="utf-8").splitlines()))
+    assert rows and {row["label"] for row in rows} <= {"bright", "hole", "unknown"}
+    assert all(0 <= float(row["label_score"]) <= 1 for row in rows)
+    ids, classes = (tifffile.imread(tmp_path / f"0.{word}.tif") for word in ("labels", "classes"))
+    with tifffile.TiffFile(tmp_path / "0.classes.tif") as file:
+        names = json.loads(file.pages[0].description)["classes"]
+    assert names == ["bright", "hole", "unknown"] and ((ids > 0) == (classes > 0)).all()
+    assert [names[classes[ids == int(row["id"])][0] - 1] for row in rows] == [row["label"] for row in rows]
+    features = json.loads((tmp_path / "0.geojson").read_text(encoding="utf-8"))["features"]
+    assert [feature["properties"]["classification"]["name"] for feature in features] == [row["label"] for row in rows]
+    colours = {tuple(feature["properties"]["classification"]["color"]) for feature in features}
+    assert len(colours) == len({row["label"] for row in rows})
+    coco = json.loads((tmp_path / "predictions.coco.json").read_text(encoding="utf-8"))
+    category = {row["id"]: row["name"] for row in coco["categories"]}
+    assert [category[row["category_id"]] for row in coco["annotations"]] == [row["label"] for row in rows]
+    assert [row["category_score"] for row in coco["annotations"]] == [float(row["label_score"]) for row in rows]
+    with Image.open(tmp_path / "0.overlay.png") as picture:
+        assert picture.width == 80 and picture.height > 80  # with a legend
+
+
+def test_an_adapter_without_classes_is_taught_and_taught_one_more(
+    run: Path, classed: Path, tmp_path: Path, capsys
+) -> None:
+    adapter, taught = str(run / "adapter"), tmp_path / "taught"
+    words = ["adapters", "teach", adapter, "--examples", str(classed), "--out"]
+    assert main([*words, str(taught)]) == 0
+    printed = capsys.readouterr().out
+    assert (
+        "bright (" in printed
+        and "it tells 2 classes apart, by prototypes" in printed
+        and "predict --adapter" in printed
+    )
+    before = {file.name: file.read_bytes() for file in (run / "adapter").iterdir()}
+    kept = {name: (taught / name).read_bytes() for name in before if name != "entity.json"}
+    assert kept == {name: content for name, content in before.items() if name != "entity.json"}
+    more = ["adapters", "teach", str(taught), "--examples", str(classed), "--class", "dark=hole", "--out"]
+    assert main([*more, str(tmp_path / "more")]) == 0
+    labeller = load_labeller(tmp_path / "more", read_info(tmp_path / "more"))
+    assert labeller is not None and labeller.vocabulary == ("bright", "dark", "hole")
+    assert main(["adapters", "verify", str(tmp_path / "more")]) == 0
+
+
+@pytest.mark.parametrize(
+    "extra, line",
+    [
+        (["--class", "dark"], "--class is 'dark'; wanted NAME_IN_THE_DATA=NAME"),
+        (["--class", "holes=hole"], "labels.map names 'holes'; the training entities have the classes: bright, dark"),
+        (["--class", "dark=unknown"], "'unknown' is what is none of the classes and cannot be taught"),
+        (["--class", "dark=<b>"], "map"),
+        (["--class", "dark=Hole"], "the examples have the class 'Hole', the adapter 'hole'"),
+    ],
+)
+def test_what_cannot_be_taught_is_one_line(fitted: Path, classed: Path, tmp_path: Path, capsys, extra, line) -> None:
+    out = tmp_path / "out"
+    words = ["adapters", "teach", str(fitted), "--examples", str(classed), "--out", str(out), *extra]
+    assert main(words) == 2
+    (told,) = capsys.readouterr().err.splitlines()
+    assert line in told and not out.exists()
+
+
+def test_examples_without_classes_and_folders_that_are_there_are_refused(fitted: Path, data: Path, capsys) -> None:
+    words = ["adapters", "teach", str(fitted), "--examples", str(data), "--out"]
+    assert main([*words, str(data.parent / "none")]) == 2
+    assert "no entity in" in capsys.readouterr().err
+    assert main([*words, str(data)]) == 2
+    assert "exists; name another folder" in capsys.readouterr().err
+
+
+def test_a_map_of_the_recipe_that_names_no_class_is_refused(
+    classed: Path, options: list[str], tmp_path, capsys
+) -> None:
+    out = str(tmp_path / "run")
+    words = ["fit", "--recipe", "pathology", "--data", str(classed), "--out", out, *options, "labels.map={pit: hole}"]
+    assert main(words) == 2
+    assert "labels.map names 'pit'; the training entities have the classes: bright, dark" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
