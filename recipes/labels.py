@@ -57,7 +57,7 @@ def labels_of(prepared: Prepared, on_image: Callable[[int, int], None] = unheard
         return None
     splits = (plan.train, plan.val or [], plan.test)
     train, val, test = (_examples(plan.network, split, plan.contract, options, on_image) for split in splits)
-    return _taught(options, train, val, test, Blocks.of(plan.network), plan.seed)
+    return learnt(options, train, val, test, Blocks.of(plan.network), plan.seed)
 
 
 def _examples(
@@ -95,9 +95,12 @@ def check_map(options: LabelOptions, samples: Samples) -> None:
         raise InputError(f"labels.map names {strange[0]!r}; the training entities have the classes: {listed}")
 
 
-def _taught(
+def learnt(
     options: LabelOptions, train: Examples, val: Examples, test: Examples, blocks: Blocks, seed: int
 ) -> Taught | None:
+    """What examples teach, calibrated on `val` and measured on `test`; None where `train` has fewer than two classes of
+    `FEWEST` entities.
+    """
     counts = Counter(train.vocabulary[k] for k in train.classes)
     names = tuple(sorted(name for name, count in counts.items() if count >= FEWEST and name != UNKNOWN))
     if len(names) < 2:

@@ -38,6 +38,11 @@ class Ready:
     labeller: Labeller | None = field(default=None, kw_only=True)
     """What gives entities their class; None where nothing does."""
 
+    @property
+    def is_nameless(self) -> bool:
+        """Whether the adapter knows classes, and this network cannot tell them."""
+        return False
+
 
 @dataclass(frozen=True)
 class Loaded(Ready):
@@ -48,6 +53,11 @@ class Loaded(Ready):
     """The adapter's own recipe, where it is that; None for one that the reader named."""
     info: AdapterInfo | None = None
     """What the adapter says of itself; None for the bare base."""
+
+    @property
+    def is_nameless(self) -> bool:
+        """Whether it is a student of an adapter that knows classes, which are told by the base's features."""
+        return self.labeller is None and self.info is not None and self.info.labels is not None
 
     @property
     def learnt_from(self) -> LearntFrom | None:

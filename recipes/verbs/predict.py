@@ -51,6 +51,8 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
     with ready(request, runtime) as network:
         asked = window_on_patches(request.sight.asked, network.segmenter.backbone)
         contract = network.contract.changed(**vars(asked))
+        if network.is_nameless:
+            print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
         worth = looking(network.domain, request.sight)
         plan = plan_of(request, network, contract)
         with open_run(request.out, plan, request.writing.overwrite) as journal:

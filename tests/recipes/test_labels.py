@@ -1,0 +1,38 @@
+"""What a fit's data teach: two classes or more, each seldom one left out, measured on what it did not learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from adapters.labelling.learning import Examples
+from adapters.labelling.pooled import Blocks
+from adapters.options.labels import LabelOptions
+from recipes.labels import learnt
+
+BLOCKS = Blocks(3, 2, 2)
+CENTRES = np.random.default_rng(3).normal(0, 5, (3, sum(BLOCKS)))
+
+
+def drawn(names: list[str], seed: int) -> Examples:
+    """Points about the centres of "a", "b" and "c"."""
+    numbers = np.array(["abc".index(name) for name in names], np.int32)
+    features = CENTRES[numbers] + np.random.default_rng(seed).normal(0, 1, (len(names), sum(BLOCKS)))
+    return Examples(features.astype(np.float32), numbers, np.arange(len(names)), ("a", "b", "c"))
+
+
+def test_a_class_of_one_entity_is_left_out_and_named() -> None:
+    splits = drawn(["a"] * 9 + ["b"] * 9 + ["c"], 0), drawn(["a", "b"] * 9, 1), drawn(["a", "b", "b", "c"], 2)
+    labels = learnt(LabelOptions(), *splits, BLOCKS, seed=0)
+    assert labels is not None and labels.labeller.vocabulary == ("a", "b") and labels.rare == ("c",)
+    assert (labels.accuracy, labels.tested) == (1.0, 3)
+    assert "2 classes (a, b), 1.000 of each right on 3 test entities" in labels.line()
+    assert labels.line().endswith("left out, as they occur less than 2 times in training: c")
+
+
+def test_one_class_teaches_nothing_and_a_test_split_without_classes_says_nothing() -> None:
+    nothing = Examples.none(sum(BLOCKS))
+    assert learnt(LabelOptions(), drawn(["a"] * 9, 0), nothing, nothing, BLOCKS, seed=0) is None
+    assert learnt(LabelOptions(), nothing, nothing, nothing, BLOCKS, seed=0) is None
+    labels = learnt(LabelOptions(kind="knn"), drawn(["a", "b"] * 9, 0), nothing, nothing, BLOCKS, seed=0)
+    assert labels is not None and labels.tested == 0 and labels.line() == "labels: 2 classes (a, b)"
+    assert np.isnan(labels.accuracy) and np.isinf(labels.labeller.farthest)
