@@ -18,6 +18,8 @@ FOREST = "forest"
 """The first word of formats of all nested entities."""
 AUTO = "auto"
 """In place of an adapter: each image by the one that was fitted on such images."""
+ALL = "all"
+"""In place of a granularity: every one at which forests change."""
 LISTS = frozenset({".txt", ".lst"})
 
 
@@ -292,6 +294,19 @@ def parse_scales(text: str | None) -> tuple[float, ...] | None:
         return tuple(float(word) for word in text.split(","))
     except ValueError as error:
         raise InputError(f"--test-scales is {text!r}; wanted numbers with commas between, such as 1,0.7") from error
+
+
+def parse_granularity(text: str | None) -> float | str | None:
+    """What `--granularity` of `evaluate` says: a number from 0 to 1, or `all`. Raises InputError."""
+    if text is None or text == ALL:
+        return text
+    try:
+        granularity = float(text)
+    except ValueError:
+        granularity = math.nan
+    if not 0 <= granularity <= 1:
+        raise InputError(f"--granularity is {text!r}; wanted 0, the wholes, to 1, the finest parts, or {ALL}")
+    return granularity
 
 
 def numbers(text: str, option: str) -> list[float]:

@@ -67,12 +67,14 @@ def segment(
     worth: Worth | None = None,
     clock: Clock | None = None,
     on_tile: Callable[[int], None] = lambda tile: None,
+    *,
+    cut: Cut = FLAT,
 ) -> EntityMap:
     """The entities of a scene that fits into memory, at the scene's own size. scene: uint8, as `view` has it; none lies
     where that has no data. on_tile: as in `segment_into`.
     """
-    tiles = Tiles(scene, contract, worth)
-    return segment_into(tiles.in_memory(), tiles, segmenter, on_tile, clock).whole_map
+    tiles = Tiles(scene, contract, worth, cut)
+    return segment_into(tiles.begun(None, {}, ""), tiles, segmenter, on_tile, clock).whole_map
 
 
 def segment_into(
@@ -302,21 +304,26 @@ def measure(
     on_tile: Callable[[], None] = lambda: None,
     *,
     on_prediction: Callable[[int, EntityMap], None] = lambda index, prediction: None,
+    cut: Cut = FLAT,
 ) -> MetricSet:
     """Metrics of a segmenter over the samples of a data set; images without a record are groups of their own.
 
     Samples that do not say their pixel size are taken to be of the adapter's. on_prediction: is given each sample's
-    index and entities.
+    index and entities. cut: of nested entities; where all of them are kept, the metrics see each image's forest too.
     """
     measured = metrics if isinstance(metrics, MetricSet) else MetricSet(metrics)
     records = getattr(samples, "records", None)
     for i in range(len(samples)):
         sample = samples[i]
         record = records[i] if records else None
-        prediction = segment(segmenter, contract.photograph(sample), contract, on_tile=lambda tile: on_tile())
+        tiles = Tiles(contract.photograph(sample), contract, cut=cut)
+        running = tiles.begun(None, {}, "")
+        prediction = segment_into(running, tiles, segmenter, lambda tile: on_tile())
+        entities, nested = prediction.whole_map, prediction.forest
         group = record.group if record else sample.place.scene
         stratum = record.stratum if record else ""
-        measured.update(prediction, sample.truths, group, stratum, sample.place.pixel_size_m)
-        on_prediction(i, prediction)
+        forest = None if nested is None else nested.entity_forest
+        measured.update(entities, sample.truths, group, stratum, sample.place.pixel_size_m, forest)
+        on_prediction(i, entities)
         on_image()
     return measured

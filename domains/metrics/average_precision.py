@@ -1,4 +1,4 @@
-"""COCO's average precision and recall without classes: https://cocodataset.org/#detection-eval
+"""COCO's average precision without classes: https://cocodataset.org/#detection-eval
 
 Precision and recall are accumulated by pycocotools (`COCOeval.accumulate`). The matching that comes before it is taken
 from the shared overlaps: pycocotools would compare every prediction with every truth in Python, 0.35 s for an image of
@@ -7,7 +7,8 @@ from the shared overlaps: pycocotools would compare every prediction with every 
 Departures from COCO's defaults:
 - `ap` and `ap50` take up to 1000 predictions per image, not 100: tiles of nuclei hold more than 100 entities, and the
   cap alone would hold their recall down. Up to 100 predictions per image the numbers equal plain pycocotools.
-  `ar100` takes the best 100, as named.
+- `ap_e` is EntitySeg's AP^e (Qi et al., https://arxiv.org/abs/2107.14228): no classes, and no pixel in two
+  predictions, which a flat map is by construction; so it is `ap` with COCO's cap of 100 predictions, and nothing else.
 - Unlabelled pixels cut predictions (see matching.py) where COCO has crowd regions.
 - A ranking cannot be averaged over annotators: each (image, annotator) pair counts as an image.
 """
@@ -23,9 +24,9 @@ import numpy as np
 
 from domains.entities import EntityMap
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.proposed import IOU_THRESHOLDS
 from domains.metrics.state import Stateful
 
-IOU_THRESHOLDS = tuple(np.linspace(0.5, 0.95, 10).tolist())  # pycocotools' own, to the last bit
 RECALLS = np.linspace(0.0, 1.0, 101)  # COCOeval's `recThrs`
 
 
@@ -38,7 +39,7 @@ class Ranked(NamedTuple):
 
 
 class AveragePrecision(Stateful):
-    """`ap` (mean over IoU .5:.95) and `ap50`: area under the precision envelope at 101 recalls.
+    """`ap` (mean over IoU .5:.95), `ap50` and `ap_e`: area under the precision envelope at 101 recalls.
 
     Equal scores are ranked by position in the image. nan when no image has a true entity.
     """
@@ -65,11 +66,8 @@ class AveragePrecision(Stateful):
 
     def compute(self) -> float:
         """The value by pycocotools over all (image, annotator) pairs; nan without a true entity."""
-        return self.summary(_accumulate([pair for image in self._images for pair in image], self.thresholds))
-
-    def summary(self, evaluation: dict[str, np.ndarray]) -> float:
-        """One number of an accumulated evaluation: here the mean of its defined precisions, in [0, 1]."""
-        return mean_defined(evaluation["precision"])
+        pairs = [pair for image in self._images for pair in image]
+        return mean_defined(_accumulate(pairs, self.thresholds)["precision"])
 
     def resample(self, weights: np.ndarray) -> np.ndarray:
         """(R,) by numpy alone: sorted once for all resamples, tested equal to `compute`."""
@@ -88,30 +86,8 @@ class AveragePrecision(Stateful):
             if (total := weight @ truths) > 0:
                 seen = np.cumsum(weight[owner])[steps]
                 hits = np.cumsum(right * weight[owner[steps]], axis=1)  # (T, steps)
-                values[r] = self.curve_summary(hits / total, hits / (seen + np.spacing(1)))
+                values[r] = mean_precision(hits / total, hits / (seen + np.spacing(1)))
         return values
-
-    def curve_summary(self, recall: np.ndarray, precision: np.ndarray) -> float:
-        """Mean precision of the envelope from curves (T, steps)."""
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        envelope = np.pad(envelope, ((0, 0), (0, 1)))  # a recall never reached has precision 0
-        at = [np.searchsorted(line, RECALLS) for line in recall]
-        return float(np.take_along_axis(envelope, np.array(at), axis=1).mean())
-
-
-class AverageRecall(AveragePrecision):
-    """`ar100`: the highest recall with the best 100 predictions of each image, averaged over IoU .5:.95."""
-
-    def __init__(self, max_entities: int = 100) -> None:
-        super().__init__(max_entities=max_entities)
-
-    def summary(self, evaluation: dict[str, np.ndarray]) -> float:
-        """The mean of the defined recalls, in [0, 1]."""
-        return mean_defined(evaluation["recall"])
-
-    def curve_summary(self, recall: np.ndarray, precision: np.ndarray) -> float:
-        """The mean over thresholds of the last recall of curves (T, steps), 0 where there is no step."""
-        return float(recall[:, -1].mean()) if recall.shape[1] else 0.0
 
 
 def _ranked(comparison: Comparison, max_entities: int) -> Ranked:
@@ -152,6 +128,14 @@ def run_accumulate(evaluated: Sequence[dict[str, np.ndarray]], thresholds: np.nd
     with contextlib.redirect_stdout(io.StringIO()):  # it reports its time
         evaluator.accumulate()
     return evaluator.eval
+
+
+def mean_precision(recall: np.ndarray, precision: np.ndarray) -> float:
+    """Of curves (T, P) at 101 recalls, under their envelope."""
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    envelope = np.pad(envelope, ((0, 0), (0, 1)))  # a recall never reached has precision 0
+    at = [np.searchsorted(line, RECALLS) for line in recall]
+    return float(np.take_along_axis(envelope, np.array(at), axis=1).mean())
 
 
 def mean_defined(values: np.ndarray) -> float:

@@ -18,7 +18,9 @@ from functools import cached_property
 import numpy as np
 
 from domains.entities import EntityMap
+from domains.entities.forest import EntityForest
 from domains.errors import InputError
+from domains.metrics.proposed import Proposed, generations
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,9 @@ class Comparison:
     true_labels: (T,) the class of each true entity by name; None where the truth has no classes.
     pixel_scores: (H, W) float16 in [0, 1]; where the prediction has none, each pixel has the score of its entity.
     pixel_size_m: None where unknown.
+    forest: whose cut the prediction is, in the numbers that it came with; None where nothing else was proposed.
+    true_parents: (M,) ids of what holds each true entity, 0 for none, of the T above and after them of those that have
+        no pixel but their parts'; None where the truth is not nested.
     """
 
     predicted: np.ndarray
@@ -48,6 +53,16 @@ class Comparison:
     true_labels: tuple[str, ...] | None
     pixel_scores: np.ndarray
     pixel_size_m: float | None = None
+    forest: EntityForest | None = None
+    true_parents: np.ndarray | None = None
+
+    @cached_property
+    def proposed(self) -> Proposed:
+        """Every node of the forest against the truth; the predicted entities where there is no forest."""
+        if self.forest is not None:
+            return Proposed.of_forest(self.forest, self.true, self.labelled)
+        pairs = self.pair_predicted, self.pair_true, self.shared
+        return Proposed.of_map(self.scores, self.predicted_areas, pairs, self.true_areas)
 
     @cached_property
     def predicted_areas(self) -> np.ndarray:
@@ -84,17 +99,20 @@ class Comparison:
         return self.iou[self.matches]
 
 
-def compare(prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None = None) -> Comparison:
-    """Hold a prediction against a truth, where the truth is labelled.
+def compare(
+    prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None = None, forest: EntityForest | None = None
+) -> Comparison:
+    """Hold a prediction, and the forest that it is a cut of, against a truth, where the truth is labelled.
 
     Predicted entities are cut at unlabelled pixels; one with more than half of its area there is dropped, since
     nobody said whether it is right.
     """
-    if prediction.shape != truth.shape:
-        raise InputError(
-            f"a prediction of shape {prediction.shape!r} cannot be held against a truth of shape {truth.shape!r}; "
-            "predict at the size of the image"
-        )
+    for shape in (prediction.shape, *([] if forest is None else [forest.shape])):
+        if shape != truth.shape:
+            raise InputError(
+                f"a prediction of shape {shape!r} cannot be held against a truth of shape {truth.shape!r}; "
+                "predict at the size of the image"
+            )
     labelled = truth.labelled
     predicted, scores = _visible(prediction, labelled)
     true, kept = _in_reading_order(np.where(labelled, truth.ids, 0))
@@ -113,16 +131,21 @@ def compare(prediction: EntityMap, truth: EntityMap, pixel_size_m: float | None 
         true_labels=_names(truth, kept),
         pixel_scores=_pixel_scores(prediction, scores, predicted),
         pixel_size_m=pixel_size_m,
+        forest=forest,
+        true_parents=_parents(truth, kept),
     )
 
 
 def compare_all(
-    prediction: EntityMap, truths: Sequence[EntityMap], pixel_size_m: float | None = None
+    prediction: EntityMap,
+    truths: Sequence[EntityMap],
+    pixel_size_m: float | None = None,
+    forest: EntityForest | None = None,
 ) -> list[Comparison]:
     """One comparison per annotator."""
     if not truths:
         raise InputError("a metric wants at least one truth per image; got none: check the annotations of this image")
-    return [compare(prediction, truth, pixel_size_m) for truth in truths]
+    return [compare(prediction, truth, pixel_size_m, forest) for truth in truths]
 
 
 def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -142,6 +165,17 @@ def _names(truth: EntityMap, kept: np.ndarray) -> tuple[str, ...] | None:
         return None
     vocabulary = dict(enumerate(truth.vocabulary))
     return tuple(vocabulary.get(label, str(label)) for label in truth.labels[kept - 1].tolist())
+
+
+def _parents(truth: EntityMap, kept: np.ndarray) -> np.ndarray | None:
+    """(M,) parents of the entities `kept` (T,), in these numbers, then of those whose pixels are all their parts'."""
+    if truth.parents is None:
+        return None
+    lines = [above + 1 for _, above in generations(truth.parents, kept - 1)]
+    order = np.append(kept, np.setdiff1d(np.concatenate([kept, *lines]), kept))
+    number = np.zeros(len(truth.parents) + 1, np.int32)
+    number[order] = np.arange(1, len(order) + 1)
+    return number[truth.parents[order - 1]]
 
 
 def _pixel_scores(prediction: EntityMap, scores: np.ndarray, predicted: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from domains.entities import EntityMap
+from domains.entities.forest import EntityForest
 from domains.metrics.bootstrap import group_weights, percentile_interval
 from domains.metrics.counts import EntityCounts
 from domains.metrics.matching import compare_all
@@ -40,11 +41,13 @@ class MetricSet:
         group: str,
         stratum: str = "",
         pixel_size_m: float | None = None,
+        forest: EntityForest | None = None,
     ) -> None:
         """One image. group: images of one group are drawn together; stratum: a kind of image to report apart;
-        pixel_size_m: for densities and what is measured in metres, where known.
+        pixel_size_m: for densities and what is measured in metres, where known. forest: of which the prediction is a
+        cut, for metrics of all that is proposed; those of an image without are of its flat map.
         """
-        comparisons = compare_all(prediction, truths, pixel_size_m)
+        comparisons = compare_all(prediction, truths, pixel_size_m, forest)
         for metric in self.metrics.values():
             metric.observe(comparisons)
         self.counts.observe(comparisons, pixel_size_m)

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from domains.entities import EntityMap
-from domains.metrics.average_precision import IOU_THRESHOLDS, RECALLS, mean_defined, run_accumulate
+from domains.metrics.average_precision import mean_defined, mean_precision, run_accumulate
 from domains.metrics.matching import Comparison, compare_all
+from domains.metrics.proposed import IOU_THRESHOLDS
 from domains.metrics.state import Stateful
 
 COCO_PX: dict[str, tuple[float, float]] = {
@@ -100,13 +101,5 @@ class SizedPrecision(Stateful):
             if (total := weight @ truths) > 0:
                 counted = ~beside * weight[owner]  # (T, P)
                 hits, seen = np.cumsum(right * counted, axis=1), np.cumsum(counted, axis=1)
-                values[r] = _mean_precision(hits / total, hits / (seen + np.spacing(1)))
+                values[r] = mean_precision(hits / total, hits / (seen + np.spacing(1)))
         return values
-
-
-def _mean_precision(recall: np.ndarray, precision: np.ndarray) -> float:
-    """Of curves (T, P) at 101 recalls, under their envelope."""
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    envelope = np.pad(envelope, ((0, 0), (0, 1)))  # a recall never reached has precision 0
-    at = [np.searchsorted(line, RECALLS) for line in recall]
-    return float(np.take_along_axis(envelope, np.array(at), axis=1).mean())

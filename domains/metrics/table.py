@@ -7,16 +7,19 @@ from functools import partial
 
 from domains.errors import InputError, suggest
 from domains.metrics.aggregated_jaccard import AggregatedJaccard, AggregatedJaccardPlus
-from domains.metrics.average_precision import AveragePrecision, AverageRecall
+from domains.metrics.average_precision import AveragePrecision
+from domains.metrics.average_recall import AverageRecall
 from domains.metrics.boundary_f import BoundaryF
 from domains.metrics.boundary_iou import BoundaryIoU, BoundaryPrecision
 from domains.metrics.centre_line import CentreLineDice, CentreLineRecall
 from domains.metrics.class_iou import ClassIoU
 from domains.metrics.covering import Covering
+from domains.metrics.cut_covering import BestCovering, CutCovering, ImageCovering, PredictedCovering
 from domains.metrics.detection import F1, SegmentationAccuracy
 from domains.metrics.dice import ForegroundDice
 from domains.metrics.false_alarms import BestImageF1, FalseAlarms, ImageF1
 from domains.metrics.foreground_iou import ForegroundIoU
+from domains.metrics.hierarchy import Hierarchy
 from domains.metrics.image_auroc import ImageAUROC
 from domains.metrics.metric import EntityMetric
 from domains.metrics.panoptic_quality import PanopticQuality
@@ -29,7 +32,8 @@ from domains.metrics.tolerant_f1 import TolerantF1
 METRICS: dict[str, Callable[[], EntityMetric]] = {
     "ap": AveragePrecision,
     "ap50": partial(AveragePrecision, thresholds=(0.5,)),
-    "ar100": AverageRecall,
+    "ap_e": partial(AveragePrecision, max_entities=100),
+    **{f"ar{most}": partial(AverageRecall, most) for most in (1, 10, 100, 1000)},
     "f1": F1,
     "sa": SegmentationAccuracy,
     "pq": PanopticQuality,
@@ -38,6 +42,11 @@ METRICS: dict[str, Callable[[], EntityMetric]] = {
     "dice": ForegroundDice,
     "iou": ForegroundIoU,
     "covering": Covering,
+    "best_covering": BestCovering,
+    "covering_ods": CutCovering,
+    "covering_ois": ImageCovering,
+    "covering_predicted": PredictedCovering,
+    "hierarchy": Hierarchy,
     "boundary_f": BoundaryF,
     "boundary_ap": BoundaryPrecision,
     "boundary_iou": BoundaryIoU,

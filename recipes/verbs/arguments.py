@@ -62,6 +62,14 @@ Granularity = Annotated[
     float | None,
     typer.Option(min=0, max=1, metavar="G", help="0 the wholes, 1 the finest parts; by default the adapter's own."),
 ]
+EachGranularity = Annotated[
+    str | None,
+    typer.Option("--granularity", metavar="G|all", help="As in predict; all: every cut, and the curve over them."),
+]
+OutOfCurve = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Where the curve of --granularity all goes; by default below runs/."),
+]
 Simplify = Annotated[
     float | None,
     typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),

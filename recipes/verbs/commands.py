@@ -18,6 +18,7 @@ from recipes.verbs.arguments import (
     CutFormat,
     Data,
     Device,
+    EachGranularity,
     Engine,
     Fast,
     Format,
@@ -30,6 +31,7 @@ from recipes.verbs.arguments import (
     Level,
     MaybeRecipe,
     MostArea,
+    OutOfCurve,
     OutOfFits,
     Overrides,
     Overwrite,
@@ -113,6 +115,9 @@ def evaluate(
     test_scales: TestScales = None,
     window: WindowPx = None,
     pixel_size: PixelSize = None,
+    granularity: EachGranularity = None,
+    out: OutOfCurve = None,
+    overwrite: Overwrite = False,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
@@ -120,9 +125,10 @@ def evaluate(
     overrides: Overrides = None,
 ) -> None:
     """Measure an adapter, or the bare base, on labelled images."""
-    from recipes.inputs import Asked, parse_scales
+    from recipes.inputs import Asked, parse_granularity, parse_scales
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
+    at = parse_granularity(granularity)
     changed = changes(overrides, strict=strict, pixel_size=pixel_size, groups=groups)
     from recipes.shared import check_adapter
 
@@ -132,8 +138,8 @@ def evaluate(
     from recipes.runtime import choose
     from recipes.verbs.evaluate import evaluate as run
 
-    chosen = choose(device, str(precision))
-    run(adapter, data, str(split), json, recipe, changed, asked, runtime=chosen, fast=fast, report=report)
+    how = {"runtime": choose(device, str(precision)), "fast": fast, "report": report, "granularity": at}
+    run(adapter, data, str(split), json, recipe, changed, asked, out=out, overwrite=overwrite, **how)
 
 
 @app.command()

@@ -7,14 +7,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from adapters.inference.segment import measure, segment
+from adapters.inference.segment import Cut, measure, segment
 from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
 from domains.metrics import MetricSet
+from domains.metrics.sweep import Sweep
 from recipes import set_up
-from recipes.build import contract_of, domain_of
+from recipes.build import contract_of, domain_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
-from recipes.inputs import Asked
+from recipes.inputs import ALL, Asked
 from recipes.learnt import met_again, met_line
 from recipes.load import loaded
 from recipes.reading.command import base_elsewhere, following, option, size_said
@@ -25,6 +26,7 @@ from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.sets import run_names
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
+from recipes.verbs.granularity_curve import GranularityCurve, check_curve_files
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.pages import evaluate_page, pictures_of
 from recipes.verbs.progress import Progress, reading_shown
@@ -43,14 +45,15 @@ def evaluate(
     runtime: Runtime = CPU,
     fast: bool = False,
     report: Path | None = None,
+    granularity: float | str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` and `report` if given; returns what the JSON holds. fast: measure the
-    student.
+    student. granularity: in [0, 1], of another cut than the adapter's, or `all`, whose curve goes into a folder.
     """
     set_up()
-    for name, path in (("--json", json_path), ("--report", report)):
-        if path is not None and not path.parent.is_dir():
-            raise InputError(f"{name} is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
+    check_files(json_path, report, out, granularity, overwrite)
     with loaded(adapter, recipe, overrides, runtime=runtime, fast=fast) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
@@ -71,9 +74,13 @@ def evaluate(
         contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
         if note := unsized_note(contract.pixel_size_m, samples):
             print(note)
+        nested = granularity == ALL
+        cut = Cut.of(network.segmenter, granularity if isinstance(granularity, float) else None, nested)
+        levels = cut.levels
+        metrics = MetricSet(domain.metrics()) if levels is None else Sweep(domain.metrics, levels.finest_first)
         with Progress("evaluate", len(samples), unit="images") as progress:
             reports = progress.advance, progress.tick
-            metrics = measure(network.segmenter, samples, MetricSet(domain.metrics()), contract, *reports)
+            measure(network.segmenter, samples, metrics, contract, *reports, cut=cut)
         entities = sum(samples[i].truth.count for i in range(len(samples)))
         pictures = []
         if report is not None:
@@ -81,8 +88,11 @@ def evaluate(
                 samples,
                 metrics,
                 domain.headline,
-                lambda index: segment(network.segmenter, contract.photograph(samples[index]), contract),
+                lambda index: segment(network.segmenter, contract.photograph(samples[index]), contract, cut=cut),
             )
+    curve = None
+    if isinstance(metrics, Sweep) and levels is not None:
+        curve = GranularityCurve(metrics, domain.headline, levels.finest_first[levels.flat])
     result = {
         "metrics": plain(metrics.compute()),
         "intervals_95": plain(metrics.interval()),
@@ -94,6 +104,8 @@ def evaluate(
         "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
         **({"fast": True} if fast else {}),
+        **({"granularity": granularity} if granularity is not None else {}),
+        **({"nested": curve.as_json()} if curve is not None else {}),
         "data": measured.domain.data,
         "split": split,
     }
@@ -107,6 +119,10 @@ def evaluate(
     )
     print(counts_line(metrics))
     print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
+    if curve is not None:
+        print("\n".join(curve.lines()))
+        files = curve.write(run_folder("evaluate", domain.name, out))
+        print(f"curve: {', '.join(map(str, files))}")
     if json_path is not None:
         print(f"numbers: {json_path}")
     if report is not None:
@@ -120,11 +136,27 @@ def evaluate(
         }
         notes = [counts_line(metrics), *([met_line(met, len(metrics), split)] if met and met.images else [])]
         place = None if adapter == BASE else adapter
-        write_page(report, evaluate_page(measured, metrics, domain.headline, place, notes, pictures, about))
+        further = [] if curve is None else [curve.section()]
+        page = evaluate_page(measured, metrics, domain.headline, place, notes, pictures, about, further=further)
+        write_page(report, page)
         print(f"report: {report}")
     words = predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime))
-    print(f"{words} --fast" if fast else words)
+    at = granularity if curve is None else curve.better()
+    print(" ".join([words, *option("--granularity", at), *(["--fast"] if fast else [])]))
     return result
+
+
+def check_files(
+    json_path: Path | None, report: Path | None, out: Path | None, granularity: float | str | None, overwrite: bool
+) -> None:
+    """Raises InputError for files that could not be written, before anything is measured."""
+    for name, path in (("--json", json_path), ("--report", report)):
+        if path is not None and not path.parent.is_dir():
+            raise InputError(f"{name} is {str(path)!r}, but there is no folder {str(path.parent)!r}; make it first")
+    if granularity != ALL and (out is not None or overwrite):
+        raise InputError(f"--out and --overwrite are for the curve of --granularity {ALL}; leave them out, or add that")
+    if out is not None:
+        check_curve_files(out, overwrite)
 
 
 def predict_line(

@@ -104,8 +104,12 @@ def evaluate_page(
     sentences: Sequence[str],
     pictures: Sequence[Picture],
     facts: Mapping[str, str],
+    *,
+    further: Sequence[Section] = (),
 ) -> Page:
-    """What an adapter, or the base, is worth. adapter: None for the base; sentences: notes; facts: of what, on what."""
+    """What an adapter, or the base, is worth. adapter: None for the base; sentences: notes; facts: of what, on what;
+    further: sections before that of the digests.
+    """
     value, split = metrics.compute()[headline], facts["split"]
     tables = digest_tables(adapter) if adapter is not None else []
     return Page(
@@ -122,6 +126,7 @@ def evaluate_page(
             picture_section(pictures, split),
             Section("Metrics", GROUPED, tables=[metric_table(metrics, headline)]),
             *measured_sections(metrics, headline),
+            *further,
             Section("Configuration and digests", tables=tables, texts=[recipe_text(recipe)]),
         ],
     )

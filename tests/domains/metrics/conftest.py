@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from domains.entities import EntityMap
+from domains.entities.forest import EntityForest, Nodes
 
 Draw = Callable[..., tuple[EntityMap, EntityMap]]
 
@@ -35,3 +36,40 @@ def draw() -> Draw:
         return EntityMap(scored.ids, scores), EntityMap.from_ids(truth)
 
     return drawn
+
+
+@pytest.fixture
+def draw_forest() -> Callable[..., EntityForest]:
+    """draw_forest(seed, nodes=25, side=48) -> rectangles in rectangles; some are no entity at all, or not below a g."""
+
+    def drawn(seed: int, nodes: int = 25, side: int = 48) -> EntityForest:
+        rng = np.random.default_rng(seed)
+        leaves, parents, g, gone = np.zeros((side, side), np.int32), [], [], []
+        for number in range(1, nodes + 1):
+            parent = int(rng.choice(np.unique(leaves))) if rng.random() < 0.7 and 0 in leaves else int(leaves.min())
+            rows, columns = np.nonzero(leaves == parent)
+            at = int(rng.integers(len(rows)))
+            height, width = rng.integers(4, 20 if parent == 0 else 8, 2)
+            box = slice(rows[at], rows[at] + height), slice(columns[at], columns[at] + width)
+            leaves[box][leaves[box] == parent] = number
+            parents.append(parent)
+            g.append(rng.uniform(g[parent - 1] if parent else 0, 1))
+            gone.append(rng.choice([-1, -1, -1, g[-1], g[-1] / 2]))
+        scores = rng.permutation(nodes).astype(np.float32) / nodes
+        columns = np.array(g, np.float32), np.array(gone, np.float32), scores
+        return EntityForest(leaves, Nodes(np.array(parents, np.int32), *columns))
+
+    return drawn
+
+
+@pytest.fixture
+def masks_of() -> Callable[[EntityForest], np.ndarray]:
+    """masks_of(forest) -> (N, H, W) bool: pixels of each node with those of all that lie in it, node by node."""
+
+    def masks(forest: EntityForest) -> np.ndarray:
+        def holds(node: int) -> list[int]:
+            return [node, *(below for child in forest.children(node) for below in holds(child))]
+
+        return np.stack([np.isin(forest.leaves, holds(node)) for node in range(1, forest.count + 1)])
+
+    return masks

@@ -11,7 +11,10 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from domains.entities import EntityMap
-from domains.metrics.average_precision import AveragePrecision, AverageRecall
+from domains.metrics.average_precision import AveragePrecision
+from domains.metrics.average_recall import AverageRecall
+from domains.metrics.metric import EntityMetric
+from domains.metrics.table import build_metrics
 
 Pair = tuple[EntityMap, EntityMap]
 
@@ -51,8 +54,8 @@ def plain_cocoeval(pairs: Sequence[Pair], max_dets: tuple[int, int, int] = (1, 1
     return evaluator.stats
 
 
-def ours(pairs: Sequence[Pair]) -> dict[str, AveragePrecision]:
-    metrics = {"ap": AveragePrecision(), "ap50": AveragePrecision((0.5,)), "ar100": AverageRecall()}
+def ours(pairs: Sequence[Pair]) -> dict[str, EntityMetric]:
+    metrics = build_metrics(("ap", "ap50", "ar100"))
     for metric in metrics.values():
         for prediction, truth in pairs:
             metric.update(prediction, [truth])
@@ -93,7 +96,10 @@ def test_more_than_a_hundred_entities_count_for_ap_and_are_cut_for_ar100() -> No
     assert metrics["ap"].compute() == pytest.approx(1)
     assert metrics["ap"].compute() == pytest.approx(plain_cocoeval(pairs, (1, 100, 1000))[0])
     assert metrics["ar100"].compute() == pytest.approx(100 / 125)
-    assert plain_cocoeval(pairs)[0] < 0.81  # what the cap of 100 would have said
+    assert plain_cocoeval(pairs)[0] < 0.81  # what the cap of 100 says, which EntitySeg's AP^e has
+    capped = build_metrics(["ap_e"])["ap_e"]
+    capped.update(*pairs[0][:1], pairs[0][1:])
+    assert capped.compute() == pytest.approx(plain_cocoeval(pairs)[0], abs=1e-12)
 
 
 @pytest.mark.parametrize("key", ["ap", "ap50", "ar100"])

@@ -45,6 +45,8 @@ def test_a_perfect_prediction_scores_one_on_every_metric(draw) -> None:
     values = metrics.compute()
     assert values.pop("false_alarms") == values.pop("polis_px") == 0
     assert np.isnan(values.pop("polis_m"))  # no pixel size
+    assert np.isnan(values.pop("hierarchy"))  # the truth is not nested
+    assert 0 < values.pop("ar1") < values.pop("ar10") < 1  # of more than ten entities
     unseen = [key for key, value in values.items() if np.isnan(value)]
     assert set(unseen) <= set(SIZED) - {"recall_tiny", "f1_tiny"}
     assert values == pytest.approx(dict.fromkeys(values, 1.0) | dict.fromkeys(unseen, np.nan), nan_ok=True)
@@ -56,7 +58,7 @@ def test_values_lie_between_zero_and_one_and_equal_their_own_resampling(draw) ->
     assert all(0 <= values[key] <= 1 for key in (*WITHIN, *OVER_PIXELS, "image_auroc", "image_f1_max"))
     for key, metric in metrics.metrics.items():
         again = metric.resample(np.ones((1, len(metrics))))[0]
-        assert again == pytest.approx(values[key], abs=1e-12, nan_ok=key in (*SIZED, "polis_m"))
+        assert again == pytest.approx(values[key], abs=1e-12, nan_ok=key in (*SIZED, *NESTED, "polis_m"))
 
 
 def test_a_resampling_is_worked_out_once_until_another_image_comes(draw) -> None:
@@ -100,9 +102,11 @@ OVER_PAIRS = ["boundary_iou", "polis_px", "polis_m"]
 """Only entities that were found are measured."""
 OVER_IMAGES = ["image_auroc", "image_f1_max", "false_alarms"]
 """They compare images, or judge good ones."""
+NESTED = ["hierarchy"]
+"""Only of a truth that is nested: its own tests draw it."""
 OVER_PIXELS = ["pixel_auroc", "pixel_ap", "aupro", "aupro_05"]
 """Every pixel without an entity counts, also of an image that has none; nothing found is chance, not 0."""
-WITHIN = [key for key in METRICS if key not in (*SIZED, *OVER_PAIRS, *OVER_IMAGES, *OVER_PIXELS)]
+WITHIN = [key for key in METRICS if key not in (*SIZED, *OVER_PAIRS, *OVER_IMAGES, *OVER_PIXELS, *NESTED)]
 """What an image with entities alone decides."""
 
 
@@ -112,7 +116,8 @@ def test_empty_maps_are_zero_when_something_was_missed_and_undefined_when_there_
     assert one(EMPTY, full)[key] == 0
     assert np.isnan(one(EMPTY, EMPTY)[key])
     nothing_true = one(full, EMPTY)[key]
-    undefined = ("ap", "ap50", "ar100", "boundary_ap", "covering", "class_iou", "region_recall", "line_recall_2px")
+    undefined = ("ap", "ap50", "boundary_ap", "class_iou", "region_recall", "line_recall_2px")
+    undefined += ("ap_e", "ar1", "ar10", "ar100", "ar1000", *(key for key in WITHIN if "covering" in key))
     assert np.isnan(nothing_true) if key in undefined else nothing_true == 0
 
 
@@ -134,7 +139,7 @@ def test_no_image_at_all_is_undefined() -> None:
 
 def test_intervals_repeat_with_the_seed_and_hold_the_value(draw) -> None:
     metrics = filled(draw, images=12)
-    for key in (*SIZED, "polis_m"):
+    for key in (*SIZED, *NESTED, "polis_m"):
         del metrics.metrics[key]
     intervals = metrics.interval(resamples=200, seed=3)
     assert intervals == metrics.interval(resamples=200, seed=3) != metrics.interval(resamples=200, seed=4)

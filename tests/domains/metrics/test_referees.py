@@ -27,7 +27,8 @@ import pytest
 from pycocotools import mask as rle
 
 from domains.entities import EntityMap
-from domains.metrics.average_precision import AveragePrecision, AverageRecall
+from domains.metrics.average_precision import AveragePrecision
+from domains.metrics.average_recall import AverageRecall
 from domains.metrics.panoptic_quality import PanopticQuality
 
 Pair = tuple[EntityMap, EntityMap]
