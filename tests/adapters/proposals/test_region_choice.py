@@ -6,7 +6,7 @@ import numpy as np
 
 from adapters.decoders import Dense
 from adapters.proposals.pixel_sets import PixelSets
-from adapters.proposals.region_choice import ENTITIES, GROUPS, PARTS, Candidates, RegionChoice
+from adapters.proposals.region_choice import Candidates, RegionChoice
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer
 
 
@@ -26,9 +26,9 @@ TWO = prepared(
 """Two entities; two parts of the first; a group of both; a candidate across both, which is neither."""
 
 
-def test_parts_entities_and_groups_are_three_granularities() -> None:
+def test_parts_entities_and_groups_are_of_other_granularities() -> None:
     forest = CHOICE.forest(TWO)
-    fine, middle, coarse = (forest.cut(granularity) for granularity in (PARTS, ENTITIES, GROUPS))
+    fine, middle, coarse = (forest.cut(granularity) for granularity in (1, 0.5, 0.1))
     assert sorted(fine.areas.tolist()) == [15, 16, 30]  # the second entity has no parts
     assert sorted(middle.areas.tolist()) == [30, 40]
     assert coarse.areas.tolist() == [90]
@@ -48,4 +48,4 @@ def test_a_candidate_almost_as_large_is_no_part_and_no_group() -> None:
 
 def test_nothing_is_admitted_of_nothing() -> None:
     assert CHOICE.forest(prepared([], [])).count == 0
-    assert CHOICE.forest(prepared([np.arange(40)], [0.1])).count == 0
+    assert CHOICE.cut(prepared([np.arange(40)], [0.1])).count == 0
