@@ -63,12 +63,15 @@ def calibrate(
     """Set the decoder's options in `TUNED` to what gives most of a metric; the others, and the weights, stay.
 
     samples: of the validation split; headline: key of one of `metrics()`, where more is better. Options are tried one
-    after the other, in at most two passes. Where the metric is undefined, all stay as they are. on_progress: told of
+    after the other, in at most two passes. Where the metric is undefined, all stay as they are; but the granularity is
+    said from here on, if it may be set. on_progress: told of
     the tiles, then of the thresholds that are tried, at most as many as it says.
     """
     looks = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
-    decoder, start = segmenter.decoder, segmenter.decoder.options
-    proposals = decoder.proposals
+    decoder, proposals = segmenter.decoder, segmenter.decoder.proposals
+    start = decoder.options
+    if "granularity" in proposals.tuned() and start.granularity is None:
+        start = replace(start, granularity=proposals.granularity)
     ready = [(proposals.prepared(*output), truths, group) for output, truths, group in looks]
     scores: dict[Any, float] = {}
 

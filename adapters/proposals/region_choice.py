@@ -16,7 +16,13 @@ from adapters.proposals.proposals import Proposals
 from adapters.proposals.region_forest import ENTITY, TENTHS, RegionForest
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
 from adapters.proposals.watershed import fields_of, half
+from domains.entities import EntityMap
 from domains.entities.forest import EntityForest, Levels
+
+CHOSEN = ENTITY / TENTHS
+"""The granularity at which the chosen regions are the entities."""
+TRIED = (0.1, 0.2, 0.3, CHOSEN, 0.6)
+"""Granularities that calibration tries: what cracks are cut into joins, while parts seldom are what was labelled."""
 
 
 class RegionOptions(Protocol):
@@ -24,6 +30,11 @@ class RegionOptions(Protocol):
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]]
     OF_REGIONS: ClassVar[tuple[str, ...]]
+
+    @property
+    def granularity(self) -> float | None:
+        """Where the forest is cut, in [0, 1]; None for where the chosen regions are."""
+        ...
 
     @property
     def smoothing_px(self) -> float:
@@ -67,8 +78,8 @@ class RegionChoice(Proposals):
 
     @property
     def granularity(self) -> float:
-        """That of the chosen regions, between their parts and what holds them."""
-        return ENTITY / TENTHS
+        """That of the chosen regions, between their parts and what holds them, if the options say no other."""
+        return CHOSEN if self.options.granularity is None else self.options.granularity
 
     @property
     def levels(self) -> Levels:
@@ -76,10 +87,10 @@ class RegionChoice(Proposals):
         return Levels.of({tenths / TENTHS for tenths in range(1, TENTHS + 1)}, self.granularity)
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
-        """Without `sure_foreground` where that is 1, which means that nothing is."""
+        """Without `sure_foreground` where that is 1, which means that nothing is; granularities of `TRIED`."""
         unsure = self.options.sure_foreground == 1
         names = [name for name in self.options.OF_REGIONS if not (unsure and name == "sure_foreground")]
-        return {name: self.options.TUNED[name] for name in names}
+        return {**{name: self.options.TUNED[name] for name in names}, "granularity": TRIED}
 
     def prepared(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> Candidates:
         """All candidates with their predicted IoU."""
@@ -88,6 +99,11 @@ class RegionChoice(Proposals):
         iou = self.scorer.iou(regions.features)
         heat = (fields["foreground"] + best_iou(regions, iou)) / 2
         return Candidates(regions, iou, half(heat))
+
+    def cut(self, prepared: Candidates, granularity: float | None = None) -> EntityMap:
+        """The flat map, by the options as they are; or at another granularity. The chosen alone want no forest."""
+        granularity = self.granularity if granularity is None else granularity
+        return self.forest(prepared, nested=granularity != CHOSEN).cut(granularity)
 
     def forest(self, prepared: Candidates, nested: bool = True) -> EntityForest:
         """The chosen entities, then with `nested` all that is laminar with them."""

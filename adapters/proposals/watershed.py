@@ -24,6 +24,8 @@ DECODED = ("foreground", "boundary_distance", "boundary")
 """Those that entities are made of; the centre's distance is learnt beside them."""
 LEVELS = 1000
 """Whole levels of the core field between 0 and 1: plateaus are exact."""
+DIGITS = 9
+"""Of a height that is 1 less a granularity: 1 - 0.7 is 0.3, as `HEIGHTS` has it."""
 HEIGHTS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Saddle depths at which the nested entities of a field are cut: from noise to what parts two nuclei for certain."""
 
@@ -37,6 +39,11 @@ class WatershedOptions(Protocol):
     @property
     def foreground_threshold(self) -> float:
         """The least probability of a pixel inside an entity."""
+        ...
+
+    @property
+    def granularity(self) -> float | None:
+        """Where the forest is cut, in [0, 1]; None for 1 less the seed height."""
         ...
 
     @property
@@ -68,8 +75,14 @@ class Watershed(Proposals):
 
     @property
     def granularity(self) -> float:
-        """What is left of 1 by `seed_height`: at a greater height fewer entities are left, and they are coarser."""
-        return 1 - self.options.seed_height
+        """What is left of 1 by the height of seeds: at a greater height fewer entities are left, and coarser ones."""
+        return 1 - self._seed_height
+
+    @property
+    def _seed_height(self) -> float:
+        """How far a core rises to be a seed of its own in the flat map."""
+        granularity = self.options.granularity
+        return self.options.seed_height if granularity is None else round(1 - granularity, DIGITS)
 
     @property
     def levels(self) -> Levels:
@@ -78,7 +91,7 @@ class Watershed(Proposals):
 
     @property
     def _heights(self) -> list[float]:
-        return sorted({*HEIGHTS, self.options.seed_height})
+        return sorted({*HEIGHTS, self._seed_height})
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """All five options of the watershed."""
@@ -89,9 +102,9 @@ class Watershed(Proposals):
         return fields_of(outputs, index, size)
 
     def forest(self, prepared: Mapping[str, np.ndarray], nested: bool = True) -> EntityForest:
-        """Nested: at every height of `HEIGHTS` and at `seed_height`."""
+        """Nested: at every height of `HEIGHTS` and at that of the flat map."""
         options = self.options
-        heights = self._heights if nested else [options.seed_height]
+        heights = self._heights if nested else [self._seed_height]
         mask = prepared["foreground"] > options.foreground_threshold
         heat = half(prepared["foreground"])
         if not mask.any():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from adapters.decoders import Dense
@@ -39,6 +41,17 @@ def test_parts_entities_and_groups_are_of_other_granularities() -> None:
 def test_the_flat_map_is_the_middle_cut_to_the_pixel() -> None:
     flat, middle = CHOICE.cut(TWO), CHOICE.forest(TWO).cut(CHOICE.granularity)
     assert np.array_equal(flat.ids, middle.ids) and np.array_equal(flat.scores, middle.scores)
+
+
+def test_the_granularity_of_the_options_is_where_the_flat_map_is_cut() -> None:
+    coarse = RegionChoice(replace(CHOICE.options, granularity=0.1), CHOICE.scorer)  # type: ignore[type-var]
+    assert coarse.cut(TWO).areas.tolist() == [90] and coarse.levels.finest_first[coarse.levels.flat] == 0.1
+    assert np.array_equal(coarse.cut(TWO, 0.5).ids, CHOICE.cut(TWO).ids)
+
+
+def test_calibration_may_join_regions() -> None:
+    tuned = CHOICE.tuned()["granularity"]
+    assert CHOICE.granularity in tuned and min(tuned) < CHOICE.granularity < max(tuned)
 
 
 def test_a_candidate_almost_as_large_is_no_part_and_no_group() -> None:
