@@ -24,6 +24,8 @@ TILES = 32
 PASSES = 2
 OnProgress = Callable[[str, int, int], None]
 """It is told what is counted, such as tiles, how many of it are done, and of how many."""
+DIGITS = 6
+"""Of a granularity that is said: 1 - 0.7 is 0.3."""
 MARGIN = 0.002  # what a candidate must gain: on few tiles less is chance
 
 
@@ -71,7 +73,7 @@ def calibrate(
     decoder, proposals = segmenter.decoder, segmenter.decoder.proposals
     start = decoder.options
     if "granularity" in proposals.tuned() and start.granularity is None:
-        start = replace(start, granularity=proposals.granularity)
+        start = replace(start, granularity=round(proposals.granularity, DIGITS))
     ready = [(proposals.prepared(*output), truths, group) for output, truths, group in looks]
     scores: dict[Any, float] = {}
 

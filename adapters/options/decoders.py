@@ -46,6 +46,9 @@ class Dense(DecoderOptions):
     seed_height: Share = 0.2
     """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own, where
     `granularity` is null."""
+    merging: Literal["saddles", "rims"] = "saddles"
+    """What basins of the watershed are merged by, and granularity is of: the depth of their saddles, or the mean
+    boundary along the rim that they share, for images that are all regions."""
     smoothing_px: Smoothing = 1.0
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
     min_area_px: Area = 12
@@ -83,7 +86,7 @@ class Dense(DecoderOptions):
     foreground stays whatever its IoU, so with it the least IoU matters little."""
 
 
-OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "min_score")
+OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "merging", "min_score")
 """Options of the dense decoder that do nothing where regions are chosen."""
 OF_REGIONS_ALONE = ("least_iou", "sure_foreground")
 """Those that do nothing where the watershed cuts."""

@@ -139,4 +139,4 @@ def test_every_threshold_that_the_way_of_cutting_does_not_ask_is_a_rule() -> Non
             if np.array_equal(decoder.proposals.entities(outputs, 0, (48, 48)).ids, plain):
                 still.add(name)
         still -= {"sure_foreground"} if regions else set()  # at a least IoU of 0 all regions are in
-        assert still == set(alone)
+        assert still == set(alone) - {"merging"}  # which is no threshold
