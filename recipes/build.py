@@ -82,7 +82,8 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
         ("domain.bands", {"bands": list(info.input.bands)}, {"bands": list(recipe.domain.bands)}),
     ):
         for name in sorted(
-            (had.keys() | has.keys()) - {"regions", *recipe.decoder.TUNED}, key=lambda name: (name != "name", name)
+            (had.keys() | has.keys()) - {"regions", "merging", *recipe.decoder.TUNED},
+            key=lambda name: (name != "name", name),
         ):
             if had.get(name) != has.get(name):
                 raise InputError(

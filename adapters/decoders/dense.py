@@ -23,6 +23,7 @@ from adapters.options import decoders as options
 from adapters.proposals.proposals import Proposals
 from adapters.proposals.region_choice import RegionChoice
 from adapters.proposals.regions import RegionScorer
+from adapters.proposals.rims import RimMerging
 from adapters.proposals.watershed import FIELDS, Watershed
 
 
@@ -68,10 +69,10 @@ class FieldDecoder(Decoder):
 
     @property
     def proposals(self) -> Proposals:
-        """Regions where their scorer has learnt, else the watershed."""
+        """Regions where their scorer has learnt, else the watershed, whose basins merge as the options say."""
         if self.scorer is not None and self.by_regions:
             return RegionChoice(self.options, self.scorer)
-        return Watershed(self.options)
+        return RimMerging(self.options) if self.options.merging == "rims" else Watershed(self.options)
 
 
 class DenseDecoder(FieldDecoder):

@@ -24,6 +24,8 @@ TILES = 32
 PASSES = 2
 OnProgress = Callable[[str, int, int], None]
 """It is told what is counted, such as tiles, how many of it are done, and of how many."""
+DIGITS = 6
+"""Of a granularity that is said: 1 - 0.7 is 0.3."""
 MARGIN = 0.002  # what a candidate must gain: on few tiles less is chance
 
 
@@ -63,12 +65,15 @@ def calibrate(
     """Set the decoder's options in `TUNED` to what gives most of a metric; the others, and the weights, stay.
 
     samples: of the validation split; headline: key of one of `metrics()`, where more is better. Options are tried one
-    after the other, in at most two passes. Where the metric is undefined, all stay as they are. on_progress: told of
+    after the other, in at most two passes. Where the metric is undefined, all stay as they are; but the granularity is
+    said from here on, if it may be set. on_progress: told of
     the tiles, then of the thresholds that are tried, at most as many as it says.
     """
     looks = list(tile_outputs(segmenter, samples, contract, tiles, on_progress))
-    decoder, start = segmenter.decoder, segmenter.decoder.options
-    proposals = decoder.proposals
+    decoder, proposals = segmenter.decoder, segmenter.decoder.proposals
+    start = decoder.options
+    if "granularity" in proposals.tuned() and start.granularity is None:
+        start = replace(start, granularity=round(proposals.granularity, DIGITS))
     ready = [(proposals.prepared(*output), truths, group) for output, truths, group in looks]
     scores: dict[Any, float] = {}
 

@@ -40,8 +40,15 @@ class Dense(DecoderOptions):
     """Channels of a pixel embedding for the `embedding` loss; 0 for none."""
     foreground_threshold: Share = 0.5
     """Pixels whose foreground score is above it belong to an entity."""
+    granularity: Share | None = None
+    """Where the nested entities are cut for the flat map, from 0, the wholes, to 1, the finest parts; calibration sets
+    it. Null: at 1 less `seed_height` by the watershed, and at 0.5 of regions, where the chosen ones are."""
     seed_height: Share = 0.2
-    """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own."""
+    """A core must rise by this much (0 to 1) above the saddle to its neighbour to be a seed of its own, where
+    `granularity` is null."""
+    merging: Literal["saddles", "rims"] = "saddles"
+    """What basins of the watershed are merged by, and granularity is of: the depth of their saddles, or the mean
+    boundary along the rim that they share, for images that are all regions."""
     smoothing_px: Smoothing = 1.0
     """Standard deviation of the Gaussian that smooths the core field before seeds are taken."""
     min_area_px: Area = 12
@@ -58,6 +65,7 @@ class Dense(DecoderOptions):
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
         "foreground_threshold": (0.02, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9),
+        "granularity": (0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5),
         "seed_height": (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5),
         "smoothing_px": (0.5, 1.0, 2.0),
         "min_score": (0.0, 0.2, 0.3, 0.4, 0.5, 0.6),
@@ -67,17 +75,18 @@ class Dense(DecoderOptions):
     }
     OF_WATERSHED: ClassVar[tuple[str, ...]] = (
         "foreground_threshold",
-        "seed_height",
+        "granularity",
         "smoothing_px",
         "min_score",
         "min_area_px",
     )
-    OF_REGIONS: ClassVar[tuple[str, ...]] = ("sure_foreground", "least_iou", "min_area_px")
+    """Those that calibration tries where the watershed cuts, the granularity in place of the seed height."""
+    OF_REGIONS: ClassVar[tuple[str, ...]] = ("sure_foreground", "least_iou", "min_area_px", "granularity")
     """Those that matter where regions are chosen, in the order in which calibration tries them: what is surely
     foreground stays whatever its IoU, so with it the least IoU matters little."""
 
 
-OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "min_score")
+OF_WATERSHED_ALONE = ("foreground_threshold", "seed_height", "merging", "min_score")
 """Options of the dense decoder that do nothing where regions are chosen."""
 OF_REGIONS_ALONE = ("least_iou", "sure_foreground")
 """Those that do nothing where the watershed cuts."""

@@ -1,7 +1,7 @@
-"""Entities chosen among nested candidate regions by a learnt IoU, with their parts and the groups that they form.
+"""Entities chosen among nested candidate regions by a learnt IoU, in a forest of all that is nested with them.
 
 The candidates (`regions.py`) of several foreground thresholds and saddle depths overlap; the flat map takes the best
-that do not. Of the others those inside a chosen region are its parts, those that hold several whole ones their group.
+that do not. What is not chosen stays in the forest (`region_forest.py`): parts, and what holds several entities.
 """
 
 from __future__ import annotations
@@ -13,18 +13,16 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 import numpy as np
 
 from adapters.proposals.proposals import Proposals
+from adapters.proposals.region_forest import ENTITY, TENTHS, RegionForest
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer, best_iou, candidates
 from adapters.proposals.watershed import fields_of, half
-from domains.entities.forest import NEVER, EntityForest, Levels, Nodes
+from domains.entities import EntityMap
+from domains.entities.forest import EntityForest, Levels
 
-MOST_COVERED = 0.3
-"""The share of a candidate that better ones may hold already; what is left of it becomes the entity."""
-INSIDE = 0.95
-"""A part lies in its whole by at least this share, and a group holds each of its members by it."""
-SMALLER = 0.8
-"""A part is smaller than this share of its whole, and a whole than this share of its group: else they are the same."""
-PARTS, ENTITIES, GROUPS = 1.0, 0.5, 0.25
-"""The finest granularities of parts, of entities of the flat map that have parts, and of groups."""
+CHOSEN = ENTITY / TENTHS
+"""The granularity at which the chosen regions are the entities."""
+TRIED = (0.1, 0.2, 0.3, CHOSEN, 0.6)
+"""Granularities that calibration tries: what cracks are cut into joins, while parts seldom are what was labelled."""
 
 
 class RegionOptions(Protocol):
@@ -32,6 +30,11 @@ class RegionOptions(Protocol):
 
     TUNED: ClassVar[Mapping[str, tuple[float, ...]]]
     OF_REGIONS: ClassVar[tuple[str, ...]]
+
+    @property
+    def granularity(self) -> float | None:
+        """Where the forest is cut, in [0, 1]; None for where the chosen regions are."""
+        ...
 
     @property
     def smoothing_px(self) -> float:
@@ -75,19 +78,19 @@ class RegionChoice(Proposals):
 
     @property
     def granularity(self) -> float:
-        """That of the chosen regions, between their parts and their groups."""
-        return ENTITIES
+        """That of the chosen regions, between their parts and what holds them, if the options say no other."""
+        return CHOSEN if self.options.granularity is None else self.options.granularity
 
     @property
     def levels(self) -> Levels:
-        """Parts, entities and groups."""
-        return Levels.of({PARTS, ENTITIES, GROUPS}, ENTITIES)
+        """All tenths but 0."""
+        return Levels.of({tenths / TENTHS for tenths in range(1, TENTHS + 1)}, self.granularity)
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
-        """Without `sure_foreground` where that is 1, which means that nothing is."""
+        """Without `sure_foreground` where that is 1, which means that nothing is; granularities of `TRIED`."""
         unsure = self.options.sure_foreground == 1
         names = [name for name in self.options.OF_REGIONS if not (unsure and name == "sure_foreground")]
-        return {name: self.options.TUNED[name] for name in names}
+        return {**{name: self.options.TUNED[name] for name in names}, "granularity": TRIED}
 
     def prepared(self, outputs: Mapping[str, Any], index: int, size: tuple[int, int]) -> Candidates:
         """All candidates with their predicted IoU."""
@@ -97,19 +100,22 @@ class RegionChoice(Proposals):
         heat = (fields["foreground"] + best_iou(regions, iou)) / 2
         return Candidates(regions, iou, half(heat))
 
+    def cut(self, prepared: Candidates, granularity: float | None = None) -> EntityMap:
+        """The flat map, by the options as they are; or at another granularity. The chosen alone want no forest."""
+        granularity = self.granularity if granularity is None else granularity
+        return self.forest(prepared, nested=granularity != CHOSEN).cut(granularity)
+
     def forest(self, prepared: Candidates, nested: bool = True) -> EntityForest:
-        """The chosen entities, then with `nested` their parts and groups, among the candidates that are admitted."""
+        """The chosen entities, then with `nested` all that is laminar with them."""
         regions, iou, least_px = prepared.regions, prepared.iou, self.options.min_area_px
-        forest = _Growing(regions)
+        forest = RegionForest(regions, iou)
         admitted = self.admitted(regions, iou)
-        ranked = [(i, float(iou[i])) for i in np.argsort(-iou, kind="stable").tolist() if admitted[i]]
-        unplaced = [(i, score) for i, score in ranked if not forest.add_entity(i, score, least_px)]
+        ranked = np.argsort(-iou, kind="stable").tolist()
+        unplaced = [i for i in ranked if not (admitted[i] and forest.add_entity(i, least_px))]
         if nested:
-            forest.close_entities()
-            unplaced = [(i, score) for i, score in unplaced if not forest.add_part(i, score, least_px)]
-            for i, score in unplaced:
-                forest.add_group(i, score)
-        return forest.grown(prepared.heat)
+            for i in unplaced:
+                forest.add(i, least_px)
+        return forest.grown(prepared.heat, self.options.least_iou)
 
     def admitted(self, regions: Regions, iou: np.ndarray) -> np.ndarray:
         """(N,) bool: candidates of the least predicted IoU, and those whose mean foreground score is sure.
@@ -118,73 +124,3 @@ class RegionChoice(Proposals):
         """
         sure = regions.features[:, FEATURES.index("foreground")] > self.options.sure_foreground
         return (iou >= self.options.least_iou) | sure
-
-
-class _Growing:
-    """A forest while candidates are added to it; the leaves are kept flat, (H W,)."""
-
-    def __init__(self, regions: Regions) -> None:
-        self.regions = regions
-        self.entities = np.zeros(regions.size[0] * regions.size[1], np.int32)
-        self.leaves = self.entities
-        self.sizes = np.zeros(1, np.int64)
-        self.parents: list[int] = []
-        self.g: list[float] = []
-        self.scores: list[float] = []
-
-    def _node(self, score: float, g: float, parent: int = 0) -> int:
-        self.parents.append(parent)
-        self.g.append(g)
-        self.scores.append(score)
-        return len(self.scores)
-
-    def add_entity(self, candidate: int, score: float, min_area_px: int) -> bool:
-        """Give a candidate the pixels that are free yet, if those are most of it."""
-        inside = self.regions.pixels[candidate]
-        free = inside[self.entities[inside] == 0]
-        if len(free) < max(min_area_px, (1 - MOST_COVERED) * len(inside)):
-            return False
-        self.entities[free] = self._node(score, ENTITIES)
-        return True
-
-    def close_entities(self) -> None:
-        """Say that no entity is added from here on: what follows are parts and groups."""
-        self.leaves = self.entities.copy()
-        self.sizes = np.bincount(self.entities, minlength=len(self.scores) + 1)
-
-    def add_part(self, candidate: int, score: float, min_area_px: int) -> bool:
-        """Make a candidate the part of the entity that it lies in, if it is neither as large nor taken by parts."""
-        inside = self.regions.pixels[candidate]
-        entity = int(np.bincount(self.entities[inside]).argmax())
-        pixels = inside[self.entities[inside] == entity]
-        free = pixels[self.leaves[pixels] == entity]
-        lies_in = entity > 0 and len(pixels) >= INSIDE * len(inside) and len(pixels) < SMALLER * self.sizes[entity]
-        if not lies_in or len(free) < max(min_area_px, (1 - MOST_COVERED) * len(inside)):
-            return False
-        self.leaves[free] = self._node(score, PARTS, entity)
-        return True
-
-    def add_group(self, candidate: int, score: float) -> bool:
-        """Make a candidate the group of the entities that it holds whole, if those are several and of no group yet."""
-        inside = self.regions.pixels[candidate]
-        held = np.bincount(self.entities[inside])
-        members = np.flatnonzero(held[1:]) + 1
-        sizes = self.sizes[members]
-        if len(members) < 2 or (held[members] < INSIDE * sizes).any() or (sizes >= SMALLER * len(inside)).any():
-            return False
-        if any(self.parents[member - 1] for member in members):
-            return False
-        group = self._node(score, GROUPS)
-        for member in members:
-            self.parents[member - 1] = group
-        self.leaves[inside[self.leaves[inside] == 0]] = group
-        return True
-
-    def grown(self, heat: np.ndarray) -> EntityForest:
-        """The forest as it stands; entities without parts are their own."""
-        count = len(self.parents)
-        parents, g = np.asarray(self.parents, np.int32), np.asarray(self.g, np.float32)
-        undivided = np.bincount(parents, minlength=count + 1)[1:] == 0
-        g[undivided & (g == ENTITIES)] = PARTS  # what has no parts is its own finest one
-        columns = np.full(count, NEVER, np.float32), np.asarray(self.scores, np.float32)
-        return EntityForest(self.leaves.reshape(self.regions.size), Nodes(parents, g, *columns), heat)

@@ -24,6 +24,8 @@ DECODED = ("foreground", "boundary_distance", "boundary")
 """Those that entities are made of; the centre's distance is learnt beside them."""
 LEVELS = 1000
 """Whole levels of the core field between 0 and 1: plateaus are exact."""
+DIGITS = 9
+"""Of a height that is 1 less a granularity: 1 - 0.7 is 0.3, as `HEIGHTS` has it."""
 HEIGHTS = (0.01, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 """Saddle depths at which the nested entities of a field are cut: from noise to what parts two nuclei for certain."""
 
@@ -37,6 +39,11 @@ class WatershedOptions(Protocol):
     @property
     def foreground_threshold(self) -> float:
         """The least probability of a pixel inside an entity."""
+        ...
+
+    @property
+    def granularity(self) -> float | None:
+        """Where the forest is cut, in [0, 1]; None for 1 less the seed height."""
         ...
 
     @property
@@ -65,11 +72,19 @@ class Watershed(Proposals):
     """Entities at one foreground threshold; a score is the mean foreground score times the height of the core."""
 
     options: WatershedOptions
+    DEPTHS: ClassVar[tuple[float, ...]] = HEIGHTS
+    """How much parts two basins, at which the nested entities are cut."""
 
     @property
     def granularity(self) -> float:
-        """What is left of 1 by `seed_height`: at a greater height fewer entities are left, and they are coarser."""
-        return 1 - self.options.seed_height
+        """What is left of 1 by the height of seeds: at a greater height fewer entities are left, and coarser ones."""
+        return 1 - self.depth
+
+    @property
+    def depth(self) -> float:
+        """How much must part two basins of the flat map: how far a core rises to be a seed of its own."""
+        granularity = self.options.granularity
+        return self.options.seed_height if granularity is None else round(1 - granularity, DIGITS)
 
     @property
     def levels(self) -> Levels:
@@ -78,7 +93,7 @@ class Watershed(Proposals):
 
     @property
     def _heights(self) -> list[float]:
-        return sorted({*HEIGHTS, self.options.seed_height})
+        return sorted({*self.DEPTHS, self.depth})
 
     def tuned(self) -> Mapping[str, tuple[float, ...]]:
         """All five options of the watershed."""
@@ -89,15 +104,15 @@ class Watershed(Proposals):
         return fields_of(outputs, index, size)
 
     def forest(self, prepared: Mapping[str, np.ndarray], nested: bool = True) -> EntityForest:
-        """Nested: at every height of `HEIGHTS` and at `seed_height`."""
+        """Nested: at every one of `DEPTHS` and at that of the flat map."""
         options = self.options
-        heights = self._heights if nested else [options.seed_height]
+        heights = self._heights if nested else [self.depth]
         mask = prepared["foreground"] > options.foreground_threshold
         heat = half(prepared["foreground"])
         if not mask.any():
             return nothing(heat)
         level = np.round(core_field(prepared, options.smoothing_px) * LEVELS).astype(np.int32)
-        leaves, nodes = nested_basins(level, mask, heights)
+        leaves, nodes = self.merged(level, mask, prepared["boundary"], heights)
         flat = leaves.ravel()
         areas, foreground = (nodes.totals(np.bincount(flat, row)) for row in (None, prepared["foreground"].ravel()))
         scores = foreground / np.maximum(areas, 1) * nodes.peaks / LEVELS
@@ -106,6 +121,14 @@ class Watershed(Proposals):
         g, gone = (at[np.searchsorted(np.asarray(heights, np.float32), column)] for column in (nodes.born, nodes.gone))
         scores = np.clip(scores, 0, 1).astype(np.float32)
         return EntityForest(leaves, Nodes(nodes.parents, g, np.where(dropped, g, gone), scores), heat)
+
+    def merged(
+        self, level: np.ndarray, mask: np.ndarray, boundary: np.ndarray, heights: Sequence[float]
+    ) -> tuple[np.ndarray, Nested]:
+        """(leaves (H, W) int32, nodes) of the basins of a core field in whole levels, within a mask, by the depths of
+        their saddles; boundary: (H, W) in [0, 1].
+        """
+        return nested_basins(level, mask, heights)
 
 
 def granularities(heights: Sequence[float]) -> list[float]:
@@ -144,12 +167,22 @@ def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float])
     """
     ids, peaks = basins(level, mask)
     passes = saddles(ids, level)
+    leaf_of, nodes = nested_roots(peaks, heights, [join_roots(peaks, passes, round(h * LEVELS)) for h in heights])
+    return leaf_of[ids], nodes
+
+
+def nested_roots(
+    peaks: np.ndarray, heights: Sequence[float], roots_of: Sequence[np.ndarray]
+) -> tuple[np.ndarray, Nested]:
+    """(leaves (N + 1,) int32, of basins; nodes), as `nested_basins` has them, of what each basin has joined.
+
+    peaks: (N + 1,); roots_of: (N + 1,) by height, the basin of the highest peak of those that are one, 0 the ground.
+    """
     node = np.zeros(len(peaks), np.int64)  # of each basin the node that it belongs to at a height; the ground's is 0
     tops, born, gone = [0], [0.0], [np.inf]
     pairs: list[tuple[int, int]] = []
     deepest = node
-    for height in heights:
-        roots = join_roots(peaks, passes, round(height * LEVELS))
+    for height, roots in zip(heights, roots_of, strict=True):
         before, sizes, new_sizes = node, np.bincount(node, minlength=len(tops)), np.bincount(roots)
         node_of = np.zeros(len(peaks), np.int64)
         for top in np.unique(roots[roots > 0]).tolist():
@@ -174,7 +207,7 @@ def nested_basins(level: np.ndarray, mask: np.ndarray, heights: Sequence[float])
     for child, parent in pairs:
         parents[rank[child]] = rank[parent]
     birth, death = (np.asarray(values, np.float32)[order][1:] for values in (born, gone))
-    return rank[deepest][ids], Nested(parents[1:], birth, death, peaks[np.asarray(tops)[order]][1:])
+    return rank[deepest], Nested(parents[1:], birth, death, peaks[np.asarray(tops)[order]][1:])
 
 
 def core_field(fields: Mapping[str, np.ndarray], smoothing_px: float) -> np.ndarray:

@@ -33,7 +33,8 @@ MOST_PX = 256
 DECODE = """
 ## From fields to entities
 The outputs are probabilities in [0, 1] after the package's own sigmoid. Where `core = (boundary_distance + 1 -
-boundary) / 2` has its basins inside `foreground > foreground_threshold`, seeds rise by `seed_height`; where
+boundary) / 2` has its basins inside `foreground > foreground_threshold`, seeds rise by 1 less
+`granularity`, or by `seed_height` where that is null; where
 `entity_adapters.json` has a `scorer`, nested candidates are scored by its numbers instead. entity-adapters does all of
 it: `predict --adapter model.onnx IMAGE --out RESULTS`, with the file `model.onnx` of this package.
 """

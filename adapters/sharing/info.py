@@ -43,6 +43,8 @@ LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appear
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
+LATER_OF_DECODERS = {"granularity": None, "merging": "saddles"}
+"""The like of decoders."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
 
@@ -167,12 +169,18 @@ class AdapterInfo(Options):
     def absent(self) -> dict[str, Any]:
         """Fields that an adapter without them does not name, as the seals of older ones have it; for pydantic."""
         fields: dict[str, Any] = {name: True for name in LATER if getattr(self, name) is None}
-        fields["method"] = {
-            name for name, former in LATER_OF_METHODS.items() if getattr(self.method, name, "") == former
-        }
+        fields["method"] = former_of(self.method, LATER_OF_METHODS)
+        fields["decoder"] = former_of(self.decoder, LATER_OF_DECODERS)
+        if self.student is not None:
+            fields["student"] = {"decoder": former_of(self.student.decoder, LATER_OF_DECODERS)}
         if not self.input.context:
             fields["input"] = {"context": True}
         return fields
+
+
+def former_of(section: Options, later: dict[str, Any]) -> set[str]:
+    """Options of a section that came later, where it has what all had before."""
+    return {name for name, former in later.items() if getattr(section, name, "") == former}
 
 
 def parse_info(text: str, source: str) -> AdapterInfo:

@@ -280,7 +280,7 @@ def best_of_granularities(segmenter: EntitySegmenter, test: Samples, key: str, c
     for sample in test:
         looked, values = OneLook(segmenter), []
         for height in GRANULARITIES:
-            looked.again(replace(options, seed_height=height))
+            looked.again(replace(options, granularity=round(1 - height, 2)))
             values.append(measure(looked, [sample], [key], contract).compute()[key])
         best.append(max(values))
     segmenter.decoder.options = options

@@ -59,6 +59,11 @@ RULES = (
         "decoder.regions=true takes the place of the watershed, unless it cannot be learnt",
     ),
     Rule(
+        of("decoder", ("seed_height",)),
+        lambda recipe: isinstance(recipe.decoder, Dense) and recipe.decoder.granularity is not None,
+        "decoder.granularity takes its place",
+    ),
+    Rule(
         ("train.backbone_lr", "backbone.gradient_checkpointing"),
         lambda recipe: isinstance(recipe.method, DecoderOnly) and not recipe.domain.bands,
         "method.name=decoder_only leaves the backbone as it is",

@@ -136,7 +136,7 @@ def check_parent(name: str, info: AdapterInfo, parents: Sequence[Parent]) -> Non
     if not parents:
         return
     lead = parents[0].info
-    tuned = lead.decoder.TUNED.keys()
+    tuned = {"merging", *lead.decoder.TUNED}
     for trait, expected, actual in (
         ("base", lead.fingerprint[:12], info.fingerprint[:12]),
         ("decoder", shape_of(lead, tuned), shape_of(info, tuned)),

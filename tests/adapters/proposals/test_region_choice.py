@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from adapters.decoders import Dense
 from adapters.proposals.pixel_sets import PixelSets
-from adapters.proposals.region_choice import ENTITIES, GROUPS, PARTS, Candidates, RegionChoice
+from adapters.proposals.region_choice import Candidates, RegionChoice
 from adapters.proposals.regions import FEATURES, Regions, RegionScorer
 
 
@@ -26,9 +28,9 @@ TWO = prepared(
 """Two entities; two parts of the first; a group of both; a candidate across both, which is neither."""
 
 
-def test_parts_entities_and_groups_are_three_granularities() -> None:
+def test_parts_entities_and_groups_are_of_other_granularities() -> None:
     forest = CHOICE.forest(TWO)
-    fine, middle, coarse = (forest.cut(granularity) for granularity in (PARTS, ENTITIES, GROUPS))
+    fine, middle, coarse = (forest.cut(granularity) for granularity in (1, 0.5, 0.1))
     assert sorted(fine.areas.tolist()) == [15, 16, 30]  # the second entity has no parts
     assert sorted(middle.areas.tolist()) == [30, 40]
     assert coarse.areas.tolist() == [90]
@@ -41,6 +43,17 @@ def test_the_flat_map_is_the_middle_cut_to_the_pixel() -> None:
     assert np.array_equal(flat.ids, middle.ids) and np.array_equal(flat.scores, middle.scores)
 
 
+def test_the_granularity_of_the_options_is_where_the_flat_map_is_cut() -> None:
+    coarse = RegionChoice(replace(CHOICE.options, granularity=0.1), CHOICE.scorer)  # type: ignore[type-var]
+    assert coarse.cut(TWO).areas.tolist() == [90] and coarse.levels.finest_first[coarse.levels.flat] == 0.1
+    assert np.array_equal(coarse.cut(TWO, 0.5).ids, CHOICE.cut(TWO).ids)
+
+
+def test_calibration_may_join_regions() -> None:
+    tuned = CHOICE.tuned()["granularity"]
+    assert CHOICE.granularity in tuned and min(tuned) < CHOICE.granularity < max(tuned)
+
+
 def test_a_candidate_almost_as_large_is_no_part_and_no_group() -> None:
     forest = CHOICE.forest(prepared([np.arange(0, 40), np.arange(0, 38), np.arange(0, 42)], [0.9, 0.8, 0.7]))
     assert forest.count == 1
@@ -48,4 +61,4 @@ def test_a_candidate_almost_as_large_is_no_part_and_no_group() -> None:
 
 def test_nothing_is_admitted_of_nothing() -> None:
     assert CHOICE.forest(prepared([], [])).count == 0
-    assert CHOICE.forest(prepared([np.arange(40)], [0.1])).count == 0
+    assert CHOICE.cut(prepared([np.arange(40)], [0.1])).count == 0

@@ -217,7 +217,7 @@ def test_calibration_tries_what_matters() -> None:
     decoder = Dense(width=8, regions=True).build(8, 1, 8)
     assert set(decoder.proposals.tuned()) == set(Dense.OF_WATERSHED)  # nothing has been learnt yet
     decoder.scorer.fitted.fill_(1)
-    assert set(decoder.proposals.tuned()) == {"least_iou", "min_area_px"}
+    assert set(decoder.proposals.tuned()) == {"least_iou", "min_area_px", "granularity"}
     decoder.options = replace(decoder.options, sure_foreground=0.9)
     assert (
         set(decoder.proposals.tuned()) == set(Dense.OF_REGIONS) and 1.0 in decoder.proposals.tuned()["sure_foreground"]

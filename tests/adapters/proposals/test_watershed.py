@@ -58,6 +58,15 @@ def test_every_cut_of_the_nested_forest_is_the_flat_map_of_that_height(seed: int
     assert counts[0] > counts[-2] > 0 and (forest.nodes.parents > 0).any()
 
 
+@pytest.mark.parametrize("height", [*HEIGHTS, 0.123])
+def test_a_granularity_takes_the_place_of_the_seed_height(height: float) -> None:
+    noise, options = fields(2), Dense(foreground_threshold=0.4, min_area_px=20)
+    by_height = Watershed(replace(options, seed_height=height))
+    by_granularity = Watershed(replace(options, granularity=1 - height, seed_height=0.9))
+    assert np.array_equal(by_granularity.cut(noise).ids, by_height.cut(noise).ids)
+    assert by_granularity.levels == by_height.levels
+
+
 def test_a_forest_changes_at_its_levels_alone() -> None:
     choice = Watershed(Dense(foreground_threshold=0.4, min_area_px=20, min_score=0.1, seed_height=0.123))
     forest, levels = choice.forest(fields(0)), choice.levels

@@ -126,6 +126,32 @@ def test_an_adapter_says_that_the_whole_is_seen_and_one_without_is_as_before(sav
     assert all(torch.equal(there[name], here[name]) for name in there)
 
 
+DECODER_BEFORE = {
+    "name": "dense", "width": 16, "detail": True, "embedding_dim": 0, "foreground_threshold": 0.5, "seed_height": 0.3,
+    "smoothing_px": 0.5, "min_area_px": 12, "min_score": 0.0, "regions": False, "least_iou": 0.45,
+    "sure_foreground": 1.0,
+}  # fmt: skip
+"""The decoder's section of an adapter from before granularities were calibrated."""
+
+
+def test_an_adapter_from_before_granularities_has_the_seal_it_had_and_cuts_at_its_seed_height(save) -> None:
+    folder, _ = save()
+    before = json.loads((folder / INFO).read_text())["decoder"]
+    assert before.keys() == DECODER_BEFORE.keys()
+    edit(folder / INFO, decoder={**before, "seed_height": 0.3})
+    seal_anew(folder)
+    segmenter, info = load_adapter(folder)
+    assert segmenter.decoder.proposals.granularity == 0.7
+    edit(folder / INFO, decoder={**before, "seed_height": 0.3, "granularity": None})
+    assert read_info(folder) == info  # what was not said has the same seal
+    edit(folder / INFO, decoder={**before, "granularity": 0.7})
+    with pytest.raises(InputError, match="not as it was saved"):
+        read_info(folder)
+    seal_anew(folder)
+    assert load_adapter(folder)[0].decoder.proposals.granularity == 0.7
+    assert json.loads((folder / INFO).read_text())["decoder"]["granularity"] == 0.7
+
+
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:
     folder, _ = save()
     absent = {PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS}
