@@ -128,7 +128,7 @@ class Labeller:
         )
 
 
-def squared(places: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """(n, m) squared distances between places (n, d) and others (m, d)."""
-    product = places @ others.T
-    return np.maximum((places**2).sum(1)[:, None] - 2 * product + (others**2).sum(1), 0)
+def squared(places: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """(n, m) squared distances between places (n, d) and centres (m, d)."""
+    product = places @ centres.T
+    return np.maximum((places**2).sum(1)[:, None] - 2 * product + (centres**2).sum(1), 0)

@@ -66,12 +66,12 @@ class LabelTiff:
 
 def by_class(prediction: Prediction) -> Prediction:
     """A prediction of labelled entities whose numbers are those of their classes, from 1."""
-    labels, whole = prediction.entities.labels, prediction.entity_map
+    labels, entities = prediction.entities.labels, prediction.entity_map
     assert labels is not None
     lookup = np.concatenate([[0], labels + 1, [UNLABELLED]])  # -1 is the last
-    if whole is not None:
-        whole = EntityMap(lookup[whole.ids])
-    return replace(prediction, read=lambda window: lookup[prediction.read(window)], entity_map=whole)
+    if entities is not None:
+        entities = EntityMap(lookup[entities.ids])
+    return replace(prediction, read=lambda window: lookup[prediction.read(window)], entity_map=entities)
 
 
 def write_geotiff(

@@ -36,6 +36,7 @@ class Comparison:
     pair_predicted, pair_true: (K,) indices of entities, from 0.
     shared: (K,) pixels that the two have in common.
     true_labels: (T,) the class of each true entity by name; None where the truth has no classes.
+    predicted_labels: (P,) likewise.
     pixel_scores: (H, W) float16 in [0, 1]; where the prediction has none, each pixel has the score of its entity.
     pixel_size_m: None where unknown.
     forest: whose cut the prediction is, in the numbers that it came with; None where nothing else was proposed.
@@ -55,6 +56,7 @@ class Comparison:
     pixel_size_m: float | None = None
     forest: EntityForest | None = None
     true_parents: np.ndarray | None = None
+    predicted_labels: tuple[str, ...] | None = None
 
     @cached_property
     def proposed(self) -> Proposed:
@@ -114,7 +116,7 @@ def compare(
                 "predict at the size of the image"
             )
     labelled = truth.labelled
-    predicted, scores = _visible(prediction, labelled)
+    predicted, scores, visible = _visible(prediction, labelled)
     true, kept = _in_reading_order(np.where(labelled, truth.ids, 0))
 
     overlap = (predicted > 0) & (true > 0)
@@ -133,6 +135,7 @@ def compare(
         pixel_size_m=pixel_size_m,
         forest=forest,
         true_parents=_parents(truth, kept),
+        predicted_labels=_names(prediction, visible),
     )
 
 
@@ -148,8 +151,8 @@ def compare_all(
     return [compare(prediction, truth, pixel_size_m, forest) for truth in truths]
 
 
-def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, scores) of what lies at least half in the labelled area, cut there."""
+def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(ids, scores, former ids) of what lies at least half in the labelled area, cut there."""
     ids = np.where(labelled, np.maximum(prediction.ids, 0), 0)
     visible = np.bincount(ids.ravel(), minlength=prediction.count + 1)
     dropped = np.flatnonzero(2 * visible[1:] < prediction.areas) + 1
@@ -157,7 +160,7 @@ def _visible(prediction: EntityMap, labelled: np.ndarray) -> tuple[np.ndarray, n
         ids = np.where(np.isin(ids, dropped), 0, ids)
     ids, kept = _in_reading_order(ids)
     scores = np.ones(len(kept), np.float32) if prediction.scores is None else prediction.scores[kept - 1]
-    return ids, scores
+    return ids, scores, kept
 
 
 def _names(truth: EntityMap, kept: np.ndarray) -> tuple[str, ...] | None:

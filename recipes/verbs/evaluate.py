@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from adapters.inference.segment import Cut, measure, segment
+from adapters.inference.segment import Cut, InputContract, measure, segment
 from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
 from domains.metrics import MetricSet
@@ -17,7 +18,7 @@ from recipes.build import contract_of, domain_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.inputs import ALL, Asked
 from recipes.learnt import met_again, met_line
-from recipes.load import loaded
+from recipes.load import Loaded, loaded
 from recipes.reading.command import base_elsewhere, following, option, size_said
 from recipes.reading.compose import changed
 from recipes.report.page import write_page
@@ -26,6 +27,7 @@ from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.sets import run_names
 from recipes.shared import BASE, on_data
 from recipes.sides import window_on_patches
+from recipes.verbs.class_table import ClassTable
 from recipes.verbs.granularity_curve import GranularityCurve, check_curve_files
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.pages import evaluate_page, pictures_of
@@ -80,7 +82,9 @@ def evaluate(
         metrics = MetricSet(domain.metrics()) if levels is None else Sweep(domain.metrics, levels.finest_first)
         with Progress("evaluate", len(samples), unit="images") as progress:
             reports = progress.advance, progress.tick
-            measure(network.segmenter, samples, metrics, contract, *reports, cut=cut)
+            classes = class_table(network, contract)
+            named: dict[str, Any] = {} if classes is None else {"on_prediction": partial(classes.update, samples)}
+            measure(network.segmenter, samples, metrics, contract, *reports, cut=cut, **named)
         entities = sum(samples[i].truth.count for i in range(len(samples)))
         pictures = []
         if report is not None:
@@ -105,6 +109,7 @@ def evaluate(
         "adapter": adapter,
         **({"fast": True} if fast else {}),
         **({"granularity": granularity} if granularity is not None else {}),
+        **({"labels": classes.as_json()} if classes is not None else {}),
         **({"nested": curve.as_json()} if curve is not None else {}),
         "data": measured.domain.data,
         "split": split,
@@ -123,8 +128,12 @@ def evaluate(
         print("\n".join(curve.lines()))
         files = curve.write(run_folder("evaluate", domain.name, out))
         print(f"curve: {', '.join(map(str, files))}")
+    if classes is not None:
+        print(classes.text())
     if json_path is not None:
         print(f"numbers: {json_path}")
+    if json_path is not None and classes is not None:
+        print(f"which class is taken for which: {', '.join(map(str, classes.write(json_path.with_suffix(''))))}")
     if report is not None:
         about = {
             "recipe": domain.name,
@@ -144,6 +153,13 @@ def evaluate(
     at = granularity if curve is None else curve.better()
     print(" ".join([words, *option("--granularity", at), *(["--fast"] if fast else [])]))
     return result
+
+
+def class_table(network: Loaded, contract: InputContract) -> ClassTable | None:
+    """What the classes of an adapter's entities are held against, where it names any."""
+    if network.labeller is None:
+        return None
+    return ClassTable(network.segmenter, network.labeller, contract, network.recipe.labels.map)
 
 
 def check_files(

@@ -51,15 +51,15 @@ def taught_text(
     with loaded(adapter, overrides=on_base(backbone)) as network:
         if network.info is None:
             raise InputError("the base itself cannot be taught; wanted an adapter, which `fit` makes")
-        shown = examples_in(examples, network, options)
-        labeller = labeller_of(network, kind, shown)
+        entities = examples_in(examples, network, options)
+        labeller = labeller_of(network, kind, entities)
         with opened(Path(adapter)) as folder, atomic_folder(out) as copy:
             copied(folder, copy)
             set_labeller(copy, labeller)
-    counts = Counter(shown.vocabulary[k] for k in shown.classes)
+    counts = Counter(entities.vocabulary[k] for k in entities.classes)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
     knows = f"it tells {len(labeller.vocabulary)} classes apart, by {labeller.kind}"
-    return f"{out}: taught by {len(shown)} entities: {listed}; {knows}\n" + following(
+    return f"{out}: taught by {len(entities)} entities: {listed}; {knows}\n" + following(
         "predict", "--adapter", out, "IMAGE", "--out", "predictions"
     )
 

@@ -18,6 +18,10 @@ from cli import main
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
 from domains.tiling.prediction import Prediction
+from recipes.build import domain_of
+from recipes.load import loaded
+from recipes.reading.compose import changed
+from recipes.verbs.class_table import ClassTable
 
 
 def drawn(seed: int) -> tuple[np.ndarray, EntityMap]:
@@ -90,6 +94,32 @@ def test_a_fit_to_classes_learns_them_and_predict_writes_them_in_every_format(
     assert [row["category_score"] for row in coco["annotations"]] == [float(row["label_score"]) for row in rows]
     with Image.open(tmp_path / "0.overlay.png") as picture:
         assert picture.width == 80 and picture.height > 80  # with a legend
+
+
+def test_evaluate_says_what_each_class_is_worth_and_which_is_taken_for_which(
+    fitted: Path, classed: Path, tmp_path: Path, capsys
+) -> None:
+    numbers = tmp_path / "numbers.json"
+    words = ["evaluate", "--adapter", str(fitted), "--data", str(classed), "--split", "all", "--json", str(numbers)]
+    assert main(words) == 0
+    printed, labels = capsys.readouterr().out, json.loads(numbers.read_text(encoding="utf-8"))["labels"]
+    assert "named right where found" in printed and "which class is taken for which" in printed
+    assert labels["classes"].keys() == {"bright", "hole"} and "mf_class" in labels and "mpq" in labels
+    table = list(csv.reader((tmp_path / "numbers.confusion.csv").read_text(encoding="utf-8").splitlines()))
+    assert [[str(cell) for cell in row] for row in labels["confusion"]] == table
+    assert sum(int(cell) for row in table[1:3] for cell in row[1:]) == 96  # every true entity once
+    assert (tmp_path / "numbers.confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_true_outlines_are_named_right(fitted: Path, classed: Path) -> None:
+    with loaded(str(fitted)) as network:
+        assert network.labeller is not None
+        samples = domain_of(changed(network.recipe, [f"domain.data={classed}"])).dataset("test")
+        classes = network.recipe.labels.map
+        table = ClassTable(network.segmenter, network.labeller, network.contract, classes)
+        table.update(samples, 0, samples[0].truths[0])
+    assert table.tally.accuracy().min() > 0.7 and table.tally.confusion[2].sum() == 0
+    assert table.as_json()["maccuracy"] == pytest.approx(table.tally.accuracy().mean())
 
 
 def test_an_adapter_without_classes_is_taught_and_taught_one_more(
