@@ -32,7 +32,6 @@ from recipes.verbs.arguments import (
     MaybeRecipe,
     MostArea,
     OutOfCurve,
-    OutOfFits,
     Overrides,
     Overwrite,
     PixelSize,
@@ -41,8 +40,6 @@ from recipes.verbs.arguments import (
     Recipe,
     Resume,
     Run,
-    Seconds,
-    Seeds,
     Simplify,
     Split,
     Square,
@@ -52,6 +49,7 @@ from recipes.verbs.arguments import (
     WindowPx,
     changes,
 )
+from recipes.verbs.deciding import deciding_app
 from recipes.verbs.groups import adapters_app, domains_app, recipes_app
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
@@ -64,6 +62,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(deciding_app)
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(domains_app, name="domains")
@@ -313,49 +312,6 @@ def transfer(
     shots = None if few_shot is None else FewShot(few_shot, few_shot_seconds)
     extras = Extras(shots, generated, routed)
     run(adapters, sets, out, str(split), backbone, choose(device, str(precision)), extras)
-
-
-@app.command()
-def compare(
-    recipe: Recipe,
-    methods: Annotated[
-        str, typer.Option(metavar="NAME[:OPTION=VALUE...],...", help="Such as decoder_only,lora:scope=both,dora.")
-    ],
-    out: OutOfFits,
-    data: Data = None,
-    seconds: Seconds = 300,
-    seeds: Seeds = 3,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    overrides: Overrides = None,
-) -> None:
-    """Fit several methods with the same seconds, seeds and splits: a table and a picture of size against worth."""
-    from recipes.verbs.compare import compare as run
-    from recipes.verbs.compare import parse_methods
-
-    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
-
-
-@app.command("learning-curve")
-def learning_curve(
-    recipe: Recipe,
-    images: Annotated[str, typer.Option(metavar="N,N,...", help="Training images of each point, such as 5,10,20,all.")],
-    out: OutOfFits,
-    data: Data = None,
-    seconds: Seconds = 300,
-    seeds: Seeds = 2,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    overrides: Overrides = None,
-) -> None:
-    """Fit to more and more of the training images, and say whether yet more of them would help."""
-    from recipes.verbs.learning_curve import learning_curve as run
-    from recipes.verbs.learning_curve import parse_images
-
-    numbers = parse_images(images)
-    run(recipe, numbers, out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
 
 
 @app.command()

@@ -1,0 +1,104 @@
+"""The verbs of the command line that help to decide: what to label, how many images, which method.
+
+Arguments in, one function called; each imports its work when it is called, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recipes.verbs.arguments import (
+    Adapter,
+    Base,
+    Data,
+    Device,
+    Groups,
+    InPrecision,
+    MaybeRecipe,
+    OutOfFits,
+    Overrides,
+    Overwrite,
+    PixelSize,
+    Precision,
+    Recipe,
+    Seconds,
+    Seeds,
+    Strict,
+    changes,
+)
+
+deciding_app = typer.Typer()
+
+
+@deciding_app.command()
+def compare(
+    recipe: Recipe,
+    methods: Annotated[
+        str, typer.Option(metavar="NAME[:OPTION=VALUE...],...", help="Such as decoder_only,lora:scope=both,dora.")
+    ],
+    out: OutOfFits,
+    data: Data = None,
+    seconds: Seconds = 300,
+    seeds: Seeds = 3,
+    strict: Strict = False,
+    pixel_size: PixelSize = None,
+    groups: Groups = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fit several methods with the same seconds, seeds and splits: a table and a picture of size against worth."""
+    from recipes.verbs.compare import compare as run
+    from recipes.verbs.compare import parse_methods
+
+    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
+
+
+@deciding_app.command("learning-curve")
+def learning_curve(
+    recipe: Recipe,
+    images: Annotated[str, typer.Option(metavar="N,N,...", help="Training images of each point, such as 5,10,20,all.")],
+    out: OutOfFits,
+    data: Data = None,
+    seconds: Seconds = 300,
+    seeds: Seeds = 2,
+    strict: Strict = False,
+    pixel_size: PixelSize = None,
+    groups: Groups = None,
+    overrides: Overrides = None,
+) -> None:
+    """Fit to more and more of the training images, and say whether yet more of them would help."""
+    from recipes.verbs.learning_curve import learning_curve as run
+    from recipes.verbs.learning_curve import parse_images
+
+    numbers = parse_images(images)
+    run(recipe, numbers, out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
+
+
+@deciding_app.command("next-images")
+def next_images(
+    adapter: Adapter,
+    pool: Annotated[list[Path], typer.Argument(metavar="POOL...", help="Images without labels, or folders of them.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the list and the contact sheet go.")],
+    count: Annotated[int, typer.Option(min=1, help="Images to label.")] = 20,
+    recipe: MaybeRecipe = None,
+    pixel_size: PixelSize = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
+    backbone: Base = None,
+) -> None:
+    """Say which images of a pool to label next: where the adapter doubts, and unlike what is labelled already."""
+    from recipes.inputs import metres
+    from recipes.shared import check_adapter, on_base
+
+    size = metres(pixel_size)
+    check_adapter(adapter, recipe, on_base(backbone))
+    from recipes.runtime import choose
+    from recipes.verbs.next_images import next_images as run
+
+    run(
+        adapter, pool, count, out, recipe, on_base(backbone),
+        runtime=choose(device, str(precision)), pixel_size_m=size, overwrite=overwrite,
+    )  # fmt: skip
