@@ -20,6 +20,7 @@ from domains.errors import InputError
 from domains.metrics.bootstrap import percentile_interval
 from recipes.reading.compose import load_recipe
 from recipes.verbs.apart import Candidate, Fits, cells, row_of, write_tables
+from recipes.verbs.extrapolation import Outlook, outlook
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.tables import text_table
@@ -61,7 +62,8 @@ def learning_curve(
     results = fits.run()
     rows = [point_of(results[candidate.label]) for candidate in candidates]
     worth = worth_of(rows, [results[candidate.label] for candidate in candidates[-2:]])
-    write(fits, rows, worth)
+    further = outlook(rows[-1]["headline"], [results[candidate.label] for candidate in candidates])
+    write(fits, rows, worth, further)
     return rows
 
 
@@ -159,16 +161,20 @@ def worth_of(rows: Sequence[Mapping[str, Any]], results: Sequence[Sequence[Mappi
     return Worth(key, images, change, interval, spread, results[-1][0]["images"])
 
 
-def write(fits: Fits, rows: Sequence[Mapping[str, Any]], worth: Worth) -> None:
-    """learning-curve.json, .csv, .md and report.html, and the table in the terminal."""
+def write(fits: Fits, rows: Sequence[Mapping[str, Any]], worth: Worth, further: Outlook | None = None) -> None:
+    """learning-curve.json, .csv, .md and report.html, and the table in the terminal. further: what more images buy."""
     from recipes.report.page import write_page
     from recipes.verbs.pages_of_fits import curve_page
 
     stem, table = fits.out / "learning-curve", list(cells(rows, "images"))
     last_step = {**vars(worth), "verdict": worth.verdict}
-    write_json(stem.with_suffix(".json"), plain({"about": fits.about, "rows": list(rows), "last_step": last_step}))
+    content = {"about": fits.about, "rows": list(rows), "last_step": last_step}
+    if further is not None:
+        content["outlook"] = {**vars(further), "verdict": further.verdict}
+    write_json(stem.with_suffix(".json"), plain(content))
+    lines = [str(worth), *([] if further is None else [str(further)])]
     write_tables(stem, table, fits.about)
-    write_page(fits.out / "report.html", curve_page(fits, rows, str(worth)))
+    write_page(fits.out / "report.html", curve_page(fits, rows, lines))
     print(text_table(table))
-    print(worth)
+    print("\n".join(lines))
     print(f"report: {fits.out / 'report.html'}")

@@ -82,8 +82,8 @@ def pareto_chart(
     )
 
 
-def curve_page(fits: Fits, rows: Rows, verdict: str) -> Page:
-    """The headline by number of training images. verdict: whether more of them would help."""
+def curve_page(fits: Fits, rows: Rows, verdicts: Sequence[str]) -> Page:
+    """The headline by number of training images. verdicts: whether more of them would help, in sentences."""
     key = rows[-1]["headline"]
     points = [(float(row["images"]), row["metrics"][key]["mean"]) for row in rows]
     spans = [row["metrics"][key]["interval_95"] for row in rows]
@@ -101,7 +101,7 @@ def curve_page(fits: Fits, rows: Rows, verdict: str) -> Page:
         "Learning curve",
         f"{data_name(fits.settled(fits.candidates[0], 0))}: {rows[0]['images']} to {rows[-1]['images']} images",
         facts_of(fits, len(rows)),
-        headline_of(rows[-1], key, f"{rows[-1]['images']} images", [verdict]),
+        headline_of(rows[-1], key, f"{rows[-1]['images']} images", list(verdicts)),
         [
             Section(f"{key} by number of images", charts=[chart]),
             Section("Numbers", tables=[fit_table(rows, "images")]),
