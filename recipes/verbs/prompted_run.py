@@ -45,6 +45,8 @@ class PromptedRun:
             check_formats(path, scene, self.exports)
             check_limits(path, scene, self.exports)
             self.checked(scene, path)
+            if self.finder.decoder is not None:
+                self.finder.decoder.contract.viewed(scene)
         except BaseException:
             scene.close()
             raise
@@ -59,7 +61,9 @@ class PromptedRun:
         """Predict and write. about: what `state_of` says of it."""
         self.exports.begin(name, str(path), about, path=str(path.resolve()))
         read = image_of(scene)
-        if self.way is None:
+        if self.finder.decoder is not None:
+            entities = self.finder.of_decoder(scene, read)
+        elif self.way is None:
             entities = self.finder.of_prompts(read, scene.shape, self.checked(scene, path))
         else:
             entities = self.finder.of_grid(np.ascontiguousarray(read(Window(0, 0, *scene.shape))), self.way)
