@@ -53,7 +53,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             destination = destination_of(request, domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
             finder = PromptedEntities(promptable, request.sight.asked.window_px, decoder)
-            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight)
+            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight, request.writing.nested)
             faults = predict_all(run, images)
             journal.end()
     tell(images, destination, faults, request.writing.formats)
