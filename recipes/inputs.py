@@ -18,6 +18,8 @@ FOREST = "forest"
 """The first word of formats of all nested entities."""
 AUTO = "auto"
 """In place of an adapter: each image by the one that was fitted on such images."""
+APG = "apg"
+"""Masks of SAM prompted by the entities of a fitted decoder."""
 ALL = "all"
 """In place of a granularity: every one at which forests change."""
 LISTS = frozenset({".txt", ".lst"})
@@ -125,7 +127,7 @@ class Writing:
 @dataclass(frozen=True)
 class Prompting:
     """What SAM's own decoder is asked with in place of a fitted one: files of points and boxes, or a way to propose all
-    masks, `automatic` or `esam`.
+    masks, `automatic`, `esam` or `apg`.
     """
 
     points: Path | None = None
@@ -246,6 +248,10 @@ def check_prompting(request: Request, prompting: Prompting, precision: str = "au
     """Raises InputError for what does not go with prompts, and for files of prompts that are not there."""
     if prompting.masks is not None and (prompting.points or prompting.boxes):
         raise InputError(f"{prompting.words}: masks are proposed without prompts; leave one out")
+    if prompting.masks == APG and request.adapter == BASE:
+        raise InputError(
+            f"--masks {APG} wants an adapter that was fitted on a SAM; the bare base has no decoder of its own"
+        )
     asked = request.sight.asked
     unfit = {
         f"--adapter {AUTO}": request.adapter == AUTO,

@@ -65,11 +65,17 @@ class Promptable:
         with self.autocast():
             prefix = backbone.prefix(placed[None], backbone.depth)
             embedding = backbone.neck(backbone.spatial(prefix.tokens, 0, 0))
-        return PromptableImage(backbone.model, embedding.float(), (height, width), size)
+        embedded = PromptableImage(backbone.model, embedding.float(), (height, width), size)
+        embedded.seen = placed[None], prefix.features
+        return embedded
 
 
 class PromptableImage:
-    """An image that was embedded. shape: (H, W) as it came; size: (h, w) as the network saw it, without padding."""
+    """An image that was embedded. shape: (H, W) as it came; size: (h, w) as the network saw it, without padding; seen:
+    what it saw, (1, 3, side, side), and the backbone's features of that, for another decoder on them.
+    """
+
+    seen: tuple[Tensor, list[Tensor]]
 
     def __init__(self, model: Any, embedding: Tensor, shape: tuple[int, int], size: tuple[int, int]) -> None:
         self.model = model

@@ -50,7 +50,9 @@ class Candidates(Protocol):
 
 
 class Embedded(Protocol):
-    """An image that takes prompts."""
+    """An image that takes prompts. shape: (H, W)."""
+
+    shape: tuple[int, int]
 
     def candidates(self, points: np.ndarray, *, least_iou: float) -> Iterator[Candidates]:
         """The masks of points (P, n, 2) whose predicted IoU is above the least."""

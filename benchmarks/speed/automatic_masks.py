@@ -1,7 +1,7 @@
 """Our automatic masks beside the plain algorithm, at equal output: CPU-seconds in one process, turn by turn.
 
     python -m benchmarks.speed.automatic_masks [--points-per-side 32] [--blocks 12] [--side 1024] [--turns 1]
-                                               [--promising 0.3]
+                                               [--promising 0.3] [--prompted 10]
 
 A SAM ViT-B of random weights that carry signal, on a picture of noise of 1,024 px. The plain algorithm is transformers'
 own model, 64 points at once, all masks brought to the size of the picture and then filtered, as the authors'
@@ -9,6 +9,11 @@ generator and transformers' pipeline have it (Kirillov et al., appendix B). Whic
 ours saves, and random weights say nothing of that: the thresholds are set so that of all masks the share `promising`
 passes the predicted IoU, and half of them the stability. Fewer points and fewer blocks of the encoder show it sooner;
 times are also given without the encoder, whose work is the same in both.
+
+Beside them prompts of a dense decoder on the same embedding (`predict --masks apg`), at `prompted` ** 2 entities: the
+encoder, the decoder with random weights, whose fields are then drawn as so many discs, the watershed, and SAM's masks
+of the discs' inner points. The plain algorithm's time for all 1,024 points is reckoned from that for the points it was
+run with, as the encoder once and every point alike.
 """
 
 from __future__ import annotations
@@ -27,12 +32,15 @@ from transformers import SamConfig
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from adapters.backbones.sam import SamBackbone
+from adapters.decoders.dense import Dense, DenseDecoder
 from adapters.decoders.sam import Promptable
 from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.mask_set import box_nms
+from adapters.proposals.prompted import PromptedMasks, inner_points
+from adapters.proposals.watershed import FIELDS
 from benchmarks.speed.shortcuts import turn_by_turn
 
-POINTS_AT_ONCE = 64
+POINTS_AT_ONCE, ALL_POINTS = 64, 1024
 Plain = tuple[np.ndarray, np.ndarray]
 """Masks (N, H, W) bool and predicted IoUs (N,)."""
 
@@ -84,6 +92,26 @@ def thresholds(promptable: Promptable, image: np.ndarray, promising: float) -> t
     return least_iou, float(np.median(masks.stability[masks.scores > least_iou]))
 
 
+def prompted_masks(promptable: Promptable, decoder: DenseDecoder, image: np.ndarray, per_side: int) -> int:
+    """Masks of the inner points of per_side ** 2 entities, from the image on; returns how many points there were."""
+    embedded = promptable.set_image(image)
+    placed, features = embedded.seen
+    with torch.inference_mode():
+        decoder(features, placed)
+    entities = decoder.proposals.entities(discs(placed.shape[-1], per_side), 0, embedded.size)
+    points = inner_points(entities.ids) * np.array(embedded.shape[::-1]) / embedded.size[::-1]
+    PromptedMasks().masks(embedded, points)
+    return len(points)
+
+
+def discs(side: int, per_side: int) -> dict[str, Tensor]:
+    """Fields (1, 1, side, side) of a decoder, as logits, that show per_side ** 2 discs."""
+    cell = side / per_side
+    away = (torch.arange(side) + 0.5) % cell - cell / 2
+    field = 4 * (1 - (away[:, None] ** 2 + away**2).sqrt() / (0.4 * cell))[None, None]
+    return {name: -field if name == "boundary" else field for name in FIELDS}
+
+
 def seconds(work: Callable[[], object]) -> float:
     """CPU-seconds of one call."""
     start = time.process_time()
@@ -99,6 +127,7 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024)
     parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--promising", type=float, default=0.3)
+    parser.add_argument("--prompted", type=int, default=10)
     chosen = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -127,6 +156,13 @@ def main() -> None:
           f"({encoder[0]:.1f} and {encoder[1]:.1f} s) {decoding:.2f} times")  # fmt: skip
     if order:
         print(f"predicted IoUs differ by {np.abs(results['ours'].scores - ious).max(initial=0):.2e} at most")
+    decoder = DenseDecoder(Dense(regions=False), backbone.dim, 1).eval()
+    counts: list[int] = []
+    apg = seconds(lambda: counts.append(prompted_masks(promptable, decoder, image, chosen.prompted)))
+    each = (median(plain) - encoder[1]) / chosen.points_per_side**2
+    reckoned = encoder[1] + ALL_POINTS * each
+    print(f"prompted at {counts[0]} entities {apg:.1f} s; the plain algorithm with {ALL_POINTS} points "
+          f"{reckoned:.0f} s, reckoned from its {chosen.points_per_side**2}: {reckoned / apg:.1f} times")  # fmt: skip
     print(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB, which is the plain algorithm's")
 
 

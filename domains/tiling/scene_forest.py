@@ -38,6 +38,18 @@ class SceneForest:
 
         return cls((height, width), read, nodes, entities, granularity, leaves)
 
+    @classmethod
+    def of_forest(cls, forest: EntityForest, granularity: float) -> SceneForest:
+        """A forest in memory, whose flat map is its cut at a granularity, with the table of its nodes."""
+        flat, nodes = np.maximum(forest.leaves, 0).ravel(), forest.nodes
+        y, x = np.divmod(np.arange(flat.size), forest.shape[1])
+        centroid_y, centroid_x = (
+            nodes.summed(np.bincount(flat, at, nodes.count + 1)[1:]) / np.maximum(forest.areas, 1) for at in (y, x)
+        )
+        y0, x0, y1, x1 = forest.boxes.T
+        entities = Entities(forest.areas, centroid_y, centroid_x, y0, x0, y1, x1, nodes.scores, None)
+        return cls.in_memory(forest.leaves, nodes, entities, granularity)
+
     @property
     def entity_forest(self) -> EntityForest:
         """The forest of all of the scene; where its leaves are in memory alone."""

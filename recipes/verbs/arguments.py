@@ -19,7 +19,7 @@ CutFormat = StrEnum("CutFormat", [
     "forest-coco", "forest-gpkg",
 ])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
-Masks = StrEnum("Masks", "automatic esam")
+Masks = StrEnum("Masks", "automatic esam apg")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
 

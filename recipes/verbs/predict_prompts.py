@@ -18,10 +18,11 @@ from domains.formats.prompts import Prompt, prompts_of, read_prompts
 from domains.tiling.run_folder import open_run
 from recipes import set_up
 from recipes.build import backbone_of
-from recipes.inputs import Prompting, Request
-from recipes.load import loaded
+from recipes.inputs import APG, Prompting, Request
+from recipes.load import Loaded, loaded
 from recipes.scene_files import scenes_of
 from recipes.shared import BASE, base_recipe, on_base
+from recipes.verbs.decoder_prompts import DecoderPrompts
 from recipes.verbs.predict import Images, destination_of, names_of, predict_all, tell
 from recipes.verbs.prompted import PromptedEntities
 from recipes.verbs.prompted_run import PromptedRun
@@ -39,8 +40,11 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
         print(note, file=sys.stderr)
     by_image = prompts_of(prompts, prompting.words, [path.name for path in scenes.paths])
     names = output_names(scenes.paths)
-    with sam_of(request) as (backbone, domain, digest):
+    with sam_of(request) as (backbone, network, domain, digest):
         promptable = Promptable(backbone.to(runtime.device), runtime.autocast)
+        decoder = None
+        if prompting.masks == APG and network is not None:
+            decoder = DecoderPrompts(promptable, network.segmenter.place(runtime), network.contract)
         plan = plan_of(request, prompting, [domain, digest, runtime.precision])
         with open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
@@ -48,8 +52,8 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             images.tell_going_on()
             destination = destination_of(request, domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
-            finder = PromptedEntities(promptable, request.sight.asked.window_px)
-            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight)
+            finder = PromptedEntities(promptable, request.sight.asked.window_px, decoder)
+            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight, request.writing.nested)
             faults = predict_all(run, images)
             journal.end()
     tell(images, destination, faults, request.writing.formats)
@@ -66,15 +70,17 @@ def prompts_in(prompting: Prompting) -> list[Prompt]:
 
 
 @contextmanager
-def sam_of(request: Request) -> Iterator[tuple[Backbone, str, str]]:
-    """The backbone of the adapter, merged with it, or the bare one; its domain's name, and the digest of weights."""
+def sam_of(request: Request) -> Iterator[tuple[Backbone, Loaded | None, str, str]]:
+    """The backbone of the adapter, merged with it, or the bare one; the network that it is of, None for the bare one;
+    its domain's name, and the digest of weights.
+    """
     if request.adapter == BASE:
         recipe = base_recipe(request.recipe, on_base(request.backbone))
         backbone = backbone_of(recipe)
-        yield backbone, recipe.domain.name, backbone.fingerprint()
+        yield backbone, None, recipe.domain.name, backbone.fingerprint()
         return
     with loaded(request.adapter, request.recipe, on_base(request.backbone)) as network:
-        yield network.segmenter.backbone, network.domain, weights_digest(network.segmenter)
+        yield network.segmenter.backbone, network, network.domain, weights_digest(network.segmenter)
 
 
 def plan_of(request: Request, prompting: Prompting, network: Sequence[str]) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Entities of an image by SAM: of prompts, of a grid of points, or by E-SAM; flat maps that every export takes."""
+"""Entities of an image by SAM: of prompts, a user's or a decoder's, of a grid of points, or by E-SAM; flat maps that
+every export takes.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +13,14 @@ from adapters.decoders.sam import Promptable, PromptableImage
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.mask_set import MaskSet
+from adapters.proposals.nested_prompts import nested_masks
+from adapters.proposals.prompted import PromptedMasks
 from domains.entities import EntityMap
+from domains.entities.forest import EntityForest
 from domains.formats.prompts import Prompt
+from domains.scenes import Scene
 from domains.tiling.grid import Window
+from recipes.verbs.decoder_prompts import DecoderPrompts
 
 Read = Callable[[Window], np.ndarray]
 """A window to its (h, w, 3) uint8 image."""
@@ -24,23 +31,49 @@ WINDOWS = 2
 @dataclass(frozen=True)
 class PromptedEntities:
     """What finds entities with a SAM. window_px: side of the windows in which prompts are seen, 0 for the whole image,
-    None for the network's own side where the image is much larger.
+    None for the network's own side where the image is much larger. decoder: whose entities are prompts, where there is
+    one.
     """
 
     promptable: Promptable
     window_px: int | None = None
+    decoder: DecoderPrompts | None = None
 
     def of_prompts(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]) -> EntityMap:
         """Of each prompt, in pixels of an image (H, W), its surest mask, of a box its single one; see `painted`."""
+        return painted(self.masks_of(read, shape, prompts))
+
+    def forest_of_prompts(
+        self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]
+    ) -> tuple[EntityMap, EntityForest]:
+        """The map of `of_prompts`, and the forest of all masks of the prompts, three of those without a box."""
+        masks = self.masks_of(read, shape, prompts, every=True)
+        entities = painted(masks.take(surest_of(masks)))
+        return entities, nested_masks(entities, masks)
+
+    def of_decoder(self, scene: Scene, read: Read) -> EntityMap:
+        """The surest mask of a point in each entity that the decoder finds, without those that are nearly the same."""
+        decoder, proposed, whole = self.decoder, PromptedMasks(), Window(0, 0, *scene.shape)
+        assert decoder is not None
+        if decoder.in_one_pass(scene):
+            embedded = self.promptable.set_image(np.ascontiguousarray(read(whole)))
+            return painted(proposed.masks(embedded, decoder.on_embedding(embedded)))
+        label = np.ones(1, np.int32)
+        prompts = [Prompt(f"entity {i}", point[None], label) for i, point in enumerate(decoder.on_scene(scene), 1)]
+        return painted(proposed.apart(self.masks_of(read, scene.shape, prompts)))
+
+    def masks_of(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt], every: bool = False) -> MaskSet:
+        """The masks of `of_prompts`, in the order of the prompts; with `every` all masks of each prompt."""
         sets = [MaskSet.of([], shape=shape)]
         for window, numbers in self.windows(shape, prompts):
             image = self.promptable.set_image(read(window))
             for batch in alike(prompts, numbers):
                 answers = asked(image, [prompts[i] for i in batch], window)
-                answers.prompts[:] = batch
+                answers.prompts[:] = np.repeat(batch, len(answers) // len(batch))
+                answers = answers if every else answers.take(surest_of(answers))
                 sets.append(answers.placed(window.y, window.x, shape))
         masks = MaskSet.joined(sets)
-        return painted(masks.take(np.argsort(masks.prompts, kind="stable")))
+        return masks.take(np.argsort(masks.prompts, kind="stable"))
 
     def windows(self, shape: tuple[int, int], prompts: Sequence[Prompt]) -> Iterator[tuple[Window, list[int]]]:
         """Windows of the image, and the numbers of the prompts that are seen in each: in the middle of one, or, where a
@@ -66,7 +99,9 @@ class PromptedEntities:
 
 
 def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> MaskSet:
-    """The mask of each of some prompts that are alike, of the image of a window; they are in pixels of the scene."""
+    """The masks, three or one, of each of some prompts that are alike, of the image of a window; they are in pixels of
+    the scene.
+    """
     corner = np.array([window.x, window.y])
     points = labels = boxes = None
     if len(prompts[0].points):
@@ -74,9 +109,13 @@ def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> 
         labels = np.stack([prompt.labels for prompt in prompts])
     if prompts[0].box is not None:
         boxes = np.stack([prompt.box - np.tile(corner, 2) for prompt in prompts if prompt.box is not None])
-    masks = image.predict(points, labels, boxes, several=boxes is None)
-    scores = masks.scores.reshape(len(prompts), -1)
-    return masks.take(scores.argmax(1) + scores.shape[1] * np.arange(len(prompts)))
+    return image.predict(points, labels, boxes, several=boxes is None)
+
+
+def surest_of(masks: MaskSet) -> np.ndarray:
+    """The number of each prompt's mask of the greatest predicted IoU, by prompt; of equal ones the finer."""
+    order = np.lexsort((-masks.scores, masks.prompts))
+    return order[np.unique(masks.prompts[order], return_index=True)[1]]
 
 
 def window_of(corners: np.ndarray, side: int, shape: tuple[int, int]) -> Window:

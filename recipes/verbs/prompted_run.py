@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from adapters.proposals.nested_prompts import ENTITIES
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import Exports
@@ -16,6 +17,7 @@ from domains.scenes import Scene, open_scene
 from domains.scenes.address import Source
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
+from domains.tiling.scene_forest import SceneForest
 from recipes.inputs import Sight
 from recipes.verbs.predict_scenes import LARGE_PX, check_formats, check_limits, image_of, impossible, is_large
 from recipes.verbs.prompted import PromptedEntities
@@ -23,13 +25,16 @@ from recipes.verbs.prompted import PromptedEntities
 
 @dataclass(frozen=True)
 class PromptedRun:
-    """What the images of one call share. prompts: of each image by its file's name; way: in place of them."""
+    """What the images of one call share. prompts: of each image by its file's name; way: in place of them. nested: keep
+    all masks of prompts, where a format wants a forest.
+    """
 
     finder: PromptedEntities
     exports: Exports
     prompts: Mapping[str, Sequence[Prompt]]
     way: str | None = None
     sight: Sight = Sight()
+    nested: bool = False
     on_tile: Callable[[], None] = lambda: None
 
     def open(self, path: Source) -> Scene:
@@ -45,6 +50,8 @@ class PromptedRun:
             check_formats(path, scene, self.exports)
             check_limits(path, scene, self.exports)
             self.checked(scene, path)
+            if self.finder.decoder is not None:
+                self.finder.decoder.contract.viewed(scene)
         except BaseException:
             scene.close()
             raise
@@ -59,14 +66,20 @@ class PromptedRun:
         """Predict and write. about: what `state_of` says of it."""
         self.exports.begin(name, str(path), about, path=str(path.resolve()))
         read = image_of(scene)
-        if self.way is None:
+        forest = None
+        if self.finder.decoder is not None:
+            entities = self.finder.of_decoder(scene, read)
+        elif self.way is None and self.nested:
+            entities, nested = self.finder.forest_of_prompts(read, scene.shape, self.checked(scene, path))
+            forest = SceneForest.of_forest(nested, ENTITIES)
+        elif self.way is None:
             entities = self.finder.of_prompts(read, scene.shape, self.checked(scene, path))
         else:
             entities = self.finder.of_grid(np.ascontiguousarray(read(Window(0, 0, *scene.shape))), self.way)
         self.on_tile()
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         whole = read(Window(0, 0, *scene.shape))
-        prediction = Prediction.of_map(entities, name, place, whole)
+        prediction = replace(Prediction.of_map(entities, name, place, whole), forest=forest)
         self.exports.stream(
             prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, self.exports.words(True)))
         )

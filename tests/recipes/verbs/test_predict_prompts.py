@@ -10,6 +10,7 @@ from PIL import Image
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.decoders.sam import Promptable
 from cli import main
+from domains.exports.forest_reading import read_forest
 from domains.formats.prompts import Prompt
 from recipes.verbs.prompted import PromptedEntities, painted, window_of
 from tests.adapters.backbones.tiny_models import tiny_folder
@@ -82,6 +83,25 @@ def test_points_with_a_second_one_outside_are_one_entity(sam, tmp_path) -> None:
     assert predict(sam, a, "--points", points, "--out", tmp_path / "out", "--format", "labels") == 0
     with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
         assert 1 <= np.array(labels).max() <= 2
+
+
+def test_a_forest_of_prompts_has_all_masks_and_the_same_flat_map(sam, tmp_path) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    points = written(tmp_path, "points.csv", "x,y\n12,20\n40,30\n50,8\n")
+    words = (a, "--points", points, "--format", "labels", "--format", "csv")
+    assert predict(sam, *words, "--out", tmp_path / "flat") == 0
+    assert predict(sam, *words, "--format", "forest", "--out", tmp_path / "both") == 0
+    for name in ("a.labels.tif", "entities.csv"):
+        assert (tmp_path / "flat" / name).read_bytes() == (tmp_path / "both" / name).read_bytes()
+    forest = read_forest(tmp_path / "both" / "a.forest.tif").forest
+    with Image.open(tmp_path / "flat" / "a.labels.tif") as labels:
+        ids = np.array(labels)
+    assert np.array_equal(forest.entity_forest.cut(forest.granularity).ids, ids) and forest.granularity == 0.5
+    finder = PromptedEntities(Promptable(build_backbone(BackboneOptions(name=str(sam)))))
+    picture_a, prompts = picture(48, 64), [Prompt("p", np.array([[x, y]]), np.ones(1, np.int32)) for x, y in
+                                           ((12.0, 20.0), (40.0, 30.0), (50.0, 8.0))]  # fmt: skip
+    masks = finder.masks_of(lambda w: picture_a[w.slices].copy(), (48, 64), prompts, every=True)
+    assert masks.prompts.tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2] and masks.levels.tolist() == [0, 1, 2] * 3
 
 
 def test_the_same_command_again_predicts_nothing_anew(sam, tmp_path, capsys) -> None:
