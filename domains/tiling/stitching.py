@@ -152,6 +152,10 @@ class Stitcher:
         seen, coming = self.grid.window(index), self.grid.window(start)
         return seen.y + seen.height > coming.y
 
+    def in_core(self, index: int, values: np.ndarray) -> np.ndarray:
+        """(h, w) what a tile's values are in its core of the result."""
+        return self._at(index, self.grid.core(index), values)[1]
+
     def _at(self, index: int, area: Window, values: np.ndarray) -> tuple[Window, np.ndarray]:
         """Where an area of a tile lies in the result, and the tile's values there."""
         window = self.grid.window(index)
