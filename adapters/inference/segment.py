@@ -30,7 +30,7 @@ from domains.scenes.validity import Validity
 from domains.tiling.grid import READERS, Clock, Window, Windows, predict_tiles, single_colour
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, Running, RunningPrediction, gathered
-from domains.tiling.running_forest import RunningForest
+from domains.tiling.running_forest import running_forest
 
 TILES_AT_ONCE = 8
 
@@ -164,7 +164,7 @@ class Tiles:
             return self.in_memory() if folder is None else self.in_folder(folder / f"level-{level}", of_level, weights)
 
         if levels is not None:
-            return RunningForest(levels, begin)
+            return running_forest(levels, begin)
         return self.in_memory() if folder is None else self.in_folder(folder, plan, weights)
 
     def predicted(

@@ -29,9 +29,16 @@ class Pieces(NamedTuple):
     def of(cls, stack: np.ndarray, corner: tuple[int, int] = (0, 0)) -> Pieces:
         """The pieces of maps (K, h, w) whose first pixel is `corner` of the scene; pixels of none are left out."""
         starts, lengths = runs(stack)
-        ids = stack.reshape(len(stack), -1)[:, starts].T.astype(np.int64)
+        return cls.of_runs(starts, lengths, stack.reshape(len(stack), -1)[:, starts].T, stack.shape[2], corner)
+
+    @classmethod
+    def of_runs(
+        cls, starts: np.ndarray, lengths: np.ndarray, ids: np.ndarray, width: int, corner: tuple[int, int] = (0, 0)
+    ) -> Pieces:
+        """The pieces of runs of pixels (R,) in rows of that width, as `runs` has them, with their ids (R, K)."""
+        ids = ids.astype(np.int64)
         held = (ids > 0).any(1)
-        y, x = np.divmod(starts[held], stack.shape[2])
+        y, x = np.divmod(starts[held], width)
         y, x, lengths = y + corner[0], x + corner[1], lengths[held].astype(np.float64)
         sums = lengths * y, lengths * (x + (lengths - 1) / 2)
         low, high = np.stack([y, x], 1), np.stack([y + 1, x + lengths.astype(np.int64)], 1)

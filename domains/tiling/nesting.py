@@ -16,7 +16,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from domains.entities import UNLABELLED
-from domains.entities.forest import NEVER, Levels, Nodes
+from domains.entities.forest import NEVER, Levels, Nodes, numbered
 from domains.tiling.canvas import chunk_window
 from domains.tiling.grid import Window
 from domains.tiling.level_pieces import PieceIndex, Pieces, runs
@@ -34,7 +34,7 @@ def nested(maps: Sequence[Prediction], levels: Levels) -> SceneForest:
     pieces = Pieces.joined((Pieces.of(stack, window[:2]) for window, stack in blocks(maps)), len(maps))
     entities = laminar(np.maximum(pieces.ids, 0), levels.flat)
     tree = Tree.of(entities, pieces.area, levels.flat)
-    nodes, table = tree.table(pieces, maps, levels)
+    nodes, table = tree.table(pieces, [level.entities.scores for level in maps], flat.entities, levels)
     leaf_of = Leaves(maps, PieceIndex(pieces.ids), tree.leaves)
     granularity = levels.finest_first[levels.flat]
     if flat.entity_map is None:
@@ -43,6 +43,25 @@ def nested(maps: Sequence[Prediction], levels: Levels) -> SceneForest:
     for window, _ in blocks(maps):
         leaves[window.slices] = leaf_of.read(window)
     return SceneForest.in_memory(leaves, nodes, table, granularity)
+
+
+def of_one_tile(flat: Prediction, leaves: np.ndarray, tile_nodes: Nodes, levels: Levels) -> SceneForest:
+    """What `nested` makes of a scene of one tile, from the tile's own forest: its maps are nested as they are.
+
+    flat: the map at the level of the flat map; leaves: (H, W) int32 of the forest, at the scene's size.
+    """
+    starts, lengths = runs(leaves[None])
+    leaf = leaves.ravel()[starts]
+    areas = tile_nodes.summed(np.bincount(np.maximum(leaf, 0), lengths, tile_nodes.count + 1)[1:])
+    cuts = [numbered(tile_nodes.lookup(granularity), areas > 0) for granularity in levels.finest_first]
+    ids = np.stack([lookup[leaf] for lookup, _ in cuts], 1)
+    pieces = Pieces.of_runs(starts, lengths, ids, leaves.shape[1])
+    tree = Tree.of(laminar(np.maximum(pieces.ids, 0), levels.flat), pieces.area, levels.flat)  # for its order
+    nodes, table = tree.table(pieces, [tile_nodes.scores[chosen - 1] for _, chosen in cuts], flat.entities, levels)
+    piece = PieceIndex(pieces.ids).find(list(ids.T))
+    node = np.where(piece >= 0, np.append(tree.leaves, 0)[piece], np.minimum(ids[:, 0], 0)).astype(np.int32)
+    node_map = np.repeat(node, lengths).reshape(leaves.shape)
+    return SceneForest.in_memory(node_map, nodes, table, levels.finest_first[levels.flat])
 
 
 def blocks(maps: Sequence[Prediction]) -> Iterator[tuple[Window, np.ndarray]]:
@@ -162,27 +181,31 @@ class Tree:
             parents[nodes[ending]] = above[ending]
         return parents[1:].astype(np.int32)
 
-    def table(self, pieces: Pieces, maps: Sequence[Prediction], levels: Levels) -> tuple[Nodes, Entities]:
-        """The nodes, and their measures; those of the flat map have its rows."""
+    def table(
+        self, pieces: Pieces, scores_of: Sequence[np.ndarray | None], flat_table: Entities, levels: Levels
+    ) -> tuple[Nodes, Entities]:
+        """The nodes, and their measures; those of the flat map have its rows.
+
+        scores_of: (N,) of the entities of each level, None for 1; flat_table: of the flat map.
+        """
         area, y, x, scores = (np.zeros(self.count + 1) for _ in range(4))
         low, high = np.full((self.count + 1, 2), np.iinfo(np.int32).max), np.zeros((self.count + 1, 2), np.int64)
-        for level, flat in enumerate(maps):
+        for level, of_entities in enumerate(scores_of):
             rows = np.flatnonzero((self.at[:, level] > 0) & (np.append(0, self.begins)[self.at[:, level]] == level))
             node, ids, weights = self.at[rows, level], pieces.ids[rows, level], pieces.area[rows]
             for total, values in ((area, weights), (y, pieces.sum_y[rows]), (x, pieces.sum_x[rows])):
                 total += np.bincount(node, values, self.count + 1)
             np.minimum.at(low, node, pieces.low[rows])
             np.maximum.at(high, node, pieces.high[rows])
-            scores += mean_scores(flat.entities.scores, node, ids, weights, self.count + 1)
+            scores += mean_scores(of_entities, node, ids, weights, self.count + 1)
         columns = [area[1:].astype(np.int64), y[1:] / area[1:], x[1:] / area[1:]]
         columns += [sides.astype(np.int32) for sides in (*low[1:].T, *high[1:].T)]
         columns.append(scores[1:].astype(np.float32))
-        flat_table = maps[levels.flat].entities
         for column, values in zip(columns, flat_table[:8], strict=True):
             if values is not None:
                 column[: len(values)] = values
         granularities = np.asarray([*levels.finest_first, NEVER], np.float32)
-        after = np.where(self.at_level_after_its_last() > 0, len(maps), self.ends + 1)
+        after = np.where(self.at_level_after_its_last() > 0, len(scores_of), self.ends + 1)
         nodes = Nodes(self.parents(), granularities[self.begins], granularities[after], columns[-1])
         return nodes, Entities(*columns, labels=None)
 

@@ -96,6 +96,11 @@ class PredictionInMemory:
         self._links.append(placed.links)
         self.vocabulary = entities.vocabulary if entities.count else self.vocabulary
 
+    @property
+    def is_one_tile(self) -> bool:
+        """Whether one tile is the scene, all of which has data: what is nested in it is so as it is."""
+        return len(self.stitcher.grid) == 1 and self.stitcher.has_data is None
+
     def commit(self) -> None:
         """Nothing is kept of a prediction in memory that is stopped."""
 

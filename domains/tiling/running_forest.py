@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from domains.entities.forest import EntityForest, Levels
-from domains.tiling.nesting import nested
+import numpy as np
+
+from domains.entities.forest import EntityForest, Levels, Nodes
+from domains.tiling.nesting import nested, of_one_tile
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction
+
+Run = PredictionInMemory | RunningPrediction
+
+
+def running_forest(levels: Levels, begin: Callable[[int], Run]) -> RunningForest | ForestOfOneTile:
+    """What takes the forests of a grid's tiles in order. begin: of a level's index, its prediction that is begun."""
+    flat = begin(levels.flat)
+    if isinstance(flat, PredictionInMemory) and flat.is_one_tile:
+        return ForestOfOneTile(levels, flat)
+    return RunningForest(levels, lambda level: flat if level == levels.flat else begin(level))
 
 
 class RunningForest:
     """Takes the forests of a grid's tiles in order. begin: of a level's index, its prediction that is begun."""
 
-    def __init__(self, levels: Levels, begin: Callable[[int], PredictionInMemory | RunningPrediction]) -> None:
+    def __init__(self, levels: Levels, begin: Callable[[int], Run]) -> None:
         self.levels = levels
         self.runs = [begin(level) for level in range(len(levels.finest_first))]
         self.next_tile = min(run.next_tile for run in self.runs)
@@ -43,3 +55,32 @@ class RunningForest:
         """The flat map with its forest, when every tile was added; asked for once."""
         maps = [run.prediction() for run in self.runs]
         return replace(maps[self.levels.flat], forest=nested(maps, self.levels))
+
+
+class ForestOfOneTile:
+    """Takes the forest of the tile that is the whole scene, in memory: the scene's own, with nothing to stitch."""
+
+    next_tile = resumed = 0
+
+    def __init__(self, levels: Levels, run: PredictionInMemory) -> None:
+        self.levels, self.run = levels, run
+        self.leaves: np.ndarray | None = None
+        self.nodes = EMPTY
+
+    def add(self, index: int, forest: EntityForest) -> None:
+        """Take the forest of the tile."""
+        self.run.add(index, forest.cut(self.levels.finest_first[self.levels.flat]))
+        self.leaves, self.nodes = self.run.stitcher.in_core(index, forest.leaves), forest.nodes
+
+    def commit(self) -> None:
+        """Nothing is kept of a prediction in memory that is stopped."""
+
+    def prediction(self) -> Prediction:
+        """The flat map with its forest; asked for once."""
+        flat = self.run.prediction()
+        leaves = flat.whole_map.ids if self.leaves is None else self.leaves  # of a tile that nobody looked at
+        return replace(flat, forest=of_one_tile(flat, leaves, self.nodes, self.levels))
+
+
+EMPTY = Nodes(np.zeros(0, np.int32), *(np.zeros(0, np.float32) for _ in range(3)))
+"""The table of a forest without a node."""

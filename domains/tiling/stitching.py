@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.ndimage import find_objects
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
@@ -21,6 +20,7 @@ from skimage.measure import label
 from domains.entities import BACKGROUND, UNLABELLED, EntityMap
 from domains.entities.resize import Picks, pick, pixels_over
 from domains.tiling.grid import Grid, Window
+from domains.tiling.level_pieces import runs
 
 MATCH = 0.5
 FRAGMENT = np.dtype(
@@ -156,6 +156,10 @@ class Stitcher:
         seen, coming = self.grid.window(index), self.grid.window(start)
         return seen.y + seen.height > coming.y
 
+    def in_core(self, index: int, values: np.ndarray) -> np.ndarray:
+        """(h, w) what a tile's values are in its core of the result."""
+        return self._at(index, self.grid.core(index), values)[1]
+
     def _at(self, index: int, area: Window, values: np.ndarray) -> tuple[Window, np.ndarray]:
         """Where an area of a tile lies in the result, and the tile's values there."""
         window = self.grid.window(index)
@@ -189,18 +193,26 @@ def _measured(ids: np.ndarray, core: Window, entities: EntityMap) -> np.ndarray:
     fragments = np.zeros(entities.count, FRAGMENT)
     fragments["score"] = np.nan if entities.scores is None else entities.scores
     fragments["label"] = -1 if entities.labels is None else entities.labels
-    y, x = np.nonzero(ids > 0)
-    if not len(y):
-        return fragments
-    number = ids[y, x]
-    fragments["area"] = np.bincount(number, minlength=entities.count + 1)[1:]
-    for name, values in (("sum_y", y + core.y), ("sum_x", x + core.x)):
-        fragments[name] = np.bincount(number, weights=values, minlength=entities.count + 1)[1:]
-    for i, box in enumerate(find_objects(np.maximum(ids, 0))):
-        if box is not None:
-            rows, columns = box
-            fragments[i]["y0"], fragments[i]["y1"] = rows.start + core.y, rows.stop + core.y
-            fragments[i]["x0"], fragments[i]["x1"] = columns.start + core.x, columns.stop + core.x
+    starts, lengths = runs(ids[None])  # of rows: far fewer than pixels, and sums of whole numbers are exact
+    number = ids.ravel()[starts]
+    is_entity = number > 0
+    number, lengths = number[is_entity], lengths[is_entity]
+    y, x = np.divmod(starts[is_entity], ids.shape[1])
+    y, x = y + core.y, x + core.x
+    for name, weights in (
+        ("area", lengths),
+        ("sum_y", lengths * y),
+        ("sum_x", lengths * x + lengths * (lengths - 1) // 2),
+    ):
+        fragments[name] = np.bincount(number, weights, entities.count + 1)[1:]
+    for name, values in (("y0", y), ("x0", x)):
+        least = np.full(entities.count + 1, np.iinfo(np.int32).max)
+        np.minimum.at(least, number, values)
+        fragments[name] = np.where(fragments["area"] > 0, least[1:], 0)
+    for name, values in (("y1", y + 1), ("x1", x + lengths)):
+        most = np.zeros(entities.count + 1, np.int64)
+        np.maximum.at(most, number, values)
+        fragments[name] = most[1:]
     return fragments
 
 

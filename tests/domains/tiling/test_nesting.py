@@ -16,7 +16,7 @@ from domains.tiling.grid import Grid, Window
 from domains.tiling.nesting import laminar
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction, gathered, stitch
-from domains.tiling.running_forest import RunningForest
+from domains.tiling.running_forest import RunningForest, running_forest
 
 GRID = Grid((40, 52), 20, 6)
 LEVELS = Levels((1.0, 0.75, 0.5, 0.25), 2)
@@ -160,6 +160,36 @@ def test_a_scene_of_one_tile_is_its_forest(shape: tuple[int, int]) -> None:
     assert forest is not None
     for granularity in LEVELS.finest_first:
         assert same_regions(forest.entity_forest.cut(granularity).ids, trees.cut(granularity).ids)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from([(20, 20), (13, 9), (31, 26)]), st.booleans())
+def test_of_one_tile_the_forest_is_what_stitching_makes_of_it_to_the_byte(
+    seed: int, size: tuple[int, int], is_seen: bool
+) -> None:
+    grid, trees = Grid((20, 17), 20, 6), scene(seed, (20, 17))
+    levels = Levels(LEVELS.finest_first, seed % 4)
+    tiles = [(0, trees)] if is_seen else []
+
+    def begin(level: int) -> PredictionInMemory:
+        return PredictionInMemory(grid, size)
+
+    alone, stitched = (gathered(run, tiles) for run in (running_forest(levels, begin), RunningForest(levels, begin)))
+    assert np.array_equal(alone.whole_map.ids, stitched.whole_map.ids)
+    for a, b in zip((*vars(alone.forest.nodes).values(),), (*vars(stitched.forest.nodes).values(),), strict=False):
+        assert np.array_equal(a, b)
+    for a, b in zip(alone.forest.entities, stitched.forest.entities, strict=True):
+        assert np.array_equal(a, b) if a is not None else b is None
+    assert np.array_equal(alone.forest.leaves, stitched.forest.leaves)
+
+
+def test_a_scene_of_several_tiles_or_with_holes_is_stitched() -> None:
+    def has_data(window: Window) -> np.ndarray:
+        return np.ones((window.height, window.width), bool)
+
+    for grid, data in ((GRID, None), (Grid((20, 17), 20, 6), has_data)):
+        running = running_forest(LEVELS, lambda level, grid=grid, data=data: PredictionInMemory(grid, has_data=data))
+        assert isinstance(running, RunningForest)
 
 
 def test_a_scene_without_entities_has_a_forest_without_nodes() -> None:
