@@ -117,8 +117,10 @@ def measured(data: Path, name: str, seeds: int) -> dict[str, Any]:
         parts = [examples_of(network.segmenter, samples, network.contract) for samples in splits]
     names = sorted({word for part in parts for word in part.vocabulary})
     parts = [part.named(names) for part in parts]
-    columns = [np.concatenate([getattr(part, key) for part in parts]) for key in ("features", "classes", "groups")]
-    examples = Examples(*columns, tuple(names))
+    features, classes, groups = (
+        np.concatenate([getattr(part, key) for part in parts]) for key in ("features", "classes", "groups")
+    )
+    examples = Examples(features, classes, groups, tuple(names))
     rows = [of_seed(examples, blocks, seed) for seed in range(seeds)]
     counts = dict(zip(names, np.bincount(examples.classes).tolist(), strict=True))
     groups = len(set(examples.groups))

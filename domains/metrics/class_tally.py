@@ -83,7 +83,7 @@ class ClassTally:
 
     def rows(self) -> list[list[str | int]]:
         """The confusion matrix with its headings."""
-        header = ["truth \\ prediction", *self.names, UNKNOWN, NO_ENTITY]
+        header: list[str | int] = ["truth \\ prediction", *self.names, UNKNOWN, NO_ENTITY]
         headings = (*self.names, NO_ENTITY)
         return [
             header,

@@ -46,8 +46,8 @@ class SceneForest:
         centroid_y, centroid_x = (
             nodes.summed(np.bincount(flat, at, nodes.count + 1)[1:]) / np.maximum(forest.areas, 1) for at in (y, x)
         )
-        y0, x0, y1, x1 = forest.boxes.T
-        entities = Entities(forest.areas, centroid_y, centroid_x, y0, x0, y1, x1, nodes.scores, None)
+        centroid = centroid_y, centroid_x
+        entities = Entities(forest.areas, *centroid, *forest.boxes.T, scores=nodes.scores, labels=None)
         return cls.in_memory(forest.leaves, nodes, entities, granularity)
 
     @property

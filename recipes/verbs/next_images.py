@@ -202,8 +202,10 @@ def choose(candidates: Sequence[Candidate], familiar: np.ndarray, count: int) ->
 
 def write_table(path: Path, chosen: Sequence[Chosen]) -> None:
     """The list as CSV."""
-    settings = {"newline": "", "encoding": "utf-8", "errors": "backslashreplace"}
-    with atomic_path(path) as temporary, temporary.open("w", **settings) as file:
+    with (
+        atomic_path(path) as temporary,
+        temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file,
+    ):
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["rank", "image", "doubt", "distance", "entities"])
         for rank, entry in enumerate(chosen, start=1):
