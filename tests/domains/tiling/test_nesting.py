@@ -179,6 +179,11 @@ def test_of_one_tile_the_forest_is_what_stitching_makes_of_it_to_the_byte(
     assert all(np.array_equal(a, b) for a, b in zip(columns(alone), columns(stitched), strict=True))
 
 
+def test_what_is_in_finer_cuts_alone_is_cut_by_the_groups_too() -> None:
+    fine, flat, coarse = laminar(np.array([[1, 0, 0], [1, 0, 2], [3, 1, 2]]), 1).T
+    assert fine[0] != fine[1] and flat.tolist() == [0, 0, 1] and coarse[1] == coarse[2] != coarse[0] == 0
+
+
 def columns(prediction: Prediction) -> list[np.ndarray]:
     """All of a forest in memory: its leaves, its nodes and their table without labels."""
     forest = prediction.forest
