@@ -82,7 +82,7 @@ def laminar(ids: np.ndarray, flat: int) -> np.ndarray:
         is_entity = np.zeros(int(group.max(initial=0)) + 1, bool)
         is_entity[group[ids[:, level] > 0]] = True
         entities[:, level] = np.where(is_entity[group], group, 0)
-    group = ids[:, flat]
+    group = np.unique(entities[:, flat:], axis=0, return_inverse=True)[1].reshape(-1)  # outside the flat map too
     for level in range(flat - 1, -1, -1):
         pairs = group * (int(ids[:, level].max(initial=0)) + 1) + ids[:, level]
         group = np.unique(pairs, return_inverse=True)[1] + 1

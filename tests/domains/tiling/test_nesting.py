@@ -176,11 +176,21 @@ def test_of_one_tile_the_forest_is_what_stitching_makes_of_it_to_the_byte(
 
     alone, stitched = (gathered(run, tiles) for run in (running_forest(levels, begin), RunningForest(levels, begin)))
     assert np.array_equal(alone.whole_map.ids, stitched.whole_map.ids)
-    for a, b in zip((*vars(alone.forest.nodes).values(),), (*vars(stitched.forest.nodes).values(),), strict=False):
-        assert np.array_equal(a, b)
-    for a, b in zip(alone.forest.entities, stitched.forest.entities, strict=True):
-        assert np.array_equal(a, b) if a is not None else b is None
-    assert np.array_equal(alone.forest.leaves, stitched.forest.leaves)
+    assert all(np.array_equal(a, b) for a, b in zip(columns(alone), columns(stitched), strict=True))
+
+
+def test_what_is_in_finer_cuts_alone_is_cut_by_the_groups_too() -> None:
+    fine, flat, coarse = laminar(np.array([[1, 0, 0], [1, 0, 2], [3, 1, 2]]), 1).T
+    assert fine[0] != fine[1] and flat.tolist() == [0, 0, 1] and coarse[1] == coarse[2] != coarse[0] == 0
+
+
+def columns(prediction: Prediction) -> list[np.ndarray]:
+    """All of a forest in memory: its leaves, its nodes and their table without labels."""
+    forest = prediction.forest
+    assert forest is not None and forest.entities.labels is None
+    nodes = forest.nodes
+    table = [column for column in forest.entities if column is not None]
+    return [forest.entity_forest.leaves, nodes.parents, nodes.g, nodes.gone, nodes.scores, *table]
 
 
 def test_a_scene_of_several_tiles_or_with_holes_is_stitched() -> None:
