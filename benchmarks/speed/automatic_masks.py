@@ -27,7 +27,7 @@ from transformers import SamConfig
 from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPil
 
 from adapters.backbones.sam import SamBackbone
-from adapters.decoders.sam import Promptable
+from adapters.decoders.sam import SamPrompts
 from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.mask_set import box_nms
 from benchmarks.speed.shortcuts import turn_by_turn
@@ -77,7 +77,7 @@ def filtered(logits: Tensor, ious: Tensor, options: AutomaticMasks) -> tuple[Ten
     return masks, ious[sure], _batched_mask_to_box(masks)
 
 
-def thresholds(promptable: Promptable, image: np.ndarray, promising: float) -> tuple[float, float]:
+def thresholds(promptable: SamPrompts, image: np.ndarray, promising: float) -> tuple[float, float]:
     """Predicted IoU that a share of masks exceeds, and the stability that half of these reach."""
     masks = promptable.set_image(image).predict(grid(4)[:, None] * image.shape[1::-1])
     least_iou = float(np.quantile(masks.scores, 1 - promising))
@@ -103,7 +103,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     backbone, rng = random_sam(chosen.blocks), np.random.default_rng(0)
-    promptable, model = Promptable(backbone), backbone.model
+    promptable, model = SamPrompts(backbone), backbone.model
     blocks = rng.integers(0, 255, (chosen.side // 32, chosen.side // 32, 3)).repeat(32, 0).repeat(32, 1)
     image = (blocks + rng.normal(0, 15, blocks.shape)).clip(0, 255).astype(np.uint8)
     least_iou, least_stability = thresholds(promptable, image, chosen.promising)

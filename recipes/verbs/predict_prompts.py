@@ -1,4 +1,4 @@
-"""`cli.py predict --points, --boxes or --masks`: entities by SAM's own prompts, in place of a fitted decoder's."""
+"""`cli.py predict --points, --boxes or --masks`: entities by prompts, in place of a fitted decoder's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone
-from adapters.decoders.sam import Promptable
+from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.promptable import no_granularity
 from adapters.inference.segment import weights_digest
 from adapters.runtime import CPU, Runtime
 from domains.exports import open_exports, output_names
@@ -39,8 +40,11 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
         print(note, file=sys.stderr)
     by_image = prompts_of(prompts, prompting.words, [path.name for path in scenes.paths])
     names = output_names(scenes.paths)
-    with sam_of(request) as (backbone, domain, digest):
-        promptable = Promptable(backbone.to(runtime.device), runtime.autocast)
+    granularity = request.sight.granularity
+    with backbone_of_prompts(request) as (backbone, domain, digest):
+        promptable = build_promptable(backbone.to(runtime.device), runtime.autocast)
+        if granularity is not None and prompting.masks is None and not promptable.takes_granularity:
+            raise no_granularity(promptable.name)
         plan = plan_of(request, prompting, [domain, digest, runtime.precision])
         with open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
@@ -48,7 +52,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             images.tell_going_on()
             destination = destination_of(request, domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
-            finder = PromptedEntities(promptable, request.sight.asked.window_px)
+            finder = PromptedEntities(promptable, request.sight.asked.window_px, granularity)
             run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight)
             faults = predict_all(run, images)
             journal.end()
@@ -66,7 +70,7 @@ def prompts_in(prompting: Prompting) -> list[Prompt]:
 
 
 @contextmanager
-def sam_of(request: Request) -> Iterator[tuple[Backbone, str, str]]:
+def backbone_of_prompts(request: Request) -> Iterator[tuple[Backbone, str, str]]:
     """The backbone of the adapter, merged with it, or the bare one; its domain's name, and the digest of weights."""
     if request.adapter == BASE:
         recipe = base_recipe(request.recipe, on_base(request.backbone))
@@ -82,6 +86,7 @@ def plan_of(request: Request, prompting: Prompting, network: Sequence[str]) -> d
     sight, writing = request.sight, request.writing
     files = {"--points": prompting.points, "--boxes": prompting.boxes}
     limits = {
+        "--granularity": sight.granularity,
         "--least-score": writing.least_score,
         "--least-area": writing.least_area and str(writing.least_area),
         "--most-area": writing.most_area and str(writing.most_area),

@@ -1,4 +1,4 @@
-"""Entities of an image by SAM: of prompts, of a grid of points, or by E-SAM; flat maps that every export takes."""
+"""Entities of an image by prompts, by a grid of points, or by E-SAM; flat maps that every export takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.decoders.promptable import Promptable, PromptableImage
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.mask_set import MaskSet
@@ -23,12 +23,14 @@ WINDOWS = 2
 
 @dataclass(frozen=True)
 class PromptedEntities:
-    """What finds entities with a SAM. window_px: side of the windows in which prompts are seen, 0 for the whole image,
-    None for the network's own side where the image is much larger.
+    """What finds entities by prompts. window_px: side of the windows in which prompts are seen, 0 for the whole image,
+    None for the network's own side where the image is much larger. granularity: of points, and of E-SAM's forest, from
+    0, the wholes, to 1, the finest parts; None where it is not said.
     """
 
     promptable: Promptable
     window_px: int | None = None
+    granularity: float | None = None
 
     def of_prompts(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]) -> EntityMap:
         """Of each prompt, in pixels of an image (H, W), its surest mask, of a box its single one; see `painted`."""
@@ -36,7 +38,7 @@ class PromptedEntities:
         for window, numbers in self.windows(shape, prompts):
             image = self.promptable.set_image(read(window))
             for batch in alike(prompts, numbers):
-                answers = asked(image, [prompts[i] for i in batch], window)
+                answers = asked(image, [prompts[i] for i in batch], window, self.granularity)
                 answers.prompts[:] = batch
                 sets.append(answers.placed(window.y, window.x, shape))
         masks = MaskSet.joined(sets)
@@ -62,10 +64,13 @@ class PromptedEntities:
         """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
         if way == "automatic":
             return painted(AutomaticMasks().masks(self.promptable, image))
-        return ESam().forest(image, self.promptable.set_image(image)).cut(WHOLE)
+        forest = ESam().forest(image, self.promptable.set_image(image))
+        return forest.cut(WHOLE if self.granularity is None else self.granularity)
 
 
-def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> MaskSet:
+def asked(
+    image: PromptableImage, prompts: Sequence[Prompt], window: Window, granularity: float | None = None
+) -> MaskSet:
     """The mask of each of some prompts that are alike, of the image of a window; they are in pixels of the scene."""
     corner = np.array([window.x, window.y])
     points = labels = boxes = None
@@ -74,7 +79,7 @@ def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> 
         labels = np.stack([prompt.labels for prompt in prompts])
     if prompts[0].box is not None:
         boxes = np.stack([prompt.box - np.tile(corner, 2) for prompt in prompts if prompt.box is not None])
-    masks = image.predict(points, labels, boxes, several=boxes is None)
+    masks = image.predict(points, labels, boxes, several=boxes is None, granularity=granularity)
     scores = masks.scores.reshape(len(prompts), -1)
     return masks.take(scores.argmax(1) + scores.shape[1] * np.arange(len(prompts)))
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from adapters.backbones import BackboneOptions, build_backbone
-from adapters.decoders.sam import Promptable
+from adapters.decoders.build_promptable import build_promptable
 from cli import main
 from domains.formats.prompts import Prompt
 from recipes.verbs.prompted import PromptedEntities, painted, window_of
@@ -51,7 +51,7 @@ def test_boxes_of_a_detector_become_entities_in_every_format(sam, tmp_path) -> N
     boxes = written(tmp_path, "boxes.json", json.dumps(content))
     formats = ("--format", "labels", "--format", "geojson", "--format", "coco", "--format", "csv")
     assert predict(sam, a, b, "--boxes", boxes, "--out", tmp_path / "out", "--precision", "fp32", *formats) == 0
-    embedded = Promptable(build_backbone(BackboneOptions(name=str(sam)))).set_image(picture(48, 64))
+    embedded = build_promptable(build_backbone(BackboneOptions(name=str(sam)))).set_image(picture(48, 64))
     masks = embedded.predict(boxes=np.array([[2.0, 3, 22, 21], [30.0, 10, 50, 40]]), several=False)
     with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
         assert np.array_equal(np.array(labels), painted(masks).ids)
@@ -60,7 +60,7 @@ def test_boxes_of_a_detector_become_entities_in_every_format(sam, tmp_path) -> N
 
 
 def test_clicks_in_windows_are_those_on_the_window_alone(sam) -> None:
-    finder = PromptedEntities(Promptable(build_backbone(BackboneOptions(name=str(sam)))), 40)
+    finder = PromptedEntities(build_promptable(build_backbone(BackboneOptions(name=str(sam)))), 40)
     image, at = picture(120, 160), np.array([[100.0, 90.0]])
     window = window_of(at, 40, (120, 160))
     assert (window.height, window.width) == (40, 40)
@@ -104,9 +104,9 @@ def test_the_same_command_again_predicts_nothing_anew(sam, tmp_path, capsys) -> 
         ("x,z\n1,3\n", (), "has the columns x, z; wanted a header with x, y or"),
         ("x,y,image\n1,3,c.png\n", (), "row 1 is of 'c.png', which is none of the images"),
         ("x,y\n1,3\n", ("--masks", "esam"), "masks are proposed without prompts; leave one out"),
-        ("x,y\n1,3\n", ("--symmetries", "2"), "asks SAM's own decoder; leave out --symmetries"),
-        ("x,y\n1,3\n", ("--fast",), "asks SAM's own decoder; leave out --fast"),
-        ("x,y\n1,3\n", ("--precision", "int8"), "asks SAM's own decoder; leave out --precision int8"),
+        ("x,y\n1,3\n", ("--symmetries", "2"), "asks the decoder of prompts; leave out --symmetries"),
+        ("x,y\n1,3\n", ("--fast",), "asks the decoder of prompts; leave out --fast"),
+        ("x,y\n1,3\n", ("--precision", "int8"), "asks the decoder of prompts; leave out --precision int8"),
     ],
 )
 def test_bad_prompts_end_in_one_line(sam, tmp_path, capsys, content, words, message) -> None:
