@@ -15,7 +15,6 @@ from adapters.backbones.backbone import Backbone
 from adapters.decoders.pretrained_prompts import PromptParts
 from adapters.decoders.promptable import Extent, PromptableImage, Table, fitted_size
 from adapters.decoders.prompts import STRIDE, Origin, Prompted, Seen
-from adapters.network import pad_to, to_tensor
 
 SIDE_PX = 512
 MOST_PX = 1024
@@ -54,9 +53,10 @@ class BasePrompts:
         if max(shape) > MOST_PX:
             size = fitted_size(shape, MOST_PX)
             image = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-        pixels = to_tensor(image).to(self.backbone.mean.device)
-        multiple = np.lcm(STRIDE, self.backbone.stride)
-        images = pad_to(pixels, int(multiple))[None]
+        multiple = int(np.lcm(STRIDE, self.backbone.stride))
+        beyond = [(0, -side % multiple) for side in size]
+        pixels = torch.from_numpy(np.pad(image, [*beyond, (0, 0)], mode="edge"))
+        images = pixels.permute(2, 0, 1)[None].to(self.backbone.mean) / 255
         padded = images.shape[-2], images.shape[-1]
         origin = -size[1] / 2, -size[0] / 2  # positions begin in the middle: so the most of them are near it
         with self.autocast():

@@ -69,7 +69,8 @@ def trunk_of(folder: Path, backbone: Backbone) -> DenseDecoder:
         raise InputError(f"{folder} has no general dense decoder, on which prompts are answered") from error
     if not warm_start(trunk, folder):
         raise InputError(f"{weights_file(folder)} is of another shape than {DENSE_OPTIONS} and the taps say")
-    return trunk.eval().requires_grad_(False)  # type: ignore[return-value]
+    trunk.eval().requires_grad_(False)
+    return trunk
 
 
 def save_prompts(folder: Path, decoder: PromptDecoder, taps: Sequence[int]) -> None:

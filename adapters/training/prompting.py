@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -46,12 +46,17 @@ class PromptModule(EntityModule):
     """Fits the decoder of a `PromptSegmenter` to batches; logs `mask` and `iou`, whose sum is the loss."""
 
     def __init__(self, segmenter: PromptSegmenter, options: TrainOptions | None = None) -> None:
-        super().__init__(segmenter, None, options)  # type: ignore[arg-type]
+        super().__init__(cast(Any, segmenter), cast(Any, None), options)
+
+    @property
+    def prompted(self) -> PromptSegmenter:
+        """The network."""
+        return cast(PromptSegmenter, self.segmenter)
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The mean cost of masks, and of predicted IoUs, over the crops in which there is something to ask for."""
         generator = torch.Generator().manual_seed(self.draw_seed(batch))
-        taps, pyramid = self.segmenter.levels(batch.images)  # type: ignore[operator]
+        taps, pyramid = self.prompted.levels(batch.images)
         costs: list[Costs] = []
         for number in range(len(batch)):
             count = int(batch.ids[number].max().clamp_min(0))
@@ -59,7 +64,7 @@ class PromptModule(EntityModule):
             levels = [[level[number : number + 1] for level in group] for group in (taps, pyramid)]
             costs += self.costs(crop, *levels, generator)
         if not costs:
-            nothing = sum(weights.sum() for weights in self.segmenter.decoder.parameters()) * 0.0
+            nothing = sum(weights.sum() for weights in self.prompted.decoder.parameters()) * 0.0
             return {"mask": nothing, "iou": nothing}
         masks, overlaps = (torch.stack(terms).mean() for terms in zip(*costs, strict=True))
         return {"mask": masks, "iou": overlaps}
@@ -72,7 +77,7 @@ class PromptModule(EntityModule):
 
     def costs(self, crop: Crop, taps: list[Tensor], pyramid: list[Tensor], generator: torch.Generator) -> list[Costs]:
         """Of a crop: of all ways of asking, first asked and again after some corrections."""
-        decoder: PromptDecoder = self.segmenter.decoder  # type: ignore[assignment]
+        decoder = self.prompted.decoder
         across, down = (2 * torch.rand(2, generator=generator) - 1).mul(REACH_PX).tolist()
         options = decoder.options
         boxes = round(options.boxes * options.per_image)

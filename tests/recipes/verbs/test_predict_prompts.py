@@ -124,6 +124,58 @@ def test_prompts_want_a_sam(tmp_path, capsys) -> None:
     assert "prompts want a SAM, such as facebook/sam-vit-base" in capsys.readouterr().err
 
 
+def disc(folder: Path) -> tuple[Path, np.ndarray]:
+    """A picture of an orange disc, and where it is."""
+    y, x = np.mgrid[:64, :72]
+    inside = (y - 30) ** 2 + (x - 34) ** 2 < 15**2
+    pixels = np.where(inside[..., None], np.uint8([220, 160, 60]), np.uint8([40, 45, 50]))
+    Image.fromarray(pixels).save(folder / "disc.png")
+    return folder / "disc.png", inside
+
+
+@pytest.mark.parametrize(
+    "option, content, words",
+    [
+        ("--points", "x,y\n34,30\n", ()),
+        ("--points", "x,y\n34,30\n", ("--granularity", "0.2")),
+        ("--boxes", "x0,y0,x1,y1\n19,15,49,45\n", ()),
+    ],
+)
+def test_the_embedded_base_answers_prompts_without_a_download(tmp_path, option, content, words) -> None:
+    image, inside = disc(tmp_path)
+    prompts = written(tmp_path, "prompts.csv", content)
+    out = tmp_path / "out"
+    assert predict(Path("entity-small"), image, option, prompts, "--out", out, "--format", "labels", *words) == 0
+    with Image.open(out / "disc.labels.tif") as labels:
+        entity = np.array(labels) == 1
+    assert (entity & inside).sum() / (entity | inside).sum() > 0.7
+
+
+def test_another_granularity_into_the_same_folder_is_refused(tmp_path, capsys) -> None:
+    image, _ = disc(tmp_path)
+    words = ("--points", written(tmp_path, "p.csv", "x,y\n34,30\n"), "--out", tmp_path / "out", "--format", "labels")
+    assert predict(Path("entity-small"), image, *words, "--granularity", "0.2") == 0
+    assert predict(Path("entity-small"), image, *words, "--granularity", "0.9") == 2
+    assert "--granularity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--points", "x,y\n3,3\n"), "has no granularity among its prompts; leave out --granularity, or take a base"),
+        (("--boxes", "x0,y0,x1,y1\n1,1,9,9\n"), "asks the decoder of prompts; leave out --granularity with --boxes"),
+        (("--masks", "automatic"), "leave out --granularity with --masks automatic"),
+    ],
+)
+def test_a_granularity_that_nothing_answers_is_refused_in_a_line(sam, tmp_path, capsys, words, message) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    option, value = words
+    asked = value if option == "--masks" else written(tmp_path, "p.csv", value)
+    assert predict(sam, a, option, asked, "--granularity", "0.3", "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_grid_of_points_finds_entities_without_prompts(sam, tmp_path, monkeypatch) -> None:
     from adapters.proposals.esam_steps import ESamOptions
     from recipes.verbs import prompted
