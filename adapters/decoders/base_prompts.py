@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.pretrained_prompts import PromptParts
 from adapters.decoders.promptable import Extent, PromptableImage, Table, fitted_size
 from adapters.decoders.prompts import STRIDE, Origin, Prompted, Seen
+from adapters.decoders.two_way import Decoded
 
 SIDE_PX = 512
 MOST_PX = 1024
@@ -74,18 +74,21 @@ class BaseImage(PromptableImage):
         self.prompts = base.decoder
         self.seen, self.origin = seen, origin
 
-    def embedded(self, points: Table, labels: Table, boxes: Table) -> Tensor:
-        """(P, n, C) of prompts without granularity: points (P, n, 2) with labels (P, n), and boxes (P, 4)."""
+    def prompted(self, points: Table, labels: Table, boxes: Table, granularity: float | None) -> Prompted:
+        """Prompts in pixels that the network sees: points (P, n, 2) with labels (P, n), and boxes (P, 4)."""
         marks = np.ones(points.shape[:2]) if labels is None and points is not None else labels
+        count = len(points if points is not None else boxes if boxes is not None else ())
         tables = (
             None if points is None else points * self.scale,
             marks,
             None if boxes is None else boxes * np.tile(self.scale, 2),
+            None if granularity is None else np.full(count, granularity),
         )
-        tensors = [None if table is None else torch.from_numpy(table).to(self.embedding) for table in tables]
-        return self.prompts.placed(self.seen, Prompted(*tensors), self.origin)
+        return Prompted(*(None if table is None else torch.from_numpy(table).to(self.embedding) for table in tables))
 
-    def at(self, tokens: Tensor, granularity: float | None) -> Tensor:
-        """(P, n + 1, C): the tokens, and that of a granularity in [0, 1], or of none."""
-        table = None if granularity is None else tokens.new_full((len(tokens),), granularity)
-        return torch.cat([tokens, self.prompts.granular(len(tokens), table)], 1)
+    def answered(
+        self, points: Table, labels: Table, boxes: Table, several: bool, least_iou: float, granularity: float | None
+    ) -> Decoded:
+        """The masks of a batch of prompts, three of each or one."""
+        prompts = self.prompted(points, labels, boxes, granularity)
+        return self.prompts.decoded(self.seen, prompts, self.origin, several, least_iou)

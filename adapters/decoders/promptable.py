@@ -67,14 +67,6 @@ class PromptableImage:
         """(2,) pixels of the network for one of the image, along x and y."""
         return np.array(self.extent.size[::-1]) / self.extent.shape[::-1]
 
-    def embedded(self, points: Table, labels: Table, boxes: Table) -> Tensor:
-        """(P, n, C) of prompts: points (P, n, 2) with labels (P, n), and boxes (P, 4), in pixels of the image."""
-        raise NotImplementedError
-
-    def at(self, tokens: Tensor, granularity: float | None) -> Tensor:
-        """(P, n, C) tokens of prompts with what says a granularity. Raises InputError where nothing does."""
-        raise NotImplementedError
-
     @torch.no_grad()
     def candidates(
         self,
@@ -94,9 +86,14 @@ class PromptableImage:
         for start in range(0, count, PROMPTS_AT_ONCE):
             batch = slice(start, start + PROMPTS_AT_ONCE)
             chosen = [None if table is None else table[batch] for table in (points, labels, boxes)]
-            tokens = self.at(self.embedded(*chosen), granularity)
-            decoded = self.decoder(tokens, several and granularity is None, least_iou)
+            decoded = self.answered(*chosen, several and granularity is None, least_iou, granularity)
             yield decoded._replace(prompts=decoded.prompts + start)
+
+    def answered(
+        self, points: Table, labels: Table, boxes: Table, several: bool, least_iou: float, granularity: float | None
+    ) -> Decoded:
+        """The masks of a batch of prompts, three of each or one. Raises InputError where no granularity is known."""
+        raise NotImplementedError
 
     def predict(
         self,

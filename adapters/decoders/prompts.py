@@ -1,12 +1,13 @@
 """A prompt decoder for a base that is no SAM: points, boxes and a granularity to masks, on any image's own pixels.
 
 transformers' `SamPromptEncoder` and `SamMaskDecoder` (Kirillov et al., https://arxiv.org/abs/2304.02643) in small, with
-three departures:
+some departures:
 
 * The image is what the base's general dense decoder makes of it on its way up, at stride 8 beside the base's own
   tokens. Its features at strides 4 and 2 join the mask decoder's upscaled ones, as in SAM 2: boundaries are finer than
   a patch. The dense decoder stays as it is, and is not stored twice.
-* A point brings the image's features at its place along, beside its position.
+* A point brings the image's features at its place along, beside its position; and what lies near a prompt, and looks
+  like what it points at, is likely in its mask before the mask decoder has said anything (`near`).
 * Granularity is one more token after UnSAMv2 (https://arxiv.org/abs/2511.13714): g in [0, 1] through Fourier features
   and a small MLP. With it the single mask answers; 0 is the whole, 1 the finest part, as everywhere in this house.
 
@@ -21,14 +22,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import SamConfig
 from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncoder
 
 from adapters.decoders.dense import Dense, Residual, resize
 from adapters.decoders.group_norm import GroupNorm
-from adapters.decoders.two_way import TwoWay
+from adapters.decoders.near import Marks, Near, sampled
+from adapters.decoders.two_way import SEVERAL, SINGLE, Decoded, TwoWay
 from adapters.options.prompts import PromptOptions
 
 STRIDE = 8
@@ -41,12 +42,13 @@ Origin = tuple[float, float]
 
 
 class Seen(NamedTuple):
-    """An image that was looked at. embedding: (1, C, h, w) at stride 8; details: as `TwoWay` takes them; two_way: the
-    mask decoder on it.
+    """An image that was looked at. embedding: (1, C, h, w) at stride 8; details: as `TwoWay` takes them; features:
+    (1, D, 4 h, 4 w) as `Near` has them; two_way: the mask decoder on it.
     """
 
     embedding: Tensor
     details: list[Tensor]
+    features: Tensor
     two_way: TwoWay
 
 
@@ -60,6 +62,14 @@ class Prompted:
     labels: Tensor | None = None
     boxes: Tensor | None = None
     granularity: Tensor | None = None
+
+    def marks(self) -> Marks:
+        """Where they are."""
+        any_table = self.boxes if self.points is None else self.points
+        assert any_table is not None
+        points = any_table.new_zeros(len(any_table), 0, 2) if self.points is None else self.points
+        inside = points.new_ones(points.shape[:2]) if self.labels is None else self.labels
+        return Marks(points, inside, self.boxes)
 
     def to(self, device: torch.device) -> Prompted:
         """The prompts on a device."""
@@ -95,6 +105,7 @@ class PromptDecoder(nn.Module):
             nn.Linear(2 * WAVES, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
         )
         self.no_granularity = nn.Embedding(1, width)
+        self.near = Near(width)
         self.begin()
 
     @torch.no_grad()
@@ -103,6 +114,9 @@ class PromptDecoder(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=0.02)
+        for mlp in self.decoder.output_hypernetworks_mlps:
+            mlp.proj_out.weight *= 0.1  # what is near and alike speaks first
+            mlp.proj_out.bias *= 0.1
         positions = self.encoder.shared_embedding.positional_embedding
         low, high = (math.log(value) for value in FREQUENCIES)
         scales = torch.exp(torch.empty(positions.shape[1]).uniform_(low, high))
@@ -119,7 +133,8 @@ class PromptDecoder(nn.Module):
         details = [project(level).float() for project, level in zip(self.details, finer, strict=True)]
         places = self.places(grid, origin)
         dense = self.encoder.no_mask_embed.weight[0]
-        return Seen(embedding, details, TwoWay(self.decoder, embedding, places, dense, details))
+        features = self.near.features(embedding, details)
+        return Seen(embedding, details, features, TwoWay(self.decoder, embedding, places, dense, details))
 
     def places(self, grid: Sequence[int], origin: Origin) -> Tensor:
         """(1, C, h, w) positions of the cells of a grid."""
@@ -144,7 +159,7 @@ class PromptDecoder(nn.Module):
         tokens = self.encoder(placed, None if labels is None else labels[None], cornered, None)[0][0]  # (P, t, C)
         if points is None:
             return tokens
-        here = self.here(self.sampled(seen, points))  # points come before all else
+        here = self.here(sampled_levels(seen, points))  # points come before all else
         return torch.cat([tokens[:, : points.shape[1]] + here, tokens[:, points.shape[1] :]], 1)
 
     def granular(self, count: int, granularity: Tensor | None) -> Tensor:
@@ -153,13 +168,26 @@ class PromptDecoder(nn.Module):
             return self.no_granularity.weight.expand(count, 1, -1)
         return self.granularity(waves(granularity))[:, None]
 
-    def sampled(self, seen: Seen, points: Tensor) -> Tensor:
-        """(P, n, C + C / 8) of the image at points (P, n, 2), between its cells bilinearly."""
-        height, width = (STRIDE * side for side in seen.embedding.shape[-2:])
-        places = 2 * (points + 0.5) / points.new_tensor([width, height]) - 1
-        levels = (seen.embedding, seen.details[-1])
-        values = [F.grid_sample(level, places[None], padding_mode="border", align_corners=False) for level in levels]
-        return torch.cat(values, 1)[0].permute(1, 2, 0)  # (P, n, C + C / 8)
+    def near_logits(self, seen: Seen, prompts: Prompted, granularity: Tensor) -> Tensor:
+        """(P, 4, 4 h, 4 w) of what lies near prompts and looks like it. granularity: (P, 1, C) their tokens of it."""
+        marks = prompts.marks()
+        points, weights = marks.looked_at()
+        here = (sampled_levels(seen, points) * weights[..., None]).sum(1)  # (P, C + C / 8)
+        return self.near(seen.features, marks, torch.cat([here, granularity[:, 0]], 1))
+
+    def decoded(self, seen: Seen, prompts: Prompted, origin: Origin, several: bool, least_iou: float) -> Decoded:
+        """Three masks of each prompt, or the single one, those above the least predicted IoU."""
+        tokens = self.tokens(seen, prompts, origin)
+        decoded = seen.two_way(tokens, several, least_iou)
+        if not len(decoded.prompts):
+            return decoded
+        near = self.near_logits(seen, prompts, tokens[:, -1:])[:, SEVERAL if several else SINGLE]
+        return decoded._replace(logits=decoded.logits + near[decoded.prompts, decoded.levels])
+
+
+def sampled_levels(seen: Seen, points: Tensor) -> Tensor:
+    """(P, n, C + C / 8) of an image at points (P, n, 2), of its cells and its finest detail."""
+    return torch.cat([sampled(seen.embedding, points, STRIDE), sampled(seen.details[-1], points, STRIDE // 4)], 2)
 
 
 def config_of(options: PromptOptions) -> SamConfig:

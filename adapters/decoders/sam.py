@@ -18,7 +18,7 @@ from torch import Tensor
 
 from adapters.backbones.sam import SamBackbone
 from adapters.decoders.promptable import Extent, PromptableImage, Table, fitted_size, no_granularity
-from adapters.decoders.two_way import TwoWay
+from adapters.decoders.two_way import Decoded, TwoWay
 from domains.errors import InputError
 
 PARTS = ("prompt_encoder", "mask_decoder")
@@ -93,8 +93,10 @@ class SamImage(PromptableImage):
             tables[2] = corners[None].to(device)
         return self.model.prompt_encoder(*tables, None)[0][0]
 
-    def at(self, tokens: Tensor, granularity: float | None) -> Tensor:
-        """The tokens as they are. Raises InputError for a granularity: a SAM has no such token."""
+    def answered(
+        self, points: Table, labels: Table, boxes: Table, several: bool, least_iou: float, granularity: float | None
+    ) -> Decoded:
+        """The masks of a batch of prompts. Raises InputError for a granularity: a SAM has no such token."""
         if granularity is not None:
             raise no_granularity(self.sam.name)
-        return tokens
+        return self.decoder(self.embedded(points, labels, boxes), several, least_iou)

@@ -19,7 +19,7 @@ class PromptOptions(Options):
 
     width: Annotated[int, Field(ge=32, le=256, multiple_of=16)] = 96
     """Channels of tokens and cells; a multiple of 16 and of twice `heads`."""
-    layers: Annotated[int, Field(ge=1, le=6)] = 2
+    layers: Annotated[int, Field(ge=1, le=6)] = 1
     """Layers in which tokens attend to the image and the image to tokens."""
     heads: Annotated[int, Field(ge=1, le=16)] = 4
     """Attention heads."""

@@ -120,10 +120,16 @@ class Dialogue:
 
     def answers(self, groups: Sequence[Prompted]) -> list[Answer]:
         """Those to groups of prompts, which all have as many tokens."""
-        tokens = [self.decoder.tokens(self.seen, group.to(self.seen.embedding.device), self.origin) for group in groups]
+        prompts = [group.to(self.seen.embedding.device) for group in groups]
+        tokens = [self.decoder.tokens(self.seen, group, self.origin) for group in prompts]
         logits, predicted = self.seen.two_way.all_masks(torch.cat(tokens))
-        sizes = [len(group) for group in tokens]
-        return [*map(Answer, logits.float().split(sizes), predicted.float().split(sizes))]
+        near = [
+            self.decoder.near_logits(self.seen, group, table[:, -1:])
+            for group, table in zip(prompts, tokens, strict=True)
+        ]
+        sizes = [len(table) for table in tokens]
+        logits = logits.float() + torch.cat(near).float()
+        return [*map(Answer, logits.split(sizes), predicted.float().split(sizes))]
 
 
 class Answer(NamedTuple):

@@ -59,9 +59,9 @@ def test_a_large_image_is_seen_smaller_and_answered_in_its_own_pixels(promptable
     small = promptable.set_image(picture(30, 48))
     masks = image.predict(np.array([[[90.0, 50.0]]]))
     assert masks.shape == (60, 96) and small.extent.size == (30, 48)
-    tokens, halved = image.embedded(np.array([[[20.0, 8.0]]]), None, None), np.array([[[10.0, 4.0]]])
-    image.extent = small.extent  # the same network sees the point at half of its coordinates
-    torch.testing.assert_close(image.embedded(halved, None, None), tokens)
+    prompts = image.prompted(np.array([[[20.0, 8.0]]]), None, np.array([[4.0, 6, 20, 30]]), 0.5)
+    assert prompts.points is not None and prompts.points.tolist() == [[[10, 4]]]
+    assert prompts.boxes is not None and prompts.boxes.tolist() == [[2, 3, 10, 15]]
 
 
 def test_its_features_are_those_of_its_cells(promptable) -> None:

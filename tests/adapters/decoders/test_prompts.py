@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from adapters.decoders.dense import Dense
-from adapters.decoders.prompts import PromptDecoder, Prompted
+from adapters.decoders.prompts import PromptDecoder, Prompted, sampled_levels
 from adapters.decoders.two_way import TwoWay, by_cells
 from adapters.options.prompts import PromptOptions
 from domains.errors import InputError
@@ -97,9 +97,22 @@ def test_a_point_brings_the_image_at_its_place_along(decoder, levels) -> None:
     seen = decoder.look(*levels)
     point = torch.tensor([[[23.5, 7.5]]])  # where four cells meet
     cells = seen.embedding[0, :, 0:2, 2:4].flatten(1)
-    sampled = decoder.sampled(seen, point)[0, 0]
+    sampled = sampled_levels(seen, point)[0, 0]
     middle = (sampled[:32] - cells.mean(1)).abs().max()
     assert middle < 1e-5 and sampled.shape == (36,)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("several", [True, False])
+def test_masks_are_the_mask_decoders_and_what_is_near_and_alike(decoder, levels, several) -> None:
+    seen, tokens = decoder.look(*levels), decoder.tokens(decoder.look(*levels), POINTS)
+    decoded = decoder.decoded(seen, POINTS, (0.0, 0.0), several, -1e9)
+    chosen = slice(1, None) if several else slice(0, 1)
+    logits, ious = seen.two_way.all_masks(tokens)
+    near = decoder.near_logits(seen, POINTS, tokens[:, -1:])
+    torch.testing.assert_close(decoded.logits, (logits + near)[:, chosen].flatten(0, 1))
+    assert near.std() > 1 and len(decoder.decoded(seen, POINTS, (0.0, 0.0), several, 1e9).logits) == 0
+    torch.testing.assert_close(decoded.ious, ious[:, chosen].flatten())
 
 
 @torch.no_grad()
