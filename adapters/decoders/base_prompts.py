@@ -12,7 +12,7 @@ from PIL import Image
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.pretrained_prompts import PromptParts
-from adapters.decoders.promptable import Extent, PromptableImage, Table, fitted_size
+from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size
 from adapters.decoders.prompts import STRIDE, Origin, Prompted, Seen
 from adapters.decoders.two_way import Decoded
 
@@ -29,6 +29,7 @@ class BasePrompts:
     """
 
     takes_granularity: ClassVar[bool] = True
+    sure: ClassVar[Sure] = Sure(0.6, 0.6)
     side_px = SIDE_PX
 
     def __init__(

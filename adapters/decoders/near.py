@@ -58,7 +58,7 @@ class Near(nn.Module):
         super().__init__()
         self.levels = nn.ModuleList(nn.Conv2d(channels, DIM, 1) for channels in (width, width // 4, width // 8))
         self.settings = nn.Sequential(
-            nn.Linear(2 * width + width // 8, width), nn.GELU(), nn.Linear(width, 3 * len(RADII_PX))
+            nn.Linear(2 * width + width // 8, width), nn.GELU(), nn.Linear(width, 4 * len(RADII_PX))
         )
         nn.init.zeros_(self.settings[-1].weight)  # type: ignore[arg-type]
         nn.init.zeros_(self.settings[-1].bias)  # type: ignore[arg-type]
@@ -75,10 +75,11 @@ class Near(nn.Module):
         """(P, 4, 4 h, 4 w) logits of the single mask and of the three. described: (P, 2 C + C / 8), what is seen where
         the prompts are, and their granularities.
         """
-        radius, alike, threshold = self.settings(described).view(len(described), 3, -1, 1, 1).unbind(1)  # (P, 4, 1, 1)
+        settings = self.settings(described).view(len(described), -1, len(RADII_PX), 1, 1)
+        radius, alike, threshold, near = settings.unbind(1)  # (P, 4, 1, 1) each
         nearness = self.nearness(features.shape[-2:], marks, self.radii[:, None, None] * radius.clamp(-3, 3).exp())
         likeness = self.likeness(features, marks, threshold)
-        return nearness + ALIKE * alike.clamp(-2, 2).exp() * likeness
+        return near.clamp(-2, 1).exp() * nearness + ALIKE * alike.clamp(-2, 2).exp() * likeness
 
     def nearness(self, size: torch.Size, marks: Marks, radii: Tensor) -> Tensor:
         """(P, 4, h, w) of masks of a size (h, w). radii: (P, 4, 1, 1) in pixels."""

@@ -24,12 +24,20 @@ PROMPTS_AT_ONCE = 4
 Table = np.ndarray | None
 
 
+class Sure(NamedTuple):
+    """From which predicted IoU and stability on a mask that nobody asked for is one."""
+
+    least_iou: float
+    least_stability: float
+
+
 class Promptable(Protocol):
     """Embeds images on its own device."""
 
     name: str
     """Of the backbone."""
     takes_granularity: ClassVar[bool]
+    sure: ClassVar[Sure]
 
     @property
     def side_px(self) -> int:

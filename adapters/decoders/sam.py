@@ -17,8 +17,9 @@ from PIL import Image
 from torch import Tensor
 
 from adapters.backbones.sam import SamBackbone
-from adapters.decoders.promptable import Extent, PromptableImage, Table, fitted_size, no_granularity
+from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size, no_granularity
 from adapters.decoders.two_way import Decoded, TwoWay
+from adapters.proposals.automatic import AutomaticMasks
 from domains.errors import InputError
 
 PARTS = ("prompt_encoder", "mask_decoder")
@@ -32,6 +33,7 @@ class SamPrompts:
     """
 
     takes_granularity: ClassVar[bool] = False
+    sure: ClassVar[Sure] = Sure(AutomaticMasks.least_iou, AutomaticMasks.least_stability)
 
     def __init__(
         self, backbone: SamBackbone, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext

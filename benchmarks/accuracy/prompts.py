@@ -145,7 +145,7 @@ def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int)
     automatic, esam = MetricSet(("ap", "ap50", "ar100")), MetricSet(("ap", "ap50", "ar100"))
     options = ESamOptions(points_per_side=side, gallery_per_side=2 * side)
     for sample in samples:
-        proposed = painted(AutomaticMasks(points_per_side=side).masks(promptable, sample.image))
+        proposed = painted(AutomaticMasks(side, **promptable.sure._asdict()).masks(promptable, sample.image))
         entities = ESam(options).forest(sample.image, promptable.set_image(sample.image)).cut(WHOLE)
         for metrics, prediction in ((automatic, proposed), (esam, entities)):
             metrics.update(prediction, sample.truths[:1], sample.place.scene)

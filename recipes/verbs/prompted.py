@@ -63,7 +63,7 @@ class PromptedEntities:
     def of_grid(self, image: np.ndarray, way: str) -> EntityMap:
         """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
         if way == "automatic":
-            return painted(AutomaticMasks().masks(self.promptable, image))
+            return painted(AutomaticMasks(**self.promptable.sure._asdict()).masks(self.promptable, image))
         forest = ESam().forest(image, self.promptable.set_image(image))
         return forest.cut(WHOLE if self.granularity is None else self.granularity)
 
