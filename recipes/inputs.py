@@ -126,8 +126,8 @@ class Writing:
 
 @dataclass(frozen=True)
 class Prompting:
-    """What SAM's own decoder is asked with in place of a fitted one: files of points and boxes, or a way to propose all
-    masks, `automatic`, `esam` or `apg`.
+    """What the decoder of prompts is asked with in place of a fitted one: files of points and boxes, or a way to
+    propose all masks, `automatic`, `esam` or `apg`.
     """
 
     points: Path | None = None
@@ -264,10 +264,13 @@ def check_prompting(request: Request, prompting: Prompting, precision: str = "au
         "--smallest-piece": request.sight.smallest_um2 is not None,
         "--precision int8": precision == "int8",
         "--window with --masks": asked.window_px is not None and prompting.masks is not None,
+        "--granularity with --boxes": request.sight.granularity is not None and prompting.boxes is not None,
+        "--granularity with --masks automatic": request.sight.granularity is not None
+        and prompting.masks == "automatic",
     }
     for option, is_set in unfit.items():
         if is_set:
-            raise InputError(f"{prompting.words} asks SAM's own decoder; leave out {option}")
+            raise InputError(f"{prompting.words} asks the decoder of prompts; leave out {option}")
     for option, path in (("--points", prompting.points), ("--boxes", prompting.boxes)):
         if path is not None and not path.is_file():
             raise InputError(

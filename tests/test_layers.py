@@ -17,6 +17,7 @@ MOST_LINES, MOST_PRONOUNS = 400, 0.003
 DOMAINS = sorted({file.parent.name for file in ROOT.glob("domains/*/domain.py")} - {"datasets"})
 NAMED = {
     ("recipes/verbs/listing.py", "pathology"): "the recipe on the shelf that `recipes list` shows first",
+    ("recipes/verbs/pretrain_work.py", "natural"): "the recipe that a base with prompts predicts by next",
     ("recipes/verbs/pretrain.py", "pathology"): "the recipe on the shelf that a pretrained base is fitted by next",
 }
 """Where shared code has the name of a domain, and why."""
@@ -105,7 +106,7 @@ def test_neither_files_nor_rooms_import_each_other_in_a_circle() -> None:
 
 def test_the_house_has_few_rooms_and_arrows() -> None:
     rooms = House(ROOT).rooms
-    assert len(rooms) <= 30 and sum(map(len, rooms.values())) <= 145  # names for entities are the thirtieth
+    assert len(rooms) <= 30 and sum(map(len, rooms.values())) <= 146  # names for entities are the thirtieth
 
 
 def test_files_and_calls_are_short() -> None:

@@ -104,10 +104,28 @@ class DenseDecoder(FieldDecoder):
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         """Logits (B, 1, H, W) of each field, and the `embedding` where it has one. images: (B, 3, H, W) in [0, 1]."""
+        return self.upwards(self.on_grid(features, images), self.details(images))
+
+    def on_grid(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """(B, 8 width, H/8, W/8) of features, one (B, D, h, w) per tap, of images (B, 3, H, W)."""
         grid = (images.shape[-2] // 8, images.shape[-1] // 8)
         taps = (tap.contiguous(memory_format=torch.channels_last) for tap in features)
         tokens = torch.cat([norm(tap) for norm, tap in zip(self.norms, taps, strict=True)], 1)
-        return self.upwards(resize(self.tokens(tokens), grid), self.details(images))
+        return resize(self.tokens(tokens), grid)
+
+    def pyramid(self, features: Sequence[Tensor], images: Tensor) -> list[Tensor]:
+        """What goes up, before it comes to full resolution: 8, 8 and 4 times the width in channels at strides 8, 4 and
+        2 of images (B, 3, H, W), where each of the finer two stands beside what the image says at that stride.
+        """
+        x, details = self.on_grid(features, images), self.details(images)
+        levels = [x := self.bottom(x + details.pop() if details else x)]
+        for up, join in list(zip(self.up, self.join, strict=True))[:2]:
+            x = up(x)
+            x = resize(x, (x.shape[-2] * 2, x.shape[-1] * 2))
+            seen = details[-1:]
+            x = join(x + details.pop() if details else x)
+            levels.append(torch.cat([x, *seen], 1))
+        return levels
 
     def upwards(self, x: Tensor, details: list[Tensor]) -> dict[str, Tensor]:
         """The outputs at full resolution, of x (B, 8 width, H/8, W/8), what is seen at a glance, and of `details`,

@@ -13,11 +13,15 @@ Masks are made only of prompts of which one has the predicted IoU that is asked 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+SINGLE, SEVERAL = slice(0, 1), slice(1, None)
+"""Of the mask tokens: that of the single mask, and those of the three."""
 
 
 class Decoded(NamedTuple):
@@ -52,10 +56,13 @@ class TwoWay:
     """The decoder on one image's embedding.
 
     decoder: `SamMaskDecoder`; embedding: (1, C, h, w) of the image; positions: (1, C, h, w) of its cells; dense: (C,)
-    what a prompt without a mask adds to each cell.
+    what a prompt without a mask adds to each cell; details: what else is seen of the image, (1, C / 4, 2 h, 2 w) and
+    (1, C / 8, 4 h, 4 w), which SAM has not: each joins the upscaled features of its size.
     """
 
-    def __init__(self, decoder: nn.Module, embedding: Tensor, positions: Tensor, dense: Tensor) -> None:
+    def __init__(
+        self, decoder: nn.Module, embedding: Tensor, positions: Tensor, dense: Tensor, details: Sequence[Tensor] = ()
+    ) -> None:
         self.decoder: Any = decoder
         self.grid = embedding.shape[-2:]
         self.places = positions[0].flatten(1).mT.contiguous()  # (T, C)
@@ -66,19 +73,30 @@ class TwoWay:
         self.keys = Heads.of(to_image.k_proj, heads).split(placed)[0]  # (heads, T, d)
         self.values = Heads.of(to_image.v_proj, heads).split(self.image[None])[0]  # (heads, T, d)
         self.queries = Heads.of(to_tokens.q_proj, heads).split(placed)[0]  # (heads, T, d)
+        self.details = [by_cells(detail[0], self.grid) for detail in details]
 
     def __call__(self, sparse: Tensor, several: bool = True, least_iou: float = float("-inf")) -> Decoded:
         """The masks of prompts (P, n, C), each of n tokens: three each, or one, those above the least predicted IoU."""
-        decoder = self.decoder
-        outputs = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])  # (5, C)
-        points = torch.cat([outputs.expand(len(sparse), -1, -1), sparse], 1)  # (P, t, C)
-        tokens, image = self.attended(points)
-        chosen = slice(1, None) if several else slice(0, 1)
-        ious = decoder.iou_prediction_head(tokens[:, 0])[:, chosen]  # (P, K)
+        tokens, image = self.answered(sparse)
+        chosen = SEVERAL if several else SINGLE
+        ious = self.decoder.iou_prediction_head(tokens[:, 0])[:, chosen]  # (P, K)
         prompts, levels = (ious > least_iou).nonzero(as_tuple=True)
         promising, row = torch.unique(prompts, return_inverse=True)
-        logits = self.masks(tokens[promising, 1 : len(outputs)][:, chosen], image[promising], several)
+        logits = self.masks(tokens[promising, 1:][:, chosen], image[promising], chosen)
         return Decoded(prompts, levels, logits[row, levels], ious[prompts, levels])
+
+    def all_masks(self, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (P, 4, 4 h, 4 w) and predicted IoUs (P, 4) of prompts (P, n, C): the single mask, then the three."""
+        tokens, image = self.answered(sparse)
+        return self.masks(tokens[:, 1:], image, slice(None)), self.decoder.iou_prediction_head(tokens[:, 0])
+
+    def answered(self, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """What became of the IoU token and the four mask tokens (P, 5, C), and of the image (P, T, C), of prompts
+        (P, n, C).
+        """
+        outputs = torch.cat([self.decoder.iou_token.weight, self.decoder.mask_tokens.weight])  # (5, C)
+        tokens, image = self.attended(torch.cat([outputs.expand(len(sparse), -1, -1), sparse], 1))
+        return tokens[:, : len(outputs)], image
 
     def attended(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens (P, t, C) and the image (P, T, C) of each prompt after the layers, of tokens (P, t, C)."""
@@ -126,16 +144,18 @@ class TwoWay:
         base = (image + attention.out_proj.bias).expand(len(key), -1, -1)
         return torch.baddbmm(base, shares.mT, answers)
 
-    def masks(self, tokens: Tensor, image: Tensor, several: bool = True) -> Tensor:
-        """Logits (P, K, 4 h, 4 w) of mask tokens (P, K, C) on the image (P, T, C): the three, or the single one."""
+    def masks(self, tokens: Tensor, image: Tensor, chosen: slice) -> Tensor:
+        """Logits (P, K, 4 h, 4 w) of those mask tokens (P, K, C) on the image (P, T, C)."""
         decoder = self.decoder
-        mlps = list(decoder.output_hypernetworks_mlps)
-        mlps = mlps[1:] if several else mlps[:1]
+        mlps = list(decoder.output_hypernetworks_mlps)[chosen]
         weights = torch.stack([mlp(tokens[:, k]) for k, mlp in enumerate(mlps)], 2)  # (P, c, K)
         x = doubled(decoder.upscale_conv1, image)  # (P, T, 4, C / 4)
+        coarse, fine = self.details or (None, None)
+        x = x if coarse is None else x + coarse
         norm = decoder.upscale_layer_norm
         x = F.gelu(F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps))
-        x = F.gelu(doubled(decoder.upscale_conv2, x.flatten(1, 2)))  # (P, 4 T, 4, C / 8)
+        x = doubled(decoder.upscale_conv2, x.flatten(1, 2))  # (P, 4 T, 4, C / 8)
+        x = F.gelu(x if fine is None else x + fine)
         logits = x.flatten(1, 2) @ weights  # (P, 16 T, K)
         height, width = self.grid
         x = logits.view((-1, height, width, 2, 2, 2, 2, len(mlps)))
@@ -170,3 +190,15 @@ def doubled(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     bias = convolution.bias
     assert bias is not None and tuple(convolution.kernel_size) == tuple(convolution.stride) == (2, 2)
     return torch.addmm(bias.repeat(4), x.flatten(0, 1), weight).view(*x.shape[:2], 4, len(bias))
+
+
+def by_cells(detail: Tensor, grid: Sequence[int]) -> Tensor:
+    """A map (D, k h, k w), k a power of 2, in the order in which cells are upscaled: (T, 4, D) for k = 2, (4 T, 4, D)
+    for 4.
+    """
+    height, width = grid
+    doublings = (detail.shape[-1] // width).bit_length() - 1
+    x = detail.view(len(detail), height, *[2] * doublings, width, *[2] * doublings)
+    halves = range(2, 2 + doublings)
+    order = [1, 2 + doublings, *[axis for row in halves for axis in (row, row + doublings + 1)], 0]
+    return x.permute(order).reshape(-1, 4, len(detail))

@@ -124,8 +124,8 @@ class RegionForest:
         """Whether what would have so many pixels differs from what it holds and from what holds it."""
         if size < least_px or (parent != GROUND and size >= SMALLER * self.sizes[parent]):
             return False
-        most = (ALONE if len(members) == 1 else SMALLER) * size
-        return all(self.sizes[member] < most for member in members)
+        limit = (ALONE if len(members) == 1 else SMALLER) * size
+        return all(self.sizes[member] < limit for member in members)
 
     def grown(self, heat: np.ndarray, least_iou: float) -> EntityForest:
         """The forest as it stands, without nodes that no granularity is left for: their pixels go to what holds them.

@@ -84,8 +84,8 @@ class Rims:
         return cls(*np.divmod(pairs, count), np.bincount(pair, minlength=len(pairs)), strength)
 
 
-def faintest_first(rims: Rims, most: float) -> list[tuple[float, int, int]]:
-    """(strength, kept, joined) of the merges of basins in their order, until rims are stronger than `most`.
+def faintest_first(rims: Rims, strongest: float) -> list[tuple[float, int, int]]:
+    """(strength, kept, joined) of the merges of basins in their order, until rims are stronger than `strongest`.
 
     A strength is no less than those before. What is joined is named by a basin that is in it. Equal ones go by number.
     """
@@ -95,7 +95,7 @@ def faintest_first(rims: Rims, most: float) -> list[tuple[float, int, int]]:
     queue = [(strength / sides, a, b) for a in beside for b, (sides, strength) in beside[a].items() if a < b]
     heapq.heapify(queue)
     merges, reached = [], 0.0
-    while queue and queue[0][0] <= most:
+    while queue and queue[0][0] <= strongest:
         mean, a, b = heapq.heappop(queue)
         rim = beside.get(a, {}).get(b)
         if rim is None or rim[1] / rim[0] != mean:

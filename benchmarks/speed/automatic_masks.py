@@ -33,7 +33,7 @@ from transformers.models.sam.image_processing_pil_sam import SamImageProcessorPi
 
 from adapters.backbones.sam import SamBackbone
 from adapters.decoders.dense import Dense, DenseDecoder
-from adapters.decoders.sam import Promptable
+from adapters.decoders.sam import SamPrompts
 from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.mask_set import box_nms
 from adapters.proposals.prompted import PromptedMasks, inner_points
@@ -85,14 +85,14 @@ def filtered(logits: Tensor, ious: Tensor, options: AutomaticMasks) -> tuple[Ten
     return masks, ious[sure], _batched_mask_to_box(masks)
 
 
-def thresholds(promptable: Promptable, image: np.ndarray, promising: float) -> tuple[float, float]:
+def thresholds(promptable: SamPrompts, image: np.ndarray, promising: float) -> tuple[float, float]:
     """Predicted IoU that a share of masks exceeds, and the stability that half of these reach."""
     masks = promptable.set_image(image).predict(grid(4)[:, None] * image.shape[1::-1])
     least_iou = float(np.quantile(masks.scores, 1 - promising))
     return least_iou, float(np.median(masks.stability[masks.scores > least_iou]))
 
 
-def prompted_masks(promptable: Promptable, decoder: DenseDecoder, image: np.ndarray, per_side: int) -> int:
+def prompted_masks(promptable: SamPrompts, decoder: DenseDecoder, image: np.ndarray, per_side: int) -> int:
     """Masks of the inner points of per_side ** 2 entities, from the image on; returns how many points there were."""
     embedded = promptable.set_image(image)
     placed, features = embedded.seen
@@ -132,7 +132,7 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     backbone, rng = random_sam(chosen.blocks), np.random.default_rng(0)
-    promptable, model = Promptable(backbone), backbone.model
+    promptable, model = SamPrompts(backbone), backbone.model
     blocks = rng.integers(0, 255, (chosen.side // 32, chosen.side // 32, 3)).repeat(32, 0).repeat(32, 1)
     image = (blocks + rng.normal(0, 15, blocks.shape)).clip(0, 255).astype(np.uint8)
     least_iou, least_stability = thresholds(promptable, image, chosen.promising)

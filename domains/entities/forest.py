@@ -204,6 +204,26 @@ class EntityForest:
         columns = np.ones(count, np.float32), np.full(count, NEVER, np.float32), scores
         return cls(entities.ids, Nodes(np.zeros(count, np.int32), *columns), entities.pixel_scores)
 
+    @classmethod
+    def nested(cls, entities: EntityMap) -> EntityForest:
+        """The forest of a map with parents: 1 for what holds nothing, a step less for every level that an entity holds,
+        and the step a half, or less where more than two levels are held.
+        """
+        flat = cls.flat(entities)
+        if entities.parents is None:
+            return flat
+        levels = np.zeros(entities.count + 1, np.int32)  # that each entity holds; row 0 is of none
+        above = np.concatenate([[0], entities.parents])
+        for _ in range(entities.count):
+            deeper = levels.copy()
+            np.maximum.at(deeper, above[1:], levels[1:] + 1)
+            deeper[0] = 0
+            if np.array_equal(deeper, levels):
+                break
+            levels = deeper
+        g = 1 - levels[1:] / np.float32(max(2, levels.max()))
+        return cls(flat.leaves, Nodes(entities.parents, g, flat.nodes.gone, flat.nodes.scores), flat.pixel_scores)
+
     @property
     def count(self) -> int:
         """How many nodes there are."""

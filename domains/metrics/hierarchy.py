@@ -31,12 +31,12 @@ class Hierarchy(ImageMetric):
         numbers = comparison.proposed.matched(parents)
         true_inside = inside(parents, np.arange(len(parents)))
         is_found = numbers >= 0
-        found = is_found[:, None] & is_found & (numbers[:, None] != numbers)
+        met = is_found[:, None] & is_found & (numbers[:, None] != numbers)
         predicted = np.zeros_like(true_inside)
         predicted[np.ix_(is_found, is_found)] = inside(comparison.proposed.nodes.parents, numbers[is_found])
         true_beside = np.triu(~(true_inside | true_inside.T), 1)
-        beside = found & ~(predicted | predicted.T)
-        rights = (true_inside & predicted & found).sum(), (true_beside & beside).sum()
+        beside = met & ~(predicted | predicted.T)
+        rights = (true_inside & predicted & met).sum(), (true_beside & beside).sum()
         return float(rights[0]), float(true_inside.sum()), float(rights[1]), float(true_beside.sum())
 
     def ratio(self, sums: np.ndarray) -> np.ndarray:

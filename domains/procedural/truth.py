@@ -5,6 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from domains.entities import EntityMap
+
 MIN_AREA_PX = 6
 
 
@@ -21,3 +23,18 @@ def visible_truth(ids: np.ndarray, full: bool = False) -> np.ndarray:
         grown = cv2.dilate(dense.astype(np.float32), np.ones((3, 3), np.uint8)).astype(np.int32)
         dense = np.where(dense == 0, grown, dense)
     return dense
+
+
+def visible_nodes(ids: np.ndarray, parents: np.ndarray) -> EntityMap:
+    """The entities of leaves (H, W) with their parents, numbered 1..N. parents: (M,), each less than its child, 0 none.
+
+    What shows fewer than `MIN_AREA_PX` pixels of its own beside its children becomes its parent's, or no entity's.
+    """
+    ids, areas = ids.copy(), np.bincount(ids.ravel(), minlength=len(parents) + 1)
+    for number in range(len(parents), 0, -1):
+        if 0 < areas[number] < MIN_AREA_PX:
+            parent = int(parents[number - 1])
+            ids[ids == number] = parent
+            areas[parent] += areas[number]
+    rows = parents[: int(ids.max(initial=0))]
+    return EntityMap(ids, parents=rows).renumbered()

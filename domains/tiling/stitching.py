@@ -210,9 +210,9 @@ def _measured(ids: np.ndarray, core: Window, entities: EntityMap) -> np.ndarray:
         np.minimum.at(least, number, values)
         fragments[name] = np.where(fragments["area"] > 0, least[1:], 0)
     for name, values in (("y1", y + 1), ("x1", x + lengths)):
-        most = np.zeros(entities.count + 1, np.int64)
-        np.maximum.at(most, number, values)
-        fragments[name] = most[1:]
+        greatest = np.zeros(entities.count + 1, np.int64)
+        np.maximum.at(greatest, number, values)
+        fragments[name] = greatest[1:]
     return fragments
 
 

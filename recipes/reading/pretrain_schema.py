@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.losses import Losses
+from adapters.options.prompts import PromptOptions
 from adapters.options.ranges import Blocks, Count, CropSide, NotNegative, Share
 from adapters.options.section import Options
 from adapters.options.training import TrainOptions
@@ -28,6 +29,7 @@ SCENE_FAMILIES = (
     "mosaic",
     "objects",
     "landscapes",
+    "nested",
 )
 
 
@@ -128,6 +130,9 @@ class PretrainRecipe(AnyRecipe):
     decoder: Decoder = Dense()
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
+    prompts: PromptOptions | None = None
+    """Of a base that is there a decoder of prompts learns, beside its dense decoders, which stay as they are; null: the
+    base and these learn."""
 
     def check_agreement(self) -> None:
         """Raises InputError for sections that do not go together."""
@@ -138,3 +143,7 @@ class PretrainRecipe(AnyRecipe):
             )
         if self.train.start is not None and self.vit.start is None:
             raise InputError("train.start names a decoder of the base to go on from; name that base by vit.start")
+        if self.prompts is not None and (self.vit.start is None or self.vit.learns):
+            raise InputError(
+                "prompts learn beside a base that stays as it is; name one by vit.start, with vit.learns=false"
+            )

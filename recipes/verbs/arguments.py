@@ -49,11 +49,9 @@ WindowPx = Annotated[
     int | None,
     typer.Option("--window", metavar="PX", help="See windows of this side, so that tiles do not show; 0: none."),
 ]
-Points = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A SAM's entities at these points: CSV, GeoJSON, QuPath.")
-]
-Boxes = Annotated[Path | None, typer.Option(metavar="FILE", help="A SAM's entities in these boxes, COCO's too.")]
-AllMasks = Annotated[Masks | None, typer.Option("--masks", help="A SAM's entities without prompts (docs/prompts.md).")]
+Points = Annotated[Path | None, typer.Option(metavar="FILE", help="Entities at these points: CSV, GeoJSON, QuPath.")]
+Boxes = Annotated[Path | None, typer.Option(metavar="FILE", help="Entities in these boxes, COCO's too.")]
+AllMasks = Annotated[Masks | None, typer.Option("--masks", help="All entities, as by prompts (docs/prompts.md).")]
 PixelSize = Annotated[
     str | None,
     typer.Option(metavar="SIZE", help="Of a pixel of the images, in place of their own: 0.25 (um), 250nm, 10m."),

@@ -1,4 +1,4 @@
-"""Entities of a fitted dense decoder as prompts of the SAM under it: its masks in place of the decoder's own."""
+"""Entities of a fitted dense decoder as prompts of the base under it: its masks in place of the decoder's own."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.decoders.promptable import Promptable, PromptableImage
+from adapters.decoders.sam import SamImage, SamPrompts
 from adapters.inference.contract import InputContract
 from adapters.inference.segment import decoded, segment
 from adapters.network import EntitySegmenter, brought_back
@@ -21,7 +22,7 @@ ALIKE = 1.25
 
 @dataclass(frozen=True)
 class DecoderPrompts:
-    """Points in the entities of a network's flat maps. promptable: the SAM that is its backbone.
+    """Points in the entities of a network's flat maps. promptable: of its backbone.
 
     Raises InputError for a decoder without fields.
     """
@@ -39,6 +40,8 @@ class DecoderPrompts:
         the decoder was fitted at, with the colours and channels that it was fitted on, and by itself.
         """
         contract = self.contract
+        if not isinstance(self.promptable, SamPrompts):
+            return False
         if contract.stain is not None or contract.bands or contract.context is not None:
             return False
         size = self.promptable.side_px / max(scene.shape) / contract.factor(scene.pixel_size_m)
@@ -46,12 +49,13 @@ class DecoderPrompts:
 
     def on_embedding(self, embedded: PromptableImage) -> np.ndarray:
         """(N, 2) x and y in pixels of the image, from the fields on its embedding; the encoder is not asked again."""
-        placed, features = embedded.seen
+        assert isinstance(embedded, SamImage)
+        placed, features = embedded.shown
         self.segmenter.eval()
-        with torch.no_grad(), self.promptable.autocast():
+        with torch.no_grad(), embedded.sam.autocast():
             outputs = brought_back(self.segmenter.decoder(features, placed))
-        entities = self.segmenter.decoder.proposals.entities(outputs, 0, embedded.size)
-        return inner_points(entities.ids) * np.array(embedded.shape[::-1]) / embedded.size[::-1]
+        entities = self.segmenter.decoder.proposals.entities(outputs, 0, embedded.extent.size)
+        return inner_points(entities.ids) / embedded.scale
 
     def on_scene(self, scene: Scene) -> np.ndarray:
         """(N, 2) x and y in pixels of a scene that is predicted as the adapter does it, tile by tile."""

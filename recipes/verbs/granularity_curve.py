@@ -40,11 +40,11 @@ def check_curve_files(folder: Path, overwrite: bool) -> None:
 
 @dataclass(frozen=True)
 class GranularityCurve:
-    """What a sweep came to. headline: the key of the domain's; own: the granularity of the adapter's flat maps."""
+    """What a sweep came to. headline: key of the domain's; calibrated: the granularity of the adapter's flat maps."""
 
     sweep: Sweep
     headline: str
-    own: float
+    calibrated: float
 
     @property
     def shown(self) -> list[str]:
@@ -59,7 +59,7 @@ class GranularityCurve:
     def better(self) -> float | None:
         """The granularity at which the headline is greatest, where it is another than the adapter's."""
         best = self.sweep.best(self.headline)
-        return None if best == self.own else best
+        return None if best == self.calibrated else best
 
     def lines(self) -> list[str]:
         """What a terminal shows: a row for each granularity, and a line for each way to choose one."""
@@ -67,7 +67,7 @@ class GranularityCurve:
         rows = [head]
         for granularity, metrics in self.sweep.at.items():
             values, spans = metrics.compute(), metrics.interval()
-            mark = " (the adapter's)" if granularity == self.own else ""
+            mark = " (the adapter's)" if granularity == self.calibrated else ""
             entities = f"{metrics.counts.compute()['predicted_per_image']:.1f}"
             cells = [with_span(values[key], spans[key]) for key in self.shown]
             rows.append([f"{granularity:g}{mark}", *cells, entities])
@@ -91,7 +91,7 @@ class GranularityCurve:
             "forest": plain(forest.compute()),
             "forest_intervals_95": plain(forest.interval()),
             "ods_granularity": self.sweep.ods.best_granularity(),
-            "own_granularity": self.own,
+            "own_granularity": self.calibrated,
             "granularities": [
                 {"granularity": granularity, "metrics": plain(metrics.compute())}
                 for granularity, metrics in self.sweep.at.items()
@@ -134,8 +134,9 @@ class GranularityCurve:
         forest = [[text(key), number(values[key], interval=spans_of[key])] for key in values]
         ods = self.sweep.ods.best_granularity()
         note = (
-            f"Of forests cut from 0, the wholes, to 1, the finest parts; the adapter's own cut is at {self.own:g}, the "
-            f"one that covers most at {ods:g}. Covering at ODS, OIS and the predicted granularity: docs/forest.md."
+            f"Of forests cut from 0, the wholes, to 1, the finest parts; the adapter's own cut is at "
+            f"{self.calibrated:g}, the one that covers most at {ods:g}. Covering at ODS, OIS and the predicted granularity: "
+            "docs/forest.md."
         )
         charts = [Chart("granularity", " and ".join(self.shown), series)]
         tables = [Table(["granularity", *self.shown], rows), Table(["of all nodes", "value"], forest)]
@@ -159,7 +160,7 @@ def draw(path: Path, curve: GranularityCurve) -> None:
     values = curve.sweep.of_forest.compute()
     for key, style in (("covering_ois", "--"), ("covering_predicted", "-."), ("best_covering", ":")):
         axes.axhline(values[key], color="0.4", linewidth=1, linestyle=style, label=f"{WORDS[key]} covering")
-    axes.axvline(curve.own, color="0.7", linewidth=1, label="the adapter's own cut")
+    axes.axvline(curve.calibrated, color="0.7", linewidth=1, label="the adapter's own cut")
     axes.set_xlim(-0.02, 1.02)
     axes.set_xlabel("granularity: 0 the wholes, 1 the finest parts")
     axes.set_ylabel(f"{len(curve.sweep)} images; bands: 95 % intervals")

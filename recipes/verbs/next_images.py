@@ -81,8 +81,8 @@ def next_images(
     """
     set_up()
     files = [out / name for name in (TABLE, SHEET)]
-    if not overwrite and (there := [file for file in files if file.exists()]):
-        raise InputError(f"{str(there[0])!r} exists; name another --out, or add --overwrite")
+    if not overwrite and (existing := [file for file in files if file.exists()]):
+        raise InputError(f"{str(existing[0])!r} exists; name another --out, or add --overwrite")
     scenes = scenes_of(pool)
     for note in scenes.notes():
         print(note, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`cli.py predict --points, --boxes or --masks`: entities by SAM's own prompts, in place of a fitted decoder's."""
+"""`cli.py predict --points, --boxes or --masks`: entities by prompts, in place of a fitted decoder's."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from adapters.backbones import Backbone
-from adapters.decoders.sam import Promptable
+from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.promptable import no_granularity
 from adapters.inference.segment import weights_digest
 from adapters.runtime import CPU, Runtime
+from domains.errors import InputError
 from domains.exports import open_exports, output_names
 from domains.formats.prompts import Prompt, prompts_of, read_prompts
 from domains.tiling.run_folder import open_run
@@ -40,8 +42,15 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
         print(note, file=sys.stderr)
     by_image = prompts_of(prompts, prompting.words, [path.name for path in scenes.paths])
     names = output_names(scenes.paths)
-    with sam_of(request) as (backbone, network, domain, digest):
-        promptable = Promptable(backbone.to(runtime.device), runtime.autocast)
+    granularity = request.sight.granularity
+    if granularity is not None and request.writing.nested:
+        raise InputError(
+            "--format forest keeps all masks of a prompt; leave out --granularity, and cut the forest by `cut`"
+        )
+    with backbone_of_prompts(request) as (backbone, network, domain, digest):
+        promptable = build_promptable(backbone.to(runtime.device), runtime.autocast)
+        if granularity is not None and prompting.masks is None and not promptable.takes_granularity:
+            raise no_granularity(promptable.name)
         decoder = None
         if prompting.masks == APG and network is not None:
             decoder = DecoderPrompts(promptable, network.segmenter.place(runtime), network.contract)
@@ -52,7 +61,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             images.tell_going_on()
             destination = destination_of(request, domain, images)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
-            finder = PromptedEntities(promptable, request.sight.asked.window_px, decoder)
+            finder = PromptedEntities(promptable, request.sight.asked.window_px, granularity, decoder)
             run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight, request.writing.nested)
             faults = predict_all(run, images)
             journal.end()
@@ -70,7 +79,7 @@ def prompts_in(prompting: Prompting) -> list[Prompt]:
 
 
 @contextmanager
-def sam_of(request: Request) -> Iterator[tuple[Backbone, Loaded | None, str, str]]:
+def backbone_of_prompts(request: Request) -> Iterator[tuple[Backbone, Loaded | None, str, str]]:
     """The backbone of the adapter, merged with it, or the bare one; the network that it is of, None for the bare one;
     its domain's name, and the digest of weights.
     """
@@ -88,6 +97,7 @@ def plan_of(request: Request, prompting: Prompting, network: Sequence[str]) -> d
     sight, writing = request.sight, request.writing
     files = {"--points": prompting.points, "--boxes": prompting.boxes}
     limits = {
+        "--granularity": sight.granularity,
         "--least-score": writing.least_score,
         "--least-area": writing.least_area and str(writing.least_area),
         "--most-area": writing.most_area and str(writing.most_area),

@@ -9,7 +9,6 @@ goes on with --resume from its last round.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +27,12 @@ from adapters.inference.segment import InputContract
 from adapters.joint_network import JointSegmenter
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU, Runtime
-from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.joint import JointData
 from adapters.training.region_fit import fit_regions
 from adapters.training.trainer import keep_best, make_trainer, was_interrupted
 from domains.atomic import atomic_path
-from domains.crops.augment import Photometric, compose, eight_symmetries
-from domains.crops.crops import CropOptions
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
-from domains.procedural.recolour import Recolour
 from recipes import set_up
 from recipes.plan import joint_module_of
 from recipes.reading.command import command, following
@@ -45,9 +40,9 @@ from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
 from recipes.runtime import of_training
 from recipes.sides import crops_on_patches
+from recipes.verbs.pretrain_work import Work, check_architecture, data_of, prompts_work
 from recipes.verbs.training_progress import TrainingProgress
 
-VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 REGION_SEED, REGION_SCENES, REGION_SCENE_PX = 2_000_003, 64, 256  # that the scorers of regions learn from
 FITTED = "pathology"  # the recipe that the line at the end goes on with
 
@@ -63,13 +58,12 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     asked, recipe = recipe, crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
-    segmenter = build(recipe).to(runtime.device)
+    work = prompts_work(recipe) if recipe.prompts is not None else dense_work(recipe, runtime)
+    segmenter, module, data = work.segmenter.to(runtime.device), work.module, work.data
     checkpoint = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
-    print(f"pretrain: {', '.join(segmenter.decoder)}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
+    print(f"pretrain: {work.learners}: {weights:.2f} M weights on generated scenes, {train.steps} steps")
     print(f"results: {run / 'base'}; a checkpoint each {train.validate_every} steps, for --resume", flush=True)
-    module = joint_module_of(recipe, segmenter)
-    data = JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()})
     trainer = make_trainer(
         run,
         train.steps,
@@ -81,18 +75,34 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
     interrupted = was_interrupted(trainer)
     best = keep_best(trainer, module, data)
-    learn_regions(recipe, segmenter, runtime)
-    segmenter.cpu()
     base = run / "base"
-    save(segmenter, base)
+    work.save(base)
     size = sum(file.stat().st_size for file in base.iterdir()) / 1e6
     print(f"base: {base} ({size:.1f} MB), of the round of lowest val/loss, {best:.4g}   history: {run / 'history.csv'}")
     if interrupted:
         print(f"stopped after {module.steps_done} steps")
         print(following("pretrain", "--recipe", run / "recipe.yaml", "--out", run, "--resume"), flush=True)
         raise KeyboardInterrupt
-    print(f"next: {fit_line(base, recipe, segmenter.backbone)}")
+    print(f"next: {work.following(base)}")
     return base
+
+
+def dense_work(recipe: PretrainRecipe, runtime: Runtime) -> Work:
+    """A base and its dense decoders, which learn together."""
+    segmenter = build(recipe)
+
+    def save(base: Path) -> None:
+        learn_regions(recipe, segmenter, runtime)
+        save_all(segmenter.cpu(), base)
+
+    return Work(
+        segmenter,
+        ", ".join(segmenter.decoder),
+        joint_module_of(recipe, segmenter),
+        JointData({kind: data_of(recipe, families) for kind, families in kinds(recipe).items()}),
+        save,
+        lambda base: fit_line(base, recipe, segmenter.backbone),
+    )
 
 
 def check_run(run: Path, recipe: PretrainRecipe, resume: bool) -> None:
@@ -145,7 +155,7 @@ def learn_regions(recipe: PretrainRecipe, segmenter: JointSegmenter, runtime: Ru
             print(f"{kind}: regions: learnt from {count} candidates of generated scenes")
 
 
-def save(segmenter: JointSegmenter, base: Path) -> None:
+def save_all(segmenter: JointSegmenter, base: Path) -> None:
     """The base and its decoders, as `adapters/backbones/entity-small` has them."""
     save_base(segmenter.backbone, base)
     for kind, decoder in segmenter.decoder.items():
@@ -157,25 +167,6 @@ def save(segmenter: JointSegmenter, base: Path) -> None:
 def kinds(recipe: PretrainRecipe) -> dict[str, dict[str, float]]:
     """Decoder -> weights of the families that it sees."""
     return {GENERAL: recipe.scenes.families, **recipe.scenes.kinds}
-
-
-def data_of(recipe: PretrainRecipe, families: Mapping[str, float]) -> EntityDataModule:
-    """Crops of generated scenes of these families, by weight; those of validation have a seed of their own."""
-    scenes, train = recipe.scenes, recipe.train
-    batches = BatchOptions(
-        batch_size=train.batch_size,
-        round_steps=train.validate_every,
-        seed=train.seed,
-        workers=train.workers,
-        val_crops=scenes.val_count,
-    )
-    return EntityDataModule(
-        ProceduralScenes(families, scenes.count, train.seed, scenes.size_px),
-        ProceduralScenes(families, scenes.val_count, VALIDATION_SEED, scenes.size_px),
-        compose(eight_symmetries(), Photometric(Recolour(), p=scenes.recolour)),
-        CropOptions(crop_px=scenes.crop_px),
-        batches,
-    )
 
 
 def build(recipe: PretrainRecipe) -> JointSegmenter:
@@ -195,17 +186,6 @@ def build(recipe: PretrainRecipe) -> JointSegmenter:
         for kind, decoder in decoders.items():
             warm_start(decoder, folder, kind if kind in kinds_of(folder) else recipe.train.start)
     return JointSegmenter(backbone, decoders)
-
-
-def check_architecture(recipe: PretrainRecipe, backbone: Backbone) -> None:
-    """Raises InputError where the base to go on from is not what the recipe says."""
-    vit = recipe.vit
-    shape = {"width": backbone.dim, "layers": backbone.depth, "patch_px": backbone.stride}
-    for name, value in shape.items():
-        if value != getattr(vit, name):
-            raise InputError(
-                f"vit.start {vit.start!r} has {name} {value}; vit.{name} is {getattr(vit, name)}: set it to {value}"
-            )
 
 
 def config_of(recipe: PretrainRecipe) -> Dinov2Config:

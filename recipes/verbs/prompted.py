@@ -1,6 +1,4 @@
-"""Entities of an image by SAM: of prompts, a user's or a decoder's, of a grid of points, or by E-SAM; flat maps that
-every export takes.
-"""
+"""Entities of an image by prompts, a user's or a decoder's, by a grid of points, or by E-SAM; flat maps for exports."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.decoders.promptable import Promptable, PromptableImage
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.mask_set import MaskSet
@@ -30,13 +28,15 @@ WINDOWS = 2
 
 @dataclass(frozen=True)
 class PromptedEntities:
-    """What finds entities with a SAM. window_px: side of the windows in which prompts are seen, 0 for the whole image,
-    None for the network's own side where the image is much larger. decoder: whose entities are prompts, where there is
-    one.
+    """What finds entities by prompts. window_px: side of the windows in which prompts are seen, 0 for the whole image,
+    None for the network's own side where the image is much larger. granularity: of points, and of E-SAM's forest, from
+    0, the wholes, to 1, the finest parts; None where it is not said. decoder: whose entities are prompts, where there
+    is one.
     """
 
     promptable: Promptable
     window_px: int | None = None
+    granularity: float | None = None
     decoder: DecoderPrompts | None = None
 
     def of_prompts(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt]) -> EntityMap:
@@ -68,7 +68,7 @@ class PromptedEntities:
         for window, numbers in self.windows(shape, prompts):
             image = self.promptable.set_image(read(window))
             for batch in alike(prompts, numbers):
-                answers = asked(image, [prompts[i] for i in batch], window)
+                answers = asked(image, [prompts[i] for i in batch], window, self.granularity)
                 answers.prompts[:] = np.repeat(batch, len(answers) // len(batch))
                 answers = answers if every else answers.take(surest_of(answers))
                 sets.append(answers.placed(window.y, window.x, shape))
@@ -94,11 +94,14 @@ class PromptedEntities:
     def of_grid(self, image: np.ndarray, way: str) -> EntityMap:
         """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
         if way == "automatic":
-            return painted(AutomaticMasks().masks(self.promptable, image))
-        return ESam().forest(image, self.promptable.set_image(image)).cut(WHOLE)
+            return painted(AutomaticMasks(**self.promptable.sure._asdict()).masks(self.promptable, image))
+        forest = ESam().forest(image, self.promptable.set_image(image))
+        return forest.cut(WHOLE if self.granularity is None else self.granularity)
 
 
-def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> MaskSet:
+def asked(
+    image: PromptableImage, prompts: Sequence[Prompt], window: Window, granularity: float | None = None
+) -> MaskSet:
     """The masks, three or one, of each of some prompts that are alike, of the image of a window; they are in pixels of
     the scene.
     """
@@ -109,7 +112,7 @@ def asked(image: PromptableImage, prompts: Sequence[Prompt], window: Window) -> 
         labels = np.stack([prompt.labels for prompt in prompts])
     if prompts[0].box is not None:
         boxes = np.stack([prompt.box - np.tile(corner, 2) for prompt in prompts if prompt.box is not None])
-    return image.predict(points, labels, boxes, several=boxes is None)
+    return image.predict(points, labels, boxes, several=boxes is None, granularity=granularity)
 
 
 def surest_of(masks: MaskSet) -> np.ndarray:

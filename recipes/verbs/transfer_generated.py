@@ -1,6 +1,6 @@
 """The column `generated` of `transfer`: what the base was pretrained on, and what an adapter has forgotten of it.
 
-The same scenes for everybody, of every family, with exact entities; their seed is none of pretraining nor of `sample`.
+The same scenes for everybody, of every flat family, with exact entities; their seed is none of pretraining or `sample`.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from recipes.verbs.transfer_cells import MeasuredSet
 
 GENERATED = "generated"
 OF_EACH_FAMILY = 3
+FAMILIES = tuple(family for family in SCENES if family != "nested")
+"""Those whose truth is one flat map, as the decoders of fields learnt them."""
 SIDE_PX = 160  # as the embedded base was pretrained
 SEED = sample_seed("transfer", 0)
 
 
 class GeneratedScenes:
-    """`OF_EACH_FAMILY` scenes of each family, one family after the other; each a group of its own."""
+    """`OF_EACH_FAMILY` scenes of each of `FAMILIES`, one after the other; each a group of its own."""
 
     def __len__(self) -> int:
-        return OF_EACH_FAMILY * len(SCENES)
+        return OF_EACH_FAMILY * len(FAMILIES)
 
     def __getitem__(self, index: int, /) -> EntitySample:
         family, number = divmod(index, OF_EACH_FAMILY)
-        return draw_scene([*SCENES][family], (SEED, number), SIDE_PX, SIDE_PX)
+        return draw_scene(FAMILIES[family], (SEED, number), SIDE_PX, SIDE_PX)
 
 
 class WhatWasPretrained:

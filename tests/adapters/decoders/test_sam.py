@@ -10,7 +10,9 @@ from transformers.models.sam.processing_sam import SamProcessor
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.folders import save_base
-from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.promptable import PromptableImage
+from adapters.decoders.sam import SamPrompts
 from adapters.proposals.automatic import stability
 from domains.errors import InputError
 from tests.adapters.backbones.test_checkpoints import sam_shapes, write
@@ -28,11 +30,11 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def promptable() -> Promptable:
-    return Promptable(tiny_backbone("sam"))
+def promptable() -> SamPrompts:
+    return SamPrompts(tiny_backbone("sam"))
 
 
-def expected(promptable: Promptable, image: np.ndarray, several: bool = True, **prompts: Any) -> tuple:
+def expected(promptable: SamPrompts, image: np.ndarray, several: bool = True, **prompts: Any) -> tuple:
     """Masks (P, K, H, W) bool, their logits, and predicted IoUs (P, K) by transformers' own processor and model."""
     size: Any = {"size": {"longest_edge": SIDE}, "pad_size": {"height": SIDE, "width": SIDE}}
     processor: Any = SamProcessor(SamImageProcessorPil(**size))
@@ -106,7 +108,7 @@ def test_candidates_below_the_least_iou_are_not_made(promptable) -> None:
 
 
 def test_a_folder_gives_what_the_model_in_memory_gives(promptable, tmp_path) -> None:
-    read = Promptable(build_backbone(BackboneOptions(name=str(tiny_folder("sam", tmp_path)))))
+    read = SamPrompts(build_backbone(BackboneOptions(name=str(tiny_folder("sam", tmp_path)))))
     points, image = np.array(POINTS), picture(40, 51)
     ours, theirs = (each.set_image(image).predict(points) for each in (read, promptable))
     assert np.array_equal(np.stack([*ours]), np.stack([*theirs]))
@@ -118,7 +120,7 @@ def test_an_original_checkpoint_takes_prompts_as_its_folder_does(tmp_path) -> No
     save_base(original, tmp_path / "folder", torch.float32)
     folder = build_backbone(BackboneOptions(name=str(tmp_path / "folder")))
     image, points = picture(40, 51), np.array(POINTS)
-    ours, theirs = (Promptable(each).set_image(image).predict(points) for each in (original, folder))
+    ours, theirs = (SamPrompts(each).set_image(image).predict(points) for each in (original, folder))
     assert np.array_equal(np.stack([*ours]), np.stack([*theirs])) and 0.02 < ours.areas.mean() / (40 * 51) < 0.98
     np.testing.assert_allclose(ours.scores, theirs.scores, atol=1e-4)
 
@@ -129,12 +131,18 @@ def test_a_folder_of_the_encoder_alone_is_refused(tmp_path) -> None:
     model.save_pretrained(tmp_path, state_dict=state)
     backbone = build_backbone(BackboneOptions(name=str(tmp_path)))
     with pytest.raises(InputError, match=r"lacks \d+ tensors of SAM's prompt encoder and mask decoder, such as mask_d"):
-        Promptable(backbone)
+        SamPrompts(backbone)
 
 
 def test_another_family_takes_no_prompts() -> None:
-    with pytest.raises(InputError, match="prompts want a SAM, such as facebook/sam-vit-base; tiny-vit is of the"):
-        Promptable(tiny_backbone("vit"))
+    with pytest.raises(InputError, match="prompts want a SAM, such as facebook/sam-vit-base, .*tiny-vit is of the"):
+        build_promptable(tiny_backbone("vit"))
+
+
+def test_a_sam_knows_no_granularity(promptable) -> None:
+    assert not promptable.takes_granularity
+    with pytest.raises(InputError, match="has no granularity among its prompts; leave out --granularity, or take"):
+        promptable.set_image(picture(16, 16)).predict(np.array([[[3.0, 3.0]]]), granularity=0.5)
 
 
 @pytest.mark.parametrize(

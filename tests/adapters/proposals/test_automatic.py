@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from transformers.models.sam import image_processing_pil_sam as theirs
 
-from adapters.decoders.sam import Promptable, PromptableImage
+from adapters.decoders.promptable import PromptableImage
+from adapters.decoders.sam import SamPrompts
 from adapters.decoders.two_way import Decoded
 from adapters.proposals.automatic import AutomaticMasks, crops_of, grid
 from adapters.proposals.mask_set import MaskSet
@@ -20,7 +21,7 @@ from tests.adapters.proposals.test_mask_set import slow_box_nms
 
 
 @pytest.fixture(scope="module")
-def promptable() -> Promptable:
+def promptable() -> SamPrompts:
     """A SAM of 64 px with random weights, whose predicted IoUs and logits spread."""
     backbone = tiny_backbone("sam")
     with torch.no_grad():
@@ -30,7 +31,7 @@ def promptable() -> Promptable:
         for mlp in decoder.output_hypernetworks_mlps:
             mlp.proj_out.weight *= 40
             mlp.proj_out.bias *= 40
-    return Promptable(backbone)
+    return SamPrompts(backbone)
 
 
 class Blobs:
@@ -39,12 +40,12 @@ class Blobs:
     Masks of random weights cover all of an image or nothing, so their boxes say nothing.
     """
 
-    def __init__(self, promptable: Promptable) -> None:
+    def __init__(self, promptable: SamPrompts) -> None:
         self.promptable = promptable
 
     def set_image(self, image: np.ndarray) -> PromptableImage:
         embedded: Any = self.promptable.set_image(image)
-        scale = np.array(embedded.size[::-1]) / embedded.shape[::-1]
+        scale = embedded.scale
         embedded.embedded = lambda points, labels, boxes: torch.from_numpy(points[:, 0] * scale).float()
         embedded.decoder = blobs
         return embedded
@@ -63,13 +64,13 @@ def blobs(points: torch.Tensor, several: bool, least_iou: float) -> Decoded:
     return Decoded(prompts, levels, logits[prompts, levels], ious[prompts, levels])
 
 
-def all_masks(embedder: Promptable | Blobs, image: np.ndarray, points: np.ndarray) -> tuple[Any, Any]:
+def all_masks(embedder: SamPrompts | Blobs, image: np.ndarray, points: np.ndarray) -> tuple[Any, Any]:
     """Logits (P, 3, 32, 32) and predicted IoUs (P, 3): transformers' own, where weights decide."""
     embedded: Any = embedder.set_image(image)
     if isinstance(embedder, Blobs):
         decoded = blobs(embedded.embedded(points[:, None], None, None), True, -1)
         return decoded.logits.unflatten(0, (-1, 3)), decoded.ious.unflatten(0, (-1, 3))
-    placed = torch.from_numpy(points * np.array(embedded.size[::-1]) / embedded.shape[::-1])[None, :, None]
+    placed = torch.from_numpy(points * embedded.scale)[None, :, None]
     labels = torch.ones(placed.shape[:3])
     with torch.no_grad():
         output = embedded.model(image_embeddings=embedded.embedding, input_points=placed, input_labels=labels)
@@ -85,7 +86,7 @@ def full_size(logits: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
 
 
 def of_the_paper(
-    embedder: Promptable | Blobs, image: np.ndarray, options: AutomaticMasks
+    embedder: SamPrompts | Blobs, image: np.ndarray, options: AutomaticMasks
 ) -> tuple[np.ndarray, np.ndarray]:
     """Masks (N, H, W) and predicted IoUs (N,) by the plain algorithm: everything at full size, pair by pair."""
     height, width = image.shape[:2]
@@ -136,7 +137,7 @@ def assert_same(ours: MaskSet, masks: np.ndarray, ious: np.ndarray) -> None:
     np.testing.assert_allclose(ours.scores, ious, atol=1e-4)
 
 
-def thresholds(embedder: Promptable | Blobs, image: np.ndarray, share: float) -> dict[str, Any]:
+def thresholds(embedder: SamPrompts | Blobs, image: np.ndarray, share: float) -> dict[str, Any]:
     """Of predicted IoU and stability, such that that share of masks goes by each."""
     logits, ious = all_masks(embedder, image, grid(6) * image.shape[1::-1])
     fields = full_size(logits, image.shape[:2])

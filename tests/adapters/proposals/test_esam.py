@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from adapters.decoders.sam import Promptable
+from adapters.decoders.sam import SamPrompts
 from adapters.proposals.esam import FINEST, WHOLE, ESam, nested
 from adapters.proposals.esam_steps import ESamOptions
 from adapters.proposals.mask_set import MaskSet
@@ -61,14 +61,14 @@ def test_an_image_without_entities_has_an_empty_forest() -> None:
 def test_a_sam_gives_a_forest_whose_cuts_nest(height: int, width: int) -> None:
     image = picture(height, width)
     esam = ESam(ESamOptions(points_per_side=3, gallery_per_side=3))
-    forest = esam.forest(image, Promptable(tiny_backbone("sam")).set_image(image))
+    forest = esam.forest(image, SamPrompts(tiny_backbone("sam")).set_image(image))
     assert forest.shape == (height, width) and forest.count > 0
     coarse, fine = forest.cut(WHOLE).ids, forest.cut(FINEST).ids
     assert all(np.unique(coarse[fine == number]).size == 1 for number in range(1, fine.max() + 1))
 
 
 def test_features_are_those_of_the_cells_at_their_centres() -> None:
-    embedded = Promptable(tiny_backbone("sam")).set_image(picture(64, 64))
+    embedded = SamPrompts(tiny_backbone("sam")).set_image(picture(64, 64))
     cells = embedded.embedding[0].numpy()  # (C, 8, 8), of 8 px
     np.testing.assert_allclose(
         embedded.features(np.array([[4.0, 4.0], [20.0, 60.0]])), cells[:, [0, 7], [0, 2]].T, atol=1e-5

@@ -16,9 +16,9 @@ from tests.adapters.proposals.test_automatic import Blobs
 
 @pytest.fixture(scope="module")
 def blobs() -> Blobs:
-    from adapters.decoders.sam import Promptable
+    from adapters.decoders.sam import SamPrompts
 
-    return Blobs(Promptable(tiny_backbone("sam")))
+    return Blobs(SamPrompts(tiny_backbone("sam")))
 
 
 def test_inner_points_are_known() -> None:

@@ -33,6 +33,18 @@ def grown(seed: int) -> EntityForest:
     return EntityForest(rng.integers(-1, count + 1, (8, 8)).astype(np.int32), nodes)
 
 
+def test_a_map_with_parents_is_a_forest_whose_steps_are_its_levels() -> None:
+    ids = np.array([[1, 1, 2, 3, 4, 0]], np.int32)  # 1 holds 2, which holds 3; 4 stands alone
+    nested = EntityForest.nested(EntityMap(ids, scores=np.full(4, 0.5, np.float32), parents=np.array([0, 1, 2, 0])))
+    assert nested.nodes.g.tolist() == [0, 0.5, 1, 1] and nested.nodes.scores.tolist() == [0.5] * 4
+    cuts = {g: nested.cut(g).ids.tolist() for g in (0.0, 0.5, 1.0)}
+    assert cuts == {0.0: [[1, 1, 1, 1, 2, 0]], 0.5: [[0, 0, 1, 1, 2, 0]], 1.0: [[0, 0, 0, 1, 2, 0]]}
+
+
+def test_a_map_without_parents_is_a_flat_forest() -> None:
+    assert EntityForest.nested(EntityMap(np.array([[1, 2]], np.int32))).nodes.g.tolist() == [1, 1]
+
+
 SEEDS = st.integers(0, 10**6)
 
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.procedural import SCENES
 from domains.procedural.scene import draw_scene
@@ -14,10 +15,14 @@ FULL = {"landscapes", "leaves", "mosaic"}  # every pixel belongs to an entity
 SCENES_EACH = 10
 
 
+def pixels(image: np.ndarray, truth: np.ndarray | EntityMap) -> tuple[np.ndarray, np.ndarray]:
+    return image, truth.ids if isinstance(truth, EntityMap) else truth
+
+
 @pytest.fixture(scope="module")
 def drawn() -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     return {
-        family: [SCENES[family](np.random.default_rng((1, i)), 96, 128) for i in range(SCENES_EACH)]
+        family: [pixels(*SCENES[family](np.random.default_rng((1, i)), 96, 128)) for i in range(SCENES_EACH)]
         for family in FAMILIES
     }
 
@@ -55,6 +60,7 @@ def test_only_full_families_leave_no_pixel_without_an_entity(family, drawn):
         ("mosaic", 6, 200),
         ("objects", 1.5, 22),
         ("landscapes", 4, 30),
+        ("nested", 6, 40),
     ],
 )
 def test_the_mean_number_of_entities_is_that_of_such_pictures(family, least, most, drawn):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from adapters.decoders.sam import Promptable
+from adapters.decoders.sam import SamPrompts
 from adapters.proposals.prompted import inner_points
 from cli import main
 from domains.errors import InputError
@@ -47,7 +47,7 @@ def test_the_fields_on_sam_s_embedding_are_those_of_the_network(adapter: Path) -
     with loaded(str(adapter)) as network:
         options = replace(network.segmenter.decoder.options, foreground_threshold=0.1, min_area_px=1, min_score=0.0)
         network.segmenter.decoder.adopt(options)
-        promptable = Promptable(network.segmenter.backbone)
+        promptable = SamPrompts(network.segmenter.backbone)
         prompts = DecoderPrompts(promptable, network.segmenter, network.contract)
         scene = Photograph(image, network.contract.pixel_size_m)
         passes: list[int] = []
@@ -61,7 +61,7 @@ def test_the_fields_on_sam_s_embedding_are_those_of_the_network(adapter: Path) -
         np.testing.assert_allclose(prompts.on_scene(scene), expected)
         larger = Photograph(picture(3 * SIDE, 3 * SIDE), network.contract.pixel_size_m)
         assert not prompts.in_one_pass(larger)
-        entities = PromptedEntities(promptable, None, prompts).of_decoder(larger, lambda w: larger.image[w.slices])
+        entities = PromptedEntities(promptable, decoder=prompts).of_decoder(larger, lambda w: larger.image[w.slices])
         assert entities.shape == (3 * SIDE, 3 * SIDE) and entities.count > 0
 
 

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from adapters.backbones import BackboneOptions, build_backbone
-from adapters.decoders.sam import Promptable
+from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.sam import SamPrompts
 from cli import main
 from domains.exports.forest_reading import read_forest
 from domains.formats.prompts import Prompt
@@ -52,7 +53,7 @@ def test_boxes_of_a_detector_become_entities_in_every_format(sam, tmp_path) -> N
     boxes = written(tmp_path, "boxes.json", json.dumps(content))
     formats = ("--format", "labels", "--format", "geojson", "--format", "coco", "--format", "csv")
     assert predict(sam, a, b, "--boxes", boxes, "--out", tmp_path / "out", "--precision", "fp32", *formats) == 0
-    embedded = Promptable(build_backbone(BackboneOptions(name=str(sam)))).set_image(picture(48, 64))
+    embedded = build_promptable(build_backbone(BackboneOptions(name=str(sam)))).set_image(picture(48, 64))
     masks = embedded.predict(boxes=np.array([[2.0, 3, 22, 21], [30.0, 10, 50, 40]]), several=False)
     with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
         assert np.array_equal(np.array(labels), painted(masks).ids)
@@ -61,7 +62,7 @@ def test_boxes_of_a_detector_become_entities_in_every_format(sam, tmp_path) -> N
 
 
 def test_clicks_in_windows_are_those_on_the_window_alone(sam) -> None:
-    finder = PromptedEntities(Promptable(build_backbone(BackboneOptions(name=str(sam)))), 40)
+    finder = PromptedEntities(build_promptable(build_backbone(BackboneOptions(name=str(sam)))), 40)
     image, at = picture(120, 160), np.array([[100.0, 90.0]])
     window = window_of(at, 40, (120, 160))
     assert (window.height, window.width) == (40, 40)
@@ -97,7 +98,7 @@ def test_a_forest_of_prompts_has_all_masks_and_the_same_flat_map(sam, tmp_path) 
     with Image.open(tmp_path / "flat" / "a.labels.tif") as labels:
         ids = np.array(labels)
     assert np.array_equal(forest.entity_forest.cut(forest.granularity).ids, ids) and forest.granularity == 0.5
-    finder = PromptedEntities(Promptable(build_backbone(BackboneOptions(name=str(sam)))))
+    finder = PromptedEntities(SamPrompts(build_backbone(BackboneOptions(name=str(sam)))))
     picture_a, prompts = picture(48, 64), [Prompt("p", np.array([[x, y]]), np.ones(1, np.int32)) for x, y in
                                            ((12.0, 20.0), (40.0, 30.0), (50.0, 8.0))]  # fmt: skip
     masks = finder.masks_of(lambda w: picture_a[w.slices].copy(), (48, 64), prompts, every=True)
@@ -124,9 +125,9 @@ def test_the_same_command_again_predicts_nothing_anew(sam, tmp_path, capsys) -> 
         ("x,z\n1,3\n", (), "has the columns x, z; wanted a header with x, y or"),
         ("x,y,image\n1,3,c.png\n", (), "row 1 is of 'c.png', which is none of the images"),
         ("x,y\n1,3\n", ("--masks", "esam"), "masks are proposed without prompts; leave one out"),
-        ("x,y\n1,3\n", ("--symmetries", "2"), "asks SAM's own decoder; leave out --symmetries"),
-        ("x,y\n1,3\n", ("--fast",), "asks SAM's own decoder; leave out --fast"),
-        ("x,y\n1,3\n", ("--precision", "int8"), "asks SAM's own decoder; leave out --precision int8"),
+        ("x,y\n1,3\n", ("--symmetries", "2"), "asks the decoder of prompts; leave out --symmetries"),
+        ("x,y\n1,3\n", ("--fast",), "asks the decoder of prompts; leave out --fast"),
+        ("x,y\n1,3\n", ("--precision", "int8"), "asks the decoder of prompts; leave out --precision int8"),
     ],
 )
 def test_bad_prompts_end_in_one_line(sam, tmp_path, capsys, content, words, message) -> None:
@@ -142,6 +143,58 @@ def test_prompts_want_a_sam(tmp_path, capsys) -> None:
     folder = tiny_folder("vit", tmp_path / "vit")
     assert predict(folder, a, "--points", written(tmp_path, "p.csv", "x,y\n3,3\n"), "--out", tmp_path / "out") == 2
     assert "prompts want a SAM, such as facebook/sam-vit-base" in capsys.readouterr().err
+
+
+def disc(folder: Path) -> tuple[Path, np.ndarray]:
+    """A picture of an orange disc, and where it is."""
+    y, x = np.mgrid[:64, :72]
+    inside = (y - 30) ** 2 + (x - 34) ** 2 < 15**2
+    pixels = np.where(inside[..., None], np.uint8([220, 160, 60]), np.uint8([40, 45, 50]))
+    Image.fromarray(pixels).save(folder / "disc.png")
+    return folder / "disc.png", inside
+
+
+@pytest.mark.parametrize(
+    "option, content, words",
+    [
+        ("--points", "x,y\n34,30\n", ()),
+        ("--points", "x,y\n34,30\n", ("--granularity", "0.2")),
+        ("--boxes", "x0,y0,x1,y1\n19,15,49,45\n", ()),
+    ],
+)
+def test_the_embedded_base_answers_prompts_without_a_download(tmp_path, option, content, words) -> None:
+    image, inside = disc(tmp_path)
+    prompts = written(tmp_path, "prompts.csv", content)
+    out = tmp_path / "out"
+    assert predict(Path("entity-small"), image, option, prompts, "--out", out, "--format", "labels", *words) == 0
+    with Image.open(out / "disc.labels.tif") as labels:
+        entity = np.array(labels) == 1
+    assert (entity & inside).sum() / (entity | inside).sum() > 0.7
+
+
+def test_another_granularity_into_the_same_folder_is_refused(tmp_path, capsys) -> None:
+    image, _ = disc(tmp_path)
+    words = ("--points", written(tmp_path, "p.csv", "x,y\n34,30\n"), "--out", tmp_path / "out", "--format", "labels")
+    assert predict(Path("entity-small"), image, *words, "--granularity", "0.2") == 0
+    assert predict(Path("entity-small"), image, *words, "--granularity", "0.9") == 2
+    assert "--granularity" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (("--points", "x,y\n3,3\n"), "has no granularity among its prompts; leave out --granularity, or take a base"),
+        (("--boxes", "x0,y0,x1,y1\n1,1,9,9\n"), "asks the decoder of prompts; leave out --granularity with --boxes"),
+        (("--masks", "automatic"), "leave out --granularity with --masks automatic"),
+    ],
+)
+def test_a_granularity_that_nothing_answers_is_refused_in_a_line(sam, tmp_path, capsys, words, message) -> None:
+    (a,) = images(tmp_path, (48, 64))
+    option, value = words
+    asked = value if option == "--masks" else written(tmp_path, "p.csv", value)
+    assert predict(sam, a, option, asked, "--granularity", "0.3", "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err.strip().splitlines()[-1]
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_grid_of_points_finds_entities_without_prompts(sam, tmp_path, monkeypatch) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
+from adapters.decoders.pretrained_prompts import OPTIONS, WEIGHTS
 from adapters.losses import build_loss
 from adapters.training.joint import JointData, JointModule
 from cli import main
@@ -19,6 +22,12 @@ from recipes.reading.compose import load_pretrain_recipe
 from recipes.verbs.pretrain import build, data_of, kinds, pretrain
 
 START = "vit.start=entity-small"
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (40, 48, 3), np.uint8)).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
 
 
 def test_it_begins_with_the_weights_of_the_base_and_of_its_decoder() -> None:
@@ -176,3 +185,36 @@ def test_a_base_may_go_by_regions_before_anything_is_fitted_to_it(tmp_path: Path
     assert "regions: learnt from" in capsys.readouterr().out
     names = [name for file in base.glob("entity_decoder*.safetensors") for name in load_file(file)]
     assert "scorer.fitted" in names
+
+
+PROMPTS = (
+    *("prompts.width=32", "prompts.layers=1", "prompts.heads=2", "prompts.per_image=4"),
+    *("scenes.size_px=40", "scenes.crop_px=32", "scenes.val_count=2", "scenes.families={nested: 1}"),
+    *("train.steps=3", "train.validate_every=1", "train.batch_size=1", "train.precision=fp32"),
+)
+
+
+def test_prompts_learn_beside_a_base_that_stays_and_a_killed_run_goes_on(
+    tmp_path: Path, capsys, interrupt_at, photograph
+) -> None:
+    pretrain(load_pretrain_recipe("pretrain_prompts", PROMPTS), tmp_path / "whole")
+    interrupt_at(2)
+    assert main(["pretrain", "--recipe", "pretrain_prompts", "--out", str(tmp_path / "run"), *PROMPTS]) == 130
+    assert main(shlex.split(capsys.readouterr().out.splitlines()[-1])[3:]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    base, shipped = tmp_path / "run" / "base", FOLDERS["entity-small"]
+    for file in (tmp_path / "whole" / "base").iterdir():
+        assert file.read_bytes() == (base / file.name).read_bytes()
+        if file.name not in (WEIGHTS, OPTIONS):
+            assert file.read_bytes() == (shipped / file.name).read_bytes()
+    clicks, line = tmp_path / "clicks.csv", shlex.split(last)
+    clicks.write_text("x,y\n20,20\n", "utf-8")
+    places = {"IMAGE": photograph, "POINTS.csv": clicks, "OUT": tmp_path / "out"}
+    assert main([str(places.get(word, word)) for word in line[3:]]) == 0
+    assert (base / WEIGHTS).stat().st_size < 200_000
+
+
+def test_prompts_want_a_base_that_stays() -> None:
+    for word in ("vit.learns=true", "vit.start=null"):
+        with pytest.raises(InputError, match=r"prompts learn beside a base that stays|no base to go on from"):
+            load_pretrain_recipe("pretrain_prompts", [word])

@@ -1,0 +1,198 @@
+"""What prompts are worth on images that nothing was fitted to: clicks, corrections, boxes, granularities, all masks.
+
+    python -m benchmarks.accuracy.prompts --data DIR [--base FOLDER] [--part clicks --part nested --part masks]
+
+DIR holds the sets of `benchmarks/accuracy.py`, of which test images alone are asked about; the base is the embedded one
+or any that takes prompts. Of several annotators the first one's entities count.
+
+clicks: mean IoU of the surest mask of one click, where the entity is deepest; of three, each further one where the
+error is deepest; and of the single mask of the entity's box, beside that of the ellipse that fills the box (the floor).
+nested: on generated scenes of seeds that no training draws, the IoU of a click's mask at three granularities with the
+entity of each, and how often it is more like that than any other that the click lies in.
+masks: AP of automatic masks and of E-SAM, class-agnostic, as flat maps; the interval of the difference is that of
+resampled images.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from adapters.backbones import BackboneOptions, build_backbone
+from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.promptable import Promptable, PromptableImage
+from adapters.proposals.automatic import AutomaticMasks
+from adapters.proposals.esam import WHOLE, ESam
+from adapters.proposals.esam_steps import ESamOptions
+from benchmarks.accuracy.forgetting import domain_on
+from domains.entities import EntitySample, Samples
+from domains.entities.forest import EntityForest
+from domains.metrics import MetricSet
+from domains.metrics.bootstrap import percentile_interval
+from domains.procedural.scene import draw_scene
+from recipes import set_up
+from recipes.verbs.prompted import painted
+
+PARTS = ("clicks", "nested", "masks")
+CLICKED = ("dsb2018_he", "bsds500", "nwpu_vhr10")
+MASKED = ("bsds500", "nwpu_vhr10")
+OF_EACH_IMAGE = 8
+LEAST_PX = 40
+SEED = 5_000_011
+"""Of nested scenes; pretraining draws below two millions and a few."""
+SCENE_PX, CLICKS = 192, 6
+GRANULARITIES = (0.0, 0.5, 1.0)
+
+
+def some(samples: Samples, count: int) -> list[EntitySample]:
+    """Up to `count` samples, drawn with seed 0."""
+    order = np.random.default_rng(0).permutation(len(samples))[:count]
+    return [samples[int(i)] for i in order]
+
+
+def iou(mask: np.ndarray, truth: np.ndarray) -> float:
+    """Of two masks (H, W) bool."""
+    return np.count_nonzero(mask & truth) / max(np.count_nonzero(mask | truth), 1)
+
+
+def deepest(mask: np.ndarray) -> np.ndarray:
+    """(2,) x and y of the pixel of a mask (H, W) bool that is farthest from its edge."""
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    return np.array([float(x), float(y)])
+
+
+def surest(image: PromptableImage, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(H, W) bool of points (n, 2) with labels (n,): of three masks the one that `predict` takes."""
+    masks = image.predict(points[None], labels[None])
+    return masks[int(masks.scores.argmax())]
+
+
+def clicked(image: PromptableImage, truth: np.ndarray, count: int) -> Iterator[float]:
+    """The IoU after each of so many clicks for an entity (H, W) bool."""
+    points, labels = deepest(truth)[None], np.ones(1)
+    for turn in range(count):
+        mask = surest(image, points, labels)
+        yield iou(mask, truth)
+        if turn + 1 < count:
+            errors = [truth & ~mask, mask & ~truth]
+            inside = np.argmax([ndimage.distance_transform_edt(np.pad(error, 1)).max() for error in errors]) == 0
+            points = np.concatenate([points, deepest(errors[0] if inside else errors[1])[None]])
+            labels = np.append(labels, float(inside))
+
+
+def boxed(image: PromptableImage, truth: np.ndarray) -> tuple[float, float]:
+    """The IoU of the mask of an entity's box, and of the ellipse that fills it. truth: (H, W) bool."""
+    y, x = np.nonzero(truth)
+    box = np.array([x.min(), y.min(), x.max() + 1, y.max() + 1], float)
+    mask = image.predict(boxes=box[None], several=False)[0]
+    centre, half = (box[:2] + box[2:]) / 2, (box[2:] - box[:2]) / 2
+    rows, columns = np.mgrid[: truth.shape[0], : truth.shape[1]] + 0.5
+    ellipse = ((columns - centre[0]) / half[0]) ** 2 + ((rows - centre[1]) / half[1]) ** 2 <= 1
+    return iou(mask, truth), iou(ellipse, truth)
+
+
+def of_clicks(promptable: Promptable, samples: Sequence[EntitySample]) -> np.ndarray:
+    """(N, 4) IoUs of up to `OF_EACH_IMAGE` entities of each image: one click, three, the box, the ellipse."""
+    rows = []
+    for number, sample in enumerate(samples):
+        large = np.flatnonzero(sample.truth.areas >= LEAST_PX) + 1
+        chosen = np.random.default_rng(number).permutation(large)[:OF_EACH_IMAGE]
+        image = promptable.set_image(sample.image)
+        for entity in chosen.tolist():
+            truth = sample.truth.ids == entity
+            one, _, three = clicked(image, truth, 3)
+            rows.append([one, three, *boxed(image, truth)])
+    return np.array(rows).reshape(-1, 4)
+
+
+def of_nested(promptable: Promptable, count: int) -> np.ndarray:
+    """(N, G, 2) of clicks in nested scenes, at each granularity: the IoU with the entity of that granularity, and
+    whether no other entity that the click lies in is more like the mask; where they have at least two.
+    """
+    rows = []
+    for number in range(count):
+        scene = draw_scene("nested", (SEED, number), SCENE_PX, SCENE_PX)
+        forest, image = EntityForest.nested(scene.truth), promptable.set_image(scene.image)
+        holders = {leaf: [leaf, *forest.nodes.ancestors(leaf)] for leaf in range(1, forest.count + 1)}
+        y, x = np.nonzero(np.isin(forest.leaves, [leaf for leaf, line in holders.items() if len(line) > 1]))
+        for pixel in np.random.default_rng(number).permutation(len(y))[:CLICKS].tolist():
+            line = holders[int(forest.leaves[y[pixel], x[pixel]])]
+            truths = {node: np.isin(forest.leaves, [i for i, up in holders.items() if node in up]) for node in line}
+            rows.append([of_granularity(image, (x[pixel], y[pixel]), g, forest, truths) for g in GRANULARITIES])
+    return np.array(rows).reshape(-1, len(GRANULARITIES), 2)
+
+
+def of_granularity(
+    image: PromptableImage, at: tuple[int, int], g: float, forest: EntityForest, truths: dict[int, np.ndarray]
+) -> tuple[float, bool]:
+    """The IoU with the entity of a granularity of those that a click lies in (the deepest first), and whether it is the
+    most alike.
+    """
+    leaf = next(iter(truths))
+    meant = int(forest.nodes.lookup(g)[leaf]) or leaf
+    mask = image.predict(np.array([[at]], float), granularity=g)[0]
+    overlaps = {node: iou(mask, truth) for node, truth in truths.items()}
+    return overlaps[meant], overlaps[meant] == max(overlaps.values())
+
+
+def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int) -> tuple[MetricSet, MetricSet]:
+    """AP of automatic masks, and of E-SAM, of points on a grid of that side."""
+    automatic, esam = MetricSet(("ap", "ap50", "ar100")), MetricSet(("ap", "ap50", "ar100"))
+    options = ESamOptions(points_per_side=side, gallery_per_side=2 * side)
+    for sample in samples:
+        proposed = painted(AutomaticMasks(side, **promptable.sure._asdict()).masks(promptable, sample.image))
+        entities = ESam(options).forest(sample.image, promptable.set_image(sample.image)).cut(WHOLE)
+        for metrics, prediction in ((automatic, proposed), (esam, entities)):
+            metrics.update(prediction, sample.truths[:1], sample.place.scene)
+    return automatic, esam
+
+
+def told(options: argparse.Namespace) -> Iterator[str]:
+    """Lines of Markdown, each part's when it is done."""
+    promptable = build_promptable(build_backbone(BackboneOptions(options.base)))
+    if "clicks" in options.part:
+        yield "| set | entities | one click | three clicks | box | ellipse in the box |\n|---|---|---|---|---|---|"
+        for name in CLICKED:
+            values = of_clicks(promptable, some(domain_on(options.data, name).dataset("test"), options.images))
+            yield f"| {name} | {len(values)} | " + " | ".join(f"{mean:.3f}" for mean in values.mean(0)) + " |"
+    if "nested" in options.part:
+        values = of_nested(promptable, options.images).mean(0)
+        yield "\n| granularity | IoU | most like the entity of that granularity |\n|---|---|---|"
+        for g, (overlap, share) in zip(GRANULARITIES, values, strict=True):
+            yield f"| {g:g} | {overlap:.3f} | {share:.3f} |"
+    if "masks" in options.part:
+        yield "\n| set | images | AP automatic | AP E-SAM | E-SAM less automatic, 95 % | AR100 | AR100 E-SAM |"
+        yield "|---|---|---|---|---|---|---|"
+        for name in MASKED:
+            samples = some(domain_on(options.data, name).dataset("test"), options.images)
+            both = of_masks(promptable, samples, options.points)
+            low, high = percentile_interval(both[1].resample()["ap"] - both[0].resample()["ap"], 0.95)
+            ap, recall = ([metrics.compute()[key] for metrics in both] for key in ("ap", "ar100"))
+            shown = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
+            yield f"| {name} | {len(samples)} | {shown} |"
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--base", default="entity-small")
+    parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--images", type=int, default=24, help="of each set, and nested scenes")
+    parser.add_argument(
+        "--points", type=int, default=16, help="of a side of the grid; E-SAM's gallery has twice as many"
+    )
+    options = parser.parse_args(words)
+    options.part = options.part or PARTS
+    set_up()
+    for line in told(options):
+        print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
