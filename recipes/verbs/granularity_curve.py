@@ -135,7 +135,7 @@ class GranularityCurve:
         ods = self.sweep.ods.best_granularity()
         note = (
             f"Of forests cut from 0, the wholes, to 1, the finest parts; the adapter's own cut is at "
-            f"{self.calibrated:g}, the one that covers most at {ods:g}. Covering at ODS, OIS and the predicted granularity: "
+            f"{self.calibrated:g}, the one that covers most at {ods:g}. Covering at ODS, OIS, the predicted granularity: "
             "docs/forest.md."
         )
         charts = [Chart("granularity", " and ".join(self.shown), series)]
