@@ -135,8 +135,8 @@ class GranularityCurve:
         ods = self.sweep.ods.best_granularity()
         note = (
             f"Of forests cut from 0, the wholes, to 1, the finest parts; the adapter's own cut is at "
-            f"{self.calibrated:g}, the one that covers most at {ods:g}. Covering at ODS, OIS, the predicted granularity: "
-            "docs/forest.md."
+            f"{self.calibrated:g}, the one that covers most at {ods:g}. Covering at ODS, OIS and the predicted "
+            "granularity: docs/forest.md."
         )
         charts = [Chart("granularity", " and ".join(self.shown), series)]
         tables = [Table(["granularity", *self.shown], rows), Table(["of all nodes", "value"], forest)]
