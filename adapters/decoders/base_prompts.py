@@ -24,8 +24,8 @@ MOST_PX = 1024
 class BasePrompts:
     """A base with a prompt decoder: `set_image` embeds an image, whose `predict` takes prompts.
 
-    parts: the decoders, on the backbone's device. autocast: the context in which base and dense decoder run; masks are
-    made in single precision.
+    decoders: what answers, on the backbone's device. autocast: the context in which base and dense decoder run; masks
+    are made in single precision.
     """
 
     takes_granularity: ClassVar[bool] = True
@@ -35,11 +35,11 @@ class BasePrompts:
     def __init__(
         self,
         backbone: Backbone,
-        parts: PromptParts,
+        decoders: PromptParts,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.backbone = backbone.eval()
-        self.trunk, self.decoder = parts
+        self.trunk, self.decoder = decoders
         self.autocast = autocast
 
     @property

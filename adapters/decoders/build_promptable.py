@@ -32,5 +32,5 @@ def build_promptable(
             f"{backbone.name} is of the family {backbone.family} and has none"
         )
     device = backbone.mean.device
-    parts = PromptParts(*(part.to(device) for part in load_prompts(folder, backbone)))
-    return BasePrompts(backbone, parts, autocast)
+    decoders = PromptParts(*(decoder.to(device) for decoder in load_prompts(folder, backbone)))
+    return BasePrompts(backbone, decoders, autocast)

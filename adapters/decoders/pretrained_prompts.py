@@ -96,10 +96,10 @@ def load_prompts(folder: Path, backbone: Backbone) -> PromptParts:
         )
     if described["dense"] != digest_of(weights_file(folder)):
         raise InputError(f"{folder / WEIGHTS} learnt beside another dense decoder than {weights_file(folder).name}")
-    parts = fresh_parts(folder, backbone, options)
-    read_into(parts.decoder, folder / WEIGHTS)
-    parts.decoder.eval().requires_grad_(False)
-    return parts
+    decoders = fresh_parts(folder, backbone, options)
+    read_into(decoders.decoder, folder / WEIGHTS)
+    decoders.decoder.eval().requires_grad_(False)
+    return decoders
 
 
 def described_by(path: Path) -> dict:

@@ -92,9 +92,9 @@ class PromptDecoder(nn.Module):
         self.neck = nn.Sequential(
             nn.Conv2d(taps * backbone_dim + 8 * full, width, 1), Residual(width), GroupNorm(1, width)
         )
-        both = 2 if dense.detail else 1
+        sources = 2 if dense.detail else 1
         self.details = nn.ModuleList(
-            nn.Sequential(GroupNorm(1, both * dim), nn.Conv2d(both * dim, width // share, 3, padding=1))
+            nn.Sequential(GroupNorm(1, sources * dim), nn.Conv2d(sources * dim, width // share, 3, padding=1))
             for dim, share in ((4 * full, 4), (2 * full, 8))
         )
         self.encoder = SamPromptEncoder(config)
@@ -159,8 +159,8 @@ class PromptDecoder(nn.Module):
         tokens = self.encoder(placed, None if labels is None else labels[None], cornered, None)[0][0]  # (P, t, C)
         if points is None:
             return tokens
-        here = self.here(sampled_levels(seen, points))  # points come before all else
-        return torch.cat([tokens[:, : points.shape[1]] + here, tokens[:, points.shape[1] :]], 1)
+        local = self.here(sampled_levels(seen, points))  # points come before all else
+        return torch.cat([tokens[:, : points.shape[1]] + local, tokens[:, points.shape[1] :]], 1)
 
     def granular(self, count: int, granularity: Tensor | None) -> Tensor:
         """(P, 1, C) tokens of granularities (P,) in [0, 1], or of none, of `count` prompts."""
@@ -172,8 +172,8 @@ class PromptDecoder(nn.Module):
         """(P, 4, 4 h, 4 w) of what lies near prompts and looks like it. granularity: (P, 1, C) their tokens of it."""
         marks = prompts.marks()
         points, weights = marks.looked_at()
-        here = (sampled_levels(seen, points) * weights[..., None]).sum(1)  # (P, C + C / 8)
-        return self.near(seen.features, marks, torch.cat([here, granularity[:, 0]], 1))
+        local = (sampled_levels(seen, points) * weights[..., None]).sum(1)  # (P, C + C / 8)
+        return self.near(seen.features, marks, torch.cat([local, granularity[:, 0]], 1))
 
     def decoded(self, seen: Seen, prompts: Prompted, origin: Origin, several: bool, least_iou: float) -> Decoded:
         """Three masks of each prompt, or the single one, those above the least predicted IoU."""

@@ -64,8 +64,8 @@ class PromptModule(EntityModule):
             levels = [[level[number : number + 1] for level in group] for group in (taps, pyramid)]
             costs += self.costs(crop, *levels, generator)
         if not costs:
-            nothing = sum(weights.sum() for weights in self.prompted.decoder.parameters()) * 0.0
-            return {"mask": nothing, "iou": nothing}
+            zero = sum(weights.sum() for weights in self.prompted.decoder.parameters()) * 0.0
+            return {"mask": zero, "iou": zero}
         masks, overlaps = (torch.stack(terms).mean() for terms in zip(*costs, strict=True))
         return {"mask": masks, "iou": overlaps}
 
@@ -104,8 +104,8 @@ class Dialogue:
 
     def costs(self, crop: Crop, asked: Sequence[Asked]) -> list[Costs]:
         """Of the first answers, and of those after one to some corrections of these."""
-        most = self.decoder.options.corrections
-        count = int(torch.randint(1, most + 1, (), generator=self.generator)) if most else 0
+        limit = self.decoder.options.corrections
+        count = int(torch.randint(1, limit + 1, (), generator=self.generator)) if limit else 0
         labelled = crop.labelled.to(self.seen.embedding.device)
         truths = [crop.shares(group.entities).to(labelled) for group in asked]
         costs, corrections = [], []

@@ -48,7 +48,7 @@ SCENE_PX, CLICKS = 192, 6
 GRANULARITIES = (0.0, 0.5, 1.0)
 
 
-def some(samples: Samples, count: int) -> list[EntitySample]:
+def drawn(samples: Samples, count: int) -> list[EntitySample]:
     """Up to `count` samples, drawn with seed 0."""
     order = np.random.default_rng(0).permutation(len(samples))[:count]
     return [samples[int(i)] for i in order]
@@ -105,8 +105,8 @@ def of_clicks(promptable: Promptable, samples: Sequence[EntitySample]) -> np.nda
         image = promptable.set_image(sample.image)
         for entity in chosen.tolist():
             truth = sample.truth.ids == entity
-            one, _, three = clicked(image, truth, 3)
-            rows.append([one, three, *boxed(image, truth)])
+            click, _, three = clicked(image, truth, 3)
+            rows.append([click, three, *boxed(image, truth)])
     return np.array(rows).reshape(-1, 4)
 
 
@@ -152,13 +152,13 @@ def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int)
     return automatic, esam
 
 
-def told(options: argparse.Namespace) -> Iterator[str]:
+def report(options: argparse.Namespace) -> Iterator[str]:
     """Lines of Markdown, each part's when it is done."""
     promptable = build_promptable(build_backbone(BackboneOptions(options.base)))
     if "clicks" in options.part:
         yield "| set | entities | one click | three clicks | box | ellipse in the box |\n|---|---|---|---|---|---|"
         for name in CLICKED:
-            values = of_clicks(promptable, some(domain_on(options.data, name).dataset("test"), options.images))
+            values = of_clicks(promptable, drawn(domain_on(options.data, name).dataset("test"), options.images))
             yield f"| {name} | {len(values)} | " + " | ".join(f"{mean:.3f}" for mean in values.mean(0)) + " |"
     if "nested" in options.part:
         values = of_nested(promptable, options.images).mean(0)
@@ -169,12 +169,12 @@ def told(options: argparse.Namespace) -> Iterator[str]:
         yield "\n| set | images | AP automatic | AP E-SAM | E-SAM less automatic, 95 % | AR100 | AR100 E-SAM |"
         yield "|---|---|---|---|---|---|---|"
         for name in MASKED:
-            samples = some(domain_on(options.data, name).dataset("test"), options.images)
-            both = of_masks(promptable, samples, options.points)
-            low, high = percentile_interval(both[1].resample()["ap"] - both[0].resample()["ap"], 0.95)
-            ap, recall = ([metrics.compute()[key] for metrics in both] for key in ("ap", "ar100"))
-            shown = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
-            yield f"| {name} | {len(samples)} | {shown} |"
+            samples = drawn(domain_on(options.data, name).dataset("test"), options.images)
+            pair = of_masks(promptable, samples, options.points)
+            low, high = percentile_interval(pair[1].resample()["ap"] - pair[0].resample()["ap"], 0.95)
+            ap, recall = ([metrics.compute()[key] for metrics in pair] for key in ("ap", "ar100"))
+            cells = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
+            yield f"| {name} | {len(samples)} | {cells} |"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -190,7 +190,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     options.part = options.part or PARTS
     set_up()
-    for line in told(options):
+    for line in report(options):
         print(line, flush=True)
 
 

@@ -42,25 +42,27 @@ class Work(NamedTuple):
     following: Callable[[Path], str]
 
 
-def prompts_work(recipe: PretrainRecipe) -> Work:
-    """A prompt decoder beside the base of `vit.start`, going on from its own where that has one of this shape."""
+def prompts_work(recipe: PretrainRecipe, fitted: str) -> Work:
+    """A prompt decoder beside the base of `vit.start`, going on from its own where that has one of this shape. fitted:
+    the recipe of the line at the end.
+    """
     assert recipe.vit.start is not None and recipe.prompts is not None
     backbone = build_backbone(BackboneOptions(recipe.vit.start, taps=recipe.vit.taps))
     check_architecture(recipe, backbone)
     folder = locate(recipe.vit.start, None)[0]
-    parts = stored.fresh_parts(folder, backbone, recipe.prompts)
+    decoders = stored.fresh_parts(folder, backbone, recipe.prompts)
     if stored.has_prompts(folder) and stored.same_shape(folder, recipe.prompts):
-        stored.read_into(parts.decoder, folder / stored.WEIGHTS)
-    segmenter = PromptSegmenter(backbone, *parts)
+        stored.read_into(decoders.decoder, folder / stored.WEIGHTS)
+    segmenter = PromptSegmenter(backbone, *decoders)
 
     def save(base: Path) -> None:
         shutil.copytree(folder, base, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.md", "prompt_decoder.*"))
-        stored.save_prompts(base, parts.decoder.cpu(), backbone.taps)
+        stored.save_prompts(base, decoders.decoder.cpu(), backbone.taps)
         for file in base.iterdir():
             file.chmod(0o644)  # safetensors writes for its owner alone
 
     def following(base: Path) -> str:
-        words = ("--adapter", "base", "--recipe", "natural", "--backbone", base, "--points", "POINTS.csv")
+        words = ("--adapter", "base", "--recipe", fitted, "--backbone", base, "--points", "POINTS.csv")
         return command("predict", "IMAGE", *words, "--out", "OUT")
 
     data = data_of(recipe, recipe.scenes.families)
