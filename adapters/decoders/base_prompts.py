@@ -53,7 +53,8 @@ class BasePrompts:
         shape = size = image.shape[0], image.shape[1]
         if max(shape) > MOST_PX:
             size = fitted_size(shape, MOST_PX)
-            image = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+            rows, columns = size
+            image = np.array(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
         multiple = int(np.lcm(STRIDE, self.backbone.stride))
         beyond = [(0, -side % multiple) for side in size]
         pixels = torch.from_numpy(np.pad(image, [*beyond, (0, 0)], mode="edge"))

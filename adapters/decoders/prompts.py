@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class PromptDecoder(nn.Module):
         super().__init__()
         self.options = options
         width, full = options.width, dense.width
-        config = config_of(options)
+        config: Any = config_of(options)
         self.norms = nn.ModuleList(GroupNorm(1, dim) for dim in [backbone_dim] * taps + [8 * full])
         self.neck = nn.Sequential(
             nn.Conv2d(taps * backbone_dim + 8 * full, width, 1), Residual(width), GroupNorm(1, width)
@@ -97,9 +97,9 @@ class PromptDecoder(nn.Module):
             nn.Sequential(GroupNorm(1, sources * dim), nn.Conv2d(sources * dim, width // share, 3, padding=1))
             for dim, share in ((4 * full, 4), (2 * full, 8))
         )
-        self.encoder = SamPromptEncoder(config)
+        self.encoder: Any = SamPromptEncoder(config)
         self.encoder.mask_embed = nn.Identity()  # masks are no prompts here
-        self.decoder = SamMaskDecoder(config.mask_decoder_config)
+        self.decoder: Any = SamMaskDecoder(config.mask_decoder_config)
         self.here = nn.Linear(width + width // 8, width)
         self.granularity = nn.Sequential(
             nn.Linear(2 * WAVES, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
@@ -127,7 +127,7 @@ class PromptDecoder(nn.Module):
         pyramid. origin: x and y in pixels that the image's corner has in the frame of positions.
         """
         coarse, *finer = pyramid
-        grid = coarse.shape[-2:]
+        grid = coarse.shape[-2], coarse.shape[-1]
         levels = [norm(resize(level, grid)) for norm, level in zip(self.norms, [*taps, coarse], strict=True)]
         embedding = self.neck(torch.cat(levels, 1)).float()  # (1, C, h, w)
         details = [project(level).float() for project, level in zip(self.details, finer, strict=True)]
@@ -193,7 +193,7 @@ def sampled_levels(seen: Seen, points: Tensor) -> Tensor:
 def config_of(options: PromptOptions) -> SamConfig:
     """Of a prompt encoder and a mask decoder of that size; the image encoder's part says the positions alone."""
     width = options.width
-    config = SamConfig(
+    config: Any = SamConfig(
         vision_config={"hidden_size": width, "output_channels": width, "num_pos_feats": width // 2, "scale": 1.0},
         prompt_encoder_config={"hidden_size": width, "image_size": FRAME_PX, "patch_size": STRIDE},
         mask_decoder_config={

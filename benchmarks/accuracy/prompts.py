@@ -61,9 +61,13 @@ def iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 def deepest(mask: np.ndarray) -> np.ndarray:
     """(2,) x and y of the pixel of a mask (H, W) bool that is farthest from its edge."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    y, x = np.unravel_index(int(depth(mask).argmax()), mask.shape)
     return np.array([float(x), float(y)])
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """(H, W) how far each pixel of a mask is from its edge, that of the image included."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
 
 
 def surest(image: PromptableImage, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -80,7 +84,7 @@ def clicked(image: PromptableImage, truth: np.ndarray, count: int) -> Iterator[f
         yield iou(mask, truth)
         if turn + 1 < count:
             errors = [truth & ~mask, mask & ~truth]
-            inside = np.argmax([ndimage.distance_transform_edt(np.pad(error, 1)).max() for error in errors]) == 0
+            inside = depth(errors[0]).max() >= depth(errors[1]).max()
             points = np.concatenate([points, deepest(errors[0] if inside else errors[1])[None]])
             labels = np.append(labels, float(inside))
 
@@ -123,7 +127,8 @@ def of_nested(promptable: Promptable, count: int) -> np.ndarray:
         for pixel in np.random.default_rng(number).permutation(len(y))[:CLICKS].tolist():
             line = holders[int(forest.leaves[y[pixel], x[pixel]])]
             truths = {node: np.isin(forest.leaves, [i for i, up in holders.items() if node in up]) for node in line}
-            rows.append([of_granularity(image, (x[pixel], y[pixel]), g, forest, truths) for g in GRANULARITIES])
+            at = int(x[pixel]), int(y[pixel])
+            rows.append([of_granularity(image, at, g, forest, truths) for g in GRANULARITIES])
     return np.array(rows).reshape(-1, len(GRANULARITIES), 2)
 
 
