@@ -24,8 +24,8 @@ MOST_PX = 1024
 class BasePrompts:
     """A base with a prompt decoder: `set_image` embeds an image, whose `predict` takes prompts.
 
-    parts: the decoders, on the backbone's device. autocast: the context in which base and dense decoder run; masks are
-    made in single precision.
+    decoders: what answers, on the backbone's device. autocast: the context in which base and dense decoder run; masks
+    are made in single precision.
     """
 
     takes_granularity: ClassVar[bool] = True
@@ -35,11 +35,11 @@ class BasePrompts:
     def __init__(
         self,
         backbone: Backbone,
-        parts: PromptParts,
+        decoders: PromptParts,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.backbone = backbone.eval()
-        self.trunk, self.decoder = parts
+        self.trunk, self.decoder = decoders
         self.autocast = autocast
 
     @property
@@ -53,7 +53,8 @@ class BasePrompts:
         shape = size = image.shape[0], image.shape[1]
         if max(shape) > MOST_PX:
             size = fitted_size(shape, MOST_PX)
-            image = np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+            rows, columns = size
+            image = np.array(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
         multiple = int(np.lcm(STRIDE, self.backbone.stride))
         beyond = [(0, -side % multiple) for side in size]
         pixels = torch.from_numpy(np.pad(image, [*beyond, (0, 0)], mode="edge"))

@@ -32,5 +32,5 @@ def build_promptable(
             f"{backbone.name} is of the family {backbone.family} and has none"
         )
     device = backbone.mean.device
-    decoders = PromptParts(*(decoder.to(device) for decoder in load_prompts(folder, backbone)))
-    return BasePrompts(backbone, decoders, autocast)
+    trunk, decoder = load_prompts(folder, backbone)
+    return BasePrompts(backbone, PromptParts(trunk.to(device), decoder.to(device)), autocast)

@@ -54,14 +54,15 @@ class Near(nn.Module):
     width: channels of the embedding at stride 8; a quarter and an eighth of it have the details at strides 4 and 2.
     """
 
+    radii: Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.levels = nn.ModuleList(nn.Conv2d(channels, DIM, 1) for channels in (width, width // 4, width // 8))
-        self.settings = nn.Sequential(
-            nn.Linear(2 * width + width // 8, width), nn.GELU(), nn.Linear(width, 4 * len(RADII_PX))
-        )
-        nn.init.zeros_(self.settings[-1].weight)  # type: ignore[arg-type]
-        nn.init.zeros_(self.settings[-1].bias)  # type: ignore[arg-type]
+        settings = nn.Linear(width, 4 * len(RADII_PX))
+        nn.init.zeros_(settings.weight)
+        nn.init.zeros_(settings.bias)
+        self.settings = nn.Sequential(nn.Linear(2 * width + width // 8, width), nn.GELU(), settings)
         self.register_buffer("radii", torch.tensor(RADII_PX), persistent=False)
 
     def features(self, embedding: Tensor, details: list[Tensor]) -> Tensor:
@@ -104,9 +105,9 @@ class Near(nn.Module):
         cosines = torch.einsum("pd,dhw->phw", meant, features[0])[:, None]
         bar = THRESHOLD + threshold.clamp(-1, 1)
         if bool((marks.inside == 0).any()):
-            rivals = torch.einsum("pnd,dhw->pnhw", sampled(features, marks.points, STRIDE), features[0])
-            rivals = rivals.masked_fill((marks.inside != 0)[..., None, None], -math.inf).amax(1, keepdim=True)
-            bar = torch.maximum(bar, rivals)
+            foreign = torch.einsum("pnd,dhw->pnhw", sampled(features, marks.points, STRIDE), features[0])
+            foreign = foreign.masked_fill((marks.inside != 0)[..., None, None], -math.inf).amax(1, keepdim=True)
+            bar = torch.maximum(bar, foreign)
         return cosines - bar
 
 

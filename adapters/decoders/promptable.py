@@ -34,10 +34,13 @@ class Sure(NamedTuple):
 class Promptable(Protocol):
     """Embeds images on its own device."""
 
-    name: str
-    """Of the backbone."""
     takes_granularity: ClassVar[bool]
     sure: ClassVar[Sure]
+
+    @property
+    def name(self) -> str:
+        """Of the backbone."""
+        ...
 
     @property
     def side_px(self) -> int:
@@ -93,8 +96,8 @@ class PromptableImage:
         count = len(points if points is not None else boxes if boxes is not None else ())
         for start in range(0, count, PROMPTS_AT_ONCE):
             batch = slice(start, start + PROMPTS_AT_ONCE)
-            chosen = [None if table is None else table[batch] for table in (points, labels, boxes)]
-            decoded = self.answered(*chosen, several and granularity is None, least_iou, granularity)
+            at, marks, corners = (None if table is None else table[batch] for table in (points, labels, boxes))
+            decoded = self.answered(at, marks, corners, several and granularity is None, least_iou, granularity)
             yield decoded._replace(prompts=decoded.prompts + start)
 
     def answered(

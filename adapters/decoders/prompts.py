@@ -19,7 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,19 +87,19 @@ class PromptDecoder(nn.Module):
         super().__init__()
         self.options = options
         width, full = options.width, dense.width
-        config = config_of(options)
+        config: Any = config_of(options)
         self.norms = nn.ModuleList(GroupNorm(1, dim) for dim in [backbone_dim] * taps + [8 * full])
         self.neck = nn.Sequential(
             nn.Conv2d(taps * backbone_dim + 8 * full, width, 1), Residual(width), GroupNorm(1, width)
         )
-        levels = 2 if dense.detail else 1
+        sources = 2 if dense.detail else 1
         self.details = nn.ModuleList(
-            nn.Sequential(GroupNorm(1, levels * dim), nn.Conv2d(levels * dim, width // share, 3, padding=1))
+            nn.Sequential(GroupNorm(1, sources * dim), nn.Conv2d(sources * dim, width // share, 3, padding=1))
             for dim, share in ((4 * full, 4), (2 * full, 8))
         )
-        self.encoder = SamPromptEncoder(config)
+        self.encoder: Any = SamPromptEncoder(config)
         self.encoder.mask_embed = nn.Identity()  # masks are no prompts here
-        self.decoder = SamMaskDecoder(config.mask_decoder_config)
+        self.decoder: Any = SamMaskDecoder(config.mask_decoder_config)
         self.here = nn.Linear(width + width // 8, width)
         self.granularity = nn.Sequential(
             nn.Linear(2 * WAVES, width), nn.GELU(), nn.Linear(width, width), nn.GELU(), nn.Linear(width, width)
@@ -127,7 +127,7 @@ class PromptDecoder(nn.Module):
         pyramid. origin: x and y in pixels that the image's corner has in the frame of positions.
         """
         coarse, *finer = pyramid
-        grid = coarse.shape[-2:]
+        grid = coarse.shape[-2], coarse.shape[-1]
         levels = [norm(resize(level, grid)) for norm, level in zip(self.norms, [*taps, coarse], strict=True)]
         embedding = self.neck(torch.cat(levels, 1)).float()  # (1, C, h, w)
         details = [project(level).float() for project, level in zip(self.details, finer, strict=True)]
@@ -159,8 +159,8 @@ class PromptDecoder(nn.Module):
         tokens = self.encoder(placed, None if labels is None else labels[None], cornered, None)[0][0]  # (P, t, C)
         if points is None:
             return tokens
-        nearby = self.here(sampled_levels(seen, points))  # points come before all else
-        return torch.cat([tokens[:, : points.shape[1]] + nearby, tokens[:, points.shape[1] :]], 1)
+        local = self.here(sampled_levels(seen, points))  # points come before all else
+        return torch.cat([tokens[:, : points.shape[1]] + local, tokens[:, points.shape[1] :]], 1)
 
     def granular(self, count: int, granularity: Tensor | None) -> Tensor:
         """(P, 1, C) tokens of granularities (P,) in [0, 1], or of none, of `count` prompts."""
@@ -172,8 +172,8 @@ class PromptDecoder(nn.Module):
         """(P, 4, 4 h, 4 w) of what lies near prompts and looks like it. granularity: (P, 1, C) their tokens of it."""
         marks = prompts.marks()
         points, weights = marks.looked_at()
-        nearby = (sampled_levels(seen, points) * weights[..., None]).sum(1)  # (P, C + C / 8)
-        return self.near(seen.features, marks, torch.cat([nearby, granularity[:, 0]], 1))
+        local = (sampled_levels(seen, points) * weights[..., None]).sum(1)  # (P, C + C / 8)
+        return self.near(seen.features, marks, torch.cat([local, granularity[:, 0]], 1))
 
     def decoded(self, seen: Seen, prompts: Prompted, origin: Origin, several: bool, least_iou: float) -> Decoded:
         """Three masks of each prompt, or the single one, those above the least predicted IoU."""
@@ -193,7 +193,7 @@ def sampled_levels(seen: Seen, points: Tensor) -> Tensor:
 def config_of(options: PromptOptions) -> SamConfig:
     """Of a prompt encoder and a mask decoder of that size; the image encoder's part says the positions alone."""
     width = options.width
-    config = SamConfig(
+    config: Any = SamConfig(
         vision_config={"hidden_size": width, "output_channels": width, "num_pos_feats": width // 2, "scale": 1.0},
         prompt_encoder_config={"hidden_size": width, "image_size": FRAME_PX, "patch_size": STRIDE},
         mask_decoder_config={

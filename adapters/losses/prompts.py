@@ -23,8 +23,8 @@ def mask_costs(logits: Tensor, truth: Tensor, labelled: Tensor) -> Tensor:
     entropy = F.softplus(logits) - logits * truth
     focal = ((scores - truth) ** 2 * entropy * labelled).sum((-2, -1)) / labelled.sum().clamp_min(1)
     scores, truth = scores * labelled, truth * labelled
-    shared, total = (scores * truth).sum((-2, -1)), scores.sum((-2, -1)) + truth.sum((-2, -1))
-    return FOCAL * focal + DICE * (1 - (2 * shared + 1) / (total + 1))
+    shared, sizes = (scores * truth).sum((-2, -1)), scores.sum((-2, -1)) + truth.sum((-2, -1))
+    return FOCAL * focal + DICE * (1 - (2 * shared + 1) / (sizes + 1))
 
 
 @torch.no_grad()

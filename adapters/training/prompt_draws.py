@@ -80,8 +80,8 @@ class Crop:
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) entities, each as likely as any; fewer than `count`, none, where there is none to be asked for."""
-        pixels = torch.bincount(self.ids.clamp_min(0).flatten(), minlength=len(self.chains))
-        areas = (self.holds * pixels).sum(1)
+        exclusive = torch.bincount(self.ids.clamp_min(0).flatten(), minlength=len(self.chains))
+        areas = (self.holds * exclusive).sum(1)
         eligible = (areas >= LEAST_PX).nonzero()[:, 0]
         if not len(eligible):
             return eligible
@@ -139,8 +139,8 @@ def draw_boxes(masks: Tensor, generator: torch.Generator) -> Tensor:
     """(P, 4) x0, y0, x1, y1 around masks (P, H, W) bool, none empty, each corner somewhat off."""
     boxes = []
     for along in (masks.any(1), masks.any(2)):  # (P, W), (P, H)
-        starts = along.int().argmax(1)
-        boxes.append(torch.stack([starts, along.shape[1] - along.flip(1).int().argmax(1)], 1))
+        begin = along.int().argmax(1)
+        boxes.append(torch.stack([begin, along.shape[1] - along.flip(1).int().argmax(1)], 1))
     (x0, x1), (y0, y1) = (sides.float().unbind(1) for sides in boxes)
     sides = torch.stack([x1 - x0, y1 - y0], 1).repeat(1, 2)
     off = (sides * JITTER).clamp_max(MOST_JITTER_PX) * torch.randn(sides.shape, generator=generator).clamp(-2, 2)

@@ -61,10 +61,10 @@ class PromptModule(EntityModule):
         for number in range(len(batch)):
             count = int(batch.ids[number].max().clamp_min(0))
             crop = Crop(batch.ids[number].cpu().long(), batch.parents[number, :count].cpu())
-            levels = [[level[number : number + 1] for level in group] for group in (taps, pyramid)]
-            costs += self.costs(crop, *levels, generator)
+            seen, finer = ([level[number : number + 1] for level in group] for group in (taps, pyramid))
+            costs += self.costs(crop, seen, finer, generator)
         if not costs:
-            zero = sum(weights.sum() for weights in self.prompted.decoder.parameters()) * 0.0
+            zero = torch.stack([weights.sum() for weights in self.prompted.decoder.parameters()]).sum() * 0.0
             return {"mask": zero, "iou": zero}
         masks, overlaps = (torch.stack(terms).mean() for terms in zip(*costs, strict=True))
         return {"mask": masks, "iou": overlaps}

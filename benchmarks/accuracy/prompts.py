@@ -48,7 +48,7 @@ SCENE_PX, CLICKS = 192, 6
 GRANULARITIES = (0.0, 0.5, 1.0)
 
 
-def some(samples: Samples, count: int) -> list[EntitySample]:
+def drawn(samples: Samples, count: int) -> list[EntitySample]:
     """Up to `count` samples, drawn with seed 0."""
     order = np.random.default_rng(0).permutation(len(samples))[:count]
     return [samples[int(i)] for i in order]
@@ -61,9 +61,13 @@ def iou(mask: np.ndarray, truth: np.ndarray) -> float:
 
 def deepest(mask: np.ndarray) -> np.ndarray:
     """(2,) x and y of the pixel of a mask (H, W) bool that is farthest from its edge."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), mask.shape)
+    y, x = np.unravel_index(int(depth(mask).argmax()), mask.shape)
     return np.array([float(x), float(y)])
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """(H, W) how far each pixel of a mask is from its edge, that of the image included."""
+    return np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
 
 
 def surest(image: PromptableImage, points: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -80,7 +84,7 @@ def clicked(image: PromptableImage, truth: np.ndarray, count: int) -> Iterator[f
         yield iou(mask, truth)
         if turn + 1 < count:
             errors = [truth & ~mask, mask & ~truth]
-            inside = np.argmax([ndimage.distance_transform_edt(np.pad(error, 1)).max() for error in errors]) == 0
+            inside = depth(errors[0]).max() >= depth(errors[1]).max()
             points = np.concatenate([points, deepest(errors[0] if inside else errors[1])[None]])
             labels = np.append(labels, float(inside))
 
@@ -105,8 +109,8 @@ def of_clicks(promptable: Promptable, samples: Sequence[EntitySample]) -> np.nda
         image = promptable.set_image(sample.image)
         for entity in chosen.tolist():
             truth = sample.truth.ids == entity
-            one, _, three = clicked(image, truth, 3)
-            rows.append([one, three, *boxed(image, truth)])
+            click, _, three = clicked(image, truth, 3)
+            rows.append([click, three, *boxed(image, truth)])
     return np.array(rows).reshape(-1, 4)
 
 
@@ -123,7 +127,8 @@ def of_nested(promptable: Promptable, count: int) -> np.ndarray:
         for pixel in np.random.default_rng(number).permutation(len(y))[:CLICKS].tolist():
             line = holders[int(forest.leaves[y[pixel], x[pixel]])]
             truths = {node: np.isin(forest.leaves, [i for i, up in holders.items() if node in up]) for node in line}
-            rows.append([of_granularity(image, (x[pixel], y[pixel]), g, forest, truths) for g in GRANULARITIES])
+            at = int(x[pixel]), int(y[pixel])
+            rows.append([of_granularity(image, at, g, forest, truths) for g in GRANULARITIES])
     return np.array(rows).reshape(-1, len(GRANULARITIES), 2)
 
 
@@ -152,13 +157,13 @@ def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int)
     return automatic, esam
 
 
-def told(options: argparse.Namespace) -> Iterator[str]:
+def report(options: argparse.Namespace) -> Iterator[str]:
     """Lines of Markdown, each part's when it is done."""
     promptable = build_promptable(build_backbone(BackboneOptions(options.base)))
     if "clicks" in options.part:
         yield "| set | entities | one click | three clicks | box | ellipse in the box |\n|---|---|---|---|---|---|"
         for name in CLICKED:
-            values = of_clicks(promptable, some(domain_on(options.data, name).dataset("test"), options.images))
+            values = of_clicks(promptable, drawn(domain_on(options.data, name).dataset("test"), options.images))
             yield f"| {name} | {len(values)} | " + " | ".join(f"{mean:.3f}" for mean in values.mean(0)) + " |"
     if "nested" in options.part:
         values = of_nested(promptable, options.images).mean(0)
@@ -169,12 +174,12 @@ def told(options: argparse.Namespace) -> Iterator[str]:
         yield "\n| set | images | AP automatic | AP E-SAM | E-SAM less automatic, 95 % | AR100 | AR100 E-SAM |"
         yield "|---|---|---|---|---|---|---|"
         for name in MASKED:
-            samples = some(domain_on(options.data, name).dataset("test"), options.images)
-            both = of_masks(promptable, samples, options.points)
-            low, high = percentile_interval(both[1].resample()["ap"] - both[0].resample()["ap"], 0.95)
-            ap, recall = ([metrics.compute()[key] for metrics in both] for key in ("ap", "ar100"))
-            shown = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
-            yield f"| {name} | {len(samples)} | {shown} |"
+            samples = drawn(domain_on(options.data, name).dataset("test"), options.images)
+            pair = of_masks(promptable, samples, options.points)
+            low, high = percentile_interval(pair[1].resample()["ap"] - pair[0].resample()["ap"], 0.95)
+            ap, recall = ([metrics.compute()[key] for metrics in pair] for key in ("ap", "ar100"))
+            cells = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
+            yield f"| {name} | {len(samples)} | {cells} |"
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -190,7 +195,7 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     options.part = options.part or PARTS
     set_up()
-    for line in told(options):
+    for line in report(options):
         print(line, flush=True)
 
 

@@ -66,27 +66,27 @@ class Canvas:
 def draw_whole(rng: np.random.Generator, canvas: Canvas, centre: np.ndarray, size: float) -> None:
     """A body with parts that stand out from behind it and parts set into it; some wholes have none."""
     canvas.parents.append(0)
-    thing, turn = len(canvas.parents) - 1, rng.uniform(0, 2 * np.pi)
-    standing = [draw_standing(rng, canvas, thing, centre, size) for _ in range(int(rng.choice([0, 0, 1, 2, 3])))]
+    body_node, turn = len(canvas.parents) - 1, rng.uniform(0, 2 * np.pi)
+    standing = [draw_standing(rng, canvas, body_node, centre, size) for _ in range(int(rng.choice([0, 0, 1, 2, 3])))]
     body = np.zeros(canvas.ids.shape, np.uint8)
     fill(body, place(any_outline(rng), centre, size, turn), 1)
-    canvas.ids[body > 0] = thing
-    inlaid = draw_inlaid(rng, canvas, thing, int(rng.choice([0, 1, 2, 3, 5])), size, turn)
+    canvas.ids[body > 0] = body_node
+    inlaid = draw_inlaid(rng, canvas, body_node, int(rng.choice([0, 1, 2, 3, 5])), size, turn)
     for piece in [*standing, *inlaid]:
         if rng.random() < 0.55:
             extent = np.sqrt(np.count_nonzero(canvas.ids == piece) / np.pi)
             draw_inlaid(rng, canvas, piece, int(rng.integers(1, 4)), extent, turn)
 
 
-def draw_standing(rng: np.random.Generator, canvas: Canvas, thing: int, centre: np.ndarray, size: float) -> int:
+def draw_standing(rng: np.random.Generator, canvas: Canvas, body_node: int, centre: np.ndarray, size: float) -> int:
     """A part that reaches out from the centre, a limb or a head; its number. The body is drawn over its root."""
     away, reach = rng.uniform(0, 2 * np.pi), rng.uniform(0.8, 1.4)
     heading = np.array([np.cos(away), np.sin(away)])
     if rng.random() < 0.5:
         limb = place(rectangle(reach / 2, rng.uniform(0.1, 0.3)), centre + size * reach / 2 * heading, size, away)
-        return canvas.add(limb, thing)
+        return canvas.add(limb, body_node)
     return canvas.add(
-        place(any_outline(rng), centre + size * reach * heading, size * rng.uniform(0.3, 0.6), away), thing
+        place(any_outline(rng), centre + size * reach * heading, size * rng.uniform(0.3, 0.6), away), body_node
     )
 
 

@@ -58,7 +58,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     asked, recipe = recipe, crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
-    work = prompts_work(recipe) if recipe.prompts is not None else dense_work(recipe, runtime)
+    work = prompts_work(recipe, FITTED) if recipe.prompts is not None else dense_work(recipe, runtime)
     segmenter, module, data = work.segmenter.to(runtime.device), work.module, work.data
     checkpoint = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6

@@ -42,8 +42,10 @@ class Work(NamedTuple):
     following: Callable[[Path], str]
 
 
-def prompts_work(recipe: PretrainRecipe) -> Work:
-    """A prompt decoder beside the base of `vit.start`, going on from its own where that has one of this shape."""
+def prompts_work(recipe: PretrainRecipe, fitted: str) -> Work:
+    """A prompt decoder beside the base of `vit.start`, going on from its own where that has one of this shape. fitted:
+    the recipe of the line at the end.
+    """
     assert recipe.vit.start is not None and recipe.prompts is not None
     backbone = build_backbone(BackboneOptions(recipe.vit.start, taps=recipe.vit.taps))
     check_architecture(recipe, backbone)
@@ -60,7 +62,7 @@ def prompts_work(recipe: PretrainRecipe) -> Work:
             file.chmod(0o644)  # safetensors writes for its owner alone
 
     def following(base: Path) -> str:
-        words = ("--adapter", "base", "--recipe", "natural", "--backbone", base, "--points", "POINTS.csv")
+        words = ("--adapter", "base", "--recipe", fitted, "--backbone", base, "--points", "POINTS.csv")
         return command("predict", "IMAGE", *words, "--out", "OUT")
 
     data = data_of(recipe, recipe.scenes.families)

@@ -20,10 +20,10 @@ def promptable() -> BasePrompts:
     """The embedded base with a small prompt decoder of random weights, whose logits spread."""
     torch.manual_seed(0)
     backbone = build_backbone(BackboneOptions("entity-small"))
-    parts = fresh_parts(FOLDERS["entity-small"], backbone, PromptOptions(width=32, layers=1, heads=2))
-    for mlp in parts.decoder.decoder.output_hypernetworks_mlps:
+    decoders = fresh_parts(FOLDERS["entity-small"], backbone, PromptOptions(width=32, layers=1, heads=2))
+    for mlp in decoders.decoder.decoder.output_hypernetworks_mlps:
         mlp.proj_out.weight.data *= 20
-    return BasePrompts(backbone, parts)
+    return BasePrompts(backbone, decoders)
 
 
 def test_masks_are_as_large_as_any_image(promptable) -> None:

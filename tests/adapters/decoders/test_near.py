@@ -38,9 +38,9 @@ def test_a_box_begins_with_the_ellipse_that_fills_it(near) -> None:
 
 def test_a_point_outside_takes_away_around_it(near) -> None:
     alone = near.nearness(torch.Size((20, 30)), of_points((20.0, 20)), RADII)
-    both = near.nearness(torch.Size((20, 30)), of_points((20.0, 20), (30.0, 20), inside=(1, 0)), RADII)
-    lower = both < alone
-    assert lower[0, 3, 10, 15] and not lower[0, 3, 10, 5] and both[0, 3, 10, 15] < 0 < alone[0, 3, 10, 15]
+    together = near.nearness(torch.Size((20, 30)), of_points((20.0, 20), (30.0, 20), inside=(1, 0)), RADII)
+    lower = together < alone
+    assert lower[0, 3, 10, 15] and not lower[0, 3, 10, 5] and together[0, 3, 10, 15] < 0 < alone[0, 3, 10, 15]
 
 
 def test_what_looks_like_the_points_is_likely_and_what_looks_like_those_outside_is_not(near) -> None:
@@ -67,8 +67,8 @@ def test_settings_are_read_from_what_is_seen_and_learn(near) -> None:
     described = torch.randn(1, 68)
     logits = near(ALIKE, of_points((20.0, 20)), described)
     logits.sum().backward()
-    last = near.settings[-1]
-    assert isinstance(last, torch.nn.Linear) and last.weight.grad is not None and bool(last.weight.grad.any())
+    final = near.settings[-1]
+    assert isinstance(final, torch.nn.Linear) and final.weight.grad is not None and bool(final.weight.grad.any())
     with torch.no_grad():
-        last.bias[:4] = 1.0  # all radii wider
+        final.bias[:4] = 1.0  # all radii wider
         assert (near(ALIKE, of_points((20.0, 20)), described) >= logits - 1e-4).all()

@@ -35,10 +35,10 @@ def folder(tmp_path: Path, backbone) -> Path:
 def test_saved_then_loaded_it_is_the_same_in_half_precision(folder, backbone) -> None:
     torch.manual_seed(0)
     saved = fresh_parts(folder, backbone, SMALL).decoder.state_dict()
-    parts = load_prompts(folder, backbone)
-    assert parts.decoder.options == SMALL and not parts.decoder.training
-    assert not any(weights.requires_grad for part in parts for weights in part.parameters())
-    for name, value in parts.decoder.state_dict().items():
+    decoders = load_prompts(folder, backbone)
+    assert decoders.decoder.options == SMALL and not decoders.decoder.training
+    assert not any(weights.requires_grad for decoder in decoders for weights in decoder.parameters())
+    for name, value in decoders.decoder.state_dict().items():
         assert torch.equal(value, saved[name].half().float()), name
 
 

@@ -73,11 +73,11 @@ def test_cells_are_in_the_order_in_which_they_are_upscaled() -> None:
 @torch.no_grad()
 def test_each_prompt_has_its_tokens_and_one_for_the_granularity(decoder, levels) -> None:
     seen = decoder.look(*levels)
-    one = Prompted(POINTS.points[:, :1], POINTS.labels[:, :1])  # type: ignore[index]
-    assert decoder.tokens(seen, one).shape == decoder.tokens(seen, BOXES).shape == (2, 3, 32)
+    single = Prompted(POINTS.points[:, :1], POINTS.labels[:, :1])  # type: ignore[index]
+    assert decoder.tokens(seen, single).shape == decoder.tokens(seen, BOXES).shape == (2, 3, 32)
     assert decoder.tokens(seen, POINTS).shape == (2, 4, 32)
-    both = Prompted(POINTS.points, POINTS.labels, BOXES.boxes)
-    assert decoder.tokens(seen, both).shape == (2, 5, 32)
+    mixed = Prompted(POINTS.points, POINTS.labels, BOXES.boxes)
+    assert decoder.tokens(seen, mixed).shape == (2, 5, 32)
 
 
 @torch.no_grad()
@@ -87,8 +87,8 @@ def test_a_granularity_changes_the_answer_and_so_does_its_absence(decoder, level
         seen.two_way.all_masks(decoder.tokens(seen, Prompted(POINTS.points, POINTS.labels, granularity=g)))[0]
         for g in (None, torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.0, 1.0]))
     ]
-    for first, second in ((0, 1), (0, 2), (1, 2)):
-        assert (answers[first] - answers[second]).abs().max() > 1e-4
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        assert (answers[i] - answers[j]).abs().max() > 1e-4
     torch.testing.assert_close(answers[3], torch.stack([answers[1][0], answers[2][1]]))
 
 
@@ -117,8 +117,8 @@ def test_masks_are_the_mask_decoders_and_what_is_near_and_alike(decoder, levels,
 
 @torch.no_grad()
 def test_places_and_points_move_together(decoder) -> None:
-    here, there = (decoder.places(GRID, origin) for origin in ((0.0, 0.0), (8.0, 16.0)))
-    torch.testing.assert_close(here[..., 2:, 1:], there[..., :-2, :-1], atol=1e-4, rtol=1e-3)
+    origin_places, moved_places = (decoder.places(GRID, origin) for origin in ((0.0, 0.0), (8.0, 16.0)))
+    torch.testing.assert_close(origin_places[..., 2:, 1:], moved_places[..., :-2, :-1], atol=1e-4, rtol=1e-3)
 
 
 def test_heads_that_do_not_divide_the_width_are_refused() -> None:

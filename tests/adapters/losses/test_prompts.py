@@ -33,10 +33,10 @@ def test_a_right_mask_costs_less_than_a_wrong_one() -> None:
 
 
 def test_of_several_masks_each_entity_that_is_meant_has_its_best() -> None:
-    part, whole = torch.tensor([[1.0, 0], [0, 0]]), torch.tensor([[1.0, 1], [0, 0]])
-    truth = torch.stack([part, whole, torch.zeros(2, 2)])[None]  # (1, 3, 2, 2), the third is none
+    detail, body = torch.tensor([[1.0, 0], [0, 0]]), torch.tensor([[1.0, 1], [0, 0]])
+    truth = torch.stack([detail, body, torch.zeros(2, 2)])[None]  # (1, 3, 2, 2), the third is none
     meant = torch.tensor([[True, True, False]])
-    logits = torch.stack([2 * whole - 1, 2 * part - 1, torch.full((2, 2), -1.0)])[None] * 8
+    logits = torch.stack([2 * body - 1, 2 * detail - 1, torch.full((2, 2), -1.0)])[None] * 8
     predicted = torch.tensor([[1.0, 1, 0]])
     cost, off, best = best_of(logits, predicted, truth, meant, LABELLED)
     assert cost < 1e-3 and off < 1e-6 and best.tolist() == [1]

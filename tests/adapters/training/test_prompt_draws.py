@@ -60,8 +60,8 @@ def test_prompts_lie_in_or_around_their_entities(crop, generator, way) -> None:
     assert meant.sum(1).tolist() == (crop.chains[asked.deepest] > 0).sum(1).tolist()
     if way == "granularity":
         assert asked.prompts.granularity is not None
-        said = asked.prompts.granularity
-        assert said[entities == 3].min() > 0.5 and said[(entities == 1) & (asked.deepest != 1)].max() == 0
+        granularity = asked.prompts.granularity
+        assert granularity[entities == 3].min() > 0.5 and granularity[(entities == 1) & (asked.deepest != 1)].max() == 0
 
 
 def test_specks_are_not_asked_for(generator) -> None:

@@ -20,8 +20,8 @@ SMALL = PromptOptions(width=32, layers=1, heads=2, per_image=8)
 def module() -> PromptModule:
     torch.manual_seed(0)
     backbone = build_backbone(BackboneOptions("entity-small"))
-    parts = fresh_parts(FOLDERS["entity-small"], backbone, SMALL)
-    return PromptModule(PromptSegmenter(backbone, *parts), TrainOptions())
+    decoders = fresh_parts(FOLDERS["entity-small"], backbone, SMALL)
+    return PromptModule(PromptSegmenter(backbone, *decoders), TrainOptions())
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +52,10 @@ def test_steps_lower_the_loss_and_move_the_prompt_decoder_alone(module, batch) -
 def test_validation_asks_the_same_every_time_and_training_does_not(module, batch) -> None:
     module.eval()
     with torch.no_grad():
-        first, second = (float(module.terms(batch)["mask"]) for _ in range(2))
+        loss, again = (float(module.terms(batch)["mask"]) for _ in range(2))
         module.train()
         third, fourth = (float(module.terms(batch)["mask"]) for _ in range(2))
-    assert first == second and third != fourth
+    assert loss == again and third != fourth
 
 
 def test_scenes_without_entities_cost_nothing(module) -> None:
