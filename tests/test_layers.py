@@ -17,7 +17,6 @@ MOST_LINES, MOST_PRONOUNS = 400, 0.003
 DOMAINS = sorted({file.parent.name for file in ROOT.glob("domains/*/domain.py")} - {"datasets"})
 NAMED = {
     ("recipes/verbs/listing.py", "pathology"): "the recipe on the shelf that `recipes list` shows first",
-    ("recipes/verbs/pretrain_work.py", "natural"): "the recipe that a base with prompts predicts by next",
     ("recipes/verbs/pretrain.py", "pathology"): "the recipe on the shelf that a pretrained base is fitted by next",
 }
 """Where shared code has the name of a domain, and why."""
