@@ -49,6 +49,8 @@ class LabelTiff:
         self._write(labels, prediction)
         if prediction.classes:
             self._write(classes, by_class(prediction), json.dumps({"classes": list(prediction.classes)}))
+        elif self.destination.exists(classes) and self.destination.is_free(classes):
+            self.destination.path(classes).unlink()  # of other entities, which were overwritten
 
     def _write(self, filename: str, prediction: Prediction, description: str | None = None) -> None:
         entities, georeference = prediction.entity_map, prediction.place.georeference
