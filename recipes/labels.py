@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +14,7 @@ from adapters.labelling.labeller import Labeller
 from adapters.labelling.learning import Examples, calibrated, mean_class_accuracy, taught
 from adapters.labelling.pooled import Blocks
 from adapters.network import EntitySegmenter
-from adapters.options.labels import LabelOptions
+from adapters.options.labels import LONGEST_NAME, MOST_CLASSES, LabelOptions, may_be_class
 from domains.entities import UNKNOWN, Samples
 from domains.errors import InputError
 from recipes.plan import Prepared
@@ -35,6 +35,8 @@ class Taught:
     unknown: float
     rare: tuple[str, ...] = ()
     """Classes that were left out, as they occur too seldom."""
+    unfit: tuple[str, ...] = ()
+    """Classes that were left out, as no class of an adapter may have such a name."""
 
     def line(self) -> str:
         """What was learnt, for people."""
@@ -46,8 +48,20 @@ class Taught:
                 f"{self.unknown:.1%} called unknown"
             )
         if self.rare:
-            line += f"; left out, as they occur less than {FEWEST} times in training: {', '.join(self.rare)}"
-        return line
+            limit = f", or are more than the {MOST_CLASSES} most frequent" if len(names) == MOST_CLASSES else ""
+            line += f"; left out, as they occur less than {FEWEST} times in training{limit}: {', '.join(self.rare)}"
+        return line + unfit_words(self.unfit)
+
+
+def unfit_words(unfit: Sequence[str]) -> str:
+    """What to do with classes whose names no class of an adapter may have; "" without any."""
+    if not unfit:
+        return ""
+    listed = ", ".join(repr(name) for name in unfit[:6]) + (", ..." if len(unfit) > 6 else "")
+    return (
+        f"; left out, as names of classes are of 1 to {LONGEST_NAME} signs without <, > and &: {listed}; `adapters "
+        "teach` adds them by other names, with --class NAME=OTHER"
+    )
 
 
 def labels_of(prepared: Prepared, on_image: Callable[[int, int], None] = unheard) -> Taught | None:
@@ -99,21 +113,28 @@ def learnt(
     options: LabelOptions, train: Examples, val: Examples, test: Examples, blocks: Blocks, seed: int
 ) -> Taught | None:
     """What examples teach, calibrated on `val` and measured on `test`; None where `train` has fewer than two classes of
-    `FEWEST` entities.
+    `FEWEST` entities that may be taught. Of more than `MOST_CLASSES` those of the most entities.
     """
     counts = Counter(train.vocabulary[k] for k in train.classes)
-    names = tuple(sorted(name for name, count in counts.items() if count >= FEWEST and name != UNKNOWN))
+    unfit = tuple(sorted(name for name in counts if not may_be_class(name)))
+    for name in unfit:
+        del counts[name]
+    frequent = [(-count, name) for name, count in counts.items() if count >= FEWEST and name != UNKNOWN]
+    names = tuple(sorted(name for _, name in sorted(frequent)[:MOST_CLASSES]))
     if len(names) < 2:
+        if unfit:
+            print(f"labels: none{unfit_words(unfit)}", flush=True)
         return None
+    left_out = _rare(counts, names), unfit
     labeller = taught(options.kind, train.named(names), blocks, seed)
     labeller = calibrated(labeller, val, options.keep)
     tested = test.named(names)
     if not len(tested):
-        return Taught(labeller, float("nan"), 0, float("nan"), _rare(counts, names))
+        return Taught(labeller, float("nan"), 0, float("nan"), *left_out)
     labels, _ = labeller.label(tested.features)
     likeliest = labeller.likeliest(tested.features)
     unknown = float((labels == len(names)).mean())
-    return Taught(labeller, mean_class_accuracy(likeliest, tested.classes), len(tested), unknown, _rare(counts, names))
+    return Taught(labeller, mean_class_accuracy(likeliest, tested.classes), len(tested), unknown, *left_out)
 
 
 def _rare(counts: Counter[str], names: tuple[str, ...]) -> tuple[str, ...]:

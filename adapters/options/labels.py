@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -9,14 +10,22 @@ from pydantic import Field
 
 from adapters.options.section import Options
 
-ClassName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f<>&]*$")]
+LONGEST_NAME, NAME_SIGNS = 100, r"^[^\x00-\x1f\x7f<>&]*$"
+ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS)]
 """Of a class: a line without markup."""
+NameInData = Annotated[str, Field(min_length=1, max_length=1000)]
+"""Of a class of the data, which may be any."""
 MOST_CLASSES, MOST_EXAMPLES = 200, 128
 """MOST_EXAMPLES: of a class, that are kept: what is strange is told by them, and a file stays small."""
 SHAPE_NUMBERS = 9
 """What is said of an entity's shape."""
 LabellerKind = Literal["linear", "prototypes", "knn"]
-ClassMap = Annotated[dict[ClassName, ClassName], Field(max_length=1000)]
+ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000)]
+
+
+def may_be_class(name: str) -> bool:
+    """Whether a class of an adapter may have a name: 1 to `LONGEST_NAME` signs, none of them markup or control."""
+    return 0 < len(name) <= LONGEST_NAME and re.fullmatch(NAME_SIGNS, name) is not None
 
 
 @dataclass(frozen=True)
@@ -47,7 +56,7 @@ class LabelInfo(Options):
     """Directions of the space in which entities are told apart."""
     examples: Annotated[int, Field(ge=2, le=MOST_EXAMPLES * MOST_CLASSES)]
     """Entities that are kept as what a class looks like."""
-    temperature: Annotated[float, Field(gt=0, le=1e4)]
+    temperature: Annotated[float, Field(ge=1e-4, le=1e4)]
     farthest: Annotated[float, Field(ge=0, le=1e6)] | None
     """From this distance on an entity is `unknown`; null: none is."""
     accuracy: Annotated[float, Field(ge=0, le=1)] | None = None

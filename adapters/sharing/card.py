@@ -43,7 +43,7 @@ def card_text(info: AdapterInfo, peft: bool) -> str:
 # {info.domain}: {info.method.name} on {info.backbone.name}
 
 Finds every entity of an image, without prompts and without a class list. Fitted on `{info.data}`.
-
+{classes_text(info)}
 {metrics_table(info)}
 Input: RGB{scale}, tiles of {contract.tile_px} px that overlap by {contract.overlap_px} px.
 
@@ -55,6 +55,16 @@ python cli.py predict --adapter THIS_FOLDER IMAGE --out RESULTS
 
 {licences_text(info)}
 {PEFT_USE.format(base=info.backbone.name) if peft else ""}"""
+
+
+def classes_text(info: AdapterInfo) -> str:
+    """The classes that entities get, a paragraph; "" where they get none."""
+    if info.labels is None:
+        return ""
+    names = ", ".join("`" + name.replace("`", "'") + "`" for name in info.labels.vocabulary)
+    accuracy = info.labels.accuracy
+    measured = f" Of true outlines {accuracy:.3f} of each class are named right, on average." if accuracy else ""
+    return f"\nGives each a class: {names}, or `unknown`.{measured}\n"
 
 
 PEFT_USE = """

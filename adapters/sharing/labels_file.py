@@ -14,8 +14,9 @@ from adapters.labelling.labeller import Labeller
 from adapters.options.labels import LabelInfo
 from adapters.options.section import checked
 from adapters.sharing.bounds import label_shapes
+from adapters.sharing.card import card_text
 from adapters.sharing.door import read_info, sealed
-from adapters.sharing.info import INFO, LABEL_WEIGHTS, AdapterInfo
+from adapters.sharing.info import CARD, INFO, LABEL_WEIGHTS, PEFT, AdapterInfo, present
 from adapters.sharing.weights import check_shapes, tensors
 from domains.atomic import atomic_path
 from domains.errors import InputError
@@ -45,7 +46,7 @@ def save_labeller(path: Path, labeller: Labeller) -> None:
 
 
 def set_labeller(folder: Path, labeller: Labeller, accuracy: float | None = None) -> AdapterInfo:
-    """Put a labeller into the folder of an adapter, or in the place of the one there, and seal it anew.
+    """Put a labeller into the folder of an adapter, or in the place of the one there, seal it anew, and write its card.
 
     Returns the folder's info. Raises InputError as `describe_labeller` does, with nothing changed.
     """
@@ -53,6 +54,8 @@ def set_labeller(folder: Path, labeller: Labeller, accuracy: float | None = None
     with atomic_path(folder / LABEL_WEIGHTS) as path:
         save_labeller(path, labeller)
     info = sealed(folder, info)
+    with atomic_path(folder / CARD) as path:
+        path.write_text(card_text(info, peft=present(folder, PEFT)), encoding="utf-8")
     with atomic_path(folder / INFO) as path:
         path.write_text(info.json_text(), encoding="utf-8")
     return info
@@ -67,9 +70,19 @@ def load_labeller(folder: Path, info: AdapterInfo) -> Labeller | None:
         return None
     path = folder / LABEL_WEIGHTS
     check_shapes(path, label_shapes(info, info.labels))
-    arrays = {name: value.numpy() for name, value in tensors(path).items()}
-    classes, labels = arrays["classes"], info.labels
+    stored = tensors(path)
+    arrays = {name: in_half(path, name, value) for name, value in stored.items() if name != "classes"}
+    classes, labels = stored["classes"].int().numpy(), info.labels
     if not np.array_equal(np.unique(classes), np.arange(len(labels.vocabulary))):
         raise InputError(f"{str(path)!r} has no example of some of its classes; get the adapter again")
     farthest = math.inf if labels.farthest is None else labels.farthest
+    arrays["classes"] = classes
     return Labeller.of_arrays(labels.kind, labels.vocabulary, arrays, labels.temperature, farthest)
+
+
+def in_half(path: Path, name: str, value: torch.Tensor) -> np.ndarray:
+    """Numbers of a labeller in half precision, as it stores them, of any type. Raises InputError for one beyond."""
+    half = value.half()
+    if not half.isfinite().all():
+        raise InputError(f"{str(path)!r}: {name!r} has numbers beyond half precision; get the adapter again")
+    return half.numpy()

@@ -62,6 +62,8 @@ def show(path: Path) -> str:
         f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
         f"size      {size / 1e6:.2f} MB",
     ]
+    if info.labels is not None:
+        lines.append(f"classes   {', '.join(info.labels.vocabulary)} (told by {info.labels.kind})")
     if (learnt := info.learnt_from) is not None:
         lines.append(f"learnt    from {learnt.train.images} images, {learnt.val.images} to validate, kept as digests")
     for state, values in info.metrics.items():

@@ -78,7 +78,7 @@ def write_raster(path: Path, prediction: Prediction, forest: SceneForest, flavou
     text = json.dumps(about)
     if place.georeference is not None and find_spec("rasterio"):
         keys = Prediction(forest.shape, forest.read, forest.entities).chunks()  # groups lie beside the flat map too
-        write_geotiff(path, forest.shape, forest.read, keys, place.georeference, text)
+        write_geotiff(path, forest.shape, forest.read, keys, place.georeference, text, band="node")
     elif forest.leaves is not None:
         write_strips(path, forest.leaves, text)
     else:

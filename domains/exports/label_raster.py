@@ -49,12 +49,16 @@ class LabelTiff:
         self._write(labels, prediction)
         if prediction.classes:
             self._write(classes, by_class(prediction), json.dumps({"classes": list(prediction.classes)}))
+        elif self.destination.exists(classes) and self.destination.is_free(classes):
+            self.destination.path(classes).unlink()  # of other entities, which were overwritten
 
     def _write(self, filename: str, prediction: Prediction, description: str | None = None) -> None:
         entities, georeference = prediction.entity_map, prediction.place.georeference
         with self.destination.writing(filename) as path:
             if georeference is not None and find_spec("rasterio"):
-                write_geotiff(path, prediction.shape, prediction.read, prediction.chunks(), georeference, description)
+                band = "entity" if description is None else "class"
+                scene = prediction.shape, prediction.read, prediction.chunks(), georeference
+                write_geotiff(path, *scene, description, band=band)
             elif entities is not None:
                 write_strips(path, entities.ids, description)
             else:
@@ -81,9 +85,12 @@ def write_geotiff(
     keys: Iterable[tuple[int, int]],
     georeference: Georeference,
     description: str | None = None,
+    *,
+    band: str = "entity",
 ) -> None:
     """Chunk by chunk. keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity; the others are
-    not stored. description: ASCII, of the file. Raises InputError.
+    not stored. description: ASCII, of the file. band: what its numbers are of. Raises
+    InputError.
     """
     import rasterio
     from rasterio.errors import CRSError, RasterioError
@@ -100,7 +107,7 @@ def write_geotiff(
             rasterio.Env(GDAL_CACHEMAX=CACHE_MIB),
             rasterio.open(path, "w", crs=rasterio.CRS.from_user_input(georeference.crs), **profile) as file,
         ):
-            file.set_band_description(1, "entity" if description is None else "node")
+            file.set_band_description(1, band)
             file.update_tags(TIFFTAG_SOFTWARE=SOFTWARE)
             if description is not None:
                 file.update_tags(TIFFTAG_IMAGEDESCRIPTION=description)

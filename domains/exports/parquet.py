@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import islice
+from itertools import chain, islice
 from typing import ClassVar
 
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.exports.entity_table import COLUMNS, all_rows, rows_of
+from domains.exports.entity_table import COLUMNS, LABELLED, all_rows, rows_of
 from domains.tiling.prediction import Prediction
 
 INSTALL = 'pip install "entity-adapters[parquet]"'
 ROWS = 2**16  # of a row group
-TYPES = ("string", "string", "int64", "int64", *["float64"] * 2, *["int64"] * 4, *["float64"] * 3, "string")
-"""Of COLUMNS."""
+TYPES = ("string", "string", "int64", "int64", *["float64"] * 2, *["int64"] * 4, *["float64"] * 3, "string", "float64")
+"""Of COLUMNS, and of `LABELLED`."""
 
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """`entities.parquet`, all images together; null where `entities.csv` is empty.
+    """`entities.parquet`, all images together; null where `entities.csv` is empty. Where entities were labelled
+    `label_score` is the last column, as there.
 
     Raises InputError at once where pyarrow is not installed.
     """
@@ -45,8 +46,11 @@ class ParquetTable:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
-        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(COLUMNS, TYPES, strict=True)])
-        remaining = all_rows(self.destination, "parquet")
+        rows = all_rows(self.destination, "parquet")
+        leading = list(islice(rows, 1))
+        names = (*COLUMNS, LABELLED)[: len(leading[0]) if leading else len(COLUMNS)]
+        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(names, TYPES, strict=False)])
+        remaining = chain(leading, rows)
         with (
             self.destination.writing(*self.files("")) as path,
             parquet.ParquetWriter(path, schema, compression="zstd") as writer,

@@ -99,9 +99,14 @@ def worded(value: float) -> str:
     return "undefined" if math.isnan(value) else f"{value:.3f}"
 
 
+def worded_plainly(word: str | int) -> str:
+    """A name as matplotlib is to show it, which takes what stands between two dollars for a formula."""
+    return str(word).replace("$", r"\$")
+
+
 def draw(path: Path, rows: list[list[str | int]]) -> None:
     """The matrix as PNG: shares of a row in colour, counts in numbers."""
-    headings, names = [str(word) for word in rows[0][1:]], [str(row[0]) for row in rows[1:]]
+    headings, names = [worded_plainly(word) for word in rows[0][1:]], [worded_plainly(row[0]) for row in rows[1:]]
     counts = np.array([row[1:] for row in rows[1:]], float)
     shares = counts / counts.sum(1, keepdims=True).clip(1)
     figure = Figure(figsize=(2.5 + 0.55 * len(headings), 2 + 0.4 * len(names)), layout="constrained")

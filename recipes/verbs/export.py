@@ -39,6 +39,8 @@ def exported_text(adapter: str, word: str, out: Path, backbone: str | None = Non
     with loaded(adapter, overrides=on_base(backbone), fast=fast) as network:
         export(network, word, out, fast)
     size = f"{out}: {out.stat().st_size / 1e6:.1f} MB"
+    if network.info is not None and network.info.labels is not None:
+        size += "\nits classes stay behind: exported files find entities, and name none"
     if word != "onnx":
         return size
     return f"{size}\n{following('predict', '--adapter', out, 'IMAGE', '--out', 'predictions')}"

@@ -16,8 +16,10 @@ from typing import Any
 import numpy as np
 
 from adapters.runtime import CPU, Runtime
+from adapters.sharing.door import read_info
 from adapters.sharing.folder import describe, save_adapter
 from adapters.sharing.labels_file import set_labeller
+from adapters.sharing.opening import opened
 from adapters.sharing.student_file import describe_student
 from adapters.training import fitting
 from adapters.training.fitting import Fitted, Plan, Ranks
@@ -169,6 +171,10 @@ def name_entities(adapter: Path, prepared: Prepared) -> None:
     if (labels := labels_of(prepared)) is not None:
         set_labeller(adapter, labels.labeller, labels.accuracy)
         print(labels.line(), flush=True)
+    elif (start := prepared.recipe.train.start_adapter) is not None:
+        with opened(Path(start)) as folder:
+            if read_info(folder).labels is not None:
+                print(f"labels: none; the classes of {start} are left out, as these data taught none", flush=True)
 
 
 def write_report(

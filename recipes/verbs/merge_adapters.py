@@ -40,7 +40,7 @@ from adapters.sharing.opening import opened
 from adapters.sharing.texts import yaml_text
 from adapters.training.rounding import round_learnt
 from domains.errors import InputError
-from recipes.reading.command import following
+from recipes.reading.command import command, following
 from recipes.sets import AskedSet, parse_adapters
 
 MOST_RANK = 256
@@ -88,7 +88,17 @@ def merged_text(adapters: Sequence[str], weights: Sequence[float], how: str, ran
     )
     recipe = {**lead.recipe, "method": as_json(asdict(method))}
     save_adapter(out, segmenter, method, info, yaml_text(recipe))
+    lines += [line for line in (classes_line(parents, out),) if line]
     return "\n".join([*lines, str(out), following("adapters", "verify", out)])
+
+
+def classes_line(parents: Sequence[Parent], out: Path) -> str:
+    """That classes are not merged, as each parent tells them by features of its own; "" where no parent has any."""
+    named = [parent.name for parent in parents if parent.info.labels is not None]
+    if not named:
+        return ""
+    teach = command("adapters", "teach", out, "--examples", "DIR", "--out", "NEW")
+    return f"the classes of {', '.join(named)} are left out, as they are told by features that a merge changes: {teach}"
 
 
 def transferred(adapters: Sequence[str], out: Path, sets: Sequence[AskedSet], folder: Path, split: str) -> None:

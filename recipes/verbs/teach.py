@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from adapters.inference.labelled import examples_of
 from adapters.labelling.labeller import Labeller
 from adapters.labelling.learning import Examples, calibrated_on_itself, extended
 from adapters.labelling.pooled import Blocks
-from adapters.options.labels import LabelOptions
+from adapters.options.labels import LONGEST_NAME, MOST_CLASSES, LabelOptions, may_be_class
 from adapters.options.section import checked
 from adapters.sharing.info import FILES, present
 from adapters.sharing.labels_file import set_labeller
@@ -53,12 +53,16 @@ def taught_text(
             raise InputError("the base itself cannot be taught; wanted an adapter, which `fit` makes")
         entities = examples_in(examples, network, options)
         labeller = labeller_of(network, kind, entities)
+        former = network.labeller
+        lost = sorted({*former.vocabulary} - {*labeller.vocabulary}) if former else []
         with opened(Path(adapter)) as folder, atomic_folder(out) as copy:
             copied(folder, copy)
             set_labeller(copy, labeller)
     counts = Counter(entities.vocabulary[k] for k in entities.classes)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
     knows = f"it tells {len(labeller.vocabulary)} classes apart, by {labeller.kind}"
+    if lost:
+        knows += f"; it no longer knows {', '.join(lost)}, since --kind is another than it had"
     return f"{out}: taught by {len(entities)} entities: {listed}; {knows}\n" + following(
         "predict", "--adapter", out, "IMAGE", "--out", "predictions"
     )
@@ -86,7 +90,22 @@ def examples_in(folder: Path, network: Loaded, options: LabelOptions) -> Example
         raise InputError(
             f"{UNKNOWN!r} is what is none of the classes and cannot be taught; give it another name by --class"
         )
+    check_names({*options.map.values()} if options.map else names)
     return examples_of(network.segmenter, samples, network.contract, options.map)
+
+
+def check_names(names: Set[str]) -> None:
+    """Raises InputError for names that no class of an adapter may have, and for too many of them."""
+    if unfit := sorted(name for name in names if not may_be_class(name)):
+        raise InputError(
+            f"the examples have the class {unfit[0]!r}; names of classes are of 1 to {LONGEST_NAME} signs without <, > "
+            "and &: give the classes that you want other names by --class NAME=OTHER"
+        )
+    if len(names) > MOST_CLASSES:
+        raise InputError(
+            f"the examples have {len(names)} classes, an adapter knows up to {MOST_CLASSES}; name those that you want "
+            "by --class NAME=NAME"
+        )
 
 
 def labeller_of(network: Loaded, kind: str | None, examples: Examples) -> Labeller:
@@ -105,6 +124,7 @@ def labeller_of(network: Loaded, kind: str | None, examples: Examples) -> Labell
                 f"the examples have the class {name!r}, the adapter {former_name!r}: say whether they are one, by "
                 f"--class {name!r}={former_name!r}, or name it otherwise"
             )
+    check_names({*former.vocabulary, *examples.vocabulary})
     return extended(former, examples)
 
 

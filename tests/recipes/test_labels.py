@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from adapters.labelling.learning import Examples
 from adapters.labelling.pooled import Blocks
 from adapters.options.labels import LabelOptions
+from adapters.sharing.labels_file import describe_labeller
 from recipes.labels import learnt
 
 BLOCKS = Blocks(3, 2, 2)
@@ -36,3 +39,19 @@ def test_one_class_teaches_nothing_and_a_test_split_without_classes_says_nothing
     labels = learnt(LabelOptions(kind="knn"), drawn(["a", "b"] * 9, 0), nothing, nothing, BLOCKS, seed=0)
     assert labels is not None and labels.tested == 0 and labels.line() == "labels: 2 classes (a, b)"
     assert np.isnan(labels.accuracy) and np.isinf(labels.labeller.farthest)
+
+
+def test_names_that_no_class_may_have_and_too_many_classes_do_not_end_a_fit(capsys, monkeypatch) -> None:
+    nothing = Examples.none(sum(BLOCKS))
+    train = replace(drawn(["a", "b", "c"] * 9, 0), vocabulary=("R&D", "b", "c"))
+    labels = learnt(LabelOptions(), train, nothing, nothing, BLOCKS, seed=0)
+    assert labels is not None and labels.labeller.vocabulary == ("b", "c") and labels.unfit == ("R&D",)
+    assert "without <, > and &: 'R&D'" in labels.line() and describe_labeller(labels.labeller).vocabulary == ("b", "c")
+    train = replace(train, vocabulary=("R&D", "x < 5", "c"))
+    assert learnt(LabelOptions(), train, nothing, nothing, BLOCKS, seed=0) is None
+    assert capsys.readouterr().out.startswith("labels: none; left out")
+    monkeypatch.setattr("recipes.labels.MOST_CLASSES", 2)
+    labels = learnt(LabelOptions(), drawn(["a", "b", "c"] * 9 + ["c", "a"], 0), nothing, nothing, BLOCKS, seed=0)
+    assert labels is not None and labels.labeller.vocabulary == ("a", "c") and labels.rare == ("b",)
+    assert "or are more than the 2 most frequent: b" in labels.line()
+    assert LabelOptions(map={"R&D": "research"}).map == {"R&D": "research"}

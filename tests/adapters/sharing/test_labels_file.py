@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import torch as torch_file
 from safetensors.numpy import load_file, save_file
 
 from adapters.inference.segment import InputContract
@@ -16,8 +17,9 @@ from adapters.labelling.learning import Examples, taught
 from adapters.labelling.pooled import Blocks
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import describe, save_adapter
-from adapters.sharing.info import INFO, LABEL_WEIGHTS, parse_info
+from adapters.sharing.info import CARD, INFO, LABEL_WEIGHTS, parse_info
 from adapters.sharing.labels_file import describe_labeller, load_labeller, set_labeller
+from adapters.sharing.opening import show
 from adapters.sharing.package import pack, unpack
 from domains.errors import InputError
 
@@ -42,10 +44,12 @@ def seal_anew(folder: Path) -> None:
 def test_a_labeller_travels_with_the_adapter_and_one_without_says_nothing_of_it(plain, tmp_path: Path) -> None:
     folder, labeller = plain
     assert "labels" not in json.loads((folder / INFO).read_text()) and load_labeller(folder, read_info(folder)) is None
-    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.name != INFO}
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.name not in (INFO, CARD)}
     info = set_labeller(folder, labeller, 0.75)
     assert info.labels is not None and (info.labels.accuracy, info.labels.farthest) == (0.75, None)
     assert before == {name: (folder / name).read_bytes() for name in before}
+    assert "Gives each a class: `cell`, `tumour`, or `unknown`. Of true outlines 0.750" in (folder / CARD).read_text()
+    assert "classes   cell, tumour (told by linear)" in show(folder)
     assert stat.S_IMODE((folder / LABEL_WEIGHTS).stat().st_mode) == 0o644
     pack(folder, tmp_path / "adapter.zip")
     unpack(tmp_path / "adapter.zip", tmp_path / "again")
@@ -59,6 +63,7 @@ def test_a_labeller_travels_with_the_adapter_and_one_without_says_nothing_of_it(
         (lambda arrays: arrays.pop("axes"), "1 of 7 tensors missing, such as axes"),
         (lambda arrays: arrays.update(bias=np.zeros(3, np.float16)), "of another shape, such as bias"),
         (lambda arrays: arrays.update(bias=np.full(2, np.nan, np.float16)), "values that are not finite"),
+        (lambda arrays: arrays.update(bias=np.full(2, 1e37, np.float32)), "numbers beyond half precision"),
         (lambda arrays: arrays["classes"].fill(1), "no example of some of its classes"),
         (lambda arrays: arrays["classes"].fill(7), "no example of some of its classes"),
     ],
@@ -74,6 +79,17 @@ def test_other_numbers_than_the_info_tells_of_are_refused_in_a_line(plain, chang
     seal_anew(folder)
     with pytest.raises(InputError, match=line):
         load_labeller(folder, read_info(folder))
+
+
+def test_numbers_of_another_type_are_the_same_labeller(plain) -> None:
+    folder, labeller = plain
+    set_labeller(folder, labeller)
+    arrays = torch_file.load_file(folder / LABEL_WEIGHTS)
+    arrays.update(bias=arrays["bias"].bfloat16(), classes=arrays["classes"].float())
+    torch_file.save_file(arrays, folder / LABEL_WEIGHTS)
+    seal_anew(folder)
+    again = load_labeller(folder, read_info(folder))
+    assert again is not None and again.classes.dtype == np.int32 and np.allclose(again.bias, labeller.bias, rtol=0.01)
 
 
 def test_a_file_too_many_or_too_few_or_too_large_is_refused(plain) -> None:

@@ -111,6 +111,21 @@ def test_the_label_raster_has_the_transform_and_the_crs_of_its_scene(write, pred
     scene.close()
 
 
+def test_a_raster_of_classes_lies_where_that_of_entities_does_and_goes_with_its_classes(write, prediction, place):
+    entities = Prediction.of_map(prediction, "a", place)
+    entities = replace(entities, entities=entities.entities._replace(label_scores=np.ones(entities.count)))
+    folder = write(["labels"], prediction, place)
+    with open_exports(["labels"], Destination(folder, overwrite=True), ["a"]) as exports:
+        exports.stream(entities)
+    with rasterio.open(folder / "a.classes.tif") as file, rasterio.open(folder / "a.labels.tif") as labels:
+        assert (file.transform, file.crs, file.shape) == (labels.transform, labels.crs, labels.shape)
+        assert (file.descriptions, labels.descriptions) == (("class",), ("entity",))
+        assert json.loads(file.tags()["TIFFTAG_IMAGEDESCRIPTION"]) == {"classes": list(prediction.vocabulary)}
+        assert np.array_equal(file.read(1) > 0, labels.read(1) > 0)
+    write(["labels"], prediction, place, overwrite=True)
+    assert not (folder / "a.classes.tif").exists() and (folder / "a.labels.tif").exists()
+
+
 def test_an_empty_prediction_is_an_empty_layer(write, place):
     nothing = EntityMap(np.zeros((24, 30), np.int32), np.zeros(0, np.float32))
     folder = write(["gpkg", "geojson", "labels"], nothing, place)

@@ -17,6 +17,7 @@ from adapters.inference.segment import InputContract
 from adapters.methods import METHODS, merge
 from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
+from adapters.options.labels import LabelInfo
 from adapters.sharing.door import read_info
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.learnt import Digests, LearntFrom
@@ -27,7 +28,7 @@ from domains.errors import InputError
 from domains.procedural.scene import draw_scene
 from domains.scenes.appearance import appearance
 from recipes.routing import Router, appearances_of
-from recipes.verbs.merge_adapters import learnt_by, merged_text, pretrained_like, read_parents
+from recipes.verbs.merge_adapters import classes_line, learnt_by, merged_text, pretrained_like, read_parents
 
 LEARNT = 0.02
 
@@ -150,6 +151,14 @@ def test_a_child_has_learnt_from_the_images_of_all_its_parents(tmp_path):
     joined = learnt_by(known)
     assert joined is not None and joined.train.each == ["a" * 16, "b" * 16]
     assert learnt_by(known[1:2]) is None
+
+
+def test_classes_that_a_child_does_not_get_are_said_with_what_to_do(tmp_path):
+    _, (plain, parent) = read_parents([adapter(tmp_path / "a", 1, method="decoder_only")] * 2)
+    labels = LabelInfo(kind="linear", vocabulary=("a", "b"), width=2, examples=4, temperature=1.0, farthest=None)
+    line = classes_line([plain, replace(parent, name="named", info=replace(parent.info, labels=labels))], tmp_path)
+    assert line.startswith("the classes of named are left out") and "adapters teach" in line
+    assert classes_line([plain, plain], tmp_path) == ""
 
 
 def test_updates_of_few_bits_are_merged_and_rounded_to_as_many(tmp_path):

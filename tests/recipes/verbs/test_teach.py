@@ -21,7 +21,7 @@ from domains.tiling.prediction import Prediction
 from recipes.build import domain_of
 from recipes.load import loaded
 from recipes.reading.compose import changed
-from recipes.verbs.class_table import ClassTable
+from recipes.verbs.class_table import ClassTable, draw
 
 
 def drawn(seed: int) -> tuple[np.ndarray, EntityMap]:
@@ -135,13 +135,18 @@ def test_an_adapter_without_classes_is_taught_and_taught_one_more(
         and "predict --adapter" in printed
     )
     before = {file.name: file.read_bytes() for file in (run / "adapter").iterdir()}
-    kept = {name: (taught / name).read_bytes() for name in before if name != "entity.json"}
-    assert kept == {name: content for name, content in before.items() if name != "entity.json"}
+    changed_files = {"entity.json", "README.md"}
+    kept = {name: (taught / name).read_bytes() for name in before if name not in changed_files}
+    assert kept == {name: content for name, content in before.items() if name not in changed_files}
     more = ["adapters", "teach", str(taught), "--examples", str(classed), "--class", "dark=hole", "--out"]
     assert main([*more, str(tmp_path / "more")]) == 0
     labeller = load_labeller(tmp_path / "more", read_info(tmp_path / "more"))
     assert labeller is not None and labeller.vocabulary == ("bright", "dark", "hole")
     assert main(["adapters", "verify", str(tmp_path / "more")]) == 0
+    capsys.readouterr()
+    anew = ["adapters", "teach", str(tmp_path / "more"), "--examples", str(classed), "--kind", "knn", "--out"]
+    assert main([*anew, str(tmp_path / "anew")]) == 0
+    assert "it no longer knows hole, since --kind is another than it had" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -178,3 +183,9 @@ def test_a_map_of_the_recipe_that_names_no_class_is_refused(
     assert main(words) == 2
     assert "labels.map names 'pit'; the training entities have the classes: bright, dark" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+def test_a_class_with_dollars_is_drawn_as_it_is_written(tmp_path: Path) -> None:
+    rows: list[list[str | int]] = [["", r"$\frac$", "none"], [r"$\frac$", 3, 1]]
+    draw(tmp_path / "drawn.png", rows)
+    assert (tmp_path / "drawn.png").read_bytes().startswith(b"\x89PNG")
