@@ -50,9 +50,12 @@ class Candidates(Protocol):
 
 
 class Embedded(Protocol):
-    """An image that takes prompts. shape: (H, W)."""
+    """An image that takes prompts."""
 
-    shape: tuple[int, int]
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of the image."""
+        ...
 
     def candidates(self, points: np.ndarray, *, least_iou: float) -> Iterator[Candidates]:
         """The masks of points (P, n, 2) whose predicted IoU is above the least."""

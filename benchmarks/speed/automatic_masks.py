@@ -95,11 +95,11 @@ def thresholds(promptable: SamPrompts, image: np.ndarray, promising: float) -> t
 def prompted_masks(promptable: SamPrompts, decoder: DenseDecoder, image: np.ndarray, per_side: int) -> int:
     """Masks of the inner points of per_side ** 2 entities, from the image on; returns how many points there were."""
     embedded = promptable.set_image(image)
-    placed, features = embedded.seen
+    placed, features = embedded.shown
     with torch.inference_mode():
         decoder(features, placed)
-    entities = decoder.proposals.entities(discs(placed.shape[-1], per_side), 0, embedded.size)
-    points = inner_points(entities.ids) * np.array(embedded.shape[::-1]) / embedded.size[::-1]
+    entities = decoder.proposals.entities(discs(placed.shape[-1], per_side), 0, embedded.extent.size)
+    points = inner_points(entities.ids) / embedded.scale
     PromptedMasks().masks(embedded, points)
     return len(points)
 
