@@ -126,14 +126,15 @@ class Nodes:
         """(N + 2,) int32: the entity that a leaf's pixels belong to in a cut; 0 at 0, and -1 at -1.
 
         One of the two is said: granularity in [0, 1], or a name of `LEVELS`: there each node of that depth is an
-        entity, and of shallower ones those that nothing lies in. Raises ValueError for any other.
+        entity, and of shallower ones those that nothing lies in; wholes are there at granularity 0 too, without what is
+        gone by then. Raises ValueError for any other.
         """
         if level is None:
             return self._climbed(*self._by_granularity(1.0 if granularity is None else granularity))
         if level not in LEVELS:
             raise ValueError(f"level is {level!r}; known: {', '.join(LEVELS)}")
         depth = LEVELS.index(level)
-        is_entity = ((self.depths == depth) | ~self.has_children) & (self.gone < self.g)
+        is_entity = ((self.depths == depth) | ~self.has_children) & (self.gone < (self.g if depth else 0))
         return self._climbed(self._to_depth(depth), np.append(False, is_entity))
 
     def at_depth(self, depth: int) -> np.ndarray:

@@ -74,7 +74,8 @@ def by_class(prediction: Prediction) -> Prediction:
     assert labels is not None
     lookup = np.concatenate([[0], labels + 1, [UNLABELLED]])  # -1 is the last
     if entities is not None:
-        entities = EntityMap(lookup[entities.ids])
+        classes = lookup[entities.ids]
+        entities = EntityMap(classes)
     return replace(prediction, read=lambda window: lookup[prediction.read(window)], entity_map=entities)
 
 

@@ -97,9 +97,9 @@ def test_the_embedded_bases_have_their_published_architecture(name):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", EMBEDDED)
-def test_the_embedded_bases_load_and_take_less_than_twelve_megabytes(name):
+def test_the_embedded_bases_load_and_take_less_than_fifteen_megabytes(name):
     files = [file for file in FOLDERS[name].iterdir() if file.suffix in (".json", ".safetensors")]
-    assert sum(file.stat().st_size for file in files) <= 12_000_000
+    assert sum(file.stat().st_size for file in files) <= 15_000_000  # of them up to 3 the prompt decoder
     assert build(name)(torch.rand(1, 3, 64, 96))[-1].shape == (1, 192, 8, 12)
 
 

@@ -66,7 +66,7 @@ def test_a_cut_shows_the_coarsest_node_that_is_fine_enough(granularity: float, i
 @pytest.mark.parametrize(
     ("level", "ids"),
     [
-        ("whole", [[1, 1, 1, 1, 1], [1, 1, 1, 0, -1], [2, 2, 2, 1, -1]]),
+        ("whole", [[1, 1, 1, 1, 1], [1, 1, 1, 0, -1], [0, 0, 0, 1, -1]]),
         ("part", [[1, 1, 1, 1, 1], [2, 2, 0, 0, -1], [3, 3, 3, 0, -1]]),
         ("subpart", [[1, 1, 2, 2, 0], [3, 3, 0, 0, -1], [4, 4, 4, 0, -1]]),
     ],

@@ -180,6 +180,7 @@ def test_a_kind_that_is_null_is_left_out() -> None:
 def test_a_base_may_go_by_regions_before_anything_is_fitted_to_it(tmp_path: Path, monkeypatch, capsys) -> None:
     monkeypatch.setattr("recipes.verbs.pretrain.REGION_SCENES", 6)
     monkeypatch.setattr("recipes.verbs.pretrain.REGION_SCENE_PX", 96)
+    monkeypatch.setattr("adapters.training.region_fit.STEPS", 100)
     out = tmp_path / "run"
     base = pretrain(load_pretrain_recipe("pretrain", [*TINY, "decoder.regions=true"]), out)
     assert "regions: learnt from" in capsys.readouterr().out
