@@ -16,7 +16,7 @@ from adapters.options.section import checked
 from adapters.sharing.bounds import label_shapes
 from adapters.sharing.card import card_text
 from adapters.sharing.door import read_info, sealed
-from adapters.sharing.info import CARD, INFO, LABEL_WEIGHTS, PEFT, AdapterInfo, present
+from adapters.sharing.info import CARD, INFO, LABEL_WEIGHTS, PEFT, RECIPE, AdapterInfo, present
 from adapters.sharing.weights import check_shapes, tensors
 from domains.atomic import atomic_path
 from domains.errors import InputError
@@ -45,14 +45,20 @@ def save_labeller(path: Path, labeller: Labeller) -> None:
     path.chmod(0o644)  # safetensors writes for its owner alone
 
 
-def set_labeller(folder: Path, labeller: Labeller, accuracy: float | None = None) -> AdapterInfo:
+def set_labeller(
+    folder: Path, labeller: Labeller, accuracy: float | None = None, recipe_yaml: str | None = None
+) -> AdapterInfo:
     """Put a labeller into the folder of an adapter, or in the place of the one there, seal it anew, and write its card.
 
-    Returns the folder's info. Raises InputError as `describe_labeller` does, with nothing changed.
+    recipe_yaml: in place of the adapter's recipe. Returns the folder's info. Raises InputError as `describe_labeller`
+    does, with nothing changed.
     """
     info = replace(read_info(folder), labels=describe_labeller(labeller, accuracy))
     with atomic_path(folder / LABEL_WEIGHTS) as path:
         save_labeller(path, labeller)
+    if recipe_yaml is not None:
+        with atomic_path(folder / RECIPE) as path:
+            path.write_text(recipe_yaml, encoding="utf-8")
     info = sealed(folder, info)
     with atomic_path(folder / CARD) as path:
         path.write_text(card_text(info, peft=present(folder, PEFT)), encoding="utf-8")

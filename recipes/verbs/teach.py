@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from adapters.labelling.learning import Examples, calibrated_on_itself, extended
 from adapters.labelling.pooled import Blocks
 from adapters.options.labels import LONGEST_NAME, MOST_CLASSES, LabelOptions, may_be_class
 from adapters.options.section import checked
-from adapters.sharing.info import FILES, present
+from adapters.sharing.door import read_recipe
+from adapters.sharing.info import FILES, RECIPE, present
 from adapters.sharing.labels_file import set_labeller
 from adapters.sharing.opening import opened
+from adapters.sharing.texts import yaml_text
 from domains.atomic import atomic_folder
 from domains.entities import UNKNOWN
 from domains.errors import InputError
@@ -57,7 +59,7 @@ def taught_text(
         lost = sorted({*former.vocabulary} - {*labeller.vocabulary}) if former else []
         with opened(Path(adapter)) as folder, atomic_folder(out) as copy:
             copied(folder, copy)
-            set_labeller(copy, labeller)
+            set_labeller(copy, labeller, recipe_yaml=recipe_with(copy, network, labeller, options.map))
     counts = Counter(entities.vocabulary[k] for k in entities.classes)
     listed = ", ".join(f"{name} ({count})" for name, count in sorted(counts.items()))
     knows = f"it tells {len(labeller.vocabulary)} classes apart, by {labeller.kind}"
@@ -66,6 +68,18 @@ def taught_text(
     return f"{out}: taught by {len(entities)} entities: {listed}; {knows}\n" + following(
         "predict", "--adapter", out, "IMAGE", "--out", "predictions"
     )
+
+
+def recipe_with(folder: Path, network: Loaded, labeller: Labeller, classes: Mapping[str, str] | None) -> str | None:
+    """The adapter's recipe with the names by which its classes go in the data, so that `evaluate` knows them there too;
+    None where it stays as it is.
+    """
+    if classes is None or not present(folder, RECIPE):
+        return None
+    former = network.recipe.labels.map or {name: name for name in labeller.vocabulary}
+    sections = read_recipe(folder)
+    named = {name: target for name, target in {**former, **classes}.items() if target in labeller.vocabulary}
+    return yaml_text({**sections, "labels": {**sections.get("labels", {}), "map": named}})
 
 
 def class_map(words: Sequence[str]) -> dict[str, str] | None:

@@ -138,11 +138,15 @@ def test_an_adapter_without_classes_is_taught_and_taught_one_more(
     changed_files = {"entity.json", "README.md"}
     kept = {name: (taught / name).read_bytes() for name in before if name not in changed_files}
     assert kept == {name: content for name, content in before.items() if name not in changed_files}
+    with loaded(str(taught)) as network:
+        assert network.recipe.labels.map is None
     more = ["adapters", "teach", str(taught), "--examples", str(classed), "--class", "dark=hole", "--out"]
     assert main([*more, str(tmp_path / "more")]) == 0
     labeller = load_labeller(tmp_path / "more", read_info(tmp_path / "more"))
     assert labeller is not None and labeller.vocabulary == ("bright", "dark", "hole")
     assert main(["adapters", "verify", str(tmp_path / "more")]) == 0
+    with loaded(str(tmp_path / "more")) as network:  # so that `evaluate` counts what the data call dark as holes
+        assert network.recipe.labels.map == {"bright": "bright", "dark": "hole", "hole": "hole"}
     capsys.readouterr()
     anew = ["adapters", "teach", str(tmp_path / "more"), "--examples", str(classed), "--kind", "knn", "--out"]
     assert main([*anew, str(tmp_path / "anew")]) == 0
