@@ -6,6 +6,7 @@ image is embedded, how prompts become tokens, and in whether a granularity may b
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, NamedTuple, Protocol
 
@@ -60,7 +61,7 @@ class Extent(NamedTuple):
     padded: tuple[int, int]
 
 
-class PromptableImage:
+class PromptableImage(ABC):
     """An image that was embedded. embedding: (1, C, h, w) of the padded image; decoder: answers tokens."""
 
     def __init__(self, extent: Extent, embedding: Tensor, decoder: TwoWay) -> None:
@@ -100,11 +101,12 @@ class PromptableImage:
             decoded = self.answered(at, marks, corners, several and granularity is None, least_iou, granularity)
             yield decoded._replace(prompts=decoded.prompts + start)
 
+    @abstractmethod
     def answered(
         self, points: Table, labels: Table, boxes: Table, several: bool, least_iou: float, granularity: float | None
     ) -> Decoded:
         """The masks of a batch of prompts, three of each or one. Raises InputError where no granularity is known."""
-        raise NotImplementedError
+        ...
 
     def predict(
         self,

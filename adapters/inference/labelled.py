@@ -20,7 +20,8 @@ from domains.scenes.resampled import Resampled
 from domains.tiling.grid import Grid, Window
 from domains.tiling.prediction import Prediction
 
-Unheard = Callable[[int, int], None]
+OnDone = Callable[[int, int], None]
+"""Told how many tiles or images are done, and of how many."""
 
 
 def unheard(done: int, count: int) -> None:
@@ -74,7 +75,7 @@ class EntityTiles:
         return Window(min(y, self.shape[0] - 1), min(x, self.shape[1] - 1), height, width)
 
     def described(
-        self, segmenter: EntitySegmenter, prediction: Prediction, on_tile: Unheard = unheard
+        self, segmenter: EntitySegmenter, prediction: Prediction, on_tile: OnDone = unheard
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """(numbers (n,), features (n, sum(Blocks))) of the entities of a tile at a time; without those of which the
         tile shows no pixel, as of a ring that is larger than a tile, or of a speck that is none at this pixel size.
@@ -94,7 +95,7 @@ def labelled(
     contract: InputContract,
     segmenter: EntitySegmenter,
     labeller: Labeller,
-    on_tile: Unheard = unheard,
+    on_tile: OnDone = unheard,
 ) -> Prediction:
     """The prediction with a class of each entity, `UNKNOWN` for what is none of them or cannot be described, and its
     probability, 0 where it cannot be described.
@@ -116,7 +117,7 @@ def examples_of(
     samples: Samples,
     contract: InputContract,
     classes: Mapping[str, str] | None = None,
-    on_image: Unheard = unheard,
+    on_image: OnDone = unheard,
 ) -> Examples:
     """The entities of a data set that have a class, described, with the groups of their images.
 

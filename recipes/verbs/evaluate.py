@@ -98,12 +98,7 @@ def evaluate(
     if isinstance(metrics, Sweep) and levels is not None:
         curve = GranularityCurve(metrics, domain.headline, levels.finest_first[levels.flat])
     result = {
-        "metrics": plain(metrics.compute()),
-        "intervals_95": plain(metrics.interval()),
-        "by_stratum": plain(metrics.by_stratum()),
-        "counts": plain(metrics.counted()),
-        "images": len(metrics),
-        "groups": len(set(metrics.groups)),
+        **numbers_of(metrics),
         "entities": entities,
         "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
@@ -116,13 +111,7 @@ def evaluate(
     }
     if json_path is not None:
         write_json(json_path, result)
-    values, spans = metrics.compute(), metrics.interval()
-    print(
-        text_table(
-            [["metric", "value [95 % interval]"], *([key, with_span(values[key], spans[key])] for key in values)]
-        )
-    )
-    print(counts_line(metrics))
+    print(metrics_text(metrics))
     print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
     if curve is not None:
         print("\n".join(curve.lines()))
@@ -132,8 +121,9 @@ def evaluate(
         print(classes.text())
     if json_path is not None:
         print(f"numbers: {json_path}")
-    if json_path is not None and classes is not None:
-        print(f"which class is taken for which: {', '.join(map(str, classes.write(json_path.with_suffix(''))))}")
+        if classes is not None:
+            matrix = classes.write(json_path.with_suffix(""))
+            print(f"which class is taken for which: {', '.join(map(str, matrix))}")
     if report is not None:
         about = {
             "recipe": domain.name,
@@ -153,6 +143,25 @@ def evaluate(
     at = granularity if curve is None else curve.better()
     print(" ".join([words, *option("--granularity", at), *(["--fast"] if fast else [])]))
     return result
+
+
+def numbers_of(metrics: MetricSet) -> dict[str, Any]:
+    """What the JSON says of the metrics."""
+    return {
+        "metrics": plain(metrics.compute()),
+        "intervals_95": plain(metrics.interval()),
+        "by_stratum": plain(metrics.by_stratum()),
+        "counts": plain(metrics.counted()),
+        "images": len(metrics),
+        "groups": len(set(metrics.groups)),
+    }
+
+
+def metrics_text(metrics: MetricSet) -> str:
+    """The table of the metrics with their intervals, and how many entities were right, wrong and missed."""
+    values, spans = metrics.compute(), metrics.interval()
+    rows = [[key, with_span(values[key], spans[key])] for key in values]
+    return f"{text_table([['metric', 'value [95 % interval]'], *rows])}\n{counts_line(metrics)}"
 
 
 def class_table(network: Loaded, contract: InputContract) -> ClassTable | None:

@@ -47,13 +47,15 @@ from recipes.shared import own_yaml
 from recipes.verbs.fit_student import student_line, student_of, unlabelled_of
 from recipes.verbs.numbers import defined, plain, write_json
 from recipes.verbs.pages import fit_page, pictures_of
-from recipes.verbs.progress import reading_shown
+from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
 from recipes.verbs.training_progress import Terminal
 from recipes.verbs.verdict import against, validation_curve, what_would_help
 
 PREVIEWS = 6
+QUICK_S = 2.0
+"""A log has no line of what takes no longer."""
 
 
 def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
@@ -168,7 +170,9 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
 def name_entities(adapter: Path, prepared: Prepared) -> None:
     """Teach the adapter the classes of its data, where they have any, and say what it knows of them."""
     prepared.plan.network.place(prepared.plan.runtime)
-    if (labels := labels_of(prepared)) is not None:
+    with Progress("labels", 0, unit="images", patience=QUICK_S) as progress:
+        labels = labels_of(prepared, lambda done, count: progress.reach("images", done, count))
+    if labels is not None:
         set_labeller(adapter, labels.labeller, labels.accuracy)
         print(labels.line(), flush=True)
     elif (start := prepared.recipe.train.start_adapter) is not None:
