@@ -94,6 +94,11 @@ def fit(
     from recipes.reading.ignored import tell_ignored
 
     tell_ignored(recipe, changed)
+    if checked.mix is not None:
+        from recipes.verbs.fit_mixture import fit_several
+
+        fit_several(checked, out, resume)
+        return
     from recipes.verbs.fit import fit as run
 
     run(checked, out, resume)

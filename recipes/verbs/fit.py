@@ -320,14 +320,19 @@ def spread(count: int, limit: int) -> list[int]:
 
 def preview(path: Path, plan: Plan, fitted: Fitted) -> None:
     """A row per image: as it is, truth, before, after."""
+    with atomic_path(path) as temporary:
+        contact_sheet(rows_of(plan, fitted)).save(temporary)
+
+
+def rows_of(plan: Plan, fitted: Fitted) -> list[list[tuple[str, np.ndarray]]]:
+    """The rows of `preview`: pictures with a line below each."""
     rows = []
     for i, before in fitted.shown_before.items():
         sample = plan.test[i]
         maps = {"truth": sample.truth, "before": before, "after": fitted.shown_after[i]}
         pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in maps.items()]
         rows.append([(sample.place.scene, sample.image), *pictures])
-    with atomic_path(path) as temporary:
-        contact_sheet(rows).save(temporary)
+    return rows
 
 
 def report(fitted: Fitted, run: Path, images: int, student: FittedStudent | None = None) -> dict[str, Any]:
