@@ -21,7 +21,7 @@ from adapters.sharing.student_file import load_student
 from domains.errors import printable
 from recipes.reading.compose import changed, load_recipe
 from recipes.reading.schema import Recipe
-from recipes.shared import BASE, SharedRecipe, base_recipe, check_student, member_of, on_base, shared_recipe
+from recipes.shared import BASE, SharedRecipe, base_recipe, check_student, member_of, members_of, on_base, shared_recipe
 
 if TYPE_CHECKING:  # what bases want loads slowly, and a student wants none of it
     from adapters.backbones import Backbone
@@ -80,8 +80,9 @@ def loaded(
 
     recipe: in place of the one in the adapter; needed for `base`, which has none. Networks are checked and merged on
     the CPU, where probes were made, and then placed; so a backbone that was placed with another adapter comes back
-    first. fast: its student takes the adapter's place, and no base is loaded. member: of an adapter of several domains, the one
-    that it is to be. Raises InputError for an adapter that is not whole, or has no student where one is asked for.
+    first. fast: its student takes the adapter's place, and no base is loaded. member: of an adapter of several domains,
+    the one that it is to be. Raises InputError for an adapter that is not whole, or has no student where one is asked
+    for.
     """
     if backbone is not None:
         backbone.to("cpu")
@@ -156,8 +157,7 @@ def verify(adapter: str, backbone_name: str | None = None) -> str:
     """Load everything as prediction would, decode a small scene, and say so in one line; of a mixture for each of its
     domains. Raises InputError where anything is wrong.
     """
-    with opened(Path(adapter)) as folder:
-        names = [*(read_info(folder).mixture or ())]
+    names, base = members_of(adapter), ""
     for name in names:
         with loaded(adapter, overrides=on_base(backbone_name), member=name) as network:
             base = printable(network.segmenter.backbone.name)

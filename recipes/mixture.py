@@ -1,4 +1,4 @@
-"""From a recipe of several domains and their data to the mixture that is fitted, for the command line and benchmarks."""
+"""From a recipe of several domains and their data to the mixture that is fitted."""
 
 from __future__ import annotations
 

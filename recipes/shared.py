@@ -80,6 +80,12 @@ def shared_recipe(folder: Path, info: AdapterInfo, member: str | None = None) ->
     return SharedRecipe(recipe, str(data), None if groups is None else str(groups))
 
 
+def members_of(adapter: str) -> list[str]:
+    """The names of an adapter's domains, where it is a mixture; [] for any other. Raises InputError."""
+    with opened(Path(adapter)) as folder:
+        return [*(read_info(folder).mixture or ())]
+
+
 def member_of(info: AdapterInfo, word: str | None, adapter: str) -> str:
     """The name of a member of a mixture by what a user says: that name, or its domain where no other has that. Raises
     InputError, also where nothing is said.

@@ -143,11 +143,8 @@ def domains_of_mixture(sections: Mapping[str, Any]) -> list[Any]:
     """The section `domain` of every member of a mixture, where a recipe has some; of a recipe that is not checked."""
     mix = sections.get("mix")
     members = mix.get("members") if isinstance(mix, dict) else None
-    return (
-        [member.get("domain") for member in members.values() if isinstance(member, dict)]
-        if isinstance(members, dict)
-        else []
-    )
+    sections_of_members = members.values() if isinstance(members, dict) else ()
+    return [member.get("domain") for member in sections_of_members if isinstance(member, dict)]
 
 
 # The seal

@@ -53,9 +53,9 @@ def fit_regions_of(
 ) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
-    views: samples of training splits, each seen as its contract sees them; `tiles` of each. With fewer candidates than `FEWEST` a scorer that was
-    pretrained with the decoder stays as it is, and without one regions are given up, of which `given_up` is told, with
-    how many there were. on_progress: told of the tiles, then of the scorer's steps.
+    views: samples of training splits, each seen as its contract sees them; `tiles` of each. With fewer candidates than
+    `FEWEST` a scorer that was pretrained with the decoder stays as it is, and without one regions are given up, of
+    which `given_up` is told, with how many there were. on_progress: told of the tiles, then of the scorer's steps.
     """
     decoder: Any = segmenter.decoder
     if not getattr(decoder.options, "regions", False):

@@ -25,7 +25,7 @@ def temperature_shares(counts: Sequence[int], temperature: float) -> list[float]
 
 
 class MixedCrops(Dataset[EntitySample]):
-    """Crops of several sources; item i is a function of (seed, epoch, i) alone, of whose source any run of items has its
+    """Crops of several sources; item i is a function of (seed, epoch, i) alone. Any run of items has of each source its
     share, as nearly as whole items can.
 
     sources: of one length. shares: of each, of sum 1.

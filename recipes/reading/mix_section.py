@@ -107,8 +107,8 @@ def expanded(sections: Mapping[str, Any], shelf: Callable[[str], Mapping[str, An
         raise InputError(f"mix is {written!r:.80}; wanted domains with their folders, such as {{pathology: DIR}}")
     if domain.get("name") != MIX:
         raise InputError(
-            f"mix names domains, and domain.name is {domain.get('name')!r:.80}; fit them together by --recipe mix, or set "
-            f"domain.name={MIX}"
+            f"mix names domains, and domain.name is {domain.get('name')!r:.80}; fit them together by --recipe mix, or "
+            f"set domain.name={MIX}"
         )
     if "members" in written:
         return {**sections, "domain": domain}
@@ -151,6 +151,8 @@ def member_sections(
     decoder = dict(sections.get("decoder") or {"name": "dense"})
     if decoder.get("name", "dense") == "dense":
         decoder |= {key: value for key, value in shipped.get("decoder", {}).items() if key in TO_ENTITIES}
+        regions = shipped.get("decoder", {}).get("regions"), (sections.get("decoder") or {}).get("regions")
+        decoder["regions"] = all(regions)
     chosen_for = shipped.get("train", {}).get("calibrate_for")
     return {
         "domain": {**shipped["domain"], **common, **options, "name": kind},

@@ -86,8 +86,8 @@ class Recipe(AnyRecipe):
         self.losses.check_decoder(self.decoder)
         if (self.domain.name == MIX) != (self.mix is not None):
             raise InputError(
-                f"domain.name is {self.domain.name!r} and the section mix is {'there' if self.mix else 'null'}; a mixture "
-                f"has both domain.name={MIX} and its domains in mix"
+                f"domain.name is {self.domain.name!r} and the section mix is {'there' if self.mix else 'null'}; a "
+                f"mixture has both domain.name={MIX} and its domains in mix"
             )
         if self.mix is not None:
             self.check_mixture(self.mix)
@@ -117,7 +117,7 @@ class Recipe(AnyRecipe):
                 asked, shared = getattr(member.decoder, option, None), getattr(self.decoder, option, None)
                 if asked != shared:
                     raise InputError(
-                        f"mix.members.{name}.decoder.{option} is {asked!r}; the mixture's is {shared!r}, and all share it"
+                        f"mix.members.{name}.decoder.{option} is {asked!r}; all share the mixture's, {shared!r}"
                     )
 
     def member(self, name: str) -> Recipe:

@@ -165,10 +165,9 @@ def means(prepared: PreparedMixture, fitted: FittedMixture) -> dict[str, dict[st
     for name in prepared.members:
         for state, metrics in fitted.members[name].measured.items():
             values.setdefault(state, []).append(metrics.compute())
+    shared = {state: set.intersection(*({*row} for row in rows)) for state, rows in values.items()}
     return {
-        state: plain(
-            {key: float(np.mean([row[key] for row in rows])) for key in rows[0] if all(key in row for row in rows)}
-        )
+        state: plain({key: float(np.mean([row[key] for row in rows])) for key in rows[0] if key in shared[state]})
         for state, rows in values.items()
     }
 
@@ -253,4 +252,5 @@ def tell(run: Path, prepared: PreparedMixture, domains: Mapping[str, Domain], fi
     print(f"pictures: {run / 'preview.png'}   numbers: {run / 'metrics.json'}   report: {run / 'report.html'}")
     name = next(iter(fitted.members))
     print(f"one of its domains for every verb: {command('adapters', 'member', adapter, '--domain', name, 'FOLDER')}")
-    print(following("predict", "--adapter", adapter, "--domain", name, "IMAGE", "--out", run / "predictions"))
+    words = ["predict", "--adapter", adapter, "--domain", name, "IMAGE", "--out", run / "predictions"]
+    print(following(*words))

@@ -62,6 +62,11 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
             predict(group, runtime)
         except InputError as error:
             faults.append(str(error))
+    told_faults(faults)
+
+
+def told_faults(faults: Sequence[str]) -> None:
+    """Raises InputError where images were left out."""
     if faults:
         further = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise InputError(f"not all is predicted, the others are done: {faults[0]}{further}")
