@@ -64,6 +64,12 @@ class Domain(Protocol):
         """Indexable and picklable, with a length; where it has `records`, they name each sample's group."""
         ...
 
+    def _has_entity(self, record: Record) -> bool:
+        """Whether an image shows an entity, by its labels."""
+        if self.data == SAMPLE:
+            return SampleScenes(self.spec.families, [record])[0].truth.count > 0
+        return self.folder.entities[record.name] > 0
+
     def augmentation(self) -> A.Compose:
         """For training only."""
         ...
@@ -199,6 +205,13 @@ class DataDomain(DataOptions, ReadingOptions):
         if split != "all" and split not in SPLITS:
             raise InputError(f"split is {split!r}; {suggest(split, [*SPLITS, 'all'])}")
         records = [record for name in SPLITS for record in self.splits[name] if split in (name, "all")]
+        if self.good_only and split in ("train", "val") and records:
+            records = [record for record in records if not self._has_entity(record)]
+            if not records:
+                raise InputError(
+                    f"domain.good_only is true, and {self.data!r} has no {split} image without entity; add good ones, or "
+                    "set domain.fractions"
+                )
         if not records:
             raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
         most = {"train": self.max_images, "val": self.max_val_images}.get(split)

@@ -19,7 +19,7 @@ from adapters.options.decoders import Decoder, Dense
 from adapters.options.labels import LabelOptions
 from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
-from adapters.options.methods import DecoderOnly, Method
+from adapters.options.methods import WHOLE_BITS, DecoderOnly, Method
 from adapters.options.section import Options, checked
 from adapters.options.training import TrainOptions
 from domains.bands import channels_of
@@ -91,6 +91,13 @@ class Recipe(AnyRecipe):
             )
         if self.mix is not None:
             self.check_mixture(self.mix)
+        if self.decoder.name == "memory":
+            self.check_memory()
+        elif self.domain.good_only and not self.domain.drawn_share:
+            raise InputError(
+                "domain.good_only=true leaves nothing to learn from; say decoder.name=memory (--recipe good_parts), or "
+                "domain.drawn_defects=1, by which defects are drawn on good images"
+            )
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise InputError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.student and self.decoder.name != "dense":
@@ -101,6 +108,18 @@ class Recipe(AnyRecipe):
             self.check_cache()
         if channels_of(self.domain.bands) != 3 and self.train.rehearsal:
             raise InputError("train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0")
+
+    def check_memory(self) -> None:
+        """Raises InputError for what does not go with a memory of good images, which no gradient reaches."""
+        if not self.domain.good_only:
+            raise InputError("decoder.name=memory learns from images without entity alone; say domain.good_only=true")
+        if not isinstance(self.method, DecoderOnly) or self.method.in_decoder:
+            raise InputError(
+                f"decoder.name=memory goes by the backbone as it is; method.name is {self.method.name!r}: set "
+                f"method.name=decoder_only method.bits={WHOLE_BITS}"
+            )
+        if self.domain.bands:
+            raise InputError("decoder.name=memory wants RGB, as nothing learns to mix other bands; set domain.bands=[]")
 
     def check_mixture(self, mix: MixSection) -> None:
         """Raises InputError for members whose decoder is another network, and for what a mixture cannot do."""
