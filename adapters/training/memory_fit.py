@@ -1,7 +1,7 @@
 """Fill the memory decoder from good images, and choose from which distance on a pixel is strange.
 
 Patches of the training images that have no entity are gathered, a greedy coreset of them is kept (k-centre; Sener and
-Savarese, ICLR 2018, https://arxiv.org/abs/1708.00489; PatchCore, section 3.2, distances in a random projection), and the
+Savarese, ICLR 2018, https://arxiv.org/abs/1708.00489; PatchCore, section 3.2, distances in a random projection). The
 threshold is such that of images like the good ones held back at most a given share would show an entity: their critical
 scores are taken as exchangeable with those of new good images (split conformal prediction; Vovk et al., Algorithmic
 Learning in a Random World, 2005).
@@ -83,8 +83,8 @@ def fill_memory(
     for split, indices in (("train", good), ("val", held_back)):
         if not indices:
             raise InputError(
-                f"decoder.name=memory wants images without entity in {split}, which say what good ones look like; there "
-                "are none: add some, or change domain.fractions"
+                f"decoder.name=memory wants images without entity in {split}, which say what good ones look like; it "
+                "has none: add some, or change domain.fractions"
             )
     generator = torch.Generator().manual_seed(seed)
     rows = torch.cat([*patches_of(segmenter, train, good, contract, on_progress)])

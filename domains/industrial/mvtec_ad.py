@@ -76,7 +76,7 @@ def _is_category(folder: Path) -> bool:
     """Good images, or a defect's images and masks in folders of its name."""
     test, truth = _tested(folder)
     if not (test.is_dir() and truth.is_dir()):
-        kinds = {kind.name for kind in folders(category / "train")} if (category / "train").is_dir() else set()
+        kinds = {kind.name for kind in folders(folder / "train")} if (folder / "train").is_dir() else set()
         return bool(kinds) and kinds <= {*GOOD} and not test.is_dir() and not truth.is_dir()
     good = any((place / name).is_dir() for place in (folder / "train", test) for name in GOOD)
     return good or bool({kind.name for kind in folders(test)} & {kind.name for kind in folders(truth)})

@@ -14,6 +14,8 @@ from PIL import Image
 from adapters.sharing.door import read_info
 from adapters.sharing.package import pack
 from cli import main
+from domains.datasets.domain import build_domain
+from domains.datasets.splits import split_of
 from domains.procedural.scene import draw_scene
 from recipes.api import load
 
@@ -144,11 +146,19 @@ def test_a_folder_without_images_and_a_domain_of_an_adapter_of_one_are_told(
 
 
 def test_images_that_one_domain_learns_from_and_another_is_measured_on_are_refused(
-    words: list[str], data: Path, surfaces: Path, tmp_path: Path, capsys
+    words: list[str], data: Path, tmp_path: Path, capsys
 ) -> None:
+    measured = {record.image.name for record in build_domain("pathology", data).dataset("test").records}  # type: ignore[attr-defined]
     for name in ("images", "labels"):
         (tmp_path / "other" / name).mkdir(parents=True)
-        for file in (data / name).iterdir():
-            (tmp_path / "other" / name / f"again-{file.name}").write_bytes(file.read_bytes())
+    splits = iter(["val", "test"])
+    for file in sorted((data / "images").iterdir()):
+        split = "train" if file.name in measured else next(splits, "train")
+        stem = next(name for k in range(1000) if split_of(name := f"{k}-{file.stem}") == split)
+        for name in ("images", "labels"):
+            (tmp_path / "other" / name / f"{stem}.png").write_bytes((data / name / file.name).read_bytes())
+    capsys.readouterr()
     assert main([*words, f"mix.natural={tmp_path / 'other'}", "--out", str(tmp_path / "run")]) == 2
-    assert "test images of" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "test images of" in told and "are among those that natural learns from" in told
+    assert not (tmp_path / "run").exists()
