@@ -147,4 +147,6 @@ class Memory(DecoderOptions):
     """Smaller entities are dropped."""
 
 
+TrainedDecoder = Annotated[Dense | Query, Field(discriminator="name")]
+"""Those that learn by gradient."""
 Decoder = Annotated[Dense | Query | Memory, Field(discriminator="name")]

@@ -209,8 +209,8 @@ class DataDomain(DataOptions, ReadingOptions):
             records = [record for record in records if not self._has_entity(record)]
             if not records:
                 raise InputError(
-                    f"domain.good_only is true, and {self.data!r} has no {split} image without entity; add good ones, or "
-                    "set domain.fractions"
+                    f"domain.good_only is true, and {self.data!r} has no {split} image without entity; add good ones, "
+                    "or set domain.fractions"
                 )
         if not records:
             raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
