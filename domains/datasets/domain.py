@@ -64,12 +64,6 @@ class Domain(Protocol):
         """Indexable and picklable, with a length; where it has `records`, they name each sample's group."""
         ...
 
-    def _has_entity(self, record: Record) -> bool:
-        """Whether an image shows an entity, by its labels."""
-        if self.data == SAMPLE:
-            return SampleScenes(self.spec.families, [record])[0].truth.count > 0
-        return self.folder.entities[record.name] > 0
-
     def augmentation(self) -> A.Compose:
         """For training only."""
         ...
@@ -224,6 +218,12 @@ class DataDomain(DataOptions, ReadingOptions):
         if self.data == SAMPLE:
             return SampleScenes(self.spec.families, records)
         return EntityDataset(records, self.folder.layout, self.folder.cache)
+
+    def _has_entity(self, record: Record) -> bool:
+        """Whether an image shows an entity, by its labels."""
+        if self.data == SAMPLE:
+            return SampleScenes(self.spec.families, [record])[0].truth.count > 0
+        return self.folder.entities[record.name] > 0
 
     def augmentation(self) -> A.Compose:
         """The transforms that the options add, then the spec's; without those of colour where the bands are no RGB.
