@@ -228,11 +228,10 @@ def verdict(
     recipe, before, after = prepared.recipe, fitted.before, fitted.after
     assert before is not None and after is not None
     start = "its start" if recipe.train.start_adapter else "the base"
-    curve = validation_curve(run / "history.csv")
-    lines = [
-        against(start, before, after, domain.headline),
-        what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)),
-    ]
+    lines = [against(start, before, after, domain.headline)]
+    if fitted.training.steps:
+        curve = validation_curve(run / "history.csv")
+        lines.append(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)))
     return lines if student is None else [*lines, student_line(fitted, student, domain.headline)]
 
 
