@@ -19,7 +19,7 @@ from torch import Tensor
 
 from adapters.decoders.memory import LEAST_DEVIATION, MemoryDecoder, neighbourhoods
 from adapters.inference.calibration import OnProgress, unheard
-from adapters.inference.segment import InputContract, segment
+from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter, pad_to, to_tensor
 from adapters.proposals.strangeness import critical_score
 from domains.entities import EntitySample, Samples
@@ -31,6 +31,8 @@ MOST_PATCHES = 40_000
 """Of which the coreset is chosen; of more a random share."""
 PROJECTED = 64
 """Width in which the coreset is chosen."""
+ROUNDED = 1.001
+"""A threshold is rounded to half precision, as it is saved, and not below what was chosen."""
 BEYOND = 1.05
 """Where fewer good images are held back than the rate would want: so far beyond the strangest of them."""
 
@@ -98,15 +100,12 @@ def fill_memory(
     decoder.threshold.fill_(1.0)
     assert val is not None
     critical = []
-    area = decoder.options.min_area_px
     for done, index in enumerate(held_back, start=1):
-        heat = segment(segmenter, contract.photograph(val[index]), contract).pixel_scores
-        assert heat is not None
-        critical.append(critical_score(np.asarray(heat, np.float32), area))
+        critical.append(critical_of(segmenter, val[index], contract))
         on_progress("held back", done, len(held_back))
     scores, rate = np.sort(critical), decoder.options.false_alarms
-    decoder.threshold.fill_(distance_of(quiet_score(scores, rate)))
-    at = float(torch.sigmoid(torch.log(decoder.threshold)))
+    decoder.threshold.fill_(ROUNDED * distance_of(quiet_score(scores, rate))).copy_(decoder.threshold.half())
+    at = score_of(float(decoder.threshold))
     return Remembered(len(good), gathered, len(rows), len(held_back), int((scores > at).sum()), rate)
 
 
@@ -115,6 +114,15 @@ def good_of(samples: Samples | None) -> list[int]:
     if samples is None:
         return []
     return [i for i in range(len(samples)) if not any(truth.count for truth in samples[i].truths)]
+
+
+def critical_of(segmenter: EntitySegmenter, sample: EntitySample, contract: InputContract) -> float:
+    """The score above which no tile of an image has an entity, by a threshold of 1."""
+    decoder = segmenter.decoder
+    image = resize_sample(sample, contract.factor_of(sample)).image
+    tiles = [image[window.slices] for window in windows(*image.shape[:2], contract.tile_px, contract.overlap_px)]
+    maps = (decoder.proposals.prepared(*output) for output in segmenter.outputs(tiles))
+    return max(critical_score(scores, decoder.options.min_area_px) for scores in maps)
 
 
 def quiet_score(critical: np.ndarray, rate: float) -> float:
