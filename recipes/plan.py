@@ -122,6 +122,16 @@ def plan_of(
     return Prepared(plan, settled, method, settled.domain.scale != recipe.domain.scale)
 
 
+def check_learning(recipe: Recipe) -> None:
+    """Raises InputError where good images alone are to be learnt from by a decoder that wants entities."""
+    domain = recipe.domain
+    if domain.good_only and not isinstance(recipe.decoder, Memory) and not domain.drawn_share:
+        raise InputError(
+            "domain.good_only=true leaves nothing to learn from; say decoder.name=memory (--recipe good_parts), or "
+            "domain.drawn_defects=1, by which defects are drawn on good images"
+        )
+
+
 def budget_of(recipe: Recipe, looks: int | None = None, clock: Callable[[], float] = time.monotonic) -> Budget:
     """The recipe's steps and seconds, by the clock. looks: at the validation split; None: every `validate_every`."""
     train = recipe.train

@@ -93,11 +93,6 @@ class Recipe(AnyRecipe):
             self.check_mixture(self.mix)
         if self.decoder.name == "memory":
             self.check_memory()
-        elif self.domain.good_only and not self.domain.drawn_share:
-            raise InputError(
-                "domain.good_only=true leaves nothing to learn from; say decoder.name=memory (--recipe good_parts), or "
-                "domain.drawn_defects=1, by which defects are drawn on good images"
-            )
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise InputError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.student and self.decoder.name != "dense":

@@ -37,7 +37,7 @@ from recipes.build import domain_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.labels import check_map, labels_of
 from recipes.learnt import images_of_fit
-from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
+from recipes.plan import Prepared, Splits, calibrated_for, check_learning, plan_of, splits_of
 from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
@@ -64,6 +64,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     """
     set_up()
     domain = domain_of(recipe)
+    check_learning(recipe)
     calibrated_for(recipe, domain)  # a mistake in the recipe is told before a run that stands in the way
     run = run_folder("fit", recipe.domain.name, out)
     check_run(run, recipe, resume)

@@ -31,7 +31,7 @@ from recipes.build import run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.learnt import images_of_fit
 from recipes.mixture import PreparedMixture, check_apart, domains_of, naming, prepare_mixture, splits_of_all
-from recipes.plan import Splits, calibrated_for
+from recipes.plan import Splits, calibrated_for, check_learning
 from recipes.reading.command import command, following
 from recipes.reading.domain_section import MIX
 from recipes.reading.schema import Recipe
@@ -57,6 +57,7 @@ def fit_several(recipe: Recipe, out: Path | None = None, resume: bool = False) -
     domains = domains_of(recipe)
     for name, domain in domains.items():
         with naming(name):
+            check_learning(recipe.member(name))
             calibrated_for(recipe.member(name), domain)
     run = run_folder("fit", MIX, out)
     check_run(run, recipe, resume)

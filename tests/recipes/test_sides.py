@@ -14,7 +14,6 @@ from domains.errors import InputError
 from recipes.build import contract_of, decoder_of, segmenter_of
 from recipes.inputs import Asked
 from recipes.reading.compose import list_recipes, load_any, load_pretrain_recipe, load_recipe
-from recipes.reading.domain_section import MIX
 from recipes.reading.schema import Recipe
 from recipes.sides import check_sides, crops_on_patches, multiple_of, nearest, on_patches, window_on_patches
 from tests.adapters.backbones.tiny_models import tiny_folder
@@ -24,7 +23,8 @@ BASES = (
     *(("dinov2_with_registers", patch_px) for patch_px in (8, 14, 16)),
     *(("dinov3_vit", 16), ("vit", 16), ("sam", 16)),
 )
-SHIPPED = [name for name in list_recipes() if isinstance(load_any(name), Recipe) and name != MIX]
+FITS = {name: recipe for name in list_recipes() if isinstance(recipe := load_any(name), Recipe)}
+SHIPPED = [name for name, recipe in FITS.items() if recipe.mix is None and recipe.decoder.name == "dense"]
 SMALL = ("decoder.width=4", "train.steps=1", "train.batch_size=2", "train.precision=fp32")
 
 
