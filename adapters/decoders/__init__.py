@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from adapters.decoders.decoder import Decoder
 from adapters.decoders.dense import Dense, DenseDecoder
-from adapters.decoders.memory import Memory, MemoryDecoder
+from adapters.decoders.patch_memory import Memory, MemoryDecoder
 from adapters.decoders.query import Query, QueryDecoder
 from adapters.options.decoders import DecoderOptions
 

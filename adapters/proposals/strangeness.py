@@ -13,6 +13,8 @@ from adapters.proposals.proposals import Proposals
 from domains.entities import EntityMap
 from domains.entities.forest import EntityForest
 
+STEPS = 14
+"""Halvings of the range of scores."""
 EIGHT = np.ones((3, 3), int)
 """Neighbours that touch at a corner are connected, as defects in the sets' masks are."""
 
@@ -60,15 +62,14 @@ class Strangeness(Proposals):
         scores = np.asarray(ndimage.maximum(prepared, ids, kept), np.float32) if len(kept) else np.zeros(0, np.float32)
         return EntityForest.flat(EntityMap(number[ids], scores, pixel_scores=prepared.astype(np.float16)))
 
-
-def critical_score(scores: np.ndarray, min_area_px: int, steps: int = 14) -> float:
-    """The score below which a map (H, W) would hold an entity of that area, to 2^-steps: where its threshold must lie
-    for it to hold none.
-    """
-    low, high = 0.0, 1.0
-    for _ in range(steps):
-        middle = (low + high) / 2
-        ids, count = ndimage.label(scores > middle, EIGHT)
-        largest = int(np.bincount(ids.ravel())[1:].max()) if count else 0
-        low, high = (middle, high) if largest >= min_area_px else (low, middle)
-    return high
+    def critical(self, prepared: np.ndarray) -> float:
+        """The score above which a map (H, W) has no entity of the least area, to 2^-14: where a threshold must lie for
+        it to have none.
+        """
+        low, high = 0.0, 1.0
+        for _ in range(STEPS):
+            middle = (low + high) / 2
+            ids, count = ndimage.label(prepared > middle, EIGHT)
+            largest = int(np.bincount(ids.ravel())[1:].max()) if count else 0
+            low, high = (middle, high) if largest >= self.options.min_area_px else (low, middle)
+        return high

@@ -23,7 +23,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
-from adapters.decoders.memory import MemoryDecoder
+from adapters.decoders.patch_memory import MemoryDecoder
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
@@ -231,7 +231,10 @@ def fit(
     fitted = Fitted(training, before, shown_before=shown_before)
     if training.interrupted:
         return replace(fitted, shown_after=entities_of(plan))
-    remember_good(plan, reporter)
+    if isinstance(plan.network.decoder, MemoryDecoder):
+        with reporter.stage("memory") as watch:
+            seen = plan.learnt, plan.watched, plan.contract
+            reporter.remembered(fill_memory(plan.network, *seen, plan.seed, watch.reach))
     candidates = learn_regions(plan, reporter) if plan.regions else 0
     calibration = choose_thresholds(plan, reporter) if plan.calibrate_for else None
     start, shown_after = time.process_time(), {}
@@ -345,17 +348,6 @@ def learn_regions(plan: Plan, reporter: Reporter = UNHEARD) -> int:
     if candidates:
         reporter.regions_learnt(candidates)
     return candidates
-
-
-def remember_good(plan: Plan, reporter: Reporter = UNHEARD) -> None:
-    """Fill a memory of good images, where the decoder is one, and calibrate its false alarms. Raises InputError."""
-    if not isinstance(plan.network.decoder, MemoryDecoder):
-        return
-    with reporter.stage("memory") as watch:
-        remembered = fill_memory(
-            plan.network, plan.learnt, plan.watched, plan.contract, seed=plan.seed, on_progress=watch.reach
-        )
-    reporter.remembered(remembered)
 
 
 def choose_thresholds(plan: Plan, reporter: Reporter = UNHEARD) -> Calibration:

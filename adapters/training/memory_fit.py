@@ -17,15 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.decoders.memory import LEAST_DEVIATION, MemoryDecoder, neighbourhoods
+from adapters.decoders.patch_memory import LEAST_DEVIATION, MemoryDecoder, neighbourhoods
 from adapters.inference.calibration import OnProgress, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter, pad_to, to_tensor
-from adapters.proposals.strangeness import critical_score
 from domains.entities import EntitySample, Samples
 from domains.entities.resize import resize_sample
 from domains.errors import InputError
-from domains.tiling.grid import windows
 
 MOST_PATCHES = 40_000
 """Of which the coreset is chosen; of more a random share."""
@@ -119,10 +117,11 @@ def good_of(samples: Samples | None) -> list[int]:
 def critical_of(segmenter: EntitySegmenter, sample: EntitySample, contract: InputContract) -> float:
     """The score above which no tile of an image has an entity, by a threshold of 1."""
     decoder = segmenter.decoder
+    assert isinstance(decoder, MemoryDecoder)
     image = resize_sample(sample, contract.factor_of(sample)).image
-    tiles = [image[window.slices] for window in windows(*image.shape[:2], contract.tile_px, contract.overlap_px)]
-    maps = (decoder.proposals.prepared(*output) for output in segmenter.outputs(tiles))
-    return max(critical_score(scores, decoder.options.min_area_px) for scores in maps)
+    grid, proposals = contract.grid(image.shape[:2]), decoder.proposals
+    tiles = [image[grid.window(i).slices] for i in range(len(grid))]
+    return max(proposals.critical(proposals.prepared(*output)) for output in segmenter.outputs(tiles))
 
 
 def quiet_score(critical: np.ndarray, rate: float) -> float:
@@ -160,7 +159,8 @@ def patches_of(
     multiple = int(np.lcm(segmenter.backbone.stride, 8))
     for done, index in enumerate(indices, start=1):
         sample: EntitySample = resize_sample(samples[index], contract.factor_of(samples[index]))
-        for window in windows(*sample.image.shape[:2], contract.tile_px, 0):
+        grid = contract.grid(sample.image.shape[:2])
+        for window in map(grid.window, range(len(grid))):
             image = pad_to(to_tensor(sample.image[window.slices]), multiple)[None].to(segmenter.device)
             if segmenter.projection is not None:
                 image = segmenter.projection(image)

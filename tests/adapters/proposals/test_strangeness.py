@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from adapters.options.decoders import Memory
-from adapters.proposals.strangeness import Strangeness, critical_score
+from adapters.proposals.strangeness import Strangeness
 
 FIELD = np.full((12, 12), 0.1, np.float32)
 FIELD[1:4, 1:4] = 0.6  # nine pixels
@@ -32,7 +32,7 @@ def test_outputs_are_cropped_to_their_image_and_become_scores() -> None:
 
 def test_the_critical_score_is_where_the_last_entity_of_an_area_goes() -> None:
     for area, expected in ((4, 0.7), (5, 0.6), (1, 0.9), (11, 0.1)):
-        score = critical_score(FIELD, area)
+        score = Strangeness(Memory(min_area_px=area)).critical(FIELD)
         assert abs(score - expected) < 1e-3
         assert Strangeness(Memory(strange=score, min_area_px=area)).cut(FIELD).count == 0
         assert Strangeness(Memory(strange=score - 2e-3, min_area_px=area)).cut(FIELD).count > 0

@@ -8,7 +8,7 @@ import torch
 from transformers import Dinov2Config
 
 from adapters.backbones.dinov2 import Dinov2Backbone
-from adapters.decoders.memory import Memory
+from adapters.decoders.patch_memory import Memory
 from adapters.inference.segment import InputContract, segment
 from adapters.network import EntitySegmenter
 from adapters.training.memory_fit import coreset, fill_memory, good_of, quiet_score
@@ -62,7 +62,7 @@ def test_a_defect_is_found_that_no_label_tells_of() -> None:
     found = segment(segmenter, contract.photograph(surface(70, defect=True)), contract)
     assert found.count == 1
     inside = found.ids[24:40, 16:32] > 0
-    assert inside.mean() > 0.9 and (found.ids > 0).sum() < 4 * inside.sum()
+    assert inside.mean() > 0.9 and (found.ids > 0).sum() < 6 * inside.sum()  # a patch and its neighbours more
     assert segment(segmenter, contract.photograph(surface(71)), contract).count == 0
 
 
@@ -71,4 +71,6 @@ def test_without_good_images_nothing_is_remembered(split: str, line: str) -> Non
     good, bad = [surface(0)], [surface(1, defect=True)]
     assert good_of(good + bad) == [0] and good_of(None) == []
     with pytest.raises(InputError, match=line):
-        fill_memory(network(), *((bad, good) if split == "train" else (good, bad)), InputContract(tile_px=64))
+        fill_memory(
+            network(), *((bad, good) if split == "train" else (good, bad)), InputContract(tile_px=64, overlap_px=16)
+        )

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from adapters.decoders.memory import Memory, MemoryDecoder, neighbourhoods, smoothed
+from adapters.decoders.patch_memory import Memory, MemoryDecoder, neighbourhoods, smoothed
 
 SIZE = (24, 32)
 

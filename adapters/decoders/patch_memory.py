@@ -19,7 +19,6 @@ from torch import Tensor, nn
 
 from adapters.decoders.decoder import Decoder
 from adapters.options import decoders as options
-from adapters.proposals.proposals import Proposals
 from adapters.proposals.strangeness import Strangeness
 
 NEVER = -10.0
@@ -68,7 +67,7 @@ class MemoryDecoder(Decoder):
             setattr(self, name, nn.Parameter(value.half().float().to(place), requires_grad=False))
 
     @property
-    def proposals(self) -> Proposals:
+    def proposals(self) -> Strangeness:
         """Connected pixels that are strange."""
         return Strangeness(self.options)
 
