@@ -151,8 +151,9 @@ def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
 
 
 def set_by_fit(decoder: Decoder) -> set[str]:
-    """Options that `fit` may have set otherwise than the recipe says: calibration, and regions unlearnt."""
-    return {*decoder.TUNED, "regions"} & decoder.options().keys()
+    """Options that `fit` may have set otherwise than the recipe says: calibration, regions unlearnt, and a memory of
+    fewer patches than it may keep."""
+    return {*decoder.TUNED, "regions", "size"} & decoder.options().keys()
 
 
 def options_of(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,6 +85,20 @@ def test_a_domain_is_said_or_its_images_find_it(mixed: Path, data: Path, surface
     assert rows == (tmp_path / "all" / "cells" / "entities.csv").read_text()
 
 
+def test_a_mixture_on_a_shelf_serves_its_images_and_is_not_merged(
+    mixed: Path, data: Path, tmp_path: Path, capsys
+) -> None:
+    shelf = tmp_path / "shelf" / "mixed"
+    shutil.copytree(mixed / "adapter", shelf)
+    words = ["--shelf", str(shelf.parent), "--out", str(tmp_path / "out"), "--format", "csv"]
+    assert main(["predict", "--adapter", "auto", str(data / "images" / "0.png"), *words]) == 0
+    assert [*(tmp_path / "out").glob("mixed/cells/entities.csv")] or [*(tmp_path / "out").glob("base/entities.csv")]
+    assert main(["adapters", "show", str(shelf)]) == 0
+    assert "cells (pathology, scale 1), industrial" in capsys.readouterr().out
+    assert main(["adapters", "merge", str(shelf), str(mixed / "adapter"), "--out", str(tmp_path / "merged")]) == 2
+    assert "is of several domains; merge one of them" in capsys.readouterr().err
+
+
 def test_a_member_alone_predicts_as_it_does_in_the_mixture(mixed: Path, data: Path, tmp_path: Path, capsys) -> None:
     adapter, alone = str(mixed / "adapter"), str(tmp_path / "alone")
     assert main(["adapters", "member", adapter, alone, "--domain", "cells"]) == 0
@@ -122,6 +137,7 @@ def test_a_stopped_run_resumes_to_the_same_losses(
         (["evaluate", "--data", "DATA"], "is of several domains: cells (pathology), industrial; say which by --domain"),
         (["evaluate", "--data", "DATA", "--domain", "nuclei"], "--domain is 'nuclei'"),
         (["predict", "DATA", "--out", "OUT", "--domain", "nuclei"], "--domain is 'nuclei'"),
+        (["transfer", "--data", "pathology=DATA", "--out", "OUT"], "make that one an adapter of its own"),
     ],
 )
 def test_a_domain_that_is_missing_or_unknown_is_told(
