@@ -54,7 +54,7 @@ class Strangeness(Proposals):
 
     def forest(self, prepared: np.ndarray, nested: bool = True) -> EntityForest:
         """A forest of trees of one node."""
-        ids, count = ndimage.label(prepared > self.options.strange, EIGHT)
+        ids, count = connected(prepared > self.options.strange)
         areas = np.bincount(ids.ravel(), minlength=count + 1)
         kept = np.flatnonzero(areas[1:] >= self.options.min_area_px) + 1
         number = np.zeros(count + 1, np.int32)
@@ -69,7 +69,13 @@ class Strangeness(Proposals):
         low, high = 0.0, 1.0
         for _ in range(STEPS):
             middle = (low + high) / 2
-            ids, count = ndimage.label(prepared > middle, EIGHT)
+            ids, count = connected(prepared > middle)
             largest = int(np.bincount(ids.ravel())[1:].max()) if count else 0
             low, high = (middle, high) if largest >= self.options.min_area_px else (low, middle)
         return high
+
+
+def connected(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """(ids (H, W) int32, how many) of the connected pixels of a mask."""
+    labelled: Any = ndimage.label(mask, EIGHT)
+    return labelled

@@ -139,8 +139,9 @@ def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], lin
         near += both is not None and alone is not None and both >= alone - WITHIN
         above += both is not None and base is not None and both >= base
         spans = [text(result, "before", key), text(result, "after", key), text(mixed, "after", key)]
+        change = "–" if both is None or alone is None else f"{both - alone:+.3f}"
         share = f"{whole['shares'][name]:.2f}"
-        yield f"| {name} | {key} | {mixed['images']} | {' | '.join(spans)} | {both - alone:+.3f} | {share} |"
+        yield f"| {name} | {key} | {mixed['images']} | {' | '.join(spans)} | {change} | {share} |"
     count = len(specialists)
     yield ""
     yield f"Within {WITHIN:g} of the specialist or above on {near} of {count} sets, not below the base on {above}."

@@ -26,7 +26,7 @@ OF_DATA = ("data", "groups", "layout")
 """Options of a domain that a member alone can say."""
 TO_ENTITIES = (*Dense.TUNED, "regions", "merging")
 """Options of the dense decoder on which no weight depends: a member has its domain's."""
-WRITTEN = {"additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object"}]}}
+WRITTEN: Any = {"additionalProperties": {"anyOf": [{"type": "string"}, {"type": "object"}]}}
 """Of the short form, for editors: a member's folder, or options of its domain."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,39}")
 
@@ -148,7 +148,7 @@ def member_sections(
     if "data" not in options:
         raise InputError(f"mix.{name} has no data; wanted data: DIR among its options")
     shipped = shelf(kind)
-    decoder = dict(sections.get("decoder") or {"name": "dense"})
+    decoder: dict[str, Any] = dict(sections.get("decoder") or {"name": "dense"})
     if decoder.get("name", "dense") == "dense":
         decoder |= {key: value for key, value in shipped.get("decoder", {}).items() if key in TO_ENTITIES}
         regions = shipped.get("decoder", {}).get("regions"), (sections.get("decoder") or {}).get("regions")
