@@ -18,8 +18,9 @@ import torch
 
 from adapters.runtime import Runtime
 from adapters.training.fitting import train
-from adapters.training.ranks import Rank, end_with_parent, taking_part
+from adapters.training.ranks import Rank, taking_part
 from domains.errors import InputError, RunError
+from domains.parent import end_with_parent
 from recipes import set_up
 from recipes.build import domain_of
 from recipes.plan import plan_of, splits_of

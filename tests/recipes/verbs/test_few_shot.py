@@ -17,8 +17,8 @@ from recipes.build import domain_of
 from recipes.reading.compose import load_recipe
 from recipes.sets import AskedSet, recipe_for
 from recipes.verbs import few_shot
-from recipes.verbs.compare_job import run_job
 from recipes.verbs.few_shot import FewShot, Start, few_shot_jobs, few_shot_recipe
+from recipes.verbs.timed_fit import run_job
 from recipes.verbs.transfer_jobs import LabelledSet, about_adapter
 
 
