@@ -47,7 +47,7 @@ def test_an_unknown_method_is_refused_before_anything_is_fitted():
         parse_methods("lorra:rank=2")
 
 
-FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16", "domain.crop_px=64"]
+FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=8", "domain.crop_px=64"]
 FEW += ["domain.scale=1", "train.batch_size=2"]
 METHODS = "decoder_only,lora:scope=both:rank=2"
 HOUSE = Path(__file__).parents[3]
