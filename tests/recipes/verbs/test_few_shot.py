@@ -64,6 +64,7 @@ def test_rows_that_went_on_are_measured_beside_what_they_started_from(
     run: Path, inverted: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few_shot, "run_apart", lambda folder: run_job(load_recipe(str(folder / "recipe.yaml")), folder))
+    monkeypatch.setattr("recipes.verbs.transfer_generated.OF_EACH_FAMILY", 1)
     out = tmp_path / "out"
     words = ["transfer", "--adapter", f"mine:{run / 'adapter'}", "--data", f"new:{inverted}", "--out", str(out)]
     extras = ["--few-shot", "2", "--few-shot-seconds", "1", "--generated"]
