@@ -16,7 +16,6 @@ from adapters.training.trainer import History
 from cli import main
 
 DENSE = ["decoder.width=8", "decoder.embedding_dim=4", "losses.embedding.weight=0.1", "method.name=lora"]
-DENSE += ["train.calibrate=false"]
 QUERY = ["decoder.name=query", "decoder.queries=12", "decoder.dim=16", "train.calibrate=false"]
 LONGER = ["train.steps=8", "train.batch_size=4", "train.validate_every=4", "train.precision=fp32"]
 
