@@ -43,13 +43,24 @@ class Heads(NamedTuple):
 
     @classmethod
     def of(cls, layer: nn.Module, heads: int) -> Heads:
-        """Of a linear layer to queries, keys or values."""
-        assert type(layer) is nn.Linear, "merge the adapter into its base before it predicts"
-        return cls(layer.weight.unflatten(0, (heads, -1)), layer.bias.unflatten(0, (heads, -1)))
+        """Of a layer to queries, keys or values."""
+        weight, bias = affine(layer)
+        return cls(weight.unflatten(0, (heads, -1)), bias.unflatten(0, (heads, -1)))
 
     def split(self, x: Tensor) -> Tensor:
         """(P, heads, t, d) of x (P, t, C)."""
         return torch.einsum("ptc,hdc->phtd", x, self.weight) + self.bias[:, None]
+
+
+def affine(layer: Any) -> tuple[Tensor, Tensor]:
+    """(weight (D, C), bias (D,)) of a linear layer, or of one beside which a method has put what learns: whatever that
+    is, it is affine, so the origin and the unit vectors say all of it.
+    """
+    if type(layer) is nn.Linear:
+        return layer.weight, layer.bias
+    vectors = torch.eye(layer.in_features).to(layer.get_base_layer().weight)
+    bias = layer(torch.zeros_like(vectors[:1]))[0]
+    return (layer(vectors) - bias).mT, bias
 
 
 class TwoWay:
@@ -139,9 +150,10 @@ class TwoWay:
             scores = (rows @ placed.mT).unflatten(1, keys.shape[1:3])
             scores = scores + torch.einsum("phtd,hd->pht", keys, query.bias)[..., None]
         shares = scores.softmax(2).flatten(1, 2)  # (P, heads t, T): of each cell over the tokens, by heads
-        back = attention.out_proj.weight.unflatten(1, (count, -1))  # (C, heads, d)
+        weight, bias = affine(attention.out_proj)
+        back = weight.unflatten(1, (count, -1))  # (C, heads, d)
         answers = torch.einsum("phtd,chd->phtc", values, back).flatten(1, 2)  # (P, heads t, C)
-        base = (image + attention.out_proj.bias).expand(len(key), -1, -1)
+        base = (image + bias).expand(len(key), -1, -1)
         return torch.baddbmm(base, shares.mT, answers)
 
     def masks(self, tokens: Tensor, image: Tensor, chosen: slice) -> Tensor:
