@@ -18,7 +18,6 @@ from transformers import PreTrainedModel, SamModel
 from adapters.backbones.backbone import EMBEDDING_STD, Backbone
 from adapters.backbones.learning_attention import attend
 
-
 OF_MASK_DECODER = {
     "q": (".q_proj",),
     "k": (".k_proj",),
@@ -46,6 +45,7 @@ class SamBackbone(Backbone):
     }
     tokens_ndim = 4
     of_prompts: Sequence[str] = ()
+    norms_of_prompts: Sequence[str] = ()
     default_roles = ("qkv", "out")  # rank 8 on ViT-B is 1.8 MB; with the MLPs it would be 4.7 MB
 
     @classmethod
@@ -100,9 +100,11 @@ class SamBackbone(Backbone):
         self.norms_of_prompts = [name for name, module in modules if answering and isinstance(module, nn.LayerNorm)]
 
     def prompt_targets(self, roles: Sequence[str]) -> list[str]:
-        """Of the mask decoder's two-way layers those with these roles, and all of what tokens become masks and predicted
-        IoUs by.
+        """Of the mask decoder's two-way layers those with these roles, and all that make masks and predicted IoUs of
+        tokens; of no role at all the layer norms.
         """
+        if not roles:
+            return [*self.norms_of_prompts]
         ends = tuple(end for role, ends in OF_MASK_DECODER.items() if role in roles for end in ends)
         two_way = "mask_decoder.transformer."
         return [name for name in self.of_prompts if name.endswith(ends) or not name.startswith(two_way)]

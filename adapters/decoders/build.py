@@ -13,10 +13,10 @@ from adapters.backbones.sam import SamBackbone
 from adapters.decoders import Decoder
 from adapters.decoders.base_prompts import BaseImage, BasePrompts
 from adapters.decoders.build_promptable import prompt_parts
-from adapters.decoders.prompted import PromptedDecoder, Sam
-from adapters.decoders.promptable import Extent
-from adapters.decoders.prompts import Origin
 from adapters.decoders.pretrained_prompts import PromptParts
+from adapters.decoders.promptable import MASK_CELLS, Extent
+from adapters.decoders.prompted import PromptedDecoder, Sam
+from adapters.decoders.prompts import Origin
 from adapters.decoders.sam import SamImage, SamPrompts, check_complete
 from domains.errors import InputError
 
@@ -44,6 +44,8 @@ class SamDecoder(PromptedDecoder):
     def __init__(self, options: Sam, backbone: SamBackbone) -> None:
         super().__init__()
         check_complete(backbone)
+        if backbone.stride % MASK_CELLS:
+            raise InputError(f"decoder.name=sam wants patches of a multiple of {MASK_CELLS} px, got {backbone.stride}")
         if backbone.taps[-1] != backbone.depth:
             raise InputError(
                 f"decoder.name=sam wants the last of {backbone.name}'s {backbone.depth} blocks among backbone.taps, "

@@ -29,8 +29,8 @@ def build_promptable(
 
 
 def prompt_parts(backbone: Backbone) -> PromptParts:
-    """What answers prompts beside a base that is no SAM, on the backbone's device. Raises InputError where nothing does,
-    and for files that are damaged or incomplete.
+    """What answers prompts beside a base that is no SAM, on the backbone's device. Raises InputError where nothing
+    does, and for files that are damaged or incomplete.
     """
     folder = folder_of(backbone.name)
     if not has_prompts(folder):

@@ -55,7 +55,7 @@ class PromptedDecoder(Decoder):
     @property
     def proposals(self) -> Proposals:
         """Entities of a grid of points."""
-        return GridMasks(self.options, self.image)
+        return GridMasks(self.options, torch.no_grad()(self.image))
 
     def probed(self, outputs: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Tensor]:
         """Masks and predicted IoUs of a point and of a box on the first image of a batch."""

@@ -117,7 +117,7 @@ class SamImage(PromptableImage):
         return self.model.shared_image_embedding(centres).permute(2, 0, 1)[None]
 
     def in_frame(self, places: Tensor) -> Tensor:
-        """Pixels that the network saw as those of the frame that SAM has its prompts in; centres of pixels stay such."""
+        """Pixels that the network saw as those of the frame that SAM has its prompts in; centres stay centres."""
         larger = self.model.config.vision_config.image_size / max(self.extent.padded)
         return places if larger == 1 else (places + 0.5) * larger - 0.5
 

@@ -137,7 +137,7 @@ class PeftMethod(PeftOptions, Method):
     def targets(self, backbone: Backbone) -> list[str]:
         """Names of the layers that are adapted. Raises InputError where there is none."""
         if isinstance(self, LnTuning):
-            return [*backbone.norms(self.layers), *backbone.norms_of_prompts]
+            return [*backbone.norms(self.layers), *backbone.prompt_targets(())]
         roles = IA3_ROLES if isinstance(self, Ia3) else backbone.default_roles
         roles = roles if self.roles is None else self.roles
         return [*backbone.targets(roles, self.layers), *backbone.prompt_targets(roles)]

@@ -168,5 +168,5 @@ OWN_TERMS = {
 }
 """Decoder -> the terms that it is trained by unless the recipe says otherwise."""
 
-POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding", "topology"), **{name: OWN_TERMS[name] for name in ("query", "sam")}}
+POSSIBLE_TERMS = {**OWN_TERMS, "dense": (*OWN_TERMS["dense"], "embedding", "topology")}
 """Decoder -> the terms whose outputs it gives."""

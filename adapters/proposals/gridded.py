@@ -85,9 +85,7 @@ class GridMasks(Proposals):
         """All masks of the grid that a calibration could let through, the surest first."""
         embedded = self.look(outputs, index, size)
         options = self.options
-        least, steady = (
-            min(getattr(options, name), *options.TUNED[name]) for name in ("least_iou", "least_stability")
-        )
+        least, steady = (min(getattr(options, name), *options.TUNED[name]) for name in ("least_iou", "least_stability"))
         height, width = size
         points = grid(options.points_per_side) * (width, height)
         bits, rows = [], []

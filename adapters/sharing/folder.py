@@ -196,7 +196,7 @@ def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, 
 
     Raises InputError for weights that do not fit, and for a base whose decoder is not the one that they belong to.
     """
-    with torch.device("meta") if options.name != "sam" else nullcontext():  # whose weights are read from the base's files
+    with nullcontext() if options.name == "sam" else torch.device("meta"):  # sam's are read from the base's files
         plan = build_decoder(options, backbone)
         plan.start = info.start
         method.adapt_decoder(plan)

@@ -79,7 +79,8 @@ class Crop:
     def shares(self, entities: Tensor) -> Tensor:
         """(..., h, w) the share of each cell that entities (...) cover."""
         masks = self.masks(entities).float()
-        return F.avg_pool2d(masks.flatten(0, -3)[:, None], self.stride)[:, 0].view(*entities.shape, *self.labelled.shape)
+        shares = F.avg_pool2d(masks.flatten(0, -3)[:, None], self.stride)[:, 0]
+        return shares.view(*entities.shape, *self.labelled.shape)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) entities, each as likely as any; fewer than `count`, none, where there is none to be asked for."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from adapters.backbones import Backbone
-from adapters.decoders.dense import DenseDecoder
 from adapters.decoders.base_prompts import BaseImage
+from adapters.decoders.dense import DenseDecoder
 from adapters.decoders.promptable import Extent
 from adapters.decoders.prompts import PromptDecoder
 from adapters.training.dialogue import Costs, Dialogue, draw_seed
