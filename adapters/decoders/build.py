@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from adapters.backbones.backbone import Backbone
@@ -18,6 +19,7 @@ from adapters.decoders.promptable import MASK_CELLS, Extent
 from adapters.decoders.prompted import PromptedDecoder, Sam
 from adapters.decoders.prompts import Origin
 from adapters.decoders.sam import SamImage, SamPrompts, check_complete
+from adapters.decoders.two_way import Affine
 from domains.errors import InputError
 
 
@@ -53,9 +55,12 @@ class SamDecoder(PromptedDecoder):
             )
         self.options = options
         self.held = (backbone,)  # in a tuple, or its weights would be the decoder's too
+        self.layers: dict[tuple[bool, bool], Affine] = {}
+        """Of the mask decoder as it was at the last `forward`, by whether gradients are kept."""
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         """The image embedding, of features (B, D, h, w) of which the last is the last block's."""
+        self.layers = {}
         return {"embedding": self.held[0].neck(features[-1])}
 
     def image(
@@ -65,7 +70,8 @@ class SamDecoder(PromptedDecoder):
         backbone = self.held[0]
         embedding = outputs["embedding"][index : index + 1].to(backbone.mean.device, backbone.mean.dtype)
         height, width = (side * backbone.stride for side in embedding.shape[-2:])
-        return SamImage(backbone, Extent(size, size, (height, width)), embedding)
+        layers = self.layers.setdefault((torch.is_grad_enabled(), torch.is_inference_mode_enabled()), {})
+        return SamImage(backbone, Extent(size, size, (height, width)), embedding, layers=layers)
 
     def promptable(
         self, backbone: Backbone, side_px: int, autocast: Callable[[], AbstractContextManager[Any]] = nullcontext

@@ -18,6 +18,7 @@ from adapters.decoders.prompts import Origin, Prompted
 from adapters.options import decoders as options
 from adapters.proposals.gridded import GridMasks
 from adapters.proposals.proposals import Proposals
+from domains.errors import InputError
 
 MIDDLE: Origin = (0.0, 0.0)
 
@@ -25,6 +26,12 @@ MIDDLE: Origin = (0.0, 0.0)
 @dataclass(frozen=True)
 class Sam(options.Sam):
     """Options of the decoder that answers prompts; `decoders.build` knows what answers them on a backbone."""
+
+    def build(self, backbone_dim: int, taps: int, stride: int) -> PromptedDecoder:
+        """Raises InputError: there is none but on a backbone that has one, so it is not pretrained, nor merged."""
+        raise InputError(
+            "decoder.name=sam is the base's own; it is fitted, but neither pretrained with a base nor merged"
+        )
 
 
 class PromptedDecoder(Decoder):

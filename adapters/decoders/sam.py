@@ -19,7 +19,7 @@ from torch import Tensor
 from adapters.backbones.sam import SamBackbone
 from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size, no_granularity
 from adapters.decoders.prompts import Prompted
-from adapters.decoders.two_way import Decoded, TwoWay
+from adapters.decoders.two_way import Affine, Decoded, TwoWay
 from adapters.proposals.automatic import AutomaticMasks
 from domains.errors import InputError
 
@@ -90,7 +90,7 @@ class SamImage(PromptableImage):
     """An image that a SAM has embedded: its positions run from 0 to 1 along the longer side of what is padded.
 
     shown: what the network saw, (1, 3, h, w), and the backbone's features of that, for another decoder on them; None
-    where nobody asks.
+    where nobody asks. layers: as `TwoWay` has them.
     """
 
     def __init__(
@@ -100,12 +100,13 @@ class SamImage(PromptableImage):
         embedding: Tensor,
         shown: tuple[Tensor, list[Tensor]] | None = None,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
+        layers: Affine | None = None,
     ) -> None:
         self.name, self.shown, self.autocast = backbone.name, shown, autocast
         self.model: Any = backbone.model
         dense = self.model.prompt_encoder.no_mask_embed.weight[0]
         places = self.places(embedding.shape[-2], embedding.shape[-1])
-        super().__init__(extent, embedding, TwoWay(self.model.mask_decoder, embedding, places, dense))
+        super().__init__(extent, embedding, TwoWay(self.model.mask_decoder, embedding, places, dense, (), layers))
 
     def places(self, height: int, width: int) -> Tensor:
         """(1, C, h, w) positions of the cells of a grid."""

@@ -24,6 +24,10 @@ SINGLE, SEVERAL = slice(0, 1), slice(1, None)
 """Of the mask tokens: that of the single mask, and those of the three."""
 
 
+Affine = dict[nn.Module, tuple[Tensor, Tensor]]
+"""What `affine` gives of layers, by layer."""
+
+
 class Decoded(NamedTuple):
     """Masks of a batch of prompts. prompts, levels: (M,) of which prompt, and which of its masks, 0 to 2, the first
     three of a prompt, or 0 for the single one. logits: (M, 4 h, 4 w); ious: (M,) as predicted.
@@ -65,14 +69,21 @@ class TwoWay:
 
     decoder: `SamMaskDecoder`; embedding: (1, C, h, w) of the image; positions: (1, C, h, w) of its cells; dense: (C,)
     what a prompt without a mask adds to each cell; details: what else is seen of the image, (1, C / 4, 2 h, 2 w) and
-    (1, C / 8, 4 h, 4 w), which SAM has not: each joins the upscaled features of its size.
+    (1, C / 8, 4 h, 4 w), which SAM has not: each joins the upscaled features of its size; layers: what is known
+    of the decoder's layers, and becomes so, where images share it.
     """
 
     def __init__(
-        self, decoder: nn.Module, embedding: Tensor, positions: Tensor, dense: Tensor, details: Sequence[Tensor] = ()
+        self,
+        decoder: nn.Module,
+        embedding: Tensor,
+        positions: Tensor,
+        dense: Tensor,
+        details: Sequence[Tensor] = (),
+        layers: Affine | None = None,
     ) -> None:
         self.decoder: Any = decoder
-        self.layers: dict[nn.Module, tuple[Tensor, Tensor]] = {}
+        self.layers: Affine = {} if layers is None else layers
         self.grid = embedding.shape[-2:]
         self.places = positions[0].flatten(1).mT.contiguous()  # (T, C)
         self.image = (embedding[0].flatten(1) + dense[:, None]).mT.contiguous()  # (T, C)
@@ -85,7 +96,7 @@ class TwoWay:
         self.details = [by_cells(detail[0], self.grid) for detail in details]
 
     def affine(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
-        """What a layer is, worked out once for the image."""
+        """What a layer is, worked out once for all images that share `layers`."""
         if layer not in self.layers:
             self.layers[layer] = affine(layer)
         return self.layers[layer]

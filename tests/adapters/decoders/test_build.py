@@ -104,6 +104,11 @@ def test_the_fingerprint_is_of_the_mask_decoder_too_where_it_is_the_decoder() ->
     assert backbone.fingerprint() == encoder
 
 
+def test_there_is_none_without_a_backbone() -> None:
+    with pytest.raises(InputError, match="decoder.name=sam is the base's own; it is fitted, but neither pretrained"):
+        DECODERS["sam"]().build(32, 3, 8)
+
+
 @pytest.mark.parametrize(
     "backbone, message",
     [

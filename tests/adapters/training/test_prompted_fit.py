@@ -22,17 +22,17 @@ from domains.datasets.domain import build_domain
 from domains.entities import EntityMap, EntitySample, Place, collate
 from domains.procedural.scene import draw_scene
 
-SIDE, STEPS, RATE = 48, 120, 1e-2
+SIDE, STEPS, RATE = 48, 100, 1e-2
 
 
 def tiny_sam() -> SamBackbone:
     torch.manual_seed(0)
     grid, heads = {"image_size": SIDE, "patch_size": 8}, {"num_attention_heads": 2}
-    vision = {"hidden_size": 32, "num_hidden_layers": 1, "output_channels": 32, "global_attn_indexes": [0], **heads}
-    decoder = {"hidden_size": 32, "mlp_dim": 64, "num_hidden_layers": 1, "iou_head_hidden_dim": 32, **heads}
+    vision = {"hidden_size": 64, "num_hidden_layers": 1, "output_channels": 64, "global_attn_indexes": [0], **heads}
+    decoder = {"hidden_size": 64, "mlp_dim": 128, "num_hidden_layers": 1, "iou_head_hidden_dim": 32, **heads}
     config = SamConfig(
-        vision_config={**grid, **vision, "window_size": 0, "mlp_dim": 64, "num_pos_feats": 16},
-        prompt_encoder_config={"hidden_size": 32, **grid},
+        vision_config={**grid, **vision, "window_size": 0, "mlp_dim": 128, "num_pos_feats": 32},
+        prompt_encoder_config={"hidden_size": 64, **grid},
         mask_decoder_config=decoder,
     )
     return SamBackbone(SamBackbone.randomised(config), name="tiny-sam")
@@ -60,7 +60,7 @@ def test_a_tiny_sam_overfits_four_images_and_only_what_learns_moves() -> None:
     samples = [cut_around_largest(sample) for sample in four_images()]
     backbone = tiny_sam()
     backbone.answer_prompts(True)
-    METHODS["lora"](rank=16, roles=("qkv", "out", "mlp_in", "mlp_out")).attach(backbone)
+    METHODS["lora"](rank=32, roles=("qkv", "out", "mlp_in", "mlp_out")).attach(backbone)
     decoder = build_decoder(DECODERS["sam"](prompts=2, corrections=0), backbone)
     assert isinstance(decoder, PromptedDecoder)
     module = PromptedModule(EntitySegmenter(backbone, decoder), build_loss({"prompted": {}}))
