@@ -34,13 +34,10 @@ class Backbone(nn.Module):
     """
 
     family: ClassVar[str]
-    roles: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Role -> names inside a block; a block has some of them."""
+    roles: ClassVar[Mapping[str, tuple[str, ...]]]  # role -> names inside a block; a block has some of them
     default_roles: ClassVar[tuple[str, ...]]
-    tokens_ndim: ClassVar[int] = 3
-    """Axes of the tokens that a block takes: (B, N, D), or (B, h, w, D)."""
-    answering: Sequence[str] = ()
-    """Names inside `model` of what answers prompts, where that is a part of the base."""
+    tokens_ndim: ClassVar[int] = 3  # axes of the tokens that a block takes: (B, N, D), or (B, h, w, D)
+    answering: Sequence[str] = ()  # names inside `model` of what answers prompts, where that is a part of the base
     mean: Tensor
     std: Tensor
 
@@ -127,7 +124,7 @@ class Backbone(nn.Module):
         """Let what answers prompts inside the model be a part of the base, or no more; of a bare base."""
 
     def prompt_targets(self, roles: Sequence[str]) -> list[str]:
-        """Full names of its linear layers with these roles that answer prompts, where these are a part of the base."""
+        """Full names of linear layers with these roles that answer prompts; of no role at all the layer norms."""
         return []
 
     def default_taps(self) -> tuple[int, ...]:
@@ -288,7 +285,7 @@ class Backbone(nn.Module):
     def names_of_base(self) -> tuple[str, ...]:
         """The names of the base's own parameters in a bare model, sorted."""
         paths = (*self.stem, self.blocks_path, self.tail, *self.answering)
-        return tuple(sorted(name for name, _ in self.model.named_parameters() if inside(name, paths)))
+        return tuple(sorted(n for n, _ in self.model.named_parameters() if inside(n, paths)))
 
     def base_parameters(self) -> dict[str, nn.Parameter]:
         """The base's own parameters by their plain names, whatever adapter is attached."""
@@ -297,9 +294,9 @@ class Backbone(nn.Module):
 
     def used_parameters(self) -> dict[str, nn.Parameter]:
         """Those of the base that `forward` passes through: what a control may train."""
-        run = [f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1)]
-        finish = [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
-        paths = (*self.stem, *run, *finish, *((self.tail, *self.answering) if self.answering else ()))
+        paths = [*self.stem, *(f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1))]
+        paths += [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
+        paths += [self.tail, *self.answering] if self.answering else []
         return {name: p for name, p in self.base_parameters().items() if inside(name, paths)}
 
     def fingerprint(self) -> str:

@@ -16,12 +16,11 @@ from torch import Tensor
 
 from adapters.decoders.prompted import PromptedDecoder
 from adapters.inference.calibration import tile_outputs
-from adapters.inference.contract import InputContract
+from adapters.inference.segment import EntityMetric, InputContract, MetricSet
 from adapters.training.dialogue import Costs, Dialogue, draw_seed
 from adapters.training.module import EntityModule
 from adapters.training.prompt_draws import WAYS, Asked, Crop
 from domains.entities import EntityBatch, Samples
-from domains.metrics import EntityMetric, MetricSet
 
 REACH_PX = 200.0
 """A crop lies anywhere within so many pixels of where positions begin, where the decoder has positions."""

@@ -61,7 +61,7 @@ def test_a_tiny_sam_overfits_four_images_and_only_what_learns_moves() -> None:
     backbone = tiny_sam()
     backbone.answer_prompts(True)
     METHODS["lora"](rank=32, roles=("qkv", "out", "mlp_in", "mlp_out")).attach(backbone)
-    decoder = build_decoder(DECODERS["sam"](prompts=2, corrections=0), backbone)
+    decoder = build_decoder(DECODERS["sam"](prompts=2, boxes=1.0, corrections=0), backbone)
     assert isinstance(decoder, PromptedDecoder)
     module = PromptedModule(EntitySegmenter(backbone, decoder), build_loss({"prompted": {}}))
     before = {name: value.clone() for name, value in module.state_dict().items()}

@@ -164,7 +164,7 @@ WRONG = {
     "losses.fourground is no option; known: boundary, boundary_distance, centre_distance, embedding, foreground, "
     "partition, set, topology (did you mean 'foreground'?)": {"losses": {"fourground": None}},
     "decoder.mask_stride is 'x'; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": "x"}},
-    "decoder.name is []; known: dense, query": {"decoder": {"name": []}},
+    "decoder.name is []; known: dense, query, sam": {"decoder": {"name": []}},
     "domain.bands[1] is null; wanted a text or an integer": {"domain": {"name": "natural", "bands": ["red", None]}},
     "domain.overlap_px is 64; wanted less than domain.tile_px, which is 64": {
         "domain": {"name": "natural", "tile_px": 64}
