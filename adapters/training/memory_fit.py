@@ -162,8 +162,7 @@ def patches_of(
         grid = contract.grid(sample.image.shape[:2])
         for window in map(grid.window, range(len(grid))):
             image = pad_to(to_tensor(sample.image[window.slices]), multiple)[None].to(segmenter.device)
-            if segmenter.projection is not None:
-                image = segmenter.projection(image)
+            image = image if segmenter.projection is None else segmenter.projection(image)
             pooled = neighbourhoods(segmenter.backbone(image), decoder.options.neighbours)
             height, width = (-(-side // segmenter.backbone.stride) for side in (window.height, window.width))
             yield pooled[0, :, :height, :width].flatten(1).T.float().cpu()
