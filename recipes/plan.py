@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import lightning as L
 
+from adapters.inference.segment import InputContract
 from adapters.joint_network import JointSegmenter
 from adapters.methods import Method
 from adapters.network import EntitySegmenter
@@ -17,7 +18,7 @@ from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
 from adapters.training.joint import JointModule
 from domains.crops.crops import CropOptions
-from domains.crops.normalisers import fit_normaliser
+from domains.crops.normalisers import Normalised, fit_normaliser
 from domains.datasets.domain import Domain
 from domains.entities import Samples
 from domains.errors import InputError
@@ -27,6 +28,7 @@ from recipes.reading.schema import Recipe
 from recipes.runtime import of_training
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.sides import on_patches
+from recipes.unlabelled import unlabelled_samples
 
 VAL_CROPS = 64
 LOOKS = 8
@@ -100,7 +102,7 @@ def plan_of(
         segmenter,
         loss_of(settled),
         *splits,
-        crops=crops_of(settled, domain, contract.pixel_size_m, val_crops),
+        crops=crops_of(settled, domain, contract.pixel_size_m, val_crops, unlabelled_of(settled, contract)),
         contract=contract,
         metrics=domain.metrics,
         budget=budget or budget_of(recipe),
@@ -125,9 +127,26 @@ def budget_of(recipe: Recipe, looks: int | None = None, clock: Callable[[], floa
     return Budget(train.steps, train.seconds, clock, looks=looks)
 
 
-def crops_of(recipe: Recipe, domain: Domain, pixel_size_m: float | None = None, val_crops: int = VAL_CROPS) -> Crops:
-    """What cuts samples into the batches that a recipe is fitted on. Raises InputError where the domain does not know
-    one of its augmentations.
+def unlabelled_of(recipe: Recipe, contract: InputContract) -> Samples | None:
+    """Windows without labels, as the network is shown scenes, where the adapter learns from such. Raises InputError for
+    images that it cannot be shown.
+    """
+    train, domain = recipe.train, recipe.domain
+    if train.unlabelled is None or not train.unlabelled_share:
+        return None
+    windows = unlabelled_samples(train.unlabelled, contract, domain.name, domain.crop_px, seed=train.seed)
+    return Normalised(windows, contract.stain) if contract.stain else windows
+
+
+def crops_of(
+    recipe: Recipe,
+    domain: Domain,
+    pixel_size_m: float | None = None,
+    val_crops: int = VAL_CROPS,
+    unlabelled: Samples | None = None,
+) -> Crops:
+    """What cuts samples into the batches that a recipe is fitted on, some of them from windows without labels. Raises
+    InputError where the domain does not know one of its augmentations.
     """
     options, seen = recipe.train, recipe.domain
     augmentation = domain.augmentation()
@@ -152,8 +171,9 @@ def crops_of(recipe: Recipe, domain: Domain, pixel_size_m: float | None = None, 
             val_crops=val_crops,
         )
         return EntityDataModule(
-            train, val, augmentation, options_of_crops, batches, rehearsal, rehearsal_share=options.rehearsal
-        )
+            train, val, augmentation, options_of_crops, batches, rehearsal, rehearsal_share=options.rehearsal,
+            unlabelled=unlabelled, unlabelled_share=options.unlabelled_share,
+        )  # fmt: skip
 
     return crops
 

@@ -34,6 +34,11 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in R
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
 Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
+Unlabelled = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Images without labels, which a mean teacher labels meanwhile.")
+]
+UNLABELLED_SHARE = "train.unlabelled_share=0.4"
+"""Of the crops of `fit --unlabelled`, unless the overrides say another."""
 OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
 Symmetries = Annotated[
     int | None,
@@ -108,6 +113,7 @@ def changes(
     strict: bool = False,
     pixel_size: str | None = None,
     groups: Path | None = None,
+    unlabelled: Path | None = None,
 ) -> list[str]:
     """Overrides of the recipe, those that have an option of their own included."""
     import json
@@ -115,6 +121,11 @@ def changes(
     from recipes.inputs import metres
 
     options = [f"domain.data={json.dumps(data)}"] if data is not None else []
+    if unlabelled is not None:
+        share = (
+            [] if any(word.startswith("train.unlabelled_share=") for word in overrides or ()) else [UNLABELLED_SHARE]
+        )
+        options += [f"train.unlabelled={json.dumps(str(unlabelled))}", *share]
     if groups is not None:
         options.append(f"domain.groups={json.dumps(str(groups))}")
     if pixel_size is not None:

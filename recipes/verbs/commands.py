@@ -46,6 +46,7 @@ from recipes.verbs.arguments import (
     Strict,
     Symmetries,
     TestScales,
+    Unlabelled,
     WindowPx,
     changes,
 )
@@ -84,12 +85,13 @@ def fit(
     strict: Strict = False,
     pixel_size: PixelSize = None,
     groups: Groups = None,
+    unlabelled: Unlabelled = None,
     overrides: Overrides = None,
 ) -> None:
     """Fit an adapter to labelled images."""
     from recipes.reading.compose import load_recipe
 
-    changed = changes(overrides, data, strict, pixel_size, groups)
+    changed = changes(overrides, data, strict, pixel_size, groups, unlabelled)
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
     from recipes.reading.ignored import tell_ignored
 

@@ -34,7 +34,7 @@ from domains.errors import InputError
 from domains.formats.layout import SPLITS
 from recipes import set_up
 from recipes.build import domain_of, run_folder
-from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.check_data import check_data, check_entities, check_unlabelled, tell_reading
 from recipes.labels import check_map, labels_of
 from recipes.learnt import images_of_fit
 from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
@@ -72,6 +72,8 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     splits = read_splits(recipe, domain)
+    if recipe.train.unlabelled is not None and (recipe.train.student or recipe.train.unlabelled_share):
+        check_unlabelled(domain, recipe.domain, recipe.train.unlabelled)
     check_map(recipe.labels, splits.train)
     prepared = plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS))
     for line in prepared.lines():
