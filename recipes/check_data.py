@@ -190,8 +190,8 @@ def check_unlabelled(domain: Domain, section: DomainSection, folder: str) -> Non
         first = f"{same[0].name!r} itself" if same else str(leaks[0]).replace("(train)", "(unlabelled)")
         count = len(same) or len({leak.measured.name for leak in leaks})
         raise InputError(
-            f"train.unlabelled {folder!r} holds {count} of the {len(tested)} test images: {first}; take them out, or go "
-            "on with domain.leaks=allow"
+            f"train.unlabelled {folder!r} holds {count} of the {len(tested)} test images: {first}; take them out, or "
+            "go on with domain.leaks=allow"
         )
 
 

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 import lightning as L
 
-from adapters.inference.segment import InputContract
 from adapters.joint_network import JointSegmenter
 from adapters.methods import Method
 from adapters.network import EntitySegmenter
@@ -18,7 +17,7 @@ from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
 from adapters.training.joint import JointModule
 from domains.crops.crops import CropOptions
-from domains.crops.normalisers import Normalised, fit_normaliser
+from domains.crops.normalisers import fit_normaliser
 from domains.datasets.domain import Domain
 from domains.entities import Samples
 from domains.errors import InputError
@@ -28,7 +27,6 @@ from recipes.reading.schema import Recipe
 from recipes.runtime import of_training
 from recipes.scale import at_scale, in_numbers, pixel_size, scale_line, unsized_note
 from recipes.sides import on_patches
-from recipes.unlabelled import unlabelled_samples
 
 VAL_CROPS = 64
 LOOKS = 8
@@ -102,7 +100,7 @@ def plan_of(
         segmenter,
         loss_of(settled),
         *splits,
-        crops=crops_of(settled, domain, contract.pixel_size_m, val_crops, unlabelled_of(settled, contract)),
+        crops=crops_of(settled, domain, contract.pixel_size_m, val_crops),
         contract=contract,
         metrics=domain.metrics,
         budget=budget or budget_of(recipe),
@@ -125,17 +123,6 @@ def budget_of(recipe: Recipe, looks: int | None = None, clock: Callable[[], floa
     if looks is None:
         return Budget(train.steps, train.seconds, clock, min(train.validate_every, train.steps))
     return Budget(train.steps, train.seconds, clock, looks=looks)
-
-
-def unlabelled_of(recipe: Recipe, contract: InputContract) -> Samples | None:
-    """Windows without labels, as the network is shown scenes, where the adapter learns from such. Raises InputError for
-    images that it cannot be shown.
-    """
-    train, domain = recipe.train, recipe.domain
-    if train.unlabelled is None or not train.unlabelled_share:
-        return None
-    windows = unlabelled_samples(train.unlabelled, contract, domain.name, domain.crop_px, seed=train.seed)
-    return Normalised(windows, contract.stain) if contract.stain else windows
 
 
 def crops_of(

@@ -79,7 +79,7 @@ def counted(mask: Tensor, batch: EntityBatch) -> Tensor:
 
 
 def masked_l1(field: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Mean |sigmoid(field) - truth|, weighted by the mask; zero where nothing is masked in. field (B, 1, H, W) logits."""
+    """Mean |sigmoid(field) - truth|, weighted by the mask; zero where that is. field (B, 1, H, W) logits."""
     error = (field.float().sigmoid()[:, 0] - truth).abs()
     return (error * mask).sum() / mask.sum().clamp(min=1)
 

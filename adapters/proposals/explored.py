@@ -37,8 +37,8 @@ SMOOTHED_PX = 1.0
 class Exploration:
     """How images are explored.
 
-    thresholds: cosines in falling order, a snapshot at each. least_cells: regions of fewer are none. small: share of the
-    image below which a region without parts is looked at again. most_crops: the largest of these, in each image.
+    thresholds: cosines in falling order, a snapshot at each. least_cells: regions of fewer are none. small: share of
+    the image below which a region without parts is looked at again. most_crops: of these, the largest.
     """
 
     thresholds: Sequence[float]

@@ -67,7 +67,7 @@ class EntityBatch:
 
     @cached_property
     def pixel_weights(self) -> Tensor | None:
-        """(B, H, W) float32: of each pixel the weight of its entity, 1 of none; None where every entity counts whole."""
+        """(B, H, W) float32: each pixel's weight, of its entity or 1; None where every entity counts whole."""
         counts = self.ids.flatten(1).amax(1).clamp(min=0)[:, None]  # (B, 1)
         exist = torch.arange(1, self.weights.shape[1] + 1, device=self.ids.device) <= counts
         if bool((self.weights[exist] == 1).all()):

@@ -184,8 +184,8 @@ class Snapshots:
 
     @classmethod
     def of(cls, merges: Merges, thresholds: Sequence[float], least_cells: int = 1) -> Snapshots:
-        """The regions of `least_cells` and more at thresholds in falling order; what is smaller belongs to what holds it,
-        and to none (-1) where that is as small at every threshold.
+        """The regions of `least_cells` and more at thresholds in falling order; what is smaller belongs to what holds
+        it, and to none (-1) where that is as small at every threshold.
         """
         maps = np.stack([merges.regions(threshold) for threshold in thresholds])  # (m, N)
         sizes = merges.sizes

@@ -51,6 +51,7 @@ from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
 from recipes.verbs.training_progress import Terminal
+from recipes.verbs.unlabelled import taught
 from recipes.verbs.verdict import against, validation_curve, what_would_help
 
 PREVIEWS = 6
@@ -75,7 +76,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     if recipe.train.unlabelled is not None and (recipe.train.student or recipe.train.unlabelled_share):
         check_unlabelled(domain, recipe.domain, recipe.train.unlabelled)
     check_map(recipe.labels, splits.train)
-    prepared = plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS))
+    prepared = taught(plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS)), domain)
     for line in prepared.lines():
         print(line)
     unlabelled = unlabelled_of(prepared)

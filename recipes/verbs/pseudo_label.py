@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from adapters.backbones.embedded_bases import folder_of
-from adapters.backbones.neighbours import QUANTILES, Neighbours, cells_of
+from adapters.inference.neighbours import QUANTILES, Neighbours, cells_of
 from adapters.inference.segment import decoded
 from adapters.proposals.explored import FLAT, Exploration, Features, explored
 from adapters.runtime import CPU, Runtime
@@ -183,7 +183,7 @@ def begun(
     backbone = network.segmenter.backbone
     said = Neighbours.read(folder_of(backbone.name))
     tap = backbone.taps[0] if said is None or said.tap not in backbone.taps else said.tap
-    features = cells_of(backbone, tap)
+    features = cells_of(network.segmenter, tap)
     settings: dict[str, Any] = {"adapter": adapter, "base": Path(backbone.name).name, "quantiles": list(quantiles)}
     file = out / SETTINGS
     present = json.loads(file.read_text("utf-8")) if file.exists() else None

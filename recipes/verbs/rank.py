@@ -24,6 +24,7 @@ from recipes import set_up
 from recipes.build import domain_of
 from recipes.plan import plan_of, splits_of
 from recipes.reading.compose import load_recipe
+from recipes.verbs.unlabelled import taught
 
 NOWHERE = "-"
 
@@ -42,7 +43,7 @@ def main(words: Sequence[str]) -> None:
     warnings.simplefilter("ignore")  # what there is to say, the fit itself says
     recipe = load_recipe(run / "recipe.yaml")
     domain = domain_of(recipe)
-    plan = plan_of(recipe, domain, splits_of(domain)).plan
+    plan = taught(plan_of(recipe, domain, splits_of(domain)), domain, quiet=True).plan
     if plan.runtime.device.type != "cpu":
         device = torch.device(plan.runtime.device.type, rank)
         plan = replace(plan, runtime=replace(plan.runtime, device=device))
