@@ -128,9 +128,7 @@ class Correction:
         The surest come first. Each takes the pixels that are unlabelled, and those of entities that weigh less than it;
         where these are not most of it, it is none.
         """
-        trust = np.append(weights, 0).astype(np.float32)[ids - 1]  # -1 and 0 read the last two, set below
-        trust[ids == UNLABELLED] = -1
-        trust[ids == 0] = np.inf
+        trust = np.concatenate([[np.inf], weights, [-1]])[ids]  # certain ground, the entities, and what is unlabelled
         areas = np.bincount(ids[ids > 0], minlength=len(weights) + 1)
         result, heavy = ids.copy(), list(weights[: int(ids.max(initial=0))])
         scores = self.entities.scores
