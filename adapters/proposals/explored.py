@@ -38,7 +38,7 @@ class Exploration:
     """How images are explored.
 
     thresholds: cosines in falling order, a snapshot at each. least_cells: regions of fewer are none. small: share of
-    the image below which a region without parts is looked at again. most_crops: of these, the largest.
+    the image below which a region is looked at again, in a magnified crop. most_crops: of these, the largest.
     """
 
     thresholds: Sequence[float]
@@ -54,9 +54,9 @@ def explored(image: np.ndarray, features: Features, options: Exploration) -> Ent
     """
     grown = Grown.of(image, features, options)
     small = options.small * grown.leaves.size
-    areas = grown.forest().areas
-    childless = ~grown.nodes().has_children
-    again = [n for n in np.argsort(-areas, kind="stable").tolist() if childless[n] and 0 < areas[n] < small]
+    areas, parents = grown.forest().areas, grown.parents
+    is_small = np.append((areas < small) & (areas > 0), False)  # the last is what holds a root
+    again = [n for n in np.argsort(-areas, kind="stable").tolist() if is_small[n] and not is_small[parents[n] - 1]]
     for index in again[: options.most_crops]:
         grown.graft(index + 1, image, features, options)
     return flattened(grown.forest())
@@ -104,11 +104,17 @@ class Grown:
         return EntityForest(self.leaves, self.nodes())
 
     def graft(self, node: int, image: np.ndarray, features: Features, options: Exploration) -> None:
-        """Add the parts that a magnified crop shows of a node without any."""
-        y, x = np.nonzero(self.leaves == node)
+        """Give a node the parts that a magnified crop shows, if it shows any, in place of those that it has."""
+        members = np.arange(len(self.g) + 1) == node
+        above = np.append(0, self.parents)
+        while not np.array_equal(further := members | members[above], members):
+            members = further
+        members[0] = False
+        inner = members[self.leaves]
+        y, x = np.nonzero(inner)
         margin = round(AROUND * max(np.ptp(y), np.ptp(x)) + 1)
         window = tuple(slice(max(0, int(axis.min()) - margin), int(axis.max()) + 1 + margin) for axis in (y, x))
-        crop, mask = image[window], self.leaves[window] == node
+        crop, mask = image[window], inner[window]
         zoom = CROP_PX / max(mask.shape)
         if zoom <= 1:
             return
@@ -121,8 +127,8 @@ class Grown:
             return
         small = cv2.resize(parts.leaves.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
         offset = len(self.g)
-        shown = np.where(mask & (small > 0), small.astype(np.int32) + offset, self.leaves[window])
-        self.leaves[window] = shown
+        parts_there = np.where(small > 0, small.astype(np.int32) + offset, node)
+        self.leaves[window] = np.where(mask, parts_there, self.leaves[window])
         self.parents = np.append(self.parents, np.where(parts.parents > 0, parts.parents + offset, node))
         self.g = np.append(self.g, 1 + parts.g)  # finer than all that the whole image shows
         self.life = np.append(self.life, parts.life)
