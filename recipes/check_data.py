@@ -175,7 +175,7 @@ def check_unlabelled(domain: Domain, section: DomainSection, folder: str) -> Non
     if section.data == SAMPLE or section.leaks == "allow" or not tested:
         return
     paths = [path for path in scenes_of([Path(folder)]).paths if isinstance(path, Path)]
-    shown = [Record(path.name, path, None, path.name) for path in paths]
+    pictures = [Record(path.name, path, None, path.name) for path in paths]
     dataset = domain.dataset("test")
     of_test: Any = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)
     test_names = {id(record) for record in tested}
@@ -183,14 +183,14 @@ def check_unlabelled(domain: Domain, section: DomainSection, folder: str) -> Non
     def look(record: Record) -> Look | None:
         return look_of(of_test if id(record) in test_names else lambda record: read_image(record.image), record)
 
-    records: dict[Split, list[Record]] = {"train": shown, "test": tested}
-    same = [record for record in tested if any(record.image.resolve() == path.resolve() for path in paths)]
-    leaks = [] if same else find_leaks(records, "test", look, nearly=section.leaks == "refuse")
-    if same or leaks:
-        first = f"{same[0].name!r} itself" if same else str(leaks[0]).replace("(train)", "(unlabelled)")
-        count = len(same) or len({leak.measured.name for leak in leaks})
+    records: dict[Split, list[Record]] = {"train": pictures, "test": tested}
+    copies = [record for record in tested if any(record.image.resolve() == path.resolve() for path in paths)]
+    leaks = [] if copies else find_leaks(records, "test", look, nearly=section.leaks == "refuse")
+    if copies or leaks:
+        example = f"{copies[0].name!r} itself" if copies else str(leaks[0]).replace("(train)", "(unlabelled)")
+        count = len(copies) or len({leak.measured.name for leak in leaks})
         raise InputError(
-            f"train.unlabelled {folder!r} holds {count} of the {len(tested)} test images: {first}; take them out, or "
+            f"train.unlabelled {folder!r} holds {count} of the {len(tested)} test images: {example}; take them out, or "
             "go on with domain.leaks=allow"
         )
 

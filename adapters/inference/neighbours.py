@@ -45,8 +45,8 @@ class Neighbours:
         cosines = [np.zeros(0, np.float32)]
         for grid in cells:
             vectors = unit(grid.reshape(-1, grid.shape[2]))
-            first, second = grid_pairs(np.ones(grid.shape[:2], bool)).T
-            cosines.append(np.einsum("ed,ed->e", vectors[first], vectors[second]))
+            pairs = grid_pairs(np.ones(grid.shape[:2], bool))
+            cosines.append(np.einsum("ed,ed->e", vectors[pairs[:, 0]], vectors[pairs[:, 1]]))
         if not len(every := np.concatenate(cosines)):
             raise InputError("the images are of one cell each, too small to be merged; wanted larger ones")
         return cls(tap, tuple(round(float(x), 6) for x in np.percentile(every, np.arange(PERCENTS))))
@@ -60,8 +60,8 @@ class Neighbours:
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise ValueError("too large")
-            said = json.loads(path.read_text("utf-8"))
-            tap, percentiles = int(said["tap"]), tuple(float(x) for x in said["percentiles"])
+            stored = json.loads(path.read_text("utf-8"))
+            tap, percentiles = int(stored["tap"]), tuple(float(x) for x in stored["percentiles"])
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise InputError(f"{str(path)!r} is no table of similarities ({error}); remove it") from error
         rising = all(-1.001 <= a <= b <= 1.001 for a, b in zip(percentiles, percentiles[1:], strict=False))

@@ -87,8 +87,8 @@ class Grown:
         region = np.zeros((height, width), np.int32)
         region[kept] = snapshots.region + 1
         count = len(options.thresholds)
-        g = 1 - snapshots.first / count
-        life = (snapshots.last - snapshots.first + 1) / count
+        g = 1 - snapshots.begins / count
+        life = (snapshots.ends - snapshots.begins + 1) / count
         return cls(to_edges(region, image), snapshots.parents + 1, g, life)
 
     def nodes(self) -> Nodes:
@@ -121,17 +121,17 @@ class Grown:
         size = tuple(max(1, round(side * zoom)) for side in mask.shape[::-1])
         large = cv2.resize(crop, size, interpolation=cv2.INTER_CUBIC)
         inside = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-        parts = Grown.of(large, features, options, inside)
-        whole = np.bincount(parts.leaves[inside], minlength=len(parts.g) + 1)
-        if len(parts.g) < 2 or (whole[1:] > 0.9 * inside.sum()).any():
+        pieces = Grown.of(large, features, options, inside)
+        counts = np.bincount(pieces.leaves[inside], minlength=len(pieces.g) + 1)
+        if len(pieces.g) < 2 or (counts[1:] > 0.9 * inside.sum()).any():
             return
-        small = cv2.resize(parts.leaves.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
+        small = cv2.resize(pieces.leaves.astype(np.float32), mask.shape[::-1], interpolation=cv2.INTER_NEAREST)
         offset = len(self.g)
-        parts_there = np.where(small > 0, small.astype(np.int32) + offset, node)
-        self.leaves[window] = np.where(mask, parts_there, self.leaves[window])
-        self.parents = np.append(self.parents, np.where(parts.parents > 0, parts.parents + offset, node))
-        self.g = np.append(self.g, 1 + parts.g)  # finer than all that the whole image shows
-        self.life = np.append(self.life, parts.life)
+        shown = np.where(small > 0, small.astype(np.int32) + offset, node)
+        self.leaves[window] = np.where(mask, shown, self.leaves[window])
+        self.parents = np.append(self.parents, np.where(pieces.parents > 0, pieces.parents + offset, node))
+        self.g = np.append(self.g, 1 + pieces.g)  # finer than all that the whole image shows
+        self.life = np.append(self.life, pieces.life)
 
 
 def to_edges(region: np.ndarray, image: np.ndarray) -> np.ndarray:

@@ -297,9 +297,9 @@ def over_ranks(outputs: Any, batch: EntityBatch) -> tuple[Any, EntityBatch]:
     """
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
         return outputs, batch
-    most = torch.tensor(batch.weights.shape[1], device=batch.ids.device)
-    distributed.all_reduce(most, distributed.ReduceOp.MAX)
-    weights = F.pad(batch.weights, (0, int(most) - batch.weights.shape[1]))
+    columns = torch.tensor(batch.weights.shape[1], device=batch.ids.device)
+    distributed.all_reduce(columns, distributed.ReduceOp.MAX)
+    weights = F.pad(batch.weights, (0, int(columns) - batch.weights.shape[1]))
     return gathered(outputs), EntityBatch(gathered(batch.images), gathered(batch.ids), weights=gathered(weights))
 
 

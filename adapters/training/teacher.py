@@ -53,16 +53,16 @@ class Teacher:
     @contextmanager
     def in_place(self) -> Iterator[EntitySegmenter]:
         """The network with the mean's weights, in evaluation mode; its own come back, and its mode."""
-        learning, own = self.network.training, {}
+        learning, replaced = self.network.training, {}
         for name, weights in self.network.named_parameters():
             if name in self.mean:
-                own[name], weights.data = weights.data, self.mean[name]
+                replaced[name], weights.data = weights.data, self.mean[name]
         try:
             yield self.network.eval()
         finally:
             for name, weights in self.network.named_parameters():
-                if name in own:
-                    weights.data = own[name]
+                if name in replaced:
+                    weights.data = replaced[name]
             self.network.train(learning)
 
     def corrected(self, batch: EntityBatch, progress: float) -> EntityBatch:
@@ -129,8 +129,8 @@ class Correction:
         where these are not most of it, it is none.
         """
         trust = np.concatenate([[np.inf], weights, [-1]])[ids]  # certain ground, the entities, and what is unlabelled
-        areas = np.bincount(ids[ids > 0], minlength=len(weights) + 1)
         result, heavy = ids.copy(), list(weights[: int(ids.max(initial=0))])
+        areas = np.bincount(ids[ids > 0], minlength=len(heavy) + 1)
         scores = self.entities.scores
         assert scores is not None
         for index in np.argsort(-scores, kind="stable").tolist():
@@ -145,8 +145,8 @@ class Correction:
             heavy.append(weight)
             result[free] = len(heavy)
             trust[free] = weight
-        left = np.bincount(result[result > 0], minlength=len(heavy) + 1)[: len(areas)]
-        lost = np.flatnonzero((areas > 0) & (left < (1 - MOST_LOST) * areas))
+        remaining = np.bincount(result[result > 0], minlength=len(heavy) + 1)[: len(areas)]
+        lost = np.flatnonzero((areas > 0) & (remaining < (1 - MOST_LOST) * areas))
         result[np.isin(result, lost[lost > 0])] = UNLABELLED
         if self.ground is not None:
             result[(result == UNLABELLED) & self.ground & (ids == UNLABELLED)] = 0

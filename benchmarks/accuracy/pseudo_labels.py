@@ -16,6 +16,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +44,20 @@ from recipes.plan import LOOKS, Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 
 ONCE = ("domain.symmetries=1", "domain.test_scales=[1]")
-TAUGHT = "train.teacher=true"
 KEYS = ("ar100", "ar1000", "best_covering")
 ROWS = {
     "clusters": "raw clusters of the test images",
     "base": "base as it comes",
     "fitted": "adapter, fitted to pseudo-labels",
     "taught": "the same with a mean teacher (train.teacher=true)",
+    "near": "the same with a mean teacher, a third of the way from the base (train.strength=0.33)",
 }
+FITS = {
+    "fitted": (),
+    "taught": ("train.teacher=true",),
+    "near": ("train.teacher=true", "train.strength=0.33"),
+}
+"""Row -> overrides of the recipe."""
 TABLE = Path(__file__).parents[1] / "pseudo-labels.md"
 
 
@@ -145,8 +152,8 @@ def run(options: argparse.Namespace) -> None:
         content.update(test_images=len(tested), train_images=len(learnt))
         pseudo = Splits(*([explorer.labelled(sample) for sample in part] for part in (learnt, watched)), tested)
     for seed in range(options.seeds):
-        row(f"fitted {seed}", lambda seed=seed: of_fit(of, domain, pseudo, options.seconds, seed))
-        row(f"taught {seed}", lambda seed=seed: of_fit(of, domain, pseudo, options.seconds, seed, TAUGHT))
+        for name, words in FITS.items():
+            row(f"{name} {seed}", partial(of_fit, of, domain, pseudo, options.seconds, seed, *words))
 
 
 def table(files: Sequence[Path]) -> str:

@@ -46,8 +46,8 @@ class Merges:
     def sizes(self) -> np.ndarray:
         """(N + M,) int64: cells of each region."""
         sizes = np.ones(self.cells + len(self.pairs), np.int64)
-        for number, (first, second) in enumerate(self.pairs.tolist(), self.cells):
-            sizes[number] = sizes[first] + sizes[second]
+        for number, members in enumerate(self.pairs, self.cells):
+            sizes[number] = sizes[members].sum()
         return sizes
 
 
@@ -81,10 +81,10 @@ def merged(features: np.ndarray, pairs: np.ndarray, least: float = -1.0) -> Merg
     similarities: list[float] = []
     lowest = 1.0
     while (closest := regions.closest()) is not None and closest.similarity >= least:
-        made.append((regions.number[closest.first], regions.number[closest.second]))
+        made.append((regions.number[closest.place], regions.number[closest.neighbour]))
         lowest = min(lowest, closest.similarity)
         similarities.append(lowest)
-        regions.merge(closest.first, closest.second)
+        regions.merge(closest.place, closest.neighbour)
     return Merges(len(features), np.array(made, np.int64).reshape(-1, 2), np.array(similarities))
 
 
@@ -92,8 +92,8 @@ class Closest(NamedTuple):
     """Two regions, by their places, and their cosine."""
 
     similarity: float
-    first: int
-    second: int
+    place: int
+    neighbour: int
 
 
 class Merging:
@@ -111,9 +111,9 @@ class Merging:
         """Of the region at each place, as `Merges` counts."""
         self.made = len(features)
         self.beside: list[set[int]] = [set() for _ in self.number]
-        for first, second in pairs.tolist():
-            self.beside[first].add(second)
-            self.beside[second].add(first)
+        for cell, neighbour in pairs.tolist():
+            self.beside[cell].add(neighbour)
+            self.beside[neighbour].add(cell)
         cosines = np.einsum("ed,ed->e", self.sums[pairs[:, 0]], self.sums[pairs[:, 1]])
         self.bound = np.full(len(features), -np.inf)
         for ends in pairs.T:
@@ -142,9 +142,9 @@ class Merging:
         near = np.sort(np.fromiter(self.beside[place], np.int64, len(self.beside[place])))
         return near, (self.sums[near] @ self.sums[place]) / (self.norms[near] * self.norms[place])
 
-    def merge(self, first: int, second: int) -> None:
+    def merge(self, place: int, partner: int) -> None:
         """Make one region of two neighbours, at the place of that with more neighbours."""
-        kept, gone = (first, second) if len(self.beside[first]) >= len(self.beside[second]) else (second, first)
+        kept, gone = (place, partner) if len(self.beside[place]) >= len(self.beside[partner]) else (partner, place)
         self.sums[kept] += self.sums[gone]
         self.norms[kept] = max(float(np.linalg.norm(self.sums[kept])), 1e-12)
         self.number[kept] = self.made
@@ -174,13 +174,13 @@ class Snapshots:
     """Merges seen at falling thresholds: R regions that are there in one of them or more.
 
     region: (N,) int64 of 0..R - 1, the finest that holds each cell. parents: (R,) int64, the next coarser one, -1 for
-    none. first, last: (R,) int64, the first and the last threshold at which each is there, by index.
+    none. begins, ends: (R,) int64, the first and the last threshold at which each is there, by index.
     """
 
     region: np.ndarray
     parents: np.ndarray
-    first: np.ndarray
-    last: np.ndarray
+    begins: np.ndarray
+    ends: np.ndarray
 
     @classmethod
     def of(cls, merges: Merges, thresholds: Sequence[float], least_cells: int = 1) -> Snapshots:
@@ -195,13 +195,13 @@ class Snapshots:
         index[numbers] = np.arange(len(numbers))
         at = index[maps]  # (m, N)
         region, parents = np.full(merges.cells, -1), np.full(len(numbers), -1)
-        first, last = np.full(len(numbers), len(thresholds)), np.full(len(numbers), -1)
+        begins, ends = np.full(len(numbers), len(thresholds)), np.full(len(numbers), -1)
         for level, row in enumerate(at):
             present = np.unique(row[row >= 0])
-            first[present] = np.minimum(first[present], level)
-            last[present] = level
+            begins[present] = np.minimum(begins[present], level)
+            ends[present] = level
             region = np.where(region < 0, row, region)
         for finer, coarser in zip(at[:-1], at[1:], strict=True):
             changed = (finer >= 0) & (finer != coarser)
             parents[finer[changed]] = coarser[changed]
-        return cls(region, parents, first, last)
+        return cls(region, parents, begins, ends)

@@ -87,7 +87,7 @@ def pseudo_label(
     with loaded(adapter, recipe, overrides, runtime=runtime) as network:
         check_network(network, adapter)
         labeller = begun(network, adapter, paths, out, quantiles, overwrite)
-        done, entities, faults, nothing = 0, 0, [], []
+        done, entities, faults, plain = 0, 0, [], []
         with Progress("pseudo-label", len(paths), unit="images") as progress:
             for path in paths:
                 if not overwrite and (out / f"{names[path]}{LABELS}").exists():
@@ -99,15 +99,13 @@ def pseudo_label(
                         faults.append(str(error))
                     else:
                         entities += count
-                        nothing += [path] if not count else []
+                        plain += [path] if not count else []
                 progress.advance()
-    written = len(paths) - done - len(faults) - len(nothing)
+    written = len(paths) - done - len(faults) - len(plain)
     if faults:
         print(f"{len(faults)} of {len(paths)} images were left out; {faults[0]}", file=sys.stderr)
-    if nothing:
-        print(
-            f"{len(nothing)} images were left out: nothing is told apart in them, such as {nothing[0]}", file=sys.stderr
-        )
+    if plain:
+        print(f"{len(plain)} images were left out: nothing is told apart in them, such as {plain[0]}", file=sys.stderr)
     if not written + done:
         raise InputError(f"{str(pool)!r}: no region was found in any of its {len(paths)} images; look at them, or say "
                          "other --thresholds")  # fmt: skip
@@ -168,12 +166,12 @@ class Labeller:
 
 def write_forest(out: Path, name: str, path: Path, forest: EntityForest, flat: EntityMap) -> None:
     """The forest as `predict --format forest` writes it."""
-    whole = SceneForest.of_forest(forest, FLAT)
+    scene_forest = SceneForest.of_forest(forest, FLAT)
     prediction = Prediction.of_map(flat, name, Place(str(path)))
     with atomic_path(out / f"{name}{RASTER}") as temporary:
-        write_raster(temporary, prediction, whole, "plain")
+        write_raster(temporary, prediction, scene_forest, "plain")
     with atomic_path(out / f"{name}{CSV}") as temporary:
-        write_csv(temporary, whole)
+        write_csv(temporary, scene_forest)
 
 
 def begun(
@@ -181,23 +179,23 @@ def begun(
 ) -> Labeller:
     """What labels into OUT, with the settings that stand there. Raises InputError where others do."""
     backbone = network.segmenter.backbone
-    said = Neighbours.read(folder_of(backbone.name))
-    tap = backbone.taps[0] if said is None or said.tap not in backbone.taps else said.tap
+    stored = Neighbours.read(folder_of(backbone.name))
+    tap = backbone.taps[0] if stored is None or stored.tap not in backbone.taps else stored.tap
     features = cells_of(network.segmenter, tap)
     settings: dict[str, Any] = {"adapter": adapter, "base": Path(backbone.name).name, "quantiles": list(quantiles)}
     file = out / SETTINGS
     present = json.loads(file.read_text("utf-8")) if file.exists() else None
-    same = isinstance(present, dict) and {key: present.get(key) for key in settings} == settings
-    if present is not None and not same and not overwrite:
+    agrees = isinstance(present, dict) and {key: present.get(key) for key in settings} == settings
+    if present is not None and not agrees and not overwrite:
         raise InputError(f"{str(out)!r} holds labels that were made otherwise; name another --out, or add --overwrite")
     if present is None and out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{str(out)!r} holds other files; name another --out, or add --overwrite")
-    if same and isinstance(present, dict) and isinstance(present.get("thresholds"), list):
+    if agrees and isinstance(present, dict) and isinstance(present.get("thresholds"), list):
         thresholds = tuple(float(x) for x in present["thresholds"])
     else:
-        if said is None or said.tap != tap:
-            said = measured(network, features, tap, paths, out)
-        thresholds = said.thresholds(quantiles)
+        if stored is None or stored.tap != tap:
+            stored = measured(network, features, tap, paths, out)
+        thresholds = stored.thresholds(quantiles)
     labeller = Labeller(network, features, Exploration(thresholds), out)
     out.mkdir(parents=True, exist_ok=True)
     with atomic_path(file) as temporary:

@@ -108,9 +108,9 @@ def test_snapshots_are_nested_and_small_regions_belong_to_what_holds_them() -> N
     for finer, coarser in zip(maps[:-1], maps[1:], strict=True):
         assert len({*zip(finer.tolist(), coarser.tolist(), strict=True)}) == len(set(finer.tolist()))
     snapshots = Snapshots.of(merges, thresholds, least_cells=4)
-    assert (snapshots.first <= snapshots.last).all()
+    assert (snapshots.begins <= snapshots.ends).all()
     children = np.flatnonzero(snapshots.parents >= 0)
-    assert (snapshots.last[children] < snapshots.first[snapshots.parents[children]]).all()
+    assert (snapshots.ends[children] < snapshots.begins[snapshots.parents[children]]).all()
     roots = snapshots.region.copy()
     while (snapshots.parents[roots] >= 0).any():
         roots = np.where(snapshots.parents[roots] >= 0, snapshots.parents[roots], roots)
