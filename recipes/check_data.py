@@ -174,7 +174,10 @@ def check_unlabelled(domain: Domain, section: DomainSection, folder: str) -> Non
     tested = records_of(domain, "test")
     if section.data == SAMPLE or section.leaks == "allow" or not tested:
         return
-    paths = [path for path in scenes_of([Path(folder)]).paths if isinstance(path, Path)]
+    try:
+        paths = [path for path in scenes_of([Path(folder)]).paths if isinstance(path, Path)]
+    except InputError as error:
+        raise InputError(f"train.unlabelled: {error}") from error
     pictures = [Record(path.name, path, None, path.name) for path in paths]
     dataset = domain.dataset("test")
     of_test: Any = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)

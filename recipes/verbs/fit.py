@@ -73,7 +73,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     splits = read_splits(recipe, domain)
-    if recipe.train.unlabelled is not None and (recipe.train.student or recipe.train.unlabelled_share):
+    if recipe.train.unlabelled is not None and recipe.train.unlabelled_share:
         check_unlabelled(domain, recipe.domain, recipe.train.unlabelled)
     check_map(recipe.labels, splits.train)
     prepared = taught(plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS)), domain)
