@@ -74,7 +74,7 @@ class TrainOptions(Options):
     """For how long the student learns, once the adapter is fitted."""
     unlabelled: Annotated[str, Field(min_length=1)] | None = None
     """A folder of images, or a slide, without labels, from which the student learns beside the training images, and
-    with `unlabelled_share` the adapter. Test images in it are refused as leaks are."""
+    with `unlabelled_share` the adapter, for which test images among them are refused as leaks are."""
     unlabelled_share: BelowOne = 0.0
     """Share of the training crops that are of images without labels, which the mean teacher labels."""
     teacher: bool = False
