@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import update_wrapper
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -113,7 +115,6 @@ def changes(
     strict: bool = False,
     pixel_size: str | None = None,
     groups: Path | None = None,
-    unlabelled: Path | None = None,
 ) -> list[str]:
     """Overrides of the recipe, those that have an option of their own included."""
     import json
@@ -121,13 +122,40 @@ def changes(
     from recipes.inputs import metres
 
     options = [f"domain.data={json.dumps(data)}"] if data is not None else []
-    if unlabelled is not None:
-        share = (
-            [] if any(word.startswith("train.unlabelled_share=") for word in overrides or ()) else [UNLABELLED_SHARE]
-        )
-        options += [f"train.unlabelled={json.dumps(str(unlabelled))}", *share]
     if groups is not None:
         options.append(f"domain.groups={json.dumps(str(groups))}")
     if pixel_size is not None:
         options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
     return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]
+
+
+def without_labels(folder: Path | None, overrides: Sequence[str]) -> list[str]:
+    """The overrides that `--unlabelled` comes to, beside these; none without a folder."""
+    import json
+
+    if folder is None:
+        return []
+    share = [] if any(word.startswith("train.unlabelled_share=") for word in overrides) else [UNLABELLED_SHARE]
+    return [f"train.unlabelled={json.dumps(str(folder))}", *share]
+
+
+def on_data(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of a recipe's data in place of its `changed`, the overrides that they come to."""
+
+    def called(
+        *,
+        data: Data = None,
+        strict: Strict = False,
+        pixel_size: PixelSize = None,
+        groups: Groups = None,
+        overrides: Overrides = None,
+        **further: Any,
+    ) -> None:
+        command(changed=changes(overrides, data, strict, pixel_size, groups), **further)
+
+    options = list(signature(called, eval_str=True).parameters.values())[:-1]
+    further = signature(command, eval_str=True).parameters.values()
+    kept = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in further if option.name != "changed"]
+    update_wrapper(called, command)
+    cast(Any, called).__signature__ = Signature([*kept, *options])
+    return called

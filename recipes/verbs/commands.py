@@ -49,6 +49,8 @@ from recipes.verbs.arguments import (
     Unlabelled,
     WindowPx,
     changes,
+    on_data,
+    without_labels,
 )
 from recipes.verbs.deciding import deciding_app
 from recipes.verbs.groups import adapters_app, domains_app, recipes_app
@@ -77,21 +79,14 @@ def options(
 
 
 @app.command()
+@on_data
 def fit(
-    recipe: Recipe,
-    data: Data = None,
-    out: Run = None,
-    resume: Resume = False,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    unlabelled: Unlabelled = None,
-    overrides: Overrides = None,
+    recipe: Recipe, changed: list[str], out: Run = None, resume: Resume = False, unlabelled: Unlabelled = None
 ) -> None:
     """Fit an adapter to labelled images."""
     from recipes.reading.compose import load_recipe
 
-    changed = changes(overrides, data, strict, pixel_size, groups, unlabelled)
+    changed = [*changed, *without_labels(unlabelled, changed)]
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
     from recipes.reading.ignored import tell_ignored
 

@@ -10,15 +10,16 @@ from PIL import Image
 
 from cli import main
 from recipes.reading.compose import load_recipe
-from recipes.verbs.arguments import changes
+from recipes.verbs.arguments import without_labels
 
 
 def test_the_option_names_the_folder_and_a_share_unless_one_is_said() -> None:
-    recipe = load_recipe("pathology", changes(None, unlabelled=Path("more")))
+    recipe = load_recipe("pathology", without_labels(Path("more"), []))
     assert recipe.train.unlabelled == "more" and recipe.train.unlabelled_share == 0.4 and recipe.train.taught
-    words = changes(["train.unlabelled_share=0.1"], unlabelled=Path("more"))
+    words = ["train.unlabelled_share=0.1"]
+    words += without_labels(Path("more"), words)
     assert load_recipe("pathology", words).train.unlabelled_share == 0.1
-    assert not load_recipe("pathology").train.taught
+    assert not load_recipe("pathology").train.taught and without_labels(None, []) == []
 
 
 @pytest.fixture
