@@ -150,7 +150,7 @@ def run(options: argparse.Namespace) -> None:
         learnt = spread(splits.train, options.images)
         watched = spread(splits.val, None if options.images is None else max(1, options.images // 4))
         content.update(test_images=len(tested), train_images=len(learnt))
-        pseudo = Splits(*([explorer.labelled(sample) for sample in part] for part in (learnt, watched)), tested)
+        pseudo = Splits([*map(explorer.labelled, learnt)], [*map(explorer.labelled, watched)], tested)
     for seed in range(options.seeds):
         for name, words in FITS.items():
             row(f"{name} {seed}", partial(of_fit, of, domain, pseudo, options.seconds, seed, *words))
@@ -180,7 +180,7 @@ def table(files: Sequence[Path]) -> str:
         for name, words in ROWS.items():
             seeds = [row for key, row in rows.items() if key.split()[0] == name]
             if seeds:
-                means = (np.mean([row[key] for row in seeds], 0) for key in KEYS)
+                means = (np.mean([row[key] for row in seeds], 0).tolist() for key in KEYS)
                 cells = " | ".join(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in means)
                 lines.append(f"| {words} | {cells} | {len(seeds)} |")
     return "\n".join(lines) + "\n"

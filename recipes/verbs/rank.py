@@ -18,7 +18,6 @@ from domains.errors import InputError, RunError
 from domains.parent import end_with_parent
 from recipes import collect_rarely, set_up
 from recipes.reading.compose import load_recipe
-from recipes.verbs.unlabelled import taught
 
 NOWHERE = "-"
 
@@ -38,6 +37,7 @@ def main(words: Sequence[str]) -> None:
     from adapters.training.ranks import taking_part
     from recipes.build import domain_of
     from recipes.plan import plan_of, splits_of
+    from recipes.verbs.unlabelled import taught
 
     run, checkpoint = Path(words[0]), None if words[1] == NOWHERE else Path(words[1])
     rank, world, port = map(int, words[2:])
