@@ -1,4 +1,4 @@
-"""Clips as the Cell Tracking Challenge, YouTube-VIS, SA-V and GeoJSON have them, read back by what users read them by."""
+"""Clips as the Cell Tracking Challenge, YouTube-VIS, SA-V and GeoJSON have them, read back by others' code."""
 
 from __future__ import annotations
 
@@ -11,20 +11,18 @@ import tifffile
 from pycocotools import mask as rle
 
 from domains.errors import InputError
-from domains.exports import Destination
-from domains.exports import clip_masks
+from domains.exports import Destination, clip_masks
 from domains.exports.clip_masks import CtcMasks, GeoJsonFrames, SegmentAnythingVideo, YoutubeVis
 from tests.domains.exports.clips import CLIP, SHAPE, maps
+
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # pycocotools on numpy 2
 
 
 def test_ctc_has_a_label_for_each_stretch_without_a_gap(tmp_path: Path) -> None:
     CtcMasks().write(CLIP, Destination(tmp_path))
-    rows = [
-        [int(word) for word in line.split()] for line in (tmp_path / "clip_RES/res_track.txt").read_text().splitlines()
-    ]
-    assert rows == [[1, 0, 1, 0], [2, 0, 1, 0], [3, 2, 2, 2][:3] + [2], [4, 2, 2, 2], [5, 3, 3, 1]] or rows == [
-        [1, 0, 1, 0], [2, 0, 1, 0], [3, 2, 3, 2], [4, 2, 2, 2], [5, 3, 3, 1],
-    ]  # fmt: skip
+    lines = (tmp_path / "clip_RES/res_track.txt").read_text().splitlines()
+    rows = [[int(word) for word in line.split()] for line in lines]
+    assert rows == [[1, 0, 1, 0], [2, 0, 1, 0], [3, 2, 3, 2], [4, 2, 2, 2], [5, 3, 3, 1]]
     names = sorted(path.name for path in (tmp_path / "clip_RES").glob("*.tif"))
     assert names == [f"mask{at:04}.tif" for at in range(4)]
     track_of = {1: 1, 2: 2, 3: 7, 4: 9, 5: 1}

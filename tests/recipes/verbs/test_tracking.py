@@ -9,8 +9,8 @@ import pytest
 from adapters.options.tracking import Motion, Nearest
 from cli import main
 from domains.errors import InputError
-from recipes import tracking
-from recipes.tracking import asks_for_tracks, tracking_of
+from recipes.verbs import tracking
+from recipes.verbs.tracking import asks_for_tracks, tracking_of
 
 
 def test_options_are_set_by_key_and_value_and_another_tracker_by_its_name() -> None:
