@@ -108,8 +108,10 @@ def test_sav_written_by_others_is_read(real_data: Path) -> None:
     assert (len(clip), clip.times[1], clip.draw(0).shape) == (121, 4, (848, 480))
     content = json.loads((real_data / "annotation_formats/sav/sav_000001_manual.json").read_text())
     whole = [coco_mask.area(mask) for mask in content["masklet"][0]]
-    areas = np.bincount(clip.draw(0).ravel(), minlength=6)[1:]
-    assert areas.max() == max(whole[i] for i in range(5) if areas[i]) and (areas <= whole).all()
+    ids, masks = clip.draw(0), [coco_mask.decode(mask) > 0 for mask in content["masklet"][0]]
+    assert np.array_equal(ids > 0, np.any(masks, axis=0)) and all(masks[k][ids == k + 1].all() for k in range(5))
+    on_top = min((k for k in range(5) if whole[k]), key=lambda k: whole[k])
+    assert np.array_equal(ids == on_top + 1, masks[on_top])
 
 
 def test_youtube_vis_is_read_and_an_annotation_is_a_track(tmp_path: Path) -> None:
