@@ -5,8 +5,8 @@
 Generated clips that nothing was trained or chosen on (crossing, a full occlusion of 10 frames, births, exits,
 divisions; their seeds begin at 9000) and DAVIS `car-shadow`, below DIR, the folder of real data sets; without it, it is
 left out. Every tracker gets the same entities of a frame: once the true ones, perturbed (6 % dropped, 4 % of the pairs
-that touch merged, rims displaced by about 1.5 px), so that nothing but linking is measured; once those that the embedded
-base finds, by `base.yaml` as it ships. Intervals are by bootstrap over clips; differences are paired.
+that touch merged, rims displaced by about 1.5 px), so that linking alone is measured; once those that the embedded base
+finds, by `base.yaml` as it ships. Intervals are by bootstrap over clips; differences are paired.
 """
 
 from __future__ import annotations

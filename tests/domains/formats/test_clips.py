@@ -10,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from domains.errors import InputError
+from domains.formats import recognise
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
 from domains.formats.sav import write_sav
@@ -138,6 +139,18 @@ def test_davis_is_read_as_it_is_published(real_data: Path) -> None:
     (clip,) = read_clips(real_data / "video" / "DAVIS")
     assert (clip.name, len(clip), len(clip.pictures), clip.draw(0).shape) == ("car-shadow", 40, 40, (480, 854))
     assert np.unique(clip.draw(7)).tolist() == [0, 1]
+
+
+def test_frames_of_a_clip_are_images_of_one_group(tmp_path: Path) -> None:
+    write_davis(tmp_path, drawn())
+    write_davis(tmp_path, drawn(2), "bird")
+    layout = recognise(tmp_path)
+    records = layout.scan(tmp_path, strict=True).records
+    assert layout.name == "clip_frames" and [record.group for record in records] == ["bear"] * 3 + ["bird"] * 2
+    sample = layout.read(records[1])  # where track 2 is away
+    assert sample.truth.count == 1 and np.array_equal(sample.truth.ids > 0, drawn()[1] == 1)
+    (tmp_path / "JPEGImages/480p/bird/00001.jpg").unlink()
+    assert "pictures are not all here" in str(layout.scan(tmp_path).faults[0])
 
 
 def refused(root: Path) -> str:

@@ -85,8 +85,14 @@ def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path: Path) -> None:
         evaluate_adapter("base", tracks, "motion", recipe="base")
     with pytest.raises(InputError, match="--tracker is 'kalman'"):
         evaluate_adapter("base", truth, "kalman", recipe="base")
-    for way in ((None, None, None, None), (None, "d", None, "motion"), ("a", "d", Path("t"), None), ("a", None, None, "iou"),
-                (None, "d", Path("t"), "iou")):  # fmt: skip
+    folder = Path("t")
+    for way in (
+        (None, None, None, None),
+        (None, "d", None, "motion"),
+        ("a", "d", folder, None),
+        ("a", None, None, "iou"),
+        (None, "d", folder, "iou"),
+    ):
         with pytest.raises(InputError, match="evaluate wants --adapter|give one of the two"):
             check_evaluated(*way)
     assert check_evaluated("a", "d", None, "iou") == "a" and check_evaluated(None, "d", Path("t"), None) == ""
