@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from adapters.inference.segment import InputContract, Tiles, segment_into
-from adapters.inference.tapped import pooled, tapped
+from adapters.inference.segment import InputContract
+from adapters.inference.tapped import pooled, segmented
 from adapters.network import EntitySegmenter
 from adapters.tracking import FrameEntities, Tracker
 from domains.entities import EntitySample, Place, renumber
@@ -46,8 +46,7 @@ def entities_of(
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Of each image (H, W, C) uint8 the ids (H, W) of its entities, and what the backbone says of each (N, D)."""
     for image in images:
-        tiles = Tiles(contract.photograph(EntitySample(image, (), Place("frame"))), contract)
-        with tapped(segmenter, tiles) as taps:
-            entities = segment_into(tiles.in_memory(), tiles, segmenter).whole_map
-        ids, _ = renumber(entities.ids)
+        photograph = contract.photograph(EntitySample(image, (), Place("frame")))
+        prediction, tiles, taps = segmented(segmenter, photograph, contract)
+        ids, _ = renumber(prediction.whole_map.ids)
         yield ids, pooled(taps, tiles.grid, ids)

@@ -7,12 +7,14 @@ The folder of the resolution may be missing.
 Cell Tracking Challenge (https://celltrackingchallenge.net, "Naming and file content conventions"): `01/t000.tif` with
 `01_GT/TRA/man_track000.tif` and `man_track.txt`, rows of label, first frame, last frame, parent; results lie in
 `01_RES/mask000.tif` with `res_track.txt`. Markers of TRA may be small, so where `01_GT/SEG/man_seg000.tif` has a mask
-that holds a marker, the mask gets the marker's id.
+that holds a marker, the mask gets the marker's id. A cell that was away goes on under a new label whose parent is the
+old one: an only daughter after a gap is the same track again.
 """
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -101,17 +103,20 @@ def _cell_clip(root: Path, folder: Path) -> LabelledClip | None:
         raise InputError(
             f"{str(folder)!r}: has {table!r} and no {start.rpartition('/')[2]}000.tif; wanted a map a frame"
         )
-    parents, notes = _parents(folder / table)
+    parents, same, notes = _parents(folder / table)
     masks = _numbered([path for path in files(folder / "SEG", {".tif", ".tiff"}) if path.stem.startswith("man_seg")])
     images = _numbered(files(root / name)) if (root / name).is_dir() else {}
     aligned = tuple(images[number] for number in frames if number in images)
-    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames])
+    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames], same)
     return LabelledClip(printable(name), folder, tuple(frames), draw,
                         aligned if len(aligned) == len(frames) else (), parents, tuple(notes))  # fmt: skip
 
 
-def _parents(table: Path) -> tuple[dict[int, int], list[str]]:
-    """(parent by daughter, notes) of rows of label, first frame, last frame, parent. Raises InputError."""
+def _parents(table: Path) -> tuple[dict[int, int], dict[int, int], list[str]]:
+    """(parent by daughter, the track that each label goes on, notes) of rows of label, first frame, last frame, parent.
+
+    Raises InputError.
+    """
     if table.stat().st_size > MOST_TABLE_BYTES:
         raise InputError(f"{str(table)!r}: wanted a table of at most {MOST_TABLE_BYTES >> 20} MiB")
     spans: dict[int, tuple[int, int]] = {}
@@ -136,12 +141,26 @@ def _parents(table: Path) -> tuple[dict[int, int], list[str]]:
             parents[label] = parent
     lost = sorted(label for label, parent in parents.items() if parent not in spans)
     notes = [f"{table.name}: {len(lost)} tracks have a parent that is no track, the first is {lost[0]}"] if lost else []
-    return {label: parent for label, parent in parents.items() if parent in spans}, notes
+    parents = {label: parent for label, parent in parents.items() if parent in spans}
+    daughters = Counter(parents.values())
+    same: dict[int, int] = {}
+    for label in sorted(spans, key=lambda label: spans[label]):
+        parent = parents.get(label, 0)
+        if daughters[parent] == 1 and spans[label][0] > spans[parent][1] + 1:
+            same[label] = same.get(parent, parent)
+    lineage = {label: same.get(parent, parent) for label, parent in parents.items() if label not in same}
+    return lineage, same, notes
 
 
-def _cell_map(frames: list[Path], masks: list[Path | None], index: int) -> np.ndarray:
-    """(H, W) int32: markers of tracks, and the masks that hold one under its id."""
+def _cell_map(frames: list[Path], masks: list[Path | None], same: dict[int, int], index: int) -> np.ndarray:
+    """(H, W) int32: markers of tracks, and the masks that hold one under its id. same: the track of a label that goes
+    one on.
+    """
     ids, path = read_ids(frames[index]), masks[index]
+    if same:
+        table = np.arange(max(int(ids.max(initial=0)), *same) + 1, dtype=np.int32)
+        table[[*same]] = [*same.values()]
+        ids = np.where(ids > 0, table[ids.clip(0)], ids)
     if path is None:
         return ids
     mask = read_ids(path)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from adapters.options.tracking import Motion, Nearest, Overlap
 from adapters.runtime import CPU, Runtime
 from adapters.tracking import build_tracker
 from domains.errors import InputError, suggest
@@ -21,11 +20,10 @@ from recipes import set_up
 from recipes.following import Followed, entities_of
 from recipes.load import loaded
 from recipes.runtime import choose
+from recipes.tracking import KINDS, tracking_of
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress
 from recipes.verbs.tables import text_table, with_span
-
-TRACKERS = {"motion": Motion, "iou": Overlap, "nearest": Nearest}
 
 
 def evaluate_clips(
@@ -85,8 +83,8 @@ def evaluate_adapter(
     """
     set_up()
     check_json(json_path)
-    if tracker not in TRACKERS:
-        raise InputError(f"--tracker is {tracker!r}; {suggest(tracker, TRACKERS)}")
+    if tracker not in KINDS:
+        raise InputError(f"--tracker is {tracker!r}; {suggest(tracker, KINDS)}")
     truths = read_clips(data)
     for truth in truths:
         if not truth.pictures:
@@ -102,9 +100,8 @@ def evaluate_adapter(
     ):
         for truth in truths:
             images = _advancing(map(read_image, truth.pictures), progress)
-            followed = Followed(
-                build_tracker(TRACKERS[tracker]()), entities_of(network.segmenter, network.contract, images)
-            )
+            options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
+            followed = Followed(build_tracker(options), entities_of(network.segmenter, network.contract, images))
             _update(metrics, TrackMaps(followed.maps, followed.parents), truth)
     about = {"adapter": adapter, "tracker": tracker, "data": str(data), **({"fast": True} if fast else {})}
     return _told(metrics, about, [note for truth in truths for note in truth.notes], json_path)

@@ -91,6 +91,10 @@ def test_cells_have_parents_and_masks_get_the_ids_of_their_markers(tmp_path: Pat
     (clip,) = read_clips(tmp_path)
     assert np.array_equal(stacked(clip), maps) and clip.parents == {} and "no track, the first is 2" in clip.notes[0]
     assert np.array_equal(stacked(read_clips(results)[0]), maps)  # the folder of results itself
+    tifffile.imwrite(results / "mask002.tif", np.where(maps[2] == 2, 5, maps[2]).astype(np.uint16))
+    (results / "res_track.txt").write_text("1 0 2 0\n2 0 0 0\n5 2 2 2\n")  # after a gap it goes on as its own daughter
+    (clip,) = read_clips(results)
+    assert np.array_equal(stacked(clip), maps) and clip.parents == {}
 
 
 def test_what_is_written_as_sav_is_read_again_with_every_fourth_frame_labelled(tmp_path: Path) -> None:
