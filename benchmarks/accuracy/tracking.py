@@ -1,6 +1,6 @@
 """How well tracks are kept: a tracker beside per-frame IoU linking and the nearest centroid.
 
-    python -m benchmarks.accuracy.tracking --data DIR [--clips 12] [--base-clips 3] [--out benchmarks/tracking.md]
+    python -m benchmarks.accuracy.tracking --data DIR [--clips 8] [--base-clips 2] [--out benchmarks/tracking.md]
 
 Generated clips that nothing was trained or chosen on (crossing, a full occlusion of 10 frames, births, exits,
 divisions; their seeds begin at 9000) and DAVIS `car-shadow`, below DIR, the folder of real data sets; without it, it is
@@ -180,8 +180,8 @@ def main(words: Sequence[str] | None = None) -> None:
     """Measure and write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=None, help="the folder of real data sets")
-    parser.add_argument("--clips", type=int, default=12, help="of each scenario, on true entities")
-    parser.add_argument("--base-clips", type=int, default=3, help="of each scenario, on the embedded base; 0 for none")
+    parser.add_argument("--clips", type=int, default=8, help="of each scenario, on true entities")
+    parser.add_argument("--base-clips", type=int, default=2, help="of each scenario, on the embedded base; 0 for none")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/tracking.md"))
     asked = parser.parse_args(words)
     set_up()

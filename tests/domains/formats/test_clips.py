@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from domains.errors import InputError
 from domains.formats import recognise
 from domains.formats.clips import read_clips
+from domains.formats.coco_regions import region
 from domains.formats.labelled_clip import LabelledClip
 from domains.formats.sav import write_sav
 
@@ -112,10 +113,11 @@ def test_sav_written_by_others_is_read(real_data: Path) -> None:
     (clip,) = read_clips(real_data / "annotation_formats" / "sav")
     assert (len(clip), clip.times[1], clip.draw(0).shape) == (121, 4, (848, 480))
     content = json.loads((real_data / "annotation_formats/sav/sav_000001_manual.json").read_text())
-    whole = [coco_mask.area(mask) for mask in content["masklet"][0]]
-    ids, masks = clip.draw(0), [coco_mask.decode(mask) > 0 for mask in content["masklet"][0]]
+    ids, masks = clip.draw(0), np.zeros((5, 848, 480), bool)
+    for k in range(5):
+        masks[k].ravel()[region(content["masklet"][0][k], (848, 480))] = True
     assert np.array_equal(ids > 0, np.any(masks, axis=0)) and all(masks[k][ids == k + 1].all() for k in range(5))
-    on_top = min((k for k in range(5) if whole[k]), key=lambda k: whole[k])
+    on_top = masks.sum(axis=(1, 2)).argmin()
     assert np.array_equal(ids == on_top + 1, masks[on_top])
 
 

@@ -63,14 +63,15 @@ def test_an_adapter_and_a_tracker_are_measured_frame_by_frame(tmp_path: Path, ca
 
 @pytest.mark.parametrize("tracker", KINDS)
 def test_true_entities_in_any_numbers_are_followed_to_the_end(tracker: str) -> None:
-    clip, rng = draw_clip("births", 5, 10, 64, 64), np.random.default_rng(0)
+    clip, rng = draw_clip("division", 5, 10, 96, 96), np.random.default_rng(0)
     maps = list(clip.maps())
     shuffled = [np.concatenate([[0], rng.permutation(20) + 1])[ids].astype(np.int32) for ids in maps]
     tracks = list(Followed(build_tracker(KINDS[tracker](name=tracker)), [(ids, None) for ids in shuffled]).maps)
     assert all(np.array_equal(ids > 0, track > 0) for ids, track in zip(maps, tracks, strict=True))
     final = {int(number): np.unique(tracks[-1][maps[-1] == number]).tolist() for number in np.unique(maps[-1])[1:]}
     before = {number: np.unique(tracks[-2][maps[-2] == number]).tolist() for number in final}
-    assert len(final) >= 3 and final == before
+    assert len(final) >= 3 and all(len(track) == 1 for track in final.values())
+    assert sum(final[number] == before[number] for number in final) >= len(final) - 1
 
 
 def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path: Path) -> None:
