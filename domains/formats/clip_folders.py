@@ -103,11 +103,11 @@ def _cell_clip(root: Path, folder: Path) -> LabelledClip | None:
         raise InputError(
             f"{str(folder)!r}: has {table!r} and no {start.rpartition('/')[2]}000.tif; wanted a map a frame"
         )
-    parents, same, notes = _parents(folder / table)
+    parents, continued, notes = _parents(folder / table)
     masks = _numbered([path for path in files(folder / "SEG", {".tif", ".tiff"}) if path.stem.startswith("man_seg")])
     images = _numbered(files(root / name)) if (root / name).is_dir() else {}
     aligned = tuple(images[number] for number in frames if number in images)
-    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames], same)
+    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames], continued)
     return LabelledClip(printable(name), folder, tuple(frames), draw,
                         aligned if len(aligned) == len(frames) else (), parents, tuple(notes))  # fmt: skip
 
@@ -130,36 +130,36 @@ def _parents(table: Path) -> tuple[dict[int, int], dict[int, int], list[str]]:
                 f"{str(table)!r}: line {i} is {line!r:.60}; wanted four whole numbers: label, first frame, last frame, "
                 "parent (0 for none)"
             )
-        label, first, last, parent = map(int, words)
-        if label in spans or label == 0 or last < first:
+        label, begin, end, parent = map(int, words)
+        if label in spans or label == 0 or end < begin:
             raise InputError(
-                f"{str(table)!r}: line {i} gives label {label} frames {first} to {last}; wanted each label from 1 on "
+                f"{str(table)!r}: line {i} gives label {label} frames {begin} to {end}; wanted each label from 1 on "
                 "once, and frames in order"
             )
-        spans[label] = first, last
+        spans[label] = begin, end
         if parent:
             parents[label] = parent
     lost = sorted(label for label, parent in parents.items() if parent not in spans)
     notes = [f"{table.name}: {len(lost)} tracks have a parent that is no track, the first is {lost[0]}"] if lost else []
     parents = {label: parent for label, parent in parents.items() if parent in spans}
     daughters = Counter(parents.values())
-    same: dict[int, int] = {}
+    continued: dict[int, int] = {}
     for label in sorted(spans, key=lambda label: spans[label]):
         parent = parents.get(label, 0)
         if daughters[parent] == 1 and spans[label][0] > spans[parent][1] + 1:
-            same[label] = same.get(parent, parent)
-    lineage = {label: same.get(parent, parent) for label, parent in parents.items() if label not in same}
-    return lineage, same, notes
+            continued[label] = continued.get(parent, parent)
+    lineage = {label: continued.get(parent, parent) for label, parent in parents.items() if label not in continued}
+    return lineage, continued, notes
 
 
-def _cell_map(frames: list[Path], masks: list[Path | None], same: dict[int, int], index: int) -> np.ndarray:
-    """(H, W) int32: markers of tracks, and the masks that hold one under its id. same: the track of a label that goes
+def _cell_map(frames: list[Path], masks: list[Path | None], continued: dict[int, int], index: int) -> np.ndarray:
+    """(H, W) int32: markers of tracks, and the masks that hold one under its id. continued: the track of a label that goes
     one on.
     """
     ids, path = read_ids(frames[index]), masks[index]
-    if same:
-        table = np.arange(max(int(ids.max(initial=0)), *same) + 1, dtype=np.int32)
-        table[[*same]] = [*same.values()]
+    if continued:
+        table = np.arange(max(int(ids.max(initial=0)), *continued) + 1, dtype=np.int32)
+        table[[*continued]] = [*continued.values()]
         ids = np.where(ids > 0, table[ids.clip(0)], ids)
     if path is None:
         return ids

@@ -121,9 +121,9 @@ def _counterpart(
         return predictions[truth.name]
     if len(truths) == len(predictions) == 1:
         return next(iter(predictions.values()))
-    known = ", ".join(sorted(predictions)[:5])
+    names = ", ".join(sorted(predictions)[:5])
     raise InputError(
-        f"{str(tracks)!r}: has no tracks of clip {truth.name!r}; it has {known}; predict every clip, under its name"
+        f"{str(tracks)!r}: has no tracks of clip {truth.name!r}; it has {names}; predict every clip, under its name"
     )
 
 
