@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def davis_clips(root: Path) -> list[LabelledClip]:
                 printable(folder.name),
                 folder,
                 tuple(frames),
-                partial(_davis_map, paths),
+                DavisMaps(tuple(paths)),
                 aligned if len(aligned) == len(frames) else (),
             )  # fmt: skip
         )
@@ -67,13 +67,19 @@ def _davis_folders(root: Path) -> tuple[Path | None, Path | None]:
     return chosen[0], chosen[1]
 
 
-def _davis_map(paths: list[Path], index: int) -> np.ndarray:
-    """(H, W) int32. A mask of 0 and 255 is one object; else 255 is unlabelled."""
-    labels = stored_labels(paths[index])
-    if labels.values.ndim == 2 and labels.values.dtype == np.uint8 and np.isin(labels.values, (0, VOID)).all():
-        return np.where(labels.unlabelled, UNLABELLED, labels.values > 0).astype(np.int32)
-    ids = read_ids(paths[index])
-    return np.where(ids == VOID, UNLABELLED, ids)
+@dataclass(frozen=True)
+class DavisMaps:
+    """The maps of a clip's label pictures."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self, index: int) -> np.ndarray:
+        """(H, W) int32. A mask of 0 and 255 is one object; else 255 is unlabelled."""
+        labels = stored_labels(self.paths[index])
+        if labels.values.ndim == 2 and labels.values.dtype == np.uint8 and np.isin(labels.values, (0, VOID)).all():
+            return np.where(labels.unlabelled, UNLABELLED, labels.values > 0).astype(np.int32)
+        ids = read_ids(self.paths[index])
+        return np.where(ids == VOID, UNLABELLED, ids)
 
 
 def cell_clips(root: Path) -> list[LabelledClip]:
@@ -107,7 +113,7 @@ def _cell_clip(root: Path, folder: Path) -> LabelledClip | None:
     masks = _numbered([path for path in files(folder / "SEG", {".tif", ".tiff"}) if path.stem.startswith("man_seg")])
     images = _numbered(files(root / name)) if (root / name).is_dir() else {}
     aligned = tuple(images[number] for number in frames if number in images)
-    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames], continued)
+    draw = CellMaps(tuple(frames.values()), tuple(masks.get(number) for number in frames), tuple(continued.items()))
     return LabelledClip(printable(name), folder, tuple(frames), draw,
                         aligned if len(aligned) == len(frames) else (), parents, tuple(notes))  # fmt: skip
 
@@ -152,30 +158,39 @@ def _parents(table: Path) -> tuple[dict[int, int], dict[int, int], list[str]]:
     return lineage, continued, notes
 
 
-def _cell_map(frames: list[Path], masks: list[Path | None], continued: dict[int, int], index: int) -> np.ndarray:
-    """(H, W) int32: markers of tracks, and the masks that hold one under its id. continued: the track of a label that goes
-    one on.
+@dataclass(frozen=True)
+class CellMaps:
+    """The maps of a clip of cells. masks: for each frame that of `SEG`, None where there is none; continued: pairs of a
+    label and the track that it goes on.
     """
-    ids, path = read_ids(frames[index]), masks[index]
-    if continued:
-        table = np.arange(max(int(ids.max(initial=0)), *continued) + 1, dtype=np.int32)
-        table[[*continued]] = [*continued.values()]
-        ids = np.where(ids > 0, table[ids.clip(0)], ids)
-    if path is None:
-        return ids
-    mask = read_ids(path)
-    if mask.shape != ids.shape:
-        raise InputError(
-            f"{str(path)!r}: is {mask.shape[1]} x {mask.shape[0]} px, its markers {frames[index].name!r} are "
-            f"{ids.shape[1]} x {ids.shape[0]}; wanted one size"
-        )
-    inside = (ids > 0) & (mask > 0)
-    width = int(ids.max(initial=0)) + 1
-    codes, counts = np.unique(mask[inside].astype(np.int64) * width + ids[inside], return_counts=True)
-    drawn = ids.copy()
-    for code in codes[np.argsort(counts, kind="stable")]:  # the marker with most pixels in a mask is drawn last
-        drawn[mask == code // width] = code % width
-    return np.where(ids > 0, np.where(drawn > 0, drawn, ids), drawn)
+
+    frames: tuple[Path, ...]
+    masks: tuple[Path | None, ...]
+    continued: tuple[tuple[int, int], ...] = ()
+
+    def __call__(self, index: int) -> np.ndarray:
+        """(H, W) int32: markers of tracks, and the masks that hold one under its id."""
+        ids, path = read_ids(self.frames[index]), self.masks[index]
+        if self.continued:
+            continued = dict(self.continued)
+            table = np.arange(max(int(ids.max(initial=0)), *continued) + 1, dtype=np.int32)
+            table[[*continued]] = [*continued.values()]
+            ids = np.where(ids > 0, table[ids.clip(0)], ids)
+        if path is None:
+            return ids
+        mask = read_ids(path)
+        if mask.shape != ids.shape:
+            raise InputError(
+                f"{str(path)!r}: is {mask.shape[1]} x {mask.shape[0]} px, its markers {self.frames[index].name!r} are "
+                f"{ids.shape[1]} x {ids.shape[0]}; wanted one size"
+            )
+        inside = (ids > 0) & (mask > 0)
+        width = int(ids.max(initial=0)) + 1
+        codes, counts = np.unique(mask[inside].astype(np.int64) * width + ids[inside], return_counts=True)
+        drawn = ids.copy()
+        for code in codes[np.argsort(counts, kind="stable")]:  # the marker with most pixels in a mask is drawn last
+            drawn[mask == code // width] = code % width
+        return np.where(ids > 0, np.where(drawn > 0, drawn, ids), drawn)
 
 
 def _numbered(paths: list[Path]) -> dict[int, Path]:
