@@ -151,7 +151,7 @@ class SegmentAnythingVideo:
         """Write it frame by frame."""
         height, width = clip.shape
         tracks, count = clip.tracks.tracks, clip.tracks.frames
-        nothing = {"size": [height, width], "counts": empty_counts(height * width)}
+        empty = {"size": [height, width], "counts": empty_counts(height * width)}
         order = {track.id: place for place, track in enumerate(tracks)}
         with destination.writing(*self.files(clip.name)) as path, path.open("w", encoding="utf-8") as file:
             opening = {
@@ -171,7 +171,7 @@ class SegmentAnythingVideo:
             frames_of = [0] * len(tracks)
             separator = "\n"
             for frame in clip.frames():
-                row: list[Any] = [nothing] * len(tracks)
+                row: list[Any] = [empty] * len(tracks)
                 for entity in visible(frame):
                     place, (rows, columns) = order[entity.track], entity.box
                     row[place] = run_lengths(entity.mask, rows.start, columns.start, clip.shape)

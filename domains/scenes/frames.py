@@ -223,8 +223,8 @@ class StackClip:
 
     def _scene(self, values: np.ndarray) -> Photograph:
         scene = self.scene
-        shown = np.ascontiguousarray(scene.meaning(values, scene._names))
-        return Photograph(shown, self.about.pixel_size_m, scene.channels, scene.nodata, format=scene.format)
+        pixels = np.ascontiguousarray(scene.meaning(values, scene._names))
+        return Photograph(pixels, self.about.pixel_size_m, scene.channels, scene.nodata, format=scene.format)
 
     def noted(self) -> tuple[str, ...]:
         """Nothing: of a stack that is cut off the frame that lacks is told."""

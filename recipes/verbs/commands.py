@@ -237,7 +237,7 @@ def predict(
     if prompting.words:
         check_prompting(request, prompting, str(precision))
     check_predictor(request, shelf)
-    from recipes.tracking import asks_for_tracks, check_tracking
+    from recipes.verbs.tracking import asks_for_tracks, check_tracking
 
     if asks_for_tracks(sources, formats, video, track or ()):
         check_tracking(request, prompting.words)

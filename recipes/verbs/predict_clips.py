@@ -32,11 +32,11 @@ from recipes import set_up
 from recipes.inputs import Request
 from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
-from recipes.tracking import tracking_of
 from recipes.verbs.export import ready
 from recipes.verbs.predict import Images, destination_of, names_of, plan_of
 from recipes.verbs.predict_scenes import running_folder, state_of
 from recipes.verbs.progress import Progress
+from recipes.verbs.tracking import tracking_of
 
 JOURNAL = "clip.sqlite"
 
@@ -110,16 +110,22 @@ class ClipRun:
                 if not tracks.frames:
                     raise InputError(f"{str(path)!r} has no frame that can be read; copy or export it again")
                 tracked = TrackedClip(
-                    name, str(path), clip.about.shape, clip.about.rate, clip.about.pixel_size_m, tracks,
-                    journal.frames, lambda: self.pictures(clip),
-                )  # fmt: skip
+                    name,
+                    str(path),
+                    clip.about.shape,
+                    rate=clip.about.rate,
+                    pixel_size_m=clip.about.pixel_size_m,
+                    tracks=tracks,
+                    frames=journal.frames,
+                    images=lambda: self.pictures(clip),
+                )
                 for export in self.formats.values():
                     export.write(tracked, self.destination)
         self.destination.journal.done(entities=len(tracks.tracks), frames=tracks.frames)
         shutil.rmtree(folder, ignore_errors=True)
         divided = sum(track.exit == "divided" for track in tracks.tracks)
-        more = f", {divided} divisions" if divided else ""
-        print(f"{len(tracks.tracks)} tracks in {tracks.frames} frames{more}: {self.destination.folder}")
+        divisions = f", {divided} divisions" if divided else ""
+        print(f"{len(tracks.tracks)} tracks in {tracks.frames} frames{divisions}: {self.destination.folder}")
 
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""

@@ -29,13 +29,13 @@ def asks_for_tracks(inputs: Sequence[Source], formats: Sequence[str], video: boo
     asked = video or bool(tracking) or any(word in OF_CLIPS_ALONE for word in formats)
     if not films and not asked:
         return False
-    rest = [source for source in inputs if source not in films]
-    if films and rest and not asked:
+    stills = [source for source in inputs if source not in films]
+    if films and stills and not asked:
         raise InputError(
-            f"{str(films[0])!r} is a film and {str(rest[0])!r} is none; predict them apart, or add --video where that "
-            "is a clip too"
+            f"{str(films[0])!r} is a film and {str(stills[0])!r} is none; predict them apart, or add --video where "
+            "that is a clip too"
         )
-    address = next((source for source in rest if not isinstance(source, Path)), None)
+    address = next((source for source in stills if not isinstance(source, Path)), None)
     if address is not None:
         raise InputError(f"{str(address)!r}: clips are read from files and folders; download it")
     return True
