@@ -31,8 +31,8 @@ from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
 from domains.procedural.clips import SCENARIOS, draw_clip
 from domains.scenes.images import read_image
 from recipes import set_up
-from recipes.following import Followed, entities_of
 from recipes.load import Loaded, loaded
+from recipes.verbs.following import Followed, entities_of
 
 TRACKERS = {"iou": Overlap, "nearest": Nearest, "motion": Motion}
 METRICS = ("veq", "veq_1", "veq_8", "stq", "idf1", "hota", "ass_a", "id_switches", "ids_kept_10", "jf", "ctc_tra")

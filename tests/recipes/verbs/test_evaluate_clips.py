@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from recipes.tracking import KINDS
 
 from adapters.tracking import build_tracker
 from domains.errors import InputError
 from domains.formats.sav import write_sav
 from domains.procedural.clips import Clip, draw_clip
-from recipes.following import Followed
 from recipes.inputs import check_evaluated
-from recipes.tracking import KINDS
 from recipes.verbs.evaluate_clips import evaluate_adapter, evaluate_tracks
+from recipes.verbs.following import Followed
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
 
