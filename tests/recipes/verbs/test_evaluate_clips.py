@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recipes.tracking import KINDS
 
 from adapters.tracking import build_tracker
 from domains.errors import InputError
@@ -15,6 +14,7 @@ from domains.procedural.clips import Clip, draw_clip
 from recipes.inputs import check_evaluated
 from recipes.verbs.evaluate_clips import evaluate_adapter, evaluate_tracks
 from recipes.verbs.following import Followed
+from recipes.verbs.tracking import KINDS
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
 
