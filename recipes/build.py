@@ -9,10 +9,11 @@ from adapters.backbones import Backbone, build_backbone
 from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import build_projection
 from adapters.decoders import decoder_options
+from adapters.decoders.build import build_decoder
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
 from adapters.losses import EntityLoss, build_loss
-from adapters.methods import Method, build_method
+from adapters.methods import Method, build_method, detach
 from adapters.network import EntitySegmenter
 from adapters.options.contract import AVERAGED
 from adapters.options.decoders import DecoderOptions, Dense
@@ -23,6 +24,7 @@ from adapters.sharing.opening import opened
 from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options
 from domains.errors import InputError
+from recipes.reading.domain_section import MIX
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import DomainSection, Recipe
 from recipes.scale import in_numbers, seen_pixel_size
@@ -35,7 +37,9 @@ def domain_of(recipe: Recipe) -> Domain:
 
 
 def domain_in(section: DomainSection, seed: int = 0) -> Domain:
-    """The domain of a recipe's section. seed: of generated scenes."""
+    """The domain of a recipe's section. seed: of generated scenes. Raises InputError for one of several."""
+    if section.name == MIX:
+        raise InputError("a mixture of domains is what `fit` alone takes; name the recipe of one of its domains")
     names = {*data_options(), *section.OWNED}
     options = {key: value for key, value in section.options().items() if key in names}
     return build_domain(section.name, section.data, seed=seed, **options)
@@ -60,6 +64,8 @@ def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Ru
     check_sides(recipe, backbone)
     if recipe.train.start_adapter:
         return continued(recipe, backbone, method).place(runtime)
+    detach(backbone)
+    backbone.answer_prompts(recipe.decoder.name == "sam")
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
@@ -96,7 +102,7 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
 
 def decoder_of(section: DecoderOptions, backbone: Backbone) -> Any:
     """The decoder of a recipe's section, with fresh weights, of the backbone's width and taps."""
-    return decoder_options(section).build(backbone.dim, len(backbone.taps), backbone.stride)
+    return build_decoder(decoder_options(section), backbone)
 
 
 def loss_of(recipe: Recipe | PretrainRecipe) -> EntityLoss:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from adapters.options.decoders import Decoder, Dense
+from adapters.options.decoders import Dense, TrainedDecoder
 from adapters.options.losses import Losses
 from adapters.options.prompts import PromptOptions
 from adapters.options.ranges import Blocks, Count, CropSide, NotNegative, Share
@@ -127,7 +127,7 @@ class PretrainRecipe(AnyRecipe):
 
     scenes: ScenesSection
     vit: VitSection = VitSection()
-    decoder: Decoder = Dense()
+    decoder: TrainedDecoder = Dense()
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
     prompts: PromptOptions | None = None
