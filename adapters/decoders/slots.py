@@ -1,0 +1,187 @@
+"""The slots of a memory decoder: what is remembered of each entity, in tensors whose size no number of frames changes.
+
+A slot keeps what its entity looked like in the last few frames in which it was seen, pooled over its mask (a ring
+buffer), where it was and how it was shaped then, and its last mask. After EntitySAM (CVPR 2025), whose memory bank keeps
+whole feature maps of seven frames of fifty slots; here there are as many slots as there are entities.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+STRIDE = 4
+"""Of masks."""
+SHAPE = 7
+"""Numbers that say where a mask lies and how it is shaped: see `shapes`."""
+NEVER = -(10**6)
+"""The frame of an empty place in a ring."""
+MOST_SPEED = 0.5
+"""Of a slot, in its own radii per frame, beyond what its ring bears out: see `Slots.velocity`."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """A frame as slots see it. cells: (C, h, w) of the base at stride 8; pixels: (P, 2 h, 2 w) at stride 4, of which the
+    first `LIKE` are unit features that tell entities apart, and the last three the colours.
+    """
+
+    cells: Tensor
+    pixels: Tensor
+
+    def pooled(self, shares: Tensor) -> Tensor:
+        """(M, P + C) means over masks, shares (M, 2 h, 2 w)."""
+        flat = shares.flatten(1)
+        weights = flat / flat.sum(1, keepdim=True).clamp_min(1e-4)
+        coarse = F.avg_pool2d(shares[:, None], 2)[:, 0].flatten(1)
+        coarse = coarse / coarse.sum(1, keepdim=True).clamp_min(1e-4)
+        return torch.cat([weights @ self.pixels.flatten(1).mT, coarse @ self.cells.flatten(1).mT], 1)
+
+
+LIKE = 32
+"""Channels of unit features in `Look.pixels`."""
+
+
+def shares_of(ids: Tensor, count: int) -> Tensor:
+    """(count, H / 4, W / 4) the share of each cell that entities 1 to count of ids (H, W) cover."""
+    height, width = (side // STRIDE for side in ids.shape)
+    cells = torch.arange(height * width, device=ids.device).view(height, width)
+    cells = cells.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
+    flat = ids.clamp_min(0).long() * (height * width) + cells
+    counts = torch.bincount(flat.flatten(), minlength=(count + 1) * height * width)
+    return counts.view(count + 1, height, width)[1:].float() / STRIDE**2
+
+
+def shapes(shares: Tensor) -> Tensor:
+    """(M, 7) of masks (M, h, w): y and x of the middle and the variances of both in pixels, their covariance, area, and
+    the share of the border that it touches.
+    """
+    height, width = shares.shape[-2:]
+    area = shares.sum((1, 2)).clamp_min(1e-4)
+    y = STRIDE * (torch.arange(height, device=shares.device) + 0.5)
+    x = STRIDE * (torch.arange(width, device=shares.device) + 0.5)
+    rows, columns = shares.sum(2) / area[:, None], shares.sum(1) / area[:, None]
+    middle_y, middle_x = rows @ y, columns @ x
+    off_y, off_x = y - middle_y[:, None], x - middle_x[:, None]
+    covariance = torch.einsum("mhw,mh,mw->m", shares, off_y, off_x) / area
+    border = shares[:, [0, -1]].sum((1, 2)) + shares[:, :, [0, -1]].sum((1, 2))
+    variances = (rows * off_y**2).sum(1) + 2, (columns * off_x**2).sum(1) + 2  # a cell has some
+    touched = border / area.sqrt()
+    return torch.stack([middle_y, middle_x, *variances, covariance, area * STRIDE**2, touched], 1)
+
+
+@dataclass(frozen=True)
+class Slots:
+    """N slots. ids: (N,); tokens: (N, C) what the decoder carries; ring: (N, R, D) pooled looks; placed: (N, R, 7) their
+    `shapes`; seen: (N, R) their frames, `NEVER` where there is none yet; masks: (N, h, w) uint8, the last one of each,
+    of 255; born: (N,) frames. The newest of a ring stands last.
+    """
+
+    ids: Tensor
+    tokens: Tensor
+    ring: Tensor
+    placed: Tensor
+    seen: Tensor
+    masks: Tensor
+    born: Tensor
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @classmethod
+    def empty(cls, width: int, frames: int, look: Look) -> Slots:
+        """No slot yet, on frames like this one."""
+        device, dim = look.cells.device, len(look.cells) + len(look.pixels)
+        whole = {"dtype": torch.int64, "device": device}
+        return cls(
+            torch.zeros(0, **whole),
+            torch.zeros(0, width, device=device),
+            torch.zeros(0, frames, dim, device=device),
+            torch.zeros(0, frames, SHAPE, device=device),
+            torch.zeros(0, frames, **whole),
+            torch.zeros(0, *look.pixels.shape[-2:], dtype=torch.uint8, device=device),
+            torch.zeros(0, **whole),
+        )
+
+    def of(self, rows: Tensor) -> Slots:
+        """These slots alone, in this order."""
+        return Slots(*(getattr(self, field.name)[rows] for field in fields(self)))
+
+    def with_tokens(self, tokens: Tensor) -> Slots:
+        """The slots with what the decoder carries on."""
+        return Slots(**{**self.tensors(), "tokens": tokens})
+
+    def tensors(self) -> dict[str, Tensor]:
+        """By name; what a state on disk holds."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @property
+    def bytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.nbytes for tensor in self.tensors().values())
+
+    def observed(self, rows: Tensor, frame: int, pooled: Tensor, shares: Tensor) -> Slots:
+        """The slots, of which those of `rows` (K,) were seen in a frame: pooled (K, D), shares (K, h, w)."""
+        ring, placed, seen, masks = self.ring.clone(), self.placed.clone(), self.seen.clone(), self.masks.clone()
+        ring[rows] = torch.cat([ring[rows, 1:], pooled[:, None]], 1)
+        placed[rows] = torch.cat([placed[rows, 1:], shapes(shares)[:, None]], 1)
+        seen[rows] = torch.cat([seen[rows, 1:], torch.full_like(seen[rows, :1], frame)], 1)
+        masks[rows] = (255 * shares).round().to(torch.uint8)
+        return Slots(self.ids, self.tokens, ring, placed, seen, masks, self.born)
+
+    def joined(self, ids: Tensor, frame: int, pooled: Tensor, shares: Tensor) -> Slots:
+        """The slots and new ones, of ids (K,), born in a frame."""
+        count = len(ids)
+        ring = self.ring.new_zeros(count, *self.ring.shape[1:])
+        fresh = Slots(
+            ids,
+            self.tokens.new_zeros(count, self.tokens.shape[1]),
+            ring,
+            self.placed.new_zeros(count, *self.placed.shape[1:]),
+            torch.full((count, self.seen.shape[1]), NEVER, device=ids.device),
+            self.masks.new_zeros(count, *shares.shape[-2:]),
+            torch.full((count,), frame, device=ids.device),
+        ).observed(torch.arange(count, device=ids.device), frame, pooled, shares)
+        new = fresh.tensors()
+        return Slots(**{name: torch.cat([old, new[name]]) for name, old in self.tensors().items()})
+
+    def missed(self, frame: int) -> Tensor:
+        """(N,) frames since each was seen last; 1 in the next frame."""
+        return (frame - self.seen[:, -1]).float()
+
+    def radius(self) -> Tensor:
+        """(N,) of a disc of the last area, in pixels."""
+        return (self.placed[:, -1, 5] / torch.pi).sqrt().clamp_min(2)
+
+    def velocity(self) -> Tensor:
+        """(N, 2) pixels a frame along y and x, over the last three frames in which each was seen; 0 where it was seen
+        but once."""
+        steps, last = self.placed[:, -1, :2], self.seen[:, -1].float()
+        speed = torch.zeros_like(steps)
+        for back in (2, 3):
+            if self.seen.shape[1] < back:
+                break
+            valid = self.seen[:, -back] > NEVER
+            lasted = (last - self.seen[:, -back].float()).clamp_min(1)
+            value = (steps - self.placed[:, -back, :2]) / lasted[:, None]
+            speed = torch.where(valid[:, None], value, speed)
+        return speed
+
+    def expected(self, frame: int) -> Tensor:
+        """(N, 2) y and x in pixels where each would be, had it gone on as it went; long hidden ones slow down."""
+        away = self.missed(frame)
+        lasting = 12 * (1 - torch.exp(-away / 12))  # frames that it goes on for
+        return self.placed[:, -1, :2] + self.velocity() * lasting[:, None]
+
+    def moved(self, frame: int) -> Tensor:
+        """(N, h, w) last masks, as shares, where they are expected in a frame."""
+        shift = (self.expected(frame) - self.placed[:, -1, :2]) / STRIDE  # cells
+        count, height, width = self.masks.shape
+        theta = torch.zeros(count, 2, 3, device=shift.device)
+        theta[:, 0, 0] = theta[:, 1, 1] = 1
+        theta[:, 0, 2], theta[:, 1, 2] = -2 * shift[:, 1] / width, -2 * shift[:, 0] / height
+        grid = F.affine_grid(theta, [count, 1, height, width], align_corners=False)
+        return F.grid_sample(self.masks[:, None].float() / 255, grid, align_corners=False)[:, 0]

@@ -1,0 +1,37 @@
+"""Options of the memory decoder, which carries entities from frame to frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from adapters.options.section import Options
+
+
+@dataclass(frozen=True)
+class MemoryOptions(Options):
+    """The size of a memory decoder, and the clips that it learns from."""
+
+    SOURCE: ClassVar[str] = "memory."
+
+    width: Annotated[int, Field(ge=32, le=256, multiple_of=16)] = 96
+    """Channels of a slot; a multiple of `heads`."""
+    layers: Annotated[int, Field(ge=1, le=6)] = 2
+    """Layers in which slots attend to each other, to their memories and to the frame."""
+    heads: Annotated[int, Field(ge=1, le=16)] = 4
+    """Attention heads."""
+    frames: Annotated[int, Field(ge=1, le=32)] = 7
+    """Frames in the memory of a slot: the last in which it was seen."""
+    drawn_frames: Annotated[int, Field(ge=2, le=64)] = 10
+    """Frames of a clip that is drawn to learn from."""
+    clip_frames: Annotated[int, Field(ge=2, le=16)] = 5
+    """Frames of it that are looked at at a time; between two of them up to `most_gap` are left out."""
+    most_gap: Annotated[int, Field(ge=0, le=16)] = 3
+    """Most frames left out between two that are looked at: so hiding for long is learnt from short clips."""
+
+    def check_agreement(self) -> None:
+        """Raises InputError where the heads do not share the width evenly."""
+        if self.width % self.heads:
+            raise self.wrong("heads", f"wanted it to divide memory.width, which is {self.width}")
