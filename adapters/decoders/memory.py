@@ -103,7 +103,7 @@ class MemoryDecoder(nn.Module):
         nn.init.normal_(self.mask[-1].weight, std=0.02)
         nn.init.normal_(self.proposal_key.weight, std=0.02)
 
-    def forward(self, look: Look, slots: Slots, frame: int, proposed: Proposed) -> Answer:
+    def forward(self, look: Look, slots: Slots, frame: float, proposed: Proposed) -> Answer:
         """What slots say of a frame and of its proposals."""
         where = Expected.of(slots, frame, look)
         frame_tokens = self.cells(look.cells.flatten(1).mT)  # (T, C)
@@ -118,7 +118,7 @@ class MemoryDecoder(nn.Module):
         pairs, daughters = self.pairs(look, slots, where, x, masks, proposed, exists)
         return Answer(x, masks, exists, pairs, daughters)
 
-    def memory(self, slots: Slots, frame: int) -> Tensor:
+    def memory(self, slots: Slots, frame: float) -> Tensor:
         """(N, R, C) tokens of rings."""
         return self.pooled(slots.ring) + self.shape(relative(slots, frame))
 
@@ -183,7 +183,7 @@ RELATIVE = 8
 """Numbers that say how one look of a slot's ring stands to where it is expected: see `relative`."""
 
 
-def relative(slots: Slots, frame: int) -> Tensor:
+def relative(slots: Slots, frame: float) -> Tensor:
     """(N, R, 8) of rings: way from there to where the slot is expected, in its radii; logs of variances and area;
     correlation; border; age.
     """
@@ -221,7 +221,7 @@ class Expected:
     missed: Tensor
 
     @classmethod
-    def of(cls, slots: Slots, frame: int, look: Look) -> Expected:
+    def of(cls, slots: Slots, frame: float, look: Look) -> Expected:
         """Of slots in a frame."""
         middle, radius, missed = slots.expected(frame), slots.radius(), slots.missed(frame)
         height, width = look.pixels.shape[-2:]

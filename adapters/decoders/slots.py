@@ -17,10 +17,11 @@ STRIDE = 4
 """Of masks."""
 SHAPE = 7
 """Numbers that say where a mask lies and how it is shaped: see `shapes`."""
-NEVER = -(10**6)
+NEVER = -1e6
 """The frame of an empty place in a ring."""
-MOST_SPEED = 0.5
-"""Of a slot, in its own radii per frame, beyond what its ring bears out: see `Slots.velocity`."""
+SHOWN, INSIDE, PATIENCE = 0.8, 0.7, 12
+"""An entity that shows less than that share of its area, that share of which lies where it is expected, is partly hidden:
+for so many frames at most it is taken to be where it is expected, as large as it was."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,21 @@ LIKE = 32
 """Channels of unit features in `Look.pixels`."""
 
 
-def shares_of(ids: Tensor, count: int) -> Tensor:
-    """(count, H / 4, W / 4) the share of each cell that entities 1 to count of ids (H, W) cover."""
-    height, width = (side // STRIDE for side in ids.shape)
-    cells = torch.arange(height * width, device=ids.device).view(height, width)
-    cells = cells.repeat_interleave(STRIDE, 0).repeat_interleave(STRIDE, 1)
-    flat = ids.clamp_min(0).long() * (height * width) + cells
+def shares_of(ids: Tensor, count: int, size: tuple[int, int] | None = None) -> Tensor:
+    """(count, h, w) the share of each cell of stride 4 that entities 1 to count of ids (H, W) cover.
+
+    size: (height, width) in pixels at which the frame was looked at, where that is not the size of ids; an entity that
+    is smaller than a cell then still has its share of it.
+    """
+    rows, columns = ids.shape
+    high, wide = size or (rows, columns)
+    height, width = -(-high // 8) * 2, -(-wide // 8) * 2
+    y = ((torch.arange(rows, device=ids.device) + 0.5) * high / rows / STRIDE).long()
+    x = ((torch.arange(columns, device=ids.device) + 0.5) * wide / columns / STRIDE).long()
+    flat = ids.clamp_min(0).long() * (height * width) + y[:, None] * width + x
     counts = torch.bincount(flat.flatten(), minlength=(count + 1) * height * width)
-    return counts.view(count + 1, height, width)[1:].float() / STRIDE**2
+    pixels = STRIDE**2 * rows * columns / high / wide  # of a cell
+    return counts.view(count + 1, height, width)[1:].float() / pixels
 
 
 def shapes(shares: Tensor) -> Tensor:
@@ -76,8 +84,9 @@ def shapes(shares: Tensor) -> Tensor:
 @dataclass(frozen=True)
 class Slots:
     """N slots. ids: (N,); tokens: (N, C) what the decoder carries; ring: (N, R, D) pooled looks; placed: (N, R, 7) their
-    `shapes`; seen: (N, R) their frames, `NEVER` where there is none yet; masks: (N, h, w) uint8, the last one of each,
-    of 255; born: (N,) frames. The newest of a ring stands last.
+    `shapes`; seen: (N, R) when, in frames, `NEVER` where there is none yet; masks: (N, h, w) uint8, the last one of each,
+    of 255; partly: (N,) in how many of the latest frames it was partly hidden; born: (N,) frames. The newest of a ring
+    stands last.
     """
 
     ids: Tensor
@@ -86,6 +95,7 @@ class Slots:
     placed: Tensor
     seen: Tensor
     masks: Tensor
+    partly: Tensor
     born: Tensor
 
     def __len__(self) -> int:
@@ -101,9 +111,10 @@ class Slots:
             torch.zeros(0, width, device=device),
             torch.zeros(0, frames, dim, device=device),
             torch.zeros(0, frames, SHAPE, device=device),
-            torch.zeros(0, frames, **whole),
+            torch.zeros(0, frames, dtype=torch.float64, device=device),
             torch.zeros(0, *look.pixels.shape[-2:], dtype=torch.uint8, device=device),
             torch.zeros(0, **whole),
+            torch.zeros(0, dtype=torch.float64, device=device),
         )
 
     def of(self, rows: Tensor) -> Slots:
@@ -123,16 +134,27 @@ class Slots:
         """Of all tensors together."""
         return sum(tensor.nbytes for tensor in self.tensors().values())
 
-    def observed(self, rows: Tensor, frame: int, pooled: Tensor, shares: Tensor) -> Slots:
+    def observed(self, rows: Tensor, frame: float, pooled: Tensor, shares: Tensor) -> Slots:
         """The slots, of which those of `rows` (K,) were seen in a frame: pooled (K, D), shares (K, h, w)."""
-        ring, placed, seen, masks = self.ring.clone(), self.placed.clone(), self.seen.clone(), self.masks.clone()
-        ring[rows] = torch.cat([ring[rows, 1:], pooled[:, None]], 1)
-        placed[rows] = torch.cat([placed[rows, 1:], shapes(shares)[:, None]], 1)
-        seen[rows] = torch.cat([seen[rows, 1:], torch.full_like(seen[rows, :1], frame)], 1)
-        masks[rows] = (255 * shares).round().to(torch.uint8)
-        return Slots(self.ids, self.tokens, ring, placed, seen, masks, self.born)
+        before, fresh = self.of(rows), shapes(shares)
+        moved, former = before.moved(frame), before.placed[:, -1]
+        inside = (shares * moved).sum((1, 2)) / shares.sum((1, 2)).clamp_min(1e-4)
+        partly = (fresh[:, 5] < SHOWN * former[:, 5]) & (inside >= INSIDE) & (before.partly < PATIENCE)
+        kept = torch.cat([before.expected(frame), former[:, 2:]], 1)
+        changed = {name: tensor.clone() for name, tensor in self.tensors().items()}
+        new = {
+            "ring": pooled,
+            "placed": torch.where(partly[:, None], kept, fresh),
+            "seen": torch.full((len(rows),), frame, dtype=self.seen.dtype, device=rows.device),
+        }
+        for name, values in new.items():
+            changed[name][rows] = torch.cat([getattr(before, name)[:, 1:], values[:, None]], 1)
+        masks = torch.where(partly[:, None, None], moved, shares)
+        changed["masks"][rows] = (255 * masks.clamp(0, 1)).round().to(torch.uint8)
+        changed["partly"][rows] = torch.where(partly, before.partly + 1, 0)
+        return Slots(**changed)
 
-    def joined(self, ids: Tensor, frame: int, pooled: Tensor, shares: Tensor) -> Slots:
+    def joined(self, ids: Tensor, frame: float, pooled: Tensor, shares: Tensor) -> Slots:
         """The slots and new ones, of ids (K,), born in a frame."""
         count = len(ids)
         ring = self.ring.new_zeros(count, *self.ring.shape[1:])
@@ -141,14 +163,15 @@ class Slots:
             self.tokens.new_zeros(count, self.tokens.shape[1]),
             ring,
             self.placed.new_zeros(count, *self.placed.shape[1:]),
-            torch.full((count, self.seen.shape[1]), NEVER, device=ids.device),
+            self.seen.new_full((count, self.seen.shape[1]), NEVER),
             self.masks.new_zeros(count, *shares.shape[-2:]),
-            torch.full((count,), frame, device=ids.device),
+            self.partly.new_zeros(count),
+            self.born.new_full((count,), frame),
         ).observed(torch.arange(count, device=ids.device), frame, pooled, shares)
         new = fresh.tensors()
         return Slots(**{name: torch.cat([old, new[name]]) for name, old in self.tensors().items()})
 
-    def missed(self, frame: int) -> Tensor:
+    def missed(self, frame: float) -> Tensor:
         """(N,) frames since each was seen last; 1 in the next frame."""
         return (frame - self.seen[:, -1]).float()
 
@@ -159,27 +182,29 @@ class Slots:
     def velocity(self) -> Tensor:
         """(N, 2) pixels a frame along y and x, over the last three frames in which each was seen; 0 where it was seen
         but once."""
-        steps, last = self.placed[:, -1, :2], self.seen[:, -1].float()
+        steps, last = self.placed[:, -1, :2], self.seen[:, -1]
         speed = torch.zeros_like(steps)
         for back in (2, 3):
             if self.seen.shape[1] < back:
                 break
             valid = self.seen[:, -back] > NEVER
-            lasted = (last - self.seen[:, -back].float()).clamp_min(1)
+            lasted = (last - self.seen[:, -back]).float().clamp_min(1)
             value = (steps - self.placed[:, -back, :2]) / lasted[:, None]
             speed = torch.where(valid[:, None], value, speed)
         return speed
 
-    def expected(self, frame: int) -> Tensor:
+    def expected(self, frame: float) -> Tensor:
         """(N, 2) y and x in pixels where each would be, had it gone on as it went; long hidden ones slow down."""
         away = self.missed(frame)
         lasting = 12 * (1 - torch.exp(-away / 12))  # frames that it goes on for
         return self.placed[:, -1, :2] + self.velocity() * lasting[:, None]
 
-    def moved(self, frame: int) -> Tensor:
+    def moved(self, frame: float) -> Tensor:
         """(N, h, w) last masks, as shares, where they are expected in a frame."""
         shift = (self.expected(frame) - self.placed[:, -1, :2]) / STRIDE  # cells
         count, height, width = self.masks.shape
+        if not count:
+            return self.masks.float()
         theta = torch.zeros(count, 2, 3, device=shift.device)
         theta[:, 0, 0] = theta[:, 1, 1] = 1
         theta[:, 0, 2], theta[:, 1, 2] = -2 * shift[:, 1] / width, -2 * shift[:, 0] / height
