@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from skimage.measure import label
 
 from domains.entities import BACKGROUND, UNLABELLED, EntityMap
+from domains.entities.linking import components, linked
 from domains.entities.resize import Picks, pick, pixels_over
 from domains.tiling.grid import Grid, Window
 from domains.tiling.level_pieces import runs
@@ -99,14 +97,14 @@ class Stitcher:
         self._y = 0
 
     def add(self, index: int, entities: EntityMap) -> Placed:
-        """Two entities of two tiles are one when their pieces in the shared area match (`_matches`)."""
+        """Two entities of two tiles are one when their pieces in the shared area match (`linked`)."""
         window = self.grid.window(index)
         if entities.shape != (window.height, window.width):
             raise ValueError(f"the map of {window} has shape {entities.shape}")
         links: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
         for neighbour in self._neighbours(window):
-            pair = (window, entities.ids), (neighbour.window, neighbour.ids)
-            links.append(_matches(*pair, self.threshold) + [self.fragments, neighbour.offset])
+            a, b = _shared((window, entities.ids), (neighbour.window, neighbour.ids))
+            links.append(linked(a, b, self.threshold) + [self.fragments, neighbour.offset])
         core, ids = self._at(index, self.grid.core(index), entities.ids)
         sure = None
         if entities.pixel_scores is not None:
@@ -222,9 +220,7 @@ def joined(fragments: np.ndarray, links: np.ndarray) -> tuple[np.ndarray, Entiti
     Linked fragments are one entity, and so on over any number of tiles; what owns no pixel is gone. Scores are means
     weighted by area, an entity's label is that of its largest fragment.
     """
-    count = len(fragments)
-    graph = coo_array((np.ones(len(links), bool), (links[:, 0] - 1, links[:, 1] - 1)), shape=(count, count))
-    _, group = connected_components(graph, directed=False) if count else (0, np.zeros(0, np.int64))  # (P,)
+    group = components(len(fragments), links - 1)  # (P,)
     visible = np.bincount(group, weights=fragments["area"]) > 0  # (G,)
     number = np.where(visible, np.cumsum(visible), 0)[group].astype(np.int64)  # (P,) 1..N, 0 for gone
     visible_fragments = fragments["area"] > 0
@@ -257,43 +253,8 @@ def _table(fragments: np.ndarray, number: np.ndarray, count: int) -> Entities:
     return Entities(total.astype(np.int64), y, x, y0=y0, x0=x0, y1=y1, x1=x1, scores=scores, labels=labels)
 
 
-# Which pieces are one
-
-
-def _matches(tile: tuple[Window, np.ndarray], neighbour: tuple[Window, np.ndarray], threshold: float) -> np.ndarray:
-    """(M, 2) ids of `tile` and `neighbour` that are the same entity.
-
-    Compared are the connected pieces that each entity shows in the shared area. Two of them match when each is the
-    one that covers most of the other and they share `threshold` of the smaller. Pieces, because both arms of a U are
-    one entity in the tile below and two in the tile above; best of each, because two touching entities are never
-    joined by a tile that saw them as one.
-    """
+def _shared(tile: tuple[Window, np.ndarray], neighbour: tuple[Window, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What both maps say of the pixels that the tiles share."""
     shared = tile[0].shared(neighbour[0])
     a, b = (ids[shared.within(window).slices] for window, ids in (tile, neighbour))
-    if not (a > 0).any() or not (b > 0).any():
-        return np.zeros((0, 2), np.int64)
-    pieces_a, pieces_b = _pieces(a), _pieces(b)
-    covered = (pieces_a > 0) & (pieces_b > 0)
-    if not covered.any():
-        return np.zeros((0, 2), np.int64)
-    areas_a, areas_b = np.bincount(pieces_a.ravel()), np.bincount(pieces_b.ravel())
-    pairs, overlap = np.unique(pieces_a[covered] * len(areas_b) + pieces_b[covered], return_counts=True)
-    p, q = np.divmod(pairs, len(areas_b))
-    best = _best(p, overlap) & _best(q, overlap) & (overlap >= threshold * np.minimum(areas_a[p], areas_b[q]))
-    id_of_a, id_of_b = np.zeros(len(areas_a), np.int64), np.zeros(len(areas_b), np.int64)
-    id_of_a[pieces_a], id_of_b[pieces_b] = a, b
-    return np.stack([id_of_a[p[best]], id_of_b[q[best]]], axis=1)
-
-
-def _pieces(ids: np.ndarray) -> np.ndarray:
-    """(h, w) connected parts of entities, numbered from 1; pixels that touch by a corner are connected."""
-    return np.asarray(label(np.maximum(ids, 0), background=0, connectivity=2))
-
-
-def _best(group: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """(P,) bool: has the pair the largest value of its group? One of equals is taken, so that ties join nothing."""
-    order = np.lexsort((-value, group))
-    leads = np.r_[True, np.diff(group[order]) > 0]
-    best = np.zeros(len(group), bool)
-    best[order[leads]] = True
-    return best
+    return a, b
