@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
+from adapters.options.ranges import NotNegative
 from adapters.options.section import Options
+from domains.errors import suggest
+
+CLIPS = ("moving", "crossing", "occlusion", "births", "exits", "division", "stills")
+"""Kinds of clips: things that move at random; clips in which one thing happens for sure; and a camera over a still."""
+
+
+def known_clips(clips: dict[str, float]) -> dict[str, float]:
+    """Weights of kinds of clips. Raises ValueError for a kind that there is not, and where none has a weight."""
+    for kind in clips:
+        if kind not in CLIPS:
+            raise ValueError(f"no kind of clip is called {kind!r}; {suggest(kind, CLIPS)}")
+    if not any(clips.values()):
+        raise ValueError("every kind of clip has weight 0; wanted one above 0")
+    return clips
 
 
 @dataclass(frozen=True)
@@ -24,6 +39,10 @@ class MemoryOptions(Options):
     """Attention heads."""
     frames: Annotated[int, Field(ge=1, le=32)] = 7
     """Frames in the memory of a slot: the last in which it was seen."""
+    clips: Annotated[dict[str, NotNegative], Field(min_length=1), AfterValidator(known_clips)] = field(
+        default_factory=lambda: dict.fromkeys(CLIPS, 1.0)
+    )
+    """Weight of each kind of clip to learn from; `stills` are of `scenes.families`."""
     drawn_frames: Annotated[int, Field(ge=2, le=64)] = 10
     """Frames of a clip that is drawn to learn from."""
     clip_frames: Annotated[int, Field(ge=2, le=16)] = 5

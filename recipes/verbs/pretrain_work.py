@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import lightning as L
-import numpy as np
 from torch import nn
 
 from adapters.backbones import BackboneOptions
@@ -17,7 +16,7 @@ from adapters.backbones.build import build_backbone
 from adapters.backbones.sources import locate
 from adapters.decoders import pretrained_memory
 from adapters.decoders import pretrained_prompts as stored
-from adapters.training.clip_bank import TURNS, ClipBank, ClipData, Drawn
+from adapters.training.clip_bank import TURNS, ClipBank, ClipData
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.module import EntityModule
 from adapters.training.prompting import PromptModule, PromptSegmenter
@@ -26,10 +25,10 @@ from domains.crops.augment import Photometric, compose, eight_symmetries
 from domains.crops.crops import CropOptions
 from domains.errors import InputError
 from domains.procedural.dataset import ProceduralScenes
-from domains.procedural.moving import moving_clip
 from domains.procedural.recolour import Recolour
 from recipes.reading.command import command
 from recipes.reading.pretrain_schema import PretrainRecipe
+from recipes.verbs.pretrain_clips import clips_of
 
 VALIDATION_SEED = 1_000_003  # scenes that no training seed below a million draws
 
@@ -95,10 +94,9 @@ def memory_work(recipe: PretrainRecipe) -> Work:
     def following(base: Path) -> str:
         return command("predict", "CLIP.mp4", "--adapter", "base", "--backbone", base, "--out", "OUT")
 
-    train, size = recipe.train, recipe.scenes.crop_px
-    length = recipe.memory.drawn_frames
+    train = recipe.train
     banks = [
-        ClipBank(clips_of(seed, length, size), looking, count, turns)
+        ClipBank(clips_of(recipe, seed), looking, count, turns)
         for seed, count, turns in (
             (train.seed, train.validate_every * train.batch_size, TURNS),
             (VALIDATION_SEED, recipe.scenes.val_count, 1),
@@ -112,16 +110,6 @@ def memory_work(recipe: PretrainRecipe) -> Work:
         save,
         following,
     )
-
-
-def clips_of(seed: int, frames: int, size_px: int) -> Callable[[int], Drawn]:
-    """Clips by number, of a seed."""
-
-    def draw(number: int) -> Drawn:
-        clip = moving_clip(np.random.default_rng((seed, number)), frames, size_px, size_px)
-        return clip.images, clip.ids, clip.parents
-
-    return draw
 
 
 def data_of(recipe: PretrainRecipe, families: Mapping[str, float]) -> EntityDataModule:
