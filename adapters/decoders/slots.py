@@ -46,6 +46,10 @@ LIKE = 32
 """Channels of unit features in `Look.pixels`."""
 
 
+GOES_ON = 40.0
+"""Frames after which what is hidden has lost most of its velocity, as far as one can tell."""
+
+
 def shares_of(ids: Tensor, count: int, size: tuple[int, int] | None = None) -> Tensor:
     """(count, h, w) the share of each cell of stride 4 that entities 1 to count of ids (H, W) cover.
 
@@ -180,23 +184,18 @@ class Slots:
         return (self.placed[:, -1, 5] / torch.pi).sqrt().clamp_min(2)
 
     def velocity(self) -> Tensor:
-        """(N, 2) pixels a frame along y and x, over the last three frames in which each was seen; 0 where it was seen
-        but once."""
-        steps, last = self.placed[:, -1, :2], self.seen[:, -1]
-        speed = torch.zeros_like(steps)
-        for back in (2, 3):
-            if self.seen.shape[1] < back:
-                break
-            valid = self.seen[:, -back] > NEVER
-            lasted = (last - self.seen[:, -back]).float().clamp_min(1)
-            value = (steps - self.placed[:, -back, :2]) / lasted[:, None]
-            speed = torch.where(valid[:, None], value, speed)
-        return speed
+        """(N, 2) pixels a frame along y and x: the median of the steps of the ring, so that the frames in which an
+        entity goes behind something, and its middle lags, count little; 0 where it was seen but once.
+        """
+        steps = self.placed[:, 1:, :2] - self.placed[:, :-1, :2]  # (N, R - 1, 2)
+        lasted = (self.seen[:, 1:] - self.seen[:, :-1]).float().clamp_min(0.5)
+        speeds = steps / lasted[..., None]
+        speeds = speeds.masked_fill((self.seen[:, :-1] == NEVER)[..., None], float("nan"))
+        return speeds.nanmedian(1).values.nan_to_num(0.0) if len(self) else self.placed[:, -1, :2]
 
     def expected(self, frame: float) -> Tensor:
         """(N, 2) y and x in pixels where each would be, had it gone on as it went; long hidden ones slow down."""
-        away = self.missed(frame)
-        lasting = 12 * (1 - torch.exp(-away / 12))  # frames that it goes on for
+        lasting = GOES_ON * (1 - torch.exp(-self.missed(frame) / GOES_ON))
         return self.placed[:, -1, :2] + self.velocity() * lasting[:, None]
 
     def moved(self, frame: float) -> Tensor:

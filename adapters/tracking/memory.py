@@ -37,6 +37,9 @@ MOST_HIDDEN = 256
 LEAST_PAINTED = 0.3
 """Share of its last area that a slot paints at least, or nothing."""
 MULTIPLE = 8
+STAYS = 3.0
+"""By how much likelier (in log odds) it is than the decoder says that a slot and a proposal that suit no other are the
+same: that one goes and another comes in its place is rarer than in the clips that it learns from."""
 CERTAIN = 1e4
 """Above every gain in log probability."""
 
@@ -82,11 +85,13 @@ class Book:
 
 
 class MemoryTracker:
-    """See `Tracker`; frames want their `image`."""
+    """See `Tracker`; frames want their `image`. parts: as `loaded` gives them, where they are at hand."""
 
-    def __init__(self, options: MemoryTracking | None = None) -> None:
+    def __init__(
+        self, options: MemoryTracking | None = None, parts: tuple[Looking, MemoryDecoder] | None = None
+    ) -> None:
         self.options = options or MemoryTracking()
-        self.looking, self.decoder = loaded(self.options.base)
+        self.looking, self.decoder = parts or loaded(self.options.base)
         self.counting, self.slots, self.book = Counting(), None, Book.empty()
 
     @torch.no_grad()
@@ -248,7 +253,7 @@ class Choice(NamedTuple):
         """The most probable one. ids: (N,) of slots."""
         by_slot = answer.pairs[:-1].double().log_softmax(1).cpu().numpy()  # (N, M + 1)
         by_proposal = answer.pairs[:, :-1].double().log_softmax(0).cpu().numpy()  # (N + 1, M)
-        gains = by_slot[:, :-1] + by_proposal[:-1] - by_slot[:, -1:] - by_proposal[-1:]
+        gains = by_slot[:, :-1] + by_proposal[:-1] - by_slot[:, -1:] - by_proposal[-1:] + STAYS
         daughters = daughters_of(answer.daughters.cpu().numpy()) if divisions else {}
         taken_over = {column: row for row, columns in daughters.items() for column in columns}
         gains[list(daughters)] = -1
