@@ -34,8 +34,8 @@ def divisions(
     expected, which are nobody else's. One that had taken in another track gives that one back, which is no division.
     """
     hosts = {track.into for track in tracks if track.into}
-    most = np.zeros(frame.count)
-    np.maximum.at(most, pairs.entities, pairs.pixels)
+    largest = np.zeros(frame.count)
+    np.maximum.at(largest, pairs.entities, pairs.pixels)
     daughters: dict[int, tuple[int, int]] = {}
     for index, rows in enumerate(pairs.of_each(len(tracks))):
         mother, entities, pixels = tracks[index], pairs.entities[rows], pairs.pixels[rows]
@@ -44,7 +44,7 @@ def divisions(
         areas = frame.areas[entities]
         if len(entities) < 2 or (pixels / (mother.area + areas - pixels)).max() >= STILL_ONE:
             continue
-        inside = (pixels >= DAUGHTER_INSIDE * areas) & (pixels >= most[entities])
+        inside = (pixels >= DAUGHTER_INSIDE * areas) & (pixels >= largest[entities])
         order = np.argsort(-np.where(inside, pixels, -1), kind="stable")[:2]
         if not inside[order].all():
             continue

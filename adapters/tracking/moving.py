@@ -58,9 +58,19 @@ class Moving:
         features = None if frame.features is None else frame.features[index].copy()
         velocity = np.zeros(2) if parent is None else parent.velocity.copy()
         return cls(
-            number, at, at, 0 if parent is None else parent.id, frame.tick, frame.crop(index), frame.corner(index),
-            velocity, features, frame.at_border(index), int(frame.areas[index]), frame.centres[index],
-        )  # fmt: skip
+            id=number,
+            begin=at,
+            latest=at,
+            parent=0 if parent is None else parent.id,
+            tick=frame.tick,
+            mask=frame.crop(index),
+            corner=frame.corner(index),
+            velocity=velocity,
+            features=features,
+            at_border=frame.at_border(index),
+            area=int(frame.areas[index]),
+            centre=frame.centres[index],
+        )
 
     def gap(self, tick: float) -> float:
         """Ticks since it was last visible."""

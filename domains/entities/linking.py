@@ -74,35 +74,35 @@ def components(count: int, links: np.ndarray) -> np.ndarray:
     return connected_components(graph, directed=False)[1]
 
 
-def assigned(pairs: np.ndarray, costs: np.ndarray, most: float) -> np.ndarray:
+def assigned(pairs: np.ndarray, costs: np.ndarray, ceiling: float) -> np.ndarray:
     """(K,) int64 indices of the pairs that are taken: each node of either side at most once, at the least sum of
-    costs, where a node that stays alone costs half of `most` (Kuhn, Naval Research Logistics 1955; scipy's solver is
-    Crouse's, IEEE TAES 2016). Pairs that cost `most` or more are never taken.
+    costs, where a node that stays alone costs half of `ceiling` (Kuhn, Naval Research Logistics 1955; scipy's solver is
+    Crouse's, IEEE TAES 2016). Pairs that cost `ceiling` or more are never taken.
 
     pairs: (P, 2) numbers of both sides, each pair once; costs: (P,). What no chain of pairs joins is solved apart, so
     that a thousand cells are a thousand small problems.
     """
-    possible = np.flatnonzero(costs < most)
+    possible = np.flatnonzero(costs < ceiling)
     if not len(possible):
         return possible
     sides = [np.unique(pairs[possible, side], return_inverse=True) for side in (0, 1)]
-    (left, rows), (right, columns) = sides
-    group = components(len(left) + len(right), np.stack([rows, columns + len(left)], 1))[rows]
-    taken = []
+    (owners, rows), (partners, columns) = sides
+    group = components(len(owners) + len(partners), np.stack([rows, columns + len(owners)], 1))[rows]
+    choices = []
     order = np.argsort(group, kind="stable")
     for members in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
         if len(members) == 1:
-            taken.append(members)
+            choices.append(members)
             continue
         _, row = np.unique(rows[members], return_inverse=True)
         _, column = np.unique(columns[members], return_inverse=True)
         gains = np.zeros((row.max() + 1, column.max() + 1))
-        gains[row, column] = most - costs[possible[members]]
+        gains[row, column] = ceiling - costs[possible[members]]
         number = np.full(gains.shape, -1, np.int64)
         number[row, column] = members
         chosen = number[linear_sum_assignment(gains, maximize=True)]
-        taken.append(chosen[chosen >= 0])
-    return np.sort(possible[np.concatenate(taken)])
+        choices.append(chosen[chosen >= 0])
+    return np.sort(possible[np.concatenate(choices)])
 
 
 def best_of(group: np.ndarray, value: np.ndarray) -> np.ndarray:

@@ -50,6 +50,8 @@ class AboutClip:
     rate: float | None
     pixel_size_m: float | None
     remarks: tuple[str, ...] = ()
+    likely: int | None = None
+    """About how many frames there are, where `count` is None."""
 
 
 class Clip(Protocol):
@@ -221,8 +223,8 @@ class StackClip:
 
     def _scene(self, values: np.ndarray) -> Photograph:
         scene = self.scene
-        shown = np.ascontiguousarray(scene.meaning(values, scene._names))
-        return Photograph(shown, self.about.pixel_size_m, scene.channels, scene.nodata, format=scene.format)
+        pixels = np.ascontiguousarray(scene.meaning(values, scene._names))
+        return Photograph(pixels, self.about.pixel_size_m, scene.channels, scene.nodata, format=scene.format)
 
     def noted(self) -> tuple[str, ...]:
         """Nothing: of a stack that is cut off the frame that lacks is told."""

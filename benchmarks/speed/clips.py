@@ -1,0 +1,149 @@
+"""What following entities costs beside finding them, and whether memory grows with a clip.
+
+    python -m benchmarks.speed.clips                     processor time a frame: network, tracker, journal; as ratios
+    python -m benchmarks.speed.clips --maps --frames 1000    memory over a long clip, of drawn maps without a network
+    python -m benchmarks.speed.clips --occlusion 10      ids kept through an occlusion of so many frames, by tracker
+
+Clips are drawn: discs that move over noise, enter, leave and pass behind a wall.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+
+from adapters.inference.tapped import pooled, segmented
+from adapters.options.tracking import Motion, Nearest, Overlap, TrackingOptions
+from adapters.tracking import FrameEntities, build_tracker
+from domains.scenes import Photograph
+from domains.tiling.clip_journal import ClipJournal, TrackedFrame
+from recipes.load import loaded
+
+OPTIONS = ("domain.scale=1", "domain.test_scales=[1]")
+
+
+def maps(frames: int, side: int, seed: int = 0, count: int = 24) -> Iterator[np.ndarray]:
+    """(side, side) int32 a frame: discs from 1 on in straight lines, which come back on the other side."""
+    draw = np.random.default_rng(seed)
+    places, speeds = draw.uniform(0, side, (count, 2)), draw.normal(0, 2, (count, 2))
+    radii = draw.uniform(4, 12, count)
+    y, x = np.mgrid[:side, :side]
+    for at in range(frames):
+        ids = np.zeros((side, side), np.int32)
+        for number in range(count):
+            cy, cx = (places[number] + speeds[number] * at + 20) % (side + 40) - 20
+            ids[(y - cy) ** 2 + (x - cx) ** 2 <= radii[number] ** 2] = number + 1
+        yield ids
+
+
+def picture(ids: np.ndarray, seed: int) -> np.ndarray:
+    """(H, W, 3) uint8: each disc in a colour of its own, on noise."""
+    draw = np.random.default_rng(seed)
+    colours = np.random.default_rng(1).integers(60, 255, (ids.max() + 1, 3))
+    colours[0] = 30
+    return np.clip(colours[ids] + draw.normal(0, 8, (*ids.shape, 3)), 0, 255).astype(np.uint8)
+
+
+def dense(ids: np.ndarray) -> np.ndarray:
+    """The map with numbers 1..N."""
+    present = np.unique(ids[ids > 0])
+    return np.where(ids > 0, np.searchsorted(present, ids) + 1, 0).astype(np.int32)
+
+
+def costs(frames: int, side: int) -> None:
+    """Print processor seconds a frame."""
+    spent = {"network": 0.0, "features": 0.0, "tracker": 0.0, "journal": 0.0}
+    with loaded("base", "natural", OPTIONS) as network, tempfile.TemporaryDirectory() as folder:
+        tracker, journal = build_tracker(Motion()), ClipJournal(Path(folder) / "clip.sqlite", {})
+        tracks = 0
+        for at, ids in enumerate(maps(frames + 1, side)):
+            scene = Photograph(picture(ids, at))
+            drawn = process_time()
+            prediction, tiles, taps = segmented(network.segmenter, scene, network.contract)
+            predicted = process_time()
+            entities = prediction.whole_map
+            features = pooled(taps, tiles.grid, entities.ids)
+            described = process_time()
+            step = tracker.step(FrameEntities(entities.ids, float(at), features))
+            followed = process_time()
+            lookup = np.concatenate([[0], step.ids]).astype(np.int32)
+            scores = np.zeros(len(step.ids), np.float32)
+            journal.add(TrackedFrame(at, float(at), lookup[entities.ids.clip(0)], step.ids, scores), step.ended)
+            if at % 50 == 0:
+                journal.commit(tracker.state())
+            times = drawn, predicted, described, followed, process_time()
+            tracks = len(step.ids)
+            if at:  # the first frame also loads libraries
+                for name, begin, end in zip(spent, times, times[1:], strict=False):
+                    spent[name] += end - begin
+        journal.close()
+    total = sum(spent.values())
+    print(f"{frames} frames of {side} x {side} px, {tracks} entities in the last")
+    for name, seconds in spent.items():
+        print(f"{name:9} {1000 * seconds / frames:7.1f} ms of processor time a frame")
+    print(f"all       {1000 * total / frames:7.1f} ms, {total / spent['network']:.3f} of the network alone")
+
+
+def memory(frames: int, side: int) -> None:
+    """Print the most memory so far, and the tracker's state, at steps of a clip."""
+    with tempfile.TemporaryDirectory() as folder:
+        tracker, journal = build_tracker(Motion()), ClipJournal(Path(folder) / "clip.sqlite", {})
+        for at, ids in enumerate(maps(frames, side)):
+            step = tracker.step(FrameEntities(dense(ids), float(at)))
+            lookup = np.concatenate([[0], step.ids]).astype(np.int32)
+            scores = np.zeros(len(step.ids), np.float32)
+            journal.add(TrackedFrame(at, float(at), lookup[dense(ids)], step.ids, scores), step.ended)
+            if at % 20 == 0:
+                journal.commit(tracker.state())
+            if at + 1 in (100, 250, 500, frames):
+                most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+                state = sum(values.nbytes for values in tracker.state().values()) / 1024
+                print(
+                    f"frame {at + 1}: at most {most:.1f} MiB so far, state {state:.1f} kB, {int(step.ids.max())} tracks"
+                )
+        journal.close()
+
+
+def occlusion(gap: int, clips: int = 40) -> None:
+    """Print the share of discs that have the id after a wall that they had before, by tracker."""
+    kinds: list[TrackingOptions] = [Motion(divisions=False), Overlap(), Nearest()]
+    for options in kinds:
+        kept = 0
+        for seed in range(clips):
+            draw = np.random.default_rng(seed)
+            speed, radius, drift = draw.uniform(1.5, 4), draw.uniform(4, 8), draw.normal(0, 0.4)
+            turn = draw.normal(0, 0.15)
+            wall = int(gap * speed + 2 * radius)
+            tracker, before, after = build_tracker(options), 0, 0
+            y, x = np.mgrid[:128, : wall + 120]
+            for at in range(int((wall + 90) / speed)):
+                cy, cx = 64 + drift * at + 6 * np.sin(turn * at) * 0.3, 12 + speed * at
+                ids = ((y - cy) ** 2 + (x - cx) ** 2 <= radius**2).astype(np.int32)
+                ids[8:120, 50 : 50 + wall] = 2
+                step = tracker.step(FrameEntities(dense(ids), float(at)))
+                if (ids == 1).any() and len(step.ids) == 2:
+                    number = int(step.ids[dense(ids)[ids == 1][0] - 1])
+                    before, after = (number, after) if cx < 50 else (before, number if cx > 50 + wall else after)
+            kept += before == after != 0
+        print(f"{options.name:8} {kept} of {clips} discs keep their id through {gap} hidden frames")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--side", type=int, default=256)
+    parser.add_argument("--maps", action="store_true")
+    parser.add_argument("--occlusion", type=int, default=0)
+    arguments = parser.parse_args()
+    if arguments.occlusion:
+        occlusion(arguments.occlusion)
+    elif arguments.maps:
+        memory(arguments.frames, arguments.side)
+    else:
+        costs(arguments.frames, arguments.side)

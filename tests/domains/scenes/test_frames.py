@@ -1,0 +1,90 @@
+"""Folders of numbered frames and stacks of TIFF as clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from domains.errors import InputError
+from domains.scenes.video import open_clip
+
+
+def folder(path: Path, *names: str, sizes: tuple[int, ...] = ()) -> Path:
+    """Grey pictures 20 px high, as bright as their place in the list."""
+    path.mkdir()
+    for place, name in enumerate(names):
+        side = sizes[place] if sizes else 30
+        Image.fromarray(np.full((20, side), place, np.uint8)).save(path / name)
+    return path
+
+
+def values(clip) -> list[tuple[float, int]]:
+    """(tick, first value) of every frame."""
+    return [(frame.tick, int(frame.scene.read(0, 0, 1, 1).flat[0])) for frame in clip.frames()]
+
+
+def test_a_folder_is_in_the_order_of_its_numbers_and_a_gap_is_time(tmp_path: Path) -> None:
+    clip = open_clip(folder(tmp_path / "a", "f2.png", "f10.png", "f3.png"))
+    assert values(clip) == [(0, 0), (1, 2), (8, 1)]
+    assert clip.about.remarks == ("6 numbers are missing among 3 frames, which counts as time",)
+    whole = open_clip(folder(tmp_path / "b", "00.png", "01.png"))
+    assert whole.about.remarks == () and [frame.number for frame in whole.frames(1)] == [1]
+
+
+def test_a_microscope_s_folder_of_several_channels_is_refused(tmp_path: Path) -> None:
+    names = [f"exp1_t{t:03}_c{c}.png" for t in range(3) for c in range(2)]
+    with pytest.raises(InputError, match="2 numbers that change"):
+        open_clip(folder(tmp_path / "a", *names))
+    assert len(values(open_clip(folder(tmp_path / "b", *names[::2])))) == 3
+
+
+def test_frames_of_another_size_are_refused_where_they_come(tmp_path: Path) -> None:
+    clip = open_clip(folder(tmp_path / "a", "0.png", "1.png", "2.png", sizes=(30, 30, 24)))
+    frames = clip.frames()
+    next(frames), next(frames)
+    with pytest.raises(InputError, match="frame 2 .* is 24 x 20 px, those before 30 x 20"):
+        next(frames)
+
+
+def test_a_folder_without_pictures_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="holds no frame"):
+        open_clip(tmp_path / "a")
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "plain", "imagej-colours"])
+def test_a_stack_is_read_frame_by_frame(tmp_path: Path, kind: str) -> None:
+    path, colours = tmp_path / "stack.tif", kind.endswith("colours")
+    shape = (4, 2, 20, 30) if colours else (4, 20, 30)
+    stack = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    if kind.startswith("imagej"):
+        metadata = {"axes": "TCYX" if colours else "TYX", "finterval": 0.5}
+        tifffile.imwrite(path, stack, imagej=True, metadata=metadata)
+    elif kind == "ome":
+        tifffile.imwrite(path, stack, ome=True, metadata={"axes": "TYX", "TimeIncrement": 0.5, "PhysicalSizeX": 0.2,
+                         "PhysicalSizeY": 0.2, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"})  # fmt: skip
+    else:
+        tifffile.imwrite(path, stack, photometric="minisblack")
+    clip = open_clip(path)
+    assert clip.about.count == 4 and clip.about.shape == (20, 30)
+    assert clip.about.rate == (None if kind == "plain" else 2)
+    assert clip.about.pixel_size_m == (pytest.approx(0.2e-6) if kind == "ome" else None)
+    for frame in clip.frames(1):
+        expected = stack[frame.number] if colours else stack[frame.number][None]
+        assert np.array_equal(frame.scene.read(0, 0, 20, 30), np.moveaxis(expected, 0, -1))
+    assert ("taken for time" in " ".join(clip.about.remarks)) == (kind == "plain")
+    clip.close()
+
+
+def test_a_picture_is_no_clip(tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "flat.tif", np.zeros((20, 30), np.uint8))
+    with pytest.raises(InputError, match="no time; wanted TYX"):
+        open_clip(tmp_path / "flat.tif")
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(InputError, match="is no clip"):
+        open_clip(tmp_path / "notes.txt")

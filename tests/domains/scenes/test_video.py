@@ -1,0 +1,72 @@
+"""Films of every container, and what is odd about them: rotation, bits, alpha, beat, an end too soon."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from domains.errors import InputError
+from domains.scenes import video
+from domains.scenes.video import open_clip
+from tests.domains.scenes.films import SHAPE, corner, drawn, film
+
+pytest.importorskip("av")
+
+
+@pytest.mark.parametrize(
+    "suffix, remark", [(".mp4", ""), (".mov", ""), (".avi", ""), (".webm", ""), (".mkv", "10 bits")]
+)
+def test_a_film_is_read_frame_by_frame_from_any_frame_on(tmp_path: Path, suffix: str, remark: str) -> None:
+    clip = open_clip(film(tmp_path / f"clip{suffix}", drawn()))
+    assert clip.about.shape == SHAPE and clip.about.rate == 10 and remark in " ".join(clip.about.remarks)
+    frames = list(clip.frames())
+    assert [frame.tick for frame in frames] == [0, 1, 2, 3, 4, 5]
+    assert [corner(frame.scene.read(0, 0, *SHAPE)) for frame in frames] == [[10, 4 + 5 * at] for at in range(6)]
+    assert [frame.number for frame in clip.frames(4)] == [4, 5] and clip.noted() == ()
+
+
+def test_a_rotation_flag_is_obeyed_and_told(tmp_path: Path) -> None:
+    path = film(tmp_path / "clip.mp4", drawn())
+    content = bytearray(path.read_bytes())
+    matrix = content.index(b"tkhd") + 44  # of the track header (ISO/IEC 14496-12, 8.3.2)
+    content[matrix : matrix + 36] = struct.pack(">9i", 0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(content)
+    clip = open_clip(path)
+    assert clip.about.shape == SHAPE[::-1] and "turned by 270 degrees" in clip.about.remarks[0]
+    image = next(clip.frames(2)).scene.read(0, 0, 64, 48)
+    assert corner(image) == [14, 48 - 22]
+
+
+def test_frames_at_varying_times_are_taken_as_they_are(tmp_path: Path) -> None:
+    clip = open_clip(film(tmp_path / "clip.mp4", drawn(), times_ms=[0, 100, 200, 350, 400, 900]))
+    ticks = [frame.tick for frame in clip.frames()]
+    assert ticks == sorted(set(ticks)) and "varying times" in clip.noted()[0]
+    steps = np.diff(ticks)
+    assert steps.max() > 3 * steps.min()
+
+
+def test_of_a_film_that_is_cut_off_what_came_before_is_kept(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (24, *SHAPE, 3), dtype=np.uint8)
+    path = film(tmp_path / "clip.mp4", list(noise), movflags="faststart")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
+    clip = open_clip(path)
+    count = sum(1 for _ in clip.frames())
+    assert 0 < count < 24 and f"{count} of 24 frames" in clip.noted()[0] and "kept" in clip.noted()[0]
+
+
+def test_what_is_no_film_is_refused_in_a_line(tmp_path: Path) -> None:
+    whole = film(tmp_path / "whole.mp4", drawn())
+    lists = f"#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{whole}\n#EXT-X-ENDLIST\n"
+    for name, content in {"list.mp4": lists.encode(), "empty.mp4": b"", "half.mp4": whole.read_bytes()[:300]}.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(InputError, match=f"{name}': wanted a whole film"):
+            open_clip(tmp_path / name)
+
+
+def test_without_pyav_a_film_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install \"entity-adapters\[video\]\""):
+        open_clip(tmp_path / "clip.mp4")

@@ -1,0 +1,104 @@
+"""A clip from the command line on: tracks in files, the same after a kill, and memory that does not grow."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from adapters.tracking.motion import MotionTracker
+from cli import main
+from domains.tiling.clip_journal import ClipJournal
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def clip(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A window that moves over an image of the data, 1 px a frame, as numbered pictures."""
+    folder = tmp_path_factory.mktemp("clips") / "moving"
+    folder.mkdir()
+    image = np.array(Image.open(data / "images" / "0.png").convert("RGB"))
+    side = min(image.shape[:2]) - FRAMES
+    for at in range(FRAMES):
+        Image.fromarray(image[at : at + side, at : at + side]).save(folder / f"{at:03}.png")
+    return folder
+
+
+def words(run: Path, clip: Path, out: Path) -> list[str]:
+    formats = ["--format", "ctc", "--format", "csv", "--format", "mot"]
+    return ["predict", "--adapter", str(run / "adapter"), str(clip), "--video", *formats, "--out", str(out)]
+
+
+def contents(out: Path) -> dict[str, bytes]:
+    files = (path for path in out.rglob("*") if path.is_file() and ".predict" not in path.parts)
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in files}
+
+
+def test_a_clip_s_entities_keep_their_ids(run: Path, clip: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    assert main(words(run, clip, out)) == 0
+    told = capsys.readouterr()
+    assert f"tracks in {FRAMES} frames" in told.out and f"0/{FRAMES} frames" in told.err
+    assert [*contents(out)] and not list(out.glob(".moving*"))
+    masks = [tifffile.imread(path) for path in sorted((out / "moving_RES").glob("mask*.tif"))]
+    assert len(masks) == FRAMES
+    shared = [
+        (np.count_nonzero((a[1:, 1:] == b[:-1, :-1]) & (b[:-1, :-1] > 0)) / max(np.count_nonzero(b[:-1, :-1]), 1))
+        for a, b in zip(masks, masks[1:], strict=False)
+    ]
+    assert np.mean(shared) > 0.6  # of pixels of the same place in the picture
+    with (out / "moving.tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert max(int(row["length_frames"]) for row in rows) == FRAMES
+    assert main(words(run, clip, out)) == 0 and "nothing to do" in capsys.readouterr().out
+    assert main([*words(run, clip, out), "--track", "memory_frames=5"]) == 2
+    assert "with another --track;" in capsys.readouterr().err
+
+
+def test_a_killed_run_goes_on_with_the_same_ids(
+    run: Path, clip: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert main(words(run, clip, whole)) == 0
+    monkeypatch.setattr(ClipJournal, "is_due", lambda self: True)
+    step, commit, calls = MotionTracker.step, ClipJournal.commit, iter(range(FRAMES))
+
+    def dying(self, frame):
+        if next(calls) == 5:
+            monkeypatch.setattr(ClipJournal, "commit", lambda self, state: None)  # as after kill -9
+            raise KeyboardInterrupt
+        return step(self, frame)
+
+    monkeypatch.setattr(MotionTracker, "step", dying)
+    assert main(words(run, clip, killed)) == 130
+    monkeypatch.setattr(MotionTracker, "step", step)
+    monkeypatch.setattr(ClipJournal, "commit", commit)
+    capsys.readouterr()
+    assert main(words(run, clip, killed)) == 0
+    assert "goes on at frame 5" in capsys.readouterr().err
+    assert contents(killed) == contents(whole)
+
+
+def test_the_state_does_not_grow_with_the_clip() -> None:
+    from adapters.tracking import FrameEntities
+
+    def frames(count: int) -> Iterator[FrameEntities]:
+        y, x = np.mgrid[:48, :64]
+        for at in range(count):  # things enter and leave for ever
+            ids = np.zeros((48, 64), np.int32)
+            for number, left in enumerate(range(-16 + 3 * at % 16, 64, 16), start=1):
+                ids[(y - 24) ** 2 + (x - left) ** 2 < 25] = number
+            present = np.unique(ids[ids > 0])
+            yield FrameEntities(np.searchsorted(present, ids).astype(np.int32) + (ids > 0), float(at))
+
+    tracker, sizes, ended = MotionTracker(), [], 0
+    for frame in frames(120):
+        ended += len(tracker.step(frame).ended)
+        sizes.append(sum(values.nbytes for values in tracker.state().values()))
+    assert ended > 5 and max(sizes[80:]) <= 1.2 * max(sizes[40:80])
