@@ -7,13 +7,15 @@ The folder of the resolution may be missing.
 Cell Tracking Challenge (https://celltrackingchallenge.net, "Naming and file content conventions"): `01/t000.tif` with
 `01_GT/TRA/man_track000.tif` and `man_track.txt`, rows of label, first frame, last frame, parent; results lie in
 `01_RES/mask000.tif` with `res_track.txt`. Markers of TRA may be small, so where `01_GT/SEG/man_seg000.tif` has a mask
-that holds a marker, the mask gets the marker's id.
+that holds a marker, the mask gets the marker's id. A cell that was away goes on under a new label whose parent is the
+old one: an only daughter after a gap is the same track again.
 """
 
 from __future__ import annotations
 
 import re
-from functools import partial
+from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +49,7 @@ def davis_clips(root: Path) -> list[LabelledClip]:
                 printable(folder.name),
                 folder,
                 tuple(frames),
-                partial(_davis_map, paths),
+                DavisMaps(tuple(paths)),
                 aligned if len(aligned) == len(frames) else (),
             )  # fmt: skip
         )
@@ -65,13 +67,19 @@ def _davis_folders(root: Path) -> tuple[Path | None, Path | None]:
     return chosen[0], chosen[1]
 
 
-def _davis_map(paths: list[Path], index: int) -> np.ndarray:
-    """(H, W) int32. A mask of 0 and 255 is one object; else 255 is unlabelled."""
-    labels = stored_labels(paths[index])
-    if labels.values.ndim == 2 and labels.values.dtype == np.uint8 and np.isin(labels.values, (0, VOID)).all():
-        return np.where(labels.unlabelled, UNLABELLED, labels.values > 0).astype(np.int32)
-    ids = read_ids(paths[index])
-    return np.where(ids == VOID, UNLABELLED, ids)
+@dataclass(frozen=True)
+class DavisMaps:
+    """The maps of a clip's label pictures."""
+
+    paths: tuple[Path, ...]
+
+    def __call__(self, index: int) -> np.ndarray:
+        """(H, W) int32. A mask of 0 and 255 is one object; else 255 is unlabelled."""
+        labels = stored_labels(self.paths[index])
+        if labels.values.ndim == 2 and labels.values.dtype == np.uint8 and np.isin(labels.values, (0, VOID)).all():
+            return np.where(labels.unlabelled, UNLABELLED, labels.values > 0).astype(np.int32)
+        ids = read_ids(self.paths[index])
+        return np.where(ids == VOID, UNLABELLED, ids)
 
 
 def cell_clips(root: Path) -> list[LabelledClip]:
@@ -101,17 +109,20 @@ def _cell_clip(root: Path, folder: Path) -> LabelledClip | None:
         raise InputError(
             f"{str(folder)!r}: has {table!r} and no {start.rpartition('/')[2]}000.tif; wanted a map a frame"
         )
-    parents, notes = _parents(folder / table)
+    parents, continued, notes = _parents(folder / table)
     masks = _numbered([path for path in files(folder / "SEG", {".tif", ".tiff"}) if path.stem.startswith("man_seg")])
     images = _numbered(files(root / name)) if (root / name).is_dir() else {}
     aligned = tuple(images[number] for number in frames if number in images)
-    draw = partial(_cell_map, [*frames.values()], [masks.get(number) for number in frames])
+    draw = CellMaps(tuple(frames.values()), tuple(masks.get(number) for number in frames), tuple(continued.items()))
     return LabelledClip(printable(name), folder, tuple(frames), draw,
                         aligned if len(aligned) == len(frames) else (), parents, tuple(notes))  # fmt: skip
 
 
-def _parents(table: Path) -> tuple[dict[int, int], list[str]]:
-    """(parent by daughter, notes) of rows of label, first frame, last frame, parent. Raises InputError."""
+def _parents(table: Path) -> tuple[dict[int, int], dict[int, int], list[str]]:
+    """(parent by daughter, the track that each label goes on, notes) of rows of label, first frame, last frame, parent.
+
+    Raises InputError.
+    """
     if table.stat().st_size > MOST_TABLE_BYTES:
         raise InputError(f"{str(table)!r}: wanted a table of at most {MOST_TABLE_BYTES >> 20} MiB")
     spans: dict[int, tuple[int, int]] = {}
@@ -125,38 +136,61 @@ def _parents(table: Path) -> tuple[dict[int, int], list[str]]:
                 f"{str(table)!r}: line {i} is {line!r:.60}; wanted four whole numbers: label, first frame, last frame, "
                 "parent (0 for none)"
             )
-        label, first, last, parent = map(int, words)
-        if label in spans or label == 0 or last < first:
+        label, begin, end, parent = map(int, words)
+        if label in spans or label == 0 or end < begin:
             raise InputError(
-                f"{str(table)!r}: line {i} gives label {label} frames {first} to {last}; wanted each label from 1 on "
+                f"{str(table)!r}: line {i} gives label {label} frames {begin} to {end}; wanted each label from 1 on "
                 "once, and frames in order"
             )
-        spans[label] = first, last
+        spans[label] = begin, end
         if parent:
             parents[label] = parent
     lost = sorted(label for label, parent in parents.items() if parent not in spans)
     notes = [f"{table.name}: {len(lost)} tracks have a parent that is no track, the first is {lost[0]}"] if lost else []
-    return {label: parent for label, parent in parents.items() if parent in spans}, notes
+    parents = {label: parent for label, parent in parents.items() if parent in spans}
+    daughters = Counter(parents.values())
+    continued: dict[int, int] = {}
+    for label in sorted(spans, key=lambda label: spans[label]):
+        parent = parents.get(label, 0)
+        if daughters[parent] == 1 and spans[label][0] > spans[parent][1] + 1:
+            continued[label] = continued.get(parent, parent)
+    lineage = {label: continued.get(parent, parent) for label, parent in parents.items() if label not in continued}
+    return lineage, continued, notes
 
 
-def _cell_map(frames: list[Path], masks: list[Path | None], index: int) -> np.ndarray:
-    """(H, W) int32: markers of tracks, and the masks that hold one under its id."""
-    ids, path = read_ids(frames[index]), masks[index]
-    if path is None:
-        return ids
-    mask = read_ids(path)
-    if mask.shape != ids.shape:
-        raise InputError(
-            f"{str(path)!r}: is {mask.shape[1]} x {mask.shape[0]} px, its markers {frames[index].name!r} are "
-            f"{ids.shape[1]} x {ids.shape[0]}; wanted one size"
-        )
-    inside = (ids > 0) & (mask > 0)
-    width = int(ids.max(initial=0)) + 1
-    codes, counts = np.unique(mask[inside].astype(np.int64) * width + ids[inside], return_counts=True)
-    drawn = ids.copy()
-    for code in codes[np.argsort(counts, kind="stable")]:  # the marker with most pixels in a mask is drawn last
-        drawn[mask == code // width] = code % width
-    return np.where(ids > 0, np.where(drawn > 0, drawn, ids), drawn)
+@dataclass(frozen=True)
+class CellMaps:
+    """The maps of a clip of cells. masks: for each frame that of `SEG`, None where there is none; continued: pairs of a
+    label and the track that it goes on.
+    """
+
+    frames: tuple[Path, ...]
+    masks: tuple[Path | None, ...]
+    continued: tuple[tuple[int, int], ...] = ()
+
+    def __call__(self, index: int) -> np.ndarray:
+        """(H, W) int32: markers of tracks, and the masks that hold one under its id."""
+        ids, path = read_ids(self.frames[index]), self.masks[index]
+        if self.continued:
+            continued = dict(self.continued)
+            table = np.arange(max(int(ids.max(initial=0)), *continued) + 1, dtype=np.int32)
+            table[[*continued]] = [*continued.values()]
+            ids = np.where(ids > 0, table[ids.clip(0)], ids)
+        if path is None:
+            return ids
+        mask = read_ids(path)
+        if mask.shape != ids.shape:
+            raise InputError(
+                f"{str(path)!r}: is {mask.shape[1]} x {mask.shape[0]} px, its markers {self.frames[index].name!r} are "
+                f"{ids.shape[1]} x {ids.shape[0]}; wanted one size"
+            )
+        inside = (ids > 0) & (mask > 0)
+        width = int(ids.max(initial=0)) + 1
+        codes, counts = np.unique(mask[inside].astype(np.int64) * width + ids[inside], return_counts=True)
+        drawn = ids.copy()
+        for code in codes[np.argsort(counts, kind="stable")]:  # the marker with most pixels in a mask is drawn last
+            drawn[mask == code // width] = code % width
+        return np.where(ids > 0, np.where(drawn > 0, drawn, ids), drawn)
 
 
 def _numbered(paths: list[Path]) -> dict[int, Path]:

@@ -59,8 +59,8 @@ def read_clips(root: Path, name: str | None = None) -> list[LabelledClip]:
     reader = next((reader for reader in readers if reader.matches(root)), None)
     clips = [] if reader is None else reader.read(root)
     if not clips:
-        wanted = "; ".join(f"{key}: {reader.expects}" for key, reader in CLIP_READERS.items() if name in (None, key))
-        raise InputError(f"{str(root)!r}: wanted annotated clips, got none; {wanted}")
+        layouts = "; ".join(f"{key}: {reader.expects}" for key, reader in CLIP_READERS.items() if name in (None, key))
+        raise InputError(f"{str(root)!r}: wanted annotated clips, got none; {layouts}")
     names = [clip.name for clip in clips]
     twice = next((clip for clip in names if names.count(clip) > 1), None)
     if twice is not None:

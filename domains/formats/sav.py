@@ -55,10 +55,10 @@ def sav_clip(path: Path) -> LabelledClip:
             f"{str(path)!r}: has {min(objects)} to {max(objects)} masks a frame; wanted one for each object"
         )
     shape = checked_shape(path, content.get("video_height"), content.get("video_width"))
-    whole = content.get("video_frame_count")
+    frame_count = content.get("video_frame_count")
     step = LABELLED_EVERY
-    if isinstance(whole, int | float) and whole == whole and len(frames) <= whole < 2**31:
-        step = max(1, round(whole / len(frames)))
+    if isinstance(frame_count, int | float) and frame_count == frame_count and len(frames) <= frame_count < 2**31:
+        step = max(1, round(frame_count / len(frames)))
     name = content.get("video_id")
     return LabelledClip(
         printable(name if isinstance(name, str) and name else path.stem),
@@ -90,7 +90,7 @@ def write_sav(
     runs: list[dict[int, str]] = []
     areas: dict[int, list[int]] = {}
     changes: dict[int, int] = {}
-    first: dict[int, int] = {}
+    appeared: dict[int, int] = {}
     shape: tuple[int, int] | None = None
     for index, ids in enumerate(maps):
         shape = ids.shape if shape is None else shape
@@ -98,7 +98,7 @@ def write_sav(
         runs.append({number: _coded(ids == number) for number in present})
         for number in present:
             areas.setdefault(number, []).append(int(np.count_nonzero(ids == number)))
-            first.setdefault(number, index)
+            appeared.setdefault(number, index)
         before = runs[-2] if index else {}
         for number in {*before} ^ {*present}:
             changes[number] = changes.get(number, 0) + (1 if index else 0)
@@ -106,12 +106,12 @@ def write_sav(
         raise InputError(f"cannot write {str(path)!r}: a clip wants at least one frame")
     numbers, empty = sorted(areas), _coded(np.zeros(shape, bool))
     size = {"size": [int(shape[0]), int(shape[1])]}
-    whole, pixels = step * len(runs), shape[0] * shape[1]
+    frame_count, pixels = step * len(runs), shape[0] * shape[1]
     mean = [float(np.mean(areas[number])) for number in numbers]
     content = {
         "video_id": name,
-        "video_duration": whole / rate,
-        "video_frame_count": float(whole),
+        "video_duration": frame_count / rate,
+        "video_frame_count": float(frame_count),
         "video_height": float(shape[0]),
         "video_width": float(shape[1]),
         "video_resolution": float(pixels),
@@ -120,7 +120,7 @@ def write_sav(
         "masklet_size_rel": [area / pixels for area in mean],
         "masklet_size_abs": mean,
         "masklet_visibility_changes": [changes.get(number, 0) for number in numbers],
-        "masklet_first_appeared_frame": [float(step * first[number]) for number in numbers],
+        "masklet_first_appeared_frame": [float(step * appeared[number]) for number in numbers],
         "masklet_frame_count": [len(areas[number]) for number in numbers],
         "masklet_type": [kind] * len(numbers),
         "masklet_num": len(numbers),

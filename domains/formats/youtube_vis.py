@@ -85,9 +85,9 @@ def _clip(
             images.append(pictures.find(name, path))
         except ValueError:
             break
-    first = str(names[0]).replace("\\", "/").rpartition("/")[0] if names else ""
+    folder = str(names[0]).replace("\\", "/").rpartition("/")[0] if names else ""
     return LabelledClip(
-        printable(first.rpartition("/")[2] or str(key)),
+        printable(folder.rpartition("/")[2] or str(key)),
         path,
         tuple(range(count)),
         partial(_map, path, objects, shape),

@@ -23,18 +23,18 @@ def contour_agreement(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarr
     rows = []
     for i, (box, contour, near) in enumerate(predictions):
         for j, (true_box, true_contour, true_near) in enumerate(truths):
-            top, left = max(box[0], true_box[0]), max(box[1], true_box[1])
+            top, x = max(box[0], true_box[0]), max(box[1], true_box[1])
             bottom, right = min(box[2], true_box[2]), min(box[3], true_box[3])
-            if top >= bottom or left >= right:
+            if top >= bottom or x >= right:
                 continue
-            here = slice(top - box[0], bottom - box[0]), slice(left - box[1], right - box[1])
-            there = slice(top - true_box[0], bottom - true_box[0]), slice(left - true_box[1], right - true_box[1])
+            window = slice(top - box[0], bottom - box[0]), slice(x - box[1], right - box[1])
+            true_window = slice(top - true_box[0], bottom - true_box[0]), slice(x - true_box[1], right - true_box[1])
             counts = np.count_nonzero(contour), np.count_nonzero(true_contour)
             if not all(counts):  # an entity that fills the picture has no contour
                 f = float(counts[0] == counts[1])
             else:
-                precision = np.count_nonzero(contour[here] & true_near[there]) / counts[0]
-                recall = np.count_nonzero(true_contour[there] & near[here]) / counts[1]
+                precision = np.count_nonzero(contour[window] & true_near[true_window]) / counts[0]
+                recall = np.count_nonzero(true_contour[true_window] & near[window]) / counts[1]
                 f = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
             if f:
                 rows.append((i, j, f))
@@ -49,11 +49,11 @@ def contours_of(ids: np.ndarray, radius_px: int) -> list[tuple[tuple[int, int, i
     count = int(ids.max(initial=0))
     disk = disk_of(radius_px)
     result = []
-    for number, (top, left, bottom, right) in zip(range(1, count + 1), boxes_of(ids, count), strict=True):
-        top, left = max(top - radius_px - 1, 0), max(left - radius_px - 1, 0)
+    for number, (top, x, bottom, right) in zip(range(1, count + 1), boxes_of(ids, count), strict=True):
+        top, x = max(top - radius_px - 1, 0), max(x - radius_px - 1, 0)
         bottom, right = min(bottom + radius_px + 1, ids.shape[0]), min(right + radius_px + 1, ids.shape[1])
-        contour = contour_of(ids[top:bottom, left:right] == number)
-        result.append(((top, left, bottom, right), contour, cv2.dilate(contour.astype(np.uint8), disk) > 0))
+        contour = contour_of(ids[top:bottom, x:right] == number)
+        result.append(((top, x, bottom, right), contour, cv2.dilate(contour.astype(np.uint8), disk) > 0))
     return result
 
 

@@ -92,10 +92,10 @@ def overlap_of(predicted: np.ndarray, true: np.ndarray, contours: bool = False) 
         true_ids,
         np.bincount(rows, counts, len(predicted_ids) + 1)[1:].astype(np.int64),
         np.bincount(columns, counts, len(true_ids) + 1)[1:].astype(np.int64),
-        rows[overlapping] - 1,
-        columns[overlapping] - 1,
-        counts[overlapping].astype(np.int64),
-        Agreement(*contour_agreement(predicted_map, true_map)) if contours else None,
+        pair_predicted=rows[overlapping] - 1,
+        pair_true=columns[overlapping] - 1,
+        shared=counts[overlapping].astype(np.int64),
+        contours=Agreement(*contour_agreement(predicted_map, true_map)) if contours else None,
     )
 
 

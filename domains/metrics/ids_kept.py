@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from domains.metrics.clip_comparison import ClipComparison
@@ -10,8 +12,8 @@ from domains.metrics.clip_metric import ClipMetric
 
 class IdsKept(ClipMetric):
     """`ids_kept`: of the true tracks' returns after at least `frames` frames away, the share with the same predicted
-    track as before: that of the last match (IoU >= 1/2) before the gap, and of the first after it. A return with no
-    match on either side is not kept. nan without a return.
+    track as before: the one that matches (IoU >= 1/2) in most frames of the visit before the gap, and of that after it.
+    A visit without a match keeps no id. nan without a return.
     """
 
     def __init__(self, frames: int = 1) -> None:
@@ -20,19 +22,21 @@ class IdsKept(ClipMetric):
 
     def measure(self, clip: ClipComparison) -> tuple[float, float]:
         """(returns with the id kept, returns)."""
-        tracks = len(clip.true_tracks)
-        seen, latest, awaited = np.full(tracks, -1), np.full(tracks, -1), np.full(tracks, -1)
-        waiting = np.zeros(tracks, bool)  # came back, and has not been matched since
-        kept = returns = 0
+        visits: list[list[Counter[int]]] = [[] for _ in clip.true_tracks]
+        seen = np.full(len(clip.true_tracks), -1)
         for i, (frame, (predicted, true)) in enumerate(zip(clip.frames, clip.places, strict=True)):
-            away = np.where(seen[true] >= 0, i - seen[true] - 1, 0)
-            returned = true[away > 0]
-            awaited[returned], waiting[returned] = latest[returned], away[away > 0] >= self.frames
-            latest[returned] = -1  # before the gap is before the gap: a match must be of the visit just ended
-            returns += int(np.count_nonzero(away >= self.frames))
+            for track in true[(seen[true] < 0) | (i - seen[true] > self.frames)].tolist():
+                visits[track].append(Counter())
+            seen[true] = i
             match = np.flatnonzero(frame.iou >= 0.5)
             rows, columns = true[frame.pair_true[match]], predicted[frame.pair_predicted[match]]
-            kept += int(np.count_nonzero(waiting[rows] & (awaited[rows] == columns)))
-            waiting[rows], latest[rows] = False, columns
-            seen[true] = i
-        return float(kept), float(returns)
+            for track, candidate in zip(rows.tolist(), columns.tolist(), strict=True):
+                visits[track][-1][candidate] += 1
+        names = [[most_common(visit) for visit in track] for track in visits]
+        pairs = [pair for track in names for pair in zip(track, track[1:], strict=False)]
+        return float(sum(before == after >= 0 for before, after in pairs)), float(len(pairs))
+
+
+def most_common(visit: Counter[int]) -> int:
+    """The predicted track of most frames, of several the first seen; -1 without any."""
+    return visit.most_common(1)[0][0] if visit else -1

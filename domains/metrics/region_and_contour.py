@@ -45,7 +45,7 @@ def table_of(clip: ClipComparison, contours: bool) -> tuple[np.ndarray, np.ndarr
     """
     objects = len(clip.true_tracks)
     tracks = max(len(clip.predicted_tracks), objects)
-    values, either = np.zeros((objects, tracks)), np.zeros((objects, tracks))
+    values, present = np.zeros((objects, tracks)), np.zeros((objects, tracks))
     for frame, (predicted, true) in zip(clip.frames, clip.places, strict=True):
         agreement = frame.contours
         if contours and agreement is None:
@@ -54,7 +54,7 @@ def table_of(clip: ClipComparison, contours: bool) -> tuple[np.ndarray, np.ndarr
             values[true[agreement.true], predicted[agreement.predicted]] += agreement.f
         else:
             values[true[frame.pair_true], predicted[frame.pair_predicted]] += frame.iou
-        either[true] += 1
-        either[:, predicted] += 1
-        either[true[:, None], predicted] -= 1
-    return values, len(clip.frames) - either
+        present[true] += 1
+        present[:, predicted] += 1
+        present[true[:, None], predicted] -= 1
+    return values, len(clip.frames) - present

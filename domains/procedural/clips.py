@@ -33,7 +33,7 @@ class Actor:
 
     id: of its track. outline: (P, 2) of x, y around 0, in pixels; path: (F, 2) x, y of its middle on the ground; turns,
     sizes: (F,) radians and factors; sway: (F,) how far it is bent, as a share of its size; colour: (3,); texture: (256,
-    256) float32 in grey levels, which moves along; first, last: frames in which it is there, the last included; depth:
+    256) float32 in grey levels, which moves along; begin, end: frames in which it is there, the end included; depth:
     the larger lies on top.
     """
 
@@ -45,8 +45,8 @@ class Actor:
     sway: np.ndarray
     colour: np.ndarray
     texture: np.ndarray
-    first: int
-    last: int
+    begin: int
+    end: int
     depth: float
 
     def outline_at(self, frame: int, drift: np.ndarray) -> np.ndarray:
@@ -90,7 +90,7 @@ class Clip:
         image = cv2.warpAffine(self.ground, shift, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
         ids = np.zeros(self.shape, np.int32)
         for actor in sorted(self.actors, key=lambda actor: actor.depth):
-            if actor.first <= index <= actor.last:
+            if actor.begin <= index <= actor.end:
                 draw_actor(image, ids, actor, index, drift)
         rng = np.random.default_rng((*self.seed, 1, index))
         image = image * self.light[index] + rng.normal(0, self.noise, (*self.shape, 1)).astype(np.float32)
@@ -113,20 +113,20 @@ def draw_actor(image: np.ndarray, ids: np.ndarray, actor: Actor, frame: int, dri
     outline = actor.outline_at(frame, drift)
     top_left = np.floor(outline.min(0)).astype(int) - 1
     bottom_right = np.ceil(outline.max(0)).astype(int) + 2
-    left, top = np.maximum(top_left, 0)
+    x0, top = np.maximum(top_left, 0)
     right, bottom = np.minimum(bottom_right, ids.shape[::-1])
-    if left >= right or top >= bottom:
+    if x0 >= right or top >= bottom:
         return
-    layer = np.zeros((bottom - top, right - left), np.uint8)
-    points = np.round((outline - [left, top]) * (1 << MASK_BITS)).astype(np.int32)
+    layer = np.zeros((bottom - top, right - x0), np.uint8)
+    points = np.round((outline - [x0, top]) * (1 << MASK_BITS)).astype(np.int32)
     cv2.fillPoly(layer, [points], 1, cv2.LINE_8, MASK_BITS)
     y, x = np.nonzero(layer)
     cosine, sine = np.cos(actor.turns[frame]), np.sin(actor.turns[frame])
-    local = np.stack([x + left, y + top], 1) - (actor.path[frame] - drift)
+    local = np.stack([x + x0, y + top], 1) - (actor.path[frame] - drift)
     sheet = (local @ np.array([[cosine, -sine], [sine, cosine]])) / actor.sizes[frame]
     u, v = (np.round(sheet).astype(int) % TILE_PX).T
-    image[y + top, x + left] = actor.colour + actor.texture[v, u, None]
-    ids[y + top, x + left] = actor.id
+    image[y + top, x + x0] = actor.colour + actor.texture[v, u, None]
+    ids[y + top, x + x0] = actor.id
 
 
 @dataclass
@@ -157,8 +157,8 @@ class Plan:
         path: np.ndarray,
         radius: float,
         *,
-        first: int = 0,
-        last: int | None = None,
+        begin: int = 0,
+        end: int | None = None,
         depth: float | None = None,
         outline: np.ndarray | None = None,
         like: Actor | None = None,
@@ -171,9 +171,12 @@ class Plan:
         swelling = 1 + rng.uniform(0, 0.12) * np.sin(rng.uniform(0.05, 0.3) * time + rng.uniform(0, 6.3))
         sway = rng.uniform(0, 0.15) * np.sin(rng.uniform(0.05, 0.3) * time + rng.uniform(0, 6.3))
         colour, texture = self.paint() if like is None else (like.colour, like.texture)
-        final = self.frames - 1 if last is None else last
+        final = self.frames - 1 if end is None else end
         depth = float(rng.random()) if depth is None else depth
-        actor = Actor(count + 1, outline, path, turning, swelling, sway, colour, texture, first, final, depth)
+        actor = Actor(
+            count + 1, outline, path, turning, swelling, sway, colour=colour, texture=texture, begin=begin, end=final,
+            depth=depth,
+        )  # fmt: skip
         self.actors.append(actor)
         return actor
 
@@ -258,12 +261,12 @@ def passages(plan: Plan, inward: bool) -> None:
         rim[axis] = (plan.width, plan.height)[axis] + 2 * radius if far else -2 * radius
         inside = plan.somewhere(0.25)
         moment = int(plan.frames * (0.15 + 0.18 * i))
-        there = max(plan.frames // 2, 4)
-        leg = straight(inside, rim, there)
-        time = np.clip(np.arange(plan.frames) - moment, 0, there - 1)
+        leg_frames = max(plan.frames // 2, 4)
+        leg = straight(inside, rim, leg_frames)
+        time = np.clip(np.arange(plan.frames) - moment, 0, leg_frames - 1)
         path = leg[::-1][time] if inward else leg[time]
-        first, last = (moment, None) if inward else (0, min(moment + there - 1, plan.frames - 1))
-        plan.add(path, radius, first=first, last=last)
+        begin, end = (moment, None) if inward else (0, min(moment + leg_frames - 1, plan.frames - 1))
+        plan.add(path, radius, begin=begin, end=end)
     wandering(plan, 3)
 
 
@@ -279,13 +282,13 @@ def division(plan: Plan) -> None:
             plan.add(path, radius, outline=cell)
             continue
         moment = int(plan.frames * plan.rng.uniform(0.3, 0.7))
-        mother = plan.add(path, radius, last=moment - 1, outline=cell)
+        mother = plan.add(path, radius, end=moment - 1, outline=cell)
         heading = plan.rng.uniform(0, 2 * np.pi)
         way = np.array([np.cos(heading), np.sin(heading)])
         for sign in (1, -1):
             apart = np.clip((np.arange(plan.frames) - moment) / 8, 0, 1)[:, None] * way * 0.8 * radius
             daughter = path + sign * (way * 0.55 * radius + apart)
-            child = plan.add(daughter, 0.72 * radius, first=moment, outline=cell_outline(plan.rng), like=mother)
+            child = plan.add(daughter, 0.72 * radius, begin=moment, outline=cell_outline(plan.rng), like=mother)
             plan.parents[child.id] = mother.id
 
 
@@ -335,5 +338,7 @@ def draw_clip(
     shake = rng.uniform(0, 0.8) * (rng.random() < 0.5)
     drifts = (time[:, None] - frames / 2) * pan + rng.normal(0, shake, (frames, 2))
     light = 1 + rng.uniform(0, 0.25) * np.sin(rng.uniform(0.02, 0.25) * time + rng.uniform(0, 6.3))
-    return Clip((height, width), scenery.astype(np.float32), tuple(plan.actors), drifts, light.astype(np.float32),
-                float(rng.uniform(0, 6)), numbers, plan.parents)  # fmt: skip
+    return Clip(
+        (height, width), scenery.astype(np.float32), tuple(plan.actors), drifts, light.astype(np.float32),
+        noise=float(rng.uniform(0, 6)), seed=numbers, parents=plan.parents,
+    )  # fmt: skip

@@ -44,14 +44,14 @@ class StillClip:
         """Image (H, W, C) uint8 and map (H, W) int32 of track ids, 0 for none, -1 beyond the still's rim."""
         height, width = self.shape
         y, x = np.mgrid[:height, :width]
-        here = np.stack([x, y, np.ones_like(x)], 2) @ self.cameras[index].T  # (H, W, 2) of x, y
-        here = here.astype(np.float32)
+        source = np.stack([x, y, np.ones_like(x)], 2) @ self.cameras[index].T  # (H, W, 2) of x, y
+        source = source.astype(np.float32)
         for share, bend in zip(self.bends[index], self.fields, strict=True):
-            away = cv2.remap(bend, here[..., 0], here[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
-            here = here + np.float32(share) * away
-        image = cv2.remap(self.image, here[..., 0], here[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
+            away = cv2.remap(bend, source[..., 0], source[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REPLICATE)
+            source = source + np.float32(share) * away
+        image = cv2.remap(self.image, source[..., 0], source[..., 1], cv2.INTER_LINEAR, None, cv2.BORDER_REFLECT_101)
         image = image.reshape(height, width, -1) * self.light[index]
-        column, row = np.round(here).astype(int).transpose(2, 0, 1)
+        column, row = np.round(source).astype(int).transpose(2, 0, 1)
         inside = (column >= 0) & (column < self.ids.shape[1]) & (row >= 0) & (row < self.ids.shape[0])
         ids = np.where(inside, self.ids[row.clip(0, len(self.ids) - 1), column.clip(0, self.ids.shape[1] - 1)], -1)
         areas = np.bincount(ids.clip(0).ravel())

@@ -10,6 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from domains.errors import InputError
+from domains.formats import recognise
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
 from domains.formats.sav import write_sav
@@ -90,6 +91,10 @@ def test_cells_have_parents_and_masks_get_the_ids_of_their_markers(tmp_path: Pat
     (clip,) = read_clips(tmp_path)
     assert np.array_equal(stacked(clip), maps) and clip.parents == {} and "no track, the first is 2" in clip.notes[0]
     assert np.array_equal(stacked(read_clips(results)[0]), maps)  # the folder of results itself
+    tifffile.imwrite(results / "mask002.tif", np.where(maps[2] == 2, 5, maps[2]).astype(np.uint16))
+    (results / "res_track.txt").write_text("1 0 2 0\n2 0 0 0\n5 2 2 2\n")  # after a gap it goes on as its own daughter
+    (clip,) = read_clips(results)
+    assert np.array_equal(stacked(clip), maps) and clip.parents == {}
 
 
 def test_what_is_written_as_sav_is_read_again_with_every_fourth_frame_labelled(tmp_path: Path) -> None:
@@ -107,9 +112,11 @@ def test_sav_written_by_others_is_read(real_data: Path) -> None:
     (clip,) = read_clips(real_data / "annotation_formats" / "sav")
     assert (len(clip), clip.times[1], clip.draw(0).shape) == (121, 4, (848, 480))
     content = json.loads((real_data / "annotation_formats/sav/sav_000001_manual.json").read_text())
-    whole = [coco_mask.area(mask) for mask in content["masklet"][0]]
-    areas = np.bincount(clip.draw(0).ravel(), minlength=6)[1:]
-    assert areas.max() == max(whole[i] for i in range(5) if areas[i]) and (areas <= whole).all()
+    masks, areas = content["masklet"][0], np.bincount(clip.draw(0).ravel(), minlength=6)[1:]
+    whole = np.array([coco_mask.area(mask) for mask in masks])
+    assert areas.sum() == coco_mask.area(coco_mask.merge(masks)) and (areas <= whole).all()
+    on_top = np.where(whole > 0, whole, whole.max()).argmin()
+    assert areas[on_top] == whole[on_top] and (areas > 0).tolist() == (whole > 0).tolist()
 
 
 def test_youtube_vis_is_read_and_an_annotation_is_a_track(tmp_path: Path) -> None:
@@ -136,6 +143,18 @@ def test_davis_is_read_as_it_is_published(real_data: Path) -> None:
     (clip,) = read_clips(real_data / "video" / "DAVIS")
     assert (clip.name, len(clip), len(clip.pictures), clip.draw(0).shape) == ("car-shadow", 40, 40, (480, 854))
     assert np.unique(clip.draw(7)).tolist() == [0, 1]
+
+
+def test_frames_of_a_clip_are_images_of_one_group(tmp_path: Path) -> None:
+    write_davis(tmp_path, drawn())
+    write_davis(tmp_path, drawn(2), "bird")
+    layout = recognise(tmp_path)
+    records = layout.scan(tmp_path, strict=True).records
+    assert layout.name == "clip_frames" and [record.group for record in records] == ["bear"] * 3 + ["bird"] * 2
+    sample = layout.read(records[1])  # where track 2 is away
+    assert sample.truth.count == 1 and np.array_equal(sample.truth.ids > 0, drawn()[1] == 1)
+    (tmp_path / "JPEGImages/480p/bird/00001.jpg").unlink()
+    assert "pictures are not all here" in str(layout.scan(tmp_path).faults[0])
 
 
 def refused(root: Path) -> str:

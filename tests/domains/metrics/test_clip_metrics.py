@@ -106,15 +106,17 @@ def test_a_track_cut_in_two_is_worked_out_by_hand() -> None:
 
 def test_an_id_is_kept_where_it_returns_after_the_gap() -> None:
     there, away = [1, 1, 2, 2], [0, 0, 2, 2]
-    true = line(there, *[away] * 10, there, there)
+    true = line(there, *[away] * 10, there, there, there)
     kept = np.where(true == 1, 8, np.where(true == 2, 9, 0))
     late = kept.copy()
     late[11] = 0  # found again a frame later, and known
-    lost = np.where(np.arange(13)[:, None, None] > 10, np.where(kept == 8, 30, kept), kept)
-    never = np.where((np.arange(13)[:, None, None] > 10) & (kept == 8), 0, kept)
+    wrong = kept.copy()
+    wrong[12:] = np.where(kept[12:] == 8, 30, kept[12:])  # known for a frame, then new
+    lost = np.where(np.arange(14)[:, None, None] > 10, np.where(kept == 8, 30, kept), kept)
+    never = np.where((np.arange(14)[:, None, None] > 10) & (kept == 8), 0, kept)
     keys = "ids_kept", "ids_kept_10"
-    assert [[*of_lines(tracks, true, *keys).values()] for tracks in (kept, late, lost, never)] == [
-        [1, 1], [1, 1], [0, 0], [0, 0]
+    assert [[*of_lines(tracks, true, *keys).values()] for tracks in (kept, late, wrong, lost, never)] == [
+        [1, 1], [1, 1], [0, 0], [0, 0], [0, 0]
     ]  # fmt: skip
     assert np.isnan(of_lines(kept[2:], true[2:], "ids_kept")["ids_kept"])  # a first visit is no return
     assert np.isnan(of_lines(kept[1:], true[1:], "ids_kept_10")["ids_kept_10"])
