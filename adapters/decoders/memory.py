@@ -175,7 +175,10 @@ class MemoryDecoder(nn.Module):
         away = (where.middle[:, None] - new[..., :2]).square().sum(2).sqrt() / reach
         columns += [away.clamp_max(8) / 2, (old[..., 5] / new[..., 5].clamp_min(1)).clamp(0.05, 20).log()]
         columns.append((old[..., 2:4] / new[..., 2:4]).clamp(0.05, 20).log().abs().sum(2) / 2)
-        columns += [where.missed[:, None].clamp_min(0.25).log().expand_as(away), new[..., 6].clamp_max(4).expand_as(away)]
+        columns += [
+            where.missed[:, None].clamp_min(0.25).log().expand_as(away),
+            new[..., 6].clamp_max(4).expand_as(away),
+        ]
         return torch.stack(columns, 2)
 
 

@@ -37,9 +37,17 @@ MOST_HIDDEN = 256
 LEAST_PAINTED = 0.3
 """Share of its last area that a slot paints at least, or nothing."""
 MULTIPLE = 8
-STAYS = 3.0
-"""By how much likelier (in log odds) it is than the decoder says that a slot and a proposal that suit no other are the
-same: that one goes and another comes in its place is rarer than in the clips that it learns from."""
+STAYS = 10.0
+"""By how much likelier, in log odds, it is than the decoder says that a slot and a proposal that suit no other are the
+same: what it learns from has many fragments and misses, of which an id is better kept than begun anew. Chosen among 0,
+2, 4, 6 and 10 on ten generated clips."""
+DAUGHTER = -4.5
+"""Logit from which on a proposal may be a daughter; where it lies then decides."""
+HALF, LEAST_DAUGHTER, STILL_ONE = 0.5, 0.2, 0.7
+"""Shares: of a daughter inside of her mother and of the mother that both cover; of the mother's area that a daughter has
+at least; and of the union from which on one proposal shows the mother."""
+LEAST_AGE, TWO_FRAMES = 2, 1.75
+"""Frames in which a mother was visible at least, and between her last and her daughters' first at most."""
 CERTAIN = 1e4
 """Above every gain in log probability."""
 
@@ -106,7 +114,9 @@ class MemoryTracker:
     def seen_size(self, shape: tuple[int, ...]) -> tuple[int, int]:
         """(height, width) at which a frame is looked at."""
         height, width = shape[:2]
-        return fitted_size((height, width), self.options.side_px) if max(shape) > self.options.side_px else (height, width)
+        return (
+            fitted_size((height, width), self.options.side_px) if max(shape) > self.options.side_px else (height, width)
+        )
 
     def named(self, frame: FrameEntities, look: Look, size: Size) -> Step:
         """The tracks of a frame's entities, of what is seen of it."""
@@ -118,7 +128,7 @@ class MemoryTracker:
         mothers: dict[int, int] = {}
         if len(slots):
             answer = self.decoder(look, slots, tick, proposed)
-            choice = Choice.of(answer, slots.ids.cpu().numpy(), self.options.divisions)
+            choice = Choice.of(answer, slots.ids.cpu().numpy(), self.daughters(answer, slots, tick, proposed))
             slots = slots.with_tokens(answer.tokens)
             rows, columns, mothers = choice
             border = np.array([frame.at_border(column) for column in columns], np.int64)
@@ -133,6 +143,15 @@ class MemoryTracker:
         self.open(frame, proposed, result, mothers, at, tick)
         self.counting.frames += 1
         return Step(result, ended, painted)
+
+    def daughters(self, answer: Answer, slots: Slots, tick: float, proposed: Proposed) -> dict[int, tuple[int, int]]:
+        """The two proposals of each slot that divides."""
+        if not self.options.divisions:
+            return {}
+        whole = (slots.missed(tick) < TWO_FRAMES) & (slots.partly == 0)
+        old = self.book.visible >= LEAST_AGE
+        overlaps = Overlaps.of(slots, tick, proposed)
+        return daughters_of(answer.daughters.cpu().numpy(), overlaps, whole.cpu().numpy() & old)
 
     def slots_like(self, look: Look) -> Slots:
         """The slots; none where this is the first frame or one of another size, in which nothing is where it was."""
@@ -249,12 +268,11 @@ class Choice(NamedTuple):
     mothers: dict[int, int]
 
     @classmethod
-    def of(cls, answer: Answer, ids: np.ndarray, divisions: bool) -> Choice:
-        """The most probable one. ids: (N,) of slots."""
+    def of(cls, answer: Answer, ids: np.ndarray, daughters: dict[int, tuple[int, int]]) -> Choice:
+        """The most probable one. ids: (N,) of slots; daughters: of slots that divide."""
         by_slot = answer.pairs[:-1].double().log_softmax(1).cpu().numpy()  # (N, M + 1)
         by_proposal = answer.pairs[:, :-1].double().log_softmax(0).cpu().numpy()  # (N + 1, M)
         gains = by_slot[:, :-1] + by_proposal[:-1] - by_slot[:, -1:] - by_proposal[-1:] + STAYS
-        daughters = daughters_of(answer.daughters.cpu().numpy()) if divisions else {}
         taken_over = {column: row for row, columns in daughters.items() for column in columns}
         gains[list(daughters)] = -1
         gains[:, list(taken_over)] = -1
@@ -263,16 +281,40 @@ class Choice(NamedTuple):
         return cls(taken[:, 0], taken[:, 1], {column: int(ids[row]) for column, row in taken_over.items()})
 
 
-def daughters_of(logits: np.ndarray) -> dict[int, tuple[int, int]]:
-    """The two proposals that each slot that divides divides into. logits: (N, M) of slots and proposals."""
+def daughters_of(logits: np.ndarray, scene: Overlaps, whole: np.ndarray) -> dict[int, tuple[int, int]]:
+    """The two proposals that each slot that divides divides into: the decoder takes them for its daughters, they lie
+    where the mother is expected and cover her, and no one proposal shows her.
+
+    logits: (N, M) of slots and proposals; whole: (N,) bool, slots that were visible in the frame before, not in part.
+    """
     if not logits.size:
         return {}
-    likely = np.where(logits == logits.max(0, keepdims=True), logits, -np.inf)  # a daughter has one mother
+    least = np.maximum(scene.slots[:, None], 1e-6)
+    fits = (logits > DAUGHTER) & (scene.shared >= HALF * scene.proposals) & (logits >= logits.max(0))
+    fits &= (scene.proposals >= LEAST_DAUGHTER * least) & (scene.proposals <= least)
+    union = least + scene.proposals - scene.shared
+    alone = whole & ((scene.shared / union).max(1) < STILL_ONE)
     daughters = {}
-    for row in np.flatnonzero((likely > 0).sum(1) >= 2).tolist():
-        first, second = np.argsort(-likely[row], kind="stable")[:2].tolist()
-        daughters[row] = (first, second)
+    for row in np.flatnonzero(alone & (fits.sum(1) >= 2)).tolist():
+        first, second = np.argsort(-np.where(fits[row], scene.shared[row], -1), kind="stable")[:2].tolist()
+        if scene.shared[row, [first, second]].sum() >= HALF * scene.slots[row]:
+            daughters[row] = (first, second)
     return daughters
+
+
+class Overlaps(NamedTuple):
+    """slots: (N,) areas of the masks of slots where they are expected; proposals: (M,) areas; shared: (N, M)."""
+
+    slots: np.ndarray
+    proposals: np.ndarray
+    shared: np.ndarray
+
+    @classmethod
+    def of(cls, slots: Slots, tick: float, proposed: Proposed) -> Overlaps:
+        """In a frame, in cells."""
+        moved, shares = slots.moved(tick).flatten(1), proposed.shares.flatten(1)
+        tensors = (moved.sum(1), shares.sum(1), moved @ shares.mT)
+        return cls(*(tensor.cpu().numpy() for tensor in tensors))
 
 
 def seen(slots: Slots, rows: np.ndarray, columns: np.ndarray, tick: float, proposed: Proposed) -> Slots:
@@ -303,4 +345,3 @@ def loaded(base: str) -> tuple[Looking, MemoryDecoder]:
         )
     trunk, prompts, decoder = load_memory(folder, backbone)
     return Looking(backbone, trunk, prompts), decoder
-

@@ -82,6 +82,14 @@ class Step(NamedTuple):
     ended: list[Track]
     painted: np.ndarray | None = None
 
+    def tracks(self, frame: FrameEntities) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W) int32 of the tracks of a frame, painted ones too, and the numbers of all: first the entities'."""
+        tracked = np.concatenate([[0], self.ids]).astype(np.int32)[np.maximum(frame.ids, 0)]
+        if self.painted is None:
+            return tracked, self.ids
+        tracked = np.where(tracked > 0, tracked, self.painted).astype(np.int32)
+        return tracked, np.concatenate([self.ids, np.unique(self.painted[self.painted > 0])])
+
 
 class Tracker(Protocol):
     """Follows entities through one clip."""

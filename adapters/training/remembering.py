@@ -171,11 +171,15 @@ def frame_costs(answer: Answer, seen: Truth, labels: Tensor, clip: SeenClip) -> 
     ) if len(seen.numbers) else torch.zeros_like(answer.masks)  # fmt: skip
     visible = visible & (masks.sum((1, 2)) >= LEAST_CELLS)
     everywhere = torch.ones(masks.shape[1:])
-    weights = (visible.float() + HIDDEN * (followed & ~visible).float())
+    weights = visible.float() + HIDDEN * (followed & ~visible).float()
     costs = mask_costs(answer.masks, masks, everywhere)
     zero = answer.exists.sum() * 0.0
     mask = (costs * weights).sum() / weights.sum().clamp_min(1)
-    exists = F.binary_cross_entropy_with_logits(answer.exists[followed], visible[followed].float()) if followed.any() else zero
+    exists = (
+        F.binary_cross_entropy_with_logits(answer.exists[followed], visible[followed].float())
+        if followed.any()
+        else zero
+    )
     pair, daughter = pair_costs(answer, seen, labels, clip)
     return {"mask": mask, "exists": 0.5 * exists, "pair": pair, "daughter": 0.5 * daughter}
 
@@ -197,9 +201,7 @@ def pair_costs(answer: Answer, seen: Truth, labels: Tensor, clip: SeenClip) -> t
     mothers = torch.tensor([clip.parents.get(int(track), 0) for track in seen.tracks])
     born = ~same.any(0) & (mothers > 0)
     truth = ((labels[:, None] == mothers[None]) & followed[:, None] & born[None]).float()
-    costs = F.binary_cross_entropy_with_logits(
-        answer.daughters, truth, pos_weight=torch.tensor(4.0), reduction="none"
-    )
+    costs = F.binary_cross_entropy_with_logits(answer.daughters, truth, pos_weight=torch.tensor(4.0), reduction="none")
     daughter = (costs * followed[:, None]).sum() / (followed.sum() + 1)
     return rows + columns, daughter
 

@@ -67,7 +67,9 @@ def test_a_clip_that_lies_elsewhere_comes_to_the_same(decoder) -> None:
         proposed = Proposed.of(change(after), shares_of(moved.roll((turn, turn), (0, 1)), 3))
         answers.append(decoder(change(after), slots, 1, proposed))
     assert torch.allclose(answers[0].pairs, answers[1].pairs, atol=2e-2)
-    assert torch.allclose(answers[0].masks.roll((2, 2), (1, 2))[:, 8:-8, 8:-8], answers[1].masks[:, 8:-8, 8:-8], atol=2e-2)
+    assert torch.allclose(
+        answers[0].masks.roll((2, 2), (1, 2))[:, 8:-8, 8:-8], answers[1].masks[:, 8:-8, 8:-8], atol=2e-2
+    )
 
 
 @torch.no_grad()

@@ -9,7 +9,15 @@ import torch
 
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
-from adapters.decoders.pretrained_memory import OPTIONS, WEIGHTS, Looking, fresh_parts, has_memory, load_memory, save_memory
+from adapters.decoders.pretrained_memory import (
+    OPTIONS,
+    WEIGHTS,
+    Looking,
+    fresh_parts,
+    has_memory,
+    load_memory,
+    save_memory,
+)
 from adapters.options.memory import MemoryOptions
 from domains.errors import InputError
 

@@ -11,7 +11,7 @@ import torch
 from adapters.decoders.slots import Look
 from adapters.options.tracking import MemoryTracking
 from adapters.tracking import FrameEntities, build_tracker
-from adapters.tracking.memory import MemoryTracker, Size, daughters_of, loaded
+from adapters.tracking.memory import MemoryTracker, Overlaps, Size, daughters_of, loaded
 from domains.entities.tracks import Track
 from domains.errors import InputError
 from domains.procedural.clips import draw_clip
@@ -28,7 +28,9 @@ def tracker(parts, **options) -> MemoryTracker:
     return MemoryTracker(MemoryTracking(**options), parts)
 
 
-def frame(tick: float, *squares: tuple[int, int, int], side: int = 64, order: np.ndarray | None = None) -> FrameEntities:
+def frame(
+    tick: float, *squares: tuple[int, int, int], side: int = 64, order: np.ndarray | None = None
+) -> FrameEntities:
     """Squares of 12 px, each (colour, y, x), on grey; order: their numbers."""
     ids, image = np.zeros((side, side), np.int32), np.full((side, side, 3), 90, np.uint8)
     for index, (colour, y, x) in enumerate(squares):
@@ -118,7 +120,10 @@ def test_what_is_hidden_comes_back_under_its_id_and_is_forgotten_in_time(parts) 
 def test_the_state_has_as_many_bytes_after_many_frames(parts) -> None:
     """EntitySAM keeps all frames. What the base sees is one frame's throughout: it is the state that is looked at."""
     following, sizes = tracker(parts), []
-    look = Look(torch.randn(96, 8, 8), torch.cat([torch.nn.functional.normalize(torch.randn(32, 16, 16), dim=0), torch.zeros(3, 16, 16)]))
+    look = Look(
+        torch.randn(96, 8, 8),
+        torch.cat([torch.nn.functional.normalize(torch.randn(32, 16, 16), dim=0), torch.zeros(3, 16, 16)]),
+    )
     for tick in range(150):
         entities = walk(tick % 8) if tick % 40 < 30 else frame(tick)
         following.named(FrameEntities(entities.ids, float(tick), image=entities.image), look, Size((64, 64), (64, 64)))
@@ -140,10 +145,32 @@ def test_what_the_network_misses_for_a_frame_is_painted_by_its_slot(parts) -> No
     assert tracker(parts, paint=False).step(missed).painted is None
 
 
-def test_two_sure_daughters_make_a_mother() -> None:
-    assert daughters_of(np.array([[2.0, 1.0, -3.0], [1.0, -2.0, 3.0]])) == {0: (0, 1)}
-    assert daughters_of(np.array([[2.0, -1.0], [-3.0, -3.0]])) == {}
-    assert daughters_of(np.zeros((0, 2))) == daughters_of(np.zeros((2, 0))) == {}
+def test_two_daughters_where_a_mother_was_end_her_and_one_that_is_still_there_does_not() -> None:
+    logits = np.array([[0.0, 0.0, -9.0], [-9.0, -9.0, -9.0]])
+    halves = Overlaps(
+        np.array([40.0, 40.0]), np.array([18.0, 16.0, 40.0]), np.array([[17.0, 15.0, 0.0], [0.0, 0.0, 38.0]])
+    )
+    whole = np.ones(2, bool)
+    assert daughters_of(logits, halves, whole) == {0: (0, 1)}
+    assert daughters_of(logits, halves, ~whole) == {}
+    assert daughters_of(logits - 9, halves, whole) == {}
+    there = halves._replace(
+        proposals=np.array([38.0, 16.0, 40.0]), shared=np.array([[36.0, 15.0, 0.0], [0.0, 0.0, 38.0]])
+    )
+    assert daughters_of(logits, there, whole) == {}
+    empty = np.zeros((0, 2))
+    assert daughters_of(empty, Overlaps(np.zeros(0), np.zeros(2), empty), np.zeros(0, bool)) == {}
+
+
+def test_a_cell_that_divides_ends_and_is_the_parent_of_its_daughters(parts) -> None:
+    clip, following, ended = draw_clip("division", 2, 12, 96, 96), tracker(parts), []
+    for tick in range(12):
+        image, truth = clip.frame(tick)
+        ids = np.unique(truth, return_inverse=True)[1].reshape(truth.shape).astype(np.int32)
+        ended += following.step(FrameEntities(ids, float(tick), image=image)).ended
+    mothers = [track.id for track in ended if track.exit == "divided"]
+    daughters = [track.parent for track in following.close() if track.parent]
+    assert mothers and sorted(daughters) == sorted(mothers * 2)
 
 
 @pytest.mark.parametrize("scenario", ["crossing", "occlusion"])

@@ -71,7 +71,9 @@ def test_slots_belong_to_the_tracks_of_the_truth(module, bank) -> None:
     rehearsal = Rehearsal(module.segmenter.decoder, bank[0])
     rehearsal.costs()
     labels = rehearsal.labels[rehearsal.labels > 0]
-    assert len(labels) and len(labels) == len(labels.unique()) == len(set(labels.tolist()) & set(bank[0].ids.unique().tolist()))
+    assert len(labels) and len(labels) == len(labels.unique()) == len(
+        set(labels.tolist()) & set(bank[0].ids.unique().tolist())
+    )
     assert len(rehearsal.slots) == len(rehearsal.labels)
 
 
