@@ -1,9 +1,9 @@
 """A memory decoder: slots that follow entities through the frames of a clip, after EntitySAM and VidEoMT, in small.
 
 EntitySAM (Ye et al., CVPR 2025) gives SAM 2 a slot for each entity, no prompts, and attention between slots; VidEoMT
-(https://arxiv.org/abs/2602.17807) carries queries from frame to frame. Here both stand on the embedded base, which stays
-as it is, and on what its prompt decoder sees of a frame: in each layer slots attend to each other, to their own memories
-(a ring of pooled looks), and to the frame, where they expect themselves. Departures:
+carries queries from frame to frame. Here both stand on the embedded base, which stays as it is, and on what its prompt
+decoder sees of a frame: in each layer slots attend to each other, to their own memories (a ring of pooled looks), and
+to the frame, where they expect themselves. Departures:
 
 * No fixed number of slots: what the dense decoder proposes and no slot claims opens a new one (`adapters.inference.
   memory_tracker`), so none is lost for want of a slot, and late entities are scored as early ones are.
@@ -22,7 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.decoders.slots import LIKE, NEVER, SHAPE, STRIDE, Look, Slots, shapes
+from adapters.decoders.slots import LIKE, NEVER, STRIDE, Look, Slots, shapes
 from adapters.options.memory import MemoryOptions
 
 EMBEDDED = 32
@@ -211,9 +211,9 @@ def evidence(masks: Tensor, missed: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Expected:
-    """Where slots expect themselves in a frame. middle: (N, 2) pixels; overlap: (N, h, w) the moved mask; near: (N, h, w)
-    from 1 in the middle down to -6, in radii that grow while it is not seen; coarse: (N, 2, T) both on cells of stride 8;
-    among: (N, N) how near slots are to each other; missed: (N,) frames.
+    """Where slots expect themselves in a frame. middle: (N, 2) pixels; overlap: (N, h, w) the moved mask; near: (N, h,
+    w) from 1 in the middle down to -6, in radii that grow while it is not seen; coarse: (N, 2, T) both on cells of
+    stride 8; among: (N, N) how near slots are to each other; missed: (N,) frames.
     """
 
     middle: Tensor
@@ -252,7 +252,8 @@ class Layer(nn.Module):
         self.place = nn.Parameter(torch.stack([torch.linspace(4, 0, heads), torch.linspace(1, 0.25, heads)], 1))
 
     def forward(self, x: Tensor, memory: Tensor, hidden: Tensor, frame: Tensor, where: Expected) -> Tensor:
-        """(N, C) of slots (N, C), their memories (N, R, C), `hidden` (N, R) where there is none, and the frame (T, C)."""
+        """(N, C) of slots (N, C), their memories (N, R, C), `hidden` (N, R) where there is none, and the frame (T,
+        C)."""
         among, back, ahead, mlp = self.norms
         y = among(x)[None]
         x = x + self.among(y, y, self.nearness[:, None, None] * where.among)[0]

@@ -103,8 +103,8 @@ def save_memory(folder: Path, decoder: MemoryDecoder) -> None:
 
 
 def load_memory(folder: Path, backbone: Backbone) -> MemoryParts:
-    """What carries entities on a base, in evaluation mode. Raises InputError for files that are damaged or do not belong
-    together; nothing of another type or size than the options say is read.
+    """What carries entities on a base, in evaluation mode. Raises InputError for files that are damaged or do not
+    belong together; nothing of another type or size than the options say is read.
     """
     described = described_by(folder / OPTIONS)
     options = checked(MemoryOptions, described["memory"], f"{folder / OPTIONS}: memory.")

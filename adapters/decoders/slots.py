@@ -1,8 +1,8 @@
 """The slots of a memory decoder: what is remembered of each entity, in tensors whose size no number of frames changes.
 
 A slot keeps what its entity looked like in the last few frames in which it was seen, pooled over its mask (a ring
-buffer), where it was and how it was shaped then, and its last mask. After EntitySAM (CVPR 2025), whose memory bank keeps
-whole feature maps of seven frames of fifty slots; here there are as many slots as there are entities.
+buffer), where it was and how it was shaped then, and its last mask. After EntitySAM (CVPR 2025), whose memory bank
+keeps whole feature maps of seven frames of fifty slots; here there are as many slots as there are entities.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ SHAPE = 7
 NEVER = -1e6
 """The frame of an empty place in a ring."""
 SHOWN, INSIDE, PATIENCE = 0.8, 0.7, 12
-"""An entity that shows less than that share of its area, that share of which lies where it is expected, is partly hidden:
-for so many frames at most it is taken to be where it is expected, as large as it was."""
+"""An entity that shows less than that share of its area, that share of which lies where it is expected, is partly
+hidden: for so many frames at most it is taken to be where it is expected, as large as it was."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """A frame as slots see it. cells: (C, h, w) of the base at stride 8; pixels: (P, 2 h, 2 w) at stride 4, of which the
-    first `LIKE` are unit features that tell entities apart, and the last three the colours.
+    """A frame as slots see it. cells: (C, h, w) of the base at stride 8; pixels: (P, 2 h, 2 w) at stride 4, of which
+    the first `LIKE` are unit features that tell entities apart, and the last three the colours.
     """
 
     cells: Tensor
@@ -87,10 +87,10 @@ def shapes(shares: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Slots:
-    """N slots. ids: (N,); tokens: (N, C) what the decoder carries; ring: (N, R, D) pooled looks; placed: (N, R, 7) their
-    `shapes`; seen: (N, R) when, in frames, `NEVER` where there is none yet; masks: (N, h, w) uint8, the last one of each,
-    of 255; partly: (N,) in how many of the latest frames it was partly hidden; born: (N,) frames. The newest of a ring
-    stands last.
+    """N slots. ids: (N,); tokens: (N, C) what the decoder carries; ring: (N, R, D) pooled looks; placed: (N, R, 7)
+    their `shapes`; seen: (N, R) when, in frames, `NEVER` where there is none yet; masks: (N, h, w) uint8, the last one
+    of each, of 255; partly: (N,) in how many of the latest frames it was partly hidden; born: (N,) frames. The newest
+    of a ring stands last.
     """
 
     ids: Tensor

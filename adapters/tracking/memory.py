@@ -33,7 +33,8 @@ from domains.errors import InputError
 OLD = 5
 """A track is remembered for at most so many times the frames in which it was visible."""
 MOST_HIDDEN = 256
-"""Slots that are remembered though they are not visible, beside as many as are: of more those unseen for longest end."""
+"""Slots that are remembered though they are not visible, beside as many as are: of more those unseen for longest
+end."""
 LEAST_PAINTED = 0.3
 """Share of its last area that a slot paints at least, or nothing."""
 MULTIPLE = 8
@@ -44,8 +45,8 @@ same: what it learns from has many fragments and misses, of which an id is bette
 DAUGHTER = -4.5
 """Logit from which on a proposal may be a daughter; where it lies then decides."""
 HALF, LEAST_DAUGHTER, STILL_ONE = 0.5, 0.2, 0.7
-"""Shares: of a daughter inside of her mother and of the mother that both cover; of the mother's area that a daughter has
-at least; and of the union from which on one proposal shows the mother."""
+"""Shares: of a daughter inside of her mother and of the mother that both cover; of the mother's area that a daughter
+has at least; and of the union from which on one proposal shows the mother."""
 LEAST_AGE, TWO_FRAMES = 2, 1.75
 """Frames in which a mother was visible at least, and between her last and her daughters' first at most."""
 CERTAIN = 1e4

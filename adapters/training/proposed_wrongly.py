@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 DROPPED, MERGED, SPLIT, SHIFTED = 0.06, 0.05, 0.04, 0.5
-"""How likely: of each entity that it is missed, merges into a neighbour, or falls in two; of a frame that all edges are a
-pixel off."""
+"""How likely: of each entity that it is missed, merges into a neighbour, or falls in two; of a frame that all edges are
+a pixel off."""
 
 
 def perturbed(ids: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,8 @@
 """Training of a memory decoder: slots follow the entities of a clip, and are told where these went.
 
-A slot is born from a proposal, the dense decoder's or the truth's made as wrong as a decoder would be, and belongs to the
-entity that this was of. In every further frame it answers, its answer is compared with where the entity is, and it sees
-the proposal that is the entity's, if there is one: it learns with what it will get.
+A slot is born from a proposal, the dense decoder's or the truth's made as wrong as a decoder would be, and belongs to
+the entity that this was of. In every further frame it answers, its answer is compared with where the entity is, and it
+sees the proposal that is the entity's, if there is one: it learns with what it will get.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from adapters.decoders.memory import Answer, MemoryDecoder, Proposed
 from adapters.decoders.pretrained_memory import Looking
-from adapters.decoders.slots import STRIDE, Slots, shares_of
+from adapters.decoders.slots import Slots, shares_of
 from adapters.losses.prompts import mask_costs
 from adapters.training.clip_bank import ClipBatch, SeenClip
 from adapters.training.module import EntityModule, TrainOptions
@@ -204,6 +204,3 @@ def pair_costs(answer: Answer, seen: Truth, labels: Tensor, clip: SeenClip) -> t
     costs = F.binary_cross_entropy_with_logits(answer.daughters, truth, pos_weight=torch.tensor(4.0), reduction="none")
     daughter = (costs * followed[:, None]).sum() / (followed.sum() + 1)
     return rows + columns, daughter
-
-
-_ = STRIDE

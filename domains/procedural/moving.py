@@ -1,7 +1,7 @@
 """Clips of things that move: layers drawn anew in every frame, so that tracks are exact.
 
-Things are blobs with limbs whose texture goes along with them: they move, turn, swell, bend, cross behind and before each
-other, come in, leave, and some divide. Many clips hold look-alikes, which motion alone tells apart.
+Things are blobs with limbs whose texture goes along with them: they move, turn, swell, bend, cross behind and before
+each other, come in, leave, and some divide. Many clips hold look-alikes, which motion alone tells apart.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ LEAST_PX = 8
 
 @dataclass(frozen=True)
 class MovingClip:
-    """A clip. images: (F, H, W, 3) uint8; ids: (F, H, W) int32 of tracks, 0 on the ground; parents: daughter to mother."""
+    """A clip. images: (F, H, W, 3) uint8; ids: (F, H, W) int32 of tracks, 0 on the ground; parents: daughter to
+    mother."""
 
     images: np.ndarray
     ids: np.ndarray
@@ -63,7 +64,6 @@ class Thing:
 
 def moving_clip(rng: np.random.Generator, frames: int, height: int, width: int) -> MovingClip:
     """A clip of so many frames."""
-    side = min(height, width)
     count = int(np.exp(rng.uniform(np.log(2), np.log(16))))
     things, parents = draw_things(rng, count, frames, height, width)
     full = rng.random() < 0.4
@@ -92,7 +92,6 @@ def moving_clip(rng: np.random.Generator, frames: int, height: int, width: int) 
         areas = np.bincount(labels.ravel())
         labels[(areas < LEAST_PX)[labels]] = 0
         ids.append(labels)
-    _ = side
     return MovingClip(np.stack(images), np.stack(ids), {d + offset: m + offset for d, m in parents.items()})
 
 
@@ -121,8 +120,8 @@ def draw_things(
         texture = common if twins else raw_crop(None, rng, 64, 64, None, 0.0)
         thing = Thing(
             track, outline, spot - speed * moment, speed, rng.uniform(0, 6.3), rng.normal(0, 0.06),
-            rng.uniform(0, 0.12), rng.uniform(0, 0.12), tones[number], (texture.astype(np.float32) / 127.5 - 1) * rng.uniform(4, 40),
-            depth=rng.random(),
+            rng.uniform(0, 0.12), rng.uniform(0, 0.12), tones[number],
+            (texture.astype(np.float32) / 127.5 - 1) * rng.uniform(4, 40), depth=rng.random(),
         )  # fmt: skip
         track += 1
         things.append(thing)

@@ -135,7 +135,8 @@ class PretrainRecipe(AnyRecipe):
     """Of a base that is there a decoder of prompts learns, beside its dense decoders, which stay as they are; null: the
     base and these learn."""
     memory: MemoryOptions | None = None
-    """Beside the decoder of prompts of a base that is there one learns that carries entities through a clip; null: none."""
+    """Beside the decoder of prompts of a base that is there one learns that carries entities through a clip; null:
+    none."""
 
     def check_agreement(self) -> None:
         """Raises InputError for sections that do not go together."""

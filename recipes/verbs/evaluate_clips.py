@@ -20,10 +20,10 @@ from recipes import set_up
 from recipes.following import Followed, entities_of
 from recipes.load import loaded
 from recipes.runtime import choose
-from recipes.tracking import KINDS, tracking_of
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress
 from recipes.verbs.tables import text_table, with_span
+from recipes.verbs.tracking import KINDS, tracking_of
 
 
 def evaluate_clips(

@@ -1,4 +1,5 @@
-"""The clips that a memory decoder learns from: generated ones with exact tracks, and pseudo-clips of generated stills."""
+"""The clips that a memory decoder learns from: generated ones with exact tracks, and pseudo-clips of generated
+stills."""
 
 from __future__ import annotations
 

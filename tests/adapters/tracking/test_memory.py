@@ -1,4 +1,5 @@
-"""The tracker with a trained memory: the shipped weights on the embedded base, and the faults of EntitySAM that it has not."""
+"""The tracker with a trained memory: the shipped weights on the embedded base, and the faults of EntitySAM that it has
+not."""
 
 from __future__ import annotations
 
@@ -77,14 +78,14 @@ def test_there_is_a_slot_for_every_entity(parts) -> None:
 
 def test_other_numbers_of_the_entities_change_no_track(parts) -> None:
     plain, turned = tracker(parts), tracker(parts)
-    squares = [[(0, 8, 4 + 3 * t), (1, 40, 40 - 2 * t), (2, 24, 20)] for t in range(3)]
-    for tick, places in enumerate(squares):
+    names: dict[int, int] = {}
+    for tick in range(3):
+        places = (0, 8, 4 + 3 * tick), (1, 40, 40 - 2 * tick), (2, 24, 20)
         order = np.random.default_rng(tick).permutation(3) + 1
-        ids = plain.step(frame(tick, *places)).ids
-        again = turned.step(frame(tick, *places, order=order)).ids[order - 1]
-        names = ids if tick == 0 else names
-        pairs = dict(zip(names.tolist(), again.tolist(), strict=True)) if tick == 0 else pairs
-        assert again.tolist() == [pairs[number] for number in ids.tolist()]
+        ids = plain.step(frame(tick, *places)).ids.tolist()
+        again = turned.step(frame(tick, *places, order=order)).ids[order - 1].tolist()
+        names = names or dict(zip(ids, again, strict=True))
+        assert again == [names[number] for number in ids]
 
 
 def test_a_tracker_goes_on_from_its_state_as_if_it_had_not_stopped(parts) -> None:
