@@ -14,6 +14,9 @@ from domains.errors import suggest
 CLIPS = ("moving", "crossing", "occlusion", "births", "exits", "division", "stills")
 """Kinds of clips: things that move at random; clips in which one thing happens for sure; and a camera over a still."""
 
+LEAST_HIDING = 9
+"""Frames of a clip in which something is fully hidden for one."""
+
 
 def known_clips(clips: dict[str, float]) -> dict[str, float]:
     """Weights of kinds of clips. Raises ValueError for a kind that there is not, and where none has a weight."""
@@ -51,6 +54,8 @@ class MemoryOptions(Options):
     """Most frames left out between two that are looked at: so hiding for long is learnt from short clips."""
 
     def check_agreement(self) -> None:
-        """Raises InputError where the heads do not share the width evenly."""
+        """Raises InputError where the heads do not share the width evenly, and for clips too short to hide in."""
         if self.width % self.heads:
             raise self.wrong("heads", f"wanted it to divide memory.width, which is {self.width}")
+        if self.clips.get("occlusion") and self.drawn_frames < LEAST_HIDING:
+            raise self.wrong("drawn_frames", f"wanted at least {LEAST_HIDING} where memory.clips has occlusion")

@@ -80,7 +80,7 @@ class MemoryTracking(TrackingOptions):
     as it was."""
     paint: bool = True
     """What the network misses in a frame and a slot sees is painted by the slot, where no entity lies."""
-    least_score: Share = 0.8
+    least_score: Share = 0.95
     """Of being visible, from which on a slot paints."""
     divisions: bool = True
     """A mother that two proposals are taken for the daughters of ends, and they begin (cells)."""

@@ -92,7 +92,8 @@ def memory_work(recipe: PretrainRecipe) -> Work:
             file.chmod(0o644)  # safetensors writes for its owner alone
 
     def following(base: Path) -> str:
-        return command("predict", "CLIP.mp4", "--adapter", "base", "--backbone", base, "--out", "OUT")
+        words = ("--adapter", "base", "--recipe", "base", "--track", "name=memory", "--track", f"base={base}")
+        return command("predict", "CLIP.mp4", *words, "--out", "OUT")
 
     train = recipe.train
     banks = [
