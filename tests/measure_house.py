@@ -17,7 +17,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -37,6 +37,12 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 Graph = dict[str, set[str]]
 
 
+@cache
+def tree_of(file: Path) -> ast.Module:
+    """The syntax tree of a file, which several questions go through."""
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 @dataclass(frozen=True)
 class House:
     root: Path
@@ -51,7 +57,7 @@ class House:
 
     @cached_property
     def trees(self) -> dict[str, ast.Module]:
-        return {name: ast.parse(path.read_text(encoding="utf-8")) for name, path in self.files.items()}
+        return {name: tree_of(path) for name, path in self.files.items()}
 
     @cached_property
     def imports(self) -> Graph:

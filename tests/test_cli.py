@@ -257,6 +257,7 @@ def test_every_verb_runs_from_any_folder_and_leaves_its_run_there(tmp_path: Path
     program = [sys.executable, str(ROOT / "cli.py")]
     few = ["train.steps=1", "train.batch_size=1", "domain.sample_count=6", "domain.crop_px=48", "domain.tile_px=64"]
     few += ["domain.overlap_px=16", "domain.window_px=null", "train.rehearsal=0", "decoder.width=8"]
+    few += ["train.calibrate=false", "decoder.regions=false"]
     done = subprocess.run(
         [*program, "fit", "--recipe", "pathology", *few],
         cwd=tmp_path,

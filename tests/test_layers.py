@@ -5,13 +5,15 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
-from tests.measure_house import PRONOUNS, House, bindings, circles, long_calls, long_signatures
+from tests.measure_house import PRONOUNS, House, bindings, circles, long_calls, long_signatures, tree_of
 
 ROOT = Path(__file__).parents[1]
+HOUSE = House(ROOT)
 FLOORS = ("domains", "adapters", "recipes", "cli")  # from the ground up
 MOST_LINES, MOST_PRONOUNS = 400, 0.003
 DOMAINS = sorted({file.parent.name for file in ROOT.glob("domains/*/domain.py")} - {"datasets"})
@@ -27,17 +29,20 @@ def files(floor: str) -> list[Path]:
 
 
 def nodes(file: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+    return ast.walk(tree_of(file))
 
 
-def imported(file: Path) -> Iterator[str]:
+@cache
+def imported(file: Path) -> list[str]:
     """Dotted names that a file imports, in functions and for type checkers too; `from a import b` gives a and a.b."""
+    names: list[str] = []
     for node in nodes(file):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, f"{file} imports relatively; write the whole name"
-            yield from (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+            names += (str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names))
+    return names
 
 
 def offences(sources: list[Path], *forbidden: str) -> list[str]:
@@ -99,25 +104,23 @@ def only_for_type_checkers(file: Path) -> Iterator[str]:
 
 
 def test_neither_files_nor_rooms_import_each_other_in_a_circle() -> None:
-    house = House(ROOT)
-    assert circles(house.imports) == [] and circles(house.rooms) == []
+    assert circles(HOUSE.imports) == [] and circles(HOUSE.rooms) == []
 
 
 def test_the_house_has_few_rooms_and_arrows() -> None:
-    rooms = House(ROOT).rooms
+    rooms = HOUSE.rooms
     assert len(rooms) <= 31 and sum(map(len, rooms.values())) <= 150  # tracks of clips are the thirty-first
 
 
 def test_files_and_calls_are_short() -> None:
-    house = House(ROOT)
-    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in house.files.items()}
+    lines = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in HOUSE.files.items()}
     assert [name for name, count in lines.items() if count > MOST_LINES] == []
-    assert [name for name, tree in house.trees.items() if long_calls(tree)] == []
-    assert [name for name, tree in house.trees.items() if long_signatures(tree)] == []
+    assert [name for name, tree in HOUSE.trees.items() if long_calls(tree)] == []
+    assert [name for name, tree in HOUSE.trees.items() if long_signatures(tree)] == []
 
 
 def test_names_are_no_pronouns() -> None:
-    names = [name.strip("_") for tree in House(ROOT).trees.values() for name in bindings(tree)]
+    names = [name.strip("_") for tree in HOUSE.trees.values() for name in bindings(tree)]
     assert sum(name in PRONOUNS for name in names) <= MOST_PRONOUNS * len(names)
 
 

@@ -146,6 +146,8 @@ class MotionTracker:
         near = np.where(pairs.distances <= 1, NEAR + (FAR - NEAR) * pairs.distances, 1)
         position = np.minimum(1 - np.maximum(iou, shows), near)
         size = 1 - np.sqrt(np.minimum(area, seen) / np.maximum(area, seen))
+        behind = np.array([track.shrunk > 0 for track in self.tracks], bool)[pairs.tracks]
+        size[behind & (seen < area)] = 0  # it was going behind something, and may show a part of itself
         total = options.position * position + options.size * size
         weights = np.full(len(total), options.position + options.size)
         if frame.features is not None and len(pairs.tracks):

@@ -12,8 +12,9 @@ import numpy as np
 from adapters.tracking.tracker import FrameEntities, State
 from domains.entities.tracks import Exit, Track
 
-SMOOTHING = 0.5
-"""Share of the latest step in a velocity: entities turn, and centres of masks are known to a fraction of a pixel."""
+SMOOTHING = 0.25
+"""Share of the latest step in a velocity, after the first few: entities turn, and centres of masks are known to a
+fraction of a pixel."""
 LOOKS = 0.1
 """Share of the latest look in a prototype, after the first few."""
 HIDDEN, INSIDE, BEHIND = 0.95, 0.7, 0.5
@@ -122,13 +123,14 @@ class Moving:
 
     def hides(self, area: int, pixels: float, behind: float, at_border: bool) -> bool:
         """Whether an entity of that area shows a part of it. behind: pixels of its mask that others have."""
-        if area >= HIDDEN * self.area or pixels < INSIDE * area or self.shrunk >= PATIENCE:
+        is_inside = pixels >= INSIDE * area or area < self.area / 2  # a sliver is often a pixel beside
+        if area >= HIDDEN * self.area or not is_inside or self.shrunk >= PATIENCE:
             return False
         return at_border or behind >= BEHIND * (self.area - pixels)
 
     def _move(self, frame: FrameEntities, index: int, gap: float) -> None:
         step = (frame.centres[index] - self.centre) / gap
-        share = 1.0 if self.visible == 1 and not self.parent else SMOOTHING
+        share = max(SMOOTHING, 1 / (self.visible + (self.parent > 0)))
         if not self.shrunk:  # what comes out from behind something has not moved by that
             self.velocity = (1 - share) * self.velocity + share * step
         self.mask, self.corner, self.centre = frame.crop(index), frame.corner(index), frame.centres[index]

@@ -234,16 +234,6 @@ def store_at(port: int) -> Any:
     return store(ADDRESS, port, is_master=not port, timeout=TIMEOUT, wait_for_workers=False)
 
 
-def end_with_parent() -> None:
-    """From here on this process ends when nobody can write to its standard input any more: with whoever started it."""
-
-    def wait() -> None:
-        os.read(0, 1)
-        os._exit(1)
-
-    threading.Thread(target=wait, daemon=True).start()
-
-
 @contextmanager
 def joined(store: Any, rank: Rank, runtime: Runtime) -> Iterator[Rank]:
     """A process group for the time of the training; random numbers go on as those of rank 0 do."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import update_wrapper
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -136,3 +138,25 @@ def changes(
     if pixel_size is not None:
         options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
     return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]
+
+
+def on_data(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with the options of a recipe's data in place of its `changed`, the overrides that they come to."""
+
+    def called(
+        *,
+        data: Data = None,
+        strict: Strict = False,
+        pixel_size: PixelSize = None,
+        groups: Groups = None,
+        overrides: Overrides = None,
+        **further: Any,
+    ) -> None:
+        command(changed=changes(overrides, data, strict, pixel_size, groups), **further)
+
+    options = list(signature(called, eval_str=True).parameters.values())[:-1]
+    further = signature(command, eval_str=True).parameters.values()
+    kept = [option.replace(kind=Parameter.KEYWORD_ONLY) for option in further if option.name != "changed"]
+    update_wrapper(called, command)
+    cast(Any, called).__signature__ = Signature([*kept, *options])
+    return called

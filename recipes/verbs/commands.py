@@ -53,6 +53,7 @@ from recipes.verbs.arguments import (
     Video,
     WindowPx,
     changes,
+    on_data,
 )
 from recipes.verbs.deciding import deciding_app
 from recipes.verbs.groups import adapters_app, domains_app, recipes_app
@@ -81,20 +82,11 @@ def options(
 
 
 @app.command()
-def fit(
-    recipe: Recipe,
-    data: Data = None,
-    out: Run = None,
-    resume: Resume = False,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    overrides: Overrides = None,
-) -> None:
+@on_data
+def fit(recipe: Recipe, changed: list[str], out: Run = None, resume: Resume = False) -> None:
     """Fit an adapter to labelled images."""
     from recipes.reading.compose import load_recipe
 
-    changed = changes(overrides, data, strict, pixel_size, groups)
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
     from recipes.reading.ignored import tell_ignored
 

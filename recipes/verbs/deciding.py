@@ -13,67 +13,56 @@ import typer
 from recipes.verbs.arguments import (
     Adapter,
     Base,
-    Data,
     Device,
-    Groups,
     InPrecision,
     MaybeRecipe,
     OutOfFits,
-    Overrides,
     Overwrite,
     PixelSize,
     Precision,
     Recipe,
     Seconds,
     Seeds,
-    Strict,
-    changes,
+    on_data,
 )
 
 deciding_app = typer.Typer()
 
 
 @deciding_app.command()
+@on_data
 def compare(
     recipe: Recipe,
     methods: Annotated[
         str, typer.Option(metavar="NAME[:OPTION=VALUE...],...", help="Such as decoder_only,lora:scope=both,dora.")
     ],
     out: OutOfFits,
-    data: Data = None,
+    changed: list[str],
     seconds: Seconds = 300,
     seeds: Seeds = 3,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    overrides: Overrides = None,
 ) -> None:
     """Fit several methods with the same seconds, seeds and splits: a table and a picture of size against worth."""
     from recipes.verbs.compare import compare as run
     from recipes.verbs.compare import parse_methods
 
-    run(recipe, parse_methods(methods), out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
+    run(recipe, parse_methods(methods), out, seconds, seeds, changed)
 
 
 @deciding_app.command("learning-curve")
+@on_data
 def learning_curve(
     recipe: Recipe,
     images: Annotated[str, typer.Option(metavar="N,N,...", help="Training images of each point, such as 5,10,20,all.")],
     out: OutOfFits,
-    data: Data = None,
+    changed: list[str],
     seconds: Seconds = 300,
     seeds: Seeds = 2,
-    strict: Strict = False,
-    pixel_size: PixelSize = None,
-    groups: Groups = None,
-    overrides: Overrides = None,
 ) -> None:
     """Fit to more and more of the training images, and say whether yet more of them would help."""
     from recipes.verbs.learning_curve import learning_curve as run
     from recipes.verbs.learning_curve import parse_images
 
-    numbers = parse_images(images)
-    run(recipe, numbers, out, seconds, seeds, changes(overrides, data, strict, pixel_size, groups))
+    run(recipe, parse_images(images), out, seconds, seeds, changed)
 
 
 @deciding_app.command("next-images")

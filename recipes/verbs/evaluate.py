@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -10,6 +11,9 @@ from typing import Any
 
 from adapters.inference.segment import Cut, InputContract, measure, segment
 from adapters.runtime import CPU, Runtime
+from adapters.sharing.learnt import Met
+from domains.datasets.domain import Domain
+from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import MetricSet
 from domains.metrics.sweep import Sweep
@@ -21,7 +25,9 @@ from recipes.learnt import met_again, met_line
 from recipes.load import Loaded, loaded
 from recipes.reading.command import base_elsewhere, following, option, size_said
 from recipes.reading.compose import changed
-from recipes.report.page import write_page
+from recipes.reading.schema import Recipe
+from recipes.report.page import Page, write_page
+from recipes.report.pictures import Picture
 from recipes.runtime import words_of
 from recipes.scale import at_scale, pixel_size, unsized_note
 from recipes.sets import run_names
@@ -60,46 +66,13 @@ def evaluate(
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
         measured = changed(network.recipe, [*moved, *overrides])
-        domain = domain_of(measured)
-        with reading_shown():
-            samples = domain.dataset(split)  # type: ignore[arg-type]
-        tell_reading(domain, measured.domain)
-        check_entities(domain, measured.domain, (split,))
-        check_data(domain, measured.domain, (split,))
-        met = met_again(network.learnt_from, domain, measured.domain, split)
-        if met is not None and met.images:
-            print(met_line(met, len(samples), split))
-        contract = network.contract
-        if adapter == BASE and measured.domain.scale == "auto":  # as `fit` measures it before it fits
-            train = domain.dataset("train")
-            contract = contract_of(at_scale(network.recipe, train), pixel_size(train))
-        contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
-        if note := unsized_note(contract.pixel_size_m, samples):
-            print(note)
-        nested = granularity == ALL
-        cut = Cut.of(network.segmenter, granularity if isinstance(granularity, float) else None, nested)
-        levels = cut.levels
-        metrics = MetricSet(domain.metrics()) if levels is None else Sweep(domain.metrics, levels.finest_first)
-        with Progress("evaluate", len(samples), unit="images") as progress:
-            reports = progress.advance, progress.tick
-            classes = class_table(network, contract)
-            named: dict[str, Any] = {} if classes is None else {"on_prediction": partial(classes.update, samples)}
-            measure(network.segmenter, samples, metrics, contract, *reports, cut=cut, **named)
-        entities = sum(samples[i].truth.count for i in range(len(samples)))
-        pictures = []
-        if report is not None:
-            pictures = pictures_of(
-                samples,
-                metrics,
-                domain.headline,
-                lambda index: segment(network.segmenter, contract.photograph(samples[index]), contract, cut=cut),
-            )
-    curve = None
-    if isinstance(metrics, Sweep) and levels is not None:
-        curve = GranularityCurve(metrics, domain.headline, levels.finest_first[levels.flat])
+        evaluation = examined(
+            network, measured, split, asked, granularity, untouched=adapter == BASE, drawn=report is not None
+        )
+    metrics, classes, curve, met = evaluation.metrics, evaluation.classes, evaluation.curve, evaluation.met
     result = {
         **numbers_of(metrics),
-        "entities": entities,
+        "entities": evaluation.entities,
         "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
         **({"fast": True} if fast else {}),
@@ -111,11 +84,101 @@ def evaluate(
     }
     if json_path is not None:
         write_json(json_path, result)
+    tell(evaluation, out, json_path)
+    if report is not None:
+        write_page(report, page_of(evaluation, adapter))
+        print(f"report: {report}")
+    words = predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime))
+    at = granularity if curve is None else curve.better()
+    print(" ".join([words, *option("--granularity", at), *(["--fast"] if fast else [])]))
+    return result
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network made of a split of labelled images. met: which of them it learnt from, where that is recorded;
+    pictures: for the report; base: the name of its backbone.
+    """
+
+    recipe: Recipe
+    domain: Domain
+    split: str
+    metrics: MetricSet
+    entities: int
+    met: Met | None
+    classes: ClassTable | None
+    curve: GranularityCurve | None
+    pictures: list[Picture]
+    base: str
+
+
+def examined(
+    network: Loaded,
+    recipe: Recipe,
+    split: str,
+    asked: Asked,
+    granularity: float | str | None,
+    *,
+    untouched: bool,
+    drawn: bool,
+) -> Evaluation:
+    """Measure a network on the recipe's data; says first what of them cannot be used or was learnt from. untouched: it
+    is the bare base, whose scale is measured as `fit` would; drawn: with pictures.
+    """
+    domain = domain_of(recipe)
+    with reading_shown():
+        samples = domain.dataset(split)  # type: ignore[arg-type]
+    tell_reading(domain, recipe.domain)
+    check_entities(domain, recipe.domain, (split,))
+    check_data(domain, recipe.domain, (split,))
+    met = met_again(network.learnt_from, domain, recipe.domain, split)
+    if met is not None and met.images:
+        print(met_line(met, len(samples), split))
+    contract = network.contract
+    if untouched and recipe.domain.scale == "auto":  # as `fit` measures it before it fits
+        train = domain.dataset("train")
+        contract = contract_of(at_scale(network.recipe, train), pixel_size(train))
+    contract = contract.changed(**vars(window_on_patches(asked, network.segmenter.backbone)))
+    if note := unsized_note(contract.pixel_size_m, samples):
+        print(note)
+    cut = Cut.of(network.segmenter, granularity if isinstance(granularity, float) else None, granularity == ALL)
+    levels = cut.levels
+    metrics = MetricSet(domain.metrics()) if levels is None else Sweep(domain.metrics, levels.finest_first)
+    with Progress("evaluate", len(samples), unit="images") as progress:
+        reports = progress.advance, progress.tick
+        classes = class_table(network, contract)
+        named: dict[str, Any] = {} if classes is None else {"on_prediction": partial(classes.update, samples)}
+        measure(network.segmenter, samples, metrics, contract, *reports, cut=cut, **named)
+    curve = None
+    if isinstance(metrics, Sweep) and levels is not None:
+        curve = GranularityCurve(metrics, domain.headline, levels.finest_first[levels.flat])
+
+    def prediction(index: int) -> EntityMap:
+        return segment(network.segmenter, contract.photograph(samples[index]), contract, cut=cut)
+
+    return Evaluation(
+        recipe,
+        domain,
+        split,
+        metrics,
+        entities=sum(samples[i].truth.count for i in range(len(samples))),
+        met=met,
+        classes=classes,
+        curve=curve,
+        pictures=pictures_of(samples, metrics, domain.headline, prediction) if drawn else [],
+        base=Path(network.segmenter.backbone.name).name,
+    )
+
+
+def tell(evaluation: Evaluation, out: Path | None, json_path: Path | None) -> None:
+    """Print the table, and write what else it shows: the curve over the cuts, and which class is taken for which."""
+    metrics, classes, curve = evaluation.metrics, evaluation.classes, evaluation.curve
     print(metrics_text(metrics))
-    print(f"{measured.domain.data}, {split}: {len(metrics)} images in {result['groups']} groups, {entities} entities")
+    images = f"{len(metrics)} images in {len(set(metrics.groups))} groups"
+    print(f"{evaluation.recipe.domain.data}, {evaluation.split}: {images}, {evaluation.entities} entities")
     if curve is not None:
         print("\n".join(curve.lines()))
-        files = curve.write(run_folder("evaluate", domain.name, out))
+        files = curve.write(run_folder("evaluate", evaluation.domain.name, out))
         print(f"curve: {', '.join(map(str, files))}")
     if classes is not None:
         print(classes.text())
@@ -124,25 +187,30 @@ def evaluate(
         if classes is not None:
             matrix = classes.write(json_path.with_suffix(""))
             print(f"which class is taken for which: {', '.join(map(str, matrix))}")
-    if report is not None:
-        about = {
-            "recipe": domain.name,
-            "adapter": run_names([adapter], set())[adapter],
-            "base": Path(network.segmenter.backbone.name).name,
-            "split": split,
-            "measured on": f"{len(metrics)} images in {result['groups']} groups",
-            "entities": f"{entities:,}",
-        }
-        notes = [counts_line(metrics), *([met_line(met, len(metrics), split)] if met and met.images else [])]
-        place = None if adapter == BASE else adapter
-        further = [] if curve is None else [curve.section()]
-        page = evaluate_page(measured, metrics, domain.headline, place, notes, pictures, about, further=further)
-        write_page(report, page)
-        print(f"report: {report}")
-    words = predict_line(adapter, recipe, overrides, asked, measured.domain.pixel_size_m, words_of(runtime))
-    at = granularity if curve is None else curve.better()
-    print(" ".join([words, *option("--granularity", at), *(["--fast"] if fast else [])]))
-    return result
+
+
+def page_of(evaluation: Evaluation, adapter: str) -> Page:
+    """The report."""
+    metrics, met, curve = evaluation.metrics, evaluation.met, evaluation.curve
+    about = {
+        "recipe": evaluation.domain.name,
+        "adapter": run_names([adapter], set())[adapter],
+        "base": evaluation.base,
+        "split": evaluation.split,
+        "measured on": f"{len(metrics)} images in {len(set(metrics.groups))} groups",
+        "entities": f"{evaluation.entities:,}",
+    }
+    notes = [counts_line(metrics), *([met_line(met, len(metrics), evaluation.split)] if met and met.images else [])]
+    return evaluate_page(
+        evaluation.recipe,
+        metrics,
+        evaluation.domain.headline,
+        None if adapter == BASE else adapter,
+        notes,
+        evaluation.pictures,
+        about,
+        further=[] if curve is None else [curve.section()],
+    )
 
 
 def numbers_of(metrics: MetricSet) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class Outlook:
 def outlook(metric: str, points: Sequence[Sequence[dict[str, Any]]], added: int = MORE_IMAGES) -> Outlook | None:
     """What so many more images would buy; None of fewer than three points, or without groups to resample.
 
-    points: the results of each number of images, from few to many, a seed each, as `compare_job` writes them.
+    points: the results of each number of images, from few to many, a seed each, as `timed_fit` writes them.
     """
     numbers = np.array([results[0]["train_images"] for results in points], float)
     if len(points) < FEWEST_POINTS or points[0][0]["groups"] < 2:

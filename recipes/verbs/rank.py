@@ -10,19 +10,13 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import torch
-
-from adapters.runtime import Runtime
-from adapters.training.fitting import train
-from adapters.training.ranks import Rank, end_with_parent, taking_part
 from domains.errors import InputError, RunError
-from recipes import set_up
-from recipes.build import domain_of
-from recipes.plan import plan_of, splits_of
+from domains.parent import end_with_parent
+from recipes import collect_rarely, set_up
 from recipes.reading.compose import load_recipe
 
 NOWHERE = "-"
@@ -36,6 +30,14 @@ def words_of(run: Path, checkpoint: Path | None) -> list[str]:
 def main(words: Sequence[str]) -> None:
     """Take part in a training from the module's arguments."""
     end_with_parent()
+    collect_rarely()  # before anything heavy is imported
+    import torch
+
+    from adapters.training.fitting import train
+    from adapters.training.ranks import taking_part
+    from recipes.build import domain_of
+    from recipes.plan import plan_of, splits_of
+
     run, checkpoint = Path(words[0]), None if words[1] == NOWHERE else Path(words[1])
     rank, world, port = map(int, words[2:])
     set_up()
@@ -47,10 +49,7 @@ def main(words: Sequence[str]) -> None:
         device = torch.device(plan.runtime.device.type, rank)
         plan = replace(plan, runtime=replace(plan.runtime, device=device))
 
-    def joining(runtime: Runtime) -> AbstractContextManager[Rank]:
-        return taking_part(rank, world, port, runtime)
-
-    train(plan, run=run, checkpoint=checkpoint, ranks=joining)
+    train(plan, run=run, checkpoint=checkpoint, ranks=partial(taking_part, rank, world, port))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from adapters.inference.segment import segment
-from adapters.training.fitting import Budget, Plan
+from adapters.training.fitting import Budget, Plan, data_of
+from adapters.training.prefix_cache import TURNS
 from adapters.training.trainer import History, make_trainer
 from domains.metrics import MetricSet
 from recipes import set_up
@@ -107,17 +108,33 @@ def fault_of(speeds: Sequence[Speed]) -> str:
 
 
 def fit_speed(plan: Plan, seconds: float) -> float:
-    """Steps per second of a fit that is given so many seconds, and ends with its step at hand; the first warms up."""
+    """Steps per second of a fit that is given so many seconds, and ends with its step at hand; the first warms up.
+
+    Where crops are kept (`train.cache`), a batch of them is at a time: every step that shows new ones is followed by as
+    many that show them again as in a fit.
+    """
     steps = plan.budget.steps
+    turns = TURNS if plan.options.cache == "prefix" else 1
+    plan = replace(plan, options=replace(plan.options, cached_crops=plan.options.batch_size))
     module = replace(plan, budget=Budget(steps, seconds)).module()
     with TemporaryDirectory() as folder:
         trainer = make_trainer(Path(folder), steps, steps, plan.runtime, plan.clip)
-        trainer.fit(module, plan.crops(plan.learnt, None, steps))
+        trainer.fit(module, data_of(replace(plan, val=None), steps))
         history = next(callback for callback in trainer.callbacks if isinstance(callback, History))  # pyright: ignore[reportAttributeAccessIssue]
-    ends = [row["seconds"] for row in history.rows]
-    if len(ends) == 1:
-        return 1 / ends[0]
-    return (len(ends) - 1) / (ends[-1] - ends[0])
+    return 1 / step_seconds([row["seconds"] for row in history.rows], turns)
+
+
+def step_seconds(ends: Sequence[float], turns: int = 1) -> float:
+    """Of a step, by the seconds at the ends of all of them, the mean over rounds of `turns` after the first step; where
+    there is no whole round, the first step stands for the slow one of it.
+    """
+    first, further = ends[0], len(ends) - 1
+    if not further:
+        return first
+    whole = further // turns * turns
+    if whole:
+        return (ends[whole] - first) / whole
+    return (first + (turns - 1) * (ends[-1] - first) / further) / turns
 
 
 def prediction_speed(plan: Plan, seconds: float) -> float:

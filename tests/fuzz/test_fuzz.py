@@ -12,7 +12,8 @@ from tests.fuzz.run import main
 from tests.fuzz.targets import BUILDERS, KINDS, Corpus
 
 
-def test_damaged_inputs_are_read_or_refused_in_one_line():
+def test_damaged_inputs_are_read_or_refused_in_one_line(monkeypatch):
+    monkeypatch.setattr("tests.fuzz.run.BATCH", 300)  # one process: each spends seconds on its imports and whole inputs
     assert main(count=300, seed=1_000_000) == []
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,23 @@ from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.backbones.folders import save_base
 from adapters.training.trainer import History
 from cli import main
+
+SCORER_STEPS = 100
+"""Of the scorer of regions, in place of the 800 on which most of a fit of a few steps would be spent."""
+
+
+@contextmanager
+def short_scorer() -> Iterator[None]:
+    """A fit teaches its scorer of regions for `SCORER_STEPS`; how well one is taught, tests of the adapters say."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("adapters.training.region_fit.STEPS", SCORER_STEPS)
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_scorer() -> Iterator[None]:
+    with short_scorer():
+        yield
 
 
 @pytest.fixture
@@ -63,5 +81,6 @@ def options(base: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def run(data: Path, options: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "one"
-    assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 0
+    with short_scorer():
+        assert main(["fit", "--recipe", "pathology", "--data", str(data), "--out", str(out), *options]) == 0
     return out

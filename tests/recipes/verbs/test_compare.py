@@ -1,10 +1,11 @@
-"""Methods compared: what is asked for, one real fit of each in a process of its own, and what is written."""
+"""Methods compared: what is asked for, one real fit of each, the first in a process of its own, and what is written."""
 
 from __future__ import annotations
 
 import csv
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from recipes.reading.compose import load_recipe
 from recipes.verbs import apart
 from recipes.verbs.apart import Candidate
 from recipes.verbs.compare import compare, parse_methods
+from recipes.verbs.timed_fit import run_job
 
 
 def test_methods_and_their_options_are_read_and_short_names_spelt_out():
@@ -45,10 +47,11 @@ def test_an_unknown_method_is_refused_before_anything_is_fitted():
         parse_methods("lorra:rank=2")
 
 
-FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16", "domain.crop_px=64"]
+FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=8", "domain.crop_px=64"]
 FEW += ["domain.scale=1", "train.batch_size=2"]
 METHODS = "decoder_only,lora:scope=both:rank=2"
 HOUSE = Path(__file__).parents[3]
+SECONDS_TO_A_BAD_RECIPE = 2.0  # of processor time
 
 
 def child_of(pid: int) -> int | None:
@@ -108,8 +111,17 @@ def test_a_fit_ends_with_the_comparison_that_is_killed_and_leaves_nothing_by_hal
 def compared(killed):
     """Two methods, fitted for a second each on the embedded sample, where that was begun and killed before."""
     out, _ = killed
-    candidates = parse_methods(METHODS)
-    return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=FEW)
+    candidates, run_apart = parse_methods(METHODS), apart.run_apart
+
+    def run(folder: Path) -> None:
+        if folder.name == f"{candidates[0].folder}-0":
+            run_apart(folder)
+        else:  # here: another process spends seconds on its imports
+            run_job(load_recipe(folder / "recipe.yaml"), folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(apart, "run_apart", run)
+        return out, candidates, compare("pathology", candidates, out, 1, seeds=1, overrides=FEW)
 
 
 def test_every_fit_has_its_numbers_and_an_adapter_that_loads(compared):
@@ -144,9 +156,12 @@ def test_a_finished_comparison_fits_nothing_again_and_another_one_is_refused(com
         compare("pathology", candidates, out, 2, seeds=1, overrides=FEW)
 
 
-def test_a_fit_that_ends_without_numbers_says_why_in_a_line(tmp_path):
+def test_a_fit_that_ends_without_numbers_says_why_in_a_line_before_anything_heavy_is_imported(tmp_path):
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with pytest.raises(InputError, match=r"ended with 1: .*bottleneck.* no such file|ended with 1: .*recipe"):
         apart.run_apart(tmp_path)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime - before.ru_utime < SECONDS_TO_A_BAD_RECIPE
 
 
 def test_the_table_of_groups_is_of_every_fit(tmp_path, data, monkeypatch):

@@ -12,7 +12,7 @@ import pytest
 from cli import main
 from recipes.verbs import doctor as module
 from recipes.verbs.doctor import Package, doctor, examine_machine, packages
-from recipes.verbs.self_test import Speed, fault_of
+from recipes.verbs.self_test import Speed, fault_of, step_seconds
 
 
 def speed(pq: float = 0.9, rate: float = 2.0, seconds: float | None = 240.0, steps: int = 2000) -> Speed:
@@ -84,3 +84,17 @@ def test_what_a_fit_comes_to_in_words() -> None:
     assert speed(rate=3.04).estimate() == "a fit of its 240 s: about 730 of 2000 steps"
     assert speed(rate=20.0).estimate() == "a fit of its 2000 steps: about 1.7 minutes"
     assert speed(rate=2.0, seconds=None, steps=600).estimate() == "a fit of its 600 steps: about 5 minutes"
+
+
+@pytest.mark.parametrize(
+    "ends, turns, seconds",
+    [
+        ([2.0], 1, 2.0),
+        ([2.0, 3.0, 5.0], 1, 1.5),  # the first warms up
+        ([2.0, 2.1, 2.2, 2.3, 3.3, 3.4], 4, 0.325),  # a whole round after it: three that show kept crops, one new ones
+        ([2.0, 2.1, 2.2], 4, 0.575),  # (2 + 3 * .1) / 4
+        ([2.0], 4, 2.0),
+    ],
+)
+def test_a_step_takes_the_mean_of_those_that_draw_crops_and_those_that_kept_them(ends, turns, seconds) -> None:
+    assert step_seconds(ends, turns) == pytest.approx(seconds)

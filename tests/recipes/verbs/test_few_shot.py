@@ -17,8 +17,8 @@ from recipes.build import domain_of
 from recipes.reading.compose import load_recipe
 from recipes.sets import AskedSet, recipe_for
 from recipes.verbs import few_shot
-from recipes.verbs.compare_job import run_job
 from recipes.verbs.few_shot import FewShot, Start, few_shot_jobs, few_shot_recipe
+from recipes.verbs.timed_fit import run_job
 from recipes.verbs.transfer_jobs import LabelledSet, about_adapter
 
 
@@ -64,6 +64,7 @@ def test_rows_that_went_on_are_measured_beside_what_they_started_from(
     run: Path, inverted: Path, tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(few_shot, "run_apart", lambda folder: run_job(load_recipe(str(folder / "recipe.yaml")), folder))
+    monkeypatch.setattr("recipes.verbs.transfer_generated.OF_EACH_FAMILY", 1)
     out = tmp_path / "out"
     words = ["transfer", "--adapter", f"mine:{run / 'adapter'}", "--data", f"new:{inverted}", "--out", str(out)]
     extras = ["--few-shot", "2", "--few-shot-seconds", "1", "--generated"]

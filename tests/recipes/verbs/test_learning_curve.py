@@ -13,8 +13,8 @@ from domains.errors import InputError
 from recipes.reading.compose import load_recipe
 from recipes.verbs import apart
 from recipes.verbs.apart import RESULT
-from recipes.verbs.compare_job import run_job
 from recipes.verbs.learning_curve import learning_curve, parse_images, point_of, within, worth_of
+from recipes.verbs.timed_fit import run_job
 
 FEW = ["train.calibrate=false", "decoder.regions=false", "domain.sample_count=16", "domain.crop_px=64"]
 FEW += ["domain.scale=1", "train.batch_size=2"]
@@ -41,7 +41,7 @@ def test_more_images_than_there_are_is_all_of_them(capsys):
 
 
 def fits(images: int, values: list[float], resampled: list[list[float]], groups: int = 9) -> list[dict]:
-    """Results of fits as `compare_job` writes them, a seed each."""
+    """Results of fits as `timed_fit` writes them, a seed each."""
     numbers = dict.fromkeys(("learning", "bytes", "steps", "cpu_s", "wall_s", "peak_mib"), 1)
     return [
         {
