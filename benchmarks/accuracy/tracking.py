@@ -1,12 +1,13 @@
 """How well tracks are kept: a tracker beside per-frame IoU linking and the nearest centroid.
 
-    python -m benchmarks.accuracy.tracking --data DIR [--clips 8] [--base-clips 2] [--out benchmarks/tracking.md]
+    python -m benchmarks.accuracy.tracking --part true|base [--clips 5]
+    python -m benchmarks.accuracy.tracking --part car-shadow --data DIR
 
 Generated clips that nothing was trained or chosen on (crossing, a full occlusion of 10 frames, births, exits,
-divisions; their seeds begin at 9000) and DAVIS `car-shadow`, below DIR, the folder of real data sets; without it, it is
-left out. Every tracker gets the same entities of a frame: once the true ones, perturbed (6 % dropped, 4 % of the pairs
-that touch merged, rims displaced by about 1.5 px), so that linking alone is measured; once those that the embedded base
-finds, by `base.yaml` as it ships. Intervals are by bootstrap over clips; differences are paired.
+divisions; their seeds begin at 9000) and DAVIS `car-shadow`, below DIR, the folder of real data sets. Every
+tracker gets the same entities of a frame: once the true ones, perturbed (6 % dropped, 4 % of the pairs that touch
+merged, rims displaced by about 1.5 px), so that linking alone is measured; once those that the embedded base finds, by
+`base.yaml` as it ships. Intervals are by bootstrap over clips; differences are paired.
 """
 
 from __future__ import annotations
@@ -30,13 +31,18 @@ from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
 from domains.procedural.clips import SCENARIOS, draw_clip
 from domains.scenes.images import read_image
 from recipes import set_up
-from recipes.following import Followed, SeenFrame, entities_of
 from recipes.load import Loaded, loaded
+from recipes.verbs.following import Followed, SeenFrame, entities_of
 
 TRACKERS = {"iou": Overlap, "nearest": Nearest, "motion": Motion, "memory": MemoryTracking}
 METRICS = ("veq", "veq_1", "veq_8", "stq", "idf1", "hota", "ass_a", "id_switches", "ids_kept_10", "jf", "ctc_tra")
 FIRST_SEED, FRAMES, SIDE_PX, HIDDEN = 9000, 30, 128, 10
 DROPPED, MERGED, RAGGED_PX = 0.06, 0.04, 1.5
+PARTS = {
+    "true": "True entities, perturbed",
+    "base": "Entities of the embedded base",
+    "car-shadow": "DAVIS car-shadow, entities of the embedded base",
+}
 Entities = list[SeenFrame]
 
 
@@ -155,70 +161,70 @@ def strata(metrics: dict[str, ClipMetricSet]) -> str:
     return "\n".join(lines).replace("nan", "")
 
 
-def page(parts: dict[str, dict[str, ClipMetricSet]], shadow: dict[str, dict[str, float]], said: Sequence[str]) -> str:
-    """The page of all that was measured."""
-    lines = [
-        "# Tracks",
-        "",
-        f"`{' '.join(['python -m benchmarks.accuracy.tracking', *said])}`",
-        "",
-        str(__doc__).split("\n\n", 2)[2],
-    ]
-    for title, metrics in parts.items():
-        clips = next(iter(metrics.values()))
-        lines += [f"## {title}", "", f"{len(clips)} clips of {FRAMES} frames, {SIDE_PX} x {SIDE_PX} px, {clips.tracks} "
-                  "tracks; [95 % interval, clips resampled]; `id_switches` per true track, fewer are better.", "",
-                  table(metrics), "", strata(metrics), ""]  # fmt: skip
-    if shadow:
-        rows = [f"| {tracker} | {values['jf']:.3f} | {values['j']:.3f} | {values['f']:.3f} |"
-                for tracker, values in shadow.items()]  # fmt: skip
-        lines += ["## DAVIS car-shadow, entities of the embedded base", ""]
-        lines += ["The track with the best overlap with the car, 40 frames; one clip, so no interval.", ""]
-        lines += ["| | J&F | J | F |", "|---|---|---|---|", *rows, ""]
+def section(metrics: dict[str, ClipMetricSet]) -> list[str]:
+    """The lines of a part that has several clips."""
+    clips = next(iter(metrics.values()))
+    return [
+        f"{len(clips)} clips of {FRAMES} frames, {SIDE_PX} x {SIDE_PX} px, {clips.tracks} tracks; [95 % interval, "
+        "clips resampled]; `id_switches` per true track, fewer are better.",
+        "", table(metrics), "", strata(metrics),
+    ]  # fmt: skip
+
+
+def of_shadow(shadow: dict[str, dict[str, float]]) -> list[str]:
+    """The lines of the one real clip."""
+    rows = [f"| {tracker} | {of['jf']:.3f} | {of['j']:.3f} | {of['f']:.3f} |" for tracker, of in shadow.items()]
+    about = "The track with the best overlap with the car, 40 frames; one clip, so no interval."
+    return [about, "", "| | J&F | J | F |", "|---|---|---|---|", *rows]
+
+
+def page(results: Path) -> str:
+    """The page of all parts that were measured, each with its command."""
+    lines = ["# Tracks", "", str(__doc__).strip().split("\n\n", 2)[2], ""]
+    for part, title in PARTS.items():
+        place = results / f"tracking-{part}.json"
+        if place.is_file():
+            content = json.loads(place.read_text(encoding="utf-8"))
+            lines += [f"## {title}", "", f"`{content['command']}`", "", *content["lines"], ""]
     return "\n".join(lines)
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Measure and write the page."""
+    """Measure a part and write the page of all that was measured so far."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=None, help="the folder of real data sets")
-    parser.add_argument("--clips", type=int, default=8, help="of each scenario, on true entities")
-    parser.add_argument("--base-clips", type=int, default=2, help="of each scenario, on the embedded base; 0 for none")
+    parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--data", type=Path, default=None, help="the folder of real data sets, for car-shadow")
+    parser.add_argument("--clips", type=int, default=5, help="of each scenario")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/tracking.md"))
     asked = parser.parse_args(words)
     set_up()
-    parts = {"True entities, perturbed": on_true_entities(asked.clips)}
-    said = [f"--clips {asked.clips}", f"--base-clips {asked.base_clips}"]
-    write(asked.out, page(parts, {}, said), parts, {})
-    if not asked.base_clips:
-        return
-    shadow: dict[str, dict[str, float]] = {}
-    with loaded("base", "base") as network:
-        parts["Entities of the embedded base"] = on_base(network, asked.base_clips)
-        write(asked.out, page(parts, shadow, said), parts, shadow)
-        if asked.data is not None:
+    command = f"python -m benchmarks.accuracy.tracking --part {asked.part}"
+    if asked.part == "car-shadow":
+        if asked.data is None:
+            parser.error("--part car-shadow wants --data DIR")
+        with loaded("base", "base") as network:
             shadow = on_car_shadow(network, asked.data)
-            said.append("--data DIR")
-    write(asked.out, page(parts, shadow, said), parts, shadow)
-
-
-def write(
-    out: Path, text: str, parts: dict[str, dict[str, ClipMetricSet]], shadow: dict[str, dict[str, float]]
-) -> None:
-    """The page, and every clip's numbers beside it as JSON."""
-    numbers: dict[str, Any] = {"car-shadow": shadow}
-    for title, metrics in parts.items():
-        numbers[title] = {
+        content: dict[str, Any] = {"command": f"{command} --data DIR", "lines": of_shadow(shadow), "numbers": shadow}
+    else:
+        if asked.part == "true":
+            metrics = on_true_entities(asked.clips)
+        else:
+            with loaded("base", "base") as network:
+                metrics = on_base(network, asked.clips)
+        numbers = {
             tracker: {
                 "clips": values.groups,
                 **{key: np.round(column, 6).tolist() for key, column in values.per_image().items()},
             }
             for tracker, values in metrics.items()
         }
-    with atomic_path(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
-    with atomic_path(out.parent / "results" / "tracking.json") as temporary:
-        temporary.write_text(json.dumps(numbers).replace("NaN", "null") + "\n", encoding="utf-8")
+        content = {"command": f"{command} --clips {asked.clips}", "lines": section(metrics), "numbers": numbers}
+    results = asked.out.parent / "results"
+    results.mkdir(exist_ok=True)
+    with atomic_path(results / f"tracking-{asked.part}.json") as temporary:
+        temporary.write_text(json.dumps(content).replace("NaN", "null") + "\n", encoding="utf-8")
+    with atomic_path(asked.out) as temporary:
+        temporary.write_text(page(results), encoding="utf-8")
 
 
 if __name__ == "__main__":

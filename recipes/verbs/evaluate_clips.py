@@ -17,9 +17,9 @@ from domains.formats.labelled_clip import LabelledClip
 from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
 from domains.scenes.images import read_image
 from recipes import set_up
-from recipes.following import Followed, entities_of
 from recipes.load import loaded
 from recipes.runtime import choose
+from recipes.verbs.following import Followed, entities_of
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress
 from recipes.verbs.tables import text_table, with_span

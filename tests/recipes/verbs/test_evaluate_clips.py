@@ -11,9 +11,9 @@ from adapters.tracking import build_tracker
 from domains.errors import InputError
 from domains.formats.sav import write_sav
 from domains.procedural.clips import Clip, draw_clip
-from recipes.following import Followed, SeenFrame
 from recipes.inputs import check_evaluated
 from recipes.verbs.evaluate_clips import evaluate_adapter, evaluate_tracks
+from recipes.verbs.following import Followed, SeenFrame
 from recipes.verbs.tracking import KINDS
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
