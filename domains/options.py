@@ -70,6 +70,9 @@ class DataOptions:
     """Train on this many images only; null for all."""
     max_val_images: Count | None = None
     """Choose weights and thresholds on this many validation images only; null for all."""
+    good_only: bool = False
+    """Learn from the images without entity alone, and choose on them: inspection where no defect is labelled. Wants
+    decoder.name=memory, or entities that are drawn (`drawn_defects`)."""
     sample_count: Count = 64
     """Number of generated scenes when data is `sample`."""
     pixel_size_m: PixelSize | None = None

@@ -29,17 +29,23 @@ from recipes.runtime import choose
 from recipes.shared import on_base
 
 
-def load(adapter: str | Path, backbone: str | Path | None = None, device: str = "auto", fast: bool = False) -> Adapter:
+def load(
+    adapter: str | Path,
+    backbone: str | Path | None = None,
+    device: str = "auto",
+    fast: bool = False,
+    domain: str | None = None,
+) -> Adapter:
     """The adapter of a folder or of a packed file (`adapters pack`), ready to predict.
 
     backbone: the folder or file of the base, if it does not lie where the adapter says. device: as `--device` has it.
-    fast: its student takes its place, and no base is wanted.
+    fast: its student takes its place, and no base is wanted. domain: of an adapter of several, which it is to be.
     Denormal numbers are flushed to zero in this process, as by every command, so that numbers are the same. Raises
     InputError for what is no whole adapter.
     """
     flush_denormals()
     base = on_base(None if backbone is None else str(backbone))
-    with loaded(str(adapter), overrides=base, runtime=choose(device), fast=fast) as network:
+    with loaded(str(adapter), overrides=base, runtime=choose(device), fast=fast, member=domain) as network:
         return Adapter(network)
 
 

@@ -23,6 +23,7 @@ from adapters.sharing.opening import opened
 from domains.bands import channels_of
 from domains.datasets.domain import Domain, build_domain, data_options
 from domains.errors import InputError
+from recipes.reading.domain_section import MIX
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import DomainSection, Recipe
 from recipes.scale import in_numbers, seen_pixel_size
@@ -35,7 +36,9 @@ def domain_of(recipe: Recipe) -> Domain:
 
 
 def domain_in(section: DomainSection, seed: int = 0) -> Domain:
-    """The domain of a recipe's section. seed: of generated scenes."""
+    """The domain of a recipe's section. seed: of generated scenes. Raises InputError for one of several."""
+    if section.name == MIX:
+        raise InputError("a mixture of domains is what `fit` alone takes; name the recipe of one of its domains")
     names = {*data_options(), *section.OWNED}
     options = {key: value for key, value in section.options().items() if key in names}
     return build_domain(section.name, section.data, seed=seed, **options)

@@ -47,7 +47,7 @@ def check_entities(domain: Domain, section: DomainSection, splits: Sequence[str]
     if folder is None:
         return
     fitted = len(splits) > 1
-    drawn = fitted and section.drawn_share > 0
+    drawn = fitted and (section.drawn_share > 0 or section.good_only)
     advice = f"look how the labels are read by `{command('domains', 'check', section.data)}`"
     if not drawn and not any(folder.entities.values()):
         raise InputError(
@@ -58,6 +58,8 @@ def check_entities(domain: Domain, section: DomainSection, splits: Sequence[str]
         records = getattr(domain.dataset(split), "records", ())  # type: ignore[arg-type]
         if any(folder.entities.get(record.name) for record in records):
             continue
+        if fitted and section.good_only and split != "test":
+            continue  # as asked for
         fact = f"none of the {len(records)} {split} images holds an entity"
         if fitted and split == "train" and not drawn:
             raise InputError(

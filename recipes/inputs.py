@@ -12,7 +12,7 @@ from domains.errors import InputError
 from domains.scenes.address import Source, check_installed, source_of
 from domains.scenes.area import Area, parse_area
 from domains.scenes.pixel_size import parse_pixel_size
-from recipes.shared import BASE, check_adapter, is_exported, on_base
+from recipes.shared import BASE, check_adapter, is_exported, members_of, on_base
 
 FOREST = "forest"
 """The first word of formats of all nested entities."""
@@ -176,6 +176,8 @@ class Request:
     """What runs the network: `torch`, `onnx`, or `auto`, by the file."""
     fast: bool = False
     """Predict by the adapter's student."""
+    member: str | None = None
+    """Of an adapter of several domains; None lets each image choose."""
 
     @property
     def by_onnx(self) -> bool:
@@ -218,6 +220,8 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
     shelf: the folder of adapters to choose from.
     """
     adapter, options = request.adapter, {"--recipe": request.recipe, "--backbone": request.backbone}
+    if adapter == AUTO and request.member is not None:
+        raise InputError(f"--domain is of one adapter; --adapter {AUTO} chooses several: leave out --domain")
     if shelf is not None and adapter != AUTO:
         raise InputError(f"--shelf is for --adapter {AUTO}; --adapter is {adapter!r}: leave one")
     if adapter == AUTO:
@@ -231,8 +235,11 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
     if request.by_onnx and request.scheduler is not None:
         raise InputError("--scheduler wants an adapter that torch runs; leave out --runtime onnx, or the scheduler")
     if not is_exported(adapter):
-        check_adapter(adapter, request.recipe, on_base(request.backbone), request.fast)
+        for member in members_asked(request):
+            check_adapter(adapter, request.recipe, on_base(request.backbone), request.fast, member)
         return
+    if request.member is not None:
+        raise InputError(f"{adapter!r} is one graph, of one domain; leave out --domain")
     if request.fast:
         raise InputError(f"{adapter!r} is one graph; leave out --fast, or export the student by `export --fast`")
     if not request.by_onnx:
@@ -242,6 +249,15 @@ def check_predictor(request: Request, shelf: Path | None = None) -> None:
     for option, value in options.items():
         if value is not None:
             raise InputError(f"{adapter!r} holds its base and its contract; leave out {option}")
+
+
+def members_asked(request: Request) -> list[str | None]:
+    """The members of a mixture that images may go to: the one that is said, or all; [None] for an adapter of one
+    domain. Raises InputError.
+    """
+    if request.member is not None or request.adapter in (BASE, AUTO):
+        return [request.member]
+    return [*members_of(request.adapter)] or [None]
 
 
 def check_prompting(request: Request, prompting: Prompting, precision: str = "auto") -> None:

@@ -21,7 +21,7 @@ from adapters.sharing.student_file import load_student
 from domains.errors import printable
 from recipes.reading.compose import changed, load_recipe
 from recipes.reading.schema import Recipe
-from recipes.shared import BASE, SharedRecipe, base_recipe, check_student, on_base, shared_recipe
+from recipes.shared import BASE, SharedRecipe, base_recipe, check_student, member_of, members_of, on_base, shared_recipe
 
 if TYPE_CHECKING:  # what bases want loads slowly, and a student wants none of it
     from adapters.backbones import Backbone
@@ -73,13 +73,16 @@ def loaded(
     backbone: Backbone | None = None,
     runtime: Runtime = CPU,
     fast: bool = False,
+    *,
+    member: str | None = None,
 ) -> Iterator[Loaded]:
     """The adapter ready to predict on `runtime`, on `backbone` when one is given, whose adapter it then replaces.
 
     recipe: in place of the one in the adapter; needed for `base`, which has none. Networks are checked and merged on
     the CPU, where probes were made, and then placed; so a backbone that was placed with another adapter comes back
-    first. fast: its student takes the adapter's place, and no base is loaded. Raises InputError for an adapter that is
-    not whole, or has no student where one is asked for.
+    first. fast: its student takes the adapter's place, and no base is loaded. member: of an adapter of several domains,
+    the one that it is to be. Raises InputError for an adapter that is not whole, or has no student where one is asked
+    for.
     """
     if backbone is not None:
         backbone.to("cpu")
@@ -89,7 +92,10 @@ def loaded(
         return
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
-        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        shared = shared_recipe(folder, info, member) if recipe is None or present(folder, RECIPE) else None
+        whole = info
+        if info.mixture is not None:
+            info = info.of_member(member_of(info, member, adapter))
         if recipe is not None or shared is None:
             parsed, shared = load_recipe(recipe or "", overrides), None
         else:
@@ -99,7 +105,9 @@ def loaded(
             check_student(adapter, info)
             segmenter: EntitySegmenter = load_student(folder, info)
         else:
-            segmenter = adapted(folder, info, backbone, elsewhere)
+            segmenter = adapted(folder, whole, backbone, elsewhere)
+            if whole is not info:
+                decode_by(segmenter, info)
         labeller = None if fast else load_labeller(folder, info)
         placed, domain = segmenter.place(runtime), parsed.domain.name
         yield Loaded(adapter, placed, info.contract, domain, parsed, shared, info, labeller=labeller)
@@ -131,10 +139,30 @@ def adapted(folder: Path, info: AdapterInfo, backbone: Backbone | None, elsewher
     return segmenter
 
 
-def verify(adapter: str, backbone_name: str | None = None) -> str:
-    """Load everything as prediction would, decode a small scene, and say so in one line. Raises InputError where
-    anything is wrong.
+def decode_by(segmenter: EntitySegmenter, info: AdapterInfo) -> None:
+    """Let a member of a mixture have its entities by its own options, and its scenes as it sees them, checked as those
+    of an adapter are. Raises InputError for what cannot be decoded.
     """
+    from adapters.decoders import decoder_options
+    from adapters.sharing.folder import check_contract
+    from adapters.sharing.probe import exercise
+
+    options = decoder_options(info.decoder)
+    check_contract(info.contract, options, segmenter.backbone)
+    segmenter.decoder.options = options
+    exercise(segmenter, info.contract)
+
+
+def verify(adapter: str, backbone_name: str | None = None) -> str:
+    """Load everything as prediction would, decode a small scene, and say so in one line; of a mixture for each of its
+    domains. Raises InputError where anything is wrong.
+    """
+    names, base = members_of(adapter), ""
+    for name in names:
+        with loaded(adapter, overrides=on_base(backbone_name), member=name) as network:
+            base = printable(network.segmenter.backbone.name)
+    if names:
+        return f"{adapter}: whole, fits {base}, and gives the output it was saved with, for {', '.join(names)}"
     with loaded(adapter, overrides=on_base(backbone_name)) as network:
         base, info = printable(network.segmenter.backbone.name), network.info
     if info is None or info.student is None:

@@ -12,11 +12,13 @@ import lightning as L
 from adapters.joint_network import JointSegmenter
 from adapters.methods import Method
 from adapters.network import EntitySegmenter
+from adapters.options.decoders import Memory
 from adapters.options.lora import Lora
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
 from adapters.training.joint import JointModule
 from domains.crops.crops import CropOptions
+from domains.crops.drawn_samples import WithDrawn
 from domains.crops.normalisers import fit_normaliser
 from domains.datasets.domain import Domain
 from domains.entities import Samples
@@ -85,6 +87,9 @@ def plan_of(
     for what does not fit together.
     """
     L.seed_everything(recipe.train.seed, verbose=False)
+    draw = getattr(domain, "draw", None)
+    if recipe.domain.good_only and recipe.domain.drawn_share and draw is not None:
+        splits = splits._replace(val=WithDrawn(splits.val, draw, recipe.train.seed))
     runtime = of_training(recipe.train)
     method = None if network is not None else method_of(recipe)
     segmenter = None if network is None else network(recipe).place(runtime)
@@ -95,26 +100,36 @@ def plan_of(
         segmenter = segmenter_of(settled, backbone, method, runtime)
     stain = settled.domain.stain and fit_normaliser(settled.domain.stain, splits.train)
     contract = contract_of(settled, pixel_size(splits.train), stain)
-    train = settled.train
+    train, remembers = settled.train, isinstance(settled.decoder, Memory)
     plan = Plan(
         segmenter,
-        loss_of(settled),
+        None if remembers else loss_of(settled),
         *splits,
         crops=crops_of(settled, domain, contract.pixel_size_m, val_crops),
         contract=contract,
         metrics=domain.metrics,
-        budget=budget or budget_of(recipe),
+        budget=Budget(steps=0) if remembers else budget or budget_of(recipe),
         options=train,
         seed=train.seed,
         runtime=runtime,
         clip=train.clip,
         hard_negatives=settled.domain.hard_negatives > 0,
-        calibrate_for=calibrated_for(settled, domain) if train.calibrate else None,
+        calibrate_for=calibrated_for(settled, domain) if train.calibrate and not remembers else None,
         strength=train.strength if segmenter.decoder.start or train.start_adapter else 1.0,
         init=method.init if isinstance(method, Lora) else "random",
         shown=shown,
     )
     return Prepared(plan, settled, method, settled.domain.scale != recipe.domain.scale)
+
+
+def check_learning(recipe: Recipe) -> None:
+    """Raises InputError where good images alone are to be learnt from by a decoder that wants entities."""
+    domain = recipe.domain
+    if domain.good_only and not isinstance(recipe.decoder, Memory) and not domain.drawn_share:
+        raise InputError(
+            "domain.good_only=true leaves nothing to learn from; say decoder.name=memory (--recipe good_parts), or "
+            "domain.drawn_defects=1, by which defects are drawn on good images"
+        )
 
 
 def budget_of(recipe: Recipe, looks: int | None = None, clock: Callable[[], float] = time.monotonic) -> Budget:

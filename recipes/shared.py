@@ -20,6 +20,7 @@ from adapters.sharing.info import AGAIN, RECIPE, AdapterInfo, last_step, present
 from adapters.sharing.opening import opened
 from domains.errors import InputError
 from recipes.reading.compose import load_recipe, resolved_yaml
+from recipes.reading.domain_section import CommonSection
 from recipes.reading.schema import Recipe, check_recipe
 
 BASE = "base"
@@ -57,23 +58,71 @@ class SharedRecipe:
         return [put_on(data)]
 
 
-def shared_recipe(folder: Path, info: AdapterInfo) -> SharedRecipe:
-    """The recipe in an adapter's folder. Raises InputError: damaged, out of range, or at odds with `entity.json`."""
+def shared_recipe(folder: Path, info: AdapterInfo, member: str | None = None) -> SharedRecipe:
+    """The recipe in an adapter's folder. member: of a mixture, by its name, whose recipe it is.
+
+    Raises InputError: damaged, out of range, or at odds with `entity.json`; of a mixture, without a member.
+    """
     sections = read_recipe(folder)
     source = f"{str(folder / RECIPE)!r}: "
     recipe = check_recipe(Recipe, without_places(sections), source)
+    domain: Any = sections["domain"]  # a section, or the recipe would have been refused
+    if [*(recipe.mix.members if recipe.mix else ())] != [*(info.mixture or ())]:
+        raise InputError(f"{source}its section mix has other domains than the adapter; {AGAIN}")
+    if recipe.mix is not None:
+        chosen = member_of(info, member, str(folder))
+        recipe, info = recipe.member(chosen), info.of_member(chosen)
+        domain = sections["mix"]["members"][chosen]["domain"]
+    elif member is not None:
+        raise not_mixed(member, info, str(folder))
     check_agreement(recipe, info, source)
-    domain = sections["domain"]  # a section, or the recipe would have been refused
     data, groups = domain.get("data", "" if info.data != "sample" else "sample"), domain.get("groups")
     return SharedRecipe(recipe, str(data), None if groups is None else str(groups))
 
 
+def members_of(adapter: str) -> list[str]:
+    """The names of an adapter's domains, where it is a mixture; [] for any other. Raises InputError."""
+    with opened(Path(adapter)) as folder:
+        return [*(read_info(folder).mixture or ())]
+
+
+def member_of(info: AdapterInfo, word: str | None, adapter: str) -> str:
+    """The name of a member of a mixture by what a user says: that name, or its domain where no other has that. Raises
+    InputError, also where nothing is said.
+    """
+    members = info.mixture or {}
+    if word in members:
+        return str(word)
+    names = [name for name, member in members.items() if member.domain == word]
+    if len(names) == 1:
+        return names[0]
+    listed = ", ".join(
+        f"{name} ({member.domain})" if name != member.domain else name for name, member in members.items()
+    )
+    if word is None:
+        raise InputError(
+            f"{adapter!r} is of several domains: {listed}; say which by --domain NAME, or make that one an adapter of "
+            "its own by `adapters member`"
+        )
+    raise InputError(f"--domain is {word!r}; {adapter!r} is of {listed}")
+
+
+def not_mixed(member: str, info: AdapterInfo, adapter: str) -> InputError:
+    """The error of a domain that is said of an adapter of one."""
+    return InputError(f"--domain is {member!r}, but {adapter!r} is of one domain, {info.domain}; leave --domain out")
+
+
 def own_yaml(recipe: Recipe) -> str:
     """The recipe as an adapter keeps it: its data by their whole path, so that they are known again from any folder."""
-    if recipe.domain.data == "sample":
-        return resolved_yaml(recipe)
-    domain = replace(recipe.domain, data=os.path.realpath(recipe.domain.data))
-    return resolved_yaml(replace(recipe, domain=domain))
+    if recipe.mix is not None:
+        domains = {name: in_whole(member.domain) for name, member in recipe.mix.members.items()}
+        return resolved_yaml(recipe.with_members(domains))
+    return resolved_yaml(replace(recipe, domain=in_whole(recipe.domain)))
+
+
+def in_whole(domain: CommonSection) -> CommonSection:
+    """The section with its data by their whole path."""
+    return domain if domain.data == "sample" else replace(domain, data=os.path.realpath(domain.data))
 
 
 def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
@@ -102,8 +151,9 @@ def check_agreement(recipe: Recipe, info: AdapterInfo, source: str) -> None:
 
 
 def set_by_fit(decoder: Decoder) -> set[str]:
-    """Options that `fit` may have set otherwise than the recipe says: calibration, and regions unlearnt."""
-    return {*decoder.TUNED, "regions"} & decoder.options().keys()
+    """Options that `fit` may have set otherwise than the recipe says: calibration, regions unlearnt, and a memory of
+    fewer patches than it may keep."""
+    return {*decoder.TUNED, "regions", "size"} & decoder.options().keys()
 
 
 def options_of(
@@ -117,13 +167,19 @@ def options_of(
 
 
 def check_adapter(
-    adapter: str, recipe: str | None = None, overrides: Sequence[str] = (), fast: bool = False
+    adapter: str,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    fast: bool = False,
+    member: str | None = None,
 ) -> SharedRecipe | None:
     """All that can be said of an adapter before torch is imported; None where the reader named a recipe.
 
-    fast: its student is asked for, which wants no base. Raises InputError.
+    fast: its student is asked for, which wants no base. member: of a mixture. Raises InputError.
     """
     if adapter == BASE:
+        if member is not None:
+            raise InputError("--domain is of an adapter of several domains; of the base say --recipe")
         check_student(adapter, None, fast)
         base_recipe(recipe, overrides)
         return None
@@ -131,7 +187,7 @@ def check_adapter(
         raise InputError(f"{adapter!r} is an exported graph, which `predict` alone takes; name the adapter itself")
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
-        shared = shared_recipe(folder, info) if recipe is None or present(folder, RECIPE) else None
+        shared = shared_recipe(folder, info, member) if recipe is None or present(folder, RECIPE) else None
         check_student(adapter, info, fast)
         if not fast and not any(word.startswith("backbone.name=") for word in overrides):
             name_of(info.backbone, folder)

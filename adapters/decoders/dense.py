@@ -64,8 +64,9 @@ class FieldDecoder(Decoder):
 
     @property
     def by_regions(self) -> bool:
-        """Whether entities are chosen among regions, by a scorer that was fitted."""
-        return self.scorer is not None and bool(self.scorer.fitted.item())
+        """Whether entities are chosen among regions, by a scorer that was fitted. A member of a mixture may do without
+        the one that others have."""
+        return self.options.regions and self.scorer is not None and bool(self.scorer.fitted.item())
 
     @property
     def proposals(self) -> Proposals:

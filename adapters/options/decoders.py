@@ -127,4 +127,26 @@ class Query(DecoderOptions):
             raise self.wrong("heads", f"wanted a divisor of decoder.dim, which is {self.dim}")
 
 
-Decoder = Annotated[Dense | Query, Field(discriminator="name")]
+@dataclass(frozen=True)
+class Memory(DecoderOptions):
+    """What good images look like, patch by patch; entities are where nothing of it is near. Learnt from images without
+    entity alone."""
+
+    name: Literal["memory"] = "memory"
+    size: Annotated[int, Field(ge=1, le=16384)] = 1024
+    """Patches of good images that are kept, the most different ones."""
+    neighbours: Literal[1, 3, 5] = 3
+    """Side of the square of patches over which features are pooled."""
+    smoothing_px: Smoothing = 4.0
+    """Standard deviation of the Gaussian that smooths the map of strangeness."""
+    false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    """Share of good images that may show an entity: the threshold is chosen on those of the validation split."""
+    strange: Share = 0.5
+    """Score from which on a pixel belongs to an entity; 0.5 is the threshold that was chosen."""
+    min_area_px: Area = 12
+    """Smaller entities are dropped."""
+
+
+TrainedDecoder = Annotated[Dense | Query, Field(discriminator="name")]
+"""Those that learn by gradient."""
+Decoder = Annotated[Dense | Query | Memory, Field(discriminator="name")]

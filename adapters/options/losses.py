@@ -143,7 +143,7 @@ class Losses(Options):
                 raise InputError(f"losses.{term} wants decoder.name={fitting}; decoder.name is {decoder.name!r}")
         if "embedding" in terms and isinstance(decoder, Dense) and not decoder.embedding_dim:
             raise InputError("losses.embedding wants decoder.embedding_dim above 0, for instance 8")
-        if not any(options["weight"] for options in terms.values()):
+        if POSSIBLE_TERMS[decoder.name] and not any(options["weight"] for options in terms.values()):
             raise InputError("every term of losses has weight 0; wanted one above 0")
 
 
@@ -153,8 +153,9 @@ TERMS = tuple(field.name for field in fields(Losses))
 OWN_TERMS = {
     "dense": ("foreground", "boundary_distance", "centre_distance", "boundary"),
     "query": ("set", "partition"),
+    "memory": (),
 }
 """Decoder -> the terms that it is trained by unless the recipe says otherwise."""
 
-POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding", "topology"), "query": OWN_TERMS["query"]}
-"""Decoder -> the terms whose outputs it gives."""
+POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding", "topology"), "query": OWN_TERMS["query"], "memory": ()}
+"""Decoder -> the terms whose outputs it gives; none of one that learns by no gradient."""

@@ -11,6 +11,9 @@ from pydantic import Field, Strict
 from adapters.options.ranges import BelowOne, Count, Natural, NotNegative, Positive, Share
 from adapters.options.section import Options
 
+Target = Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"]
+"""Keys of metrics that calibration can make most of."""
+
 
 @dataclass(frozen=True)
 class TrainOptions(Options):
@@ -49,7 +52,7 @@ class TrainOptions(Options):
     forgets less of what the base knows; does nothing where the decoder starts from nothing."""
     calibrate: bool = True
     """Choose the decode's thresholds on the validation split at the end, instead of those of `decoder`."""
-    calibrate_for: Literal["f1", "pq", "ap50", "ap", "aji", "dice", "iou", "covering", "boundary_f"] | None = None
+    calibrate_for: Target | None = None
     """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
     scores through, f1 and pq do not."""
     cache: Literal["none", "prefix", "auto"] = "none"

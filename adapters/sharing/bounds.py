@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from adapters.options.decoders import Decoder, Dense
+from adapters.options.decoders import Decoder, Dense, Memory
 from adapters.options.labels import SHAPE_NUMBERS, LabelInfo
 from adapters.options.lora import PeftOptions
 from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
@@ -101,6 +101,8 @@ def of_student(width: int, channels: int) -> int:
 def of_decoder(decoder: Decoder, base: Base) -> int:
     """Weights of a decoder on a base."""
     taps = len(base.taps)
+    if isinstance(decoder, Memory):
+        return (decoder.size + 2) * taps * base.dim + 1
     if isinstance(decoder, Dense):
         grid = 8 * decoder.width
         return 80 * grid**2 + taps * base.dim * (grid + 2) + decoder.width * (64 + decoder.embedding_dim) + 2**14

@@ -125,10 +125,11 @@ def without_places(sections: Mapping[str, Any], base: bool = True) -> dict[str, 
     """
     shared = deepcopy(dict(sections))
     domain, train, backbone = (shared.get(section) for section in ("domain", "train", "backbone"))
-    if isinstance(domain, dict):
-        domain.pop("groups", None)
-        if domain.get("data") != "sample":
-            domain.pop("data", None)
+    for section in (domain, *domains_of_mixture(shared)):
+        if isinstance(section, dict):
+            section.pop("groups", None)
+            if section.get("data") != "sample":
+                section.pop("data", None)
     if isinstance(train, dict):
         train.pop("unlabelled", None)
         if not re.fullmatch("[A-Za-z0-9_-]+", str(train.get("start"))):
@@ -136,6 +137,14 @@ def without_places(sections: Mapping[str, Any], base: bool = True) -> dict[str, 
     if isinstance(backbone, dict) and base:
         backbone.pop("name", None)
     return shared
+
+
+def domains_of_mixture(sections: Mapping[str, Any]) -> list[Any]:
+    """The section `domain` of every member of a mixture, where a recipe has some; of a recipe that is not checked."""
+    mix = sections.get("mix")
+    members = mix.get("members") if isinstance(mix, dict) else None
+    sections_of_members = members.values() if isinstance(members, dict) else ()
+    return [member.get("domain") for member in sections_of_members if isinstance(member, dict)]
 
 
 # The seal

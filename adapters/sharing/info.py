@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -39,12 +39,16 @@ TEXTS = (INFO, CARD, RECIPE, PEFT)
 WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
-LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances", "labels")
+LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances", "labels", "mixture")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
 LATER_OF_DECODERS = {"granularity": None, "merging": "saddles"}
 """The like of decoders."""
+SHAPING = ("name", "width", "detail", "embedding_dim", "queries", "dim", "layers", "heads", "mask_stride")
+"""Options of decoders by which weights have their shapes."""
+OF_MEMBER = ("domain", "data", "input", "decoder", "metrics", "intervals", "appearances")
+"""Fields of an adapter that each member of a mixture has for itself."""
 MAX_PROBE = 64 * 16
 AGAIN = "get the adapter again"
 
@@ -114,6 +118,21 @@ class StudentInfo(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MixtureMember(Options):
+    """One of several domains of an adapter: how it sees their images, and what it makes entities by."""
+
+    SOURCE: ClassVar[str] = "mixture."
+
+    domain: Word
+    data: Word
+    input: InputOptions
+    decoder: Decoder
+    metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
+    intervals: Annotated[dict[Word, Intervals], Field(max_length=20)] | None = None
+    appearances: Appearances | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class AdapterInfo(Options):
     """`entity.json`: what an adapter is, short of its weights."""
 
@@ -143,6 +162,9 @@ class AdapterInfo(Options):
     """Of the network that predicts in its place by `--fast`; None in an adapter without one."""
     labels: LabelInfo | None = None
     """Of what gives entities their class; None in an adapter whose entities have none."""
+    mixture: Annotated[dict[Word, MixtureMember], Field(min_length=2, max_length=24)] | None = None
+    """The domains of an adapter that was fitted to several, by name; None in an adapter of one. `input` and `decoder`
+    are those of the first, of which the others share all that weights depend on."""
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
 
@@ -164,6 +186,13 @@ class AdapterInfo(Options):
                 f"start is {'there' if self.start else 'null'}; the method says that the decoder is "
                 f"{'updated' if self.method.in_decoder else 'whole'}"
             )
+        for name, member in (self.mixture or {}).items():
+            for option in SHAPING:
+                asked, shared = getattr(member.decoder, option, None), getattr(self.decoder, option, None)
+                if asked != shared:
+                    raise InputError(f"mixture.{name}.decoder.{option} is {asked!r}; that of all is {shared!r}")
+            if member.input.bands != self.input.bands:
+                raise InputError(f"mixture.{name}.input.bands are others than the adapter's")
 
     @property
     def absent(self) -> dict[str, Any]:
@@ -175,7 +204,22 @@ class AdapterInfo(Options):
             fields["student"] = {"decoder": former_of(self.student.decoder, LATER_OF_DECODERS)}
         if not self.input.context:
             fields["input"] = {"context": True}
+        if self.mixture is not None:
+            fields["mixture"] = {
+                name: {
+                    "decoder": former_of(member.decoder, LATER_OF_DECODERS),
+                    **({} if member.input.context else {"input": {"context": True}}),
+                }
+                for name, member in self.mixture.items()
+            }
         return fields
+
+    def of_member(self, name: str) -> AdapterInfo:
+        """What a member of the mixture would say of itself, were it alone; unsealed. name: one of `mixture`."""
+        assert self.mixture is not None
+        member = self.mixture[name]
+        alone = {option: getattr(member, option) for option in OF_MEMBER}
+        return replace(self, **alone, card_digest=None, mixture=None, digest=None)
 
 
 def former_of(section: Options, later: dict[str, Any]) -> set[str]:

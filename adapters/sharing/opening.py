@@ -62,6 +62,9 @@ def show(path: Path) -> str:
         f"input     scale {contract.scale:g}, tiles of {contract.tile_px} px, overlap {contract.overlap_px} px",
         f"size      {size / 1e6:.2f} MB",
     ]
+    if info.mixture is not None:
+        domains = (f"{name} ({member.domain}, scale {member.input.scale:g})" for name, member in info.mixture.items())
+        lines[4] = f"domains   {', '.join(domains)}"
     if info.labels is not None:
         lines.append(f"classes   {', '.join(info.labels.vocabulary)} (told by {info.labels.kind})")
     if (learnt := info.learnt_from) is not None:

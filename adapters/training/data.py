@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import lightning as L
 import torch.distributed
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import ConcatDataset, DataLoader, Dataset, Sampler
 
 from adapters.runtime import crops_of_device
 from domains.crops.crops import CropOptions
+from domains.crops.mixed_crops import MixedCrops
 from domains.crops.train_crops import Mixture, TrainCrops
-from domains.entities import Samples, collate
+from domains.entities import EntitySample, Samples, collate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,12 +55,12 @@ class EntityDataModule(L.LightningDataModule):
         length, seed = self.batches.round_steps * self.batches.batch_size, self.batches.seed
         self.crops = TrainCrops(train, crops, augmentation, seed, length=length)
         """Crops of the data set itself."""
-        self.train: TrainCrops | Mixture = self.crops
+        self.train: TrainCrops | Mixture | MixedCrops = self.crops
         if rehearsal is not None and rehearsal_share:
             plain = CropOptions(crop_px=crops.crop_px)
             generated = TrainCrops(rehearsal, plain, augmentation, seed, length=length, cache_bytes=0)
             self.train = Mixture(self.crops, generated, rehearsal_share)
-        self.val = None
+        self.val: Dataset[EntitySample] | None = None
         if val is not None and len(val):
             still = CropOptions(
                 crop_px=crops.crop_px, scale=crops.scale, pixel_size_m=crops.pixel_size_m, scale_range=(1.0, 1.0)
@@ -74,7 +75,7 @@ class EntityDataModule(L.LightningDataModule):
         """The validation crops, all of them on every rank, so that each comes to the same loss; [] without any."""
         return self._loader(self.val, rounds=False) if self.val is not None else []
 
-    def _loader(self, crops: TrainCrops | Mixture, rounds: bool = True) -> DataLoader[Any]:
+    def _loader(self, crops: Any, rounds: bool = True) -> DataLoader[Any]:
         rank, world = rank_and_world()
         share = crops_of_device(self.batches.batch_size, world)
         return DataLoader(
@@ -85,6 +86,21 @@ class EntityDataModule(L.LightningDataModule):
             persistent_workers=self.batches.workers > 0,
             collate_fn=collate,
         )
+
+
+class MixedDataModule(EntityDataModule):
+    """The crops of several data modules as those of one; a share of each in training, all of them in validation.
+
+    members: of one number of crops a round. shares: of each, of sum 1.
+    """
+
+    def __init__(self, members: Sequence[EntityDataModule], shares: Sequence[float]) -> None:
+        L.LightningDataModule.__init__(self)
+        self.batches, self.crops = members[0].batches, members[0].crops
+        sources = [member.crops for member in members]
+        self.train = MixedCrops(sources, shares, self.batches.seed)
+        watched = [member.val for member in members if member.val is not None]
+        self.val = ConcatDataset(watched) if watched else None
 
 
 class Drawn(Protocol):

@@ -23,6 +23,7 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
+from adapters.decoders.patch_memory import MemoryDecoder
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
@@ -32,6 +33,7 @@ from adapters.options.training import TrainOptions
 from adapters.runtime import CPU, Runtime
 from adapters.training.data import EntityDataModule
 from adapters.training.lora_start import BATCHES, start_updates
+from adapters.training.memory_fit import Remembered, fill_memory
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
@@ -79,7 +81,8 @@ class Plan:
     """What is fitted to what, how it is seen, and for how long."""
 
     network: EntitySegmenter
-    loss: EntityLoss
+    loss: EntityLoss | None
+    """None where nothing learns by gradient."""
     train: Samples
     val: Samples | None
     """Crops of these choose the round that is kept, and tiles of them the thresholds."""
@@ -128,6 +131,7 @@ class Plan:
 
     def module(self) -> EntityModule:
         """What trains the network for the plan's budget; it puts the network into training mode."""
+        assert self.loss is not None
         budget = self.budget
         options = replace(self.options, steps=budget.steps, seconds=budget.seconds)
         return EntityModule(self.network, self.loss, options, budget.clock)
@@ -198,6 +202,9 @@ class Reporter:
     def calibrated(self, calibration: Calibration) -> None:
         """Thresholds were chosen."""
 
+    def remembered(self, remembered: Remembered) -> None:
+        """A memory of good images was filled, and its threshold chosen."""
+
 
 UNHEARD = Reporter()
 
@@ -224,6 +231,10 @@ def fit(
     fitted = Fitted(training, before, shown_before=shown_before)
     if training.interrupted:
         return replace(fitted, shown_after=entities_of(plan))
+    if isinstance(plan.network.decoder, MemoryDecoder):
+        with reporter.stage("memory") as watch:
+            seen = plan.learnt, plan.watched, plan.contract
+            reporter.remembered(fill_memory(plan.network, *seen, plan.seed, watch.reach))
     candidates = learn_regions(plan, reporter) if plan.regions else 0
     calibration = choose_thresholds(plan, reporter) if plan.calibrate_for else None
     start, shown_after = time.process_time(), {}

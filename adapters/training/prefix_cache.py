@@ -19,6 +19,7 @@ from adapters.backbones.backbone import Prefix
 from adapters.network import EntitySegmenter
 from adapters.runtime import Runtime
 from adapters.training.data import EntityDataModule, RoundSampler
+from domains.crops.mixed_crops import MixedCrops
 from domains.crops.train_crops import Mixture, TrainCrops
 from domains.entities import EntityBatch, EntitySample, collate
 from domains.errors import InputError
@@ -96,7 +97,12 @@ class Bank:
     """
 
     def __init__(
-        self, crops: TrainCrops | Mixture, network: EntitySegmenter, runtime: Runtime, blocks: int, count: int
+        self,
+        crops: TrainCrops | Mixture | MixedCrops,
+        network: EntitySegmenter,
+        runtime: Runtime,
+        blocks: int,
+        count: int,
     ) -> None:
         self.crops, self.network, self.runtime, self.blocks = crops, network, runtime, blocks
         self.count = count

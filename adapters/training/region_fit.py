@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -38,11 +39,23 @@ def fit_regions(
     given_up: Callable[[int], None] = lambda candidates: None,
     on_progress: OnProgress = unheard,
 ) -> int:
+    """Fit the decoder's scorer to the candidates of one data set: `fit_regions_of` of it alone."""
+    return fit_regions_of(segmenter, [(samples, contract)], tiles, seed, given_up, on_progress)
+
+
+def fit_regions_of(
+    segmenter: EntitySegmenter,
+    views: Sequence[tuple[Samples, InputContract]],
+    tiles: int = TILES,
+    seed: int = 0,
+    given_up: Callable[[int], None] = lambda candidates: None,
+    on_progress: OnProgress = unheard,
+) -> int:
     """Fit the decoder's scorer, if its options have `regions`; returns how many candidates it learnt from.
 
-    samples: of the training split, seen as `contract` sees them. With fewer candidates than `FEWEST` a scorer that was
-    pretrained with the decoder stays as it is, and without one regions are given up, of which `given_up` is told, with
-    how many there were. on_progress: told of the tiles, then of the scorer's steps.
+    views: samples of training splits, each seen as its contract sees them; `tiles` of each. With fewer candidates than
+    `FEWEST` a scorer that was pretrained with the decoder stays as it is, and without one regions are given up, of
+    which `given_up` is told, with how many there were. on_progress: told of the tiles, then of the scorer's steps.
     """
     decoder: Any = segmenter.decoder
     if not getattr(decoder.options, "regions", False):
@@ -50,7 +63,8 @@ def fit_regions(
     pretrained = decoder.scorer if decoder.by_regions else None
     scorer = decoder.begin_scorer()
     rows, ious = [], []
-    for output, truths, _ in tile_outputs(segmenter, samples, contract, tiles, on_progress):
+    outputs = (tile_outputs(segmenter, *view, tiles, on_progress) for view in views)
+    for output, truths, _ in chain.from_iterable(outputs):
         regions = decoder.proposals.prepared(*output).regions
         iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
         rows.append(regions.features[~np.isnan(iou)])

@@ -199,6 +199,13 @@ class DataDomain(DataOptions, ReadingOptions):
         if split != "all" and split not in SPLITS:
             raise InputError(f"split is {split!r}; {suggest(split, [*SPLITS, 'all'])}")
         records = [record for name in SPLITS for record in self.splits[name] if split in (name, "all")]
+        if self.good_only and split in ("train", "val") and records:
+            records = [record for record in records if not self._has_entity(record)]
+            if not records:
+                raise InputError(
+                    f"domain.good_only is true, and {self.data!r} has no {split} image without entity; add good ones, "
+                    "or set domain.fractions"
+                )
         if not records:
             raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
         most = {"train": self.max_images, "val": self.max_val_images}.get(split)
@@ -211,6 +218,12 @@ class DataDomain(DataOptions, ReadingOptions):
         if self.data == SAMPLE:
             return SampleScenes(self.spec.families, records)
         return EntityDataset(records, self.folder.layout, self.folder.cache)
+
+    def _has_entity(self, record: Record) -> bool:
+        """Whether an image shows an entity, by its labels."""
+        if self.data == SAMPLE:
+            return SampleScenes(self.spec.families, [record])[0].truth.count > 0
+        return self.folder.entities[record.name] > 0
 
     def augmentation(self) -> A.Compose:
         """The transforms that the options add, then the spec's; without those of colour where the bands are no RGB.

@@ -18,7 +18,11 @@ CELL_UM = 100.0
 
 @dataclass(frozen=True)
 class DensityTiff:
-    """`<name>.density.tif`: float32 entities per mm2, in cells of `CELL_UM`, whose size the resolution tags give."""
+    """`<name>.density.tif`: float32 entities per mm2, in cells of `CELL_UM`, whose size the resolution tags give.
+
+    The first page is of all entities; where these were labelled a page of each class follows, which its description
+    and its name say.
+    """
 
     destination: Destination
     any_size: ClassVar[bool] = True
@@ -35,21 +39,32 @@ class DensityTiff:
                 f"{place.scene!r}: a density map wants the size of a pixel, the image does not say it; say it by "
                 "--pixel-size, such as 0.25"
             )
-        centroids = np.array([(entity.centroid_y, entity.centroid_x) for entity in prediction.measures()])
-        with self.destination.writing(*self.files(prediction.name)) as path:
-            tifffile.imwrite(
-                path,
-                density_map(centroids, prediction.shape, place.pixel_size_m),
-                compression="zlib",
-                photometric="minisblack",
-                resolution=(1e4 / CELL_UM, 1e4 / CELL_UM),
-                resolutionunit="CENTIMETER",
-                description="entities per square millimetre",
-                software=SOFTWARE,
-            )
+        table = prediction.entities
+        centroids = np.stack([table.centroid_y, table.centroid_x], 1).astype(float).reshape(-1, 2)
+        chosen = {"": np.ones(len(centroids), bool)}
+        if prediction.classes and table.labels is not None:
+            chosen |= {name: table.labels == label for label, name in enumerate(prediction.classes)}
+        with self.destination.writing(*self.files(prediction.name)) as path, tifffile.TiffWriter(path) as tiff:
+            for label, kept in chosen.items():
+                tiff.write(
+                    density_map(centroids[kept], prediction.shape, place.pixel_size_m),
+                    compression="zlib",
+                    photometric="minisblack",
+                    resolution=(1e4 / CELL_UM, 1e4 / CELL_UM),
+                    resolutionunit="CENTIMETER",
+                    description=described(label),
+                    metadata=None,
+                    software=SOFTWARE,
+                )
 
     def close(self) -> None:
         """All is written."""
+
+
+def described(label: str) -> str:
+    """What a page shows, in the ASCII that TIFF's descriptions have; "": all entities."""
+    of = f" of class {label.encode('ascii', 'backslashreplace').decode()}" if label else ""
+    return f"entities{of} per square millimetre"
 
 
 def density_map(

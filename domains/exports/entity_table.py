@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Any, ClassVar
@@ -49,8 +49,14 @@ class EntityTable:
             table = csv.writer(file, lineterminator="\n")
             rows = all_rows(self.destination, "csv")
             leading = list(islice(rows, 1))
-            table.writerow([*COLUMNS, LABELLED] if leading and len(leading[0]) > len(COLUMNS) else COLUMNS)
+            table.writerow(columns_of(self.destination, leading))
             table.writerows(chain(leading, rows))
+
+
+def columns_of(destination: Destination, leading: Sequence[Sequence[Any]]) -> tuple[str, ...]:
+    """The columns of a table whose first row, where there is one, is `leading`."""
+    labelled = len(leading[0]) > len(COLUMNS) if leading else destination.labelled
+    return (*COLUMNS, LABELLED) if labelled else COLUMNS
 
 
 def rows_of(entities: Iterable[Measure], place: Place) -> Iterator[list[Any]]:

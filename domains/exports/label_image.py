@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,12 +20,18 @@ from domains.tiling.canvas import CHUNK_PX, chunk_window
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 
+MOST_LABELLED = 200_000
+"""Entities whose classes are written beside a label image: some 15 MB of text."""
 SMALLEST_PX = 1024  # the pyramid ends at the first level that is not larger
 
 
 @dataclass(frozen=True)
 class LabelZarr:
-    """`<name>.labels.zarr`: int64 ids, 0 none; unlabelled pixels, which predictions don't have, are 0 too."""
+    """`<name>.labels.zarr`: int64 ids, 0 none; unlabelled pixels, which predictions don't have, are 0 too.
+
+    Of entities that were labelled `image-label` has the class and how likely it is, by `properties` as NGFF has them,
+    where there are up to `MOST_LABELLED`.
+    """
 
     destination: Destination
     any_size: ClassVar[bool] = True
@@ -38,7 +44,8 @@ class LabelZarr:
         """Write the label image of a scene, chunk by chunk."""
         path, size = self.destination.path(*self.files(prediction.name)), prediction.place.pixel_size_m
         keys, temporaries = prediction.chunks(), self.destination.temporaries
-        write_label_image(path, prediction.shape, prediction.read, keys, size, temporaries)
+        labels = properties_of(prediction) if prediction.classes else None
+        write_label_image(path, prediction.shape, prediction.read, keys, size, temporaries, labels=labels)
         self.destination.journal.wrote(path)
 
     def close(self) -> None:
@@ -55,11 +62,14 @@ def write_label_image(
     keys: Iterable[tuple[int, int]],
     pixel_size_m: float | None = None,
     within: Path | None = None,
+    *,
+    labels: Sequence[Mapping[str, Any]] | None = None,
 ) -> None:
     """Chunk by chunk, under another name until it is whole. Each level takes every second pixel of the finer one.
 
     read: a window to its (h, w) ids; keys: row and column of the chunks, `CHUNK_PX` a side, that may hold an entity;
-    the others are not stored. within: as in `atomic_path`. Raises InputError where the disk is full.
+    the others are not stored. within: as in `atomic_path`. labels: `properties` of the entities. Raises InputError
+    where the disk is full.
     """
     if within is None:
         remove_left(path.parent)
@@ -80,7 +90,7 @@ def write_label_image(
                 window = chunk_window(key, small)
                 rows, columns = (slice(2 * axis.start, 2 * axis.stop) for axis in window.slices)
                 coarser[window.slices] = np.asarray(finer[rows, columns])[::2, ::2]
-        group.attrs.update(attributes(len(shapes), pixel_size_m))
+        group.attrs.update(attributes(len(shapes), pixel_size_m, labels))
         if path.exists():
             shutil.rmtree(path)
         temporary.rename(path)
@@ -98,7 +108,19 @@ def _level(group: zarr.Group, number: int, shape: tuple[int, int]) -> zarr.Array
     )
 
 
-def attributes(levels: int, pixel_size_m: float | None) -> dict[str, Any]:
+def properties_of(prediction: Prediction) -> list[dict[str, Any]]:
+    """The class of every entity, as `image-label` has it; of too many none."""
+    if prediction.count > MOST_LABELLED:
+        return []
+    return [
+        {"label-value": entity.id, "class": entity.label, "class-probability": entity.label_score}
+        for entity in prediction.measures()
+    ]
+
+
+def attributes(
+    levels: int, pixel_size_m: float | None, labels: Sequence[Mapping[str, Any]] | None = None
+) -> dict[str, Any]:
     """`multiscales` and `image-label` of NGFF 0.4."""
     unit = {} if pixel_size_m is None else {"unit": "micrometer"}
     size = 1.0 if pixel_size_m is None else pixel_size_m * 1e6
@@ -111,4 +133,5 @@ def attributes(levels: int, pixel_size_m: float | None) -> dict[str, Any]:
         for i in range(levels)
     ]
     multiscale = {"version": "0.4", "name": "entities", "axes": axes, "datasets": datasets}
-    return {"multiscales": [multiscale], "image-label": {"version": "0.4"}}
+    properties = {"properties": [*labels]} if labels else {}
+    return {"multiscales": [multiscale], "image-label": {"version": "0.4", **properties}}

@@ -9,13 +9,13 @@ from typing import ClassVar
 
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.exports.entity_table import COLUMNS, LABELLED, all_rows, rows_of
+from domains.exports.entity_table import all_rows, columns_of, rows_of
 from domains.tiling.prediction import Prediction
 
 INSTALL = 'pip install "entity-adapters[parquet]"'
 ROWS = 2**16  # of a row group
 TYPES = ("string", "string", "int64", "int64", *["float64"] * 2, *["int64"] * 4, *["float64"] * 3, "string", "float64")
-"""Of COLUMNS, and of `LABELLED`."""
+"""Of the columns of `entities.csv`."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class ParquetTable:
 
         rows = all_rows(self.destination, "parquet")
         leading = list(islice(rows, 1))
-        names = (*COLUMNS, LABELLED)[: len(leading[0]) if leading else len(COLUMNS)]
+        names = columns_of(self.destination, leading)
         schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(names, TYPES, strict=False)])
         remaining = chain(leading, rows)
         with (

@@ -9,6 +9,7 @@ folder is a category, or holds several:
            test_public/ground_truth/bad/NNN_<light>_mask.png; test_private has no truth and is left out
     BTAD   train/ok, test/ok, test/ko/NNNN.bmp, ground_truth/ko/NNNN.png
     LOCO   train/good, validation/good, test/<kind>/NNN.png, ground_truth/<kind>/NNN/000.png, 001.png, ...
+    good parts alone, no defect being labelled: train/good
 
 The sets' own split puts every defect into test, since they were made for learning without any. Entities are learnt
 from examples, so that split is not taken over: all images are split by group.
@@ -47,7 +48,7 @@ class MvtecAd(Layout):
             test, truth = _tested(category)
             for place in (category / "train", category / "validation", test):
                 images += [(f"{prefix}{GOOD[0]}", image, ()) for good in GOOD for image in files(place / good)]
-            for folder in folders(test):
+            for folder in folders(test) if test.is_dir() else ():
                 if folder.name not in (*GOOD, truth.name):
                     masked = _pairs(folder, truth / folder.name, faults)
                     images += [(f"{prefix}{folder.name}", image, masks) for image, masks in masked]
@@ -75,7 +76,8 @@ def _is_category(folder: Path) -> bool:
     """Good images, or a defect's images and masks in folders of its name."""
     test, truth = _tested(folder)
     if not (test.is_dir() and truth.is_dir()):
-        return False
+        kinds = {kind.name for kind in folders(folder / "train")} if (folder / "train").is_dir() else set()
+        return bool(kinds) and kinds <= {*GOOD} and not test.is_dir() and not truth.is_dir()
     good = any((place / name).is_dir() for place in (folder / "train", test) for name in GOOD)
     return good or bool({kind.name for kind in folders(test)} & {kind.name for kind in folders(truth)})
 

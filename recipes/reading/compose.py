@@ -15,6 +15,8 @@ from adapters.options.methods import WHOLE_BITS, DecoderOnly, Lora, Ssf
 from adapters.options.section import values_of
 from adapters.sharing.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
+from recipes.reading.domain_section import BUILT_IN_DOMAINS, known_domain
+from recipes.reading.mix_section import expanded
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe
 from recipes.reading.starts import lacks_decoder
@@ -92,7 +94,19 @@ def compose(name_or_path: str | Path, overrides: Iterable[str] = ()) -> dict[str
         if _renames(merged.get("decoder"), sections.get("decoder")):
             merged.pop("losses", None)  # they are terms of the decoder that goes
         merged = merge(merged, sections)
-    return merged
+    return expanded(merged, shelf_of)
+
+
+def shelf_of(domain: str) -> dict[str, Any]:
+    """The sections of the recipe that is shipped for a domain; of an installed domain the general one. Raises
+    InputError for a domain that is not there."""
+    try:
+        known_domain(domain)
+    except ValueError as error:
+        raise InputError(f"mix has the domain {domain!r}; {error}") from error
+    if domain in BUILT_IN_DOMAINS:
+        return compose(domain)
+    return merge(compose("base"), {"domain": {"name": domain}})
 
 
 def said(name_or_path: str | Path, overrides: Iterable[str] = ()) -> set[str]:

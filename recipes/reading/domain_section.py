@@ -25,13 +25,15 @@ from domains.options import DataOptions, HomePath, ReadingOptions
 from domains.registry import GROUP, house_domains, house_options
 
 BUILT_IN_DOMAINS = tuple(house_domains())
+MIX = "mix"
+"""In place of a domain: several, which the section `mix` names."""
 Member = tuple[str, Any, Any]
 """Name, type with range and sentence, and default of an option, as `make_dataclass` wants them."""
 
 
 def known_domain(name: str) -> str:
-    """The name of a domain. Raises ValueError for one that neither we nor an installed package bring."""
-    if name in BUILT_IN_DOMAINS:
+    """The name of a domain, or `MIX`. Raises ValueError for one that neither we nor an installed package bring."""
+    if name in (*BUILT_IN_DOMAINS, MIX):
         return name
     names = {*BUILT_IN_DOMAINS, *(point.name for point in entry_points(group=GROUP))}
     if name not in names:
@@ -48,7 +50,8 @@ class CommonSection(Options, DataOptions, ReadingOptions):
     """Names of the options that single domains own."""
 
     name: Annotated[str, AfterValidator(known_domain)]
-    """pathology, industrial, remote_sensing, natural, or a domain that an installed package registers."""
+    """pathology, industrial, remote_sensing, natural, or a domain that an installed package registers; mix: those of
+    the section `mix`."""
     data: HomePath = "sample"
     """A folder of labelled images; `sample` for scenes generated on the spot."""
     scale: Scale | Literal["auto"] = InputOptions.scale

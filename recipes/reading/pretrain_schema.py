@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from adapters.options.decoders import Decoder, Dense
+from adapters.options.decoders import Dense, TrainedDecoder
 from adapters.options.losses import Losses
 from adapters.options.memory import MemoryOptions
 from adapters.options.prompts import PromptOptions
@@ -128,7 +128,7 @@ class PretrainRecipe(AnyRecipe):
 
     scenes: ScenesSection
     vit: VitSection = VitSection()
-    decoder: Decoder = Dense()
+    decoder: TrainedDecoder = Dense()
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
     prompts: PromptOptions | None = None

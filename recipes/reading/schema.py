@@ -19,14 +19,15 @@ from adapters.options.decoders import Decoder, Dense
 from adapters.options.labels import LabelOptions
 from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
-from adapters.options.methods import DecoderOnly, Method
+from adapters.options.methods import WHOLE_BITS, DecoderOnly, Method
 from adapters.options.section import Options, checked
 from adapters.options.tracking import Motion, Tracking
 from adapters.options.training import TrainOptions
 from domains.bands import channels_of
 from domains.errors import InputError, suggest
 from domains.registry import installed_options
-from recipes.reading.domain_section import CommonSection, DomainSection, section_of_package
+from recipes.reading.domain_section import MIX, CommonSection, DomainSection, section_of_package
+from recipes.reading.mix_section import MixSection
 
 
 def known_backbone(backbone: BackboneOptions) -> BackboneOptions:
@@ -71,6 +72,8 @@ class Recipe(AnyRecipe):
     train: TrainOptions = TrainOptions()
     labels: LabelOptions = LabelOptions()
     tracking: Tracking = Motion()
+    mix: MixSection | None = None
+    """Several domains in place of one; null where `domain` is one."""
 
     @classmethod
     def reader(cls, sections: Any) -> type[Recipe]:
@@ -83,6 +86,15 @@ class Recipe(AnyRecipe):
     def check_agreement(self) -> None:
         """Raises InputError for sections that do not go together."""
         self.losses.check_decoder(self.decoder)
+        if (self.domain.name == MIX) != (self.mix is not None):
+            raise InputError(
+                f"domain.name is {self.domain.name!r} and the section mix is {'there' if self.mix else 'null'}; a "
+                f"mixture has both domain.name={MIX} and its domains in mix"
+            )
+        if self.mix is not None:
+            self.check_mixture(self.mix)
+        if self.decoder.name == "memory":
+            self.check_memory()
         if self.domain.hard_negatives and self.decoder.name != "dense":
             raise InputError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.student and self.decoder.name != "dense":
@@ -93,6 +105,49 @@ class Recipe(AnyRecipe):
             self.check_cache()
         if channels_of(self.domain.bands) != 3 and self.train.rehearsal:
             raise InputError("train.rehearsal wants one band or three, as generated scenes are RGB; set it to 0")
+
+    def check_memory(self) -> None:
+        """Raises InputError for what does not go with a memory of good images, which no gradient reaches."""
+        if not self.domain.good_only:
+            raise InputError("decoder.name=memory learns from images without entity alone; say domain.good_only=true")
+        if not isinstance(self.method, DecoderOnly) or self.method.in_decoder:
+            raise InputError(
+                f"decoder.name=memory goes by the backbone as it is; method.name is {self.method.name!r}: set "
+                f"method.name=decoder_only method.bits={WHOLE_BITS}"
+            )
+        if self.domain.bands:
+            raise InputError("decoder.name=memory wants RGB, as nothing learns to mix other bands; set domain.bands=[]")
+
+    def check_mixture(self, mix: MixSection) -> None:
+        """Raises InputError for members whose decoder is another network, and for what a mixture cannot do."""
+        refused = {
+            "train.student=true": self.train.student,
+            "train.rehearsal": self.train.rehearsal > 0,
+            "train.devices": self.train.devices > 1,
+        }
+        for option, is_set in refused.items():
+            if is_set:
+                raise InputError(f"{option} is of one domain, not of a mixture: leave it out")
+        for name, member in mix.members.items():
+            for option in ("name", "width", "detail", "embedding_dim"):
+                asked, shared = getattr(member.decoder, option, None), getattr(self.decoder, option, None)
+                if asked != shared:
+                    raise InputError(
+                        f"mix.members.{name}.decoder.{option} is {asked!r}; all share the mixture's, {shared!r}"
+                    )
+
+    def member(self, name: str) -> Recipe:
+        """The recipe of a member of the mixture, as if it were alone. name: one of `mix.members`."""
+        assert self.mix is not None
+        member = self.mix.members[name]
+        train = replace(self.train, calibrate_for=self.train.calibrate_for or member.calibrate_for)
+        return replace(self, domain=member.domain, decoder=member.decoder, train=train, mix=None)
+
+    def with_members(self, domains: Mapping[str, CommonSection]) -> Recipe:
+        """The mixture with other sections `domain` of its members, by name."""
+        assert self.mix is not None
+        members = {name: replace(member, domain=domains[name]) for name, member in self.mix.members.items()}
+        return replace(self, mix=replace(self.mix, members=members))
 
     @property
     def begins_frozen(self) -> bool:

@@ -46,6 +46,10 @@ Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go;
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]
 Strict = Annotated[bool, typer.Option("--strict", help="A file that cannot be used is an error, not skipped.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace results that are there.")]
+OfMixture = Annotated[
+    str | None,
+    typer.Option("--domain", metavar="NAME", help="Which domain of an adapter of several (docs/mixtures.md)."),
+]
 Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
 OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
 Symmetries = Annotated[

@@ -32,6 +32,7 @@ from recipes.verbs.arguments import (
     MaybeAdapter,
     MaybeRecipe,
     MostArea,
+    OfMixture,
     OutOfCurve,
     Overrides,
     Overwrite,
@@ -91,6 +92,11 @@ def fit(recipe: Recipe, changed: list[str], out: Run = None, resume: Resume = Fa
     from recipes.reading.ignored import tell_ignored
 
     tell_ignored(recipe, changed)
+    if checked.mix is not None:
+        from recipes.verbs.fit_mixture import fit_several
+
+        fit_several(checked, out, resume)
+        return
     from recipes.verbs.fit import fit as run
 
     run(checked, out, resume)
@@ -119,6 +125,7 @@ def evaluate(
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
+    domain: OfMixture = None,
     groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
@@ -139,13 +146,14 @@ def evaluate(
     changed = changes(overrides, strict=strict, pixel_size=pixel_size, groups=groups)
     from recipes.shared import check_adapter
 
-    shared = check_adapter(adapter, recipe, changed, fast)  # before anything heavy is imported
+    shared = check_adapter(adapter, recipe, changed, fast, domain)  # before anything heavy is imported
     if shared is not None:
         shared.on_data(data, changed)
     from recipes.runtime import choose
     from recipes.verbs.evaluate import evaluate as run
 
     how = {"runtime": choose(device, str(precision)), "fast": fast, "report": report, "granularity": at}
+    how["member"] = domain
     run(adapter, data, str(split), json, recipe, changed, asked, out=out, overwrite=overwrite, **how)
 
 
@@ -185,6 +193,7 @@ def predict(
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     fast: Fast = False,
+    domain: OfMixture = None,
     runtime: InEngine = Engine.auto,
     backbone: Base = None,
     scheduler: Annotated[
@@ -214,6 +223,7 @@ def predict(
         parse_scheduler,
         source_of,
     )
+    from recipes.shared import BASE, is_exported, members_of
 
     sources = [source_of(word) for word in inputs]
     check_present(sources)
@@ -224,6 +234,7 @@ def predict(
     areas = parse_areas(least_area, most_area)
     writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
+    how["member"] = domain
     request = Request(adapter, sources, out, recipe, backbone, **how)
     prompting = Prompting(points, boxes, None if masks is None else str(masks))
     if prompting.words:
@@ -249,6 +260,11 @@ def predict(
         from recipes.verbs.predict_routed import predict_routed
 
         predict_routed(request, shelf, choose(*request.words_of_runtime(device, str(precision))))
+        return
+    if domain is None and not is_exported(adapter) and adapter != BASE and members_of(adapter):
+        from recipes.verbs.predict_mixture import predict_by_look
+
+        predict_by_look(request, choose(*request.words_of_runtime(device, str(precision))))
         return
     from recipes.verbs.predict import predict as run
 

@@ -56,13 +56,15 @@ def evaluate(
     granularity: float | str | None = None,
     out: Path | None = None,
     overwrite: bool = False,
+    member: str | None = None,
 ) -> dict[str, Any]:
     """Measure, print a table, write `json_path` and `report` if given; returns what the JSON holds. fast: measure the
     student. granularity: in [0, 1], of another cut than the adapter's, or `all`, whose curve goes into a folder.
+    member: of an adapter of several domains, the one that is measured.
     """
     set_up()
     check_files(json_path, report, out, granularity, overwrite)
-    with loaded(adapter, recipe, overrides, runtime=runtime, fast=fast) as network:
+    with loaded(adapter, recipe, overrides, runtime=runtime, fast=fast, member=member) as network:
         shared = network.shared
         moved = on_data(network.recipe, data) if shared is None else shared.on_data(data, overrides)
         measured = changed(network.recipe, [*moved, *overrides])
@@ -76,6 +78,7 @@ def evaluate(
         "learnt_from": met and {"train": met.train, "val": met.val, "told": met.comparable},
         "adapter": adapter,
         **({"fast": True} if fast else {}),
+        **({"domain": member} if member is not None else {}),
         **({"granularity": granularity} if granularity is not None else {}),
         **({"labels": classes.as_json()} if classes is not None else {}),
         **({"nested": curve.as_json()} if curve is not None else {}),

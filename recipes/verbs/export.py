@@ -85,7 +85,8 @@ def ready(request: Request, runtime: Runtime = CPU) -> Iterator[Ready]:
     if is_exported(request.adapter):
         yield of_file(Path(request.adapter))
         return
-    with loaded(request.adapter, request.recipe, on_base(request.backbone), None, runtime, request.fast) as network:
+    words = on_base(request.backbone)
+    with loaded(request.adapter, request.recipe, words, None, runtime, request.fast, member=request.member) as network:
         if not request.by_onnx:
             yield network
             return

@@ -37,7 +37,7 @@ from recipes.build import domain_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.labels import check_map, labels_of
 from recipes.learnt import images_of_fit
-from recipes.plan import Prepared, Splits, calibrated_for, plan_of, splits_of
+from recipes.plan import Prepared, Splits, calibrated_for, check_learning, plan_of, splits_of
 from recipes.reading.command import command, following, size_said
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import Recipe
@@ -64,6 +64,7 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
     """
     set_up()
     domain = domain_of(recipe)
+    check_learning(recipe)
     calibrated_for(recipe, domain)  # a mistake in the recipe is told before a run that stands in the way
     run = run_folder("fit", recipe.domain.name, out)
     check_run(run, recipe, resume)
@@ -228,11 +229,10 @@ def verdict(
     recipe, before, after = prepared.recipe, fitted.before, fitted.after
     assert before is not None and after is not None
     start = "its start" if recipe.train.start_adapter else "the base"
-    curve = validation_curve(run / "history.csv")
-    lines = [
-        against(start, before, after, domain.headline),
-        what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)),
-    ]
+    lines = [against(start, before, after, domain.headline)]
+    if fitted.training.steps:
+        curve = validation_curve(run / "history.csv")
+        lines.append(what_would_help(curve, recipe.train.steps, recipe.train.seconds, len(prepared.plan.train)))
     return lines if student is None else [*lines, student_line(fitted, student, domain.headline)]
 
 
@@ -320,14 +320,19 @@ def spread(count: int, limit: int) -> list[int]:
 
 def preview(path: Path, plan: Plan, fitted: Fitted) -> None:
     """A row per image: as it is, truth, before, after."""
+    with atomic_path(path) as temporary:
+        contact_sheet(rows_of(plan, fitted)).save(temporary)
+
+
+def rows_of(plan: Plan, fitted: Fitted) -> list[list[tuple[str, np.ndarray]]]:
+    """The rows of `preview`: pictures with a line below each."""
     rows = []
     for i, before in fitted.shown_before.items():
         sample = plan.test[i]
         maps = {"truth": sample.truth, "before": before, "after": fitted.shown_after[i]}
         pictures = [(f"{word}: {entities.count}", overlay(sample.image, entities)) for word, entities in maps.items()]
         rows.append([(sample.place.scene, sample.image), *pictures])
-    with atomic_path(path) as temporary:
-        contact_sheet(rows).save(temporary)
+    return rows
 
 
 def report(fitted: Fitted, run: Path, images: int, student: FittedStudent | None = None) -> dict[str, Any]:

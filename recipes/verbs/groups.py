@@ -64,9 +64,10 @@ def adapters_verify(
     backbone: Base = None,
 ) -> None:
     """Check that an adapter is whole and gives the output it was saved with."""
-    from recipes.shared import check_adapter, on_base
+    from recipes.shared import check_adapter, members_of, on_base
 
-    check_adapter(str(adapter), overrides=on_base(backbone))
+    for member in members_of(str(adapter)) or [None]:
+        check_adapter(str(adapter), overrides=on_base(backbone), member=member)
     from recipes.load import verify
 
     typer.echo(verify(str(adapter), backbone))
@@ -122,6 +123,18 @@ def adapters_migrate(
     from recipes.verbs.share import migrated_text
 
     typer.echo(migrated_text(adapter, out))
+
+
+@adapters_app.command("member")
+def adapters_member(
+    adapter: AdapterName,
+    out: NewFolder,
+    domain: Annotated[str, typer.Option(metavar="NAME", help="One of the adapter's domains.")],
+) -> None:
+    """Write one domain of an adapter of several as an adapter of its own, which every verb takes."""
+    from recipes.verbs.member import member_text
+
+    typer.echo(member_text(adapter, domain, out))
 
 
 @adapters_app.command("keep")

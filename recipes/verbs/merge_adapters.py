@@ -141,6 +141,10 @@ def check_parent(name: str, info: AdapterInfo, parents: Sequence[Parent]) -> Non
     """Raises InputError for a method whose updates are not low-rank, and for another base, decoder or bands than the
     first parent's.
     """
+    if info.mixture is not None:
+        raise InputError(f"{name!r} is of several domains; merge one of them, which `adapters member` writes")
+    if info.decoder.name == "memory":
+        raise InputError(f"{name!r} is a memory of good images, which holds no updates to merge")
     if not isinstance(info.method, Lora | DecoderOnly):
         raise InputError(f"{name!r} is of method {info.method.name}; only lora and decoder_only can be merged")
     if not parents:

@@ -59,7 +59,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
             images.tidy()
             images.tell_going_on()
-            destination = destination_of(request, network.domain, images)
+            destination = destination_of(request, network.domain, images, network.labeller is not None)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
             if not images.remaining and not exports.close():
                 journal.end()
@@ -142,8 +142,8 @@ class Images:
                 discard(folder)
 
 
-def destination_of(request: Request, domain: str, images: Images) -> Destination:
-    """Where the results of a call go, and how."""
+def destination_of(request: Request, domain: str, images: Images, labelled: bool = False) -> Destination:
+    """Where the results of a call go, and how. labelled: entities are given a class."""
     writing, spec = request.writing, load_domain(domain)
     return Destination(
         request.out,
@@ -156,6 +156,7 @@ def destination_of(request: Request, domain: str, images: Images) -> Destination
         journal=images.journal,
         order=tuple(images.names.values()),
         limits=Limits(writing.least_score, writing.least_area, writing.most_area),
+        labelled=labelled,
     )
 
 

@@ -59,6 +59,7 @@ def on_cluster(
         everywhere=request.sight.everywhere,
         smallest_um2=request.sight.smallest_um2,
         fast=request.fast,
+        member=request.member,
     )
     begun = frozenset(path for path, name in names.items() if running_folder(request.out, name).exists())
     with connected(request.scheduler) as workers:

@@ -88,7 +88,7 @@ def backbone_of_prompts(request: Request) -> Iterator[tuple[Backbone, Loaded | N
         backbone = backbone_of(recipe)
         yield backbone, None, recipe.domain.name, backbone.fingerprint()
         return
-    with loaded(request.adapter, request.recipe, on_base(request.backbone)) as network:
+    with loaded(request.adapter, request.recipe, on_base(request.backbone), member=request.member) as network:
         yield network.segmenter.backbone, network, network.domain, weights_digest(network.segmenter)
 
 

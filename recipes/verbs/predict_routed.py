@@ -28,7 +28,7 @@ from recipes.inputs import Request, check_predictor
 from recipes.routing import Route, Router
 from recipes.scene_files import scenes_of
 from recipes.sets import run_names
-from recipes.shared import BASE
+from recipes.shared import BASE, members_of
 from recipes.verbs.progress import Progress
 
 ROUTES = "routing.csv"
@@ -43,6 +43,7 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
     when the others are done.
     """
     from recipes.verbs.predict import predict  # torch, of which choosing needs nothing
+    from recipes.verbs.predict_mixture import predict_by_look
 
     adapters = adapters_in(folder)
     router = Router(appearances_in(adapters))
@@ -59,9 +60,15 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
     for group in groups:
         print(f"{group.out.name}: {len(group.inputs)} images", flush=True)
         try:
-            predict(group, runtime)
+            by_look = group.adapter != BASE and members_of(group.adapter)
+            (predict_by_look if by_look else predict)(group, runtime)
         except InputError as error:
             faults.append(str(error))
+    told_faults(faults)
+
+
+def told_faults(faults: Sequence[str]) -> None:
+    """Raises InputError where images were left out."""
     if faults:
         further = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
         raise InputError(f"not all is predicted, the others are done: {faults[0]}{further}")

@@ -59,6 +59,7 @@ class Work(TypedDict):
     everywhere: bool
     smallest_um2: float | None
     fast: bool
+    member: str | None
 
 
 class SceneTask(TypedDict):
@@ -101,7 +102,8 @@ class Bench:
                 raise InputError(f"{work['adapter']!r} is not here what it is where the command was given")
             runtime = choose(work["device"], work["precision"])
             base, fast = on_base(work["backbone"]), work["fast"]
-            with loaded(work["adapter"], work["recipe"], base, runtime=runtime, fast=fast) as network:
+            member = work["member"]
+            with loaded(work["adapter"], work["recipe"], base, runtime=runtime, fast=fast, member=member) as network:
                 self._work, self._network = work, network
         return self._network
 

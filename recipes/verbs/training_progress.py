@@ -14,6 +14,7 @@ from lightning.pytorch.loggers import Logger
 
 from adapters.inference.calibration import Calibration
 from adapters.training.fitting import Budget, Reporter, Training, Watch
+from adapters.training.memory_fit import Remembered
 from adapters.training.region_fit import FEWEST
 from recipes.verbs.progress import PATIENCE, Progress
 
@@ -104,3 +105,7 @@ class Terminal(Reporter):
     def calibrated(self, calibration: Calibration) -> None:
         """A line on standard output."""
         print(calibration)
+
+    def remembered(self, remembered: Remembered) -> None:
+        """A line on standard output."""
+        print(remembered)

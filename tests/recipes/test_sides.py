@@ -23,7 +23,8 @@ BASES = (
     *(("dinov2_with_registers", patch_px) for patch_px in (8, 14, 16)),
     *(("dinov3_vit", 16), ("vit", 16), ("sam", 16)),
 )
-SHIPPED = [name for name in list_recipes() if isinstance(load_any(name), Recipe)]
+FITS = {name: recipe for name in list_recipes() if isinstance(recipe := load_any(name), Recipe)}
+SHIPPED = [name for name, recipe in FITS.items() if recipe.mix is None and recipe.decoder.name == "dense"]
 SMALL = ("decoder.width=4", "train.steps=1", "train.batch_size=2", "train.precision=fp32")
 
 

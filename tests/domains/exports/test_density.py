@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tifffile
+import zarr
 
 from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import Destination
 from domains.exports.density import DensityTiff, density_map
+from domains.exports.entity_table import EntityTable
+from domains.exports.label_image import LabelZarr
 from domains.tiling.prediction import Prediction
 
 
@@ -38,3 +41,32 @@ def test_the_tiff_says_what_a_cell_measures(tmp_path, image, prediction) -> None
     with pytest.raises(InputError, match="--pixel-size"):
         export.stream(Prediction.of_map(prediction, "c", Place("a"), image))
     assert not (tmp_path / "c.density.tif").exists()
+
+
+def test_entities_with_a_class_have_a_page_of_each_class(tmp_path, image, prediction) -> None:
+    entities = Prediction.of_map(prediction, "a", Place("a", pixel_size_m=10e-6), image)
+    labels = np.array([0, 1, 1, 2, 0])
+    table = entities.entities._replace(labels=labels, label_scores=np.full(5, 0.75))
+    entities = replace(entities, entities=table, vocabulary=("tumour", "Gefäß", "unknown"))
+    DensityTiff(Destination(tmp_path)).stream(entities)
+    with tifffile.TiffFile(tmp_path / "a.density.tif") as tiff:
+        pages = [page.asarray() for page in tiff.pages]
+        said = [page.description for page in tiff.pages]  # type: ignore[union-attr]
+    assert said == [
+        "entities per square millimetre",
+        "entities of class tumour per square millimetre",
+        "entities of class Gef\\xe4\\xdf per square millimetre",
+        "entities of class unknown per square millimetre",
+    ]
+    assert np.allclose(np.sum(pages[1:], 0), pages[0]) and len(pages) == 4
+    LabelZarr(Destination(tmp_path)).stream(entities)
+    told = zarr.open_group(str(tmp_path / "a.labels.zarr"), mode="r").attrs["image-label"]["properties"]  # type: ignore[index,call-overload]
+    assert told[2] == {"label-value": 3, "class": "Gefäß", "class-probability": 0.75}
+
+
+def test_a_table_without_an_entity_has_the_column_of_labels_where_these_are_given(tmp_path) -> None:
+    for labelled in (False, True):
+        folder = tmp_path / str(labelled)
+        folder.mkdir()
+        EntityTable(Destination(folder, labelled=labelled)).close()
+        assert ((folder / "entities.csv").read_text().strip().split(",")[-1] == "label_score") == labelled

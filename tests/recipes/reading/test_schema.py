@@ -90,7 +90,8 @@ def test_options_of_a_domain_stand_behind_the_one_that_they_name() -> None:
 
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_without_losses_a_decoder_is_trained_by_its_own_terms(decoder: str) -> None:
-    recipe = check_recipe(Recipe, {"domain": {"name": "natural"}, "decoder": {"name": decoder}})
+    domain = {"name": "natural", "good_only": decoder == "memory"}
+    recipe = check_recipe(Recipe, {"domain": domain, "decoder": {"name": decoder}, "method": {"name": "decoder_only"}})
     expected = {name: defaults(LOSSES[name]) for name in OWN_TERMS[decoder]}
     assert recipe.losses.options() == expected
 
@@ -164,7 +165,7 @@ WRONG = {
     "losses.fourground is no option; known: boundary, boundary_distance, centre_distance, embedding, foreground, "
     "partition, set, topology (did you mean 'foreground'?)": {"losses": {"fourground": None}},
     "decoder.mask_stride is 'x'; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": "x"}},
-    "decoder.name is []; known: dense, query": {"decoder": {"name": []}},
+    "decoder.name is []; known: dense, memory, query": {"decoder": {"name": []}},
     "domain.bands[1] is null; wanted a text or an integer": {"domain": {"name": "natural", "bands": ["red", None]}},
     "domain.overlap_px is 64; wanted less than domain.tile_px, which is 64": {
         "domain": {"name": "natural", "tile_px": 64}
@@ -172,9 +173,8 @@ WRONG = {
     "train.lr is nan; wanted a number above 0": {"train": {"lr": float("nan")}},
     "train.precision is 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)": {"train": {"precision": "fp16"}},
     "train.betas[1] is missing; wanted a number of at least 0 and below 1": {"train": {"betas": [0.9]}},
-    "domian is no option; known: backbone, decoder, domain, labels, losses, method, train (did you mean 'domain'?)": {
-        "domian": {}
-    },
+    "domian is no option; known: backbone, decoder, domain, labels, losses, method, mix, train (did you mean 'domain'"
+    "?)": {"domian": {}},
     "train.steps is 0; wanted an integer of at least 1 (and 1 more)": {"train": {"steps": 0, "seed": -1}},
 }
 

@@ -1,0 +1,201 @@
+"""One adapter on six sets at once, beside one of each and the base.
+
+    python -m benchmarks.accuracy.mixture --data DIR --seconds 100
+    python -m benchmarks.accuracy.mixture --data DIR --seconds 100 --specialists ROWS     results that are there already
+
+DIR holds the sets of `benchmarks/accuracy.py`. Specialists are fitted by the shipped recipe of their domain for
+`--seconds` of the processor, the mixture for their sum, and all are measured on the same test images, each set by its
+own scale, views and calibrated thresholds. A result is a file in --out; what exists is skipped. `--specialists` takes
+results of `benchmarks/accuracy.py --method shipped --budget minutes` in place of fits, whose budget the page states.
+Writes benchmarks/mixture.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapters.training.fitting import Fitted, fit
+from adapters.training.mixture import Mixture, fit_mixture
+from benchmarks.accuracy.plan import SETS
+from benchmarks.accuracy.routing import CHOSEN
+from recipes import set_up
+from recipes.build import domain_of
+from recipes.mixture import domains_of, prepare_mixture, splits_of_all
+from recipes.plan import Splits, budget_of, plan_of, splits_of
+from recipes.reading.compose import load_recipe
+from recipes.verbs.numbers import plain, write_json
+
+HERE = Path(__file__).resolve().parents[1]
+PAGE = HERE / "mixture.md"
+WITHIN = 0.03
+LOOKS, VAL_CROPS, WARMUP_STEPS = 5, 24, 8
+
+
+def words_of(data: Path, name: str) -> dict[str, str]:
+    """Where a set and its groups lie."""
+    groups = data / "index" / f"{name}.csv"
+    return {"data": str(data / name), **({"groups": str(groups)} if groups.is_file() else {})}
+
+
+def training_words(seconds: float, seed: int) -> list[str]:
+    """A budget of the processor's seconds, on one thread."""
+    budget = [f"train.seconds={seconds}", "train.steps=1000000", f"train.warmup_steps={WARMUP_STEPS}"]
+    return [*budget, f"train.seed={seed}", "train.device=cpu"]
+
+
+def fewer(splits: Splits, images: int | None) -> Splits:
+    """The splits with so many test images, spread evenly."""
+    if images is None or len(splits.test) <= images:
+        return splits
+    test: Any = splits.test
+    chosen = [test.records[round(i * (len(test) - 1) / (images - 1))] for i in range(images)]
+    return splits._replace(test=type(test)(chosen, test.layout, test.cache))
+
+
+def specialist(data: Path, name: str, seconds: float, seed: int, images: int | None) -> dict[str, Any]:
+    """One set alone, by the shipped recipe of its domain."""
+    places = [f"domain.{option}={value}" for option, value in words_of(data, name).items()]
+    recipe = load_recipe(SETS[name].recipe, [*places, *training_words(seconds, seed)])
+    domain = domain_of(recipe)
+    splits = fewer(splits_of(domain), images)
+    budget = budget_of(recipe, LOOKS, time.process_time)
+    fitted = fit(plan_of(recipe, domain, splits, budget, val_crops=VAL_CROPS).plan)
+    return {"set": name, "headline": domain.headline, "seconds": seconds, **numbers(fitted, len(splits.test))}
+
+
+def mixture(data: Path, seconds: float, seed: int, images: int | None, temperature: float) -> dict[str, Any]:
+    """All sets at once."""
+    words = [f"mix.temperature={temperature}", *training_words(seconds, seed)]
+    for name in CHOSEN:
+        words += [f"mix.{SETS[name].recipe}:{name}.{option}={value}" for option, value in words_of(data, name).items()]
+    recipe = load_recipe("mix", words)
+    domains = domains_of(recipe)
+    splits = {name: fewer(each, images) for name, each in splits_of_all(domains).items()}
+    budget = budget_of(recipe, LOOKS, time.process_time)
+    prepared = prepare_mixture(recipe, domains, splits, budget, VAL_CROPS * 2, previews=0)
+    fitted = fit_mixture(unmeasured(prepared.mixture))
+    return {
+        "seconds": seconds,
+        "temperature": temperature,
+        "shares": prepared.mixture.shares,
+        "sets": {name: numbers(fit, len(splits[name].test)) for name, fit in fitted.members.items()},
+    }
+
+
+def unmeasured(whole: Mixture) -> Mixture:
+    """Without the measurement before the training: the specialists have that of the base."""
+    return replace(whole, members={name: replace(plan, measure_before=False) for name, plan in whole.members.items()})
+
+
+def numbers(fitted: Fitted, images: int) -> dict[str, Any]:
+    """What a fit is worth."""
+    return {
+        "images": images,
+        "steps": fitted.training.steps,
+        "fit_cpu_s": round(fitted.training.cpu_s, 1),
+        "metrics": {state: metrics.compute() for state, metrics in fitted.measured.items()},
+        "intervals_95": {state: metrics.interval() for state, metrics in fitted.measured.items()},
+    }
+
+
+def of_rows(rows: Path, name: str) -> dict[str, Any]:
+    """A specialist and the base from results of `benchmarks/accuracy.py`."""
+    files = {method: sorted(rows.glob(f"{name}-{method}-*.json")) for method in ("shipped", "base")}
+    results = {method: json.loads(paths[-1].read_text()) for method, paths in files.items() if paths}
+    domain = domain_of(load_recipe(SETS[name].recipe))
+    shipped = results["shipped"]
+    metrics = {"after": shipped.get("views", shipped)["metrics"]}
+    if "base" in results:
+        metrics["before"] = results["base"].get("views", results["base"])["metrics"]
+    head = {"set": name, "headline": domain.headline, "seconds": shipped["seconds_limit"]}
+    return {**head, **shipped, "metrics": metrics}
+
+
+def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], line: str) -> Iterator[str]:
+    """The lines of `benchmarks/mixture.md`."""
+    yield "# One adapter for six sets"
+    yield ""
+    yield f"`{line}`: a specialist of each set by its shipped recipe,"
+    yield f"{specialists[0]['seconds']:g} CPU-seconds each, and one adapter of all, {whole['seconds']:g} CPU-seconds,"
+    yield f"temperature {whole['temperature']:g}. One seed; the first metric of each domain on the same test images,"
+    yield "with 95 % intervals over groups of images."
+    yield ""
+    yield "| set | metric | test images | base | specialist | mixture | against the specialist | share of the crops |"
+    yield "|---|---|---|---|---|---|---|---|"
+    near = above = 0
+    for result in specialists:
+        name, key = result["set"], result["headline"]
+        mixed = whole["sets"][name]
+        base, alone, both = (row["metrics"].get(state, {}).get(key) for row, state in (
+            (result, "before"), (result, "after"), (mixed, "after")))  # fmt: skip
+        near += both is not None and alone is not None and both >= alone - WITHIN
+        above += both is not None and base is not None and both >= base
+        spans = [text(result, "before", key), text(result, "after", key), text(mixed, "after", key)]
+        change = "–" if both is None or alone is None else f"{both - alone:+.3f}"
+        share = f"{whole['shares'][name]:.2f}"
+        yield f"| {name} | {key} | {mixed['images']} | {' | '.join(spans)} | {change} | {share} |"
+    count = len(specialists)
+    yield ""
+    yield f"Within {WITHIN:g} of the specialist or above on {near} of {count} sets, not below the base on {above}."
+    yield f"Steps: {whole['sets'][specialists[0]['set']]['steps']} of the mixture,"
+    yield f"{', '.join(str(result['steps']) for result in specialists)} of the specialists."
+
+
+def text(result: Mapping[str, Any], state: str, key: str) -> str:
+    """A value with its interval; a dash where it was not measured."""
+    value = result["metrics"].get(state, {}).get(key)
+    if value is None:
+        return "–"
+    low, high = (result.get("intervals_95", {}).get(state) or {}).get(key) or (None, None)
+    return f"{value:.3f}" + (f" [{low:.3f}, {high:.3f}]" if low is not None else "")
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Fit what has no result yet, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=100.0, help="CPU-seconds of each specialist")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temperature", type=float, default=2.0)
+    parser.add_argument("--images", type=int, help="measure on so many test images of each set; all by default")
+    parser.add_argument("--specialists", type=Path, help="a folder of results of benchmarks/accuracy.py")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "mixture")
+    parser.add_argument("--page", type=Path, default=PAGE)
+    chosen = parser.parse_args(words)
+    set_up()
+    torch.set_num_threads(1)
+    chosen.out.mkdir(parents=True, exist_ok=True)
+    mark = f"{chosen.seconds:g}-{chosen.seed}" + (f"-{chosen.images}img" if chosen.images else "")
+    specialists = []
+    for name in CHOSEN:
+        if chosen.specialists is not None:
+            specialists.append(of_rows(chosen.specialists, name))
+            continue
+        path = chosen.out / f"{name}-{mark}.json"
+        if not path.exists():
+            write_json(path, plain(specialist(chosen.data, name, chosen.seconds, chosen.seed, chosen.images)))
+            print(path, flush=True)
+        specialists.append(json.loads(path.read_text(encoding="utf-8")))
+    path = chosen.out / f"mixture-{mark}-{chosen.temperature:g}.json"
+    if not path.exists():
+        total = chosen.seconds * len(CHOSEN)
+        result = mixture(chosen.data, total, chosen.seed, chosen.images, chosen.temperature)
+        write_json(path, plain(result))
+        print(path, flush=True)
+    whole = json.loads(path.read_text(encoding="utf-8"))
+    line = "python -m benchmarks.accuracy.mixture --data DIR " + f"--seconds {chosen.seconds:g}"
+    line += f" --images {chosen.images}" if chosen.images else ""
+    chosen.page.write_text("\n".join(page(specialists, whole, line)) + "\n", encoding="utf-8")
+    print(chosen.page)
+
+
+if __name__ == "__main__":
+    main()
