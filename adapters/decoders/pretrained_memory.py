@@ -17,13 +17,13 @@ from torch import Tensor, nn
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.dense import DenseDecoder
-from adapters.decoders.memory import MemoryDecoder
+from adapters.decoders.slot_decoder import MemoryDecoder
 from adapters.decoders.pretrained import weights_file
 from adapters.decoders.pretrained_prompts import WEIGHTS as PROMPTS
 from adapters.decoders.pretrained_prompts import digest_of, has_prompts, load_prompts, read_into
 from adapters.decoders.prompts import PromptDecoder
 from adapters.decoders.slots import LIKE, Look
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.section import checked, values_of
 from domains.atomic import atomic_path
 from domains.errors import InputError
@@ -111,10 +111,10 @@ def load_memory(folder: Path, backbone: Backbone) -> MemoryParts:
     for name, file in (("dense", weights_file(folder)), ("prompts", folder / PROMPTS)):
         if described[name] != digest_of(file):
             raise InputError(f"{folder / WEIGHTS} learnt beside another {name} decoder than {file.name}")
-    parts = fresh_parts(folder, backbone, options)
-    read_into(parts.decoder, folder / WEIGHTS)
-    parts.decoder.eval().requires_grad_(False)
-    return parts
+    decoders = fresh_parts(folder, backbone, options)
+    read_into(decoders.decoder, folder / WEIGHTS)
+    decoders.decoder.eval().requires_grad_(False)
+    return decoders
 
 
 def described_by(path: Path) -> dict:

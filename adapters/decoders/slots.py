@@ -109,16 +109,15 @@ class Slots:
     def empty(cls, width: int, frames: int, look: Look) -> Slots:
         """No slot yet, on frames like this one."""
         device, dim = look.cells.device, len(look.cells) + len(look.pixels)
-        whole = {"dtype": torch.int64, "device": device}
         return cls(
-            torch.zeros(0, **whole),
-            torch.zeros(0, width, device=device),
-            torch.zeros(0, frames, dim, device=device),
-            torch.zeros(0, frames, SHAPE, device=device),
-            torch.zeros(0, frames, dtype=torch.float64, device=device),
-            torch.zeros(0, *look.pixels.shape[-2:], dtype=torch.uint8, device=device),
-            torch.zeros(0, **whole),
-            torch.zeros(0, dtype=torch.float64, device=device),
+            ids=torch.zeros(0, dtype=torch.int64, device=device),
+            tokens=torch.zeros(0, width, device=device),
+            ring=torch.zeros(0, frames, dim, device=device),
+            placed=torch.zeros(0, frames, SHAPE, device=device),
+            seen=torch.zeros(0, frames, dtype=torch.float64, device=device),
+            masks=torch.zeros(0, *look.pixels.shape[-2:], dtype=torch.uint8, device=device),
+            partly=torch.zeros(0, dtype=torch.int64, device=device),
+            born=torch.zeros(0, dtype=torch.float64, device=device),
         )
 
     def of(self, rows: Tensor) -> Slots:
@@ -161,16 +160,15 @@ class Slots:
     def joined(self, ids: Tensor, frame: float, pooled: Tensor, shares: Tensor) -> Slots:
         """The slots and new ones, of ids (K,), born in a frame."""
         count = len(ids)
-        ring = self.ring.new_zeros(count, *self.ring.shape[1:])
         fresh = Slots(
-            ids,
-            self.tokens.new_zeros(count, self.tokens.shape[1]),
-            ring,
-            self.placed.new_zeros(count, *self.placed.shape[1:]),
-            self.seen.new_full((count, self.seen.shape[1]), NEVER),
-            self.masks.new_zeros(count, *shares.shape[-2:]),
-            self.partly.new_zeros(count),
-            self.born.new_full((count,), frame),
+            ids=ids,
+            tokens=self.tokens.new_zeros(count, self.tokens.shape[1]),
+            ring=self.ring.new_zeros(count, *self.ring.shape[1:]),
+            placed=self.placed.new_zeros(count, *self.placed.shape[1:]),
+            seen=self.seen.new_full((count, self.seen.shape[1]), NEVER),
+            masks=self.masks.new_zeros(count, *shares.shape[-2:]),
+            partly=self.partly.new_zeros(count),
+            born=self.born.new_full((count,), frame),
         ).observed(torch.arange(count, device=ids.device), frame, pooled, shares)
         new = fresh.tensors()
         return Slots(**{name: torch.cat([old, new[name]]) for name, old in self.tensors().items()})

@@ -13,7 +13,7 @@ from adapters.tracking.tracker import FrameEntities, State, Step, Tracker
 
 def with_memory(options: MemoryTracking) -> Tracker:
     """A trained memory decoder on its base; transformers loads slowly, and the other trackers do without."""
-    from adapters.tracking.memory import MemoryTracker
+    from adapters.tracking.slot_tracker import MemoryTracker
 
     return MemoryTracker(options)
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.decoders.memory import Answer, MemoryDecoder, Proposed
+from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.pretrained_memory import Looking
 from adapters.decoders.slots import Slots, shares_of
 from adapters.losses.prompts import mask_costs
@@ -116,10 +116,10 @@ class Rehearsal:
 
     def go_on(self, frame: int, seen: Truth, proposed: Proposed) -> None:
         """Slots see the proposals of their entities; those of others open new ones."""
-        same = (self.labels[:, None] == seen.tracks[None]) & (seen.tracks > 0)[None]  # (N, M)
-        rows, columns = same.nonzero().unbind(1)
+        pairs = (self.labels[:, None] == seen.tracks[None]) & (seen.tracks > 0)[None]  # (N, M)
+        rows, columns = pairs.nonzero().unbind(1)
         self.slots = self.slots.observed(rows, frame, proposed.pooled[columns], proposed.shares[columns])
-        open_to = ~same.any(0) & (proposed.shares.sum((1, 2)) > LEAST_CELLS)
+        open_to = ~pairs.any(0) & (proposed.shares.sum((1, 2)) > LEAST_CELLS)
         fragments = torch.rand(len(open_to), generator=self.generator) < UNMATCHED
         fresh = (open_to & ((seen.tracks > 0) | fragments)).nonzero()[:, 0]
         ids = torch.arange(len(fresh)) + len(self.slots) + 1
@@ -163,11 +163,11 @@ def shared(ids: Tensor) -> tuple[Tensor, Tensor]:
 
 def frame_costs(answer: Answer, seen: Truth, labels: Tensor, clip: SeenClip) -> dict[str, Tensor]:
     """Costs of the slots' answer to a frame: see `TERMS`. labels: (N,) track of each slot."""
-    same = labels[:, None] == seen.numbers[None]  # (N, K)
-    visible = same.any(1) & (labels > 0)
+    pairs = labels[:, None] == seen.numbers[None]  # (N, K)
+    visible = pairs.any(1) & (labels > 0)
     followed = labels > 0
     masks = torch.where(
-        visible[:, None, None], seen.entities[same.int().argmax(1)], torch.zeros(())
+        visible[:, None, None], seen.entities[pairs.int().argmax(1)], torch.zeros(())
     ) if len(seen.numbers) else torch.zeros_like(answer.masks)  # fmt: skip
     visible = visible & (masks.sum((1, 2)) >= LEAST_CELLS)
     everywhere = torch.ones(masks.shape[1:])
@@ -188,18 +188,18 @@ def pair_costs(answer: Answer, seen: Truth, labels: Tensor, clip: SeenClip) -> t
     """Cross entropy of which proposal is a slot's and which slot a proposal's, and of daughters."""
     count, offered = len(labels), len(seen.tracks)
     followed = labels > 0
-    same = (labels[:, None] == seen.tracks[None]) & followed[:, None]  # (N, M)
+    pairs = (labels[:, None] == seen.tracks[None]) & followed[:, None]  # (N, M)
     zero = answer.exists.sum() * 0.0
-    of_slots = torch.where(same.any(1), same.int().argmax(1), offered) if offered else torch.full((count,), 0)
+    of_slots = torch.where(pairs.any(1), pairs.int().argmax(1), offered) if offered else torch.full((count,), 0)
     rows = F.cross_entropy(answer.pairs[:-1][followed], of_slots[followed]) if followed.any() else zero
     if not offered:
         return rows, zero
-    of_proposals = torch.where(same.any(0), same.int().argmax(0), count)
+    of_proposals = torch.where(pairs.any(0), pairs.int().argmax(0), count)
     weights = torch.where(seen.tracks > 0, 1.0, UNMATCHED)
     costs = F.cross_entropy(answer.pairs[:, :-1].mT, of_proposals, reduction="none")
     columns = (costs * weights).sum() / weights.sum()
     mothers = torch.tensor([clip.parents.get(int(track), 0) for track in seen.tracks])
-    born = ~same.any(0) & (mothers > 0)
+    born = ~pairs.any(0) & (mothers > 0)
     truth = ((labels[:, None] == mothers[None]) & followed[:, None] & born[None]).float()
     costs = F.binary_cross_entropy_with_logits(answer.daughters, truth, pos_weight=torch.tensor(4.0), reduction="none")
     daughter = (costs * followed[:, None]).sum() / (followed.sum() + 1)

@@ -31,7 +31,7 @@ class MovingClip:
 
 
 @dataclass
-class Thing:
+class Mover:
     """One thing's outline (P, 2) around its middle, and how it moves from frame to frame."""
 
     track: int
@@ -44,8 +44,8 @@ class Thing:
     sway: float
     colour: np.ndarray
     texture: np.ndarray
-    first: int = 0
-    last: int = 10**6
+    begin: int = 0
+    end: int = 10**6
     depth: float = 0.0
 
     def at(self, frame: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +65,7 @@ class Thing:
 def moving_clip(rng: np.random.Generator, frames: int, height: int, width: int) -> MovingClip:
     """A clip of so many frames."""
     count = int(np.exp(rng.uniform(np.log(2), np.log(16))))
-    things, parents = draw_things(rng, count, frames, height, width)
+    movers, parents = draw_movers(rng, count, frames, height, width)
     full = rng.random() < 0.4
     margin = 24
     ground = partition(rng, height + 2 * margin, width + 2 * margin, finest=0.3)
@@ -82,9 +82,9 @@ def moving_clip(rng: np.random.Generator, frames: int, height: int, width: int) 
         image = scenery[view].copy()
         labels = ground[view].astype(np.int32) + 1 if full else np.zeros((height, width), np.int32)
         offset = int(ground.max()) + 1 if full else 0
-        for thing in sorted(things, key=lambda thing: thing.depth):
-            if thing.first <= frame <= thing.last:
-                draw(image, labels, thing, frame, offset)
+        for mover in sorted(movers, key=lambda mover: mover.depth):
+            if mover.begin <= frame <= mover.end:
+                draw(image, labels, mover, frame, offset)
         image = image + light[0] * np.sin(frame * 0.7 + light[1]) + rng.normal(0, noise, image.shape)
         if noise > 3:
             image = cv2.GaussianBlur(image.astype(np.float32), (0, 0), 0.7)
@@ -95,9 +95,9 @@ def moving_clip(rng: np.random.Generator, frames: int, height: int, width: int) 
     return MovingClip(np.stack(images), np.stack(ids), {d + offset: m + offset for d, m in parents.items()})
 
 
-def draw_things(
+def draw_movers(
     rng: np.random.Generator, count: int, frames: int, height: int, width: int
-) -> tuple[list[Thing], dict[int, int]]:
+) -> tuple[list[Mover], dict[int, int]]:
     """Things, and which of them are daughters of which."""
     side = min(height, width)
     cells = rng.random() < 0.35
@@ -107,7 +107,7 @@ def draw_things(
     if twins:
         tones = tones[:1] + rng.normal(0, 6, tones.shape).astype(np.float32)
     pace = rng.choice([0.4, 1.2, 2.5, 4.5])
-    things: list[Thing] = []
+    movers: list[Mover] = []
     parents: dict[int, int] = {}
     track = 1
     common = raw_crop(None, rng, 64, 64, None, 0.0)
@@ -118,29 +118,47 @@ def draw_things(
         speed = rng.normal(0, pace, 2)
         spot = rng.uniform(0.02, 0.98, 2) * [width, height]
         texture = common if twins else raw_crop(None, rng, 64, 64, None, 0.0)
-        thing = Thing(
-            track, outline, spot - speed * moment, speed, rng.uniform(0, 6.3), rng.normal(0, 0.06),
-            rng.uniform(0, 0.12), rng.uniform(0, 0.12), tones[number],
-            (texture.astype(np.float32) / 127.5 - 1) * rng.uniform(4, 40), depth=rng.random(),
-        )  # fmt: skip
+        mover = Mover(
+            track,
+            outline,
+            spot - speed * moment,
+            speed,
+            turn=rng.uniform(0, 6.3),
+            turning=rng.normal(0, 0.06),
+            swelling=rng.uniform(0, 0.12),
+            sway=rng.uniform(0, 0.12),
+            colour=tones[number],
+            texture=(texture.astype(np.float32) / 127.5 - 1) * rng.uniform(4, 40),
+            depth=rng.random(),
+        )
         track += 1
-        things.append(thing)
+        movers.append(mover)
         if cells and rng.random() < 0.3 and frames > 3:
             moment = int(rng.integers(2, frames - 1))
-            thing.last = moment - 1
+            mover.end = moment - 1
             heading = rng.uniform(0, 2 * np.pi)
             way = np.array([np.cos(heading), np.sin(heading)])
             for sign in (1, -1):
                 drift = speed + sign * way * rng.uniform(0.3, 1.0)
-                start = thing.middle(moment) + sign * way * radius * 0.6 - drift * moment
-                daughter = Thing(
-                    track, blob(rng, 0.72 * radius, cells), start, drift, rng.uniform(0, 6.3), rng.normal(0, 0.06),
-                    0.05, 0.0, thing.colour, thing.texture, first=moment, depth=thing.depth + 0.001 * sign,
-                )  # fmt: skip
-                things.append(daughter)
-                parents[track] = thing.track
+                start = mover.middle(moment) + sign * way * radius * 0.6 - drift * moment
+                daughter = Mover(
+                    track,
+                    blob(rng, 0.72 * radius, cells),
+                    start,
+                    drift,
+                    turn=rng.uniform(0, 6.3),
+                    turning=rng.normal(0, 0.06),
+                    swelling=0.05,
+                    sway=0.0,
+                    colour=mover.colour,
+                    texture=mover.texture,
+                    begin=moment,
+                    depth=mover.depth + 0.001 * sign,
+                )
+                movers.append(daughter)
+                parents[track] = mover.track
                 track += 1
-    return things, parents
+    return movers, parents
 
 
 def blob(rng: np.random.Generator, radius: float, cells: bool) -> np.ndarray:
@@ -151,15 +169,15 @@ def blob(rng: np.random.Generator, radius: float, cells: bool) -> np.ndarray:
     return any_outline(rng) * radius
 
 
-def draw(image: np.ndarray, labels: np.ndarray, thing: Thing, frame: int, offset: int) -> None:
-    """Draws a thing into an image (H, W, 3) and its ids (H, W), in place."""
-    outline, turned = thing.at(frame)
+def draw(image: np.ndarray, labels: np.ndarray, mover: Mover, frame: int, offset: int) -> None:
+    """Draws a mover into an image (H, W, 3) and its ids (H, W), in place."""
+    outline, turned = mover.at(frame)
     layer = np.zeros(labels.shape, np.uint8)
     fill(layer, outline, 1)
     y, x = layer.nonzero()
     if not len(y):
         return
-    local = (np.stack([x, y], 1) - thing.middle(frame)) @ np.linalg.inv(turned)
+    local = (np.stack([x, y], 1) - mover.middle(frame)) @ np.linalg.inv(turned)
     u, v = (np.round(local + 32).astype(int) % 64).T
-    image[y, x] = thing.colour + thing.texture[v, u][:, None]
-    labels[y, x] = thing.track + offset
+    image[y, x] = mover.colour + mover.texture[v, u][:, None]
+    labels[y, x] = mover.track + offset

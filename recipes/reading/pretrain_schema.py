@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from adapters.options.decoders import Dense, TrainedDecoder
 from adapters.options.losses import Losses
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.prompts import PromptOptions
 from adapters.options.ranges import Blocks, Count, CropSide, NotNegative, Share
 from adapters.options.section import Options

@@ -42,8 +42,8 @@ def clips_of(recipe: PretrainRecipe, seed: int) -> Callable[[int], Drawn]:
         if kind == "stills":
             still = clip_of_still(stills[number], key, frames, size, size)
             return drawn([still.frame(index) for index in range(frames)], {})
-        most = min(length - AROUND_HIDDEN, MOST_HIDDEN)
-        hidden = int(rng.integers(1, most + 1)) if kind == "occlusion" else None
+        longest = min(length - AROUND_HIDDEN, MOST_HIDDEN)
+        hidden = int(rng.integers(1, longest + 1)) if kind == "occlusion" else None
         scene = draw_clip(kind, key, length, size, size, hidden)
         return drawn([scene.frame(index) for index in range(0, length, stride)], dict(scene.parents))
 

@@ -18,7 +18,7 @@ from adapters.decoders.pretrained_memory import (
     load_memory,
     save_memory,
 )
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 from domains.errors import InputError
 
 SMALL = MemoryOptions(width=32, layers=1, heads=2)

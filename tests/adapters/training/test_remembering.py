@@ -7,7 +7,7 @@ import torch
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.backbones.embedded_bases import FOLDERS
 from adapters.decoders.pretrained_memory import Looking, fresh_parts
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.training import TrainOptions
 from adapters.training.clip_bank import ClipBank, ClipBatch, SeenClip
 from adapters.training.remembering import TERMS, MemoryModule, MemorySegmenter, Rehearsal, shared

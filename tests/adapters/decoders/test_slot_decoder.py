@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.decoders.memory import MemoryDecoder, Proposed
+from adapters.decoders.slot_decoder import MemoryDecoder, Proposed
 from adapters.decoders.slots import Look, Slots, shares_of
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 from domains.errors import InputError
 
 OPTIONS = MemoryOptions(width=32, layers=2, heads=2, frames=3)

@@ -20,7 +20,7 @@ from torch import Tensor
 from adapters.backbones import BackboneOptions
 from adapters.backbones.build import build_backbone
 from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders.memory import Answer, MemoryDecoder, Proposed
+from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.pretrained_memory import Looking, has_memory, load_memory
 from adapters.decoders.promptable import fitted_size
 from adapters.decoders.slots import Look, Slots, shares_of
@@ -94,13 +94,13 @@ class Book:
 
 
 class MemoryTracker:
-    """See `Tracker`; frames want their `image`. parts: as `loaded` gives them, where they are at hand."""
+    """See `Tracker`; frames want their `image`. decoders: as `loaded` gives them, where they are at hand."""
 
     def __init__(
-        self, options: MemoryTracking | None = None, parts: tuple[Looking, MemoryDecoder] | None = None
+        self, options: MemoryTracking | None = None, decoders: tuple[Looking, MemoryDecoder] | None = None
     ) -> None:
         self.options = options or MemoryTracking()
-        self.looking, self.decoder = parts or loaded(self.options.base)
+        self.looking, self.decoder = decoders or loaded(self.options.base)
         self.counting, self.slots, self.book = Counting(), None, Book.empty()
 
     @torch.no_grad()
@@ -149,10 +149,10 @@ class MemoryTracker:
         """The two proposals of each slot that divides."""
         if not self.options.divisions:
             return {}
-        whole = (slots.missed(tick) < TWO_FRAMES) & (slots.partly == 0)
+        unhidden = (slots.missed(tick) < TWO_FRAMES) & (slots.partly == 0)
         old = self.book.visible >= LEAST_AGE
         overlaps = Overlaps.of(slots, tick, proposed)
-        return daughters_of(answer.daughters.cpu().numpy(), overlaps, whole.cpu().numpy() & old)
+        return daughters_of(answer.daughters.cpu().numpy(), overlaps, unhidden.cpu().numpy() & old)
 
     def slots_like(self, look: Look) -> Slots:
         """The slots; none where this is the first frame or one of another size, in which nothing is where it was."""
@@ -179,9 +179,9 @@ class MemoryTracker:
         hidden = slots.missed(tick).cpu().numpy() if len(slots) else np.zeros(0)
         over = hidden > np.minimum(self.options.memory_frames, OLD * book.visible)
         lost = np.flatnonzero((hidden > 0) & ~over)
-        most = MOST_HIDDEN + int((hidden <= 0).sum())
-        if len(lost) > most:
-            over[lost[np.argsort(-hidden[lost], kind="stable")[: len(lost) - most]]] = True
+        limit = MOST_HIDDEN + int((hidden <= 0).sum())
+        if len(lost) > limit:
+            over[lost[np.argsort(-hidden[lost], kind="stable")[: len(lost) - limit]]] = True
         ended = [self.track(row, slots, "left" if book.border[row] else "lost") for row in np.flatnonzero(over)]
         self.slots = self.kept(slots, np.flatnonzero(~over))
         return ended
@@ -278,15 +278,15 @@ class Choice(NamedTuple):
         gains[list(daughters)] = -1
         gains[:, list(taken_over)] = -1
         pairs = np.argwhere(gains > 0)
-        taken = pairs[assigned(pairs, CERTAIN - gains[*pairs.T], CERTAIN)]
-        return cls(taken[:, 0], taken[:, 1], {column: int(ids[row]) for column, row in taken_over.items()})
+        chosen = pairs[assigned(pairs, CERTAIN - gains[*pairs.T], CERTAIN)]
+        return cls(chosen[:, 0], chosen[:, 1], {column: int(ids[row]) for column, row in taken_over.items()})
 
 
-def daughters_of(logits: np.ndarray, scene: Overlaps, whole: np.ndarray) -> dict[int, tuple[int, int]]:
+def daughters_of(logits: np.ndarray, scene: Overlaps, unhidden: np.ndarray) -> dict[int, tuple[int, int]]:
     """The two proposals that each slot that divides divides into: the decoder takes them for its daughters, they lie
     where the mother is expected and cover her, and no one proposal shows her.
 
-    logits: (N, M) of slots and proposals; whole: (N,) bool, slots that were visible in the frame before, not in part.
+    logits: (N, M) of slots and proposals; unhidden: (N,) bool, slots that were visible in the frame before, not in part.
     """
     if not logits.size:
         return {}
@@ -294,12 +294,12 @@ def daughters_of(logits: np.ndarray, scene: Overlaps, whole: np.ndarray) -> dict
     fits = (logits > DAUGHTER) & (scene.shared >= HALF * scene.proposals) & (logits >= logits.max(0))
     fits &= (scene.proposals >= LEAST_DAUGHTER * least) & (scene.proposals <= least)
     union = least + scene.proposals - scene.shared
-    alone = whole & ((scene.shared / union).max(1) < STILL_ONE)
+    alone = unhidden & ((scene.shared / union).max(1) < STILL_ONE)
     daughters = {}
     for row in np.flatnonzero(alone & (fits.sum(1) >= 2)).tolist():
-        first, second = np.argsort(-np.where(fits[row], scene.shared[row], -1), kind="stable")[:2].tolist()
-        if scene.shared[row, [first, second]].sum() >= HALF * scene.slots[row]:
-            daughters[row] = (first, second)
+        larger, smaller = np.argsort(-np.where(fits[row], scene.shared[row], -1), kind="stable")[:2].tolist()
+        if scene.shared[row, [larger, smaller]].sum() >= HALF * scene.slots[row]:
+            daughters[row] = (larger, smaller)
     return daughters
 
 

@@ -12,7 +12,7 @@ import torch
 from adapters.decoders.slots import Look
 from adapters.options.tracking import MemoryTracking
 from adapters.tracking import FrameEntities, build_tracker
-from adapters.tracking.memory import MemoryTracker, Overlaps, Size, daughters_of, loaded
+from adapters.tracking.slot_tracker import MemoryTracker, Overlaps, Size, daughters_of, loaded
 from domains.entities.tracks import Track
 from domains.errors import InputError
 from domains.procedural.clips import draw_clip

@@ -5,8 +5,8 @@ carries queries from frame to frame. Here both stand on the embedded base, which
 decoder sees of a frame: in each layer slots attend to each other, to their own memories (a ring of pooled looks), and
 to the frame, where they expect themselves. Departures:
 
-* No fixed number of slots: what the dense decoder proposes and no slot claims opens a new one (`adapters.inference.
-  memory_tracker`), so none is lost for want of a slot, and late entities are scored as early ones are.
+* No fixed number of slots: what the dense decoder proposes and no slot claims opens a new one (`adapters.tracking.
+  slot_tracker`), so none is lost for want of a slot, and late entities are scored as early ones are.
 * Nothing is absolute: a slot sees places in its own radii from where it expects itself, and itself as one of a set. A
   clip moved or slots in another order come to the same.
 * A slot begins as a classical tracker: its mask is what lies where it would have moved to and looks like it; what is
@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from adapters.decoders.slots import LIKE, NEVER, STRIDE, Look, Slots, shapes
-from adapters.options.memory import MemoryOptions
+from adapters.options.memory_decoder import MemoryOptions
 
 EMBEDDED = 32
 """Channels of the pixel embedding."""
@@ -144,11 +144,11 @@ class MemoryDecoder(nn.Module):
         logits = logits + self.plain(compared)[..., 0]
         logits = logits + self.slot_key(x) @ self.proposal_key(tokens).mT / x.shape[1] ** 0.5
         claimed = (scores.flatten(1) @ proposed.shares.flatten(1).mT) / proposed.shares.sum((1, 2)).clamp_min(1e-4)
-        most = claimed.amax(0) if len(slots) else claimed.new_zeros(claimed.shape[1])
+        covered = claimed.amax(0) if len(slots) else claimed.new_zeros(claimed.shape[1])
         size = proposed.placed[:, 5].clamp_min(1).log() / 5
-        nobody = self.nobody(torch.cat([tokens, most[:, None], size[:, None], proposed.placed[:, 6:]], 1))  # (M, 1)
-        nothing = self.nothing(torch.cat([x, exists[:, None]], 1))  # (N, 1)
-        upper = torch.cat([logits, nothing], 1)
+        nobody = self.nobody(torch.cat([tokens, covered[:, None], size[:, None], proposed.placed[:, 6:]], 1))  # (M, 1)
+        absent = self.nothing(torch.cat([x, exists[:, None]], 1))  # (N, 1)
+        upper = torch.cat([logits, absent], 1)
         lower = F.pad(nobody.mT, (0, 1))
         return torch.cat([upper, lower]), daughters
 
@@ -161,8 +161,8 @@ class MemoryDecoder(nn.Module):
         area = shares.sum(1)
         columns = []
         for mask in (where.overlap.flatten(1), scores.flatten(1)):
-            shared, own = mask @ shares.mT, mask.sum(1, keepdim=True)
-            columns += [shared / (own + area - shared).clamp_min(1e-3), shared / own.clamp_min(1e-3)]
+            shared, extent = mask @ shares.mT, mask.sum(1, keepdim=True)
+            columns += [shared / (extent + area - shared).clamp_min(1e-3), shared / extent.clamp_min(1e-3)]
             columns.append(shared / area.clamp_min(1e-3))
         ring, unseen = slots.ring, (slots.seen == NEVER)
         likes = F.normalize(ring[..., :LIKE], dim=2) @ F.normalize(proposed.pooled[:, :LIKE], dim=1).mT  # (N, R, M)
