@@ -17,11 +17,11 @@ from torch import Tensor, nn
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.dense import DenseDecoder
-from adapters.decoders.slot_decoder import MemoryDecoder
 from adapters.decoders.pretrained import weights_file
 from adapters.decoders.pretrained_prompts import WEIGHTS as PROMPTS
 from adapters.decoders.pretrained_prompts import digest_of, has_prompts, load_prompts, read_into
 from adapters.decoders.prompts import PromptDecoder
+from adapters.decoders.slot_decoder import MemoryDecoder
 from adapters.decoders.slots import LIKE, Look
 from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.section import checked, values_of

@@ -17,6 +17,7 @@ to the frame, where they expect themselves. Departures:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +66,7 @@ class MemoryDecoder(nn.Module):
     def __init__(self, options: MemoryOptions, cells: int, pixels: int) -> None:
         super().__init__()
         self.options = options
+        self.colours = slice(pixels - 3, pixels)  # among what is pooled
         width = options.width
         pooled = cells + pixels
         self.cells = nn.Linear(cells, width)
@@ -89,18 +91,21 @@ class MemoryDecoder(nn.Module):
     @torch.no_grad()
     def begin(self) -> None:
         """What is learnt begins at 0, beside what a classical tracker would say."""
-        for layer in (self.mixing, self.mask[-1], self.carried[-1], self.nothing):
+        mask, carried, pair, nobody = (
+            cast(nn.Linear, layers[-1]) for layers in (self.mask, self.carried, self.pair, self.nobody)
+        )
+        for layer in (self.mixing, mask, carried, self.nothing):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
         self.mixing.bias.copy_(torch.tensor([3.0, 6.0, 1.0, -2.0]))  # overlap, likeness, nearness, threshold
-        self.pair[-1].weight[0] *= 0.1
-        self.pair[-1].bias.copy_(torch.tensor([0.0, -4.0]))  # few divide
+        pair.weight[0] *= 0.1
+        pair.bias.copy_(torch.tensor([0.0, -4.0]))  # few divide
         nn.init.zeros_(self.plain.weight)
         for column, weight in ((0, 3.0), (3, 4.0), (6, 4.0), (9, -1.0)):  # overlaps, likeness, distance
             self.plain.weight[0, column] = weight
-        for layer in (self.nobody[-1], self.nothing):
+        for layer in (nobody, self.nothing):
             layer.bias.fill_(4.0)
-        nn.init.normal_(self.mask[-1].weight, std=0.02)
+        nn.init.normal_(mask.weight, std=0.02)
         nn.init.normal_(self.proposal_key.weight, std=0.02)
 
     def forward(self, look: Look, slots: Slots, frame: float, proposed: Proposed) -> Answer:
@@ -167,8 +172,7 @@ class MemoryDecoder(nn.Module):
         ring, unseen = slots.ring, (slots.seen == NEVER)
         likes = F.normalize(ring[..., :LIKE], dim=2) @ F.normalize(proposed.pooled[:, :LIKE], dim=1).mT  # (N, R, M)
         columns += [likes[:, -1], likes.masked_fill(unseen[..., None], -1).amax(1)]
-        pixels = len(self.pixels[0].weight[0])
-        colours = slice(pixels - 3, pixels)
+        colours = self.colours
         columns.append(3 * (ring[:, -1, None, colours] - proposed.pooled[None, :, colours]).abs().mean(2))
         old, new = slots.placed[:, -1, None], proposed.placed[None]
         reach = (slots.radius()[:, None] + (new[..., 5] / torch.pi).sqrt()) / 2

@@ -20,9 +20,9 @@ from torch import Tensor
 from adapters.backbones import BackboneOptions
 from adapters.backbones.build import build_backbone
 from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.pretrained_memory import Looking, has_memory, load_memory
 from adapters.decoders.promptable import fitted_size
+from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.slots import Look, Slots, shares_of
 from adapters.options.tracking import MemoryTracking
 from adapters.tracking.tracker import Counting, FrameEntities, State, Step
@@ -164,7 +164,7 @@ class MemoryTracker:
     def divided(self, slots: Slots, mothers: dict[int, int]) -> tuple[Slots, list[Track]]:
         """The slots without those that divided. mothers: index of a daughter to the id of her mother."""
         gone = np.isin(slots.ids.cpu().numpy(), list(mothers.values()))
-        ended = [self.track(row, slots, "divided") for row in np.flatnonzero(gone)]
+        ended = [self.track(row, slots, "divided") for row in np.flatnonzero(gone).tolist()]
         return self.kept(slots, np.flatnonzero(~gone)), ended
 
     def kept(self, slots: Slots, rows: np.ndarray) -> Slots:
@@ -182,7 +182,9 @@ class MemoryTracker:
         limit = MOST_HIDDEN + int((hidden <= 0).sum())
         if len(lost) > limit:
             over[lost[np.argsort(-hidden[lost], kind="stable")[: len(lost) - limit]]] = True
-        ended = [self.track(row, slots, "left" if book.border[row] else "lost") for row in np.flatnonzero(over)]
+        ended = [
+            self.track(row, slots, "left" if book.border[row] else "lost") for row in np.flatnonzero(over).tolist()
+        ]
         self.slots = self.kept(slots, np.flatnonzero(~over))
         return ended
 
@@ -286,7 +288,7 @@ def daughters_of(logits: np.ndarray, scene: Overlaps, unhidden: np.ndarray) -> d
     """The two proposals that each slot that divides divides into: the decoder takes them for its daughters, they lie
     where the mother is expected and cover her, and no one proposal shows her.
 
-    logits: (N, M) of slots and proposals; unhidden: (N,) bool, slots that were visible in the frame before, not in part.
+    logits: (N, M) of slots and proposals; unhidden: (N,) bool, slots that were visible, not in part, in the frame before.
     """
     if not logits.size:
         return {}

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.pretrained_memory import Looking
+from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.slots import Slots, shares_of
 from adapters.losses.prompts import mask_costs
 from adapters.training.clip_bank import ClipBatch, SeenClip
