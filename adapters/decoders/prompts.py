@@ -126,15 +126,19 @@ class PromptDecoder(nn.Module):
         """What prompts are answered from: of the base's features (1, D, h, w) of an image, and of the dense decoder's
         pyramid. origin: x and y in pixels that the image's corner has in the frame of positions.
         """
+        embedding, details, features = self.described(taps, pyramid)
+        places = self.places(embedding.shape[-2:], origin)
+        dense = self.encoder.no_mask_embed.weight[0]
+        return Seen(embedding, details, features, TwoWay(self.decoder, embedding, places, dense, details))
+
+    def described(self, taps: Sequence[Tensor], pyramid: Sequence[Tensor]) -> tuple[Tensor, list[Tensor], Tensor]:
+        """The embedding, details and features of `Seen`, of an image that nothing is asked of yet."""
         coarse, *finer = pyramid
         grid = coarse.shape[-2], coarse.shape[-1]
         levels = [norm(resize(level, grid)) for norm, level in zip(self.norms, [*taps, coarse], strict=True)]
         embedding = self.neck(torch.cat(levels, 1)).float()  # (1, C, h, w)
         details = [project(level).float() for project, level in zip(self.details, finer, strict=True)]
-        places = self.places(grid, origin)
-        dense = self.encoder.no_mask_embed.weight[0]
-        features = self.near.features(embedding, details)
-        return Seen(embedding, details, features, TwoWay(self.decoder, embedding, places, dense, details))
+        return embedding, details, self.near.features(embedding, details)
 
     def places(self, grid: Sequence[int], origin: Origin) -> Tensor:
         """(1, C, h, w) positions of the cells of a grid."""

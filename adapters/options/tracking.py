@@ -66,4 +66,24 @@ class Nearest(TrackingOptions):
     """Distance of the two centroids, in pixels of the frame."""
 
 
-Tracking = Annotated[Motion | Overlap | Nearest, Field(discriminator="name")]
+@dataclass(frozen=True)
+class MemoryTracking(TrackingOptions):
+    """By a trained memory decoder, whose slots follow entities by what they look like and where they would be."""
+
+    name: Literal["memory"] = "memory"
+    base: str = "entity-small"
+    """The base whose memory decoder it is, an embedded one or a folder; it looks at each frame beside the adapter."""
+    side_px: Annotated[int, Field(ge=64, le=2048)] = 384
+    """Larger frames are looked at at this longer side; their entities stay as fine as they are."""
+    memory_frames: Memory = 30
+    """So many frames an entity may be hidden and keeps its id; one that was visible in few frames, five times as long
+    as it was."""
+    paint: bool = True
+    """What the network misses in a frame and a slot sees is painted by the slot, where no entity lies."""
+    least_score: Share = 0.95
+    """Of being visible, from which on a slot paints."""
+    divisions: bool = True
+    """A mother that two proposals are taken for the daughters of ends, and they begin (cells)."""
+
+
+Tracking = Annotated[Motion | Overlap | Nearest | MemoryTracking, Field(discriminator="name")]

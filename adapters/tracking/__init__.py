@@ -5,15 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapters.options.tracking import TrackingOptions
+from adapters.options.tracking import MemoryTracking, TrackingOptions
 from adapters.tracking.baselines import NearestTracker, OverlapTracker
 from adapters.tracking.motion import MotionTracker
 from adapters.tracking.tracker import FrameEntities, State, Step, Tracker
+
+
+def with_memory(options: MemoryTracking) -> Tracker:
+    """A trained memory decoder on its base; transformers loads slowly, and the other trackers do without."""
+    from adapters.tracking.slot_tracker import MemoryTracker
+
+    return MemoryTracker(options)
+
 
 TRACKERS: dict[str, Callable[[Any], Tracker]] = {
     "motion": MotionTracker,
     "iou": OverlapTracker,
     "nearest": NearestTracker,
+    "memory": with_memory,
 }
 
 

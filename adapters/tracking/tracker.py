@@ -26,11 +26,13 @@ class FrameEntities:
     """The entities of a frame. ids: (H, W) int32, 1..N without gaps, 0 and below no entity. tick: when the frame is, in
     frames of the clip's rate, so that a gap in its numbering is one in time. features: (N, D) float32, each of length 1
     or 0, centred on the frame, by which the same entity looks alike in two frames; None where there are none.
+    image: (H, W, 3) uint8, for trackers that look for themselves.
     """
 
     ids: np.ndarray
     tick: float
     features: np.ndarray | None = None
+    image: np.ndarray | None = None
 
     @property
     def count(self) -> int:
@@ -72,10 +74,21 @@ class FrameEntities:
 
 
 class Step(NamedTuple):
-    """What a frame brought. ids: (N,) int64 the track of each entity; ended: tracks that will not be seen again."""
+    """What a frame brought. ids: (N,) int64 the track of each entity; ended: tracks that will not be seen again.
+    painted: (H, W) int64 tracks that the tracker sees where no entity lies, 0 elsewhere; None where there are none.
+    """
 
     ids: np.ndarray
     ended: list[Track]
+    painted: np.ndarray | None = None
+
+    def tracks(self, frame: FrameEntities) -> tuple[np.ndarray, np.ndarray]:
+        """(H, W) int32 of the tracks of a frame, painted ones too, and the numbers of all: first the entities'."""
+        tracked = np.concatenate([[0], self.ids]).astype(np.int32)[np.maximum(frame.ids, 0)]
+        if self.painted is None:
+            return tracked, self.ids
+        tracked = np.where(tracked > 0, tracked, self.painted).astype(np.int32)
+        return tracked, np.concatenate([self.ids, np.unique(self.painted[self.painted > 0])])
 
 
 class Tracker(Protocol):

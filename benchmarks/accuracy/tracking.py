@@ -22,7 +22,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from adapters.options.tracking import Motion, Nearest, Overlap
+from adapters.options.tracking import MemoryTracking, Motion, Nearest, Overlap
 from adapters.tracking import build_tracker
 from domains.atomic import atomic_path
 from domains.formats.clips import read_clips
@@ -32,9 +32,9 @@ from domains.procedural.clips import SCENARIOS, draw_clip
 from domains.scenes.images import read_image
 from recipes import set_up
 from recipes.load import Loaded, loaded
-from recipes.verbs.following import Followed, entities_of
+from recipes.verbs.following import Followed, SeenFrame, entities_of
 
-TRACKERS = {"iou": Overlap, "nearest": Nearest, "motion": Motion}
+TRACKERS = {"iou": Overlap, "nearest": Nearest, "motion": Motion, "memory": MemoryTracking}
 METRICS = ("veq", "veq_1", "veq_8", "stq", "idf1", "hota", "ass_a", "id_switches", "ids_kept_10", "jf", "ctc_tra")
 FIRST_SEED, FRAMES, SIDE_PX, HIDDEN = 9000, 30, 128, 10
 DROPPED, MERGED, RAGGED_PX = 0.06, 0.04, 1.5
@@ -43,8 +43,7 @@ PARTS = {
     "base": "Entities of the embedded base",
     "car-shadow": "DAVIS car-shadow, entities of the embedded base",
 }
-Entities = list[tuple[np.ndarray, np.ndarray | None]]
-"""Of each frame ids (H, W) and features (N, D) or None, as a tracker gets them."""
+Entities = list[SeenFrame]
 
 
 def perturbed(rng: np.random.Generator, ids: np.ndarray) -> np.ndarray:
@@ -102,9 +101,10 @@ def on_true_entities(clips: int) -> dict[str, ClipMetricSet]:
     """Metrics by tracker on perturbed true entities."""
     metrics = {tracker: ClipMetricSet(METRICS) for tracker in TRACKERS}
     for name, scenario, clip in generated(clips):
-        maps = list(clip.maps())
+        frames = [clip.frame(index) for index in range(len(clip))]
+        maps = [ids for _, ids in frames]
         rng = np.random.default_rng((FIRST_SEED, *name.encode()))
-        entities: Entities = [(perturbed(rng, ids), None) for ids in maps]
+        entities = [SeenFrame(perturbed(rng, ids), None, image) for image, ids in frames]
         measured(metrics, entities, lambda maps=maps, clip=clip: TrackMaps(maps, clip.parents), name, scenario)
     return metrics
 
@@ -130,17 +130,19 @@ def on_car_shadow(network: Loaded, data: Path) -> dict[str, dict[str, float]]:
 
 
 def table(metrics: dict[str, ClipMetricSet]) -> str:
-    """A row per tracker with intervals, and one of the paired difference of the tracker and IoU linking."""
+    """A row per tracker with intervals, and paired differences of the trackers with memories and others."""
     lines = [f"| | {' | '.join(METRICS)} |", f"|---|{'---|' * len(METRICS)}"]
     for tracker, values in metrics.items():
         means, spans = values.compute(), values.interval()
         cells = [cell(means[key], spans[key]) for key in METRICS]
         lines.append(f"| {tracker} | {' | '.join(cells)} |")
-    ours, theirs = metrics["motion"], metrics["iou"]
-    drawn = {key: ours.resample()[key] - theirs.resample()[key] for key in METRICS}
-    now, before = ours.compute(), theirs.compute()
-    cells = [cell(now[key] - before[key], percentile_interval(drawn[key], 0.95), "+") for key in METRICS]
-    return "\n".join([*lines, f"| motion less iou | {' | '.join(cells)} |"])
+    for ours, theirs in (("motion", "iou"), ("memory", "iou"), ("memory", "motion")):
+        drawn, others = metrics[ours].resample(), metrics[theirs].resample()
+        now, before = metrics[ours].compute(), metrics[theirs].compute()
+        spans = {key: percentile_interval(drawn[key] - others[key], 0.95) for key in METRICS}
+        cells = [cell(now[key] - before[key], spans[key], "+") for key in METRICS]
+        lines.append(f"| {ours} less {theirs} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def cell(value: float, span: tuple[float, float], sign: str = "") -> str:

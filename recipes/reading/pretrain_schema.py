@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from adapters.options.decoders import Dense, TrainedDecoder
 from adapters.options.losses import Losses
+from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.prompts import PromptOptions
 from adapters.options.ranges import Blocks, Count, CropSide, NotNegative, Share
 from adapters.options.section import Options
@@ -133,6 +134,9 @@ class PretrainRecipe(AnyRecipe):
     prompts: PromptOptions | None = None
     """Of a base that is there a decoder of prompts learns, beside its dense decoders, which stay as they are; null: the
     base and these learn."""
+    memory: MemoryOptions | None = None
+    """Beside the decoder of prompts of a base that is there one learns that carries entities through a clip; null:
+    none."""
 
     def check_agreement(self) -> None:
         """Raises InputError for sections that do not go together."""
@@ -146,4 +150,9 @@ class PretrainRecipe(AnyRecipe):
         if self.prompts is not None and (self.vit.start is None or self.vit.learns):
             raise InputError(
                 "prompts learn beside a base that stays as it is; name one by vit.start, with vit.learns=false"
+            )
+        if self.memory is not None and (self.prompts is not None or self.vit.start is None or self.vit.learns):
+            raise InputError(
+                "memory learns alone, beside a base that stays as it is and its prompts; name the base by vit.start, "
+                "with vit.learns=false, and leave out prompts"
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,28 +14,39 @@ from adapters.network import EntitySegmenter
 from adapters.tracking import FrameEntities, Tracker
 from domains.entities import EntitySample, Place, renumber
 from domains.entities.tracks import Track
+from domains.scenes.images import as_rgb
+
+
+class SeenFrame(NamedTuple):
+    """A frame as it comes to a tracker. ids: (H, W) of its entities, in any numbers; features: (N, D) by ascending
+    number, where there are any; image: (H, W, 3) uint8, for trackers that look for themselves.
+    """
+
+    ids: np.ndarray
+    features: np.ndarray | None = None
+    image: np.ndarray | None = None
 
 
 @dataclass
 class Followed:
     """The tracks of a clip, while it is read: `maps` once, and then the parents are known.
 
-    frames: of each frame the ids (H, W) of its entities, in any numbers, and their features (N, D) by ascending number
-    where there are any.
+    frames: of each frame its `SeenFrame`.
     """
 
     tracker: Tracker
-    frames: Iterable[tuple[np.ndarray, np.ndarray | None]]
+    frames: Iterable[SeenFrame]
     parents: dict[int, int] = field(default_factory=dict)
 
     @property
     def maps(self) -> Iterator[np.ndarray]:
         """(H, W) int32 of track ids, frame by frame; nothing of a frame is kept but what the tracker remembers."""
-        for tick, (ids, features) in enumerate(self.frames):
-            dense, _ = renumber(ids)
-            step = self.tracker.step(FrameEntities(np.maximum(dense, 0), float(tick), features))
+        for tick, seen in enumerate(self.frames):
+            dense, _ = renumber(seen.ids)
+            frame = FrameEntities(np.maximum(dense, 0), float(tick), seen.features, seen.image)
+            step = self.tracker.step(frame)
             self._keep(step.ended)
-            yield np.concatenate([[0], step.ids]).astype(np.int32)[np.maximum(dense, 0)]
+            yield step.tracks(frame)[0]
         self._keep(self.tracker.close())
 
     def _keep(self, ended: Iterable[Track]) -> None:
@@ -43,10 +55,10 @@ class Followed:
 
 def entities_of(
     segmenter: EntitySegmenter, contract: InputContract, images: Iterable[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Of each image (H, W, C) uint8 the ids (H, W) of its entities, and what the backbone says of each (N, D)."""
+) -> Iterator[SeenFrame]:
+    """Of each image (H, W, C) uint8 its entities, and what the backbone says of each."""
     for image in images:
         photograph = contract.photograph(EntitySample(image, (), Place("frame")))
         prediction, tiles, taps = segmented(segmenter, photograph, contract)
         ids, _ = renumber(prediction.whole_map.ids)
-        yield ids, pooled(taps, tiles.grid, ids)
+        yield SeenFrame(ids, pooled(taps, tiles.grid, ids), as_rgb(photograph.image))

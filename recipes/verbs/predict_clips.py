@@ -140,27 +140,28 @@ class ClipRun:
             try:
                 for frame in clip.frames(start):
                     with closing(frame.scene):
-                        ids, scores, features = self.entities(frame.scene, cut)
-                    step = tracker.step(FrameEntities(ids, frame.tick, features))
-                    lookup = np.concatenate([[0], step.ids]).astype(np.int32)
-                    tracked = lookup[np.maximum(ids, 0)]
-                    journal.add(TrackedFrame(frame.number, frame.tick, tracked, step.ids, scores), step.ended)
+                        entities, scores = self.entities(frame.scene, frame.tick, cut)
+                    step = tracker.step(entities)
+                    tracked, numbers = step.tracks(entities)
+                    scores = np.append(scores, np.full(len(numbers) - len(scores), np.nan))  # painted ones have none
+                    journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
                     if journal.is_due():
                         journal.commit(tracker.state())
-                    progress.saw(ids.size)
+                    progress.saw(entities.ids.size)
                     progress.advance({"tracks": float(step.ids.max(initial=0))})
             finally:
                 journal.commit(tracker.state())
         journal.end(tracker.close(), clip.noted())
 
-    def entities(self, scene: Scene, cut: Cut) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """(ids (H, W) int32, scores (N,), features (N, D) or None) of a frame."""
+    def entities(self, scene: Scene, tick: float, cut: Cut) -> tuple[FrameEntities, np.ndarray]:
+        """A frame's entities as trackers take them, and their scores (N,)."""
         picture = decoded(self.contract.viewed(scene))
         prediction, tiles, taps = segmented(self.segmenter, picture, self.contract, cut)
         prediction = self.destination.limits.applied(prediction)
         entities = prediction.whole_map
         scores = np.full(entities.count, np.nan) if entities.scores is None else entities.scores
-        return entities.ids, scores, pooled(taps, tiles.grid, entities.ids)
+        features = pooled(taps, tiles.grid, entities.ids)
+        return FrameEntities(entities.ids, tick, features, as_rgb(picture.image)), scores
 
     def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 of every frame, as the network was shown it."""

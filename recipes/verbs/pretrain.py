@@ -40,7 +40,7 @@ from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.pretrain_schema import GENERAL, PretrainRecipe
 from recipes.runtime import of_training
 from recipes.sides import crops_on_patches
-from recipes.verbs.pretrain_work import Work, check_architecture, data_of, prompts_work
+from recipes.verbs.pretrain_work import Work, check_architecture, data_of, memory_work, prompts_work
 from recipes.verbs.training_progress import TrainingProgress
 
 REGION_SEED, REGION_SCENES, REGION_SCENE_PX = 2_000_003, 64, 256  # that the scorers of regions learn from
@@ -58,7 +58,7 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
     asked, recipe = recipe, crops_on_patches(recipe)
     train = recipe.train
     L.seed_everything(train.seed, verbose=False)
-    work = prompts_work(recipe, FITTED) if recipe.prompts is not None else dense_work(recipe, runtime)
+    work = work_of(recipe, runtime)
     segmenter, module, data = work.segmenter.to(runtime.device), work.module, work.data
     checkpoint = open_run(run, asked)  # not before: a mistake in the recipe leaves no folder
     weights = sum(parameter.numel() for parameter in segmenter.parameters()) / 1e6
@@ -85,6 +85,13 @@ def pretrain(recipe: PretrainRecipe, out: Path | None = None, resume: bool = Fal
         raise KeyboardInterrupt
     print(f"next: {work.following(base)}")
     return base
+
+
+def work_of(recipe: PretrainRecipe, runtime: Runtime) -> Work:
+    """What of a base a recipe trains."""
+    if recipe.memory is not None:
+        return memory_work(recipe)
+    return prompts_work(recipe, FITTED) if recipe.prompts is not None else dense_work(recipe, runtime)
 
 
 def dense_work(recipe: PretrainRecipe, runtime: Runtime) -> Work:

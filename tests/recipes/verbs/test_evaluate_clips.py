@@ -13,7 +13,7 @@ from domains.formats.sav import write_sav
 from domains.procedural.clips import Clip, draw_clip
 from recipes.inputs import check_evaluated
 from recipes.verbs.evaluate_clips import evaluate_adapter, evaluate_tracks
-from recipes.verbs.following import Followed
+from recipes.verbs.following import Followed, SeenFrame
 from recipes.verbs.tracking import KINDS
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
@@ -64,9 +64,10 @@ def test_an_adapter_and_a_tracker_are_measured_frame_by_frame(tmp_path: Path, ca
 @pytest.mark.parametrize("tracker", KINDS)
 def test_true_entities_in_any_numbers_are_followed_to_the_end(tracker: str) -> None:
     clip, rng = draw_clip("division", 5, 10, 96, 96), np.random.default_rng(0)
-    maps = list(clip.maps())
+    images, maps = list(clip.images()), list(clip.maps())
     shuffled = [np.concatenate([[0], rng.permutation(20) + 1])[ids].astype(np.int32) for ids in maps]
-    tracks = list(Followed(build_tracker(KINDS[tracker](name=tracker)), [(ids, None) for ids in shuffled]).maps)
+    frames = [SeenFrame(ids, None, image) for ids, image in zip(shuffled, images, strict=True)]
+    tracks = list(Followed(build_tracker(KINDS[tracker](name=tracker)), frames).maps)
     assert all(np.array_equal(ids > 0, track > 0) for ids, track in zip(maps, tracks, strict=True))
     final = {int(number): np.unique(tracks[-1][maps[-1] == number]).tolist() for number in np.unique(maps[-1])[1:]}
     before = {number: np.unique(tracks[-2][maps[-2] == number]).tolist() for number in final}

@@ -219,3 +219,34 @@ def test_prompts_want_a_base_that_stays() -> None:
     for word in ("vit.learns=true", "vit.start=null"):
         with pytest.raises(InputError, match=r"prompts learn beside a base that stays|no base to go on from"):
             load_pretrain_recipe("pretrain_prompts", [word])
+
+
+MEMORY = (
+    *("memory.width=32", "memory.layers=1", "memory.heads=2", "memory.drawn_frames=4", "memory.clip_frames=3"),
+    *(f"memory.clips.{kind}=0" for kind in ("crossing", "occlusion", "births", "exits")),
+    *("scenes.size_px=48", "scenes.crop_px=48", "scenes.families={leaves: 1}"),
+    *("scenes.val_count=1", "train.steps=3", "train.validate_every=1", "train.batch_size=1", "train.precision=fp32"),
+)
+
+
+def test_memory_learns_beside_a_base_that_stays_and_a_killed_run_goes_on(tmp_path: Path, capsys, interrupt_at) -> None:
+    pretrain(load_pretrain_recipe("pretrain_video", MEMORY), tmp_path / "whole")
+    interrupt_at(2)
+    assert main(["pretrain", "--recipe", "pretrain_video", "--out", str(tmp_path / "run"), *MEMORY]) == 130
+    assert main(shlex.split(capsys.readouterr().out.splitlines()[-1])[3:]) == 0
+    base, shipped = tmp_path / "run" / "base", FOLDERS["entity-small"]
+    for file in (tmp_path / "whole" / "base").iterdir():
+        assert file.read_bytes() == (base / file.name).read_bytes()
+        if not file.name.startswith("memory_decoder"):
+            assert file.read_bytes() == (shipped / file.name).read_bytes()
+    assert f"--track name=memory --track base={base}" in capsys.readouterr().out
+
+
+def test_memory_wants_a_base_that_stays_and_clips_that_there_are() -> None:
+    for word in ("vit.learns=true", "vit.start=null", "prompts.width=96"):
+        with pytest.raises(InputError, match=r"memory learns alone, beside a base|no base to go on from"):
+            load_pretrain_recipe("pretrain_video", [word])
+    with pytest.raises(InputError, match="no kind of clip is called 'crosing'.*did you mean 'crossing'"):
+        load_pretrain_recipe("pretrain_video", ["memory.clips.crosing=1"])
+    with pytest.raises(InputError, match=r"memory\.drawn_frames is 8; wanted at least 9 where memory\.clips has occl"):
+        load_pretrain_recipe("pretrain_video", ["memory.drawn_frames=8"])
