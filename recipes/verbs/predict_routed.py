@@ -72,7 +72,8 @@ def predict_by_look(request: Request, runtime: Runtime = CPU) -> None:
 
     OUT/NAME/ holds the results of the images that went to the domain of that name, as `predict --domain NAME` would
     write them. Images are told apart as adapters are; none is refused, since all weights are the same: what differs is
-    at which scale it is seen, and by which thresholds. Raises InputError. An image that cannot be read is named in the end, when the others are done.
+    at which scale it is seen, and by which thresholds. Raises InputError. An image that cannot be read is named in the
+    end, when the others are done.
     """
     from recipes.verbs.predict import predict  # torch, of which choosing needs nothing
 
