@@ -103,7 +103,7 @@ class TwoWay:
 
     def heads(self, layer: nn.Module, count: int) -> Heads:
         """A layer to queries, keys or values, by heads."""
-        return Heads(*(part.unflatten(0, (count, -1)) for part in self.affine(layer)))
+        return Heads(*(head.unflatten(0, (count, -1)) for head in self.affine(layer)))
 
     def __call__(self, sparse: Tensor, several: bool = True, least_iou: float = float("-inf")) -> Decoded:
         """The masks of prompts (P, n, C), each of n tokens: three each, or one, those above the least predicted IoU."""

@@ -24,7 +24,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from adapters.decoders.patch_memory import MemoryDecoder
-from adapters.decoders.prompted import PromptedDecoder, Sam
+from adapters.decoders.prompted import PromptedDecoder
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
@@ -38,7 +38,7 @@ from adapters.training.memory_fit import Remembered, fill_memory
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
-from adapters.training.prompted_fit import MeasuredLooks, PromptedModule
+from adapters.training.prompted_fit import PromptedModule, measured_looks
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.rounding import learnt_weights, round_learnt, round_to_half
@@ -133,11 +133,7 @@ class Plan:
 
     def measured_looks(self) -> list[Callback]:
         """What measures entities at every look, where the decoder's loss says little of them."""
-        options = self.network.decoder.options
-        if self.watched is None or not isinstance(options, Sam) or not options.measured_tiles:
-            return []
-        headline = self.calibrate_for or next(iter(self.metrics()))
-        return [MeasuredLooks(self.watched, self.contract, self.metrics, headline, options.measured_tiles)]
+        return measured_looks(self.network, self.watched, self.contract, self.metrics, self.calibrate_for)
 
     def module(self) -> EntityModule:
         """What trains the network for the plan's budget; it puts the network into training mode."""

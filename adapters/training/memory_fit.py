@@ -54,13 +54,13 @@ class Remembered:
         return 1 / (self.held_back + 1)
 
     def __str__(self) -> str:
-        told = (
+        promise = (
             f"false alarms on {self.alarms} of {self.held_back} good images held back, wanted at most {self.rate:g} of "
             "new ones"
         )
         if self.rate < self.attainable:
-            told += f"; so few cannot promise less than {self.attainable:.2g}, the strangest of them is the measure"
-        return f"memory: {self.kept} of {self.patches} patches of {self.images} good images; {told}"
+            promise += f"; so few cannot promise less than {self.attainable:.2g}, the strangest of them is the measure"
+        return f"memory: {self.kept} of {self.patches} patches of {self.images} good images; {promise}"
 
 
 def fill_memory(

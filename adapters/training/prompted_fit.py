@@ -14,9 +14,10 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor
 
-from adapters.decoders.prompted import PromptedDecoder
+from adapters.decoders.prompted import PromptedDecoder, Sam
 from adapters.inference.calibration import tile_outputs
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet
+from adapters.network import EntitySegmenter
 from adapters.training.dialogue import Costs, Dialogue, draw_seed
 from adapters.training.module import EntityModule
 from adapters.training.prompt_draws import WAYS, Asked, Crop
@@ -97,3 +98,21 @@ class MeasuredLooks(Callback):
         segmenter.train(learning)
         value = measured.compute()[self.headline]
         pl_module.log(f"val/{self.headline}", value, batch_size=1)
+
+
+def measured_looks(
+    network: EntitySegmenter,
+    samples: Samples | None,
+    contract: InputContract,
+    metrics: Callable[[], Mapping[str, EntityMetric]],
+    headline: str | None,
+) -> list[Callback]:
+    """What measures entities at every look, where the network answers prompts and there are samples to look at.
+
+    headline: key of one of `metrics()`; the first by default.
+    """
+    options = network.decoder.options
+    if samples is None or not isinstance(options, Sam) or not options.measured_tiles:
+        return []
+    headline = headline or next(iter(metrics()))
+    return [MeasuredLooks(samples, contract, metrics, headline, options.measured_tiles)]

@@ -238,7 +238,7 @@ def predict(
         predict_routed(request, shelf, choose(*request.words_of_runtime(device, str(precision))))
         return
     if domain is None and not is_exported(adapter) and adapter != BASE and members_of(adapter):
-        from recipes.verbs.predict_routed import predict_by_look
+        from recipes.verbs.predict_mixture import predict_by_look
 
         predict_by_look(request, choose(*request.words_of_runtime(device, str(precision))))
         return
