@@ -172,9 +172,8 @@ WRONG = {
     "train.lr is nan; wanted a number above 0": {"train": {"lr": float("nan")}},
     "train.precision is 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)": {"train": {"precision": "fp16"}},
     "train.betas[1] is missing; wanted a number of at least 0 and below 1": {"train": {"betas": [0.9]}},
-    "domian is no option; known: backbone, decoder, domain, labels, losses, method, train (did you mean 'domain'?)": {
-        "domian": {}
-    },
+    "domian is no option; known: backbone, decoder, domain, labels, losses, method, tracking, train "
+    "(did you mean 'domain'?)": {"domian": {}},
     "train.steps is 0; wanted an integer of at least 1 (and 1 more)": {"train": {"steps": 0, "seed": -1}},
 }
 
