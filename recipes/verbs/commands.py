@@ -50,7 +50,7 @@ from recipes.verbs.arguments import (
     changes,
 )
 from recipes.verbs.deciding import deciding_app
-from recipes.verbs.groups import adapters_app, domains_app, recipes_app
+from recipes.verbs.groups import adapters_app, domains_app, ids_app, recipes_app
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 """Exit codes."""
@@ -66,6 +66,7 @@ app.add_typer(deciding_app)
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(domains_app, name="domains")
+app.add_typer(ids_app, name="ids")
 
 
 @app.callback()
