@@ -33,14 +33,17 @@ def entries(registry: Registry, ids: Sequence[int] = ()) -> Iterator[Entry]:
     """All entities, or those of some ids, ascending. Raises InputError for an id that is not known."""
     numbers = sorted(resolved(registry, number) for number in ids) or registry.ids.tolist()
     for number in numbers:
-        (row,) = registry.ask("SELECT times, area, first_seen, last_seen FROM entity WHERE id = ?", (number,))
+        ((times, area, first, last),) = registry.ask(
+            "SELECT times, area, first_seen, last_seen FROM entity WHERE id = ?", (number,)
+        )
         former = registry.ask("SELECT former FROM alias WHERE id = ? ORDER BY former", (number,))
         sources = registry.ask(
             "SELECT DISTINCT source FROM sighting JOIN moment ON moment.id = moment JOIN visit ON visit.id = visit "
             "WHERE entity = ? ORDER BY visit.id",
             (number,),
         )
-        yield Entry(number, *row, tuple(before for (before,) in former), tuple(source for (source,) in sources))
+        names = tuple(str(source) for (source,) in sources)
+        yield Entry(number, times, area, first, last, tuple(int(before) for (before,) in former), names)
 
 
 def resolved(registry: Registry, number: int) -> int:

@@ -34,7 +34,8 @@ def test_the_last_mask_comes_back_as_it_was(tmp_path: Path):
     with Registry(tmp_path / "masks.sqlite") as registry:
         ids = Visit(registry, "clip").ids(view, mask=lambda row: masks[row])
         for number, mask in zip(ids.tolist(), masks, strict=True):
-            assert np.array_equal(last_mask(registry, number), mask)
+            kept = last_mask(registry, number)
+            assert kept is not None and np.array_equal(kept, mask)
 
 
 @pytest.mark.parametrize("mask", [b"\1", b"\xff" * 8 + b"x", b"\3\0\0\0\3\0\0\0junk", b"\0" * 9])
