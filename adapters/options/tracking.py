@@ -1,0 +1,69 @@
+"""How entities of a clip's frames become tracks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from adapters.options.ranges import Natural, Share
+from adapters.options.section import Options
+
+Memory = Annotated[int, Field(ge=0, le=1000)]
+Weight = Annotated[float, Field(ge=0, le=10)]
+
+
+@dataclass(frozen=True)
+class TrackingOptions(Options):
+    """The options of a tracker."""
+
+    SOURCE: ClassVar[str] = "tracking."
+
+    name: str
+
+
+@dataclass(frozen=True)
+class Motion(TrackingOptions):
+    """By where an entity is expected at its velocity, what it looks like, and its size; with a memory for what is
+    hidden, divisions and merges."""
+
+    name: Literal["motion"] = "motion"
+    memory_frames: Memory = 30
+    """So many frames an entity may be hidden and keeps its id; one that was visible in few frames, five times as long
+    as it was."""
+    position: Weight = 0.5
+    """Weight of where an entity is: the overlap of its mask, moved on at its velocity, else the distance."""
+    likeness: Weight = 0.3
+    """Weight of how alike the backbone's features over two entities are, where the network has a backbone."""
+    size: Weight = 0.2
+    """Weight of the ratio of areas."""
+    most_cost: Share = 0.5
+    """Weighted mean of the three costs from which on two entities are not the same."""
+    reach: Annotated[float, Field(gt=0, le=20)] = 1.0
+    """How far an entity may be from where it is expected, in its own sizes (roots of its area)."""
+    divisions: bool = True
+    """A mother whose mask two daughters take over ends, and they begin, as cells do; false: the larger keeps the id."""
+    least_daughter: Annotated[float, Field(ge=0.05, le=0.5)] = 0.25
+    """Area of the smaller daughter as a share of the mother's."""
+
+
+@dataclass(frozen=True)
+class Overlap(TrackingOptions):
+    """The plain baseline: an entity of the frame before that it overlaps enough, or a new one."""
+
+    name: Literal["iou"] = "iou"
+    least_iou: Share = 0.3
+    """Intersection over union of the two masks, where they are."""
+
+
+@dataclass(frozen=True)
+class Nearest(TrackingOptions):
+    """The classical baseline: the nearest centroid of the frame before, or a new entity."""
+
+    name: Literal["nearest"] = "nearest"
+    most_px: Natural = 50
+    """Distance of the two centroids, in pixels of the frame."""
+
+
+Tracking = Annotated[Motion | Overlap | Nearest, Field(discriminator="name")]

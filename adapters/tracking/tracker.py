@@ -1,0 +1,114 @@
+"""What a tracker is: frame by frame, entities in and ids of tracks out, with a state that does not grow with the clip.
+
+A stitcher in time: as tiles of a scene are linked where they overlap, frames of a clip are linked where an entity is
+expected. `step` takes the entities of the next frame, as any network finds them, with features that were pooled over
+them, and says which track each is. A network that carries ids itself, or a registry that knows ids of earlier clips,
+can stand in a tracker's place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from scipy import ndimage
+
+from domains.entities.tracks import Track
+
+State = dict[str, np.ndarray]
+"""All that a tracker remembers, as arrays of numbers by name."""
+
+
+@dataclass(frozen=True)
+class FrameEntities:
+    """The entities of a frame. ids: (H, W) int32, 1..N without gaps, 0 and below no entity. tick: when the frame is, in
+    frames of the clip's rate, so that a gap in its numbering is one in time. features: (N, D) float32, each of length 1
+    or 0, centred on the frame, by which the same entity looks alike in two frames; None where there are none.
+    """
+
+    ids: np.ndarray
+    tick: float
+    features: np.ndarray | None = None
+
+    @property
+    def count(self) -> int:
+        """N."""
+        return len(self.areas)
+
+    @cached_property
+    def areas(self) -> np.ndarray:
+        """(N,) pixels."""
+        return np.bincount(np.maximum(self.ids, 0).ravel(), minlength=1)[1:]
+
+    @cached_property
+    def centres(self) -> np.ndarray:
+        """(N, 2) mean y and x of the pixels."""
+        y, x = np.nonzero(self.ids > 0)
+        number = self.ids[y, x]
+        sums = [np.bincount(number, weights=values, minlength=self.count + 1)[1:] for values in (y, x)]
+        return np.stack(sums, 1) / np.maximum(self.areas, 1)[:, None]
+
+    @cached_property
+    def boxes(self) -> list[tuple[slice, slice]]:
+        """(rows, columns) of each entity."""
+        return ndimage.find_objects(np.maximum(self.ids, 0))
+
+    def crop(self, index: int) -> np.ndarray:
+        """(h, w) bool: entity index + 1 within its box."""
+        return self.ids[self.boxes[index]] == index + 1
+
+    def corner(self, index: int) -> np.ndarray:
+        """(2,) y and x of the upper left pixel of its box."""
+        rows, columns = self.boxes[index]
+        return np.array([rows.start, columns.start], float)
+
+    def at_border(self, index: int) -> bool:
+        """Whether it touches the border of the frame."""
+        rows, columns = self.boxes[index]
+        height, width = self.ids.shape
+        return rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
+
+
+class Step(NamedTuple):
+    """What a frame brought. ids: (N,) int64 the track of each entity; ended: tracks that will not be seen again."""
+
+    ids: np.ndarray
+    ended: list[Track]
+
+
+class Tracker(Protocol):
+    """Follows entities through one clip."""
+
+    def step(self, frame: FrameEntities) -> Step:
+        """The tracks of the next frame's entities; new ones have the next ids."""
+        ...
+
+    def close(self) -> list[Track]:
+        """The tracks that did not end before the clip did."""
+        ...
+
+    def state(self) -> State:
+        """What to go on from, after `restore`, as if the clip had not been interrupted."""
+        ...
+
+    def restore(self, state: State) -> None:
+        """Go on from a state. Raises KeyError or ValueError for arrays that are no state of this tracker."""
+        ...
+
+
+@dataclass
+class Counting:
+    """The counts that all trackers have: frames so far and the next id.
+
+    Ids are given out here alone: whoever knows an entity from elsewhere (a registry of earlier clips) gives others.
+    """
+
+    frames: int = 0
+    next_id: int = 1
+
+    def born(self) -> int:
+        """A new id."""
+        self.next_id += 1
+        return self.next_id - 1

@@ -1,0 +1,190 @@
+"""Films: MP4, MOV, AVI, WebM and Matroska through PyAV (FFmpeg), decoded one frame at a time.
+
+https://pyav.basswood-io.com. The file is given to FFmpeg as bytes and by its container alone: lists that name other
+files or addresses (HLS, concat) are not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from domains.errors import InputError
+from domains.scenes.decode import MAX_PIXELS, too_large
+from domains.scenes.frames import AboutClip, Clip, FolderClip, Frame, StackClip, check_size
+from domains.scenes.scene import Photograph
+
+VIDEO_SUFFIXES = frozenset({".mp4", ".m4v", ".mov", ".avi", ".webm", ".mkv"})
+STACK_SUFFIXES = frozenset({".tif", ".tiff", ".btf"})
+CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
+INSTALL = 'pip install "entity-adapters[video]"'
+UNEVEN = 0.1
+"""Frames from the even beat, by which a clip's rate is said to vary."""
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file is called as a film is."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def check_films() -> None:
+    """Raises InputError where PyAV is not installed."""
+    if find_spec("av") is None:
+        raise InputError(f"films are read and written through PyAV, which is not installed: {INSTALL}")
+
+
+def open_clip(path: Path, pixel_size_m: float | None = None) -> Clip:
+    """Whatever has frames: a film, a folder of numbered pictures, a TIFF stack with time. Raises InputError."""
+    if path.is_dir():
+        return FolderClip(path, pixel_size_m)
+    if is_film(path):
+        return FilmClip(path, pixel_size_m)
+    if path.suffix.lower() in STACK_SUFFIXES:
+        return StackClip(path, pixel_size_m)
+    raise InputError(
+        f"{str(path)!r} is no clip; wanted a folder of numbered frames, a TIFF stack, or one of "
+        f"{', '.join(sorted(VIDEO_SUFFIXES))}"
+    )
+
+
+class FilmClip:
+    """A film, upright as its rotation flag says, in 8-bit RGB without alpha.
+
+    `remarks` of it say what was changed on the way. Raises InputError for what is none, or is encrypted or damaged.
+    """
+
+    def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
+        check_films()
+        self.path, self.pixel_size_m, self._notes = path, pixel_size_m, dict[str, None]()
+        with Opened(self.path) as (container, stream):
+            codec = stream.codec_context
+            if codec.width * codec.height > MAX_PIXELS:
+                raise too_large(path, f"{codec.width} x {codec.height}")
+            frame = self._first(container, stream)
+            turns = quarter_turns(frame)
+            height, width = frame.height, frame.width
+            rate = stream.average_rate or stream.guessed_rate
+            self.rate = float(rate) if rate else None
+            self.about = AboutClip(
+                (width, height) if turns % 2 else (height, width), stream.frames or None, self.rate, pixel_size_m,
+                remarks_of(frame, turns),
+            )  # fmt: skip
+
+    def _first(self, container: Any, stream: Any) -> Any:
+        """The first frame. Raises InputError."""
+        import av
+
+        try:
+            frame = next(iter(container.decode(stream)), None)
+        except (av.FFmpegError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+        if frame is None:
+            raise InputError(f"{str(self.path)!r} has no frame that can be read; copy or export it again")
+        return frame
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        """As `Clip.frames`. A film that breaks off gives what came before, and `noted` says so."""
+        import av
+
+        self._notes, number, begin, tick = {}, 0, None, -1.0
+        with Opened(self.path) as (container, stream):
+            decoded = container.decode(stream)
+            while True:
+                try:
+                    frame = next(decoded, None)
+                except (av.FFmpegError, ValueError) as error:
+                    why = f"breaks off after {number} frames ({reason_of(error)}); they are kept"
+                    self._notes[f"{str(self.path)!r} {why}"] = None
+                    return
+                if frame is None:
+                    break
+                begin = frame.time if begin is None else begin
+                tick = max(tick + 1e-3, self._tick(frame, begin, number))
+                if number >= start:
+                    yield Frame(number, tick, self._scene(frame, number))
+                number += 1
+        if self.about.count is not None and number < self.about.count:
+            why = f"ends after {number} of {self.about.count} frames: it is cut off; they are kept"
+            self._notes[f"{str(self.path)!r} {why}"] = None
+
+    def _tick(self, frame: Any, begin: float | None, number: int) -> float:
+        if frame.time is None or begin is None or self.rate is None:
+            return float(number)
+        tick = (frame.time - begin) * self.rate
+        if abs(tick - round(tick)) < UNEVEN:
+            return float(round(tick))
+        self._notes[f"{str(self.path)!r}: its frames come at varying times, which are taken as they are"] = None
+        return tick
+
+    def _scene(self, frame: Any, number: int) -> Photograph:
+        turns = quarter_turns(frame)
+        pixels = np.rot90(frame.to_ndarray(format="rgb24"), turns)
+        check_size(pixels.shape[:2], self.about.shape, number, self.path)
+        return Photograph(np.ascontiguousarray(pixels), self.pixel_size_m, ("red", "green", "blue"), format="film")
+
+    def noted(self) -> tuple[str, ...]:
+        """Why the film ended early, and that its beat varies, where it is so."""
+        return tuple(self._notes)
+
+    def close(self) -> None:
+        """The file is open while frames are read."""
+
+
+class Opened:
+    """A context manager: (container, stream) of a film. Raises InputError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> tuple[Any, Any]:
+        import av
+
+        options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
+        try:
+            self.container = av.open(str(self.path.resolve()), options=options)
+        except (av.FFmpegError, OSError, ValueError) as error:
+            raise unreadable(self.path, error) from error
+        streams = self.container.streams.video
+        if not streams:
+            self.container.close()
+            raise InputError(f"{str(self.path)!r} has no picture, only sound; wanted a film")
+        streams[0].thread_type = "AUTO"
+        return self.container, streams[0]
+
+    def __exit__(self, *of: object) -> None:
+        self.container.close()
+
+
+def unreadable(path: Path, error: Exception) -> InputError:
+    """What to say of a film that cannot be opened."""
+    reason = reason_of(error)
+    return InputError(
+        f"{str(path)!r}: wanted a whole film, got a damaged or unsupported one ({reason}); copy or export it again"
+    )
+
+
+def reason_of(error: Exception) -> str:
+    """What FFmpeg said, short."""
+    return str(getattr(error, "strerror", "") or error).strip()[:120]
+
+
+def quarter_turns(frame: Any) -> int:
+    """Turns to the left by which a frame is upright, 0 to 3: its rotation is in degrees to the left."""
+    return round(float(getattr(frame, "rotation", 0) or 0) / 90) % 4
+
+
+def remarks_of(frame: Any, turns: int) -> tuple[str, ...]:
+    """What of a film becomes else, in words."""
+    remarks = []
+    if turns:
+        remarks.append(f"turned by {90 * turns} degrees to the left, as its file says")
+    components = frame.format.components
+    if any(component.bits > 8 for component in components):
+        remarks.append(f"{max(component.bits for component in components)} bits a channel are shown as 8")
+    if any(component.is_alpha for component in components):
+        remarks.append("its alpha is dropped")
+    return tuple(remarks)

@@ -1,0 +1,156 @@
+"""What was found of a clip so far, frame by frame, with what the tracker needs to go on: one SQLite file.
+
+Frames and the tracker's state are committed together, so that a run that is killed goes on with the same ids. Memory
+does not grow with the clip: a frame is written and forgotten, and read again when results are written.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from domains.entities.tracks import Track, Tracks
+from domains.errors import InputError
+
+SECONDS = 2.0  # between two commits: what a kill costs
+TABLES = """
+CREATE TABLE IF NOT EXISTS frames
+    (number INTEGER PRIMARY KEY, tick REAL, height INTEGER, width INTEGER, ids BLOB, tracks BLOB, scores BLOB);
+CREATE TABLE IF NOT EXISTS ended (id INTEGER PRIMARY KEY, first, last, parent, exit, into_id);
+CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB);
+"""
+
+
+@dataclass(frozen=True)
+class TrackedFrame:
+    """A frame of a clip. ids: (H, W) int32 of tracks; tracks, scores: (N,) the ids that are there, and how sure each
+    entity is, nan where nobody said.
+    """
+
+    number: int
+    tick: float
+    ids: np.ndarray
+    tracks: np.ndarray
+    scores: np.ndarray
+
+
+class ClipJournal:
+    """A clip's frames on disk. plan: what decides them; another plan begins anew."""
+
+    def __init__(self, path: Path, plan: Mapping[str, Any]) -> None:
+        """Raises InputError where the file cannot be written."""
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.database = sqlite3.connect(path, isolation_level=None)
+            self._begin(json.dumps(plan, sort_keys=True))
+        except (OSError, sqlite3.Error) as error:
+            raise InputError(f"cannot write {str(path)!r}: {error}; free some space, or name another --out") from error
+        self._written = monotonic()
+
+    def _begin(self, plan: str) -> None:
+        self._run("PRAGMA journal_mode=WAL")
+        self.database.executescript(TABLES)
+        if self._fact("plan") != plan.encode():
+            self.database.executescript("DELETE FROM frames; DELETE FROM ended; DELETE FROM facts;")
+            self._keep("plan", plan.encode())
+        self._run("BEGIN")
+
+    @property
+    def done(self) -> int:
+        """Frames that are there, the first so many of the clip."""
+        return int(self._run("SELECT COUNT(*) FROM frames").fetchone()[0])
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the clip's last frame is there, and all tracks ended."""
+        return self._fact("whole") is not None
+
+    def state(self) -> dict[str, np.ndarray] | None:
+        """The tracker's state behind the frames that are there; None before the first."""
+        content = self._fact("state")
+        if content is None:
+            return None
+        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def add(self, frame: TrackedFrame, ended: Iterable[Track]) -> None:
+        """Keep a frame, and the tracks that ended with it, for the next commit."""
+        present = np.concatenate([[0], frame.tracks])
+        order = np.argsort(present, kind="stable")
+        local = order[np.searchsorted(present[order], np.maximum(frame.ids, 0))].astype(np.uint16)
+        packed = zlib.compress(local.tobytes(), 1)
+        blobs = packed, frame.tracks.astype("<i8").tobytes(), frame.scores.astype("<f4").tobytes()
+        self._run("INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
+                  (frame.number, frame.tick, *frame.ids.shape, *blobs))  # fmt: skip
+        self._end(ended)
+
+    def _end(self, tracks: Iterable[Track]) -> None:
+        for track in tracks:
+            self._run("INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?, ?)", astuple(track))
+
+    def is_due(self) -> bool:
+        """Whether the last commit is some seconds ago."""
+        return monotonic() - self._written > SECONDS
+
+    def commit(self, state: Mapping[str, np.ndarray]) -> None:
+        """What was added so far survives a kill. state: of the tracker behind it."""
+        content = io.BytesIO()
+        np.savez(content, allow_pickle=False, **{name: np.asarray(values) for name, values in state.items()})
+        self._keep("state", content.getvalue())
+        self._run("COMMIT")
+        self._run("BEGIN")
+        self._written = monotonic()
+
+    def end(self, tracks: Iterable[Track], notes: Iterable[str]) -> None:
+        """The clip is over. tracks: those that did not end before; notes: what reading it showed."""
+        self._end(tracks)
+        self._keep("notes", json.dumps(list(notes)).encode())
+        self._keep("whole", b"")
+        self._run("DELETE FROM facts WHERE name = 'state'")
+        self._run("COMMIT")
+        self._run("BEGIN")
+
+    def notes(self) -> list[str]:
+        """What reading the clip showed."""
+        return json.loads(self._fact("notes") or b"[]")
+
+    def frames(self) -> Iterator[TrackedFrame]:
+        """All frames in order, one in memory."""
+        for number, tick, height, width, packed, tracks, scores in self._run("SELECT * FROM frames ORDER BY number"):
+            present = np.frombuffer(tracks, "<i8")
+            local = np.frombuffer(zlib.decompress(packed), np.uint16).reshape(height, width)
+            ids = np.concatenate([[0], present]).astype(np.int32)[local]
+            yield TrackedFrame(number, tick, ids, present, np.frombuffer(scores, "<f4"))
+
+    def tracks(self) -> Tracks:
+        """The tracks of a clip that is whole."""
+        return Tracks(self.done, tuple(Track(*row) for row in self._run("SELECT * FROM ended")))
+
+    def close(self) -> None:
+        """What was not committed is forgotten."""
+        self.database.close()
+
+    def _fact(self, name: str) -> bytes | None:
+        row = self._run("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+        return None if row is None else bytes(row[0])
+
+    def _keep(self, name: str, value: bytes) -> None:
+        self._run("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+
+    def _run(self, text: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
+        try:
+            return self.database.execute(text, values)
+        except sqlite3.Error as error:
+            raise InputError(
+                f"cannot write to {str(self.path)!r}: {error}; free some space and start again, it goes on from here"
+            ) from error
