@@ -24,6 +24,7 @@ from recipes.verbs.arguments import (
     Format,
     Granularity,
     Groups,
+    Ids,
     InEngine,
     InPrecision,
     LeastArea,
@@ -169,6 +170,7 @@ def predict(
     least_score: LeastScore = None,
     least_area: LeastArea = None,
     most_area: MostArea = None,
+    ids: Ids = None,
     granularity: Granularity = None,
     points: Points = None,
     boxes: Boxes = None,
@@ -211,7 +213,7 @@ def predict(
     sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece, granularity)
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
-    writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
+    writing = Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     request = Request(adapter, sources, out, recipe, backbone, **how)
     prompting = Prompting(points, boxes, None if masks is None else str(masks))
