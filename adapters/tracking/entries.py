@@ -33,7 +33,7 @@ def entries(registry: Registry, ids: Sequence[int] = ()) -> Iterator[Entry]:
     """All entities, or those of some ids, ascending. Raises InputError for an id that is not known."""
     numbers = sorted(resolved(registry, number) for number in ids) or registry.ids.tolist()
     for number in numbers:
-        ((times, area, first, last),) = registry.ask(
+        ((times, area, first_seen, last_seen),) = registry.ask(
             "SELECT times, area, first_seen, last_seen FROM entity WHERE id = ?", (number,)
         )
         former = registry.ask("SELECT former FROM alias WHERE id = ? ORDER BY former", (number,))
@@ -43,7 +43,7 @@ def entries(registry: Registry, ids: Sequence[int] = ()) -> Iterator[Entry]:
             (number,),
         )
         names = tuple(str(source) for (source,) in sources)
-        yield Entry(number, times, area, first, last, tuple(int(before) for (before,) in former), names)
+        yield Entry(number, times, area, first_seen, last_seen, tuple(int(before) for (before,) in former), names)
 
 
 def resolved(registry: Registry, number: int) -> int:
@@ -78,13 +78,13 @@ def merge(registry: Registry, kept: int, gone: int) -> None:
     kept, gone = resolved(registry, kept), resolved(registry, gone)
     if kept == gone:
         raise InputError(f"entity {kept} is already what the two are; wanted two different ones")
-    (first,) = registry.ask("SELECT times, area, first_seen, last_seen, mask FROM entity WHERE id = ?", (kept,))
-    (second,) = registry.ask("SELECT times, area, first_seen, last_seen, mask FROM entity WHERE id = ?", (gone,))
-    times = first[0] + second[0]
-    weights = np.array([first[0], second[0]]) / times if times else np.array([0.5, 0.5])
+    (kept_row,) = registry.ask("SELECT times, area, first_seen, last_seen, mask FROM entity WHERE id = ?", (kept,))
+    (gone_row,) = registry.ask("SELECT times, area, first_seen, last_seen, mask FROM entity WHERE id = ?", (gone,))
+    times = kept_row[0] + gone_row[0]
+    weights = np.array([kept_row[0], gone_row[0]]) / times if times else np.array([0.5, 0.5])
     look = weights @ registry.looks[registry.place(np.array([kept, gone]))]
     norm = float(np.linalg.norm(look))
-    latest = max(first, second, key=lambda row: row[3])
+    latest = max(kept_row, gone_row, key=lambda row: row[3])
     with registry.writing():
         registry.ask("UPDATE OR IGNORE sighting SET entity = ? WHERE entity = ?", (kept, gone))
         registry.ask("DELETE FROM sighting WHERE entity = ?", (gone,))
@@ -94,8 +94,8 @@ def merge(registry: Registry, kept: int, gone: int) -> None:
         registry.ask(
             "UPDATE entity SET look = ?, times = ?, area = ?, first_seen = ?, last_seen = ?, mask = ? WHERE id = ?",
             (
-                (look / (norm or 1.0)).astype("<f2").tobytes(), times, float(weights @ [first[1], second[1]]),
-                min(first[2], second[2]), latest[3], latest[4], kept,
+                (look / (norm or 1.0)).astype("<f2").tobytes(), times, float(weights @ [kept_row[1], gone_row[1]]),
+                min(kept_row[2], gone_row[2]), latest[3], latest[4], kept,
             ),
         )  # fmt: skip
     registry.reread()

@@ -29,7 +29,7 @@ def identified(prediction: Prediction, visit: Visit) -> Prediction:
         def mask(row: int, rows: np.ndarray = rows) -> np.ndarray:
             return mask_of(prediction, int(rows[row]))
 
-        ids[rows] = visit.ids(view, taken=ids[ids > 0].tolist(), mask=mask)
+        ids[rows] = visit.ids(view, barred=ids[ids > 0].tolist(), mask=mask)
     return replace(prediction, entities=prediction.entities._replace(persistent_ids=ids))
 
 

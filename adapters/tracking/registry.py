@@ -135,8 +135,8 @@ class Registry:
     def ask_of(self, question: str, numbers: Sequence[int]) -> Iterator[tuple]:
         """The rows that answer a question about numbers, `{}` in it, some at a time."""
         for start in range(0, len(numbers), AT_ONCE):
-            some = numbers[start : start + AT_ONCE]
-            yield from self.ask(question.format(",".join("?" * len(some))), some)
+            chunk = numbers[start : start + AT_ONCE]
+            yield from self.ask(question.format(",".join("?" * len(chunk))), chunk)
 
     def refresh(self) -> None:
         """`reread` where another process has written since."""

@@ -43,18 +43,18 @@ class Visit:
         view: View,
         tick: float = 0,
         named: np.ndarray | None = None,
-        taken: Sequence[int] = (),
+        barred: Sequence[int] = (),
         mask: Mask | None = None,
     ) -> np.ndarray:
         """(N,) int64 of the registry, of what is in view at a time; ids not seen before are on the disk by then.
 
-        tick: in frames. named: (N,) ids that are known already (of tracks), 0 for none. taken: ids that none of these
+        tick: in frames. named: (N,) ids that are known already (of tracks), 0 for none. barred: ids that none of these
         may have, beside those that are named.
         """
         self.registry.refresh()
         ids = np.zeros(len(view), np.int64) if named is None else named.astype(np.int64)
         if (ids == 0).any():
-            ids = self._recognised(view, ids, np.array([*taken], np.int64))
+            ids = self._recognised(view, ids, np.array([*barred], np.int64))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         new, keeps = ids == 0, self._is_worth_keeping(ids, tick)
         if not new.any() and not keeps:
@@ -71,7 +71,7 @@ class Visit:
             self._kept_tick = tick
         return ids
 
-    def _recognised(self, view: View, ids: np.ndarray, taken: np.ndarray) -> np.ndarray:
+    def _recognised(self, view: View, ids: np.ndarray, barred: np.ndarray) -> np.ndarray:
         """The ids with those of before, by place in a moment, then by looks alone."""
         ids, failures = ids.copy(), 0
         for number in self.registry.moments_like(view.looks, MOMENTS):
@@ -79,7 +79,7 @@ class Visit:
             rows = recognised(view, before)
             failures = 0 if rows is not None else failures + 1
             if rows is not None:
-                accept(ids, np.where(rows >= 0, numbers[rows], 0), taken)
+                accept(ids, np.where(rows >= 0, numbers[rows], 0), barred)
             if failures == FAILURES or (ids > 0).all():
                 break
         unknown = np.flatnonzero(ids == 0)
@@ -89,7 +89,7 @@ class Visit:
             rows = alone(view.looks[unknown] @ self.registry.looks[place].T, view.areas[unknown], areas)
             alike = np.zeros(len(ids), np.int64)
             alike[unknown] = np.where(rows >= 0, self.registry.ids[place][rows], 0) if len(place) else 0
-            accept(ids, alike, taken)
+            accept(ids, alike, barred)
         return ids
 
     def _areas(self, ids: np.ndarray) -> np.ndarray:
@@ -105,9 +105,9 @@ class Visit:
         return fresh > FRESH * len(ids) or tick - self._kept_tick >= EVERY
 
 
-def accept(ids: np.ndarray, proposed: np.ndarray, taken: np.ndarray) -> None:
+def accept(ids: np.ndarray, proposed: np.ndarray, barred: np.ndarray) -> None:
     """Give entities without an id the one that is proposed, unless another one has it."""
-    free = (ids == 0) & (proposed > 0) & ~np.isin(proposed, ids) & ~np.isin(proposed, taken)
+    free = (ids == 0) & (proposed > 0) & ~np.isin(proposed, ids) & ~np.isin(proposed, barred)
     ids[free] = proposed[free]
 
 

@@ -56,8 +56,8 @@ def rows_of(prediction: Prediction, destination: Destination) -> Iterator[list[A
     area_of = areas(prediction.place)
     for entity in prediction.measures():
         area, (number, area_px, *measures) = area_of(entity), entity[: len(MEASURED)]
-        last = [getattr(entity, column) for column in destination.columns]
-        yield [number, area_px, *(area.get(unit) for unit in AREAS), *measures, *last]
+        extra = [getattr(entity, column) for column in destination.columns]
+        yield [number, area_px, *(area.get(unit) for unit in AREAS), *measures, *extra]
 
 
 def all_rows(destination: Destination, table: str) -> Iterator[list[Any]]:

@@ -313,13 +313,13 @@ RegistryFile = Annotated[Path, typer.Argument(metavar="REGISTRY", help="A file t
 def ids_show(
     registry: RegistryFile,
     ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="These alone; all by default.")] = None,
-    most: Annotated[int, typer.Option(min=1, help="So many at most, where none is named.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most, where none is named.")] = 50,
     masks: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the last mask of each as ID.png.")] = None,
 ) -> None:
     """The entities of a registry: how often and when they were seen, and in which clips and images."""
     from recipes.verbs.ids import shown_text
 
-    typer.echo(shown_text(registry, ids or (), most, masks))
+    typer.echo(shown_text(registry, ids or (), limit, masks))
 
 
 @ids_app.command("merge")

@@ -20,21 +20,21 @@ SOURCES = 3
 """Clips and images that a row names; of more it says how many."""
 
 
-def shown_text(path: Path, ids: Sequence[int], most: int, masks: Path | None = None) -> str:
-    """A table of a registry's entities, the first `most` of them or those asked for.
+def shown_text(path: Path, ids: Sequence[int], limit: int, masks: Path | None = None) -> str:
+    """A table of a registry's entities, the first `limit` of them or those asked for.
 
     masks: a folder in which the last mask of each that is shown is written as `<id>.png`, white on black. Raises
     InputError where a file is there already.
     """
     with Registry(path, make=False) as registry:
-        rows = list(islice(entries(registry, ids), None if ids else most))
+        rows = list(islice(entries(registry, ids), None if ids else limit))
         if masks is not None:
             write_masks(registry, [entry.id for entry in rows], masks)
         count = len(registry.ids)
     lines = ["\t".join(COLUMNS), *("\t".join(cells(entry)) for entry in rows)]
     if not ids:
-        more = f"; --most {count} lists all" if len(rows) < count else ""
-        lines.append(f"{count} entities{more}")
+        hint = f"; --limit {count} lists all" if len(rows) < count else ""
+        lines.append(f"{count} entities{hint}")
     return "\n".join(lines)
 
 

@@ -51,7 +51,7 @@ def test_named_entities_keep_their_ids_and_taken_ones_are_given_to_nobody(path: 
         visit = Visit(registry, "again")
         named = np.where(np.arange(len(view)) < 5, first, 0)
         assert (visit.ids(view, named=named)[:5] == first[:5]).all()
-        assert not set(Visit(registry, "third").ids(view, taken=first.tolist())) & set(first)
+        assert not set(Visit(registry, "third").ids(view, barred=first.tolist())) & set(first)
 
 
 def test_a_moment_is_kept_when_much_is_new_or_much_time_has_passed(path: Path):
