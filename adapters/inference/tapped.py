@@ -11,12 +11,18 @@ import numpy as np
 from scipy.sparse import coo_array
 from torch import Tensor
 
-from adapters.inference.segment import Tiles
+from adapters.inference.contract import InputContract
+from adapters.inference.segment import FLAT, Cut, Tiles, segment_into
 from adapters.network import EntitySegmenter
+from domains.scenes import Scene
 from domains.tiling.grid import Grid
+from domains.tiling.prediction import Prediction
 
 EVERY_PX = 2
 """Of every so many rows and columns a pixel is asked for its features; cells have a side of 8 px or more."""
+
+MOST_TILES = 256
+"""Tiles of a frame of which features are kept: a 4K frame has fewer, and a tile's are a megabyte."""
 
 
 @dataclass
@@ -29,11 +35,11 @@ class Taps:
 @contextmanager
 def tapped(segmenter: EntitySegmenter, tiles: Tiles) -> Iterator[Taps | None]:
     """What the backbone gives while the tiles of a frame are predicted; None where it cannot be told of which tile it
-    speaks (windows, a view of the whole), or there is none (a student, ONNX).
+    speaks (windows, a view of the whole, very many tiles), or there is none (a student, ONNX).
 
     Of several views of a tile the first is taken, which is the tile as it is.
     """
-    if tiles.lattice is not None or tiles.overview is not None:
+    if tiles.lattice is not None or tiles.overview is not None or len(tiles.grid) > MOST_TILES:
         yield None
         return
     views, taps, calls = tiles.contract.views, Taps(), [0]
@@ -79,3 +85,20 @@ def pooled(taps: Taps | None, grid: Grid, ids: np.ndarray) -> np.ndarray | None:
     frame = sums.sum(0) / max(float(areas.sum()), 1.0)
     means = sums[1:] / np.maximum(areas[1:, None], 1) - np.where(areas[1:, None] > 0, frame, 0)
     return (means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-6)).astype(np.float32)
+
+
+class FrameTiles(Tiles):
+    """The tiles of a frame, each of which goes through the network, so that features come in the order of tiles."""
+
+    def _colour(self, pixels: object) -> bytes | None:
+        return None
+
+
+def segmented(
+    segmenter: EntitySegmenter, scene: Scene, contract: InputContract, cut: Cut = FLAT
+) -> tuple[Prediction, Tiles, Taps | None]:
+    """The entities of a frame, as `segment` finds those of a scene, its tiles, and what the backbone said of these."""
+    tiles = FrameTiles(scene, contract, None, cut)
+    with tapped(segmenter, tiles) as taps:
+        prediction = segment_into(tiles.begun(None, {}, ""), tiles, segmenter)
+    return prediction, tiles, taps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -71,11 +72,24 @@ def resized_shape(shape: tuple[int, ...], side_px: int, enlarge: bool = False) -
 
 def palette(count: int) -> np.ndarray:
     """(count + 1, 3) uint8: black, then a colour per id, the same for an id in every picture."""
-    colours = [
-        colorsys.hsv_to_rgb((FIRST_HUE + HUES * (i * GOLDEN % 1.0)) % 1.0, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2])
-        for i in range(count)
-    ]
-    return np.round(255 * np.array([(0.0, 0.0, 0.0), *colours])).astype(np.uint8)
+    return np.array([(0, 0, 0), *(colour_of(number) for number in range(1, count + 1))], np.uint8)
+
+
+@lru_cache(maxsize=2**16)
+def colour_of(number: int) -> tuple[int, int, int]:
+    """The colour of an id from 1 on."""
+    i = number - 1
+    hue = (FIRST_HUE + HUES * (i * GOLDEN % 1.0)) % 1.0
+    red, green, blue = colorsys.hsv_to_rgb(hue, (1.0, 0.75, 0.55)[i % 3], (1.0, 0.85)[i % 2])
+    return round(255 * red), round(255 * green), round(255 * blue)
+
+
+def tracked_overlay(image: np.ndarray, ids: np.ndarray, tracks: np.ndarray) -> np.ndarray:
+    """(H, W, 3) uint8: as `overlay`, of a frame whose ids (H, W) are few of a clip's tracks. tracks: (N,) those."""
+    present = np.sort(np.asarray(tracks, np.int64))
+    colours = np.array([(0, 0, 0), *(colour_of(number) for number in present.tolist())], np.uint8)
+    dense = np.where(ids > 0, np.searchsorted(present, ids) + 1, np.minimum(ids, 0)).astype(np.int32)
+    return _tinted(as_rgb(image), dense, outermost(ids), colours)
 
 
 def class_colours(classes: Sequence[str]) -> np.ndarray:

@@ -50,6 +50,8 @@ class AboutClip:
     rate: float | None
     pixel_size_m: float | None
     remarks: tuple[str, ...] = ()
+    likely: int | None = None
+    """About how many frames there are, where `count` is None."""
 
 
 class Clip(Protocol):

@@ -7,6 +7,7 @@ files or addresses (HLS, concat) are not followed.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,12 @@ def check_films() -> None:
     """Raises InputError where PyAV is not installed."""
     if find_spec("av") is None:
         raise InputError(f"films are read and written through PyAV, which is not installed: {INSTALL}")
+
+
+def av_module() -> Any:
+    """PyAV. Raises InputError where it is not installed."""
+    check_films()
+    return import_module("av")
 
 
 def open_clip(path: Path, pixel_size_m: float | None = None) -> Clip:
@@ -69,15 +76,16 @@ class FilmClip:
             height, width = frame.height, frame.width
             rate = stream.average_rate or stream.guessed_rate
             self.rate = float(rate) if rate else None
+            seconds = (container.duration or 0) / av_module().time_base
+            likely = round(seconds * self.rate) if self.rate else None
             self.about = AboutClip(
                 (width, height) if turns % 2 else (height, width), stream.frames or None, self.rate, pixel_size_m,
-                remarks_of(frame, turns),
+                remarks_of(frame, turns), likely,
             )  # fmt: skip
 
     def _first(self, container: Any, stream: Any) -> Any:
         """The first frame. Raises InputError."""
-        import av
-
+        av = av_module()
         try:
             frame = next(iter(container.decode(stream)), None)
         except (av.FFmpegError, ValueError) as error:
@@ -88,8 +96,7 @@ class FilmClip:
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
         """As `Clip.frames`. A film that breaks off gives what came before, and `noted` says so."""
-        import av
-
+        av = av_module()
         self._notes, number, begin, tick = {}, 0, None, -1.0
         with Opened(self.path) as (container, stream):
             decoded = container.decode(stream)
@@ -141,8 +148,7 @@ class Opened:
         self.path = path
 
     def __enter__(self) -> tuple[Any, Any]:
-        import av
-
+        av = av_module()
         options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
         try:
             self.container = av.open(str(self.path.resolve()), options=options)

@@ -87,7 +87,7 @@ class ClipJournal:
         """Keep a frame, and the tracks that ended with it, for the next commit."""
         present = np.concatenate([[0], frame.tracks])
         order = np.argsort(present, kind="stable")
-        local = order[np.searchsorted(present[order], np.maximum(frame.ids, 0))].astype(np.uint16)
+        local = order[np.searchsorted(present[order], np.maximum(frame.ids, 0))].astype(index_type(frame.tracks))
         packed = zlib.compress(local.tobytes(), 1)
         blobs = packed, frame.tracks.astype("<i8").tobytes(), frame.scores.astype("<f4").tobytes()
         self._run("INSERT OR REPLACE INTO frames VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -128,7 +128,7 @@ class ClipJournal:
         """All frames in order, one in memory."""
         for number, tick, height, width, packed, tracks, scores in self._run("SELECT * FROM frames ORDER BY number"):
             present = np.frombuffer(tracks, "<i8")
-            local = np.frombuffer(zlib.decompress(packed), np.uint16).reshape(height, width)
+            local = np.frombuffer(zlib.decompress(packed), index_type(present)).reshape(height, width)
             ids = np.concatenate([[0], present]).astype(np.int32)[local]
             yield TrackedFrame(number, tick, ids, present, np.frombuffer(scores, "<f4"))
 
@@ -154,3 +154,8 @@ class ClipJournal:
             raise InputError(
                 f"cannot write to {str(self.path)!r}: {error}; free some space and start again, it goes on from here"
             ) from error
+
+
+def index_type(tracks: np.ndarray) -> type[np.unsignedinteger]:
+    """What numbers of so many tracks of a frame are stored as."""
+    return np.uint16 if len(tracks) < 2**16 else np.uint32

@@ -21,6 +21,7 @@ from adapters.options.lora import Lora
 from adapters.options.losses import OWN_TERMS, TERMS, Losses
 from adapters.options.methods import DecoderOnly, Method
 from adapters.options.section import Options, checked
+from adapters.options.tracking import Motion, Tracking
 from adapters.options.training import TrainOptions
 from domains.bands import channels_of
 from domains.errors import InputError, suggest
@@ -60,7 +61,7 @@ class AnyRecipe(Options):
 class Recipe(AnyRecipe):
     """Everything that decides a run: what to see, what is adapted, how few weights learn, and how they are trained."""
 
-    PARTS: ClassVar[Mapping[str, str]] = {"method": "lora", "decoder": "dense"}
+    PARTS: ClassVar[Mapping[str, str]] = {"method": "lora", "decoder": "dense", "tracking": "motion"}
 
     domain: DomainSection
     backbone: Annotated[BackboneOptions, AfterValidator(known_backbone)] = BackboneOptions()
@@ -69,6 +70,7 @@ class Recipe(AnyRecipe):
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
     labels: LabelOptions = LabelOptions()
+    tracking: Tracking = Motion()
 
     @classmethod
     def reader(cls, sections: Any) -> type[Recipe]:

@@ -12,7 +12,7 @@ import typer
 Split = StrEnum("Split", "train val test all")
 Format = StrEnum("Format", [
     "labels", "geojson", "coco", "csv", "images", "overlay", "zarr", "parquet", "density", "heat", "gpkg", "forest",
-    "forest-geojson", "forest-coco", "forest-gpkg",
+    "forest-geojson", "forest-coco", "forest-gpkg", "tracks", "ctc", "mot", "ytvis", "sav",
 ])  # fmt: skip
 CutFormat = StrEnum("CutFormat", [
     "labels", "geojson", "coco", "csv", "images", "zarr", "parquet", "density", "gpkg", "forest-geojson",
@@ -67,6 +67,11 @@ EachGranularity = Annotated[
 OutOfCurve = Annotated[
     Path | None,
     typer.Option("--out", metavar="DIR", help="Where the curve of --granularity all goes; by default below runs/."),
+]
+Video = Annotated[bool, typer.Option("--video", help="Folders and TIFF stacks are clips, whose entities are followed.")]
+Track = Annotated[
+    list[str] | None,
+    typer.Option("--track", metavar="KEY=VALUE", help="An option of the tracker, such as memory_frames=60."),
 ]
 Simplify = Annotated[
     float | None,

@@ -47,6 +47,8 @@ from recipes.verbs.arguments import (
     Strict,
     Symmetries,
     TestScales,
+    Track,
+    Video,
     WindowPx,
     changes,
 )
@@ -148,7 +150,9 @@ def predict(
     adapter: Adapter,
     inputs: Annotated[
         list[str],
-        typer.Argument(metavar="INPUT...", help="Images, slides, folders, lists (.txt), or https://, s3://, zip://."),
+        typer.Argument(
+            metavar="INPUT...", help="Images, slides, clips, folders, lists (.txt), https://, s3://, zip://."
+        ),
     ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
     format: Annotated[
@@ -187,8 +191,10 @@ def predict(
     shelf: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Adapters that --adapter auto chooses from; by default the kept.")
     ] = None,
+    video: Video = False,
+    track: Track = None,
 ) -> None:
-    """Find the entities of images and slides, and write them to files."""
+    """Find the entities of images, slides and clips, and write them to files."""
     from recipes.inputs import (
         AUTO,
         Asked,
@@ -220,6 +226,15 @@ def predict(
     if prompting.words:
         check_prompting(request, prompting, str(precision))
     check_predictor(request, shelf)
+    from recipes.tracking import asks_for_tracks, check_tracking
+
+    if asks_for_tracks(sources, formats, video, track or ()):
+        check_tracking(request, prompting.words)
+        from recipes.runtime import choose
+        from recipes.verbs.predict_clips import predict_clips
+
+        predict_clips(request, choose(*request.words_of_runtime(device, str(precision))), track or ())
+        return
     from recipes.runtime import choose
 
     if prompting.words:

@@ -1,0 +1,163 @@
+"""`cli.py predict` of clips: entities of every frame, followed, so that each has one id from its birth to its exit."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from adapters.inference.segment import Cut, InputContract, decoded
+from adapters.inference.tapped import pooled, segmented
+from adapters.network import EntitySegmenter
+from adapters.options.section import values_of
+from adapters.options.tracking import Motion, TrackingOptions
+from adapters.runtime import CPU, Runtime
+from adapters.tracking import FrameEntities, build_tracker
+from domains.errors import InputError
+from domains.exports import Destination, output_names
+from domains.exports.clip_formats import clip_exports
+from domains.exports.tracked import ClipExport, TrackedClip
+from domains.scenes import Scene
+from domains.scenes.frames import Clip
+from domains.scenes.images import as_rgb
+from domains.scenes.video import open_clip
+from domains.tiling.clip_journal import ClipJournal, TrackedFrame
+from domains.tiling.run_folder import open_run
+from recipes import set_up
+from recipes.inputs import Request
+from recipes.load import Loaded, Ready
+from recipes.sides import window_on_patches
+from recipes.tracking import tracking_of
+from recipes.verbs.export import ready
+from recipes.verbs.predict import Images, destination_of, names_of, plan_of
+from recipes.verbs.predict_scenes import running_folder, state_of
+from recipes.verbs.progress import Progress
+
+JOURNAL = "clip.sqlite"
+
+
+def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[str] = ()) -> None:
+    """Write every format for every clip. Stopped, however it was, the same command goes on with the same ids.
+
+    tracking: `KEY=VALUE` in place of the recipe's options. Raises InputError.
+    """
+    set_up()
+    paths = [source for source in request.inputs if isinstance(source, Path)]
+    formats, left_out = clip_exports(request.writing.formats)
+    if left_out:
+        print(left_out, file=sys.stderr)
+    with ready(request, runtime) as network:
+        contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
+        options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
+        plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
+        with open_run(request.out, plan, request.writing.overwrite) as journal:
+            images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
+            images.tidy()
+            images.tell_going_on()
+            destination = destination_of(request, network.domain, images)
+            run = ClipRun(network, contract, options, formats, destination, request)
+            for name in images.remaining.values():
+                for export in formats.values():
+                    for file in export.files(name):
+                        destination.path(file)
+            if not images.remaining:
+                journal.end()
+                print(f"nothing to do: {len(images.names)} clips are done in {request.out}; --overwrite does them anew")
+                return
+            for path, name in images.remaining.items():
+                assert isinstance(path, Path)
+                run.predict(path, name)
+            journal.end()
+
+
+@dataclass(frozen=True)
+class ClipRun:
+    """What the clips of one call share."""
+
+    network: Ready
+    contract: InputContract
+    options: TrackingOptions
+    formats: Mapping[str, ClipExport]
+    destination: Destination
+    request: Request
+
+    @property
+    def segmenter(self) -> EntitySegmenter:
+        """The network."""
+        return self.network.segmenter
+
+    def predict(self, path: Path, name: str) -> None:
+        """Follow the entities of a clip, and write all formats. Raises InputError."""
+        about = state_of(path)
+        with closing(open_clip(path, self.request.sight.pixel_size_m)) as clip:
+            for remark in clip.about.remarks:
+                print(f"{name}: {remark}", file=sys.stderr)
+            files = [file for export in self.formats.values() for file in export.files(name)]
+            self.destination.journal.begin(name, str(path), about, files, {"path": str(path.resolve())})
+            folder = running_folder(self.destination.folder, name)
+            plan = {"scene": str(path.resolve()), "about": about, "tracking": values_of(self.options)}
+            with closing(ClipJournal(folder / JOURNAL, plan)) as journal:
+                if not journal.is_whole:
+                    self.follow(clip, name, journal)
+                for note in journal.notes():
+                    print(note, file=sys.stderr)
+                tracks = journal.tracks()
+                if not tracks.frames:
+                    raise InputError(f"{str(path)!r} has no frame that can be read; copy or export it again")
+                tracked = TrackedClip(
+                    name, str(path), clip.about.shape, clip.about.rate, clip.about.pixel_size_m, tracks,
+                    journal.frames, lambda: self.pictures(clip),
+                )  # fmt: skip
+                for export in self.formats.values():
+                    export.write(tracked, self.destination)
+        self.destination.journal.done(entities=len(tracks.tracks), frames=tracks.frames)
+        shutil.rmtree(folder, ignore_errors=True)
+        divided = sum(track.exit == "divided" for track in tracks.tracks)
+        more = f", {divided} divisions" if divided else ""
+        print(f"{len(tracks.tracks)} tracks in {tracks.frames} frames{more}: {self.destination.folder}")
+
+    def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
+        """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
+        tracker, start = build_tracker(self.options), journal.done
+        if start and (state := journal.state()) is not None:
+            tracker.restore(state)
+            print(f"{name}: goes on at frame {start}", file=sys.stderr)
+        steps = clip.about.count or clip.about.likely or 0
+        cut = Cut.of(self.segmenter, self.request.sight.granularity, nested=False)
+        with Progress(f"predict {name}", steps, unit="frames") as progress:
+            progress.begin_at(start)
+            try:
+                for frame in clip.frames(start):
+                    with closing(frame.scene):
+                        ids, scores, features = self.entities(frame.scene, cut)
+                    step = tracker.step(FrameEntities(ids, frame.tick, features))
+                    lookup = np.concatenate([[0], step.ids]).astype(np.int32)
+                    tracked = lookup[np.maximum(ids, 0)]
+                    journal.add(TrackedFrame(frame.number, frame.tick, tracked, step.ids, scores), step.ended)
+                    if journal.is_due():
+                        journal.commit(tracker.state())
+                    progress.saw(ids.size)
+                    progress.advance({"tracks": float(step.ids.max(initial=0))})
+            finally:
+                journal.commit(tracker.state())
+        journal.end(tracker.close(), clip.noted())
+
+    def entities(self, scene: Scene, cut: Cut) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+        """(ids (H, W) int32, scores (N,), features (N, D) or None) of a frame."""
+        picture = decoded(self.contract.viewed(scene))
+        prediction, tiles, taps = segmented(self.segmenter, picture, self.contract, cut)
+        prediction = self.destination.limits.applied(prediction)
+        entities = prediction.whole_map
+        scores = np.full(entities.count, np.nan) if entities.scores is None else entities.scores
+        return entities.ids, scores, pooled(taps, tiles.grid, entities.ids)
+
+    def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
+        """(H, W, 3) uint8 of every frame, as the network was shown it."""
+        for frame in clip.frames():
+            with closing(frame.scene):
+                yield as_rgb(decoded(self.contract.viewed(frame.scene)).image)
