@@ -1,15 +1,17 @@
-"""The entities of an image by a registry: which were seen before, in a neighbouring tile, another slide or session."""
+"""Entities of images and clips by a registry: which were seen before, in a neighbouring tile, another clip or session."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from scipy import ndimage
 
 from adapters.tracking.looks import looks_of
 from adapters.tracking.recognising import View
 from adapters.tracking.visit import Visit
+from domains.tiling.clip_journal import TrackedFrame
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 
@@ -56,3 +58,29 @@ def mask_of(prediction: Prediction, row: int) -> np.ndarray:
     y, x = int(table.y0[row]), int(table.x0[row])
     height, width = (min(int(end[row]) - start, BLOCK_PX) for end, start in ((table.y1, y), (table.x1, x)))
     return prediction.read(Window(y, x, height, width)) == row + 1
+
+
+def identified_tracks(frames: Iterable[TrackedFrame], images: Iterable[np.ndarray], visit: Visit) -> dict[int, int]:
+    """The persistent id of each track of a clip, by its first frames.
+
+    frames: all of them, in order; images: (H, W, 3) uint8 of the same. A track that is seen for the first time is held
+    against what the registry knows, and what is not in view has its id free: so an entity that a tracker lost may come
+    back by the id that it had.
+    """
+    persistent: dict[int, int] = {}
+    for frame, image in zip(frames, images, strict=False):  # a picture more, of a frame that could not be predicted
+        tracks = np.unique(frame.ids[frame.ids > 0])
+        named = np.array([persistent.get(int(track), 0) for track in tracks], np.int64)
+        if not len(tracks) or ((named > 0).all() and not visit.is_due(frame.tick)):
+            continue
+        dense = np.where(frame.ids > 0, np.searchsorted(tracks, frame.ids) + 1, 0).astype(np.int32)
+        boxes = ndimage.find_objects(dense)
+        areas = np.bincount(dense.ravel(), minlength=len(tracks) + 1)[1:].astype(float)
+        centres = np.array(ndimage.center_of_mass(dense > 0, dense, np.arange(1, len(tracks) + 1)))
+
+        def mask(row: int, dense: np.ndarray = dense, boxes: Sequence[tuple[slice, ...]] = boxes) -> np.ndarray:
+            return dense[boxes[row]] == row + 1
+
+        ids = visit.ids(View(looks_of(image, centres, areas), centres, areas), frame.tick, named, mask=mask)
+        persistent.update(zip(tracks.tolist(), ids.tolist(), strict=True))
+    return persistent

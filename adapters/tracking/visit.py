@@ -97,12 +97,16 @@ class Visit:
         areas = dict(self.registry.ask_of("SELECT id, area FROM entity WHERE id IN ({})", ids.tolist()))
         return np.array([max(areas[number], 1.0) for number in ids.tolist()])
 
+    def is_due(self, tick: float) -> bool:
+        """Whether so much time has passed that what is in view is to be kept, even where nothing in it is new."""
+        return tick - self._kept_tick >= EVERY
+
     def _is_worth_keeping(self, ids: np.ndarray, tick: float) -> bool:
         """Whether how these lie is to be kept."""
         if not len(ids):
             return False
         fresh = sum(number not in self._kept for number in ids.tolist())
-        return fresh > FRESH * len(ids) or tick - self._kept_tick >= EVERY
+        return fresh > FRESH * len(ids) or self.is_due(tick)
 
 
 def accept(ids: np.ndarray, proposed: np.ndarray, barred: np.ndarray) -> None:

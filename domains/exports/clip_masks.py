@@ -115,6 +115,8 @@ def of_tracks(clip: TrackedClip) -> Iterator[dict[str, Any]]:
                 "id": track.id, "video_id": 1, "category_id": 1, "iscrowd": 0, "height": height, "width": width,
                 "length": 0, "segmentations": [*empty], "bboxes": [*empty], "areas": [*empty],
             }  # fmt: skip
+            if clip.persistent_ids is not None:
+                annotation["persistent_id"] = clip.persistent_ids.get(track.id)
             scores = []
             for number, content in database.execute("SELECT frame, content FROM masks WHERE track = ?", (track.id,)):
                 mask = json.loads(content)
