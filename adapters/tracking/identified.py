@@ -1,4 +1,4 @@
-"""Entities of images and clips by a registry: which were seen before, in a neighbouring tile, another clip or session."""
+"""Entities of images and clips by a registry: which were seen before, in another tile, clip or session."""
 
 from __future__ import annotations
 
