@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from adapters.tracking.looks import unit
 from adapters.tracking.registry import Registry
 from domains.errors import InputError
 
@@ -83,7 +84,6 @@ def merge(registry: Registry, kept: int, gone: int) -> None:
     times = kept_row[0] + gone_row[0]
     weights = np.array([kept_row[0], gone_row[0]]) / times if times else np.array([0.5, 0.5])
     look = weights @ registry.looks[registry.place(np.array([kept, gone]))]
-    norm = float(np.linalg.norm(look))
     latest = max(kept_row, gone_row, key=lambda row: row[3])
     with registry.writing():
         registry.ask("UPDATE OR IGNORE sighting SET entity = ? WHERE entity = ?", (kept, gone))
@@ -94,7 +94,7 @@ def merge(registry: Registry, kept: int, gone: int) -> None:
         registry.ask(
             "UPDATE entity SET look = ?, times = ?, area = ?, first_seen = ?, last_seen = ?, mask = ? WHERE id = ?",
             (
-                (look / (norm or 1.0)).astype("<f2").tobytes(), times, float(weights @ [kept_row[1], gone_row[1]]),
+                unit(look[None]).astype("<f2").tobytes(), times, float(weights @ [kept_row[1], gone_row[1]]),
                 min(kept_row[2], gone_row[2]), latest[3], latest[4], kept,
             ),
         )  # fmt: skip

@@ -1,17 +1,15 @@
-"""Entities of images and clips by a registry: which were seen before, in another tile, clip or session."""
+"""The entities of an image by a registry: which were seen before, in another tile, clip or session."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
-from scipy import ndimage
 
 from adapters.tracking.looks import looks_of
 from adapters.tracking.recognising import View
 from adapters.tracking.visit import Visit
-from domains.tiling.clip_journal import TrackedFrame
 from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 
@@ -48,8 +46,9 @@ def views_of(prediction: Prediction) -> Iterator[tuple[np.ndarray, View]]:
         start = np.maximum(centres[rows[0]] // BLOCK_PX * BLOCK_PX - BESIDE_PX, 0).astype(int)
         end = np.minimum(start + BLOCK_PX + 2 * BESIDE_PX, (height, width)).astype(int)
         areas = table.area_px[rows].astype(float)
-        picture = image(Window(int(start[0]), int(start[1]), *(int(side) for side in end - start)))
-        yield rows, View(looks_of(picture, centres[rows] - start, areas), centres[rows], areas)
+        window = Window(int(start[0]), int(start[1]), *(int(side) for side in end - start))
+        looks = looks_of(image(window), prediction.read(window), rows + 1, centres[rows] - start, areas)
+        yield rows, View(looks, centres[rows], areas)
 
 
 def mask_of(prediction: Prediction, row: int) -> np.ndarray:
@@ -58,29 +57,3 @@ def mask_of(prediction: Prediction, row: int) -> np.ndarray:
     y, x = int(table.y0[row]), int(table.x0[row])
     height, width = (min(int(end[row]) - start, BLOCK_PX) for end, start in ((table.y1, y), (table.x1, x)))
     return prediction.read(Window(y, x, height, width)) == row + 1
-
-
-def identified_tracks(frames: Iterable[TrackedFrame], images: Iterable[np.ndarray], visit: Visit) -> dict[int, int]:
-    """The persistent id of each track of a clip, by its first frames.
-
-    frames: all of them, in order; images: (H, W, 3) uint8 of the same. A track that is seen for the first time is held
-    against what the registry knows, and what is not in view has its id free: so an entity that a tracker lost may come
-    back by the id that it had.
-    """
-    persistent: dict[int, int] = {}
-    for frame, image in zip(frames, images, strict=False):  # a picture more, of a frame that could not be predicted
-        tracks = np.unique(frame.ids[frame.ids > 0])
-        named = np.array([persistent.get(int(track), 0) for track in tracks], np.int64)
-        if not len(tracks) or ((named > 0).all() and not visit.is_due(frame.tick)):
-            continue
-        dense = np.where(frame.ids > 0, np.searchsorted(tracks, frame.ids) + 1, 0).astype(np.int32)
-        boxes = ndimage.find_objects(dense)
-        areas = np.bincount(dense.ravel(), minlength=len(tracks) + 1)[1:].astype(float)
-        centres = np.array(ndimage.center_of_mass(dense > 0, dense, np.arange(1, len(tracks) + 1)))
-
-        def mask(row: int, dense: np.ndarray = dense, boxes: Sequence[tuple[slice, ...]] = boxes) -> np.ndarray:
-            return dense[boxes[row]] == row + 1
-
-        ids = visit.ids(View(looks_of(image, centres, areas), centres, areas), frame.tick, named, mask=mask)
-        persistent.update(zip(tracks.tolist(), ids.tolist(), strict=True))
-    return persistent

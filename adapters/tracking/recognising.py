@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-FEW = 4
+FEW = 3
 """Pairs that agree by chance: two make a similarity, and a third often lies right."""
 SHARE = 0.15
 """So much of the smaller view must lie where the similarity says, so that a large crowd is not enough by itself."""
@@ -27,8 +27,12 @@ APART = 0.5
 APART_PX = 3.0
 AREAS = 2.0
 """The same entity may have so many times the area, after the scale."""
+PROPOSED_LOOK = 0.5
+"""The least cosine of two looks that propose a pair,"""
 PLACED_LOOK = 0.3
-"""The least cosine of two looks at one place; those of different nuclei have .6 at most, in the median."""
+"""and of two at one place. Those of different nuclei have .6 at most, in the median."""
+ALONE_AREA = 200
+"""Pixels of the smallest entity that may be recognised by itself: smaller ones have too few to be unlike any other."""
 ALONE_LOOK, ALONE_LEAD = 0.9, 0.2
 """The least cosine, and by how much it is above the second's, of two entities of which nothing else is known."""
 
@@ -85,6 +89,10 @@ def laid_over(now: View, before: View, looks: np.ndarray, seed: int = 0) -> Simi
     count = min(CANDIDATES, len(before))
     columns = np.argpartition(-looks, count - 1, axis=1)[:, :count].ravel()
     rows = np.repeat(np.arange(len(now)), count)
+    alike = looks[rows, columns] >= PROPOSED_LOOK
+    rows, columns = rows[alike], columns[alike]
+    if not len(rows):
+        return None
     here, there, reach = now.points[rows], before.points[columns], before.reach[columns]
     generator = np.random.default_rng(seed)
     begin, end = generator.integers(0, len(rows), (2, TRIALS))
@@ -126,10 +134,15 @@ def placed(now: View, before: View, looks: np.ndarray, similarity: Similarity) -
 
 
 def alone(looks: np.ndarray, areas: np.ndarray, areas_before: np.ndarray) -> np.ndarray:
-    """(N,) rows, of entities that look like one alone, both ways."""
+    """(N,) rows, of entities that look like one alone, both ways. looks: (N, M) cosines without their ground, which is
+    another where an entity has moved.
+    """
     sizes = np.abs(np.log(areas[:, None] / areas_before[None]))
     leads = [looks - second_best(looks), looks - second_best(looks.T).T]
-    possible = (looks >= ALONE_LOOK) & (sizes <= np.log(AREAS)) & (leads[0] >= ALONE_LEAD) & (leads[1] >= ALONE_LEAD)
+    large = np.minimum(areas[:, None], areas_before[None]) >= ALONE_AREA
+    possible = (
+        large & (looks >= ALONE_LOOK) & (sizes <= np.log(AREAS)) & (leads[0] >= ALONE_LEAD) & (leads[1] >= ALONE_LEAD)
+    )
     return assigned(1 - looks, possible)
 
 

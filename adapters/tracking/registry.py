@@ -17,7 +17,7 @@ from typing import Self
 
 import numpy as np
 
-from adapters.tracking.looks import LENGTH
+from adapters.tracking.looks import LENGTH, unit
 from adapters.tracking.recognising import View
 from domains.errors import InputError
 
@@ -209,9 +209,7 @@ class Registry:
         place = self.place(ids)
         times = dict(self.ask_of("SELECT id, times FROM entity WHERE id IN ({})", ids.tolist()))
         before = np.array([times.get(number, 0) for number in ids.tolist()], np.float32)
-        mean = self.looks[place] * before[:, None] + view.looks
-        norms = np.linalg.norm(mean, axis=1, keepdims=True)
-        self.looks[place] = mean / np.where(norms > 0, norms, 1)
+        self.looks[place] = unit(self.looks[place] * before[:, None] + view.looks)
         line = "UPDATE entity SET look = ?, times = times + 1, area = (area * times + ?) / (times + 1), last_seen = ?, "
         looks = [look.tobytes() for look in self.looks[place].astype("<f2")]
         rows = zip(looks, view.areas.tolist(), masks, ids.tolist(), strict=True)

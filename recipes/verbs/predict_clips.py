@@ -18,7 +18,7 @@ from adapters.options.section import values_of
 from adapters.options.tracking import Motion, TrackingOptions
 from adapters.runtime import CPU, Runtime
 from adapters.tracking import FrameEntities, build_tracker
-from adapters.tracking.identified import identified_tracks
+from adapters.tracking.identified_tracks import identified_tracks
 from adapters.tracking.registry import Registry
 from adapters.tracking.visit import Visit
 from domains.errors import InputError

@@ -3,8 +3,23 @@
 import numpy as np
 import pytest
 
-from adapters.tracking.looks import looks_of
+from adapters.tracking.looks import looks_of, without_ground
 from adapters.tracking.recognising import View, alone, recognised
+
+
+def discs(shape: tuple[int, ...], centres: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(H, W) int32: entities 1..N as discs."""
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    ids = np.zeros(shape[:2], np.int32)
+    for number, ((cy, cx), area) in enumerate(zip(centres, areas, strict=True), start=1):
+        ids[(y - cy) ** 2 + (x - cx) ** 2 < area / np.pi] = number
+    return ids
+
+
+def seen(picture: np.ndarray, centres: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """The looks of discs in a picture."""
+    numbers = np.arange(1, len(areas) + 1)
+    return looks_of(picture, discs(picture.shape, centres, areas), numbers, centres, areas)
 
 
 def scene_of(seed: int, side: int = 400, count: int = 80) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -24,7 +39,7 @@ def cropped(
     inside = np.flatnonzero(((centres >= (top + 5, left + 5)) & (centres < (top + side - 5, left + side - 5))).all(1))
     places = centres[inside] - (top, left)
     return View(
-        looks_of(picture[top : top + side, left : left + side], places, areas[inside]), places, areas[inside]
+        seen(picture[top : top + side, left : left + side], places, areas[inside]), places, areas[inside]
     ), inside
 
 
@@ -64,7 +79,7 @@ def test_another_place_is_told_from_this_one(seed: int):
     before, _ = cropped(scene_of(10 + seed), 0, 0, 400)
     now, _ = cropped(scene_of(20 + seed), 0, 0, 400)
     assert recognised(now, before) is None
-    assert (alone(now.looks @ before.looks.T, now.areas, before.areas) == -1).all()
+    assert (alone(without_ground(now.looks) @ without_ground(before.looks).T, now.areas, before.areas) == -1).all()
 
 
 def test_nothing_in_view_is_nothing_recognised():
@@ -75,18 +90,19 @@ def test_nothing_in_view_is_nothing_recognised():
 
 def test_one_entity_is_recognised_by_its_looks_alone_and_twins_are_not():
     looks = np.eye(4, 9, dtype=np.float32)
-    areas = np.full(4, 100.0)
+    areas = np.full(4, 300.0)
     assert alone(looks[:1] @ looks.T, areas[:1], areas).tolist() == [0]
     twins = np.concatenate([looks[:1], looks])
-    assert alone(looks[:1] @ twins.T, areas[:1], np.full(5, 100.0)).tolist() == [-1]
+    assert alone(looks[:1] @ twins.T, areas[:1], np.full(5, 300.0)).tolist() == [-1]
     assert alone(looks[:1] @ looks.T, areas[:1] * 3, areas).tolist() == [-1]  # of another size
+    assert alone(looks[:1] @ looks.T, areas[:1] / 3, areas / 3).tolist() == [-1]  # too small to be unlike all others
 
 
 def test_a_look_has_length_one_whatever_the_lamp_and_nothing_to_see_has_none():
     picture, centres, areas = scene_of(4)
-    looks = looks_of(picture, centres, areas)
+    looks = seen(picture, centres, areas)
     assert np.allclose(np.linalg.norm(looks, axis=1), 1, atol=1e-5)
-    brighter = looks_of((picture * 0.5 + 100).astype(np.uint8), centres, areas)
+    brighter = seen((picture * 0.5 + 100).astype(np.uint8), centres, areas)
     assert ((looks * brighter).sum(1) > 0.98).all()
-    assert not looks_of(np.full_like(picture, 90), centres, areas).any()
-    assert looks_of(picture, centres[:0], areas[:0]).shape == (0, looks.shape[1])
+    assert not seen(np.full_like(picture, 90), centres, areas).any()
+    assert seen(picture, centres[:0], areas[:0]).shape == (0, looks.shape[1])

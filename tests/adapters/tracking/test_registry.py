@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from adapters.tracking import registry as module
+from adapters.tracking.looks import LENGTH, unit
 from adapters.tracking.recognising import View
 from adapters.tracking.registry import VERSION, Registry
-from adapters.tracking.visit import EVERY, Visit
+from adapters.tracking.visit import Visit
 from domains.errors import InputError
 from tests.adapters.tracking.test_recognising import cropped, scene_of
 
@@ -44,38 +45,28 @@ def test_another_place_shares_no_id(path: Path):
     assert not set(first) & set(second)
 
 
-def test_named_entities_keep_their_ids_and_taken_ones_are_given_to_nobody(path: Path):
+def test_named_entities_keep_their_ids_and_barred_ones_are_given_to_nobody(path: Path):
     view, _ = cropped(scene_of(3), 0, 0, 400)
     first = ids_of(path, view)
     with Registry(path) as registry:
         visit = Visit(registry, "again")
-        named = np.where(np.arange(len(view)) < 5, first, 0)
-        assert (visit.ids(view, named=named)[:5] == first[:5]).all()
-        assert not set(Visit(registry, "third").ids(view, barred=first.tolist())) & set(first)
-
-
-def test_a_moment_is_kept_when_much_is_new_or_much_time_has_passed(path: Path):
-    view, _ = cropped(scene_of(4), 0, 0, 400)
-    with Registry(path) as registry:
-        visit = Visit(registry, "clip")
-        ids = visit.ids(view, tick=0)
-        for tick in range(1, EVERY + 1):
-            visit.ids(view, tick=tick, named=ids)
-        assert registry.ask("SELECT tick FROM moment ORDER BY tick") == [(0.0,), (float(EVERY),)]
-        assert registry.ask("SELECT DISTINCT times FROM entity") == [(2,)]
+        named = np.where(np.arange(len(view)) < 5, first[::-1], 0)
+        ids = visit.recognised(view, named=named)
+        assert (ids[:5] == first[::-1][:5]).all() and len(set(ids[ids > 0])) == (ids > 0).sum()
+        assert not visit.recognised(view, barred=first.tolist()).any()
+        assert (visit.recognised(view) == first).all() and (visit.ids(view) == first).all()
 
 
 def test_looks_are_means_over_moments(path: Path):
     view, _ = cropped(scene_of(5), 0, 0, 400)
-    other = View(np.roll(view.looks, 1, axis=1), view.centres, view.areas * 3)
+    turned = View(np.roll(view.looks, 1, axis=1), view.centres, view.areas * 3)
     with Registry(path) as registry:
         ids = Visit(registry, "a").ids(view)
-        Visit(registry, "b").ids(other, named=ids)
-        mean = view.looks + other.looks
-        mean /= np.linalg.norm(mean, axis=1, keepdims=True)
-        assert np.allclose(registry.looks[registry.place(ids)], mean, atol=2e-3)
+        Visit(registry, "b").keep(7, ids, turned, [b""] * len(ids))
+        assert np.allclose(registry.looks[registry.place(ids)], unit(view.looks + turned.looks), atol=2e-3)
         ((area,),) = registry.ask("SELECT area FROM entity WHERE id = ?", (int(ids[0]),))
         assert area == pytest.approx(2 * view.areas[0])
+        assert registry.ask("SELECT tick FROM moment ORDER BY id") == [(0.0,), (7.0,)]
 
 
 def test_a_run_that_is_killed_before_its_moment_is_kept_leaves_a_file_that_goes_on(path: Path):
@@ -126,8 +117,8 @@ ROW = "INSERT INTO entity (look, times, area, first_seen, last_seen) VALUES ({},
         (["PRAGMA application_id = 7"], "a database of something else"),
         (["CREATE TRIGGER t AFTER INSERT ON visit BEGIN DELETE FROM entity; END"], "other tables than a registry"),
         (["DROP TABLE alias"], "other tables than a registry"),
-        ([ROW.format("x'00'")], "a look that is not 144 numbers"),
-        ([ROW.format(f"x'{'ff' * 288}'")], "a look beyond -1 to 1"),
+        ([ROW.format("x'00'")], f"a look that is not {LENGTH} numbers"),
+        ([ROW.format(f"x'{'ff' * 2 * LENGTH}'")], "a look beyond -1 to 1"),
     ],
 )
 def test_what_is_no_registry_of_ours_is_one_line(path: Path, lines: list[str], says: str):
