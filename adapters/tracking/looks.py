@@ -92,7 +92,7 @@ def mask_at(ids: np.ndarray, number: int, at: tuple[np.ndarray, np.ndarray]) -> 
 
 def normal(cells: np.ndarray, covered: np.ndarray | None = None) -> np.ndarray:
     """(n,) of mean 0 and length 1 over the cells that are covered; 0 elsewhere, and where there is no contrast."""
-    covered = np.ones(cells.shape, bool) if covered is None else covered
+    covered = np.full(cells.shape, True) if covered is None else covered
     values = np.where(covered, cells - cells[covered].mean() if covered.any() else 0, 0)
     norm = np.linalg.norm(values)
     return (values / norm if norm >= FLAT else np.zeros_like(values)).ravel()
