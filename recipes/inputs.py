@@ -330,3 +330,17 @@ def numbers(text: str, option: str) -> list[float]:
     if not all(map(math.isfinite, values)):
         raise InputError(f"{option} is {text!r:.80}; wanted numbers with commas between, such as 0.7,0.3")
     return values
+
+
+def check_evaluated(adapter: str | None, data: str | None, tracks: Path | None, tracker: str | None) -> str:
+    """The adapter that `evaluate` measures, "" for tracks in a folder. Raises InputError for too much or too little."""
+    if tracks is None and tracker is None:
+        if adapter is None:
+            raise InputError("evaluate wants --adapter FOLDER, or base; or, for clips, --tracks FOLDER")
+        return adapter
+    if data is None or (tracks is None) == (adapter is None) or (tracks is None) == (tracker is None):
+        raise InputError(
+            "clips are measured by --data CLIPS with --tracks FOLDER, or with --adapter FOLDER and --tracker motion; "
+            "give one of the two"
+        )
+    return adapter or ""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from domains.errors import InputError
 from domains.formats.boxes import file_of_boxes
+from domains.formats.clip_frames import ClipFrames
 from domains.formats.coco import Coco, annotation_files
 from domains.formats.cvat import Cvat
 from domains.formats.finding import visible
@@ -37,6 +38,7 @@ LAYOUTS: dict[str, Layout] = {
     "label_studio": LabelStudio(),
     "cvat": Cvat(),
     "labelme": Labelme(),
+    "clip_frames": ClipFrames(),
     "label_maps": LabelMaps(),  # the least particular one of label files
     "drawn_pictures": DrawnPictures(),  # last, for our own results may lie beside pictures whose labels are others
 }
@@ -61,7 +63,7 @@ def in_order(layouts: Iterable[Layout]) -> dict[str, Layout]:
 
 
 MOST_TEXT, MOST_PATH = 400, 110  # signs of an error, and of a folder's path in it
-DRAWN = frozenset({"coco", "yolo_seg", "label_studio", "cvat", "labelme", "label_maps"})
+DRAWN = frozenset({"coco", "yolo_seg", "label_studio", "cvat", "labelme", "clip_frames", "label_maps"})
 """Layouts whose labels lie in files of their own, so that two of them in a folder are two truths of its images."""
 
 

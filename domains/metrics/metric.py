@@ -40,33 +40,17 @@ class EntityMetric(Protocol):
         ...
 
 
-class ImageMetric(Stateful):
-    """Base of the metrics that are a ratio of sums: give `measure` and `ratio`, and the rest follows."""
+class RatioOfSums(Stateful):
+    """Base of the metrics that are a ratio of sums over images, or over clips: give `ratio`, and keep a row of each."""
 
     HELD = ("_rows",)
 
     def __init__(self) -> None:
         self._rows: list[np.ndarray] = []
 
-    def measure(self, comparison: Comparison) -> Sequence[float]:
-        """The image's row (S,) against one annotator."""
-        raise NotImplementedError
-
     def ratio(self, sums: np.ndarray) -> np.ndarray:
         """Summed rows (S, R) to the metric (R,). Here that of a mean over images: rows (value, 1)."""
         return divide(sums[0], sums[1])
-
-    def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
-        """The image's row (S,): the mean over its annotators."""
-        return np.mean([self.measure(comparison) for comparison in comparisons], axis=0)
-
-    def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
-        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
-        self.observe(compare_all(prediction, truths))
-
-    def observe(self, comparisons: Sequence[Comparison]) -> None:
-        """Keeps the image's `row`; comparisons may be shared with other metrics."""
-        self._rows.append(self.row(comparisons))
 
     def of_each_image(self) -> np.ndarray:
         """(images,) the ratio of each image's row alone, nan where it is undefined."""
@@ -81,6 +65,26 @@ class ImageMetric(Stateful):
         if not self._rows:
             return np.full(len(weights), np.nan)
         return self.ratio((weights @ np.stack(self._rows)).T)
+
+
+class ImageMetric(RatioOfSums):
+    """Base of the metrics of images that are a ratio of sums: give `measure` and `ratio`, and the rest follows."""
+
+    def measure(self, comparison: Comparison) -> Sequence[float]:
+        """The image's row (S,) against one annotator."""
+        raise NotImplementedError
+
+    def row(self, comparisons: Sequence[Comparison]) -> np.ndarray:
+        """The image's row (S,): the mean over its annotators."""
+        return np.mean([self.measure(comparison) for comparison in comparisons], axis=0)
+
+    def update(self, prediction: EntityMap, truths: Sequence[EntityMap]) -> None:
+        """Takes one image with its annotators' truths. Raises InputError for other shapes, or without a truth."""
+        self.observe(compare_all(prediction, truths))
+
+    def observe(self, comparisons: Sequence[Comparison]) -> None:
+        """Keeps the image's `row`; comparisons may be shared with other metrics."""
+        self._rows.append(self.row(comparisons))
 
 
 def divide(dividend: np.ndarray, divisor: np.ndarray) -> np.ndarray:

@@ -12,27 +12,24 @@ from domains.entities.forest import EntityForest
 from domains.metrics.bootstrap import group_weights, percentile_interval
 from domains.metrics.counts import EntityCounts
 from domains.metrics.matching import compare_all
-from domains.metrics.metric import EntityMetric, ImageMetric
+from domains.metrics.metric import EntityMetric
+from domains.metrics.resampled_set import ResampledSet
 from domains.metrics.state import Stateful
 from domains.metrics.table import METRICS, build_metrics
 
 
-class MetricSet:
+class MetricSet(ResampledSet):
     """`update` once per image, then ask: `compute`, `interval`, `by_stratum`, `per_image`.
 
     metrics: short keys of `METRICS`, or metrics of one's own by key. Raises InputError for an unknown key.
     """
 
     def __init__(self, metrics: Iterable[str] | Mapping[str, EntityMetric] = tuple(METRICS)) -> None:
-        self.metrics = dict(metrics) if isinstance(metrics, Mapping) else build_metrics(metrics)
+        super().__init__()
+        self.metrics: dict[str, EntityMetric] = (
+            dict(metrics) if isinstance(metrics, Mapping) else build_metrics(metrics)
+        )
         self.counts = EntityCounts()
-        self.groups: list[str] = []
-        self.strata: list[str] = []
-        self._resampled: dict[tuple[int, int, int], dict[str, np.ndarray]] = {}
-
-    def __len__(self) -> int:
-        """Images seen."""
-        return len(self.groups)
 
     def update(
         self,
@@ -53,49 +50,6 @@ class MetricSet:
         self.counts.observe(comparisons, pixel_size_m)
         self.groups.append(group)
         self.strata.append(stratum)
-
-    def compute(self) -> dict[str, float]:
-        """Each metric over all images; nan where it is undefined."""
-        return {key: metric.compute() for key, metric in self.metrics.items()}
-
-    def per_image(self) -> dict[str, np.ndarray]:
-        """Each metric of each image alone (images,), nan where undefined. For pooled metrics their mean is not
-        `compute`.
-        """
-        return self._resample(np.eye(len(self)))
-
-    def of_each_image(self, key: str) -> np.ndarray | None:
-        """(images,) a metric of each image alone, nan where undefined; None for one that is no ratio of sums. Unlike
-        `per_image` its time and memory grow with the images, not with their square.
-        """
-        metric = self.metrics[key]
-        return metric.of_each_image() if isinstance(metric, ImageMetric) else None
-
-    def by_stratum(self) -> dict[str, dict[str, float]]:
-        """{stratum: {key: value}}: each metric over the images of one stratum; their plain mean gives rare kinds of
-        defect the weight of frequent ones.
-        """
-        strata = np.asarray(self.strata, dtype=str)
-        names = np.unique(strata)
-        values = self._resample((strata == names[:, None]).astype(float))
-        return {str(name): {key: float(column[i]) for key, column in values.items()} for i, name in enumerate(names)}
-
-    def resample(self, resamples: int = 1000, seed: int = 0) -> dict[str, np.ndarray]:
-        """Each metric (resamples,) over resampled groups. Two sets that saw the same images in the same order are
-        resampled alike, so the difference of their values is a paired comparison.
-        """
-        asked = len(self), resamples, seed
-        if asked not in self._resampled:  # a fit tells its intervals in three places, each seconds for 3,000 images
-            self._resampled = {asked: self._resample(group_weights(self.groups, resamples, seed))}
-        return self._resampled[asked]
-
-    def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
-        """Each metric's percentile interval (low, high) by group bootstrap; (nan, nan) with fewer than two groups, as
-        one tells nothing about others.
-        """
-        if len(set(self.groups)) < 2:
-            return dict.fromkeys(self.metrics, (float("nan"), float("nan")))
-        return {key: percentile_interval(values, level) for key, values in self.resample(resamples, seed).items()}
 
     def counted(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, dict[str, float]]:
         """{name: {value, low, high}} of `EntityCounts`, intervals by group bootstrap as above."""
@@ -141,6 +95,3 @@ class MetricSet:
         self.counts.pick([picked.counts for picked in sets], choices)
         self.groups, self.strata = list(sets[0].groups), list(sets[0].strata)
         self._resampled = {}
-
-    def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {key: metric.resample(weights) for key, metric in self.metrics.items()}

@@ -19,6 +19,7 @@ CutFormat = StrEnum("CutFormat", [
     "forest-coco", "forest-gpkg",
 ])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
+Tracker = StrEnum("Tracker", "motion iou nearest")
 Masks = StrEnum("Masks", "automatic esam apg")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")
@@ -28,6 +29,16 @@ MaybeRecipe = Annotated[
     str | None, typer.Option("--recipe", "-r", metavar="NAME|FILE", help="In place of the recipe in the adapter.")
 ]
 Adapter = Annotated[str, typer.Option("--adapter", "-a", help="An adapter's folder or file, or `base` for none.")]
+MaybeAdapter = Annotated[
+    str | None, typer.Option("--adapter", "-a", help="An adapter's folder or file, or `base` for none.")
+]
+TracksOf = Annotated[
+    Path | None,
+    typer.Option("--tracks", metavar="DIR", help="Tracks in place of an adapter: CTC, DAVIS, SA-V, YouTube-VIS."),
+]
+TrackerOf = Annotated[
+    Tracker | None, typer.Option("--tracker", help="Measure the adapter on clips, its entities followed so.")
+]
 Data = Annotated[str | None, typer.Option(metavar="DIR", help="A folder of labelled images; else the recipe's.")]
 Run = Annotated[Path | None, typer.Option(metavar="RUN", help="Where results go; by default below runs/.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run in RUN was interrupted.")]

@@ -30,6 +30,7 @@ from recipes.verbs.arguments import (
     LeastArea,
     LeastScore,
     Level,
+    MaybeAdapter,
     MaybeRecipe,
     MostArea,
     OutOfCurve,
@@ -48,6 +49,8 @@ from recipes.verbs.arguments import (
     Symmetries,
     TestScales,
     Track,
+    TrackerOf,
+    TracksOf,
     Video,
     WindowPx,
     changes,
@@ -105,8 +108,10 @@ def fit(
 
 @app.command()
 def evaluate(
-    adapter: Adapter,
+    adapter: MaybeAdapter = None,
     data: Data = None,
+    tracks: TracksOf = None,
+    tracker: TrackerOf = None,
     split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
     report: Annotated[
@@ -127,8 +132,17 @@ def evaluate(
     groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure an adapter, or the bare base, on labelled images."""
-    from recipes.inputs import Asked, parse_granularity, parse_scales
+    """Measure an adapter, or the bare base, on labelled images; or tracks on labelled clips."""
+    from recipes.inputs import Asked, check_evaluated, parse_granularity, parse_scales
+
+    adapter = check_evaluated(adapter, data, tracks, tracker)
+    if tracks is not None or tracker is not None:
+        from recipes.verbs.evaluate_clips import evaluate_clips
+
+        changed = changes(overrides, strict=strict)
+        of_adapter = {"recipe": recipe, "overrides": changed, "where": (device, str(precision)), "fast": fast}
+        evaluate_clips(adapter, str(data), tracks, tracker, json, **of_adapter)
+        return
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
     at = parse_granularity(granularity)

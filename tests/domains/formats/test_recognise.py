@@ -11,8 +11,8 @@ from domains.formats.label_maps import LabelMaps
 from domains.registry import house_specs
 
 ORDER = """monuseg pannuke nuinsseg cryonuseg consep lizard dsb2018 magnetic_tile crackforest bsds500 mvtec_ad visa dagm
-kolektor severstal slides spacenet raster_vectors xview2 mask_tiles coco yolo_seg label_studio cvat labelme crack_masks
-label_maps drawn_pictures"""
+kolektor severstal slides spacenet raster_vectors xview2 mask_tiles coco yolo_seg label_studio cvat labelme clip_frames
+crack_masks label_maps drawn_pictures"""
 """In which a folder is tried: of two that it could be, the former has the rarer marks."""
 
 

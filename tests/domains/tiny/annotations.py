@@ -59,6 +59,17 @@ def label_maps(root: Path, count: int = 3) -> Path:
     return root
 
 
+def clip_frames(root: Path, count: int = 3) -> Path:
+    """A clip of the Cell Tracking Challenge with a mother and her two daughters."""
+    (root / "01_GT" / "TRA").mkdir(parents=True)
+    for i in range(count):
+        cells = box(2, 2, 8, 10, 1) if i == 0 else box(2, 2, 8, 6, 2) + box(2, 7, 8, 10, 3)
+        save(root / "01" / f"t{i:03d}.tif", picture(i))
+        save(root / "01_GT" / "TRA" / f"man_track{i:03d}.tif", cells.astype(np.uint16))
+    (root / "01_GT" / "TRA" / "man_track.txt").write_text(f"1 0 0 0\n2 1 {count - 1} 1\n3 1 {count - 1} 1\n")
+    return root
+
+
 def yolo_seg(root: Path) -> Path:
     """Per split an image with a dent of 6 x 4 px and a scratch of 3 x 3 px, and one without file."""
     for part in ("train", "val"):
