@@ -21,12 +21,12 @@ from domains.tiling.clip_journal import TrackedFrame
 
 TRIES = 12
 """Frames in which a track is held against the registry."""
-EVERY = 50
+EVERY = 8
 """How tracks lie is kept where one is new, and after so many frames."""
 PATIENCE = 60
 """A track that is not seen for so many frames is decided by those it had."""
-AGREED = 0.2
-"""Such a share of its frames says the same id, or a track is new."""
+AGREED = 0.5
+"""Such a share of its frames that say an id say the same, or a track is new: most say none, as others lie otherwise."""
 
 
 def identified_tracks(frames: Iterable[TrackedFrame], images: Iterable[np.ndarray], visit: Visit) -> dict[int, int]:
@@ -113,7 +113,7 @@ class Naming:
         """Give a track its id."""
         state = self.undecided.pop(track)
         for number, votes in state.votes.most_common():
-            if number not in state.barred and votes >= AGREED * state.tries:
+            if number not in state.barred and votes >= AGREED * state.votes.total():
                 break
         else:
             number = int(self.visit.added(state.look[None], np.array([state.area]))[0])
