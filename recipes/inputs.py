@@ -117,6 +117,8 @@ class Writing:
     """Entities below are left out of all formats, and those outside of the two areas."""
     least_area: Area | None = None
     most_area: Area | None = None
+    registry: Path | None = None
+    """Of entities that are known beyond this run (`--ids`)."""
 
     @property
     def nested(self) -> bool:
@@ -277,6 +279,7 @@ def check_prompting(request: Request, prompting: Prompting, precision: str = "au
         "--symmetries": asked.symmetries is not None,
         "--test-scales": asked.test_scales is not None,
         "--everywhere": request.sight.everywhere,
+        "--ids": request.writing.registry is not None,
         "--smallest-piece": request.sight.smallest_um2 is not None,
         "--precision int8": precision == "int8",
         "--window with --masks": asked.window_px is not None and prompting.masks is not None,

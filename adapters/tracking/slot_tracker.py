@@ -288,7 +288,7 @@ def daughters_of(logits: np.ndarray, scene: Overlaps, unhidden: np.ndarray) -> d
     """The two proposals that each slot that divides divides into: the decoder takes them for its daughters, they lie
     where the mother is expected and cover her, and no one proposal shows her.
 
-    logits: (N, M) of slots and proposals; unhidden: (N,) bool, slots that were visible, not in part, in the frame before.
+    logits: (N, M) of slots and proposals; unhidden: (N,) bool, slots that were wholly visible in the frame before.
     """
     if not logits.size:
         return {}

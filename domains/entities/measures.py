@@ -15,7 +15,8 @@ STRIP_PX = 2**20
 class Measure(NamedTuple):
     """One entity. Box: pixels y..y + height - 1, x..x + width - 1. Centroid: mean pixel index, as in scikit-image.
 
-    label_score: in [0, 1], how likely the label is; None where nobody said.
+    label_score: in [0, 1], how likely the label is; None where nobody said. persistent_id: of a registry that knows
+    the same entity elsewhere; None without one.
     """
 
     id: int
@@ -29,6 +30,7 @@ class Measure(NamedTuple):
     score: float | None
     label: str | None
     label_score: float | None = None
+    persistent_id: int | None = None
 
     @property
     def box(self) -> tuple[slice, slice]:

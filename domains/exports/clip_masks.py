@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,6 +115,8 @@ def of_tracks(clip: TrackedClip) -> Iterator[dict[str, Any]]:
                 "id": track.id, "video_id": 1, "category_id": 1, "iscrowd": 0, "height": height, "width": width,
                 "length": 0, "segmentations": [*empty], "bboxes": [*empty], "areas": [*empty],
             }  # fmt: skip
+            if clip.persistent_ids is not None:
+                annotation["persistent_id"] = clip.persistent_ids.get(track.id)
             scores = []
             for number, content in database.execute("SELECT frame, content FROM masks WHERE track = ?", (track.id,)):
                 mask = json.loads(content)
@@ -201,12 +203,12 @@ class GeoJsonFrames:
         """Write it frame by frame."""
         with writing_folder(destination, *self.files(clip.name)) as folder:
             for frame in clip.frames():
-                content = {"type": "FeatureCollection", "features": list(features(frame))}
+                content = {"type": "FeatureCollection", "features": list(features(frame, clip.persistent_ids))}
                 path = folder / f"{frame.number:06}.geojson"
                 path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def features(frame: TrackedFrame) -> Iterator[dict[str, Any]]:
+def features(frame: TrackedFrame, persistent_ids: Mapping[int, int] | None = None) -> Iterator[dict[str, Any]]:
     """The entities of a frame, by track."""
     order = np.argsort(frame.tracks, kind="stable")
     present = frame.tracks[order]
@@ -216,5 +218,7 @@ def features(frame: TrackedFrame) -> Iterator[dict[str, Any]]:
         score = float(frame.scores[order[number - 1]])
         about = {"id": int(present[number - 1]), "track": int(present[number - 1]), "frame": frame.number}
         about |= {"area_px": int(areas[number])} | ({} if np.isnan(score) else {"score": round(score, 6)})
+        if persistent_ids is not None:
+            about["persistent_id"] = persistent_ids[int(present[number - 1])]
         kind, coordinates = ("Polygon", polygons[0]) if len(polygons) == 1 else ("MultiPolygon", polygons)
         yield {"type": "Feature", "geometry": {"type": kind, "coordinates": coordinates}, "properties": about}

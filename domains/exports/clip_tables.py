@@ -63,7 +63,7 @@ class TrackTable:
     """`<name>.tracks.csv`: a row per track. birth and last: frames from 0; exit: how it ended; parent, into: tracks, 0
     for none; length: from birth to last, in frames; visible: in how many of these; area: the mean; path: what its
     centre went; speed: the mean along that. In micrometres (metres where a pixel is a millimetre or more) and seconds
-    too where the size of a pixel and the rate are known.
+    too where the size of a pixel and the rate are known. persistent_id: where a registry was named.
     """
 
     def files(self, name: str) -> tuple[str, ...]:
@@ -85,6 +85,7 @@ class TrackTable:
         columns += ["length_s"] if rate else []
         columns += [f"speed_{unit}_per_s"] if size and rate else []
         columns += ["mean_score"]
+        columns += ["persistent_id"] if clip.persistent_ids is not None else []
         with destination.writing(*self.files(clip.name)) as path, path.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
             table.writerow(columns)
@@ -99,7 +100,8 @@ class TrackTable:
                 row += [short(length / rate)] if rate else []
                 row += [short(speed * scale * rate)] if size and rate else []
                 score = course.score / max(course.visible, 1)
-                table.writerow([*row, "" if np.isnan(score) else short(score)])
+                row.append("" if np.isnan(score) else short(score))
+                table.writerow(row if clip.persistent_ids is None else [*row, clip.persistent_ids.get(track.id, "")])
 
 
 def short(value: float) -> str:

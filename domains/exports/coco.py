@@ -91,7 +91,7 @@ def annotation(entity: Measure, ids: np.ndarray) -> tuple[str, dict[str, Any]]:
         "area": entity.area_px,
         "iscrowd": 0,
     }
-    scores = {"score": entity.score, "category_score": entity.label_score}
+    scores = {"score": entity.score, "category_score": entity.label_score, "persistent_id": entity.persistent_id}
     return entity.label or UNNAMED, {**values, **{key: score for key, score in scores.items() if score is not None}}
 
 

@@ -36,8 +36,8 @@ class Destination:
     simplify_px: how far polygons may be from the pixel outline; None for `SIMPLIFY_PX` where a scene lies on the ground
     and 0, exact, elsewhere. square: buildings, with right angles. inputs: resolved paths that no result may replace.
     journal: of what was written, which may be replaced, and the rows of tables for all images. order:
-    the images' names, as tables are to have them. limits: which entities are written at all. labelled: entities are
-    given a class, so that tables have a column of how likely it is though there be no entity.
+    the images' names, as tables are to have them. limits: which entities are written at all. columns: of `Measure`,
+    that tables have beyond those of all runs.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Destination:
     journal: ImageJournal = field(default_factory=ImageJournal)
     order: tuple[str, ...] = ()
     limits: Limits = Limits()
-    labelled: bool = False
+    columns: tuple[str, ...] = ()
 
     def drawn(self, polygons: list[Polygon], step: int, placed: bool) -> list[Polygon]:
         """The outlines of an entity as asked for. placed: its scene lies on the ground."""

@@ -140,7 +140,7 @@ def _geometry(polygons: list[Polygon]) -> dict[str, Any]:
 def _plain(entity: Measure, described: dict[str, float]) -> dict[str, Any]:
     """id and area_px; score, label and further measurements where known."""
     values = {"id": entity.id, "score": entity.score, "area_px": entity.area_px, "label": entity.label}
-    values["label_score"] = entity.label_score
+    values |= {"label_score": entity.label_score, "persistent_id": entity.persistent_id}
     return {key: value for key, value in {**values, **described}.items() if value is not None}
 
 

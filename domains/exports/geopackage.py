@@ -74,11 +74,13 @@ class GeoPackage:
         self, entities: Sequence[Measure], areas: Sequence[float], prediction: Prediction
     ) -> dict[str, np.ndarray]:
         labelled = {"label_score": np.array([entity.label_score for entity in entities], float)}
+        persistent = {"persistent_id": np.array([entity.persistent_id or 0 for entity in entities], np.int64)}
         return {
             "id": np.array([entity.id for entity in entities], np.int64),
             "score": np.array([np.nan if entity.score is None else entity.score for entity in entities], float),
             "label": np.array([entity.label or "" for entity in entities], object),
             **(labelled if prediction.classes else {}),
+            **(persistent if prediction.entities.persistent_ids is not None else {}),
             "area_px": np.array([entity.area_px for entity in entities], np.int64),
             "area_m2": np.array(areas, float),
         }

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import chain, islice
+from itertools import islice
 from typing import ClassVar
 
 from domains.errors import InputError
 from domains.exports.destination import Destination
-from domains.exports.entity_table import all_rows, columns_of, rows_of
+from domains.exports.entity_table import COLUMNS, LABELLED, PERSISTENT, all_rows, rows_of
 from domains.tiling.prediction import Prediction
 
 INSTALL = 'pip install "entity-adapters[parquet]"'
 ROWS = 2**16  # of a row group
-TYPES = ("string", "string", "int64", "int64", *["float64"] * 2, *["int64"] * 4, *["float64"] * 3, "string", "float64")
-"""Of the columns of `entities.csv`."""
+TYPES = ("string", "string", "int64", "int64", *["float64"] * 2, *["int64"] * 4, *["float64"] * 3, "string")
+"""Of COLUMNS."""
+MORE = {LABELLED: "float64", PERSISTENT: "int64"}
+"""Types of the columns that not all runs have."""
 
 
 @dataclass(frozen=True)
 class ParquetTable:
-    """`entities.parquet`, all images together; null where `entities.csv` is empty. Where entities were labelled
-    `label_score` is the last column, as there.
+    """`entities.parquet`, all images together, with the columns of `entities.csv`; null where that is empty.
 
     Raises InputError at once where pyarrow is not installed.
     """
@@ -39,7 +40,7 @@ class ParquetTable:
 
     def stream(self, prediction: Prediction) -> None:
         """Keep a scene's rows in the journal."""
-        self.destination.journal.write("parquet", rows_of(prediction.measures(), prediction.place))
+        self.destination.journal.write("parquet", rows_of(prediction, self.destination))
 
     def close(self) -> None:
         """Write the rows of all images, a row group at a time."""
@@ -47,15 +48,13 @@ class ParquetTable:
         import pyarrow.parquet as parquet
 
         rows = all_rows(self.destination, "parquet")
-        leading = list(islice(rows, 1))
-        names = columns_of(self.destination, leading)
-        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in zip(names, TYPES, strict=False)])
-        remaining = chain(leading, rows)
+        kinds = {**dict(zip(COLUMNS, TYPES, strict=True)), **{name: MORE[name] for name in self.destination.columns}}
+        schema = pa.schema([(name, getattr(pa, kind)()) for name, kind in kinds.items()])
         with (
             self.destination.writing(*self.files("")) as path,
             parquet.ParquetWriter(path, schema, compression="zstd") as writer,
         ):
-            while rows := list(islice(remaining, ROWS)):
-                columns = zip(*rows, strict=True)
+            while group := list(islice(rows, ROWS)):
+                columns = zip(*group, strict=True)
                 arrays = [pa.array(values, kind.type) for values, kind in zip(columns, schema, strict=True)]
                 writer.write_table(pa.table(arrays, schema=schema))

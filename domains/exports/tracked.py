@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,8 @@ from domains.tiling.clip_journal import TrackedFrame
 class TrackedClip:
     """name: of its results; scene: what it is of; shape: (height, width); rate: frames per second, None where unknown.
 
-    frames: all of them from the first, one in memory; images: (H, W, 3) uint8 of the same frames.
+    frames: all of them from the first, one in memory; images: (H, W, 3) uint8 of the same frames. persistent_ids: of
+    each track, by a registry that knows the same entities elsewhere; None without one.
     """
 
     name: str
@@ -35,6 +36,7 @@ class TrackedClip:
     tracks: Tracks
     frames: Callable[[], Iterator[TrackedFrame]]
     images: Callable[[], Iterator[np.ndarray]]
+    persistent_ids: Mapping[int, int] | None = None
 
 
 class ClipExport(Protocol):

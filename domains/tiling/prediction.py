@@ -119,6 +119,7 @@ class Prediction:
             score=None if table.scores is None else round(float(table.scores[index]), 6),
             label=label,
             label_score=None if table.label_scores is None else round(float(table.label_scores[index]), 4),
+            persistent_id=None if table.persistent_ids is None else int(table.persistent_ids[index]),
         )
 
     def measures(self) -> Iterator[Measure]:

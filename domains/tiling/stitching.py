@@ -47,7 +47,8 @@ class Placed(NamedTuple):
 class Entities(NamedTuple):
     """A table of the entities of a scene: (N,) arrays, entity i at index i - 1. Boxes have their ends exclusive.
 
-    label_scores: in [0, 1], how likely a class is; None where nobody said.
+    label_scores: in [0, 1], how likely a class is; None where nobody said. persistent_ids: int64, of a registry that
+    knows the same entities elsewhere; None without one.
     """
 
     area_px: np.ndarray
@@ -60,6 +61,7 @@ class Entities(NamedTuple):
     scores: np.ndarray | None
     labels: np.ndarray | None
     label_scores: np.ndarray | None = None
+    persistent_ids: np.ndarray | None = None
 
     def only(self, kept: np.ndarray) -> Entities:
         """The rows of some entities, (N,) bool."""

@@ -105,6 +105,10 @@ LeastScore = Annotated[
 ]
 LeastArea = Annotated[str | None, typer.Option(metavar="A", help="Smaller entities are left out: 60 (px), 20um2, 3m2.")]
 MostArea = Annotated[str | None, typer.Option(metavar="B", help="Larger entities are left out.")]
+Ids = Annotated[
+    Path | None,
+    typer.Option(metavar="REGISTRY", help="A file of entities that keep their ids (docs/ids.md)."),
+]
 Device = Annotated[
     str, typer.Option(metavar="NAME", help="auto: the GPU if there is one, else the CPU; or cpu, gpu, cuda:1.")
 ]

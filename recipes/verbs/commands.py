@@ -24,6 +24,7 @@ from recipes.verbs.arguments import (
     Format,
     Granularity,
     Groups,
+    Ids,
     InEngine,
     InPrecision,
     LeastArea,
@@ -59,7 +60,7 @@ from recipes.verbs.arguments import (
     without_labels,
 )
 from recipes.verbs.deciding import deciding_app
-from recipes.verbs.groups import adapters_app, domains_app, recipes_app
+from recipes.verbs.groups import adapters_app, domains_app, ids_app, recipes_app
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 """Exit codes."""
@@ -75,6 +76,7 @@ app.add_typer(deciding_app)
 app.add_typer(adapters_app, name="adapters")
 app.add_typer(recipes_app, name="recipes")
 app.add_typer(domains_app, name="domains")
+app.add_typer(ids_app, name="ids")
 
 
 @app.callback()
@@ -191,6 +193,7 @@ def predict(
     least_score: LeastScore = None,
     least_area: LeastArea = None,
     most_area: MostArea = None,
+    ids: Ids = None,
     granularity: Granularity = None,
     points: Points = None,
     boxes: Boxes = None,
@@ -237,7 +240,7 @@ def predict(
     sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece, granularity)
     formats = tuple(str(word) for word in format or ())
     areas = parse_areas(least_area, most_area)
-    writing = Writing(formats, overwrite, simplify, square, least_score, *areas)
+    writing = Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
     how["member"] = domain
     request = Request(adapter, sources, out, recipe, backbone, **how)

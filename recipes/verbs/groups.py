@@ -1,4 +1,4 @@
-"""The verbs of the command line on adapters, recipes and domains: `adapters show`, `recipes list`, `domains check`.
+"""Verbs on adapters, recipes, domains and registries: `adapters show`, `recipes list`, `domains check`, `ids show`.
 
 Each imports its work when it is called, so that `--help` answers at once.
 """
@@ -29,6 +29,9 @@ from recipes.verbs.arguments import (
 adapters_app = typer.Typer(no_args_is_help=True, help="Show, compare, keep, send and convert adapters.")
 recipes_app = typer.Typer(no_args_is_help=True, help="List, show and check recipes.")
 domains_app = typer.Typer(no_args_is_help=True, help="List domains, check a folder of labelled images, draft its card.")
+ids_app = typer.Typer(
+    no_args_is_help=True, help="Show and correct a registry of entities, as `predict --ids` keeps it."
+)
 
 
 class Export(StrEnum):
@@ -314,3 +317,42 @@ def domains_card(
     from recipes.verbs.listing import draft_data_card
 
     typer.echo(draft_data_card(folder, out, groups, domain, overwrite))
+
+
+RegistryFile = Annotated[Path, typer.Argument(metavar="REGISTRY", help="A file that `predict --ids` has written.")]
+
+
+@ids_app.command("show")
+def ids_show(
+    registry: RegistryFile,
+    ids: Annotated[list[int] | None, typer.Argument(metavar="ID...", help="These alone; all by default.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most, where none is named.")] = 50,
+    masks: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the last mask of each as ID.png.")] = None,
+) -> None:
+    """The entities of a registry: how often and when they were seen, and in which clips and images."""
+    from recipes.verbs.ids import shown_text
+
+    typer.echo(shown_text(registry, ids or (), limit, masks))
+
+
+@ids_app.command("merge")
+def ids_merge(
+    registry: RegistryFile,
+    kept: Annotated[int, typer.Argument(metavar="ID", help="By which it goes from now on.")],
+    gone: Annotated[list[int], typer.Argument(metavar="ID...", help="What is the same entity.")],
+) -> None:
+    """Make entities one."""
+    from recipes.verbs.ids import merged_text
+
+    typer.echo(merged_text(registry, kept, gone))
+
+
+@ids_app.command("forget")
+def ids_forget(
+    registry: RegistryFile,
+    ids: Annotated[list[int], typer.Argument(metavar="ID...", help="Nothing gets these ids again.")],
+) -> None:
+    """Remove entities and all that was seen of them."""
+    from recipes.verbs.ids import forgotten_text
+
+    typer.echo(forgotten_text(registry, ids))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.inference.segment import Cut, InputContract, weights_digest
 from adapters.runtime import CPU, Runtime
+from adapters.tracking.registry import Registry
 from domains.datasets.domain import load_domain
 from domains.errors import InputError
 from domains.exports import DEFAULT, Destination, open_exports, output_names
+from domains.exports.entity_table import LABELLED, PERSISTENT
 from domains.exports.limits import Limits
 from domains.scenes.address import Source
 from domains.tiling.image_journal import ImageJournal
@@ -55,7 +57,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
             print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
         worth = looking(network.domain, request.sight)
         plan = plan_of(request, network, contract)
-        with open_run(request.out, plan, request.writing.overwrite) as journal:
+        with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
             images.tidy()
             images.tell_going_on()
@@ -69,7 +71,7 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
             cut = Cut.of(network.segmenter, request.sight.granularity, request.writing.nested)
             run = Run(
                 network.segmenter, contract, exports, worth, request.sight, cut, plan["adapter"][1],
-                labeller=network.labeller,
+                labeller=network.labeller, registry=registry,
             )  # fmt: skip
             if request.scheduler is None:
                 faults = predict_all(run, images)
@@ -91,6 +93,7 @@ def plan_of(request: Request, network: Ready, contract: InputContract) -> dict[s
         "--most-area": writing.most_area and str(writing.most_area),
         "--granularity": sight.granularity,
         "--fast": request.fast or None,
+        "--ids": writing.registry and str(writing.registry.resolve()),
         "--precision": None if precision == CPU.precision else precision,
         "labels": network.labeller and network.labeller.digest(),
     }
@@ -142,9 +145,20 @@ class Images:
                 discard(folder)
 
 
+@contextmanager
+def registry_of(request: Request) -> Iterator[Registry | None]:
+    """The registry that a call names; None without one. Raises InputError for one that cannot be used."""
+    if request.writing.registry is None:
+        yield None
+        return
+    with Registry(request.writing.registry) as registry:
+        yield registry
+
+
 def destination_of(request: Request, domain: str, images: Images, labelled: bool = False) -> Destination:
-    """Where the results of a call go, and how. labelled: entities are given a class."""
+    """Where the results of a call go, and how. labelled: whether entities get a class."""
     writing, spec = request.writing, load_domain(domain)
+    has_ids = writing.registry is not None
     return Destination(
         request.out,
         writing.overwrite,
@@ -156,7 +170,7 @@ def destination_of(request: Request, domain: str, images: Images, labelled: bool
         journal=images.journal,
         order=tuple(images.names.values()),
         limits=Limits(writing.least_score, writing.least_area, writing.most_area),
-        labelled=labelled,
+        columns=(*[LABELLED] * labelled, *[PERSISTENT] * has_ids),
     )
 
 

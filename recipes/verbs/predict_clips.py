@@ -18,6 +18,9 @@ from adapters.options.section import values_of
 from adapters.options.tracking import Motion, TrackingOptions
 from adapters.runtime import CPU, Runtime
 from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking.identified_tracks import identified_tracks
+from adapters.tracking.registry import Registry
+from adapters.tracking.visit import Visit
 from domains.errors import InputError
 from domains.exports import Destination, output_names
 from domains.exports.clip_formats import clip_exports
@@ -33,7 +36,7 @@ from recipes.inputs import Request
 from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
-from recipes.verbs.predict import Images, destination_of, names_of, plan_of
+from recipes.verbs.predict import Images, destination_of, names_of, plan_of, registry_of
 from recipes.verbs.predict_scenes import running_folder, state_of
 from recipes.verbs.progress import Progress
 from recipes.verbs.tracking import tracking_of
@@ -55,12 +58,12 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
         plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
-        with open_run(request.out, plan, request.writing.overwrite) as journal:
+        with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
             images.tidy()
             images.tell_going_on()
             destination = destination_of(request, network.domain, images)
-            run = ClipRun(network, contract, options, formats, destination, request)
+            run = ClipRun(network, contract, options, formats, destination, request, registry)
             for name in images.remaining.values():
                 for export in formats.values():
                     for file in export.files(name):
@@ -85,6 +88,7 @@ class ClipRun:
     formats: Mapping[str, ClipExport]
     destination: Destination
     request: Request
+    registry: Registry | None = None
 
     @property
     def segmenter(self) -> EntitySegmenter:
@@ -118,6 +122,7 @@ class ClipRun:
                     tracks=tracks,
                     frames=journal.frames,
                     images=lambda: self.pictures(clip),
+                    persistent_ids=self.persistent_ids(clip, path, journal),
                 )
                 for export in self.formats.values():
                     export.write(tracked, self.destination)
@@ -152,6 +157,12 @@ class ClipRun:
             finally:
                 journal.commit(tracker.state())
         journal.end(tracker.close(), clip.noted())
+
+    def persistent_ids(self, clip: Clip, path: Path, journal: ClipJournal) -> dict[int, int] | None:
+        """The id of each track by the registry that was named; None without one."""
+        if self.registry is None:
+            return None
+        return identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
 
     def entities(self, scene: Scene, tick: float, cut: Cut) -> tuple[FrameEntities, np.ndarray]:
         """A frame's entities as trackers take them, and their scores (N,)."""

@@ -17,6 +17,9 @@ from adapters.inference.segment import FLAT, Cut, InputContract, Tiles, decoded,
 from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
 from adapters.runtime import CPU
+from adapters.tracking.identified import identified
+from adapters.tracking.registry import Registry
+from adapters.tracking.visit import Visit
 from domains.datasets.domain import WorthLooking
 from domains.entities import EntityMap, Place
 from domains.errors import InputError
@@ -61,6 +64,8 @@ class Run:
     maps: Maps | None = None
     labeller: Labeller | None = None
     """What gives entities their class; None where the adapter knows none."""
+    registry: Registry | None = None
+    """What knows entities beyond this run; None without one."""
 
     def open(self, path: Source) -> Scene:
         """The scene as the network sees it; one of a single level that fits into memory is decoded.
@@ -93,6 +98,9 @@ class Run:
         running = self.begun(tiles, path, name)
         prediction = self.named(self.predicted(running, tiles, path, name), tiles.whole_scene, name)
         prediction = replace(prediction, name=name, place=place, image=image_of(scene))
+        if self.registry is not None:
+            prediction = self.exports.destination.limits.applied(prediction)
+            prediction = identified(prediction, Visit(self.registry, str(path)))
         formats = self.exports.words(prediction.entity_map is not None)
         self.exports.stream(prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, formats)))
         if is_large(scene):

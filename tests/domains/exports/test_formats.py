@@ -311,17 +311,6 @@ def test_pyarrow_reads_the_table_back_with_types(tmp_path, image, prediction):
     assert rows[0]["area_px"] == 44 and rows[0]["label"] == "tumour" and rows[-1]["score"] is None
 
 
-def test_tables_of_labelled_entities_have_the_same_columns_last_how_likely_a_class_is(tmp_path, image, prediction):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    plain = Prediction.of_map(prediction, "a", PLACE, image)
-    table = plain.entities._replace(label_scores=np.linspace(0, 1, plain.count))
-    with open_exports(["parquet", "csv"], Destination(tmp_path), ["a"]) as exports:
-        exports.stream(replace(plain, entities=table))
-    rows = parquet.read_table(tmp_path / "entities.parquet").to_pylist()
-    text = list(csv.DictReader((tmp_path / "entities.csv").read_text(encoding="utf-8").splitlines()))
-    assert [row["label_score"] for row in rows] == [0, 0.25, 0.5, 0.75, 1] and list(rows[0]) == list(text[0])
-
-
 def test_a_label_image_has_a_pyramid_of_every_second_pixel(tmp_path):
     ids = np.zeros((1500, 2300), np.int32)
     ids[700:900, 1000:1300], ids[10:20, 2290:2300] = 1, 2
