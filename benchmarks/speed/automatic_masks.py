@@ -95,6 +95,7 @@ def thresholds(promptable: SamPrompts, image: np.ndarray, promising: float) -> t
 def prompted_masks(promptable: SamPrompts, decoder: DenseDecoder, image: np.ndarray, per_side: int) -> int:
     """Masks of the inner points of per_side ** 2 entities, from the image on; returns how many points there were."""
     embedded = promptable.set_image(image)
+    assert embedded.shown is not None
     placed, features = embedded.shown
     with torch.inference_mode():
         decoder(features, placed)

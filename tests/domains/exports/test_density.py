@@ -11,7 +11,6 @@ from domains.entities import Place
 from domains.errors import InputError
 from domains.exports import Destination
 from domains.exports.density import DensityTiff, density_map
-from domains.exports.entity_table import EntityTable
 from domains.exports.label_image import LabelZarr
 from domains.tiling.prediction import Prediction
 
@@ -62,11 +61,3 @@ def test_entities_with_a_class_have_a_page_of_each_class(tmp_path, image, predic
     LabelZarr(Destination(tmp_path)).stream(entities)
     told = zarr.open_group(str(tmp_path / "a.labels.zarr"), mode="r").attrs["image-label"]["properties"]  # type: ignore[index,call-overload]
     assert told[2] == {"label-value": 3, "class": "Gefäß", "class-probability": 0.75}
-
-
-def test_a_table_without_an_entity_has_the_column_of_labels_where_these_are_given(tmp_path) -> None:
-    for labelled in (False, True):
-        folder = tmp_path / str(labelled)
-        folder.mkdir()
-        EntityTable(Destination(folder, labelled=labelled)).close()
-        assert ((folder / "entities.csv").read_text().strip().split(",")[-1] == "label_score") == labelled
