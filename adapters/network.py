@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import numpy as np
@@ -86,7 +87,7 @@ class EntitySegmenter(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where its weights are, images are sent to, and all of it is worked out."""
-        return next(self.decoder.parameters()).device
+        return next(chain(self.decoder.parameters(), self.backbone.parameters())).device
 
     @property
     def channels(self) -> int:

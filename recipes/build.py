@@ -9,10 +9,11 @@ from adapters.backbones import Backbone, build_backbone
 from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import build_projection
 from adapters.decoders import decoder_options
+from adapters.decoders.build import build_decoder
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
 from adapters.losses import EntityLoss, build_loss
-from adapters.methods import Method, build_method
+from adapters.methods import Method, build_method, detach
 from adapters.network import EntitySegmenter
 from adapters.options.contract import AVERAGED
 from adapters.options.decoders import DecoderOptions, Dense
@@ -63,6 +64,8 @@ def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Ru
     check_sides(recipe, backbone)
     if recipe.train.start_adapter:
         return continued(recipe, backbone, method).place(runtime)
+    detach(backbone)
+    backbone.answer_prompts(recipe.decoder.name == "sam")
     method.attach(backbone)
     decoder = decoder_of(recipe.decoder, backbone)
     if not recipe.backbone.random:
@@ -99,7 +102,7 @@ def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegme
 
 def decoder_of(section: DecoderOptions, backbone: Backbone) -> Any:
     """The decoder of a recipe's section, with fresh weights, of the backbone's width and taps."""
-    return decoder_options(section).build(backbone.dim, len(backbone.taps), backbone.stride)
+    return build_decoder(decoder_options(section), backbone)
 
 
 def loss_of(recipe: Recipe | PretrainRecipe) -> EntityLoss:

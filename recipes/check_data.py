@@ -21,6 +21,7 @@ from domains.formats.layout import Record, Split
 from domains.scenes.images import read_image
 from recipes.reading.command import command
 from recipes.reading.schema import DomainSection
+from recipes.scene_files import scenes_of
 
 WITHOUT_ENTITY = {
     "train": "all that it learns is what domain.drawn_defects draws",
@@ -165,6 +166,37 @@ def check_leaks(domain: Domain, section: DomainSection, split: Any) -> None:
         raise InputError(
             f"domain.data {section.data!r}: {leaks[0]}{further}; put what shows one thing into one group "
             f"(domain.groups=FILE), take one out, or go on with domain.leaks=allow{nearly}"
+        )
+
+
+def check_unlabelled(domain: Domain, section: DomainSection, folder: str) -> None:
+    """Raises InputError where a folder of images without labels holds some of the test images, unless leaks are
+    allowed: what learns from them has seen what it is measured on.
+    """
+    tested = records_of(domain, "test")
+    if section.data == SAMPLE or section.leaks == "allow" or not tested:
+        return
+    try:
+        paths = [path for path in scenes_of([Path(folder)]).paths if isinstance(path, Path)]
+    except InputError as error:
+        raise InputError(f"train.unlabelled: {error}") from error
+    pictures = [Record(path.name, path, None, path.name) for path in paths]
+    dataset = domain.dataset("test")
+    of_test: Any = dataset.image if isinstance(dataset, EntityDataset) else lambda record: read_image(record.image)
+    test_names = {id(record) for record in tested}
+
+    def look(record: Record) -> Look | None:
+        return look_of(of_test if id(record) in test_names else lambda record: read_image(record.image), record)
+
+    records: dict[Split, list[Record]] = {"train": pictures, "test": tested}
+    copies = [record for record in tested if any(record.image.resolve() == path.resolve() for path in paths)]
+    leaks = [] if copies else find_leaks(records, "test", look, nearly=section.leaks == "refuse")
+    if copies or leaks:
+        example = f"{copies[0].name!r} itself" if copies else str(leaks[0]).replace("(train)", "(unlabelled)")
+        count = len(copies) or len({leak.measured.name for leak in leaks})
+        raise InputError(
+            f"train.unlabelled {folder!r} holds {count} of the {len(tested)} test images: {example}; take them out, or "
+            "go on with domain.leaks=allow"
         )
 
 

@@ -93,7 +93,7 @@ def loaded(
     with opened(Path(adapter)) as folder:
         info = read_info(folder)
         shared = shared_recipe(folder, info, member) if recipe is None or present(folder, RECIPE) else None
-        whole = info
+        stored = info
         if info.mixture is not None:
             info = info.of_member(member_of(info, member, adapter))
         if recipe is not None or shared is None:
@@ -105,8 +105,8 @@ def loaded(
             check_student(adapter, info)
             segmenter: EntitySegmenter = load_student(folder, info)
         else:
-            segmenter = adapted(folder, whole, backbone, elsewhere)
-            if whole is not info:
+            segmenter = adapted(folder, stored, backbone, elsewhere)
+            if stored is not info:
                 decode_by(segmenter, info)
         labeller = None if fast else load_labeller(folder, info)
         placed, domain = segmenter.place(runtime), parsed.domain.name

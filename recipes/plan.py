@@ -140,9 +140,15 @@ def budget_of(recipe: Recipe, looks: int | None = None, clock: Callable[[], floa
     return Budget(train.steps, train.seconds, clock, looks=looks)
 
 
-def crops_of(recipe: Recipe, domain: Domain, pixel_size_m: float | None = None, val_crops: int = VAL_CROPS) -> Crops:
-    """What cuts samples into the batches that a recipe is fitted on. Raises InputError where the domain does not know
-    one of its augmentations.
+def crops_of(
+    recipe: Recipe,
+    domain: Domain,
+    pixel_size_m: float | None = None,
+    val_crops: int = VAL_CROPS,
+    unlabelled: Samples | None = None,
+) -> Crops:
+    """What cuts samples into the batches that a recipe is fitted on, some of them from windows without labels. Raises
+    InputError where the domain does not know one of its augmentations.
     """
     options, seen = recipe.train, recipe.domain
     augmentation = domain.augmentation()
@@ -167,8 +173,9 @@ def crops_of(recipe: Recipe, domain: Domain, pixel_size_m: float | None = None, 
             val_crops=val_crops,
         )
         return EntityDataModule(
-            train, val, augmentation, options_of_crops, batches, rehearsal, rehearsal_share=options.rehearsal
-        )
+            train, val, augmentation, options_of_crops, batches, rehearsal, rehearsal_share=options.rehearsal,
+            unlabelled=unlabelled, unlabelled_share=options.unlabelled_share,
+        )  # fmt: skip
 
     return crops
 

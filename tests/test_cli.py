@@ -21,6 +21,7 @@ import cli
 import recipes.verbs.listing
 from domains.errors import InputError, RunError
 from domains.exports import FORMATS
+from domains.exports.clip_formats import OF_CLIPS_ALONE
 from domains.formats.layout import SPLITS
 from recipes.reading.compose import list_recipes, load_recipe
 from recipes.verbs import arguments
@@ -84,7 +85,7 @@ def test_every_verb_explains_itself(verb: list[str]) -> None:
 
 def test_choices_are_those_of_the_tables() -> None:
     assert {choice.value for choice in arguments.Split} == {*SPLITS, "all"}
-    assert [choice.value for choice in arguments.Format] == list(FORMATS)
+    assert [choice.value for choice in arguments.Format] == [*FORMATS, *OF_CLIPS_ALONE]
 
 
 def test_recipes_list_names_every_shipped_recipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,11 +34,10 @@ class Backbone(nn.Module):
     """
 
     family: ClassVar[str]
-    roles: ClassVar[Mapping[str, tuple[str, ...]]]
-    """Role -> names inside a block; a block has some of them."""
+    roles: ClassVar[Mapping[str, tuple[str, ...]]]  # role -> names inside a block; a block has some of them
     default_roles: ClassVar[tuple[str, ...]]
-    tokens_ndim: ClassVar[int] = 3
-    """Axes of the tokens that a block takes: (B, N, D), or (B, h, w, D)."""
+    tokens_ndim: ClassVar[int] = 3  # axes of the tokens that a block takes: (B, N, D), or (B, h, w, D)
+    answering: Sequence[str] = ()  # names inside `model` of what answers prompts, where that is a part of the base
     mean: Tensor
     std: Tensor
 
@@ -63,8 +62,7 @@ class Backbone(nn.Module):
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
         self.taps = checked_taps(taps or self.default_taps(), self.depth)
-        paths = (*self.stem, self.blocks_path, self.tail)
-        self.base_names = tuple(sorted(n for n, _ in model.named_parameters() if inside(n, paths)))
+        self.base_names = self.names_of_base()
         self.patches = Patches()
         self.originals: dict[str, Tensor] = {}  # base tensors that a method trains, as they were before it
         self.absent: tuple[str, ...] = ()  # tensors of the model that its file lacks, and the base does not use
@@ -121,6 +119,13 @@ class Backbone(nn.Module):
     def finish_path(self) -> str | None:
         """Name of the module behind `finish`, when it has one."""
         return self.tail
+
+    def answer_prompts(self, answering: bool) -> None:
+        """Let what answers prompts inside the model be a part of the base, or no more; of a bare base."""
+
+    def prompt_targets(self, roles: Sequence[str]) -> list[str]:
+        """Full names of linear layers with these roles that answer prompts; of no role at all the layer norms."""
+        return []
 
     def default_taps(self) -> tuple[int, ...]:
         """Four blocks at equal steps up to the last, three where there are fewer than 8 blocks."""
@@ -277,6 +282,11 @@ class Backbone(nn.Module):
             f"write 'all', 'last:N' with N from 1 to {len(run)}, or a list of numbers from 1 to {len(run)}"
         )
 
+    def names_of_base(self) -> tuple[str, ...]:
+        """The names of the base's own parameters in a bare model, sorted."""
+        paths = (*self.stem, self.blocks_path, self.tail, *self.answering)
+        return tuple(sorted(n for n, _ in self.model.named_parameters() if inside(n, paths)))
+
     def base_parameters(self) -> dict[str, nn.Parameter]:
         """The base's own parameters by their plain names, whatever adapter is attached."""
         present = {name.replace(".base_layer", ""): p for name, p in self.model.named_parameters()}
@@ -284,9 +294,9 @@ class Backbone(nn.Module):
 
     def used_parameters(self) -> dict[str, nn.Parameter]:
         """Those of the base that `forward` passes through: what a control may train."""
-        run = [f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1)]
-        finish = [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
-        paths = (*self.stem, *run, *finish)
+        paths = [*self.stem, *(f"{self.blocks_path}.{number - 1}" for number in range(1, self.taps[-1] + 1))]
+        paths += [self.finish_path] if self.finish_path and self.taps[-1] == self.depth else []
+        paths += [self.tail, *self.answering] if self.answering else []
         return {name: p for name, p in self.base_parameters().items() if inside(name, paths)}
 
     def fingerprint(self) -> str:

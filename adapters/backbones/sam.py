@@ -7,6 +7,7 @@ positions are interpolated to any other (bicubic), the relative ones interpolate
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,6 +17,17 @@ from transformers import PreTrainedModel, SamModel
 
 from adapters.backbones.backbone import EMBEDDING_STD, Backbone
 from adapters.backbones.learning_attention import attend
+
+OF_MASK_DECODER = {
+    "q": (".q_proj",),
+    "k": (".k_proj",),
+    "v": (".v_proj",),
+    "qkv": (".q_proj", ".k_proj", ".v_proj"),
+    "out": (".out_proj",),
+    "mlp_in": (".mlp.lin1",),
+    "mlp_out": (".mlp.lin2",),
+}
+"""Role -> how names of the mask decoder's layers end."""
 
 
 class SamBackbone(Backbone):
@@ -32,6 +44,8 @@ class SamBackbone(Backbone):
         "mlp_out": ("mlp.lin2",),
     }
     tokens_ndim = 4
+    of_prompts: Sequence[str] = ()
+    norms_of_prompts: Sequence[str] = ()
     default_roles = ("qkv", "out")  # rank 8 on ViT-B is 1.8 MB; with the MLPs it would be 4.7 MB
 
     @classmethod
@@ -76,6 +90,24 @@ class SamBackbone(Backbone):
     def finish_path(self) -> None:
         """Nothing of the base runs behind the last block."""
         return None
+
+    def answer_prompts(self, answering: bool) -> None:
+        """Let the mask decoder and the prompt encoder be a part of the base, or no longer; of a bare base."""
+        self.answering = ("prompt_encoder", "mask_decoder", "shared_image_embedding") if answering else ()
+        self.base_names = self.names_of_base()
+        modules = [(name, module) for name, module in self.model.named_modules() if name.startswith("mask_decoder.")]
+        self.of_prompts = [name for name, module in modules if answering and isinstance(module, nn.Linear)]
+        self.norms_of_prompts = [name for name, module in modules if answering and isinstance(module, nn.LayerNorm)]
+
+    def prompt_targets(self, roles: Sequence[str]) -> list[str]:
+        """Of the mask decoder's two-way layers those with these roles, and all that make masks and predicted IoUs of
+        tokens; of no role at all the layer norms.
+        """
+        if not roles:
+            return [*self.norms_of_prompts]
+        ends = tuple(end for role, ends in OF_MASK_DECODER.items() if role in roles for end in ends)
+        two_way = "mask_decoder.transformer."
+        return [name for name in self.of_prompts if name.endswith(ends) or not name.startswith(two_way)]
 
     def default_taps(self) -> tuple[int, ...]:
         """After the blocks with global attention, and after the last."""

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.pretrained_prompts import PromptParts
 from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size
-from adapters.decoders.prompts import STRIDE, Origin, Prompted, Seen
+from adapters.decoders.prompts import STRIDE, Origin, PromptDecoder, Prompted, Seen
 from adapters.decoders.two_way import Decoded
 
 SIDE_PX = 512
@@ -65,15 +66,15 @@ class BasePrompts:
             taps = self.backbone(images)
             pyramid = self.trunk.pyramid(taps, images)
         seen = self.decoder.look([tap.float() for tap in taps], [level.float() for level in pyramid], origin)
-        return BaseImage(self, Extent(shape, size, padded), seen, origin)
+        return BaseImage(self.decoder, Extent(shape, size, padded), seen, origin)
 
 
 class BaseImage(PromptableImage):
-    """An image that a base has embedded. origin: where its corner lies in the frame of positions."""
+    """An image that a base has embedded. prompts: answers; origin: where its corner lies in the frame of positions."""
 
-    def __init__(self, base: BasePrompts, extent: Extent, seen: Seen, origin: Origin) -> None:
+    def __init__(self, prompts: PromptDecoder, extent: Extent, seen: Seen, origin: Origin) -> None:
         super().__init__(extent, seen.embedding, seen.two_way)
-        self.prompts = base.decoder
+        self.prompts = prompts
         self.seen, self.origin = seen, origin
 
     def prompted(self, points: Table, labels: Table, boxes: Table, granularity: float | None) -> Prompted:
@@ -94,3 +95,14 @@ class BaseImage(PromptableImage):
         """The masks of a batch of prompts, three of each or one."""
         prompts = self.prompted(points, labels, boxes, granularity)
         return self.prompts.decoded(self.seen, prompts, self.origin, several, least_iou)
+
+    def all_masks(self, groups: Sequence[Prompted]) -> tuple[Tensor, Tensor]:
+        """Logits (P, 4, h, w) and predicted IoUs (P, 4): of the single mask, then of the three."""
+        prompts = [group.to(self.embedding.device) for group in groups]
+        tokens = [self.prompts.tokens(self.seen, group, self.origin) for group in prompts]
+        logits, predicted = self.seen.two_way.all_masks(torch.cat(tokens))
+        near = [
+            self.prompts.near_logits(self.seen, group, table[:, -1:])
+            for group, table in zip(prompts, tokens, strict=True)
+        ]
+        return logits.float() + torch.cat(near).float(), predicted.float()

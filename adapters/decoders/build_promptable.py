@@ -25,6 +25,13 @@ def build_promptable(
     """
     if isinstance(backbone, SamBackbone):
         return SamPrompts(backbone, autocast)
+    return BasePrompts(backbone, prompt_parts(backbone), autocast)
+
+
+def prompt_parts(backbone: Backbone) -> PromptParts:
+    """What answers prompts beside a base that is no SAM, on the backbone's device. Raises InputError where nothing
+    does, and for files that are damaged or incomplete.
+    """
     folder = folder_of(backbone.name)
     if not has_prompts(folder):
         raise InputError(
@@ -33,4 +40,4 @@ def build_promptable(
         )
     device = backbone.mean.device
     trunk, decoder = load_prompts(folder, backbone)
-    return BasePrompts(backbone, PromptParts(trunk.to(device), decoder.to(device)), autocast)
+    return PromptParts(trunk.to(device), decoder.to(device))

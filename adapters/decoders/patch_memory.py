@@ -84,7 +84,7 @@ class MemoryDecoder(Decoder):
         pooled = neighbourhoods(features, self.options.neighbours)  # (B, taps x D, h, w)
         batch, _, height, width = pooled.shape
         rows = self.standardised(pooled.permute(0, 2, 3, 1).flatten(0, 2))  # (B h w, taps x D)
-        nearest = [torch.cdist(part, self.patches).amin(1) for part in rows.split(AT_ONCE)]
+        nearest = [torch.cdist(chunk, self.patches).amin(1) for chunk in rows.split(AT_ONCE)]
         grid = torch.cat(nearest).view(batch, 1, height, width) / rows.shape[1] ** 0.5
         return smoothed(F.interpolate(grid, size=list(size), mode="bilinear"), self.options.smoothing_px)
 

@@ -7,7 +7,7 @@ image is embedded, how prompts become tokens, and in whether a granularity may b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters.decoders.prompts import Prompted
 from adapters.decoders.two_way import Decoded, TwoWay
 from adapters.proposals.automatic import stability
 from adapters.proposals.mask_set import Bits, MaskSet
@@ -22,6 +23,8 @@ from domains.errors import InputError
 
 PROMPTS_AT_ONCE = 4
 """Some 40 MB each with SAM; on a processor more at once take longer, as they leave the cache."""
+MASK_CELLS = 4
+"""Cells of a mask along a side of one of the embedding."""
 Table = np.ndarray | None
 
 
@@ -79,6 +82,11 @@ class PromptableImage(ABC):
         """(2,) pixels of the network for one of the image, along x and y."""
         return np.array(self.extent.size[::-1]) / self.extent.shape[::-1]
 
+    @property
+    def mask_stride(self) -> int:
+        """Pixels of the network along a side of a mask's cells."""
+        return self.extent.padded[0] // (MASK_CELLS * self.embedding.shape[-2])
+
     @torch.no_grad()
     def candidates(
         self,
@@ -106,6 +114,13 @@ class PromptableImage(ABC):
         self, points: Table, labels: Table, boxes: Table, several: bool, least_iou: float, granularity: float | None
     ) -> Decoded:
         """The masks of a batch of prompts, three of each or one. Raises InputError where no granularity is known."""
+        ...
+
+    @abstractmethod
+    def all_masks(self, groups: Sequence[Prompted]) -> tuple[Tensor, Tensor]:
+        """Logits (P, 4, h, w) of the network's cells and predicted IoUs (P, 4) of groups of prompts, which all have as
+        many tokens: of each the single mask, then the three. Gradients are kept.
+        """
         ...
 
     def predict(

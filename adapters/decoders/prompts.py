@@ -157,7 +157,8 @@ class PromptDecoder(nn.Module):
     def placed(self, seen: Seen, prompts: Prompted, origin: Origin) -> Tensor:
         """(P, n, C) of points and boxes alone."""
         corner = self.here.weight.new_tensor(origin)
-        points, labels, boxes = prompts.points, prompts.labels, prompts.boxes
+        points, boxes = prompts.points, prompts.boxes
+        labels = None if points is None else prompts.marks().inside
         placed = None if points is None else (points + corner)[None]
         cornered = None if boxes is None else (boxes + corner.repeat(2))[None]
         tokens = self.encoder(placed, None if labels is None else labels[None], cornered, None)[0][0]  # (P, t, C)

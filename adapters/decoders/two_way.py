@@ -24,6 +24,10 @@ SINGLE, SEVERAL = slice(0, 1), slice(1, None)
 """Of the mask tokens: that of the single mask, and those of the three."""
 
 
+Affine = dict[nn.Module, tuple[Tensor, Tensor]]
+"""What `affine` gives of layers, by layer."""
+
+
 class Decoded(NamedTuple):
     """Masks of a batch of prompts. prompts, levels: (M,) of which prompt, and which of its masks, 0 to 2, the first
     three of a prompt, or 0 for the single one. logits: (M, 4 h, 4 w); ious: (M,) as predicted.
@@ -41,15 +45,23 @@ class Heads(NamedTuple):
     weight: Tensor
     bias: Tensor
 
-    @classmethod
-    def of(cls, layer: nn.Module, heads: int) -> Heads:
-        """Of a linear layer to queries, keys or values."""
-        assert type(layer) is nn.Linear, "merge the adapter into its base before it predicts"
-        return cls(layer.weight.unflatten(0, (heads, -1)), layer.bias.unflatten(0, (heads, -1)))
-
     def split(self, x: Tensor) -> Tensor:
         """(P, heads, t, d) of x (P, t, C)."""
         return torch.einsum("ptc,hdc->phtd", x, self.weight) + self.bias[:, None]
+
+
+def affine(layer: Any) -> tuple[Tensor, Tensor]:
+    """(weight (D, C), bias (D,)) of a linear layer, or of one beside which a method has put what learns: whatever that
+    is, it is affine, so the origin and the unit vectors say all of it.
+    """
+    if type(layer) is nn.Linear:
+        return layer.weight, layer.bias
+    base = layer.get_base_layer().weight
+    places = torch.cat(
+        [base.new_zeros(1, base.shape[1]), torch.eye(base.shape[1], dtype=base.dtype, device=base.device)]
+    )
+    bias, *_ = values = layer(places)
+    return (values[1:] - bias).mT, bias
 
 
 class TwoWay:
@@ -57,23 +69,41 @@ class TwoWay:
 
     decoder: `SamMaskDecoder`; embedding: (1, C, h, w) of the image; positions: (1, C, h, w) of its cells; dense: (C,)
     what a prompt without a mask adds to each cell; details: what else is seen of the image, (1, C / 4, 2 h, 2 w) and
-    (1, C / 8, 4 h, 4 w), which SAM has not: each joins the upscaled features of its size.
+    (1, C / 8, 4 h, 4 w), which SAM has not: each joins the upscaled features of its size; layers: what is known
+    of the decoder's layers, and becomes so, where images share it.
     """
 
     def __init__(
-        self, decoder: nn.Module, embedding: Tensor, positions: Tensor, dense: Tensor, details: Sequence[Tensor] = ()
+        self,
+        decoder: nn.Module,
+        embedding: Tensor,
+        positions: Tensor,
+        dense: Tensor,
+        details: Sequence[Tensor] = (),
+        layers: Affine | None = None,
     ) -> None:
         self.decoder: Any = decoder
+        self.layers: Affine = {} if layers is None else layers
         self.grid = embedding.shape[-2:]
         self.places = positions[0].flatten(1).mT.contiguous()  # (T, C)
         self.image = (embedding[0].flatten(1) + dense[:, None]).mT.contiguous()  # (T, C)
         layer = self.decoder.transformer.layers[0]
         to_image, to_tokens = layer.cross_attn_token_to_image, layer.cross_attn_image_to_token
         heads, placed = to_image.num_attention_heads, (self.image + self.places)[None]
-        self.keys = Heads.of(to_image.k_proj, heads).split(placed)[0]  # (heads, T, d)
-        self.values = Heads.of(to_image.v_proj, heads).split(self.image[None])[0]  # (heads, T, d)
-        self.queries = Heads.of(to_tokens.q_proj, heads).split(placed)[0]  # (heads, T, d)
+        self.keys = self.heads(to_image.k_proj, heads).split(placed)[0]  # (heads, T, d)
+        self.values = self.heads(to_image.v_proj, heads).split(self.image[None])[0]  # (heads, T, d)
+        self.queries = self.heads(to_tokens.q_proj, heads).split(placed)[0]  # (heads, T, d)
         self.details = [by_cells(detail[0], self.grid) for detail in details]
+
+    def affine(self, layer: nn.Module) -> tuple[Tensor, Tensor]:
+        """What a layer is, worked out once for all images that share `layers`."""
+        if layer not in self.layers:
+            self.layers[layer] = affine(layer)
+        return self.layers[layer]
+
+    def heads(self, layer: nn.Module, count: int) -> Heads:
+        """A layer to queries, keys or values, by heads."""
+        return Heads(*(head.unflatten(0, (count, -1)) for head in self.affine(layer)))
 
     def __call__(self, sparse: Tensor, several: bool = True, least_iou: float = float("-inf")) -> Decoded:
         """The masks of prompts (P, n, C), each of n tokens: three each, or one, those above the least predicted IoU."""
@@ -108,17 +138,17 @@ class TwoWay:
             if placed is None:
                 mixed = self.shared_attention(attention, query)
             else:
-                mixed = folded(attention, query, placed, image)
+                mixed = self.folded(attention, query, placed, image)
             tokens = layer.layer_norm2(tokens + mixed)
             tokens = layer.layer_norm3(tokens + layer.mlp(tokens))
             attention, key = layer.cross_attn_image_to_token, tokens + points
             image = layer.layer_norm4(self.to_tokens(attention, key, tokens, image, placed))
-        mixed = folded(transformer.final_attn_token_to_image, tokens + points, image + self.places, image)
+        mixed = self.folded(transformer.final_attn_token_to_image, tokens + points, image + self.places, image)
         return transformer.layer_norm_final_attn(tokens + mixed), image
 
     def shared_attention(self, attention: Any, query: Tensor) -> Tensor:
         """(P, t, C) of tokens that attend to the image before it has seen any prompt."""
-        heads = Heads.of(attention.q_proj, attention.num_attention_heads).split(query)  # (P, heads, t, d)
+        heads = self.heads(attention.q_proj, attention.num_attention_heads).split(query)  # (P, heads, t, d)
         rows = heads.transpose(0, 1).flatten(1, 2) * attention.scaling  # (heads, P t, d)
         mixed = (rows @ self.keys.mT).softmax(-1) @ self.values  # (heads, P t, d)
         mixed = mixed.unflatten(1, heads.shape[0:3:2])  # (heads, P, t, d)
@@ -129,9 +159,9 @@ class TwoWay:
         it has seen any prompt.
         """
         count = attention.num_attention_heads
-        keys = Heads.of(attention.k_proj, count).split(key) * attention.scaling  # (P, heads, t, d)
-        values = Heads.of(attention.v_proj, count).split(value)
-        query = Heads.of(attention.q_proj, count)
+        keys = self.heads(attention.k_proj, count).split(key) * attention.scaling  # (P, heads, t, d)
+        values = self.heads(attention.v_proj, count).split(value)
+        query = self.heads(attention.q_proj, count)
         if placed is None:
             scores = keys @ self.queries.mT  # (P, heads, t, T)
         else:
@@ -139,10 +169,24 @@ class TwoWay:
             scores = (rows @ placed.mT).unflatten(1, keys.shape[1:3])
             scores = scores + torch.einsum("phtd,hd->pht", keys, query.bias)[..., None]
         shares = scores.softmax(2).flatten(1, 2)  # (P, heads t, T): of each cell over the tokens, by heads
-        back = attention.out_proj.weight.unflatten(1, (count, -1))  # (C, heads, d)
+        weight, bias = self.affine(attention.out_proj)
+        back = weight.unflatten(1, (count, -1))  # (C, heads, d)
         answers = torch.einsum("phtd,chd->phtc", values, back).flatten(1, 2)  # (P, heads t, C)
-        base = (image + attention.out_proj.bias).expand(len(key), -1, -1)
+        base = (image + bias).expand(len(key), -1, -1)
         return torch.baddbmm(base, shares.mT, answers)
+
+    def folded(self, attention: Any, query: Tensor, placed: Tensor, image: Tensor) -> Tensor:
+        """(P, t, C) of queries (P, t, C) that attend to the image (P, T, C); keys are of it with its positions.
+
+        The bias of the keys adds the same to all scores of a query, and so nothing; that of the values adds itself.
+        """
+        count = attention.num_attention_heads
+        queries = self.heads(attention.q_proj, count).split(query) * attention.scaling  # (P, heads, t, d)
+        keys, values = self.heads(attention.k_proj, count), self.heads(attention.v_proj, count)
+        rows = torch.einsum("phtd,hdc->phtc", queries, keys.weight).flatten(1, 2)  # (P, heads t, C)
+        mixed = ((rows @ placed.mT).softmax(-1) @ image).unflatten(1, queries.shape[1:3])  # (P, heads, t, C)
+        heads = torch.einsum("phtc,hdc->phtd", mixed, values.weight) + values.bias[:, None]
+        return attention.out_proj(heads.transpose(1, 2).flatten(2))
 
     def masks(self, tokens: Tensor, image: Tensor, chosen: slice) -> Tensor:
         """Logits (P, K, 4 h, 4 w) of those mask tokens (P, K, C) on the image (P, T, C)."""
@@ -168,20 +212,6 @@ def self_attended(layer: Any, tokens: Tensor, points: Tensor) -> Tensor:
         return layer.self_attn(query=tokens[None], key=tokens[None], value=tokens[None])[0][0]
     query = (tokens + points)[None]
     return tokens + layer.self_attn(query=query, key=query, value=tokens[None])[0][0]
-
-
-def folded(attention: Any, query: Tensor, placed: Tensor, image: Tensor) -> Tensor:
-    """(P, t, C) of queries (P, t, C) that attend to the image (P, T, C); keys are of it with its positions.
-
-    The bias of the keys adds the same to all scores of a query, and so nothing; that of the values adds itself.
-    """
-    count = attention.num_attention_heads
-    queries = Heads.of(attention.q_proj, count).split(query) * attention.scaling  # (P, heads, t, d)
-    keys, values = Heads.of(attention.k_proj, count), Heads.of(attention.v_proj, count)
-    rows = torch.einsum("phtd,hdc->phtc", queries, keys.weight).flatten(1, 2)  # (P, heads t, C)
-    mixed = ((rows @ placed.mT).softmax(-1) @ image).unflatten(1, queries.shape[1:3])  # (P, heads, t, C)
-    heads = torch.einsum("phtc,hdc->phtd", mixed, values.weight) + values.bias[:, None]
-    return attention.out_proj(heads.transpose(1, 2).flatten(2))
 
 
 def doubled(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:

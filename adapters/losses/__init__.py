@@ -12,6 +12,7 @@ from adapters.losses.boundary import Boundary
 from adapters.losses.dense import BoundaryDistance, CentreDistance, Foreground
 from adapters.losses.embedding import Embedding
 from adapters.losses.partition import Partition
+from adapters.losses.prompts import PromptedMasks
 from adapters.losses.set_criterion import SetCriterion
 from adapters.losses.topology import Topology
 from adapters.options.losses import OWN_TERMS
@@ -39,6 +40,7 @@ LOSSES: dict[str, type] = {
     "topology": Topology,
     "set": SetCriterion,
     "partition": Partition,
+    "prompted": PromptedMasks,
 }
 
 DEFAULT_LOSSES: dict[str, dict[str, dict[str, Any]]] = {
@@ -56,6 +58,8 @@ PROVIDERS = {
     "object_logits": "decoder.name=query",
     "iou_logits": "decoder.name=query",
     "auxiliary": "decoder.name=query",
+    "mask_cost": "decoder.name=sam",
+    "iou_cost": "decoder.name=sam",
 }
 """Decoder output -> the recipe options that bring it."""
 

@@ -22,6 +22,8 @@ class Boundary(options.Boundary):
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         truth, valid = boundary_target(batch.ids)
+        if batch.pixel_weights is not None:
+            valid = valid * batch.pixel_weights
         errors = F.binary_cross_entropy_with_logits(outputs["boundary"].float()[:, 0], truth, reduction="none")
         rim, inside = truth * valid, (1 - truth) * valid
         return torch.stack([(errors * side).sum() / side.sum().clamp(min=1) for side in (rim, inside)]).mean()

@@ -37,6 +37,8 @@ class Foreground(options.Foreground):
         truth, weight = targets.foreground, targets.labelled
         if self.area_exponent:
             weight = weight * area_weights(batch.ids, self.area_exponent)
+        if batch.pixel_weights is not None:
+            weight = weight * batch.pixel_weights
         bce = F.binary_cross_entropy_with_logits(logits, truth, reduction="none")
         bce = (bce * weight).sum() / weight.sum().clamp(min=1)
         scores = logits.sigmoid() * weight
@@ -59,7 +61,7 @@ class BoundaryDistance(options.BoundaryDistance):
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         targets = targets_of(batch)
-        return masked_l1(outputs["boundary_distance"], targets.boundary_distance, targets.foreground)
+        return masked_l1(outputs["boundary_distance"], targets.boundary_distance, counted(targets.foreground, batch))
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,16 @@ class CentreDistance(options.CentreDistance):
 
     def __call__(self, outputs: Mapping[str, Tensor], batch: EntityBatch) -> Tensor:
         targets = targets_of(batch)
-        return masked_l1(outputs["centre_distance"], targets.centre_distance, targets.foreground)
+        return masked_l1(outputs["centre_distance"], targets.centre_distance, counted(targets.foreground, batch))
+
+
+def counted(mask: Tensor, batch: EntityBatch) -> Tensor:
+    """A mask (B, H, W) of pixels, each by the weight of its entity."""
+    return mask if batch.pixel_weights is None else mask * batch.pixel_weights
 
 
 def masked_l1(field: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
-    """Mean |sigmoid(field) - truth| where mask is 1; zero where nothing is masked in. field (B, 1, H, W) logits."""
+    """Mean |sigmoid(field) - truth|, weighted by the mask; zero where that is. field (B, 1, H, W) logits."""
     error = (field.float().sigmoid()[:, 0] - truth).abs()
     return (error * mask).sum() / mask.sum().clamp(min=1)
 

@@ -31,7 +31,12 @@ class Embedding(options.Embedding):
         pixels = field[image, :, y, x]  # (P, E)
         means = scatter_mean(pixels, entities.entity, len(entities))  # (N, E)
         stray = torch.linalg.vector_norm(pixels - means[entities.entity], dim=1) - self.pull_margin
-        pull = scatter_mean(stray.relu().square(), entities.entity, len(entities)).mean()
+        pulls = scatter_mean(stray.relu().square(), entities.entity, len(entities))
+        pull = pulls.mean()
+        if batch.pixel_weights is not None:
+            number = torch.arange(len(entities), device=pulls.device) - entities.starts[entities.image]
+            weights = batch.weights[entities.image, number]
+            pull = (pulls * weights).sum() / weights.sum().clamp(min=1e-6)
         size = torch.linalg.vector_norm(means, dim=1).mean()
         return pull + self.push(means, entities) + self.regularise * size + 0 * field.mean()
 

@@ -28,8 +28,10 @@ class Partition(options.Partition):
         scores = outputs["mask_logits"].float().sigmoid().flatten(2)  # (B, Q, h * w)
         stride = batch.ids.shape[-1] // outputs["mask_logits"].shape[-1]
         claims = torch.einsum("bq,bqc->bc", outputs["object_logits"].float().sigmoid(), scores)
-        entity = share_of_cells(batch.ids > 0, stride)  # (B, h * w)
-        labelled = share_of_cells(batch.labelled, stride)
+        entity, labelled = batch.ids > 0, batch.labelled
+        if batch.pixel_weights is not None:
+            entity, labelled = entity * batch.pixel_weights, labelled * batch.pixel_weights
+        entity, labelled = share_of_cells(entity, stride), share_of_cells(labelled, stride)  # (B, h * w)
         gaps = (entity * (1 - claims).relu()).sum() / entity.sum().clamp(min=1)
         overlaps = (labelled * (claims - 1).relu()).sum() / labelled.sum().clamp(min=1)
         return gaps + overlaps

@@ -7,11 +7,29 @@ that the prompt may mean: each has the best of the masks.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from adapters.options import losses as options
+from domains.entities import EntityBatch
+
 FOCAL, DICE, IOU = 20.0, 1.0, 1.0
+
+
+@dataclass(frozen=True)
+class PromptedMasks(options.PromptedMasks):
+    """The term of a decoder that answers prompts; its outputs are the mean costs of the answers, `best_of` and `single`
+    have them.
+    """
+
+    def __call__(self, outputs: Mapping[str, Any], batch: EntityBatch) -> Tensor:
+        """`mask_cost` and the weighted `iou_cost`, scalars."""
+        return outputs["mask_cost"] + self.iou * outputs["iou_cost"]
 
 
 def mask_costs(logits: Tensor, truth: Tensor, labelled: Tensor) -> Tensor:

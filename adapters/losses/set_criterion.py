@@ -62,17 +62,20 @@ class SetCriterion(options.SetCriterion):
 
         layer, query, entity = self.pair(masks.detach(), objects.detach(), entities, coverage, labelled)
         image = entities.image[entity]
+        number = entity - entities.starts[image]
+        weights = batch.weights[image, number]  # (M,)
         chosen = masks[layer, image, query]  # (M, h, w)
         logits, truth = self.compare_at(chosen, batch.ids, entity, entities, stride)
-        pairs = max(len(entity), 1)
+        pairs = weights.sum().clamp(min=1e-6)
         achieved = soft_iou(chosen.detach().flatten(1).sigmoid() * labelled[image], coverage[entity])
         error = (ious[layer, image, query].sigmoid() - achieved).square() / 2
         is_entity = torch.zeros_like(objects).index_put((layer, image, query), objects.new_ones(()))
+        counts = torch.ones_like(objects).index_put((layer, image, query), weights)
         return {
-            "objectness": self.entity_or_not(objects, is_entity, masks.detach(), labelled) + healthy,
-            "bce": mask_bce(logits, truth).sum() / pairs + healthy,
-            "dice": dice_loss(logits, truth).sum() / pairs + healthy,
-            "iou": error.sum() / pairs + healthy,
+            "objectness": self.entity_or_not(objects, is_entity, masks.detach(), labelled, counts) + healthy,
+            "bce": (weights * mask_bce(logits, truth)).sum() / pairs + healthy,
+            "dice": (weights * dice_loss(logits, truth)).sum() / pairs + healthy,
+            "iou": (weights * error).sum() / pairs + healthy,
         }
 
     def pair(
@@ -122,13 +125,17 @@ class SetCriterion(options.SetCriterion):
             picked = torch.cat([uncertain, drawn], 1)  # (M, points)
         return logits_at(chosen, places[entity[:, None], picked]), truth[entity[:, None], picked].float()
 
-    def entity_or_not(self, objects: Tensor, is_entity: Tensor, masks: Tensor, labelled: Tensor) -> Tensor:
-        """Weighted mean cross-entropy over all queries; objects and is_entity (L, B, Q)."""
+    def entity_or_not(
+        self, objects: Tensor, is_entity: Tensor, masks: Tensor, labelled: Tensor, counts: Tensor
+    ) -> Tensor:
+        """Weighted mean cross-entropy over all queries; objects, is_entity, and the weights of their entities counts,
+        (L, B, Q).
+        """
         certainty: Tensor | float = 1.0
         if not bool((labelled == 1).all()):
             scores = masks.flatten(3).sigmoid()  # (L, B, Q, C)
             certainty = torch.einsum("lbqc,bc->lbq", scores, labelled) / scores.sum(-1).clamp(min=1e-6)
-        weights = torch.where(is_entity > 0, 1.0, self.no_object * certainty)
+        weights = torch.where(is_entity > 0, counts, self.no_object * certainty)
         errors = F.binary_cross_entropy_with_logits(objects, is_entity, reduction="none")
         return (weights * errors).sum() / weights.sum().clamp(min=1e-6)
 

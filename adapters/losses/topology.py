@@ -32,6 +32,8 @@ class Topology(options.Topology):
         scores = outputs["foreground"].float().sigmoid() * labelled
         truth = (batch.ids > 0).float()[:, None]
         line, true_line = (soft_skeleton(mask, self.iterations) for mask in (scores, truth))
+        if batch.pixel_weights is not None:
+            line, true_line = line * batch.pixel_weights[:, None], true_line * batch.pixel_weights[:, None]
         precision = ((line * truth).sum() + 1) / (line.sum() + 1)
         recall = ((true_line * scores).sum() + 1) / (true_line.sum() + 1)
         return 1 - 2 * precision * recall / (precision + recall)

@@ -44,11 +44,11 @@ class Selection(Method):
 
 @dataclass(frozen=True)
 class DecoderOnly(options.DecoderOnly, Selection):
-    """The backbone stays as it is."""
+    """The backbone stays as it is, but for a mask decoder of its own that is the decoder."""
 
     def selects(self, backbone: Backbone, name: str) -> bool:
-        """Nothing of the base learns."""
-        return False
+        """Nothing of the base learns but its mask decoder, where that answers prompts."""
+        return bool(backbone.answering) and name.startswith("mask_decoder.")
 
     def adapt_decoder(self, decoder: Decoder) -> None:
         """Updates of few bits beside the kernels of a pretrained decoder, where they are asked for. Raises InputError

@@ -86,11 +86,16 @@ def check_pretrained(decoder: Decoder, option: str, value: object, instead: obje
         )
 
 
+def stays(decoder: nn.Module, name: str) -> bool:
+    """Whether a tensor of a decoder is as it was before the fit: frozen underneath an update, or the base's."""
+    return name.endswith(FROZEN) or name.startswith(getattr(decoder, "of_base", ()))
+
+
 def learnt_state(decoder: nn.Module) -> dict[str, Tensor]:
     """A decoder's tensors by name, without the kernels that are frozen underneath an update; updates of few bits as
     they are stored.
     """
-    state = {name: tensor for name, tensor in decoder.state_dict().items() if not name.endswith(FROZEN)}
+    state = {name: tensor for name, tensor in decoder.state_dict().items() if not stays(decoder, name)}
     for name, layer in quantised_layers(decoder):
         del state[f"{name}.update"]
         state[f"{name}.codes"] = layer.codes()
@@ -99,7 +104,7 @@ def learnt_state(decoder: nn.Module) -> dict[str, Tensor]:
 
 def load_learnt(decoder: nn.Module, state: dict[str, Tensor]) -> None:
     """Write what `learnt_state` gave into a decoder that is adapted alike. Raises RuntimeError for another."""
-    frozen = {name: tensor for name, tensor in decoder.state_dict().items() if name.endswith(FROZEN)}
+    frozen = {name: tensor for name, tensor in decoder.state_dict().items() if stays(decoder, name)}
     state = {**frozen, **state}
     for name, layer in quantised_layers(decoder):
         state[f"{name}.update"] = layer.decoded(state.pop(f"{name}.codes"), state[f"{name}.step"])

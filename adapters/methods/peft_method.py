@@ -137,9 +137,10 @@ class PeftMethod(PeftOptions, Method):
     def targets(self, backbone: Backbone) -> list[str]:
         """Names of the layers that are adapted. Raises InputError where there is none."""
         if isinstance(self, LnTuning):
-            return backbone.norms(self.layers)
+            return [*backbone.norms(self.layers), *backbone.prompt_targets(())]
         roles = IA3_ROLES if isinstance(self, Ia3) else backbone.default_roles
-        return backbone.targets(roles if self.roles is None else self.roles, self.layers)
+        roles = roles if self.roles is None else self.roles
+        return [*backbone.targets(roles, self.layers), *backbone.prompt_targets(roles)]
 
 
 @contextmanager

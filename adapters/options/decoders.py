@@ -147,6 +147,39 @@ class Memory(DecoderOptions):
     """Smaller entities are dropped."""
 
 
+@dataclass(frozen=True)
+class Sam(DecoderOptions):
+    """What answers prompts: SAM's own mask decoder, or that of the embedded base, fitted by prompts that are corrected.
+    A user's points and boxes are answered, and without any those of a grid."""
+
+    name: Literal["sam"] = "sam"
+    prompts: Annotated[int, Field(ge=2, le=64)] = 12
+    """Entities of each crop that are asked for in a step, by a point or by a box."""
+    boxes: Share = 0.5
+    """Share of them that are asked for by a box."""
+    corrections: Annotated[int, Field(ge=0, le=10)] = 3
+    """Points that follow one after the other, each where the mask before is wrong."""
+    points_per_side: Annotated[int, Field(ge=1, le=64)] = 16
+    """Of the grid on a tile, from whose masks entities are chosen: nearer to each other than entities are wide."""
+    measured_tiles: Annotated[int, Field(ge=0, le=256)] = 4
+    """Tiles of the validation split whose entities are measured at every validation, beside the loss; 0: none."""
+    least_iou: Share = 0.5
+    """Masks of a lower predicted IoU are none."""
+    least_stability: Share = 0.7
+    """Masks are none that change more than to this IoU when the threshold of their logits does by 1 up and down."""
+    most_taken: Share = 0.5
+    """Masks of which surer ones have taken a larger share are no entities of the flat map."""
+    min_area_px: Area = 12
+    """Smaller entities are dropped."""
+
+    TUNED: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "least_iou": (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.88),
+        "least_stability": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+        "most_taken": (0.2, 0.35, 0.5, 0.7),
+        "min_area_px": (12, 40, 100),
+    }
+
+
 TrainedDecoder = Annotated[Dense | Query, Field(discriminator="name")]
-"""Those that learn by gradient."""
-Decoder = Annotated[Dense | Query | Memory, Field(discriminator="name")]
+"""Those that pretraining teaches."""
+Decoder = Annotated[Dense | Query | Memory | Sam, Field(discriminator="name")]

@@ -116,6 +116,16 @@ class Partition(TermOptions):
 
 
 @dataclass(frozen=True)
+class PromptedMasks(TermOptions):
+    """Focal loss and Dice, 20 to 1, of the masks that answer prompts, and how far their predicted IoUs are off."""
+
+    SOURCE: ClassVar[str] = "losses.prompted."
+
+    iou: NotNegative = 1.0
+    """Weight of the squared error of the predicted IoU."""
+
+
+@dataclass(frozen=True)
 class Losses(Options):
     """The terms of the loss, by name: the decoder's own, changed or added to by what is said here."""
 
@@ -129,6 +139,7 @@ class Losses(Options):
     topology: Topology | None = None
     set: SetCriterion | None = None
     partition: Partition | None = None
+    prompted: PromptedMasks | None = None
 
     def options(self) -> dict[str, dict[str, Any]]:
         """Term name -> its options, of the terms that are in: what `adapters.losses.build_loss` takes."""
@@ -154,8 +165,9 @@ OWN_TERMS = {
     "dense": ("foreground", "boundary_distance", "centre_distance", "boundary"),
     "query": ("set", "partition"),
     "memory": (),
+    "sam": ("prompted",),
 }
 """Decoder -> the terms that it is trained by unless the recipe says otherwise."""
 
-POSSIBLE_TERMS = {"dense": (*OWN_TERMS["dense"], "embedding", "topology"), "query": OWN_TERMS["query"], "memory": ()}
+POSSIBLE_TERMS = {**OWN_TERMS, "dense": (*OWN_TERMS["dense"], "embedding", "topology")}
 """Decoder -> the terms whose outputs it gives; none of one that learns by no gradient."""

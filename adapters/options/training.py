@@ -76,9 +76,31 @@ class TrainOptions(Options):
     student_seconds: Positive = 300.0
     """For how long the student learns, once the adapter is fitted."""
     unlabelled: Annotated[str, Field(min_length=1)] | None = None
-    """A folder of images, or a slide, without labels, from which the student learns beside the training images."""
+    """A folder of images, or a slide, without labels, from which the student learns beside the training images, and
+    with `unlabelled_share` the adapter, for which test images among them are refused as leaks are."""
+    unlabelled_share: BelowOne = 0.0
+    """Share of the training crops that are of images without labels, which the mean teacher labels."""
+    teacher: bool = False
+    """A mean teacher, the average of what learns over the steps, corrects pseudo-labels: where it is surer than they
+    are its entities take their place. Labels that are certain stay."""
+    teacher_decay: BelowOne = 0.98
+    """How much of the average a step leaves; less in the beginning."""
+    teacher_score: Share = 0.6
+    """The least score of an entity of the teacher's that counts."""
+    teacher_ramp: Share = 0.4
+    """Share of the budget over which the weight of its labels rises from nothing to their score."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Of weights, crops and generated scenes."""
+
+    @property
+    def taught(self) -> bool:
+        """Whether there is a mean teacher."""
+        return self.teacher or self.unlabelled_share > 0
+
+    def check_agreement(self) -> None:
+        """Raises InputError for a share of images without labels where none are named."""
+        if self.unlabelled_share and self.unlabelled is None:
+            raise self.wrong("unlabelled_share", "train.unlabelled names no images; give a folder by --unlabelled")
 
     @property
     def start_kind(self) -> str | None:

@@ -27,6 +27,7 @@ from adapters.proposals.esam_steps import (
     resolved,
 )
 from adapters.proposals.mask_set import MaskSet
+from domains.entities import UNLABELLED
 from domains.entities.forest import NEVER, EntityForest, Nodes
 
 FELZENSZWALB = {"scale": 300.0, "sigma": 0.8, "min_size": 50}
@@ -107,3 +108,14 @@ def nested(entities: MaskSet, part_masks: MaskSet, subparts: MaskSet, least_area
     gone = np.full(len(parents), NEVER, np.float32)
     sureness = np.clip(np.array(scores, np.float32), 0, 1)  # a predicted IoU may leave [0, 1]
     return EntityForest(leaves, Nodes(np.array(parents, np.int32), g, gone, sureness))
+
+
+def roots_first(forest: EntityForest) -> EntityForest:
+    """The same forest, its roots numbered first, in their order: so its cut at `WHOLE` has the numbers of its nodes."""
+    nodes = forest.nodes
+    order = np.argsort(nodes.parents > 0, kind="stable")
+    number = np.zeros(nodes.count + 2, np.int32)  # of a node by that which it had; of 0 and -1 themselves
+    number[order + 1] = np.arange(1, nodes.count + 1)
+    number[-1] = UNLABELLED
+    columns = (column[order] for column in (nodes.g, nodes.gone, nodes.scores))
+    return EntityForest(number[forest.leaves], Nodes(number[nodes.parents][order], *columns), forest.pixel_scores)

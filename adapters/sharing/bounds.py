@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from math import prod
 
-from adapters.options.decoders import Decoder, Dense, Memory
+from adapters.options.decoders import Decoder, Dense, Memory, Sam
 from adapters.options.labels import SHAPE_NUMBERS, LabelInfo
 from adapters.options.lora import PeftOptions
 from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
@@ -27,6 +27,10 @@ BYTES = 4  # of a weight in single precision
 SLACK = 2  # bases differ in how wide their MLPs are
 HEADER_BYTES = 2**20
 MOST_POSITIONS = 2**14
+MASK_DIM, MASK_MLP_DIM = 256, 2048
+"""Widths of SAM's mask decoder."""
+MOST_ANSWERING = 2**23
+"""Twice as many weights as SAM's mask decoder has."""
 GLANCE = 128
 """Of `adapters.student`, which imports torch."""
 
@@ -34,7 +38,7 @@ GLANCE = 128
 def weight_bounds(info: AdapterInfo) -> dict[str, int]:
     """File -> the most bytes that it can have."""
     counts = {
-        BACKBONE_WEIGHTS: SLACK * of_method(info.method, info.backbone),
+        BACKBONE_WEIGHTS: SLACK * (of_method(info.method, info.backbone) + of_answering(info)),
         DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
         STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
@@ -72,6 +76,16 @@ def of_method(method: Method, base: Base) -> int:
     return base.depth * per_block + stem
 
 
+def of_answering(info: AdapterInfo) -> int:
+    """Weights of SAM's mask decoder that learn, where it is the decoder."""
+    if not isinstance(info.decoder, Sam) or info.backbone.family != "sam":
+        return 0
+    if isinstance(info.method, PeftOptions):
+        per_layer = 14 * info.method.weights_beside(MASK_DIM, MASK_DIM)
+        return 5 * (per_layer + 2 * info.method.weights_beside(MASK_DIM, MASK_MLP_DIM))
+    return MOST_ANSWERING
+
+
 def of_block(method: Method, dim: int) -> int:
     """Weights that learn in a block, by a method of ours or a control."""
     match method:
@@ -103,6 +117,8 @@ def of_decoder(decoder: Decoder, base: Base) -> int:
     taps = len(base.taps)
     if isinstance(decoder, Memory):
         return (decoder.size + 2) * taps * base.dim + 1
+    if isinstance(decoder, Sam):
+        return MOST_ANSWERING + taps * base.dim * MASK_DIM
     if isinstance(decoder, Dense):
         grid = 8 * decoder.width
         return 80 * grid**2 + taps * base.dim * (grid + 2) + decoder.width * (64 + decoder.embedding_dim) + 2**14

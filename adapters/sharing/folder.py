@@ -21,6 +21,7 @@ import math
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbo
 from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import BandProjection, build_projection
 from adapters.decoders import Decoder, decoder_options
+from adapters.decoders.build import build_decoder
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
 from adapters.methods import Method, adapter_state, build_method, detach, load_adapter_state, peft_config
@@ -167,6 +169,7 @@ def load_adapter(
         base = info.backbone
         backbone = build_backbone(BackboneOptions(backbone_name or name_of(base, folder), base.revision, base.taps))
     detach(backbone)
+    backbone.answer_prompts(options.name == "sam")
     check_base(folder, info, backbone)
     check_contract(contract, options, backbone)
     check_rank(folder / BACKBONE_WEIGHTS, method)
@@ -193,13 +196,12 @@ def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, 
 
     Raises InputError for weights that do not fit, and for a base whose decoder is not the one that they belong to.
     """
-    shape = (backbone.dim, len(backbone.taps), backbone.stride)
-    with torch.device("meta"):
-        plan = options.build(*shape)
+    with nullcontext() if options.name == "sam" else torch.device("meta"):  # sam's are read from the base's files
+        plan: Any = build_decoder(options, backbone)
         plan.start = info.start
         method.adapt_decoder(plan)
     check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in learnt_state(plan).items()})
-    decoder = options.build(*shape)
+    decoder: Any = build_decoder(options, backbone)
     if info.start is not None:
         place = folder_of(backbone.name)
         if not warm_start(decoder, place, info.start.kind) or decoder.start.digest != info.start.digest:

@@ -39,6 +39,7 @@ def probe(segmenter: EntitySegmenter, names: Collection[str] | None = None) -> l
     side = math.lcm(segmenter.backbone.stride, 8)
     side *= max(1, 64 // side)
     outputs = segmenter(probe_image(side, segmenter.channels).to(next(segmenter.parameters()).device))
+    outputs = segmenter.decoder.probed(outputs, (side, side))
     segmenter.train(was_training)
     values: list[float] = []
     for name in sorted(outputs if names is None else names):

@@ -37,7 +37,8 @@ class EntityDataModule(L.LightningDataModule):
     """Augmented crops for training and fixed, unaugmented ones for validation.
 
     train, val: data sets; augmentation: an albumentations `Compose` or None; crops: of training, and of validation its
-    `crop_px`, `scale` and `pixel_size_m` alone; rehearsal: generated scenes, `rehearsal_share` of the training crops.
+    `crop_px`, `scale` and `pixel_size_m` alone; rehearsal: generated scenes, `rehearsal_share` of the training crops;
+    unlabelled: windows without labels at the size of the training images, `unlabelled_share` of all crops.
     """
 
     def __init__(
@@ -49,6 +50,9 @@ class EntityDataModule(L.LightningDataModule):
         batches: BatchOptions | None = None,
         rehearsal: Samples | None = None,
         rehearsal_share: float = 0.0,
+        *,
+        unlabelled: Samples | None = None,
+        unlabelled_share: float = 0.0,
     ) -> None:
         super().__init__()
         crops, self.batches = crops or CropOptions(), batches or BatchOptions()
@@ -60,6 +64,10 @@ class EntityDataModule(L.LightningDataModule):
             plain = CropOptions(crop_px=crops.crop_px)
             generated = TrainCrops(rehearsal, plain, augmentation, seed, length=length, cache_bytes=0)
             self.train = Mixture(self.crops, generated, rehearsal_share)
+        if unlabelled is not None and unlabelled_share:
+            anywhere = CropOptions(crop_px=crops.crop_px, scale=crops.scale, scale_range=crops.scale_range)
+            drawn = TrainCrops(unlabelled, anywhere, augmentation, seed, length=length)
+            self.train = Mixture(self.train, drawn, unlabelled_share, salt=4)
         self.val: Dataset[EntitySample] | None = None
         if val is not None and len(val):
             still = CropOptions(

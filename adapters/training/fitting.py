@@ -24,6 +24,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 
 from adapters.decoders.patch_memory import MemoryDecoder
+from adapters.decoders.prompted import PromptedDecoder
 from adapters.inference.calibration import TILES, Calibration, calibrate
 from adapters.inference.segment import EntityMetric, InputContract, MetricSet, measure, segment
 from adapters.losses import EntityLoss
@@ -37,6 +38,7 @@ from adapters.training.memory_fit import Remembered, fill_memory
 from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
+from adapters.training.prompted_fit import PromptedModule, measured_looks
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.rounding import learnt_weights, round_learnt, round_to_half
@@ -129,12 +131,17 @@ class Plan:
         stain = self.contract.stain
         return Normalised(samples, stain) if stain else samples
 
+    def measured_looks(self) -> list[Callback]:
+        """What measures entities at every look, where the decoder's loss says little of them."""
+        return measured_looks(self.network, self.watched, self.contract, self.metrics, self.calibrate_for)
+
     def module(self) -> EntityModule:
         """What trains the network for the plan's budget; it puts the network into training mode."""
         assert self.loss is not None
         budget = self.budget
         options = replace(self.options, steps=budget.steps, seconds=budget.seconds)
-        return EntityModule(self.network, self.loss, options, budget.clock)
+        kind = PromptedModule if isinstance(self.network.decoder, PromptedDecoder) else EntityModule
+        return kind(self.network, self.loss, options, budget.clock)
 
 
 @dataclass(frozen=True)
@@ -270,14 +277,14 @@ def train(
         folder = run or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rank = stack.enter_context(ranks(plan.runtime))
         data = data_of(plan, round_steps)
-        mining = [HardNegatives(data.crops)] if plan.hard_negatives else []
+        looking = [*([HardNegatives(data.crops)] if plan.hard_negatives else []), *plan.measured_looks()]
         trainer = make_trainer(
             folder,
             budget.steps,
             round_steps,
             plan.runtime,
             plan.clip,
-            callbacks=[*reporter.callbacks(budget), *mining],
+            callbacks=[*reporter.callbacks(budget), *looking],
             loggers=reporter.loggers(folder),
             rank=rank,
         )

@@ -54,13 +54,13 @@ class Remembered:
         return 1 / (self.held_back + 1)
 
     def __str__(self) -> str:
-        told = (
+        promise = (
             f"false alarms on {self.alarms} of {self.held_back} good images held back, wanted at most {self.rate:g} of "
             "new ones"
         )
         if self.rate < self.attainable:
-            told += f"; so few cannot promise less than {self.attainable:.2g}, the strangest of them is the measure"
-        return f"memory: {self.kept} of {self.patches} patches of {self.images} good images; {told}"
+            promise += f"; so few cannot promise less than {self.attainable:.2g}, the strangest of them is the measure"
+        return f"memory: {self.kept} of {self.patches} patches of {self.images} good images; {promise}"
 
 
 def fill_memory(
@@ -156,14 +156,13 @@ def patches_of(
     """Yields (N, taps x D) float32 features of the patches of each image, tile by tile, on the CPU."""
     decoder = segmenter.decoder
     assert isinstance(decoder, MemoryDecoder)
-    multiple = int(np.lcm(segmenter.backbone.stride, 8))
+    multiple, projection = int(np.lcm(segmenter.backbone.stride, 8)), segmenter.projection
     for done, index in enumerate(indices, start=1):
         sample: EntitySample = resize_sample(samples[index], contract.factor_of(samples[index]))
         grid = contract.grid(sample.image.shape[:2])
         for window in map(grid.window, range(len(grid))):
             image = pad_to(to_tensor(sample.image[window.slices]), multiple)[None].to(segmenter.device)
-            if segmenter.projection is not None:
-                image = segmenter.projection(image)
+            image = image if projection is None else projection(image)
             pooled = neighbourhoods(segmenter.backbone(image), decoder.options.neighbours)
             height, width = (-(-side // segmenter.backbone.stride) for side in (window.height, window.width))
             yield pooled[0, :, :height, :width].flatten(1).T.float().cpu()

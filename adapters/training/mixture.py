@@ -107,10 +107,10 @@ def fit_mixture(
     for name, plan in mixture.members.items():
         with decoded_by(plan, options[name]):
             calibration = fitting.choose_thresholds(plan, reporter) if plan.calibrate_for else None
-            shown: dict[int, Any] = {}
-            after = fitting.measured(plan, plan.test, reporter, f"measure {name} after", shown)
+            pictured: dict[int, Any] = {}
+            after = fitting.measured(plan, plan.test, reporter, f"measure {name} after", pictured)
             options[name] = network.decoder.options
-        measured = replace(before[name], after=after, calibration=calibration, shown_after=shown)
+        measured = replace(before[name], after=after, calibration=calibration, shown_after=pictured)
         members[name] = replace(measured, candidates=candidates)
     return FittedMixture(training, members, options)
 
@@ -131,9 +131,9 @@ def begin(plan: Plan, options: Any, reporter: Reporter, name: str) -> Fitted:
     with decoded_by(plan, options):
         if not plan.measure_before:
             return Fitted(Training(), shown_before=fitting.entities_of(plan))
-        shown: dict[int, Any] = {}
-        before = fitting.measured(plan, plan.test, reporter, f"measure {name} before", shown)
-    return Fitted(Training(), before, shown_before=shown)
+        pictured: dict[int, Any] = {}
+        before = fitting.measured(plan, plan.test, reporter, f"measure {name} before", pictured)
+    return Fitted(Training(), before, shown_before=pictured)
 
 
 def stopped(mixture: Mixture, name: str, fitted: Fitted) -> Fitted:

@@ -23,6 +23,7 @@ from adapters.network import EntitySegmenter
 from adapters.options.training import TrainOptions
 from adapters.training.denormals import flush_denormals
 from adapters.training.ranks import over_ranks
+from adapters.training.teacher import Teacher
 from domains.entities import EntityBatch, Place
 from domains.errors import RunError
 
@@ -52,6 +53,7 @@ class EntityModule(L.LightningModule):
         self.loss = loss
         self.allocation = allocation_of(segmenter.backbone)
         self.options = options or TrainOptions()
+        self.teacher = Teacher(segmenter, self.options) if self.options.taught else None
         self.strict_loading = False  # the frozen base is not in the checkpoint
         self.seconds_before = 0.0  # of earlier, interrupted parts of this run
         self.steps_done = 0
@@ -65,6 +67,8 @@ class EntityModule(L.LightningModule):
 
     def training_step(self, batch: EntityBatch, batch_idx: int) -> Tensor:
         """The loss of a batch of crops, whose terms are logged."""
+        if self.teacher is not None:
+            batch = self.teacher.corrected(batch, self.progress)
         return self._shared_step(batch, prefix="")
 
     def validation_step(self, batch: EntityBatch, batch_idx: int) -> Tensor:
@@ -142,6 +146,8 @@ class EntityModule(L.LightningModule):
     def on_train_batch_end(self, *_: Any) -> None:
         """The step is counted; training stops where the budget of steps or seconds is spent."""
         self.steps_done = self.global_step
+        if self.teacher is not None:
+            self.teacher.follow()
         if self.allocation is not None:
             self.allocation.allocate(self.progress)
         if self.progress >= 1:
@@ -167,6 +173,8 @@ class EntityModule(L.LightningModule):
         checkpoint["seconds"] = self.seconds
         checkpoint["validated_step"] = self.validated_step
         checkpoint["rng"] = torch.get_rng_state()
+        if self.teacher is not None:
+            checkpoint["teacher"] = self.teacher.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What `on_save_checkpoint` added comes back."""
@@ -174,6 +182,8 @@ class EntityModule(L.LightningModule):
         self.steps_done = checkpoint["global_step"]  # a run that was killed after its last round has no further step
         self.validated_step = checkpoint.get("validated_step", -1)
         torch.set_rng_state(checkpoint["rng"].cpu())
+        if self.teacher is not None:
+            self.teacher.load(checkpoint["teacher"])
 
 
 def parameter_groups(segmenter: EntitySegmenter, options: TrainOptions) -> Iterator[dict[str, Any]]:

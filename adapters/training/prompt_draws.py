@@ -17,7 +17,7 @@ from adapters.decoders.prompts import Prompted
 from domains.entities import UNLABELLED
 
 STRIDE = 2
-"""Of the masks that a prompt decoder makes."""
+"""Of the masks that the prompt decoder of a base which is no SAM makes."""
 LEAST_PX = 12
 """Smaller entities are not asked for."""
 JITTER, MOST_JITTER_PX = 0.1, 20.0
@@ -27,10 +27,13 @@ UNKNOWN_ABOVE = 0.5
 
 @dataclass(frozen=True)
 class Crop:
-    """The truth of a crop. ids: (H, W), the deepest entity at each pixel; parents: (N,) what holds each, 0 for none."""
+    """The truth of a crop. ids: (H, W), the deepest entity at each pixel; parents: (N,) what holds each, 0 for none;
+    stride: pixels along a side of the cells in which masks are compared.
+    """
 
     ids: Tensor
     parents: Tensor
+    stride: int = STRIDE
 
     @cached_property
     def chains(self) -> Tensor:
@@ -66,17 +69,18 @@ class Crop:
 
     @property
     def labelled(self) -> Tensor:
-        """(H / 2, W / 2) the share of each cell where truth is known."""
-        return F.avg_pool2d((self.ids != UNLABELLED)[None].float(), STRIDE)[0]
+        """(h, w) the share of each cell where truth is known."""
+        return F.avg_pool2d((self.ids != UNLABELLED)[None].float(), self.stride)[0]
 
     def masks(self, entities: Tensor) -> Tensor:
         """(..., H, W) bool of entities (...), with all that lies in them."""
         return self.holds[entities][..., self.ids.clamp_min(0)]
 
     def shares(self, entities: Tensor) -> Tensor:
-        """(..., H / 2, W / 2) the share of each cell that entities (...) cover."""
+        """(..., h, w) the share of each cell that entities (...) cover."""
         masks = self.masks(entities).float()
-        return F.avg_pool2d(masks.flatten(0, -3)[:, None], STRIDE)[:, 0].view(*entities.shape, *self.labelled.shape)
+        shares = F.avg_pool2d(masks.flatten(0, -3)[:, None], self.stride)[:, 0]
+        return shares.view(*entities.shape, *self.labelled.shape)
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
         """(count,) entities, each as likely as any; fewer than `count`, none, where there is none to be asked for."""
@@ -118,7 +122,7 @@ class Asked:
         return cls(crop, way, entities, crop.ids[y, x], prompts)
 
     def meant(self) -> tuple[Tensor, Tensor]:
-        """(P, D, H / 2, W / 2) shares of cells and (P, D) bool, which of them there are: of the entity that is asked
+        """(P, D, h, w) shares of cells and (P, D) bool, which of them there are: of the entity that is asked
         for, and of the others that its point lies in.
         """
         chains = self.crop.chains[self.deepest]
@@ -156,14 +160,17 @@ def draw_granularity(crop: Crop, entities: Tensor, pixels: Tensor, generator: to
     return low + (high - low) * torch.rand(len(entities), generator=generator)
 
 
-def corrected(prompts: Prompted, masks: Tensor, truth: Tensor, count: int, generator: torch.Generator) -> Prompted:
+def corrected(
+    prompts: Prompted, masks: Tensor, truth: Tensor, count: int, generator: torch.Generator, stride: int = STRIDE
+) -> Prompted:
     """The prompts with `count` points more each, where masks (P, h, w) are wrong: inside where they lack, outside where
-    they spill. truth: (P, h, w) bool; both at the stride of masks.
+    they spill. truth: (P, h, w) bool; both at the stride of masks. Where nothing is wrong the points
+    are anywhere.
     """
     cells = draw_points(masks != truth, count, generator)  # (P, count, 2)
     x, y = cells.long().unbind(2)
     labels = truth[torch.arange(len(truth))[:, None], y, x].int()
-    points = STRIDE * cells + torch.randint(STRIDE, cells.shape, generator=generator)
+    points = stride * cells + torch.randint(stride, cells.shape, generator=generator)
     if prompts.points is not None and prompts.labels is not None:
         points, labels = torch.cat([prompts.points, points], 1), torch.cat([prompts.labels, labels], 1)
     return Prompted(points, labels, prompts.boxes, prompts.granularity)

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from adapters.backbones import Backbone
+from adapters.decoders.base_prompts import BaseImage
 from adapters.decoders.dense import DenseDecoder
-from adapters.decoders.prompts import Origin, PromptDecoder, Prompted, Seen
-from adapters.losses.prompts import best_of, single
+from adapters.decoders.promptable import Extent
+from adapters.decoders.prompts import PromptDecoder
+from adapters.training.dialogue import Costs, Dialogue, draw_seed
 from adapters.training.module import EntityModule, TrainOptions
-from adapters.training.prompt_draws import WAYS, Asked, Crop, corrected
+from adapters.training.prompt_draws import WAYS, Asked, Crop
 from domains.entities import EntityBatch
 
 REACH_PX = 400.0
 """A crop lies anywhere within so many pixels of where positions begin, so that the decoder answers anywhere."""
-Costs = tuple[Tensor, ...]
-"""Of masks, and of predicted IoUs."""
 
 
 class PromptSegmenter(nn.Module):
@@ -55,7 +52,7 @@ class PromptModule(EntityModule):
 
     def terms(self, batch: EntityBatch) -> dict[str, Tensor]:
         """The mean cost of masks, and of predicted IoUs, over the crops in which there is something to ask for."""
-        generator = torch.Generator().manual_seed(self.draw_seed(batch))
+        generator = torch.Generator().manual_seed(draw_seed(batch, self.training))
         taps, pyramid = self.prompted.levels(batch.images)
         costs: list[Costs] = []
         for number in range(len(batch)):
@@ -68,12 +65,6 @@ class PromptModule(EntityModule):
             return {"mask": zero, "iou": zero}
         masks, overlaps = (torch.stack(terms).mean() for terms in zip(*costs, strict=True))
         return {"mask": masks, "iou": overlaps}
-
-    def draw_seed(self, batch: EntityBatch) -> int:
-        """Of the prompts of a batch: in validation its own, always; else the next of torch's."""
-        if self.training:
-            return int(torch.randint(2**31, ()))
-        return zlib.crc32(" ".join(f"{place.scene} {place.y} {place.x}" for place in batch.places).encode())
 
     def costs(self, crop: Crop, taps: list[Tensor], pyramid: list[Tensor], generator: torch.Generator) -> list[Costs]:
         """Of a crop: of all ways of asking, first asked and again after some corrections."""
@@ -90,74 +81,8 @@ class PromptModule(EntityModule):
         if not asked:
             return []
         seen = decoder.look(taps, pyramid, (across, down))
-        return Dialogue(decoder, seen, (across, down), generator).costs(crop, asked)
-
-
-@dataclass(frozen=True)
-class Dialogue:
-    """Prompts and answers on an image that was looked at."""
-
-    decoder: PromptDecoder
-    seen: Seen
-    origin: Origin
-    generator: torch.Generator
-
-    def costs(self, crop: Crop, asked: Sequence[Asked]) -> list[Costs]:
-        """Of the first answers, and of those after one to some corrections of these."""
-        limit = self.decoder.options.corrections
-        count = int(torch.randint(1, limit + 1, (), generator=self.generator)) if limit else 0
-        labelled = crop.labelled.to(self.seen.embedding.device)
-        truths = [crop.shares(group.entities).to(labelled) for group in asked]
-        costs, corrections = [], []
-        for group, truth, answer in zip(asked, truths, self.answers([group.prompts for group in asked]), strict=True):
-            group_costs, masks = first_costs(group, truth, answer, labelled)
-            costs.append(group_costs)
-            corrections.append(corrected(group.prompts, masks.cpu(), (truth >= 0.5).cpu(), count, self.generator))
-        if count:
-            for group, truth, answer in zip(asked, truths, self.answers(corrections), strict=True):
-                costs += later_costs(group, truth, answer, labelled)
-        return costs
-
-    def answers(self, groups: Sequence[Prompted]) -> list[Answer]:
-        """Those to groups of prompts, which all have as many tokens."""
-        prompts = [group.to(self.seen.embedding.device) for group in groups]
-        tokens = [self.decoder.tokens(self.seen, group, self.origin) for group in prompts]
-        logits, predicted = self.seen.two_way.all_masks(torch.cat(tokens))
-        near = [
-            self.decoder.near_logits(self.seen, group, table[:, -1:])
-            for group, table in zip(prompts, tokens, strict=True)
-        ]
-        sizes = [len(table) for table in tokens]
-        logits = logits.float() + torch.cat(near).float()
-        return [*map(Answer, logits.split(sizes), predicted.float().split(sizes))]
-
-
-class Answer(NamedTuple):
-    """Logits (P, 4, h, w) and predicted IoUs (P, 4): of the single mask, then of the three."""
-
-    logits: Tensor
-    predicted: Tensor
-
-
-def first_costs(asked: Asked, truth: Tensor, answer: Answer, labelled: Tensor) -> tuple[Costs, Tensor]:
-    """Costs of the answer to first prompts, and the masks (P, h, w) bool to be corrected: of a point without more three
-    masks answer, as it may mean any entity that it lies in; of all else the single one. truth: (P, h, w) shares.
-    """
-    logits, predicted = answer
-    if asked.way != "points":
-        return single(logits[:, 0], predicted[:, 0], truth, labelled), logits[:, 0] > 0
-    chain, meant = asked.meant()
-    *costs, best = best_of(logits[:, 1:], predicted[:, 1:], chain.to(truth), meant.to(truth.device), labelled)
-    return tuple(costs), logits[torch.arange(len(truth)), best + 1] > 0
-
-
-def later_costs(asked: Asked, truth: Tensor, answer: Answer, labelled: Tensor) -> list[Costs]:
-    """Costs of the answer to corrected prompts, which mean one entity: of the single mask, and of the best of three
-    where three had answered.
-    """
-    logits, predicted = answer
-    costs = [single(logits[:, 0], predicted[:, 0], truth, labelled)]
-    if asked.way == "points":
-        meant = torch.ones(len(truth), 1, dtype=torch.bool, device=truth.device)
-        costs.append(best_of(logits[:, 1:], predicted[:, 1:], truth[:, None], meant, labelled)[:2])
-    return costs
+        height, width = size = crop.ids.shape[0], crop.ids.shape[1]
+        image = BaseImage(decoder, Extent(size, size, (height, width)), seen, (across, down))
+        limit = options.corrections
+        rounds = [int(torch.randint(1, limit + 1, (), generator=generator))] if limit else []
+        return Dialogue(image, generator).costs(crop, asked, rounds)

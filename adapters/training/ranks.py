@@ -20,6 +20,7 @@ from typing import Any
 
 import torch
 import torch.distributed as distributed
+import torch.nn.functional as F
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.utilities.rank_zero import rank_zero_only
 from lightning.pytorch.strategies import DDPStrategy
@@ -282,11 +283,14 @@ def over_ranks(outputs: Any, batch: EntityBatch) -> tuple[Any, EntityBatch]:
     """Outputs and batch of all ranks' crops, in the order in which one process sees them; of one rank as they are.
 
     Gradients flow to this rank's outputs, times the number of ranks, since ranks' gradients are averaged. Of the truth
-    images and ids come together; no term of the loss reads classes, weights or parents.
+    images, ids and weights come together; no term of the loss reads classes or parents.
     """
     if not distributed.is_available() or not distributed.is_initialized() or distributed.get_world_size() == 1:
         return outputs, batch
-    return gathered(outputs), EntityBatch(gathered(batch.images), gathered(batch.ids))
+    columns = torch.tensor(batch.weights.shape[1], device=batch.ids.device)
+    distributed.all_reduce(columns, distributed.ReduceOp.MAX)
+    weights = F.pad(batch.weights, (0, int(columns) - batch.weights.shape[1]))
+    return gathered(outputs), EntityBatch(gathered(batch.images), gathered(batch.ids), weights=gathered(weights))
 
 
 def gathered(outputs: Any) -> Any:

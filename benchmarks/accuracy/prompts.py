@@ -1,6 +1,6 @@
 """What prompts are worth on images that nothing was fitted to: clicks, corrections, boxes, granularities, all masks.
 
-    python -m benchmarks.accuracy.prompts --data DIR [--base FOLDER] [--part clicks --part nested --part masks]
+    python -m benchmarks.accuracy.prompts --data DIR [--base FOLDER] [--part clicks --part fit ...]
 
 DIR holds the sets of `benchmarks/accuracy.py`, of which test images alone are asked about; the base is the embedded one
 or any that takes prompts. Of several annotators the first one's entities count.
@@ -9,6 +9,8 @@ clicks: mean IoU of the surest mask of one click, where the entity is deepest; o
 error is deepest; and of the single mask of the entity's box, beside that of the ellipse that fills the box (the floor).
 nested: on generated scenes of seeds that no training draws, the IoU of a click's mask at three granularities with the
 entity of each, and how often it is more like that than any other that the click lies in.
+fit: clicks before and after the base and its prompt decoder were fitted to the set's training images, split by groups,
+for `--seconds` of the processor, with each `--seed`.
 masks: AP of automatic masks and of E-SAM, class-agnostic, as flat maps; the interval of the difference is that of
 resampled images.
 """
@@ -16,6 +18,7 @@ resampled images.
 from __future__ import annotations
 
 import argparse
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -25,19 +28,38 @@ from scipy import ndimage
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.decoders.build_promptable import build_promptable
 from adapters.decoders.promptable import Promptable, PromptableImage
+from adapters.decoders.prompted import PromptedDecoder
+from adapters.methods import merge
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.esam_steps import ESamOptions
+from adapters.training.fitting import Budget, train
 from benchmarks.accuracy.forgetting import domain_on
+from benchmarks.accuracy.plan import SETS
 from domains.entities import EntitySample, Samples
 from domains.entities.forest import EntityForest
 from domains.metrics import MetricSet
 from domains.metrics.bootstrap import percentile_interval
 from domains.procedural.scene import draw_scene
 from recipes import set_up
+from recipes.build import domain_of
+from recipes.plan import plan_of, splits_of
+from recipes.reading.compose import load_recipe
 from recipes.verbs.prompted import painted
 
-PARTS = ("clicks", "nested", "masks")
+PARTS = ("clicks", "fit", "nested", "masks")
+FITTED = "dsb2018_he"
+OPTIONS = (
+    "decoder.name=sam",
+    "decoder.prompts=8",
+    "decoder.corrections=2",
+    "decoder.measured_tiles=0",
+    "method.name=lora",
+    "train.start=null",
+    "train.batch_size=4",
+    "train.cache=none",
+)
+"""Of the fit; all else as the recipe of the set has it."""
 CLICKED = ("dsb2018_he", "bsds500", "nwpu_vhr10")
 MASKED = ("bsds500", "nwpu_vhr10")
 OF_EACH_IMAGE = 8
@@ -114,6 +136,22 @@ def of_clicks(promptable: Promptable, samples: Sequence[EntitySample]) -> np.nda
     return np.array(rows).reshape(-1, 4)
 
 
+def fitted(data: Path, name: str, base: str, seconds: float, seed: int, steps: int = 10**6) -> tuple[Promptable, int]:
+    """What takes prompts after a fit to a set's training images, and the steps that it took."""
+    groups = data / "index" / f"{name}.csv"
+    words = [f"domain.data={data / name}", f"backbone.name={base}", f"train.seed={seed}", *OPTIONS]
+    words += [f"domain.groups={groups}"] if groups.is_file() else []
+    recipe = load_recipe(SETS[name].recipe, words)
+    domain = domain_of(recipe)
+    budget = Budget(steps, seconds, time.process_time, looks=4)
+    plan = plan_of(recipe, domain, splits_of(domain), budget, val_crops=16).plan
+    training = train(plan)
+    merge(plan.network.backbone)
+    decoder = plan.network.decoder
+    assert isinstance(decoder, PromptedDecoder)
+    return decoder.promptable(plan.network.eval().backbone, plan.contract.tile_px), training.steps
+
+
 def of_nested(promptable: Promptable, count: int) -> np.ndarray:
     """(N, G, 2) of clicks in nested scenes, at each granularity: the IoU with the entity of that granularity, and
     whether no other entity that the click lies in is more like the mask; where they have at least two.
@@ -157,6 +195,11 @@ def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int)
     return automatic, esam
 
 
+def cells_of(values: np.ndarray) -> str:
+    """The means of columns (N, K) as cells of a table."""
+    return "".join(f" {mean:.3f} |" for mean in values.mean(0))
+
+
 def report(options: argparse.Namespace) -> Iterator[str]:
     """Lines of Markdown, each part's when it is done."""
     promptable = build_promptable(build_backbone(BackboneOptions(options.base)))
@@ -164,7 +207,15 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         yield "| set | entities | one click | three clicks | box | ellipse in the box |\n|---|---|---|---|---|---|"
         for name in CLICKED:
             values = of_clicks(promptable, drawn(domain_on(options.data, name).dataset("test"), options.images))
-            yield f"| {name} | {len(values)} | " + " | ".join(f"{mean:.3f}" for mean in values.mean(0)) + " |"
+            yield f"| {name} | {len(values)} |" + cells_of(values)
+    if "fit" in options.part:
+        yield "\n| set | seed | steps | one click | three clicks | box | ellipse in the box |"
+        yield "|---|---|---|---|---|---|---|"
+        samples = drawn(domain_on(options.data, FITTED).dataset("test"), options.images)
+        yield f"| {FITTED} | before | 0 |" + cells_of(of_clicks(promptable, samples))
+        for seed in options.seed or [0]:
+            learnt, steps = fitted(options.data, FITTED, options.base, options.seconds, seed)
+            yield f"| {FITTED} | {seed} | {steps} |" + cells_of(of_clicks(learnt, samples))
     if "nested" in options.part:
         values = of_nested(promptable, options.images).mean(0)
         yield "\n| granularity | IoU | most like the entity of that granularity |\n|---|---|---|"
@@ -188,6 +239,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--base", default="entity-small")
     parser.add_argument("--part", action="append", choices=PARTS)
+    parser.add_argument("--seconds", type=float, default=300.0, help="of the processor, of a fit")
+    parser.add_argument("--seed", type=int, action="append", help="of a fit; 0 by default")
     parser.add_argument("--images", type=int, default=24, help="of each set, and nested scenes")
     parser.add_argument(
         "--points", type=int, default=16, help="of a side of the grid; E-SAM's gallery has twice as many"

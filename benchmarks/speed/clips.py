@@ -110,13 +110,13 @@ def memory(frames: int, side: int) -> None:
         journal.close()
 
 
-def occlusion(gap: int, clips: int = 40) -> None:
+def occlusion(gap: int, seed: int, clips: int = 40) -> None:
     """Print the share of discs that have the id after a wall that they had before, by tracker."""
     kinds: list[TrackingOptions] = [Motion(divisions=False), Overlap(), Nearest()]
     for options in kinds:
         kept = 0
-        for seed in range(clips):
-            draw = np.random.default_rng(seed)
+        for clip in range(clips):
+            draw = np.random.default_rng(seed + clip)
             speed, radius, drift = draw.uniform(1.5, 4), draw.uniform(4, 8), draw.normal(0, 0.4)
             turn = draw.normal(0, 0.15)
             wall = int(gap * speed + 2 * radius)
@@ -140,9 +140,10 @@ if __name__ == "__main__":
     parser.add_argument("--side", type=int, default=256)
     parser.add_argument("--maps", action="store_true")
     parser.add_argument("--occlusion", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=1000)
     arguments = parser.parse_args()
     if arguments.occlusion:
-        occlusion(arguments.occlusion)
+        occlusion(arguments.occlusion, arguments.seed)
     elif arguments.maps:
         memory(arguments.frames, arguments.side)
     else:

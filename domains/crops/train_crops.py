@@ -169,8 +169,14 @@ class Mixture(Dataset[EntitySample]):
     So that a network does not unlearn what it was pretrained on while it learns from a few images.
     """
 
-    def __init__(self, main: TrainCrops, rehearsal: TrainCrops, share: float) -> None:
-        self.main, self.rehearsal, self.share = main, rehearsal, share
+    def __init__(self, main: TrainCrops | Mixture, rehearsal: TrainCrops, share: float, salt: int = 1) -> None:
+        """salt: tells the draws of a mixture within another from those of that."""
+        self.main, self.rehearsal, self.share, self.salt = main, rehearsal, share, salt
+
+    @property
+    def seed(self) -> int:
+        """Of the first source."""
+        return self.main.seed
 
     @property
     def epoch(self) -> int:
@@ -186,7 +192,7 @@ class Mixture(Dataset[EntitySample]):
         return len(self.main)
 
     def __getitem__(self, index: int) -> EntitySample:
-        drawn = np.random.default_rng((self.main.seed, self.epoch, index, 1)).random()
+        drawn = np.random.default_rng((self.seed, self.epoch, index, self.salt)).random()
         return (self.rehearsal if drawn < self.share else self.main)[index]
 
 

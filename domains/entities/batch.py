@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from domains.entities.map import NO_CLASS, UNLABELLED, united
@@ -22,9 +24,9 @@ class EntityBatch:
     images: (B, C, H, W) float32 in [0, 1], RGB unless a recipe names bands; the backbone normalises.
     ids: (B, H, W) int32 with the meaning of `EntityMap.ids`, each image numbered from 1 without gaps.
     labels: (B, N) int64 indices into `vocabulary`; -1 for an entity without class, and as padding.
-    weights: (B, N) float32 in [0, 1], how much each entity is to count in a loss that asks (no term of ours does yet);
-        1 unless its truth has scores, 0 as padding. Per entity, as one picture holds both what an annotator drew and
-        what a network guessed; the mean over an image's entities weighs a map as a whole.
+    weights: (B, N) float32 in [0, 1], how much each entity counts in the loss; 1 unless its truth has scores, 0 as
+        padding. Per entity, as one picture holds both what an annotator drew and what a network guessed; the mean over
+        an image's entities weighs a map as a whole.
     parents: (B, N) int64 ids of the enclosing entity in the same image; 0 for none, and as padding.
     vocabulary: names of classes, of all the batch's maps together; their order may differ between batches whose maps
         differ in it.
@@ -62,6 +64,16 @@ class EntityBatch:
     def labelled(self) -> Tensor:
         """(B, H, W) bool: where truth is known."""
         return self.ids != UNLABELLED
+
+    @cached_property
+    def pixel_weights(self) -> Tensor | None:
+        """(B, H, W) float32: each pixel's weight, of its entity or 1; None where every entity counts whole."""
+        counts = self.ids.flatten(1).amax(1).clamp(min=0)[:, None]  # (B, 1)
+        exist = torch.arange(1, self.weights.shape[1] + 1, device=self.ids.device) <= counts
+        if bool((self.weights[exist] == 1).all()):
+            return None
+        table = F.pad(self.weights, (1, 0), value=1.0)  # (B, 1 + N)
+        return table.gather(1, self.ids.clamp(min=0).flatten(1).long()).view(self.ids.shape)
 
     @property
     def masks(self) -> list[Tensor]:

@@ -6,18 +6,27 @@ its image; or the label beside its image, `<stem>_mask.png`, `<stem>_labels.tif`
 
 from __future__ import annotations
 
+import csv
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from domains.entities import EntityMap
+from domains.errors import InputError
 from domains.formats.drawing import same_size
 from domains.formats.finding import Key, files, folders, own_split, pair, printable, visible, walk
 from domains.formats.geojson_frame import RESULTS
 from domains.formats.label_meanings import LabelPicture, LabelSet
+from domains.formats.label_pictures import stored_labels
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
 from domains.options import Labels
 from domains.scenes.results import LABELS
 
+WEIGHTS = ".weights.csv"
+"""Of the entities of NAME.labels.tif, how much each counts in the loss: `id,weight`."""
+MOST_BYTES = 2**26
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 LABEL_FOLDERS = ("labels", "label", "masks", "mask", "instances", "groundtruth", "ground_truth", "gt", "annotations")
 IMAGE_ENDINGS = ("_image", "_img")
@@ -66,7 +75,8 @@ class LabelMaps(Layout):
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
         """What the numbers of the label picture mean; see `Layout.truths`."""
-        return [truth_of_picture(self, record, shape, faults)]
+        truth = truth_of_picture(self, record, shape, faults)
+        return [with_weights(truth, record.truth.path)]
 
 
 def truth_of_picture(
@@ -83,6 +93,30 @@ def truth_of_picture(
     same_size(record.image, shape, picture.path, truth.shape)
     faults += [Assumption(picture.path, note) for note in notes]
     return truth
+
+
+def with_weights(truth: EntityMap, labels: Path) -> EntityMap:
+    """The truth with the weights that lie beside its labels, where `pseudo-label` wrote some; ids without a row, as of
+    an entity that somebody drew, count whole. Raises InputError for a damaged table.
+    """
+    path = labels.with_name(labels.name.removesuffix(LABELS) + WEIGHTS)
+    if not labels.name.endswith(LABELS) or not path.is_file() or not truth.count:
+        return truth
+    kept = np.unique(stored_labels(labels).values)
+    kept = kept[kept > 0]
+    try:
+        if path.stat().st_size > MOST_BYTES:
+            raise ValueError("too large")
+        rows = list(csv.reader(path.read_text("utf-8").splitlines()))
+        if rows[:1] != [["id", "weight"]]:
+            raise ValueError(f"begins with {rows[:1]!r:.60}")
+        weights = {int(number): float(weight) for number, weight in rows[1:]}
+        if not all(0 <= weight <= 1 for weight in weights.values()):
+            raise ValueError("weights beyond 0 to 1")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{str(path)!r}: wanted rows of id,weight as `pseudo-label` writes them: {error}") from error
+    scores = np.array([weights.get(int(number), 1.0) for number in kept], np.float32)
+    return replace(truth, scores=scores) if len(scores) == truth.count else truth
 
 
 def _folder_pairs(root: Path) -> list[tuple[Path, Path]]:

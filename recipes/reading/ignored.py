@@ -46,7 +46,7 @@ RULES = (
     Rule(
         of("domain", AVERAGED),
         lambda recipe: not isinstance(recipe.decoder, Dense),
-        "decoder.name=query has no fields to average",
+        "only decoder.name=dense has fields to average",
     ),
     Rule(
         of("decoder", OF_REGIONS_ALONE),

@@ -62,7 +62,7 @@ class MixSection(Options):
     def check_agreement(self) -> None:
         """Raises InputError: a folder that is there twice, and sides or bands in which a batch's crops would differ."""
         folders: dict[str, str] = {}
-        name, first = next(iter(self.members.items()))
+        name, lead = next(iter(self.members.items()))
         for member_name, member in self.members.items():
             check_member(member_name, member)
             if member.domain.data != "sample":
@@ -74,7 +74,7 @@ class MixSection(Options):
                     )
                 folders[folder] = member_name
             for option in ("crop_px", "bands"):
-                sides = getattr(first.domain, option), getattr(member.domain, option)
+                sides = getattr(lead.domain, option), getattr(member.domain, option)
                 if sides[0] != sides[1]:
                     raise InputError(
                         f"{option} is {sides[0]!r:.80} for {name!r} and {sides[1]!r:.80} for {member_name!r}; crops of "

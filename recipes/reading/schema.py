@@ -71,9 +71,9 @@ class Recipe(AnyRecipe):
     losses: Losses = Losses()
     train: TrainOptions = TrainOptions()
     labels: LabelOptions = LabelOptions()
-    tracking: Tracking = Motion()
     mix: MixSection | None = None
     """Several domains in place of one; null where `domain` is one."""
+    tracking: Tracking = Motion()
 
     @classmethod
     def reader(cls, sections: Any) -> type[Recipe]:
@@ -99,6 +99,8 @@ class Recipe(AnyRecipe):
             raise InputError(f"domain.hard_negatives wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
         if self.train.student and self.decoder.name != "dense":
             raise InputError(f"train.student wants decoder.name=dense; decoder.name is {self.decoder.name!r}")
+        if self.train.devices > 1 and self.decoder.name == "sam":
+            raise InputError("train.devices wants another decoder.name than sam, whose loss asks each image by itself")
         if self.train.start_adapter and self.backbone.random:
             raise InputError("train.start names an adapter of the base; backbone.random=true has another: leave one")
         if self.train.cache == "prefix":

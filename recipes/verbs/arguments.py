@@ -51,6 +51,11 @@ OfMixture = Annotated[
     typer.Option("--domain", metavar="NAME", help="Which domain of an adapter of several (docs/mixtures.md)."),
 ]
 Groups = Annotated[Path | None, typer.Option(metavar="FILE", help="CSV of file,group.")]
+Unlabelled = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Images without labels, which a mean teacher labels meanwhile.")
+]
+UNLABELLED_SHARE = "train.unlabelled_share=0.4"
+"""Of the crops of `fit --unlabelled`, unless the overrides say another."""
 OfDomain = Annotated[str | None, typer.Option(metavar="NAME", help="An installed domain with layouts of its own.")]
 Symmetries = Annotated[
     int | None,
@@ -142,6 +147,16 @@ def changes(
     if pixel_size is not None:
         options.append(f"domain.pixel_size_m={metres(pixel_size)!r}")
     return [*(overrides or ()), *options, *(["domain.strict=true"] if strict else [])]
+
+
+def without_labels(folder: Path | None, overrides: Sequence[str]) -> list[str]:
+    """The overrides that `--unlabelled` comes to, beside these; none without a folder."""
+    import json
+
+    if folder is None:
+        return []
+    share = [] if any(word.startswith("train.unlabelled_share=") for word in overrides) else [UNLABELLED_SHARE]
+    return [f"train.unlabelled={json.dumps(str(folder))}", *share]
 
 
 def on_data(command: Callable[..., None]) -> Callable[..., None]:

@@ -51,10 +51,12 @@ from recipes.verbs.arguments import (
     Track,
     TrackerOf,
     TracksOf,
+    Unlabelled,
     Video,
     WindowPx,
     changes,
     on_data,
+    without_labels,
 )
 from recipes.verbs.deciding import deciding_app
 from recipes.verbs.groups import adapters_app, domains_app, recipes_app
@@ -84,10 +86,13 @@ def options(
 
 @app.command()
 @on_data
-def fit(recipe: Recipe, changed: list[str], out: Run = None, resume: Resume = False) -> None:
+def fit(
+    recipe: Recipe, changed: list[str], out: Run = None, resume: Resume = False, unlabelled: Unlabelled = None
+) -> None:
     """Fit an adapter to labelled images."""
     from recipes.reading.compose import load_recipe
 
+    changed = [*changed, *without_labels(unlabelled, changed)]
     checked = load_recipe(recipe, changed)  # before anything heavy is imported
     from recipes.reading.ignored import tell_ignored
 

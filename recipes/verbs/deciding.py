@@ -65,6 +65,36 @@ def learning_curve(
     run(recipe, parse_images(images), out, seconds, seeds, changed)
 
 
+@deciding_app.command("pseudo-label")
+def pseudo_label(
+    pool: Annotated[Path, typer.Argument(metavar="DIR", help="Images without labels.")],
+    out: Annotated[Path, typer.Option("--out", metavar="LABELS", help="Where images and labels go, for fit --data.")],
+    adapter: Adapter = "base",
+    recipe: MaybeRecipe = None,
+    thresholds: Annotated[
+        str | None,
+        typer.Option(metavar="Q,Q,...", help="Falling quantiles of neighbours' similarity, such as 0.7,0.5,0.3,0.1."),
+    ] = None,
+    overwrite: Overwrite = False,
+    device: Device = "auto",
+    precision: InPrecision = Precision.auto,
+    backbone: Base = None,
+) -> None:
+    """Label images by what a frozen base tells apart, without any label, for a fit to begin with."""
+    from recipes.inputs import check_present
+    from recipes.shared import check_adapter, on_base
+    from recipes.verbs.pseudo_label import parse_quantiles
+
+    check_present([pool])
+    quantiles = parse_quantiles(thresholds)
+    check_adapter(adapter, recipe, on_base(backbone))
+    from recipes.runtime import choose
+    from recipes.verbs.pseudo_label import pseudo_label as run
+
+    changed, how = on_base(backbone), choose(device, str(precision))
+    run(adapter, pool, out, recipe, changed, quantiles=quantiles, runtime=how, overwrite=overwrite)
+
+
 @deciding_app.command("next-images")
 def next_images(
     adapter: Adapter,

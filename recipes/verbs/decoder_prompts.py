@@ -49,10 +49,10 @@ class DecoderPrompts:
 
     def on_embedding(self, embedded: PromptableImage) -> np.ndarray:
         """(N, 2) x and y in pixels of the image, from the fields on its embedding; the encoder is not asked again."""
-        assert isinstance(embedded, SamImage)
+        assert isinstance(embedded, SamImage) and embedded.shown is not None
         placed, features = embedded.shown
         self.segmenter.eval()
-        with torch.no_grad(), embedded.sam.autocast():
+        with torch.no_grad(), embedded.autocast():
             outputs = brought_back(self.segmenter.decoder(features, placed))
         entities = self.segmenter.decoder.proposals.entities(outputs, 0, embedded.extent.size)
         return inner_points(entities.ids) / embedded.scale

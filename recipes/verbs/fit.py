@@ -34,7 +34,7 @@ from domains.errors import InputError
 from domains.formats.layout import SPLITS
 from recipes import set_up
 from recipes.build import domain_of, run_folder
-from recipes.check_data import check_data, check_entities, tell_reading
+from recipes.check_data import check_data, check_entities, check_unlabelled, tell_reading
 from recipes.labels import check_map, labels_of
 from recipes.learnt import images_of_fit
 from recipes.plan import Prepared, Splits, calibrated_for, check_learning, plan_of, splits_of
@@ -51,6 +51,7 @@ from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.rank import words_of
 from recipes.verbs.tables import before_after
 from recipes.verbs.training_progress import Terminal
+from recipes.verbs.unlabelled import taught
 from recipes.verbs.verdict import against, validation_curve, what_would_help
 
 PREVIEWS = 6
@@ -73,8 +74,10 @@ def fit(recipe: Recipe, out: Path | None = None, resume: bool = False) -> Path:
         print(f"next: to fit it for longer, go on from that adapter: {longer_line(run, recipe)}")
         return run
     splits = read_splits(recipe, domain)
+    if recipe.train.unlabelled is not None and recipe.train.unlabelled_share:
+        check_unlabelled(domain, recipe.domain, recipe.train.unlabelled)
     check_map(recipe.labels, splits.train)
-    prepared = plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS))
+    prepared = taught(plan_of(recipe, domain, splits, shown=spread(len(splits.test), PREVIEWS)), domain)
     for line in prepared.lines():
         print(line)
     unlabelled = unlabelled_of(prepared)

@@ -204,7 +204,10 @@ def report(
 
 def preview(path: Path, prepared: PreparedMixture, fitted: FittedMixture) -> None:
     """A row per image of every member: as it is, truth, before, after."""
-    rows = [row for name, plan in prepared.mixture.members.items() for row in rows_of(plan, fitted.members[name])]
+    rows = []
+    for name, plan in prepared.mixture.members.items():
+        for (scene, image), *pictures in rows_of(plan, fitted.members[name]):
+            rows.append([(f"{name}: {scene}", image), *pictures])
     with atomic_path(path) as temporary:
         contact_sheet(rows).save(temporary)
 

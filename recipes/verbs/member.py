@@ -30,14 +30,14 @@ def member_text(adapter: str, member: str, out: Path) -> str:
     if out.exists():
         raise InputError(f"{str(out)!r} exists; name another folder")
     with opened(Path(adapter)) as folder:
-        whole = read_info(folder)
-        if whole.mixture is None:
-            raise not_mixed(member, whole, adapter)
-        name = member_of(whole, member, adapter)
-        recipe, info = shared_recipe(folder, whole, name).recipe, whole.of_member(name)
+        stored = read_info(folder)
+        if stored.mixture is None:
+            raise not_mixed(member, stored, adapter)
+        name = member_of(stored, member, adapter)
+        recipe, info = shared_recipe(folder, stored, name).recipe, stored.of_member(name)
         with atomic_folder(out) as copy:
             copy_files(folder, copy)
-            if getattr(whole.decoder, "regions", False) and not getattr(info.decoder, "regions", False):
+            if getattr(stored.decoder, "regions", False) and not getattr(info.decoder, "regions", False):
                 weights = {key: x for key, x in tensors(copy / DECODER_WEIGHTS).items() if not key.startswith(SCORER)}
                 save_file(weights, copy / DECODER_WEIGHTS)
             (copy / RECIPE).write_text(resolved_yaml(recipe), encoding="utf-8")

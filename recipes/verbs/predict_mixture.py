@@ -18,7 +18,7 @@ from domains.errors import InputError
 from recipes.inputs import Request
 from recipes.routing import Router
 from recipes.scene_files import scenes_of
-from recipes.verbs.predict_routed import ROUTES, chosen_names, routes_of, told_faults, write
+from recipes.verbs.routes import ROUTES, chosen_names, routes_of, told_faults, write
 
 
 def predict_by_look(request: Request, runtime: Runtime = CPU) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from adapters.backbones import Backbone
 from adapters.decoders.build_promptable import build_promptable
-from adapters.decoders.promptable import no_granularity
+from adapters.decoders.promptable import Promptable, no_granularity
+from adapters.decoders.prompted import PromptedDecoder
 from adapters.inference.segment import weights_digest
 from adapters.runtime import CPU, Runtime
 from domains.errors import InputError
@@ -48,7 +49,7 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             "--format forest keeps all masks of a prompt; leave out --granularity, and cut the forest by `cut`"
         )
     with backbone_of_prompts(request) as (backbone, network, domain, digest):
-        promptable = build_promptable(backbone.to(runtime.device), runtime.autocast)
+        promptable = promptable_of(backbone, network, runtime)
         if granularity is not None and prompting.masks is None and not promptable.takes_granularity:
             raise no_granularity(promptable.name)
         decoder = None
@@ -66,6 +67,14 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
             faults = predict_all(run, images)
             journal.end()
     tell(images, destination, faults, request.writing.formats)
+
+
+def promptable_of(backbone: Backbone, network: Loaded | None, runtime: Runtime) -> Promptable:
+    """What answers: the adapter's decoder where that was fitted by prompts, else what the backbone has."""
+    if network is not None and isinstance(decoder := network.segmenter.decoder, PromptedDecoder):
+        network.segmenter.place(runtime)
+        return decoder.promptable(backbone, network.contract.tile_px, runtime.autocast)
+    return build_promptable(backbone.to(runtime.device), runtime.autocast)
 
 
 def prompts_in(prompting: Prompting) -> list[Prompt]:

@@ -6,11 +6,9 @@ OUT/base/ those that none of them fits, and OUT/routing.csv says which image wen
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import closing
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,19 +17,16 @@ from adapters.sharing.appearances import Appearances
 from adapters.sharing.door import read_info
 from adapters.sharing.info import INFO
 from adapters.sharing.shelf import home, shelf, shelved
-from domains.atomic import atomic_path
-from domains.errors import InputError, printable
-from domains.scenes import open_scene
+from domains.errors import InputError
 from domains.scenes.address import Source
-from domains.scenes.appearance import appearance_of_scene
 from recipes.inputs import Request, check_predictor
 from recipes.routing import Route, Router
 from recipes.scene_files import scenes_of
 from recipes.sets import run_names
 from recipes.shared import BASE, members_of
-from recipes.verbs.progress import Progress
+from recipes.verbs.predict_mixture import predict_by_look
+from recipes.verbs.routes import ROUTES, chosen_names, routes_of, told_faults, write
 
-ROUTES = "routing.csv"
 BASE_RECIPE = "base"
 """Recipe by which the bare base sees what no adapter is for, unless another is said."""
 
@@ -43,7 +38,6 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
     when the others are done.
     """
     from recipes.verbs.predict import predict  # torch, of which choosing needs nothing
-    from recipes.verbs.predict_mixture import predict_by_look
 
     adapters = adapters_in(folder)
     router = Router(appearances_in(adapters))
@@ -65,13 +59,6 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
         except InputError as error:
             faults.append(str(error))
     told_faults(faults)
-
-
-def told_faults(faults: Sequence[str]) -> None:
-    """Raises InputError where images were left out."""
-    if faults:
-        further = f" (and {len(faults) - 1} more faults)" if len(faults) > 1 else ""
-        raise InputError(f"not all is predicted, the others are done: {faults[0]}{further}")
 
 
 def adapters_in(folder: Path | None) -> dict[str, Path]:
@@ -109,28 +96,6 @@ def appearances_in(adapters: Mapping[str, Path]) -> dict[str, Appearances]:
     return appearances
 
 
-def routes_of(paths: Sequence[Source] | Mapping[Source, None], router: Router) -> tuple[dict[Source, Route], list[str]]:
-    """The route of every image, and what is wrong with those that cannot be read."""
-    routes: dict[Source, Route] = {}
-    faults = []
-    with Progress("choose", len(paths), unit="images") as progress:
-        for path in paths:
-            try:
-                with closing(open_scene(path)) as scene:
-                    routes[path] = router.choose(appearance_of_scene(scene))
-            except InputError as error:
-                faults.append(str(error))
-            progress.advance()
-    if not routes:
-        raise InputError(f"no image could be read; {faults[0]}")
-    return routes, faults
-
-
-def chosen_names(routes: Mapping[Source, Route]) -> list[str]:
-    """Adapters that images went to, most images first; `base` for those that went to none."""
-    return [name for name, _ in Counter(route.adapter or BASE for route in routes.values()).most_common()]
-
-
 def group_of(request: Request, name: str, adapters: Mapping[str, Path], routes: Mapping[Source, Route]) -> Request:
     """The request of one adapter's images."""
     inputs = [path for path, route in routes.items() if (route.adapter or BASE) == name]
@@ -148,14 +113,3 @@ def summary(routes: Mapping[Source, Route]) -> list[str]:
     if counts[BASE]:
         lines.append(f"{counts[BASE]} look like no adapter's images and go to the bare base; see {ROUTES}")
     return lines
-
-
-def write(out: Path, routes: Mapping[Source, Route]) -> None:
-    """OUT/routing.csv: image, adapter, the nearest one, squared distance, its utmost, and how far the second is."""
-    out.mkdir(parents=True, exist_ok=True)
-    with atomic_path(out / ROUTES) as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(["image", "adapter", "nearest", "distance", "limit", "margin"])
-        for image, route in routes.items():
-            numbers = (f"{value:.4g}" for value in (route.distance, route.limit, route.margin))
-            writer.writerow([printable(str(image)), route.adapter or BASE, route.nearest, *numbers])

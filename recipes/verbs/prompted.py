@@ -9,9 +9,9 @@ import numpy as np
 
 from adapters.decoders.promptable import Promptable, PromptableImage
 from adapters.proposals.automatic import AutomaticMasks
-from adapters.proposals.esam import WHOLE, ESam
-from adapters.proposals.mask_set import MaskSet
-from adapters.proposals.nested_prompts import nested_masks
+from adapters.proposals.esam import WHOLE, ESam, roots_first
+from adapters.proposals.mask_set import MaskSet, mask_nms
+from adapters.proposals.nested_prompts import ENTITIES, nested_masks
 from adapters.proposals.prompted import PromptedMasks
 from domains.entities import EntityMap
 from domains.entities.forest import EntityForest
@@ -53,14 +53,30 @@ class PromptedEntities:
 
     def of_decoder(self, scene: Scene, read: Read) -> EntityMap:
         """The surest mask of a point in each entity that the decoder finds, without those that are nearly the same."""
-        decoder, proposed, whole = self.decoder, PromptedMasks(), Window(0, 0, *scene.shape)
+        decoder, proposed = self.decoder, PromptedMasks()
         assert decoder is not None
         if decoder.in_one_pass(scene):
-            embedded = self.promptable.set_image(np.ascontiguousarray(read(whole)))
+            embedded = self.promptable.set_image(np.ascontiguousarray(read(Window(0, 0, *scene.shape))))
             return painted(proposed.masks(embedded, decoder.on_embedding(embedded)))
+        return painted(proposed.apart(self.masks_of(read, scene.shape, self.prompts_on(scene))))
+
+    def forest_of_decoder(self, scene: Scene, read: Read) -> tuple[EntityMap, EntityForest]:
+        """The map of `of_decoder`, and the forest of all masks of its points."""
+        decoder, proposed = self.decoder, PromptedMasks()
+        assert decoder is not None
+        if decoder.in_one_pass(scene):
+            embedded = self.promptable.set_image(np.ascontiguousarray(read(Window(0, 0, *scene.shape))))
+            masks = embedded.predict(decoder.on_embedding(embedded)[:, None])
+        else:
+            masks = self.masks_of(read, scene.shape, self.prompts_on(scene), every=True)
+        entities = painted(proposed.apart(masks.take(surest_of(masks))))
+        return entities, nested_masks(entities, apart(masks))
+
+    def prompts_on(self, scene: Scene) -> list[Prompt]:
+        """A point in each entity that the decoder finds on a scene."""
+        assert self.decoder is not None
         label = np.ones(1, np.int32)
-        prompts = [Prompt(f"entity {i}", point[None], label) for i, point in enumerate(decoder.on_scene(scene), 1)]
-        return painted(proposed.apart(self.masks_of(read, scene.shape, prompts)))
+        return [Prompt(f"entity {i}", point[None], label) for i, point in enumerate(self.decoder.on_scene(scene), 1)]
 
     def masks_of(self, read: Read, shape: tuple[int, int], prompts: Sequence[Prompt], every: bool = False) -> MaskSet:
         """The masks of `of_prompts`, in the order of the prompts; with `every` all masks of each prompt."""
@@ -94,9 +110,33 @@ class PromptedEntities:
     def of_grid(self, image: np.ndarray, way: str) -> EntityMap:
         """The entities of an image (H, W, 3) uint8 without prompts; way: `automatic` or `esam`."""
         if way == "automatic":
-            return painted(AutomaticMasks(**self.promptable.sure._asdict()).masks(self.promptable, image))
-        forest = ESam().forest(image, self.promptable.set_image(image))
-        return forest.cut(WHOLE if self.granularity is None else self.granularity)
+            return painted(self.automatic(image))
+        return self.esam(image).cut(WHOLE if self.granularity is None else self.granularity)
+
+    def forest_of_grid(self, image: np.ndarray, way: str) -> tuple[EntityMap, EntityForest, float]:
+        """The map of `of_grid`, the forest that it is a cut of, and the granularity of that cut: of `automatic` all
+        masks as parts and groups of the entities, of `esam` its own.
+        """
+        if way == "automatic":
+            masks = self.automatic(image)
+            entities = painted(masks)
+            return entities, nested_masks(entities, masks), ENTITIES
+        forest = self.esam(image)
+        return forest.cut(WHOLE), forest, WHOLE
+
+    def automatic(self, image: np.ndarray) -> MaskSet:
+        """Automatic masks of an image (H, W, 3) uint8."""
+        return AutomaticMasks(**self.promptable.sure._asdict()).masks(self.promptable, image)
+
+    def esam(self, image: np.ndarray) -> EntityForest:
+        """E-SAM's forest of an image (H, W, 3) uint8, the entities first."""
+        return roots_first(ESam().forest(image, self.promptable.set_image(image)))
+
+
+def apart(masks: MaskSet) -> MaskSet:
+    """Masks that are not empty, without those that are nearly a surer one."""
+    masks = masks.take(masks.areas > 0)
+    return masks.take(mask_nms(masks, PromptedMasks.most_overlap))
 
 
 def asked(

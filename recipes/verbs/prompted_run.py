@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from adapters.proposals.nested_prompts import ENTITIES
-from domains.entities import Place
+from domains.entities import EntityMap, Place
+from domains.entities.forest import EntityForest
 from domains.errors import InputError
 from domains.exports import Exports
 from domains.formats.prompts import Prompt
@@ -20,7 +21,7 @@ from domains.tiling.prediction import Prediction
 from domains.tiling.scene_forest import SceneForest
 from recipes.inputs import Sight
 from recipes.verbs.predict_scenes import LARGE_PX, check_formats, check_limits, image_of, impossible, is_large
-from recipes.verbs.prompted import PromptedEntities
+from recipes.verbs.prompted import PromptedEntities, Read
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ class PromptedRun:
         self.exports.begin(name, str(path), about, path=str(path.resolve()))
         read = image_of(scene)
         forest = None
-        if self.finder.decoder is not None:
+        if self.nested:
+            entities, nested, granularity = self.nested_entities(scene, path, read)
+            forest = SceneForest.of_forest(nested, granularity)
+        elif self.finder.decoder is not None:
             entities = self.finder.of_decoder(scene, read)
-        elif self.way is None and self.nested:
-            entities, nested = self.finder.forest_of_prompts(read, scene.shape, self.checked(scene, path))
-            forest = SceneForest.of_forest(nested, ENTITIES)
         elif self.way is None:
             entities = self.finder.of_prompts(read, scene.shape, self.checked(scene, path))
         else:
@@ -83,3 +84,11 @@ class PromptedRun:
         self.exports.stream(
             prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, self.exports.words(True)))
         )
+
+    def nested_entities(self, scene: Scene, path: Source, read: Read) -> tuple[EntityMap, EntityForest, float]:
+        """The flat map, the forest whose cut it is, and the granularity of that cut."""
+        if self.finder.decoder is not None:
+            return *self.finder.forest_of_decoder(scene, read), ENTITIES
+        if self.way is None:
+            return *self.finder.forest_of_prompts(read, scene.shape, self.checked(scene, path)), ENTITIES
+        return self.finder.forest_of_grid(np.ascontiguousarray(read(Window(0, 0, *scene.shape))), self.way)

@@ -37,6 +37,7 @@ def main(words: Sequence[str]) -> None:
     from adapters.training.ranks import taking_part
     from recipes.build import domain_of
     from recipes.plan import plan_of, splits_of
+    from recipes.verbs.unlabelled import taught
 
     run, checkpoint = Path(words[0]), None if words[1] == NOWHERE else Path(words[1])
     rank, world, port = map(int, words[2:])
@@ -44,7 +45,7 @@ def main(words: Sequence[str]) -> None:
     warnings.simplefilter("ignore")  # what there is to say, the fit itself says
     recipe = load_recipe(run / "recipe.yaml")
     domain = domain_of(recipe)
-    plan = plan_of(recipe, domain, splits_of(domain)).plan
+    plan = taught(plan_of(recipe, domain, splits_of(domain)), domain, quiet=True).plan
     if plan.runtime.device.type != "cpu":
         device = torch.device(plan.runtime.device.type, rank)
         plan = replace(plan, runtime=replace(plan.runtime, device=device))

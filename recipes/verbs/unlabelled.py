@@ -1,15 +1,17 @@
-"""Images without labels, from which a student learns too: windows of them, at the size of the training images."""
+"""Images without labels, from which an adapter or its student learns too: windows of the training images' size."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from adapters.inference.segment import InputContract
+from domains.datasets.domain import Domain
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.errors import InputError
 from domains.scenes import Scene, Viewed, open_scene
@@ -17,12 +19,29 @@ from domains.scenes.resampled import Resampled
 from domains.tiling.grid import Window, windows
 from recipes.inputs import Sight
 from recipes.looking import looking
+from recipes.plan import Prepared, crops_of
 from recipes.scene_files import scenes_of
 
 WINDOWS = 256
 """Of all images together: more are no better for some minutes of learning, and these fit into memory."""
 SIDES = 2
 """Of a window, in crops: room for the crop's own place and size."""
+
+
+def taught(prepared: Prepared, domain: Domain, quiet: bool = False) -> Prepared:
+    """The plan with crops of the images without labels that its recipe names, where the adapter learns from such.
+
+    Raises InputError for images that the network cannot be shown.
+    """
+    recipe, plan = prepared.recipe, prepared.plan
+    train, contract = recipe.train, plan.contract
+    if train.unlabelled is None or not train.unlabelled_share:
+        return prepared
+    windows = unlabelled_samples(train.unlabelled, contract, domain.name, recipe.domain.crop_px, seed=train.seed)
+    if not quiet:
+        print(f"{len(windows)} windows of images without labels in {train.unlabelled}: the mean teacher labels them")
+    crops = crops_of(recipe, domain, contract.pixel_size_m, unlabelled=plan.recoloured(windows))
+    return replace(prepared, plan=replace(plan, crops=crops))
 
 
 def unlabelled_samples(

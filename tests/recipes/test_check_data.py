@@ -14,7 +14,7 @@ import domains.datasets.cards
 from cli import main
 from domains.datasets.domain import build_domain
 from domains.errors import InputError
-from recipes.check_data import check_data, check_entities
+from recipes.check_data import check_data, check_entities, check_unlabelled
 from recipes.reading.schema import DomainSection
 from tests.domains.datasets.test_looks import texture
 
@@ -80,6 +80,26 @@ def test_a_copy_is_refused_whatever_else_is_allowed(root):
     assert "'images/val/a' (val) and 'images/test/b' (test) hold the same bytes; and 1 more pairs" in line
     assert "hold the same bytes;" in refusal(root, leaks="identical")
     check(root, leaks="allow")
+
+
+def unlabelled(root: Path, folder: Path, **options) -> None:
+    section = DomainSection(name="pathology", data=str(root), **options)
+    check_unlabelled(build_domain("pathology", root), section, str(folder))
+
+
+def test_a_folder_without_labels_that_holds_test_images_is_refused(root, tmp_path):
+    folder = tmp_path / "more"
+    folder.mkdir()
+    Image.fromarray(texture(30)).save(folder / "new.png")
+    shutil.copy(root / "images" / "train" / "0.png", folder / "learnt.png")
+    unlabelled(root, folder)
+    Image.fromarray(np.ascontiguousarray(texture(4)[:, ::-1])).save(folder / "turned.png")
+    with pytest.raises(InputError, match=r"holds 1 of the 2 test images: 'turned.png' \(unlabelled\)") as error:
+        unlabelled(root, folder)
+    assert "\n" not in str(error.value) and "domain.leaks=allow" in str(error.value)
+    unlabelled(root, folder, leaks="allow")
+    with pytest.raises(InputError, match="holds 2 of the 2 test images: 'images/test/0' itself"):
+        unlabelled(root, root / "images" / "test")
 
 
 def test_one_group_keeps_what_shows_one_thing_together(root, tmp_path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import pytest
@@ -114,3 +114,29 @@ def test_nan_in_any_output_shows(decoder: str, batch: EntityBatch) -> None:
     for name in [name for name in outputs if name != "auxiliary"]:
         broken = {**outputs, name: torch.full_like(outputs[name], math.nan)}
         assert sum(loss(broken, batch).values()).isnan()  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("decoder", DEFAULT_LOSSES)
+def test_an_entity_of_weight_nothing_is_taught_by_no_term(decoder: str, batch: EntityBatch) -> None:
+    torch.manual_seed(0)
+    outputs = query_outputs() if decoder == "query" else dense_outputs()
+    weights = batch.weights.clone()
+    weights[0, 1] = 0
+    torch.manual_seed(1)
+    whole = sum(build_loss(DEFAULT_LOSSES[decoder])(outputs, batch).values())
+    torch.manual_seed(1)
+    without = sum(build_loss(DEFAULT_LOSSES[decoder])(outputs, replace(batch, weights=weights)).values())
+    assert float(whole) != float(without)
+
+
+def test_pixels_of_an_entity_of_weight_nothing_get_no_gradient_of_fields(batch: EntityBatch) -> None:
+    weights = batch.weights.clone()
+    weights[0, 1] = 0
+    outputs = {name: field.requires_grad_() for name, field in dense_outputs().items()}
+    terms = {name: {} for name in ("foreground", "boundary_distance", "centre_distance", "boundary")}
+    losses = build_loss(terms)(outputs, replace(batch, weights=weights))
+    torch.stack(list(losses.values())).sum().backward()
+    inside, elsewhere = batch.ids[0] == 2, batch.ids[0] == 1
+    for name in terms:
+        gradient = outputs[name].grad
+        assert gradient is not None and not gradient[0, 0][inside].any() and gradient[0, 0][elsewhere].any()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from adapters.decoders.sam import SamPrompts
-from adapters.proposals.esam import FINEST, WHOLE, ESam, nested
+from adapters.proposals.esam import FINEST, WHOLE, ESam, nested, roots_first
 from adapters.proposals.esam_steps import ESamOptions
 from adapters.proposals.mask_set import MaskSet
+from domains.entities.forest import EntityForest, Nodes
 from tests.adapters.backbones.tiny_models import tiny_backbone
 from tests.adapters.decoders.test_sam import picture
 from tests.adapters.proposals.test_esam_steps import BALL, BODY, CUP, LABEL, SHAPE, Script, rectangle, squares
@@ -55,6 +56,19 @@ def test_nodes_are_coarser_than_what_they_hold() -> None:
 def test_an_image_without_entities_has_an_empty_forest() -> None:
     forest = ESam(FEW).of_superpixels(squares(), Script({}), without_features)
     assert forest.count == 0 and forest.cut(WHOLE).count == 0
+
+
+def test_roots_first_changes_numbers_alone() -> None:
+    leaves = np.array([[1, 2, 2, 0], [3, 4, 5, -1]], np.int32)
+    columns = np.array([0.5, 1, 0.5, 1, 1], np.float32), np.full(5, -1, np.float32), np.arange(5, dtype=np.float32) / 10
+    forest = EntityForest(leaves, Nodes(np.array([0, 1, 0, 3, 0], np.int32), *columns))
+    first = roots_first(forest)
+    assert first.leaves.tolist() == [[1, 4, 4, 0], [2, 5, 3, -1]]
+    assert first.nodes.parents.tolist() == [0, 0, 0, 1, 2] and first.nodes.g.tolist() == [0.5, 0.5, 1, 1, 1]
+    assert first.nodes.scores.tolist() == pytest.approx([0, 0.2, 0.4, 0.1, 0.3])
+    for granularity in (WHOLE, FINEST):
+        assert np.array_equal(first.cut(granularity).ids > 0, forest.cut(granularity).ids > 0)
+    assert np.array_equal(first.cut(WHOLE).ids, forest.cut(WHOLE).ids)
 
 
 @pytest.mark.parametrize("height, width", [(48, 64), (64, 40)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from adapters.training.data import BatchOptions, EntityDataModule, RoundSampler
 from domains.crops.crops import CropOptions
 from domains.crops.train_crops import Mixture
 from domains.datasets.domain import build_domain
-from domains.entities import EntityBatch, collate
+from domains.entities import EntityBatch, EntityMap, collate
 from domains.errors import InputError
 from domains.industrial.drawn import draw_defect
 from domains.registry import house_domains
@@ -58,6 +59,21 @@ def test_validation_sees_whole_scenes_still_and_nothing_pasted_or_drawn() -> Non
     assert module.val is not None and module.val.augmentation is None
     assert module.val.options == CropOptions(crop_px=64, scale_range=(1.0, 1.0))
     assert len(module.val) == 4 * len(build_domain("industrial", sample_count=12).dataset("val"))
+
+
+def test_windows_without_labels_join_at_their_share_beside_rehearsal() -> None:
+    domain = build_domain("pathology", sample_count=12)
+    batches = BatchOptions(batch_size=4, round_steps=25, seed=3)
+    windows = [replace(domain.dataset("train")[i], truths=(EntityMap(np.full((96, 96), -1)),)) for i in range(2)]
+    windows = [replace(window, image=window.image[:96, :96]) for window in windows]
+    options = CropOptions(crop_px=32)
+    shares = {"unlabelled": windows, "unlabelled_share": 0.4}
+    module = EntityDataModule(
+        domain.dataset("train"), None, None, options, batches, domain.rehearsal(48), 0.3, **shares
+    )
+    nothing = [(module.train[i].truth.ids == -1).all() for i in range(100)]
+    assert len(module.train) == 100 and 0.25 < np.mean(nothing) < 0.55
+    assert isinstance(module.train, Mixture) and isinstance(module.train.main, Mixture) and module.train.seed == 3
 
 
 def test_rehearsal_joins_at_its_share_and_a_round_is_as_long_as_before() -> None:

@@ -89,6 +89,19 @@ def test_a_killed_run_resumes_to_the_same_losses(train, tmp_path) -> None:
         assert torch.equal(one, other), name
 
 
+def test_a_killed_run_with_a_teacher_resumes_to_the_same_losses(train, tmp_path, discs) -> None:
+    """Two of the images have no label at all, which the teacher gives from the second step on."""
+    nothing = [replace(disc, truths=(EntityMap(np.full_like(disc.truth.ids, -1)),)) for disc in discs[2:4]]
+    options = {"samples": [*discs[:2], *nothing], "teacher": True, "teacher_score": 0.0, "teacher_ramp": 0.1}
+    whole, *_ = train(tmp_path / "whole", **options)
+    assert whole.teacher is not None and whole.teacher.steps == 6
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", At(5, raise_killed), **options)
+    resumed, *_ = train(tmp_path / "killed", resume=True, **options)
+    assert losses(tmp_path / "killed") == losses(tmp_path / "whole")
+    assert all(torch.equal(mean, resumed.teacher.mean[name]) for name, mean in whole.teacher.mean.items())
+
+
 def test_hard_negatives_are_looked_up_after_validation_and_a_resumed_run_has_the_same(train, tmp_path, discs) -> None:
     """Two of the images hold a bright disc that nobody calls an entity."""
     unnamed = [replace(one, truths=(EntityMap(np.zeros_like(one.truth.ids)),)) for one in discs[2:4]]

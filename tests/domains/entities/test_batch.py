@@ -48,3 +48,11 @@ def test_of_images_and_ids_alone_the_rest_is_filled_in() -> None:
     batch = EntityBatch(torch.zeros(2, 3, 1, 2), torch.tensor([[[1, 2]], [[-1, 1]]]))
     assert batch.labels.tolist() == [[-1, -1], [-1, -1]] and batch.parents.tolist() == [[0, 0], [0, 0]]
     assert batch.weights.tolist() == [[1, 1], [1, 0]] and batch.vocabulary == ()
+
+
+def test_pixels_have_the_weight_of_their_entity_and_none_where_all_count_whole() -> None:
+    ids = torch.tensor([[[1, 2, 0, -1]], [[1, 1, 1, 0]]], dtype=torch.int32)
+    assert EntityBatch(torch.zeros(2, 3, 1, 4), ids).pixel_weights is None
+    batch = EntityBatch(torch.zeros(2, 3, 1, 4), ids, weights=torch.tensor([[1.0, 0.25], [0.5, 0.0]]))
+    assert batch.pixel_weights is not None
+    assert batch.pixel_weights.tolist() == [[[1, 0.25, 1, 1]], [[0.5, 0.5, 0.5, 1]]]

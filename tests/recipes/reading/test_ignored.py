@@ -21,8 +21,8 @@ from recipes.reading.ignored import RULES, reasons
 from recipes.reading.schema import Recipe
 
 CASES = {
-    "domain.symmetries=4": ("natural", ["decoder.name=query"], "no fields to average"),
-    "domain.window_px=64": ("pathology", ["decoder.name=query"], "no fields to average"),
+    "domain.symmetries=4": ("natural", ["decoder.name=query"], "only decoder.name=dense has fields to average"),
+    "domain.window_px=64": ("pathology", ["decoder.name=query"], "only decoder.name=dense has fields to average"),
     "decoder.least_iou=0.3": ("natural", [], "decoder.regions=false"),
     "decoder.seed_height=0.3": ("pathology", [], "decoder.regions=true"),
     "decoder.seed_height=0.4": ("natural", ["decoder.granularity=0.7"], "decoder.granularity takes its place"),
@@ -73,7 +73,7 @@ def test_recipes_check_says_each_reason_in_one_line(capsys: pytest.CaptureFixtur
     words.append("method.name=decoder_only")
     assert main(["recipes", "check", "pathology", *words]) == 0
     assert capsys.readouterr().err.splitlines() == [
-        "ignored: domain.symmetries, domain.window_px: decoder.name=query has no fields to average",
+        "ignored: domain.symmetries, domain.window_px: only decoder.name=dense has fields to average",
         "ignored: train.backbone_lr: method.name=decoder_only leaves the backbone as it is",
     ]
 

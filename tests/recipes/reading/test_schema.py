@@ -163,9 +163,9 @@ WRONG = {
     "losses.embedding wants decoder.embedding_dim above 0, for instance 8": {"losses": {"embedding": {}}},
     "losses.boundary.weight is -1; wanted a number of at least 0": {"losses": {"boundary": {"weight": -1}}},
     "losses.fourground is no option; known: boundary, boundary_distance, centre_distance, embedding, foreground, "
-    "partition, set, topology (did you mean 'foreground'?)": {"losses": {"fourground": None}},
+    "partition, prompted, set, topology (did you mean 'foreground'?)": {"losses": {"fourground": None}},
     "decoder.mask_stride is 'x'; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": "x"}},
-    "decoder.name is []; known: dense, memory, query": {"decoder": {"name": []}},
+    "decoder.name is []; known: dense, memory, query, sam": {"decoder": {"name": []}},
     "domain.bands[1] is null; wanted a text or an integer": {"domain": {"name": "natural", "bands": ["red", None]}},
     "domain.overlap_px is 64; wanted less than domain.tile_px, which is 64": {
         "domain": {"name": "natural", "tile_px": 64}
@@ -173,8 +173,8 @@ WRONG = {
     "train.lr is nan; wanted a number above 0": {"train": {"lr": float("nan")}},
     "train.precision is 'fp16'; known: auto, bf16, fp32 (did you mean 'bf16'?)": {"train": {"precision": "fp16"}},
     "train.betas[1] is missing; wanted a number of at least 0 and below 1": {"train": {"betas": [0.9]}},
-    "domian is no option; known: backbone, decoder, domain, labels, losses, method, mix, train (did you mean 'domain'"
-    "?)": {"domian": {}},
+    "domian is no option; known: backbone, decoder, domain, labels, losses, method, mix, tracking, train (did you mean "
+    "'domain'?)": {"domian": {}},
     "train.steps is 0; wanted an integer of at least 1 (and 1 more)": {"train": {"steps": 0, "seed": -1}},
 }
 

@@ -12,10 +12,12 @@ import pytest
 from PIL import Image
 
 from adapters.decoders.sam import SamPrompts
+from adapters.proposals.nested_prompts import ENTITIES
 from adapters.proposals.prompted import inner_points
 from cli import main
 from domains.errors import InputError
 from domains.scenes import Photograph
+from domains.tiling.grid import Window
 from recipes.load import loaded
 from recipes.verbs.decoder_prompts import DecoderPrompts
 from recipes.verbs.prompted import PromptedEntities
@@ -63,6 +65,15 @@ def test_the_fields_on_sam_s_embedding_are_those_of_the_network(adapter: Path) -
         assert not prompts.in_one_pass(larger)
         entities = PromptedEntities(promptable, decoder=prompts).of_decoder(larger, lambda w: larger.image[w.slices])
         assert entities.shape == (3 * SIDE, 3 * SIDE) and entities.count > 0
+        finder = PromptedEntities(promptable, decoder=prompts)
+        for seen in (scene, larger):
+
+            def read(window: Window, image: np.ndarray = seen.image) -> np.ndarray:
+                return image[window.slices]
+
+            flat, forest = finder.forest_of_decoder(seen, read)
+            assert np.array_equal(flat.ids, finder.of_decoder(seen, read).ids) and forest.count >= flat.count
+            assert np.array_equal(forest.cut(ENTITIES).ids, flat.ids)
 
 
 def test_predict_writes_entities_and_goes_on(adapter: Path, tmp_path: Path, capsys) -> None:

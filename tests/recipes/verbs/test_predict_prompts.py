@@ -10,6 +10,7 @@ from PIL import Image
 from adapters.backbones import BackboneOptions, build_backbone
 from adapters.decoders.build_promptable import build_promptable
 from adapters.decoders.sam import SamPrompts
+from adapters.proposals.mask_set import MaskSet
 from cli import main
 from domains.exports.forest_reading import read_forest
 from domains.formats.prompts import Prompt
@@ -206,7 +207,28 @@ def test_a_grid_of_points_finds_entities_without_prompts(sam, tmp_path, monkeypa
     (a,) = images(tmp_path, (48, 64))
     assert predict(sam, a, "--masks", "esam", "--out", tmp_path / "out", "--format", "labels") == 0
     with Image.open(tmp_path / "out" / "a.labels.tif") as labels:
-        assert np.array(labels).max() > 0
+        ids = np.array(labels)
+    assert ids.max() > 0
+    words = (a, "--masks", "esam", "--format", "labels", "--format", "forest")
+    assert predict(sam, *words, "--out", tmp_path / "both") == 0
+    forest = read_forest(tmp_path / "both" / "a.forest.tif").forest
+    nested, parents = forest.entity_forest, forest.nodes.parents
+    assert np.array_equal(nested.cut(forest.granularity).ids, ids) and forest.granularity == 0
+    assert not parents[: ids.max()].any() and parents[ids.max() :].all() and nested.count >= ids.max()
+    with Image.open(tmp_path / "both" / "a.labels.tif") as labels:
+        assert np.array_equal(np.array(labels), ids)
+
+
+def test_a_forest_of_automatic_masks_has_their_flat_map(sam, monkeypatch) -> None:
+    finder = PromptedEntities(build_promptable(build_backbone(BackboneOptions(name=str(sam)))))
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :40]
+    discs = [(y - a) ** 2 + (x - b) ** 2 < r**2 for a, b, r in rng.uniform([4, 4, 2], [28, 36, 12], (30, 3))]
+    masks = MaskSet.of(discs, rng.random(30))
+    monkeypatch.setattr(PromptedEntities, "automatic", lambda self, image: masks)
+    entities, forest, granularity = finder.forest_of_grid(np.zeros((32, 40, 3), np.uint8), "automatic")
+    assert np.array_equal(entities.ids, finder.of_grid(np.zeros((32, 40, 3), np.uint8), "automatic").ids)
+    assert np.array_equal(forest.cut(granularity).ids, entities.ids) and forest.count > entities.count
 
 
 def prompted_esam(options):
