@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from adapters.backbones import BackboneOptions
 from adapters.backbones.backbone import Backbone
+from adapters.backbones.build import build_backbone
+from adapters.backbones.embedded_bases import folder_of
 from adapters.decoders.dense import DenseDecoder
 from adapters.decoders.pretrained import weights_file
 from adapters.decoders.pretrained_prompts import WEIGHTS as PROMPTS
@@ -115,6 +118,19 @@ def load_memory(folder: Path, backbone: Backbone) -> MemoryParts:
     read_into(decoders.decoder, folder / WEIGHTS)
     decoders.decoder.eval().requires_grad_(False)
     return decoders
+
+
+def loaded(base: str) -> tuple[Looking, MemoryDecoder]:
+    """What looks, and the memory decoder, of a base. Raises InputError for one that has none."""
+    backbone = build_backbone(BackboneOptions(base))
+    folder = folder_of(backbone.name)
+    if not has_memory(folder):
+        raise InputError(
+            f"--tracker memory wants a base with a memory decoder, such as entity-small; {base} has none: train one by "
+            f"pretrain --recipe pretrain_video vit.start={base}, or take --tracker motion"
+        )
+    trunk, prompts, decoder = load_memory(folder, backbone)
+    return Looking(backbone, trunk, prompts), decoder
 
 
 def described_by(path: Path) -> dict:

@@ -17,10 +17,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from adapters.backbones import BackboneOptions
-from adapters.backbones.build import build_backbone
-from adapters.backbones.embedded_bases import folder_of
-from adapters.decoders.pretrained_memory import Looking, has_memory, load_memory
+from adapters.decoders.pretrained_memory import Looking, loaded
 from adapters.decoders.promptable import fitted_size
 from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.slots import Look, Slots, shares_of
@@ -28,7 +25,6 @@ from adapters.options.tracking import MemoryTracking
 from adapters.tracking.tracker import Counting, FrameEntities, State, Step
 from domains.entities.linking import assigned
 from domains.entities.tracks import Exit, Track
-from domains.errors import InputError
 
 OLD = 5
 """A track is remembered for at most so many times the frames in which it was visible."""
@@ -335,16 +331,3 @@ def network_image(image: np.ndarray, size: Size) -> Tensor:
     beyond = [(0, -side % MULTIPLE) for side in size.seen]
     pixels = torch.from_numpy(np.pad(image, [*beyond, (0, 0)], mode="edge"))
     return pixels.permute(2, 0, 1)[None].float() / 255
-
-
-def loaded(base: str) -> tuple[Looking, MemoryDecoder]:
-    """What looks, and the memory decoder, of a base. Raises InputError for one that has none."""
-    backbone = build_backbone(BackboneOptions(base))
-    folder = folder_of(backbone.name)
-    if not has_memory(folder):
-        raise InputError(
-            f"--tracker memory wants a base with a memory decoder, such as entity-small; {base} has none: train one by "
-            f"pretrain --recipe pretrain_video vit.start={base}, or take --tracker motion"
-        )
-    trunk, prompts, decoder = load_memory(folder, backbone)
-    return Looking(backbone, trunk, prompts), decoder
