@@ -233,7 +233,8 @@ from entity_adapters.recipes.verbs.doctor import packages
 
 assert normaliser_type("macenko").__module__ == "entity_adapters.domains.pathology.normalise"
 listed = {package.extra: package.name for package in packages()}
-assert {"", "geo", "openslide", "parquet", "log", "cluster", "onnx", "remote", "browser"} == set(listed), listed
+extras = {"geo", "openslide", "parquet", "log", "cluster", "onnx", "remote", "browser", "video"}
+assert {"", *extras} == set(listed), listed
 assert listed["parquet"] == "pyarrow", listed
 assert find_card("dsb2018_he") is not None and "width" in decoder_shape("entity-small")
 for name in (*house_domains(), "leafscans"):

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from adapters.backbones.backbone import Backbone
 from adapters.decoders.pretrained_prompts import PromptParts
+from adapters.decoders.prompt_batch import Origin, Prompted
 from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size
-from adapters.decoders.prompts import STRIDE, Origin, PromptDecoder, Prompted, Seen
+from adapters.decoders.prompts import STRIDE, PromptDecoder, Seen
 from adapters.decoders.two_way import Decoded
 
 SIDE_PX = 512

@@ -15,9 +15,9 @@ from adapters.decoders import Decoder
 from adapters.decoders.base_prompts import BaseImage, BasePrompts
 from adapters.decoders.build_promptable import prompt_parts
 from adapters.decoders.pretrained_prompts import PromptParts
+from adapters.decoders.prompt_batch import Origin
 from adapters.decoders.promptable import MASK_CELLS, Extent
 from adapters.decoders.prompted import PromptedDecoder, Sam
-from adapters.decoders.prompts import Origin
 from adapters.decoders.sam import SamImage, SamPrompts, check_complete
 from adapters.decoders.two_way import Affine
 from domains.errors import InputError

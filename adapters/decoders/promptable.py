@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters.decoders.prompts import Prompted
+from adapters.decoders.prompt_batch import Prompted
 from adapters.decoders.two_way import Decoded, TwoWay
 from adapters.proposals.automatic import stability
 from adapters.proposals.mask_set import Bits, MaskSet

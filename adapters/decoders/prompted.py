@@ -6,19 +6,21 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from adapters.backbones.backbone import Backbone
 from adapters.decoders.decoder import Decoder
+from adapters.decoders.prompt_batch import Origin, Prompted
 from adapters.decoders.promptable import Promptable, PromptableImage
-from adapters.decoders.prompts import Origin, Prompted
 from adapters.options import decoders as options
 from adapters.proposals.gridded import GridMasks
 from adapters.proposals.proposals import Proposals
 from domains.errors import InputError
+
+if TYPE_CHECKING:
+    from adapters.backbones.backbone import Backbone  # which brings transformers along, that a student does without
 
 MIDDLE: Origin = (0.0, 0.0)
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -28,7 +27,8 @@ from transformers.models.sam.modeling_sam import SamMaskDecoder, SamPromptEncode
 
 from adapters.decoders.dense import Dense, Residual, resize
 from adapters.decoders.group_norm import GroupNorm
-from adapters.decoders.near import Marks, Near, sampled
+from adapters.decoders.near import Near, sampled
+from adapters.decoders.prompt_batch import Origin, Prompted
 from adapters.decoders.two_way import SEVERAL, SINGLE, Decoded, TwoWay
 from adapters.options.prompts import PromptOptions
 
@@ -38,7 +38,6 @@ FRAME_PX = 256
 FREQUENCIES = (0.2, 2.5)
 WAVES = 5
 """Frequencies of a granularity: half a turn, one, two, four and eight."""
-Origin = tuple[float, float]
 
 
 class Seen(NamedTuple):
@@ -50,31 +49,6 @@ class Seen(NamedTuple):
     details: list[Tensor]
     features: Tensor
     two_way: TwoWay
-
-
-@dataclass(frozen=True)
-class Prompted:
-    """P prompts alike, in pixels of their image. points: (P, n, 2) x and y, with labels (P, n), 1 inside, 0 outside;
-    boxes: (P, 4) x0, y0, x1, y1; granularity: (P,) in [0, 1]; each of them None where prompts have none.
-    """
-
-    points: Tensor | None = None
-    labels: Tensor | None = None
-    boxes: Tensor | None = None
-    granularity: Tensor | None = None
-
-    def marks(self) -> Marks:
-        """Where they are."""
-        any_table = self.boxes if self.points is None else self.points
-        assert any_table is not None
-        points = any_table.new_zeros(len(any_table), 0, 2) if self.points is None else self.points
-        inside = points.new_ones(points.shape[:2]) if self.labels is None else self.labels
-        return Marks(points, inside, self.boxes)
-
-    def to(self, device: torch.device) -> Prompted:
-        """The prompts on a device."""
-        tables = (self.points, self.labels, self.boxes, self.granularity)
-        return Prompted(*(None if table is None else table.to(device) for table in tables))
 
 
 class PromptDecoder(nn.Module):

@@ -17,8 +17,8 @@ from PIL import Image
 from torch import Tensor
 
 from adapters.backbones.sam import SamBackbone
+from adapters.decoders.prompt_batch import Prompted
 from adapters.decoders.promptable import Extent, PromptableImage, Sure, Table, fitted_size, no_granularity
-from adapters.decoders.prompts import Prompted
 from adapters.decoders.two_way import Affine, Decoded, TwoWay
 from adapters.proposals.automatic import AutomaticMasks
 from domains.errors import InputError

@@ -58,6 +58,11 @@ def unit(looks: np.ndarray) -> np.ndarray:
     return np.hstack(scaled).astype(np.float32)
 
 
+def with_ground(looks: np.ndarray) -> np.ndarray:
+    """(N, SURROUNDED) of entities with what is beside them, of length 1 or 0."""
+    return looks[:, :SURROUNDED] * np.float32(np.sqrt(2))
+
+
 def without_ground(looks: np.ndarray) -> np.ndarray:
     """(N, ALONE_SIDE**2) of entities without their ground, of length 1 or 0."""
     return looks[:, SURROUNDED:] * np.float32(np.sqrt(2))

@@ -33,8 +33,9 @@ PLACED_LOOK = 0.3
 """and of two at one place. Those of different nuclei have .6 at most, in the median."""
 ALONE_AREA = 200
 """Pixels of the smallest entity that may be recognised by itself: smaller ones have too few to be unlike any other."""
-ALONE_LOOK, ALONE_LEAD = 0.9, 0.2
-"""The least cosine, and by how much it is above the second's, of two entities of which nothing else is known."""
+GROUND_LOOK, ALONE_LOOK, ALONE_LEAD = 0.95, 0.9, 0.2
+"""The least cosine with and without the ground, and by how much it is above the second's, of two entities of which
+nothing else is known."""
 
 
 @dataclass(frozen=True)
@@ -133,17 +134,22 @@ def placed(now: View, before: View, looks: np.ndarray, similarity: Similarity) -
     return assigned(off + (1 - looks) + sizes, possible)
 
 
-def alone(looks: np.ndarray, areas: np.ndarray, areas_before: np.ndarray) -> np.ndarray:
-    """(N,) rows, of entities that look like one alone, both ways. looks: (N, M) cosines without their ground, which is
-    another where an entity has moved.
+def alone(surrounded: np.ndarray, looks: np.ndarray, areas: np.ndarray, areas_before: np.ndarray) -> np.ndarray:
+    """(N,) rows, of entities that look like one alone, both ways.
+
+    surrounded, looks: (N, M) cosines with their ground, which is another where an entity has moved, and without it,
+    where small ones show too little.
     """
-    sizes = np.abs(np.log(areas[:, None] / areas_before[None]))
-    leads = [looks - second_best(looks), looks - second_best(looks.T).T]
+    same_size = np.abs(np.log(areas[:, None] / areas_before[None])) <= np.log(AREAS)
     large = np.minimum(areas[:, None], areas_before[None]) >= ALONE_AREA
-    possible = (
-        large & (looks >= ALONE_LOOK) & (sizes <= np.log(AREAS)) & (leads[0] >= ALONE_LEAD) & (leads[1] >= ALONE_LEAD)
-    )
-    return assigned(1 - looks, possible)
+    possible = same_size & (stands_out(surrounded, GROUND_LOOK) | large & stands_out(looks, ALONE_LOOK))
+    return assigned(2 - surrounded - looks, possible)
+
+
+def stands_out(looks: np.ndarray, least: float) -> np.ndarray:
+    """(N, M) bool: pairs whose cosine is at least that, and above any other of both."""
+    leads = np.minimum(looks - second_best(looks), looks - second_best(looks.T).T)
+    return (looks >= least) & (leads >= ALONE_LEAD)
 
 
 def second_best(looks: np.ndarray) -> np.ndarray:

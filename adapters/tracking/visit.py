@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from adapters.tracking.looks import without_ground
+from adapters.tracking.looks import with_ground, without_ground
 from adapters.tracking.recognising import View, alone, recognised
 from adapters.tracking.registry import Registry
 
@@ -60,8 +60,9 @@ class Visit:
         place = np.flatnonzero(~np.isin(self.registry.ids, ids))
         if len(unknown) and len(place):
             areas = self._areas(self.registry.ids[place])
-            looks = without_ground(view.looks[unknown]) @ without_ground(self.registry.looks[place]).T
-            rows = alone(looks, view.areas[unknown], areas)
+            now, before = view.looks[unknown], self.registry.looks[place]
+            surrounded, looks = (kind(now) @ kind(before).T for kind in (with_ground, without_ground))
+            rows = alone(surrounded, looks, view.areas[unknown], areas)
             alike = np.zeros(len(ids), np.int64)
             alike[unknown] = np.where(rows >= 0, self.registry.ids[place][rows], 0)
             accept(ids, alike, excluded)

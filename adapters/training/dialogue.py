@@ -13,8 +13,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from adapters.decoders.prompt_batch import Prompted
 from adapters.decoders.promptable import PromptableImage
-from adapters.decoders.prompts import Prompted
 from adapters.losses.prompts import best_of, single
 from adapters.training.prompt_draws import Asked, Crop, corrected
 from domains.entities import EntityBatch

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from adapters.decoders.prompts import Prompted
+from adapters.decoders.prompt_batch import Prompted
 from domains.entities import UNLABELLED
 
 STRIDE = 2

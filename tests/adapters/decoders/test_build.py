@@ -13,8 +13,8 @@ from adapters.backbones import Backbone, BackboneOptions, build_backbone
 from adapters.decoders import DECODERS
 from adapters.decoders.build import build_decoder
 from adapters.decoders.build_promptable import build_promptable
+from adapters.decoders.prompt_batch import Prompted
 from adapters.decoders.prompted import PromptedDecoder
-from adapters.decoders.prompts import Prompted
 from adapters.methods import METHODS, merge
 from adapters.network import EntitySegmenter
 from domains.errors import InputError

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from adapters.decoders.dense import Dense
-from adapters.decoders.prompts import PromptDecoder, Prompted, sampled_levels
+from adapters.decoders.prompt_batch import Prompted
+from adapters.decoders.prompts import PromptDecoder, sampled_levels
 from adapters.decoders.two_way import TwoWay, by_cells
 from adapters.options.prompts import PromptOptions
 from domains.errors import InputError

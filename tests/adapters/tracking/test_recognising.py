@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from adapters.tracking.looks import looks_of, without_ground
+from adapters.tracking.looks import looks_of, with_ground, without_ground
 from adapters.tracking.recognising import View, alone, recognised
 
 
@@ -79,7 +79,8 @@ def test_another_place_is_told_from_this_one(seed: int):
     before, _ = cropped(scene_of(10 + seed), 0, 0, 400)
     now, _ = cropped(scene_of(20 + seed), 0, 0, 400)
     assert recognised(now, before) is None
-    assert (alone(without_ground(now.looks) @ without_ground(before.looks).T, now.areas, before.areas) == -1).all()
+    looks = (kind(now.looks) @ kind(before.looks).T for kind in (with_ground, without_ground))
+    assert (alone(*looks, now.areas, before.areas) == -1).all()
 
 
 def test_nothing_in_view_is_nothing_recognised():
@@ -90,12 +91,15 @@ def test_nothing_in_view_is_nothing_recognised():
 
 def test_one_entity_is_recognised_by_its_looks_alone_and_twins_are_not():
     looks = np.eye(4, 9, dtype=np.float32)
-    areas = np.full(4, 300.0)
-    assert alone(looks[:1] @ looks.T, areas[:1], areas).tolist() == [0]
+    areas, unlike = np.full(4, 300.0), np.zeros((1, 4))
+    assert alone(unlike, looks[:1] @ looks.T, areas[:1], areas).tolist() == [0]
     twins = np.concatenate([looks[:1], looks])
-    assert alone(looks[:1] @ twins.T, areas[:1], np.full(5, 300.0)).tolist() == [-1]
-    assert alone(looks[:1] @ looks.T, areas[:1] * 3, areas).tolist() == [-1]  # of another size
-    assert alone(looks[:1] @ looks.T, areas[:1] / 3, areas / 3).tolist() == [-1]  # too small to be unlike all others
+    assert alone(np.zeros((1, 5)), looks[:1] @ twins.T, areas[:1], np.full(5, 300.0)).tolist() == [-1]
+    assert alone(unlike, looks[:1] @ looks.T, areas[:1] * 3, areas).tolist() == [-1]  # of another size
+    assert alone(unlike, looks[:1] @ looks.T, areas[:1] / 3, areas / 3).tolist() == [
+        -1
+    ]  # too small to be unlike others
+    assert alone(looks[:1] @ looks.T, unlike, areas[:1] / 3, areas / 3).tolist() == [0]  # but for what is beside it
 
 
 def test_a_look_has_length_one_whatever_the_lamp_and_nothing_to_see_has_none():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.decoders.prompts import Prompted
+from adapters.decoders.prompt_batch import Prompted
 from adapters.training.prompt_draws import WAYS, Asked, Crop, corrected, draw_boxes, draw_points
 
 

@@ -29,7 +29,7 @@ def test_a_package_is_missing_too_old_or_right(installed: str | None, fault: str
 
 def test_packages_are_those_of_the_project() -> None:
     listed = list(packages())
-    extras = {"", "log", "geo", "openslide", "parquet", "remote", "cluster", "onnx", "browser"}
+    extras = {"", "log", "geo", "openslide", "parquet", "remote", "cluster", "onnx", "browser", "video"}
     assert {package.extra for package in listed} == extras
     assert not any(package.fault for package in listed if not package.extra), "this environment runs the tests"
     assert "entity-adapters" not in {package.name for package in listed}

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from transformers import SamModel
 
 from adapters.decoders.build_promptable import build_promptable
-from adapters.decoders.prompts import Prompted
+from adapters.decoders.prompt_batch import Prompted
 from adapters.decoders.sam import SamPrompts
 from cli import main
 from recipes.load import loaded

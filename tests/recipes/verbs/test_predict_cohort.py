@@ -153,7 +153,7 @@ def work(run: Path) -> Iterator[Work]:
     yield Work(
         adapter=adapter, recipe=None, backbone=None, device="cpu", precision="fp32", digest=digest_of(adapter),
         ahead_px=40_000, reply_bytes=2**24,
-        contract=contract, pixel_size_m=None, everywhere=False, smallest_um2=None, fast=False,
+        contract=contract, pixel_size_m=None, everywhere=False, smallest_um2=None, fast=False, member=None,
     )  # fmt: skip
     BENCH.clear()
 

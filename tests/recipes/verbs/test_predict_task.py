@@ -37,6 +37,7 @@ def test_a_worker_decides_with_the_whole_as_one_process_does(tmp_path: Path) -> 
             everywhere=False,
             smallest_um2=None,
             fast=False,
+            member=None,
         )
     task = SceneTask(path=str(scene), bytes=scene.stat().st_size, start=0, end=None)
     (reply,) = replies(work, [task])

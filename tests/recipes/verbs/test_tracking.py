@@ -26,7 +26,7 @@ def test_options_are_set_by_key_and_value_and_another_tracker_by_its_name() -> N
         ("memory_frames", "wanted KEY=VALUE"),
         ("memory_frames=many", "tracking.memory_frames is 'many'"),
         ("memory_frame=3", "did you mean 'memory_frames'"),
-        ("name=kalman", "tracking.name is 'kalman'; known: iou, motion, nearest"),
+        ("name=kalman", "tracking.name is 'kalman'; known: iou, memory, motion, nearest"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(setting: str, told: str) -> None:
