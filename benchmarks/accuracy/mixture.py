@@ -124,7 +124,8 @@ def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], lin
     yield "# One adapter for six sets"
     yield ""
     yield f"`{line}`: a specialist of each set by its shipped recipe,"
-    yield f"{specialists[0]['seconds']:g} CPU-seconds each, and one adapter of all, {whole['seconds']:g} CPU-seconds,"
+    budgets = ", ".join(f"{result['seconds']:g}" for result in specialists)
+    yield f"{budgets} CPU-seconds, and one adapter of all, {whole['seconds']:g} CPU-seconds,"
     yield f"temperature {whole['temperature']:g}. One seed; the first metric of each domain on the same test images,"
     yield "with 95 % intervals over groups of images."
     yield ""
@@ -192,6 +193,7 @@ def main(words: Sequence[str] | None = None) -> None:
         print(path, flush=True)
     whole = json.loads(path.read_text(encoding="utf-8"))
     line = "python -m benchmarks.accuracy.mixture --data DIR " + f"--seconds {chosen.seconds:g}"
+    line += " --specialists ROWS" if chosen.specialists else ""
     line += f" --images {chosen.images}" if chosen.images else ""
     chosen.page.write_text("\n".join(page(specialists, whole, line)) + "\n", encoding="utf-8")
     print(chosen.page)
