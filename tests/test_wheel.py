@@ -221,7 +221,7 @@ import entity_adapters
 
 assert [name for name in ("adapters", "domains", "recipes", "cli", "tests") if find_spec(name)] == []
 print(entity_adapters.__file__, entity_adapters.__version__)
-for words in FIT, PREDICT, ["domains", "check", "data", "--report", "report.html"]:
+for words in FIT, ["domains", "check", "data", "--report", "report.html"]:
     assert entity_adapters.main(words) == 0, words
 
 from entity_adapters.domains.crops.normalisers import normaliser_type
@@ -259,15 +259,14 @@ def test_the_main_job_runs_from_another_folder(environment: Path, tmp_path: Path
     install_the_guide(tmp_path)
     (tmp_path / "data").symlink_to(data)
     fit = ["fit", "--recipe", "pathology", "--out", "run", "domain.stain=macenko", *QUICK]
-    image = next((data / "images").iterdir())
-    predict = ["predict", "--adapter", "run/adapter", str(image), "--out", "found"]
-    program = FIT_AND_LOOK.replace("FIT, PREDICT,", f"{fit}, {predict},")
-    (tmp_path / "fit.py").write_text(program, encoding="utf-8")
+    (tmp_path / "fit.py").write_text(FIT_AND_LOOK.replace("FIT,", f"{fit},"), encoding="utf-8")
     printed = run(environment, tmp_path, "python", "fit.py")
     assert str(environment) in printed.splitlines()[0] and printed.splitlines()[0].endswith(f" {VERSION}")
     assert "next: entity-adapters predict --adapter run/adapter IMAGE --out run/predictions" in printed
     assert json.loads((tmp_path / "run" / "adapter" / "entity.json").read_text())["domain"] == "pathology"
     assert (tmp_path / "report.html").stat().st_size > 1000
+    image = next((data / "images").iterdir())
+    run(environment, tmp_path, "entity-adapters", "predict", "--adapter", "run/adapter", image, "--out", "found")
     assert {path.suffix for path in (tmp_path / "found").iterdir()} >= {".geojson", ".tif"}
 
 

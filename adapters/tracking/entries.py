@@ -12,6 +12,8 @@ from adapters.tracking.looks import unit
 from adapters.tracking.registry import Registry
 from domains.errors import InputError
 
+LARGEST_ID = 2**63 - 1
+"""That SQLite can hold."""
 LARGEST_MASK_PX = 2**26
 """A stored mask that says to be larger is damaged."""
 
@@ -51,8 +53,9 @@ def resolved(registry: Registry, number: int) -> int:
     """The id by which an entity goes today. Raises InputError where none is known by this."""
     if number in registry.ids:
         return number
-    for (today,) in registry.ask("SELECT id FROM alias WHERE former = ?", (number,)):
-        return int(today)
+    if 0 < number <= LARGEST_ID:
+        for (today,) in registry.ask("SELECT id FROM alias WHERE former = ?", (number,)):
+            return int(today)
     raise InputError(f"{str(registry.path)!r} knows no entity {number}; `ids show` lists those it knows")
 
 

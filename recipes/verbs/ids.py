@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from adapters.tracking.entries import Entry, entries, forget, last_mask, merge
+from adapters.tracking.entries import Entry, entries, forget, last_mask, merge, resolved
 from adapters.tracking.registry import Registry
 from domains.atomic import atomic_path
 from domains.errors import InputError
@@ -62,7 +62,8 @@ def write_masks(registry: Registry, ids: Sequence[int], folder: Path) -> None:
 def merged_text(path: Path, kept: int, gone: Sequence[int]) -> str:
     """What `ids merge` says when it is done."""
     with Registry(path, make=False) as registry:
-        for number in gone:
+        numbers = list(dict.fromkeys(resolved(registry, number) for number in gone))  # all are known, or none is merged
+        for number in numbers:
             merge(registry, kept, number)
         (entry,) = entries(registry, [kept])
     verb = "are" if len(gone) > 1 else "is"

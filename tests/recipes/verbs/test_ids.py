@@ -64,6 +64,10 @@ def test_a_registry_is_shown_corrected_and_its_masks_written(registry: Path, tmp
     assert "is there already" in refused(capsys, "ids", "show", registry, "3", "--masks", tmp_path / "masks")
     assert said(capsys, "ids", "forget", registry, "1", "3").startswith("2 forgotten")
     assert "knows no entity 3" in refused(capsys, "ids", "forget", registry, "3")
+    assert f"knows no entity {10**20}" in refused(capsys, "ids", "show", registry, str(10**20))
+    assert "knows no entity 3" in refused(capsys, "ids", "merge", registry, "4", "5", "3")
+    assert said(capsys, "ids", "show", registry, "5").splitlines()[1].startswith("5\t1\t")  # as it was
+    assert "5, 5 are 4 from now on" in said(capsys, "ids", "merge", registry, "4", "5", "5")
     assert "is not there" in refused(capsys, "ids", "show", tmp_path / "none.sqlite")
 
 
