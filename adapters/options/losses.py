@@ -55,6 +55,9 @@ class Boundary(TermOptions):
     SOURCE: ClassVar[str] = "losses.boundary."
 
     weight: Weight = 0.5
+    nested: bool = False
+    """Of entities that lie in one another the rims of wholes are 1, those of their parts 2/3, finer ones 1/3; for
+    decoder.merging=rims, whose forest then has these levels."""
 
 
 @dataclass(frozen=True)

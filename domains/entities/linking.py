@@ -15,6 +15,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
+MOST_CELLS_A_PIXEL = 4
+"""Pairs of numbers that there may be for a shared pixel, for the table of all of them to be counted."""
+
 
 class Overlaps(NamedTuple):
     """The P pairs of entities of maps a and b that share pixels, by a's number and then b's.
@@ -39,7 +42,13 @@ def overlaps(a: np.ndarray, b: np.ndarray) -> Overlaps:
     a, b = np.maximum(a, 0), np.maximum(b, 0)
     covered = (a > 0) & (b > 0)
     areas_a, areas_b = np.bincount(a.ravel(), minlength=1), np.bincount(b.ravel(), minlength=1)
-    pairs, pixels = np.unique(a[covered] * np.int64(len(areas_b)) + b[covered], return_counts=True)
+    codes, span = a[covered] * np.int64(len(areas_b)) + b[covered], len(areas_a) * len(areas_b)
+    if span <= MOST_CELLS_A_PIXEL * len(codes):  # counting takes less time than sorting
+        pixels = np.bincount(codes, minlength=1)
+        pairs = np.flatnonzero(pixels)
+        pixels = pixels[pairs]
+    else:
+        pairs, pixels = np.unique(codes, return_counts=True)
     rows, columns = np.divmod(pairs, len(areas_b))
     return Overlaps(rows, columns, pixels, areas_a, areas_b)
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from domains.entities import EntityMap
 from domains.entities.forest import EntityForest, Levels, Nodes
 from domains.tiling.nesting import nested, of_one_tile
 from domains.tiling.prediction import Prediction
 from domains.tiling.running import PredictionInMemory, RunningPrediction
+from domains.tiling.stitching import Repeats
 
 Run = PredictionInMemory | RunningPrediction
 
@@ -34,6 +36,9 @@ class RunningForest:
         for run in self.runs:
             if isinstance(run, RunningPrediction) and run.next_tile > self.next_tile:
                 run.rewind(self.next_tile)  # stopped between the writing of one level and of another
+        self.repeats = Repeats()
+        for run in self.runs:
+            run.stitcher.repeats = self.repeats
 
     @property
     def resumed(self) -> int:
@@ -42,8 +47,13 @@ class RunningForest:
 
     def add(self, index: int, forest: EntityForest) -> None:
         """Take the forest of the tile of that index; pixel scores are kept with the flat map alone."""
-        for level, (run, granularity) in enumerate(zip(self.runs, self.levels.finest_first, strict=True)):
-            entities = forest.cut(granularity)
+        self.repeats.begin()
+        tables = [forest.nodes.lookup(granularity) for granularity in self.levels.finest_first]
+        cuts: list[EntityMap] = []
+        for level, granularity in enumerate(self.levels.finest_first):
+            same = level and np.array_equal(tables[level], tables[level - 1])
+            cuts.append(cuts[-1] if same else forest.cut(granularity))
+        for level, (run, entities) in enumerate(zip(self.runs, cuts, strict=True)):
             run.add(index, entities if level == self.levels.flat else replace(entities, pixel_scores=None))
 
     def commit(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +77,40 @@ class _Seen:
     window: Window
     ids: np.ndarray
     offset: int
+    token: object = None
+
+
+class Repeats:
+    """What stitchers of several levels of a forest have found of a tile, where its cuts at these are the same map."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[int, object] = {}
+        self._links: dict[tuple[object, object], np.ndarray] = {}
+        self._fragments: dict[object, np.ndarray] = {}
+
+    def begin(self) -> None:
+        """Another tile comes."""
+        self._tokens.clear()
+        self._links.clear()
+        self._fragments.clear()
+
+    def token(self, ids: np.ndarray) -> object:
+        """The name of an array that lives until `begin`."""
+        return self._tokens.setdefault(id(ids), object())
+
+    def links(self, tile: object, neighbour: object, find: Callable[[], np.ndarray]) -> np.ndarray:
+        """Those of two tiles by their tokens; None as a token is no name."""
+        if tile is None or neighbour is None:
+            return find()
+        if (tile, neighbour) not in self._links:
+            self._links[tile, neighbour] = find()
+        return self._links[tile, neighbour]
+
+    def fragments(self, tile: object, measure: Callable[[], np.ndarray]) -> np.ndarray:
+        """Those of the tile, as it is in the scene."""
+        if tile not in self._fragments:
+            self._fragments[tile] = measure()
+        return self._fragments[tile]
 
 
 class Stitcher:
@@ -95,6 +130,8 @@ class Stitcher:
     ) -> None:
         self.grid, self.shape, self.threshold, self.has_data = grid, shape or grid.shape, threshold, has_data
         self.fragments = 0
+        self.repeats: Repeats | None = None
+        """Shared by the levels of a forest."""
         self._seen: dict[tuple[int, int], _Seen] = {}  # by row and column of the grid
         self._y = 0
 
@@ -103,10 +140,12 @@ class Stitcher:
         window = self.grid.window(index)
         if entities.shape != (window.height, window.width):
             raise ValueError(f"the map of {window} has shape {entities.shape}")
+        repeats = self.repeats or Repeats()
+        token = repeats.token(entities.ids)
         links: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
         for neighbour in self._neighbours(window):
-            a, b = _shared((window, entities.ids), (neighbour.window, neighbour.ids))
-            links.append(linked(a, b, self.threshold) + [self.fragments, neighbour.offset])
+            pairs = repeats.links(token, neighbour.token, partial(self._linked, window, entities.ids, neighbour))
+            links.append(pairs + [self.fragments, neighbour.offset])
         core, ids = self._at(index, self.grid.core(index), entities.ids)
         sure = None
         if entities.pixel_scores is not None:
@@ -118,18 +157,22 @@ class Stitcher:
             data = data[core.within(tile).slices]
             ids = np.where((ids > 0) & (~data | holes[ids.clip(0)]), BACKGROUND, ids)
             sure = None if sure is None else np.where(data, sure, np.float16(0))
-        fragments = _measured(ids, core, entities)
+        fragments = repeats.fragments(token, partial(_measured, ids, core, entities))
         numbers = np.where(ids > 0, ids.astype(np.int64) + self.fragments, ids)
         placed = Placed(core, numbers, fragments, np.concatenate(links), sure)
-        self.remember(index, entities.ids)
+        self.remember(index, entities.ids, token)
         return placed
 
-    def remember(self, index: int, ids: np.ndarray) -> None:
+    def _linked(self, window: Window, ids: np.ndarray, neighbour: _Seen) -> np.ndarray:
+        """(M, 2) ids of a tile and of its neighbour that are one entity."""
+        return linked(*_shared((window, ids), (neighbour.window, neighbour.ids)), self.threshold)
+
+    def remember(self, index: int, ids: np.ndarray, token: object = None) -> None:
         """Count a tile as seen, without a result: of tiles that were placed in an earlier run."""
         self._forget(self.grid.window(index).y)
         if ids.any():
             place = divmod(index, len(self.grid.axes[1].starts))
-            self._seen[place] = _Seen(self.grid.window(index), ids, self.fragments)
+            self._seen[place] = _Seen(self.grid.window(index), ids, self.fragments, token)
         self.fragments += int(ids.max(initial=0))
 
     def _neighbours(self, window: Window) -> list[_Seen]:
@@ -178,7 +221,7 @@ def _lower(seen: _Seen, y: int) -> _Seen:
     """Without the rows above y."""
     cut = max(0, y - seen.window.y)
     window = Window(seen.window.y + cut, seen.window.x, seen.window.height - cut, seen.window.width)
-    return _Seen(window, seen.ids[cut:].copy(), seen.offset)
+    return _Seen(window, seen.ids[cut:].copy(), seen.offset, seen.token)
 
 
 def _holes(ids: np.ndarray, data: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from adapters.losses.boundary import Boundary, boundary_target
+from adapters.losses.boundary import Boundary, boundary_target, nested_target
 from adapters.losses.targets import inner_rim
 from domains.entities import EntityBatch
 
@@ -61,3 +61,12 @@ def test_unlabelled_pixels_get_no_gradient() -> None:
 def test_nothing_labelled_loses_nothing_and_nan_shows() -> None:
     assert Boundary()({"boundary": torch.randn(1, 1, 2, 2)}, batch_of([[[-1, -1], [-1, -1]]])) == 0
     assert Boundary()({"boundary": torch.full((1, 1, 1, 2), math.nan)}, batch_of([[[0, 1]]])).isnan()
+
+
+def test_rims_of_a_nested_truth_are_as_strong_as_what_they_part_is_coarse() -> None:
+    ids = torch.tensor([[[0, 1, 1, 2, 2, 3, 3, 4, -1]]])  # 2 lies in 1, 3 in 2, and 4 is a whole
+    target, valid = nested_target(ids, torch.tensor([[0, 1, 2, 0]]))
+    assert (3 * target).tolist() == [[[0, 3, 2, 2, 1, 1, 3, 3, 0]]]
+    assert valid.tolist() == boundary_target(ids)[1].tolist()
+    flat = torch.tensor([[[1, 1, 2, 0]]])
+    assert torch.equal(nested_target(flat, torch.zeros(1, 2))[0], boundary_target(flat)[0])

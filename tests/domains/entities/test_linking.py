@@ -7,6 +7,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from domains.entities import linking
 from domains.entities.linking import assigned, best_of, components, linked, overlaps
 
 
@@ -16,6 +17,14 @@ def test_overlaps_count_shared_pixels_and_iou() -> None:
     shared = overlaps(a, b)
     assert list(zip(shared.a, shared.b, shared.pixels, strict=True)) == [(1, 3, 2), (2, 1, 2)]
     assert shared.iou.tolist() == pytest.approx([2 / 5, 2 / 3])
+
+
+def test_overlaps_are_the_same_counted_or_sorted(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = np.random.default_rng(0).integers(-1, 6, (2, 9, 11))
+    counted = overlaps(a, b)
+    monkeypatch.setattr(linking, "MOST_CELLS_A_PIXEL", 0)
+    for column, same in zip(counted, overlaps(a, b), strict=True):
+        assert np.array_equal(column, same) and column.dtype == same.dtype
 
 
 def test_linked_joins_both_arms_of_a_u_and_not_what_touches() -> None:

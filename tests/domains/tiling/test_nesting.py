@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from domains.entities import EntityMap
 from domains.entities.forest import NEVER, EntityForest, Levels, Nodes
+from domains.entities.linking import linked
+from domains.tiling import stitching
 from domains.tiling.forest_cut import prediction_of
 from domains.tiling.grid import Grid, Window
 from domains.tiling.nesting import laminar
@@ -92,6 +94,21 @@ def test_tiles_at_odds_still_give_one_forest_of_which_the_flat_map_is_a_cut_to_t
         inside = (fine > 0) & (coarse > 0)
         pairs = np.unique(np.stack([fine[inside], coarse[inside]]), axis=1)
         assert len(np.unique(pairs[0])) == pairs.shape[1]  # no fine entity lies in two coarse ones
+
+
+def test_levels_with_the_same_cuts_are_linked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def counting(a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
+        asked.append(a.shape)
+        return linked(a, b, threshold)
+
+    monkeypatch.setattr(stitching, "linked", counting)
+    flat = [(i, EntityForest.flat(forest.cut(0.5))) for i, forest in crops(scene(3))]
+    prediction = together(flat)
+    often, asked[:] = len(asked), []
+    assert np.array_equal(prediction.whole_map.ids, by_flat_maps(flat, 0.5).ids)
+    assert often == len(asked) > 0 and prediction.forest is not None and prediction.forest.nodes.parents.sum() == 0
 
 
 def test_the_table_measures_every_node_with_all_that_lies_in_it() -> None:
