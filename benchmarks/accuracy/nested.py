@@ -228,7 +228,7 @@ def dense_forests(base: str, merging: str, choosing: Sequence[Scene]) -> Forests
     start = network.decoder.options
     ready = prepared_of(network, [scene.sample for scene in choosing])
     best, most = start, -1.0
-    for name, values in (("foreground_threshold", (0.2, 0.35, 0.5, 0.65, 0.8)), ("smoothing_px", (0.5, 1.0, 1.5))):
+    for name, values in (("foreground_threshold", (0.05, 0.1, 0.2, 0.3, 0.5, 0.65)), ("smoothing_px", (0.5, 1.0, 1.5))):
         for value in values:
             network.decoder.options = options = replace(start, **{name: value})
             worth = measured_nested(map(network.decoder.proposals.forest, ready), choosing).compute()["hierarchy"]
