@@ -78,7 +78,11 @@ class Scene:
     @classmethod
     def drawn(cls, seed: int, number: int) -> Scene:
         """One of the family `nested`."""
-        sample = draw_scene("nested", (seed, number), SIDE_PX, SIDE_PX)
+        return cls.of(draw_scene("nested", (seed, number), SIDE_PX, SIDE_PX))
+
+    @classmethod
+    def of(cls, sample: EntitySample) -> Scene:
+        """A sample with a nested truth."""
         truth = without_specks(sample.truth, LEAST_PX)
         forest = EntityForest.nested(truth)
         levels = {level: at_level(forest, level) for level in LEVELS}
