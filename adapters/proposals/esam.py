@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from skimage.segmentation import felzenszwalb
@@ -18,6 +18,7 @@ from adapters.proposals.automatic import grid
 from adapters.proposals.esam_steps import (
     ESamOptions,
     Gallery,
+    Levels,
     Predict,
     centroids,
     mask_generation,
@@ -48,6 +49,15 @@ class Embedded(Protocol):
         ...
 
 
+class Steps(NamedTuple):
+    """Masks at three levels, then entities after each step: overlaps resolved, pieces merged, gaps filled."""
+
+    levels: Levels
+    resolved: MaskSet
+    merged: MaskSet
+    repaired: MaskSet
+
+
 @dataclass(frozen=True)
 class ESam:
     """How entities are found; by default as the paper has it where that says it. least_area_px: smaller parts are
@@ -59,12 +69,20 @@ class ESam:
 
     def forest(self, image: np.ndarray, embedded: Embedded) -> EntityForest:
         """Entities and their parts of an image (H, W, 3) uint8 that was embedded."""
+        return self.nested(self.steps(image, embedded))
+
+    def steps(self, image: np.ndarray, embedded: Embedded) -> Steps:
+        """What each step leaves of an image (H, W, 3) uint8 that was embedded."""
         superpixels = felzenszwalb(image, channel_axis=-1, **FELZENSZWALB).astype(np.int64)
 
         def predict(points: np.ndarray) -> MaskSet:
             return embedded.predict(points[:, None])
 
-        return self.of_superpixels(superpixels, predict, embedded.features)
+        return self.steps_of_superpixels(superpixels, predict, embedded.features)
+
+    def nested(self, steps: Steps) -> EntityForest:
+        """The forest of the last step's entities, and of the first one's parts in them."""
+        return nested(steps.repaired, steps.levels.parts, steps.levels.subparts, self.least_area_px)
 
     def of_superpixels(
         self, superpixels: np.ndarray, predict: Predict, features: Callable[[np.ndarray], np.ndarray]
@@ -72,15 +90,20 @@ class ESam:
         """Entities and their parts by three steps. superpixels: (H, W) ids from 0; features: points (P, 2), x and y,
         to (P, D).
         """
+        return self.nested(self.steps_of_superpixels(superpixels, predict, features))
+
+    def steps_of_superpixels(
+        self, superpixels: np.ndarray, predict: Predict, features: Callable[[np.ndarray], np.ndarray]
+    ) -> Steps:
+        """What each step leaves; as `of_superpixels`."""
         options, (height, width) = self.options, superpixels.shape
         extent = np.array([width, height])
         levels = mask_generation(predict, grid(options.points_per_side) * extent, superpixels, options)
         gallery = Gallery.of(predict, grid(options.gallery_per_side) * extent, options.score_gap)
         described = features(centroids(superpixels)[:, ::-1] + 0.5)
-        entities = resolved(levels.objects, gallery, options)
-        entities = merged(entities, gallery, superpixels, described, options)
-        entities = repaired(entities, levels.parts, superpixels, predict, options)
-        return nested(entities, levels.parts, levels.subparts, self.least_area_px)
+        split = resolved(levels.objects, gallery, options)
+        joined = merged(split, gallery, superpixels, described, options)
+        return Steps(levels, split, joined, repaired(joined, levels.parts, superpixels, predict, options))
 
 
 def nested(entities: MaskSet, part_masks: MaskSet, subparts: MaskSet, least_area: int) -> EntityForest:

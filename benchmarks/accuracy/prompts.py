@@ -12,8 +12,9 @@ entity of each, and how often it is more like that than any other that the click
 fit: clicks before and after the base and its prompt decoder were fitted to the set's training images, split by groups,
 for `--seconds` of the processor, with each `--seed`; and of all test images the entities of a grid of points, its
 thresholds calibrated on the validation split for PQ both times, with 95 % intervals over groups.
-masks: AP of automatic masks and of E-SAM, class-agnostic, as flat maps; the interval of the difference is that of
-resampled images.
+masks: AP^e of automatic masks and of E-SAM, class-agnostic, as flat maps; the interval of the difference is that of
+resampled images. And what each step of E-SAM leaves: masks of an image, those with an IoU above 1/2 with a true entity,
+the share of true entities for which there is one, and the correlation of predicted and true IoU.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from adapters.methods import merge
 from adapters.proposals.automatic import AutomaticMasks
 from adapters.proposals.esam import WHOLE, ESam
 from adapters.proposals.esam_steps import ESamOptions
+from adapters.proposals.mask_set import MaskSet
 from adapters.training.fitting import Budget, Plan, choose_thresholds, train
 from benchmarks.accuracy.forgetting import domain_on
 from benchmarks.accuracy.plan import SETS
@@ -66,6 +68,7 @@ OPTIONS = (
 CLICKED = ("dsb2018_he", "bsds500", "nwpu_vhr10")
 MASKED = ("bsds500", "nwpu_vhr10")
 GRID_METRICS, CALIBRATED_TILES = ("ap_e", "ap50", "pq"), 16
+STEPS = ("best of each point", "objects", "resolved", "merged", "repaired")
 OF_EACH_IMAGE = 8
 LEAST_PX = 40
 SEED = 5_000_011
@@ -197,16 +200,46 @@ def of_granularity(
     return overlaps[meant], overlaps[meant] == max(overlaps.values())
 
 
-def of_masks(promptable: Promptable, samples: Sequence[EntitySample], side: int) -> tuple[MetricSet, MetricSet]:
-    """AP of automatic masks, and of E-SAM, of points on a grid of that side."""
-    automatic, esam = MetricSet(("ap", "ap50", "ar100")), MetricSet(("ap", "ap50", "ar100"))
-    options = ESamOptions(points_per_side=side, gallery_per_side=2 * side)
-    for sample in samples:
-        proposed = painted(AutomaticMasks(side, **promptable.sure._asdict()).masks(promptable, sample.image))
-        entities = ESam(options).forest(sample.image, promptable.set_image(sample.image)).cut(WHOLE)
-        for metrics, prediction in ((automatic, proposed), (esam, entities)):
+class AllMasks:
+    """Automatic masks, E-SAM's entities, and what each of its steps leaves, of points on a grid of that side."""
+
+    def __init__(self, side: int) -> None:
+        self.options = ESamOptions(points_per_side=side, gallery_per_side=2 * side)
+        self.automatic, self.esam = (MetricSet(("ap_e", "ap50", "ar100")) for _ in range(2))
+        self.rows: dict[str, list[list[float]]] = {step: [] for step in STEPS}
+        self.ious: dict[str, list[np.ndarray]] = {step: [] for step in STEPS}
+
+    def update(self, promptable: Promptable, sample: EntitySample) -> None:
+        """One image."""
+        masks = AutomaticMasks(self.options.points_per_side, **promptable.sure._asdict())
+        steps = ESam(self.options).steps(sample.image, promptable.set_image(sample.image))
+        proposed = painted(masks.masks(promptable, sample.image)), ESam(self.options).nested(steps).cut(WHOLE)
+        for metrics, prediction in zip((self.automatic, self.esam), proposed, strict=True):
             metrics.update(prediction, sample.truths[:1], sample.place.scene)
-    return automatic, esam
+        truth = sample.truths[0]
+        entities = MaskSet.of([truth.ids == i for i in range(1, truth.count + 1)], shape=truth.shape)
+        left = steps.levels.best, steps.levels.objects, steps.resolved, steps.merged, steps.repaired
+        for step, masks in zip(STEPS, left, strict=True):
+            ious = masks.ious(entities)
+            likest = ious.max(1, initial=0)
+            good = float(np.count_nonzero(likest > 0.5)), float(np.mean(ious.max(0, initial=0) > 0.5))
+            self.rows[step].append([len(masks), *good])
+            self.ious[step].append(np.stack([masks.scores, likest], 1))
+
+    def row(self) -> str:
+        """Of both, with the interval of their difference."""
+        pair = self.automatic, self.esam
+        low, high = percentile_interval(pair[1].resample()["ap_e"] - pair[0].resample()["ap_e"], 0.95)
+        ap, recall = ([metrics.compute()[key] for metrics in pair] for key in ("ap_e", "ar100"))
+        cells = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
+        return f"{len(self.automatic)} | {cells} |"
+
+    def steps(self) -> Iterator[str]:
+        """A row for each."""
+        for step in STEPS:
+            masks, good, share = np.mean(self.rows[step], axis=0)
+            correlation = np.corrcoef(np.concatenate(self.ious[step]).T)[0, 1]
+            yield f"{step} | {masks:.1f} | {good:.1f} | {share:.3f} | {correlation:.2f} |"
 
 
 def cells_of(values: np.ndarray) -> str:
@@ -250,15 +283,23 @@ def report(options: argparse.Namespace) -> Iterator[str]:
         for g, (overlap, share) in zip(GRANULARITIES, values, strict=True):
             yield f"| {g:g} | {overlap:.3f} | {share:.3f} |"
     if "masks" in options.part:
-        yield "\n| set | images | AP automatic | AP E-SAM | E-SAM less automatic, 95 % | AR100 | AR100 E-SAM |"
-        yield "|---|---|---|---|---|---|---|"
-        for name in MASKED:
-            samples = drawn(domain_on(options.data, name).dataset("test"), options.images)
-            pair = of_masks(promptable, samples, options.points)
-            low, high = percentile_interval(pair[1].resample()["ap"] - pair[0].resample()["ap"], 0.95)
-            ap, recall = ([metrics.compute()[key] for metrics in pair] for key in ("ap", "ar100"))
-            cells = f"{ap[0]:.3f} | {ap[1]:.3f} | {low:+.3f} to {high:+.3f} | {recall[0]:.3f} | {recall[1]:.3f}"
-            yield f"| {name} | {len(samples)} | {cells} |"
+        yield from masks_report(promptable, options)
+
+
+def masks_report(promptable: Promptable, options: argparse.Namespace) -> Iterator[str]:
+    """Lines of Markdown of all masks, then of the steps of E-SAM."""
+    yield "\n| set | images | AP^e automatic | AP^e E-SAM | E-SAM less automatic, 95 % | AR100 | AR100 E-SAM |"
+    yield "|---|---|---|---|---|---|---|"
+    measured = {}
+    for name in options.set or MASKED:
+        measured[name] = masks = AllMasks(options.points)
+        for sample in drawn(domain_on(options.data, name).dataset("test"), options.images):
+            masks.update(promptable, sample)
+        yield f"| {name} | {masks.row()}"
+    yield "\n| set | step | masks of an image | with IoU > 1/2 | true entities with one | correlation of scores |"
+    yield "|---|---|---|---|---|---|"
+    for name, masks in measured.items():
+        yield from (f"| {name} | {row}" for row in masks.steps())
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -273,6 +314,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--points", type=int, default=16, help="of a side of the grid; E-SAM's gallery has twice as many"
     )
+    parser.add_argument("--set", action="append", choices=MASKED, help="for all masks; by default each")
     options = parser.parse_args(words)
     options.part = options.part or PARTS
     set_up()
