@@ -13,7 +13,8 @@ one cut of the forest against the wholes, and against the parts and the wholes t
 has parts is unlabelled there.
 
 flat: of `--dense` the flat map, its thresholds calibrated for each level apart, by saddles or by rims, whichever is
-better: the best that it can do for a level. rims, saddles: its forest, of which both levels are cuts.
+better: the best that it can do for a level. rims, saddles: its forest, of which both levels are cuts. learnt: its
+regions, merged by rims that learnt from 80 other scenes what they part (`learnt_rims`).
 automatic, esam: the forests of `predict --masks`, of the base's prompts. granular: a grid asks at three granularities,
 and the surest masks that nest are the forest (`laminar`). truth: what the metrics give the truth itself.
 """
@@ -42,6 +43,7 @@ from adapters.proposals.esam_steps import ESamOptions
 from adapters.proposals.laminar import laminar_forest
 from adapters.proposals.mask_set import MaskSet, mask_nms
 from adapters.proposals.nested_prompts import nested_masks
+from benchmarks.accuracy.learnt_rims import LearntRims, Regions
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.entities.forest import EntityForest
 from domains.metrics import MetricSet
@@ -54,10 +56,11 @@ from domains.procedural.scene import draw_scene
 from recipes import set_up
 from recipes.verbs.prompted import painted
 
-SEED, CHOOSING_SEED, SIDE_PX, LEAST_PX = 5_000_021, 5_000_023, 192, 40
+SEED, CHOOSING_SEED, LEARNING_SEED = 5_000_021, 5_000_023, 5_000_027
+SIDE_PX, LEAST_PX = 192, 40
 LEVELS = ("whole", "part")
 PROMPTED = ("automatic", "esam", "granular")
-DENSE = ("flat", "rims", "saddles")
+DENSE = ("flat", "rims", "saddles", "learnt")
 WAYS = ("truth", *DENSE, *PROMPTED)
 CONTRACT = InputContract(tile_px=SIDE_PX, overlap_px=0)
 ASKED = (0.0, 0.5, 1.0)
@@ -248,6 +251,20 @@ def dense_forests(base: str, merging: str, choosing: Sequence[Scene]) -> Forests
     return forests
 
 
+def learnt_forests(base: str, count: int) -> Forests:
+    """Of a dense decoder's regions, by rims that learn from so many scenes."""
+    network = dense_network(base, "rims")
+
+    def regions_of(samples: Sequence[EntitySample]) -> list[Regions]:
+        fields = prepared_of(network, samples)
+        return [Regions.of(given, sample.image) for given, sample in zip(fields, samples, strict=True)]
+
+    scenes = [Scene.drawn(LEARNING_SEED, number) for number in range(count)]
+    regions = regions_of([scene.sample for scene in scenes])
+    rims = LearntRims([*zip(regions, (scene.forest for scene in scenes), strict=True)])
+    return lambda samples: [rims.forest(given) for given in regions_of(samples)]
+
+
 def prepared_of(network: EntitySegmenter, samples: Sequence[EntitySample]) -> list:
     """What the network says of each sample, ready to be decoded."""
     outputs = tile_outputs(network, samples, CONTRACT, len(samples))
@@ -280,6 +297,8 @@ def answers(options: argparse.Namespace, choosing: Sequence[Scene], scenes: Sequ
             if merging in options.way:
                 forests = dense_forests(base, merging, choosing)
                 yield cut_at_best(f"{base}: {merging}", forests, choosing, scenes)
+        if "learnt" in options.way:
+            yield cut_at_best(f"{base}: learnt", learnt_forests(base, options.learning), choosing, scenes)
     promptable = build_promptable(build_backbone(BackboneOptions(options.base)))
     few = scenes[: options.prompted or len(scenes)]
     for way in PROMPTED:
@@ -310,6 +329,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--way", action="append", choices=WAYS)
     parser.add_argument("--scenes", type=int, default=60)
     parser.add_argument("--choosing", type=int, default=20)
+    parser.add_argument("--learning", type=int, default=80, help="scenes that rims learn from")
     parser.add_argument("--prompted", type=int, default=0, help="scenes for prompts; 0: all")
     parser.add_argument(
         "--points", type=int, default=12, help="of a side of the grid, of E-SAM's gallery twice as many"
