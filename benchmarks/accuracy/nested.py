@@ -16,7 +16,9 @@ flat: of `--dense` the flat map, its thresholds calibrated for each level apart,
 better: the best that it can do for a level. rims, saddles: its forest, of which both levels are cuts. learnt: its
 regions, merged by rims that learnt from 80 other scenes what they part (`learnt_rims`).
 automatic, esam: the forests of `predict --masks`, of the base's prompts. granular: a grid asks at three granularities,
-and the surest masks that nest are the forest (`laminar`). truth: what the metrics give the truth itself.
+and the surest masks that nest are the forest (`laminar`). truth: what the metrics give the truth itself; fields: the
+forest, by rims, of fields that are true; graded: that of the decoder's own regions, merged by rims that are true. Both
+say how much is lost before and after what a network has to learn.
 """
 
 from __future__ import annotations
@@ -36,14 +38,19 @@ from adapters.decoders.pretrained_prompts import trunk_of
 from adapters.decoders.promptable import Promptable
 from adapters.inference.calibration import calibrate, tile_outputs
 from adapters.inference.segment import InputContract
+from adapters.losses.boundary import nested_target
+from adapters.losses.targets import DenseTargets
 from adapters.network import EntitySegmenter
+from adapters.options.decoders import Dense
 from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.esam import ESam
 from adapters.proposals.esam_steps import ESamOptions
 from adapters.proposals.laminar import laminar_forest
 from adapters.proposals.mask_set import MaskSet, mask_nms
 from adapters.proposals.nested_prompts import nested_masks
-from benchmarks.accuracy.learnt_rims import LearntRims, Regions
+from adapters.proposals.rims import RimMerging
+from adapters.proposals.watershed import DECODED
+from benchmarks.accuracy.learnt_rims import SMOOTHING_PX, LearntRims, Regions
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.entities.forest import EntityForest
 from domains.metrics import MetricSet
@@ -61,7 +68,7 @@ SIDE_PX, LEAST_PX = 192, 40
 LEVELS = ("whole", "part")
 PROMPTED = ("automatic", "esam", "granular")
 DENSE = ("flat", "rims", "saddles", "learnt")
-WAYS = ("truth", *DENSE, *PROMPTED)
+WAYS = ("truth", "fields", "graded", *DENSE, *PROMPTED)
 CONTRACT = InputContract(tile_px=SIDE_PX, overlap_px=0)
 ASKED = (0.0, 0.5, 1.0)
 ALIKE = 0.8
@@ -154,7 +161,8 @@ class Answers:
                 flat = measured_flat(best.maps[level][: len(maps)], scenes, level)
                 low, high = percentile_interval(metrics.resample()["ap_e"] - flat.resample()["ap_e"], 0.95)
                 cells[-1] += f" ({low:+.3f} to {high:+.3f})"
-        return f"| {self.name} | {len(self.maps[LEVELS[0]])} | {' | '.join(cells)} |"
+        count = len(self.forests) or len(self.maps[LEVELS[0]])
+        return f"| {self.name} | {count} | {' | '.join(cells)} |"
 
 
 def spanned(metrics: MetricSet, key: str) -> str:
@@ -265,6 +273,25 @@ def learnt_forests(base: str, count: int) -> Forests:
     return lambda samples: [rims.forest(given) for given in regions_of(samples)]
 
 
+def true_fields(truth: EntityMap) -> dict[str, np.ndarray]:
+    """What a dense decoder that learns with `losses.boundary.nested` should say of a scene."""
+    ids, parents = (torch.from_numpy(np.asarray(table, np.int64))[None] for table in (truth.ids, parents_of(truth)))
+    targets = DenseTargets.of(ids.int())
+    fields = (targets.foreground, targets.boundary_distance, nested_target(ids, parents)[0])
+    return dict(zip(DECODED, (field[0].numpy() for field in fields), strict=True))
+
+
+def parents_of(truth: EntityMap) -> np.ndarray:
+    """(N,) of a truth that may not be nested."""
+    return np.zeros(truth.count, np.int32) if truth.parents is None else truth.parents
+
+
+def of_true_fields(scene: Scene) -> EntityForest:
+    """By rims, as a decoder's fields are read."""
+    options = Dense(merging="rims", foreground_threshold=0.5, smoothing_px=SMOOTHING_PX)
+    return RimMerging(options).forest(true_fields(scene.sample.truth))
+
+
 def prepared_of(network: EntitySegmenter, samples: Sequence[EntitySample]) -> list:
     """What the network says of each sample, ready to be decoded."""
     outputs = tile_outputs(network, samples, CONTRACT, len(samples))
@@ -290,7 +317,15 @@ def answers(options: argparse.Namespace, choosing: Sequence[Scene], scenes: Sequ
     """Of every way, when it is done."""
     if "truth" in options.way:
         yield Answers("truth", [scene.forest for scene in scenes], {k: [s.levels[k] for s in scenes] for k in LEVELS})
+    if "fields" in options.way:
+        yield Answers("fields", [*map(of_true_fields, scenes)], {})
     for base in options.dense or [options.base]:
+        if "graded" in options.way:
+            fields = prepared_of(dense_network(base, "rims"), [scene.sample for scene in scenes])
+            regions = [Regions.of(given, scene.sample.image) for given, scene in zip(fields, scenes, strict=True)]
+            pairs = zip(regions, scenes, strict=True)
+            forests = [given.forest(given.levels(scene.forest).mean(1)) for given, scene in pairs]
+            yield Answers(f"{base}: graded", forests, {})
         if "flat" in options.way:
             yield flat_maps(base, choosing, scenes)
         for merging in ("rims", "saddles"):
