@@ -45,11 +45,11 @@ from adapters.options.decoders import Dense
 from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.esam import ESam
 from adapters.proposals.esam_steps import ESamOptions
-from adapters.proposals.laminar import laminar_forest
 from adapters.proposals.mask_set import MaskSet, mask_nms
 from adapters.proposals.nested_prompts import nested_masks
 from adapters.proposals.rims import RimMerging
 from adapters.proposals.watershed import DECODED
+from benchmarks.accuracy.laminar import laminar_forest
 from benchmarks.accuracy.learnt_rims import SMOOTHING_PX, LearntRims, Regions
 from domains.entities import UNLABELLED, EntityMap, EntitySample, Place
 from domains.entities.forest import EntityForest

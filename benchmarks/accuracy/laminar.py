@@ -1,4 +1,4 @@
-"""A forest of masks that overlap: the surest of which any two lie beside each other or one in the other.
+"""A forest of masks that overlap, a trial: the surest of which any two lie beside each other or one in the other.
 
 A flat map need not come first, as in `nested_prompts`, so that a whole may be surer than its parts or less sure, and
 both stay. Greedy by predicted IoU, as an NMS is; the parent of a mask is the smallest that holds nine tenths of it

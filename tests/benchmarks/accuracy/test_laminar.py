@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from adapters.proposals.laminar import laminar, laminar_forest
 from adapters.proposals.mask_set import MaskSet
+from benchmarks.accuracy.laminar import laminar, laminar_forest
 
 
 def boxes(*corners: tuple[int, int, int, int], scores: list[float]) -> MaskSet:
