@@ -154,7 +154,11 @@ class Answers:
         if self.forests:
             nested = measured_nested(self.forests, scenes)
             cells = [spanned(nested, key) for key in nested.metrics]
-        for level, maps in self.maps.items():
+        for level in LEVELS:
+            maps = self.maps.get(level, ())
+            if not maps:
+                cells.append("")
+                continue
             metrics = measured_flat(maps, scenes, level)
             cells.append(spanned(metrics, "ap_e"))
             if best is not None and best is not self:
