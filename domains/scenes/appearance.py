@@ -91,8 +91,8 @@ def windows(image: np.ndarray) -> Iterator[tuple[tuple[int, int, int], np.ndarra
         height, width = image.shape[:2]
     for y, x in ((0, 0), (0, width - side), (height - side, 0), (height - side, width - side)):
         yield (0, y, x), image[y : y + side, x : x + side]
-    whole = resized(image)
-    for number, scaled in ((0, image), (0 if whole is image else 1, whole)):
+    overview = resized(image)
+    for number, scaled in ((0, image), (0 if overview is image else 1, overview)):
         y, x = (scaled.shape[0] - side) // 2, (scaled.shape[1] - side) // 2
         yield (number, y, x), scaled[y : y + side, x : x + side]
 

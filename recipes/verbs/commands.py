@@ -210,22 +210,22 @@ def predict(
     track: Track = None,
 ) -> None:
     """Find the entities of images, slides and clips, and write them to files."""
-    from recipes import inputs as given
+    from recipes import inputs as checks
 
-    sources = [given.source_of(word) for word in inputs]
-    given.check_present(sources)
-    cluster = given.parse_scheduler(scheduler, device)
-    asked = given.Asked(symmetries, window, given.parse_scales(test_scales))
-    sight = given.Sight(asked, given.metres(pixel_size), everywhere, smallest_piece, granularity)
+    sources = [checks.source_of(word) for word in inputs]
+    checks.check_present(sources)
+    cluster = checks.parse_scheduler(scheduler, device)
+    asked = checks.Asked(symmetries, window, checks.parse_scales(test_scales))
+    sight = checks.Sight(asked, checks.metres(pixel_size), everywhere, smallest_piece, granularity)
     formats = tuple(str(word) for word in format or ())
-    areas = given.parse_areas(least_area, most_area)
-    writing = given.Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
+    areas = checks.parse_areas(least_area, most_area)
+    writing = checks.Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
-    request = given.Request(adapter, sources, out, recipe, backbone, member=domain, **how)
-    prompting = given.Prompting(points, boxes, None if masks is None else str(masks))
+    request = checks.Request(adapter, sources, out, recipe, backbone, member=domain, **how)
+    prompting = checks.Prompting(points, boxes, None if masks is None else str(masks))
     if prompting.words:
-        given.check_prompting(request, prompting, str(precision))
-    given.check_predictor(request, shelf)
+        checks.check_prompting(request, prompting, str(precision))
+    checks.check_predictor(request, shelf)
     from recipes.verbs.tracking import asks_for_tracks, check_tracking
 
     follows = asks_for_tracks(sources, formats, video, track or ())
