@@ -146,7 +146,7 @@ def evaluate(
     groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure an adapter, or the bare base, on labelled images, or tracks of clips."""
+    """Measure an adapter or the bare base on labelled images, or tracks of clips."""
     from recipes.inputs import Asked, check_evaluated, parse_granularity, parse_scales
 
     adapter = check_evaluated(adapter, data, tracks, tracker)
