@@ -76,7 +76,7 @@ def test_a_section_that_changes_its_name_replaces_the_parents() -> None:
 
 def test_another_decoder_takes_the_parents_losses_with_it(tmp_path: Path) -> None:
     parent = written(tmp_path, "parent.yaml", "extends: natural\nlosses: {boundary: {weight: 2}}\n")
-    assert load_recipe(parent).losses.options()["boundary"] == {"weight": 2}
+    assert load_recipe(parent).losses.options()["boundary"] == {"weight": 2, "nested": False}
     assert load_recipe(parent, ["decoder.name=query"]).losses.options().keys() == {"set", "partition"}
 
 

@@ -107,7 +107,7 @@ def test_a_loss_changes_and_adds_terms() -> None:
         "losses": {"boundary": {"weight": 0.0}, "embedding": {"push_margin": 2.0}, "foreground": None},
     }
     terms = check_recipe(Recipe, sections).losses.options()
-    assert terms["boundary"] == {"weight": 0.0}
+    assert terms["boundary"] == {"weight": 0.0, "nested": False}
     assert terms["embedding"]["push_margin"] == 2.0
     assert terms["foreground"]["weight"] == 1.0
 
