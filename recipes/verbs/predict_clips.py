@@ -134,7 +134,7 @@ class ClipRun:
 
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
-        tracker, start = build_tracker(self.options), journal.done
+        tracker, start = build_tracker(self.options, str(self.segmenter.device)), journal.done
         if start and (state := journal.state()) is not None:
             tracker.restore(state)
             print(f"{name}: goes on at frame {start}", file=sys.stderr)
@@ -148,7 +148,7 @@ class ClipRun:
                         entities, scores = self.entities(frame.scene, frame.tick, cut)
                     step = tracker.step(entities)
                     tracked, numbers = step.tracks(entities)
-                    scores = np.append(scores, np.full(len(numbers) - len(scores), np.nan))  # painted ones have none
+                    scores = step.scores_of(numbers, scores)
                     journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
                     if journal.is_due():
                         journal.commit(tracker.state())
