@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedConfig, Sam2VideoModel
+from transformers import PreTrainedConfig, Sam2VideoConfig, Sam2VideoModel
 
 from adapters.backbones import folders
 from adapters.backbones.sources import Asked, locate
@@ -21,6 +21,16 @@ STRIDES, MULTIPLE_PX = (4, 8, 16), 32
 SIDE_PX = (64, 2048)
 MEMORY_WIDTH = 64
 """Channels of a memory, which transformers' memory attention takes for granted."""
+
+
+class WholeSam2(Sam2VideoModel):
+    """The model, whose loading tells of every tensor. transformers 5.23 hands the patterns of what the image encoder may
+    leave out on to the whole: tensors of the memory that are not in the model would be left out without a word.
+    """
+
+    def __init__(self, config: Sam2VideoConfig) -> None:
+        super().__init__(config)
+        self._keys_to_ignore_on_load_unexpected = set()
 
 
 def load_sam2(name: str, revision: str | None = None, side_px: int | None = None) -> Sam2Propagation:
@@ -40,7 +50,7 @@ def load_sam2(name: str, revision: str | None = None, side_px: int | None = None
     if side_px is not None:
         see_at(config, side_px)
     mean, std = folders.read_normalisation(folder)
-    model, report = folders.load(folder, Sam2VideoModel, config)
+    model, report = folders.load(folder, WholeSam2, config)
     check_complete(folder, model.state_dict().keys(), report)
     return Sam2Propagation(model, mean, std)
 

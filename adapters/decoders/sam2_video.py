@@ -53,8 +53,8 @@ class Propagated(NamedTuple):
             torch.cat([batch.memorised.maps for batch in batches]),
             torch.cat([batch.memorised.pointers for batch in batches]),
         )
-        tensors = (torch.cat([getattr(batch, name) for batch in batches]) for name in ("logits", "scores", "exists"))
-        return cls(*tensors, memorised)
+        logits, scores, exists = (torch.cat(tensors) for tensors in zip(*(batch[:3] for batch in batches), strict=True))
+        return cls(logits, scores, exists, memorised)
 
     def of(self, rows: Tensor) -> Propagated:
         """Of these slots alone, in this order."""

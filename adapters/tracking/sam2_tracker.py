@@ -1,4 +1,4 @@
-"""The tracker by SAM 2's memory: a slot for each entity, prompted with its mask where it is first seen, then propagated.
+"""The tracker by SAM 2's memory: a slot for each entity, prompted with its mask when it is first seen, then propagated.
 
 After EntitySAM (CVPR 2025), which carries entities through clips by SAM 2's memory, without its faults: slots open in
 every frame and for any entity, none is scored by its mean over the clip, and what is remembered does not grow. Between
@@ -71,7 +71,7 @@ class Sam2Tracker:
             ended += self._make_room(len(new), tick)
             room = self.options.most_slots - len(self.ids)
             new = np.sort(new[np.argsort(-frame.areas[new], kind="stable")[:room]])
-            claims.ids[new] = self._open(seen, frame, masks, new)
+            claims.ids[new] = self._open(seen, frame, masks, new) if len(new) else 0
         self.counting.frames += 1
         return Step(claims.ids, ended, masks=masks)
 
