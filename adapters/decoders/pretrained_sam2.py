@@ -24,8 +24,8 @@ MEMORY_WIDTH = 64
 
 
 class WholeSam2(Sam2VideoModel):
-    """The model, whose loading tells of every tensor. transformers 5.23 hands the patterns of what the image encoder may
-    leave out on to the whole: tensors of the memory that are not in the model would be left out without a word.
+    """The model, whose loading tells of every tensor. transformers 5.23 hands the patterns of what its image encoder
+    may leave out on to the whole: tensors of the memory that the model has not would be left out without a word.
     """
 
     def __init__(self, config: Sam2VideoConfig) -> None:

@@ -9,6 +9,7 @@ pixel. What no slot covers of the network's entities opens a new slot.
 from __future__ import annotations
 
 from dataclasses import fields
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +31,10 @@ LEAST_KEPT = 0.5
 """Share of a slot's mask that surer slots leave it, below which it has drifted onto them and is not shown."""
 
 
+of_name = lru_cache(maxsize=1)(load_sam2)
+"""Read once for all clips of a run."""
+
+
 class Sam2Tracker:
     """See `Tracker`; frames want their `image`. device: of torch, where SAM 2 runs. model: where it is at hand."""
 
@@ -37,7 +42,7 @@ class Sam2Tracker:
         self, options: Sam2Tracking | None = None, device: str = "cpu", model: Sam2Propagation | None = None
     ) -> None:
         self.options = options or Sam2Tracking()
-        loaded = model or load_sam2(self.options.weights, self.options.revision, self.options.side_px)
+        loaded = model or of_name(self.options.weights, self.options.revision, self.options.side_px)
         self.model = loaded.to(device)
         self.counting, self.book = Counting(), Book.empty()
         self.bank: MemoryBank | None = None

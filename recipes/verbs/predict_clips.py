@@ -57,6 +57,7 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
     with ready(request, runtime) as network:
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
+        build_tracker(options, str(network.segmenter.device))  # what it cannot read is told before anything is written
         plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)

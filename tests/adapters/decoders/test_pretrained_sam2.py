@@ -48,15 +48,24 @@ def pickled(folder: Path) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "of images": (lambda folder: changed(folder, model_type="sam2"), "is a SAM 2 of images, which has no memory; give"),
-    "of EdgeTAM": (lambda folder: changed(folder, model_type="edgetam_video"), "model_type is 'edgetam_video'; tracking"),
+    "of EdgeTAM": (
+        lambda folder: changed(folder, model_type="edgetam_video"),
+        "model_type is 'edgetam_video'; tracking",
+    ),
     "no config": (lambda folder: (folder / "config.json").unlink(), "has no config.json"),
     "pickled": (pickled, "has no model.safetensors (pickled weights are not read: convert them)"),
     "damaged": (lambda folder: (folder / "model.safetensors").write_bytes(b"0" * 99), "the weights cannot be read"),
     "no memory": (without_memory, "config.json and weights disagree"),
-    "another depth": (lambda folder: changed(folder, memory_attention_num_layers=1), "tensors not in the model, such as"),
+    "another depth": (
+        lambda folder: changed(folder, memory_attention_num_layers=1),
+        "tensors not in the model, such as",
+    ),
     "another width": (lambda folder: changed(folder, memory_fuser_embed_dim=64), "tensors of another shape"),
     "vast frames": (lambda folder: changed(folder, image_size=10**6), "image_size is 1000000; wanted a multiple of 32"),
-    "odd sizes": (lambda folder: changed(folder, image_size=96), "vision_config.backbone_feature_sizes is [[16, 16], [8"),
+    "odd sizes": (
+        lambda folder: changed(folder, image_size=96),
+        "vision_config.backbone_feature_sizes is [[16, 16], [8",
+    ),
     "long memory": (lambda folder: changed(folder, num_maskmem=10**9), "num_maskmem is 1000000000; wanted"),
     "no number": (lambda folder: changed(folder, num_maskmem="seven"), "is not a model configuration"),
 }

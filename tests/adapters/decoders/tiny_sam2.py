@@ -22,7 +22,12 @@ def tiny_config(**settings) -> Sam2VideoConfig:
     values = {
         "vision_config": {**vision, "backbone_config": hiera},
         "prompt_encoder_config": {"hidden_size": WIDTH, "image_size": SIDE_PX},
-        "mask_decoder_config": {"hidden_size": WIDTH, "mlp_dim": 32, "num_attention_heads": 2, "iou_head_hidden_dim": 8},
+        "mask_decoder_config": {
+            "hidden_size": WIDTH,
+            "mlp_dim": 32,
+            "num_attention_heads": 2,
+            "iou_head_hidden_dim": 8,
+        },
         "image_size": SIDE_PX,
         **{f"memory_attention_{name}": value for name, value in attention.items()},
         **{"memory_encoder_hidden_size": WIDTH, "mask_downsampler_embed_dim": WIDTH},

@@ -1,4 +1,4 @@
-"""The tracker by SAM 2's memory: its rules on a model that knows entities by their colours, its state on a tiny SAM 2."""
+"""The tracker by SAM 2's memory: its rules on a model that knows entities by colour, its state on a tiny SAM 2."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ COLOURS = np.random.default_rng(5).integers(60, 255, (40, 3)).astype(np.uint8)
 
 
 class Colours(Sam2Propagation):
-    """In SAM 2's place: the memory of an entity is its mean colour where it was prompted, its mask what has that colour,
-    and it is there where more than 10 pixels have it.
+    """In SAM 2's place: what is remembered of an entity is its mean colour where it was prompted, its mask is what has
+    that colour, and it is there where more than 10 pixels have it.
     """
 
     def look(self, pixels: Tensor) -> Seen:
