@@ -34,7 +34,7 @@ def random_sam2(side_px: int) -> Sam2VideoModel:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
-        model.mask_decoder.pred_obj_score_head.proj_out.bias += 10
+        model.mask_decoder.pred_obj_score_head.proj_out.bias.add_(10)
     return model
 
 

@@ -47,8 +47,8 @@ def tiny_sam2(seed: int = 0, exists: float = 0.0, **settings) -> Sam2VideoModel:
         for parameter in model.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
         head = model.mask_decoder.pred_obj_score_head.proj_out
-        head.weight *= 10  # so that whether it is there changes between frames
-        head.bias += exists
+        head.weight.mul_(10)  # so that whether it is there changes between frames
+        head.bias.add_(exists)
     return model
 
 

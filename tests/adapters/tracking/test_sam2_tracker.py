@@ -10,7 +10,7 @@ from torch import Tensor
 from adapters.decoders.sam2_memory import Memorised, MemoryBank
 from adapters.decoders.sam2_video import Propagated, Sam2Propagation, Seen
 from adapters.options.tracking import Sam2Tracking
-from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking import FrameEntities, Step, build_tracker
 from adapters.tracking.sam2_tracker import Sam2Tracker
 from domains.errors import InputError
 from tests.adapters.decoders.tiny_sam2 import SIDE_PX, tiny_folder, tiny_sam2
@@ -60,6 +60,11 @@ def frame(discs: list[Disc], at: int, missed: tuple[int, ...] = (), size: int = 
     return FrameEntities(ids, float(at), image=image)
 
 
+def map_of(step: Step) -> np.ndarray:
+    assert step.masks is not None
+    return step.masks
+
+
 def tracked(tracker: Sam2Tracker, entities: FrameEntities, discs: list[Disc], at: int) -> dict[int, int]:
     """The track at the centre of each disc that is there, 0 for none; no pixel is a track's that is not there."""
     step = tracker.step(entities)
@@ -103,8 +108,8 @@ def test_pieces_of_what_is_carried_are_no_entities_and_outlines_are_chosen(colou
     image = FrameEntities(larger.ids, 2.0, image=whole.image)
     kept, drawn_anew = (tracker.step(image) for tracker in (carried, proposed))
     assert kept.ids.tolist() == drawn_anew.ids.tolist() == [1]
-    assert (kept.masks > 0).sum() <= (whole.ids > 0).sum() < (larger.ids > 0).sum()
-    assert np.array_equal(drawn_anew.masks, larger.ids)
+    assert (map_of(kept) > 0).sum() <= (whole.ids > 0).sum() < (larger.ids > 0).sum()
+    assert np.array_equal(map_of(drawn_anew), larger.ids)
     assert drawn_anew.scores_of(np.array([1, 5]), np.array([0.75]))[0] == 0.75
 
 
@@ -138,12 +143,12 @@ def test_a_tracker_of_random_weights_goes_on_from_its_state_which_does_not_grow(
     options = Sam2Tracking(memory_frames=2, most_slots=4)
     whole, stopped, sizes = Sam2Tracker(options, model=tiny), Sam2Tracker(options, model=tiny), []
     for at in range(3):
-        assert np.array_equal(whole.step(frame(discs, at)).masks, stopped.step(frame(discs, at)).masks)
+        assert np.array_equal(map_of(whole.step(frame(discs, at))), map_of(stopped.step(frame(discs, at))))
     resumed = Sam2Tracker(options, model=tiny)
     resumed.restore({name: array.copy() for name, array in stopped.state().items()})
     for at in range(3, 10):
         steps = [tracker.step(frame(discs, at)) for tracker in (whole, resumed)]
-        assert np.array_equal(steps[0].masks, steps[1].masks) and steps[0].ended == steps[1].ended
+        assert np.array_equal(map_of(steps[0]), map_of(steps[1])) and steps[0].ended == steps[1].ended
         sizes.append(sum(array.nbytes for array in whole.state().values()) / max(len(whole.ids), 1))
     for name, array in whole.state().items():
         assert np.array_equal(array, resumed.state()[name]), name
