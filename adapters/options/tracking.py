@@ -86,4 +86,31 @@ class MemoryTracking(TrackingOptions):
     """A mother that two proposals are taken for the daughters of ends, and they begin (cells)."""
 
 
-Tracking = Annotated[Motion | Overlap | Nearest | MemoryTracking, Field(discriminator="name")]
+@dataclass(frozen=True)
+class Sam2Tracking(TrackingOptions):
+    """By SAM 2, which carries each entity's mask from frame to frame by its memory; wants its weights, and better a
+    GPU."""
+
+    name: Literal["sam2"] = "sam2"
+    weights: str = "facebook/sam2.1-hiera-tiny"
+    """A Hub id, or a folder with config.json and model.safetensors, of a SAM 2 of videos (`sam2_video`)."""
+    revision: str | None = None
+    """Branch, tag or commit of a Hub id."""
+    side_px: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] | None = None
+    """SAM 2 sees every frame as a square of this side; null: its own (1,024), at which it is best. The time goes with
+    its fourth power at most."""
+    outlines: Literal["propagated", "proposed"] = "propagated"
+    """An entity's outline is the one that SAM 2 propagates, or the network's, where the network finds it too."""
+    least_iou: Share = 0.5
+    """Intersection over union with a propagated mask from which on an entity of the network is the same."""
+    least_free: Share = 0.5
+    """Share of an entity's pixels that no propagated mask covers, from which on it is a new one."""
+    memory_frames: Memory = 30
+    """So many frames an entity may be hidden and keeps its id; one that was visible in few frames, five times as long
+    as it was."""
+    most_slots: Annotated[int, Field(ge=1, le=256)] = 100
+    """Entities that are followed at once, each in 3.6 MiB of memory: for more, those hidden for longest end, then the
+    largest are followed."""
+
+
+Tracking = Annotated[Motion | Overlap | Nearest | MemoryTracking | Sam2Tracking, Field(discriminator="name")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from adapters.options.tracking import MemoryTracking, TrackingOptions
+from adapters.options.tracking import MemoryTracking, Sam2Tracking, TrackingOptions
 from adapters.tracking.baselines import NearestTracker, OverlapTracker
 from adapters.tracking.motion import MotionTracker
 from adapters.tracking.tracker import FrameEntities, State, Step, Tracker
@@ -18,16 +18,29 @@ def with_memory(options: MemoryTracking) -> Tracker:
     return MemoryTracker(options)
 
 
+def with_sam2(options: Sam2Tracking, device: str) -> Tracker:
+    """SAM 2 with its weights, as above."""
+    from adapters.tracking.sam2_tracker import Sam2Tracker
+
+    return Sam2Tracker(options, device)
+
+
 TRACKERS: dict[str, Callable[[Any], Tracker]] = {
     "motion": MotionTracker,
     "iou": OverlapTracker,
     "nearest": NearestTracker,
     "memory": with_memory,
 }
+ON_DEVICE: dict[str, Callable[[Any, str], Tracker]] = {"sam2": with_sam2}
+"""Those with a network that is worth a GPU."""
 
 
-def build_tracker(options: TrackingOptions) -> Tracker:
-    """The tracker of these options."""
+def build_tracker(options: TrackingOptions, device: str = "cpu") -> Tracker:
+    """The tracker of these options. device: of torch, for those that run on it. Raises InputError for weights that are
+    not there or do not fit.
+    """
+    if options.name in ON_DEVICE:
+        return ON_DEVICE[options.name](options, device)
     return TRACKERS[options.name](options)
 
 

@@ -8,7 +8,7 @@ being nobody's and a proposal being new among them; what only a slot sees is pai
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import NamedTuple
 
 import numpy as np
@@ -22,15 +22,11 @@ from adapters.decoders.promptable import fitted_size
 from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
 from adapters.decoders.slots import Look, Slots, shares_of
 from adapters.options.tracking import MemoryTracking
+from adapters.tracking.book import Book
 from adapters.tracking.tracker import Counting, FrameEntities, State, Step
 from domains.entities.linking import assigned
 from domains.entities.tracks import Exit, Track
 
-OLD = 5
-"""A track is remembered for at most so many times the frames in which it was visible."""
-MOST_HIDDEN = 256
-"""Slots that are remembered though they are not visible, beside as many as are: of more those unseen for longest
-end."""
 LEAST_PAINTED = 0.3
 """Share of its last area that a slot paints at least, or nothing."""
 MULTIPLE = 8
@@ -54,39 +50,6 @@ class Size(NamedTuple):
 
     shape: tuple[int, int]
     seen: tuple[int, int]
-
-
-@dataclass
-class Book:
-    """What is written down of each slot, (N,) each: the frames in which its track was visible first and last, in how
-    many it was, whether it touched the border then, and the track that divided into it.
-    """
-
-    begins: np.ndarray
-    latest: np.ndarray
-    visible: np.ndarray
-    border: np.ndarray
-    parents: np.ndarray
-
-    @classmethod
-    def empty(cls) -> Book:
-        """Of no slot."""
-        return cls(*(np.zeros(0, np.int64) for _ in fields(cls)))
-
-    def of(self, rows: np.ndarray) -> Book:
-        """Of these slots alone."""
-        return Book(*(getattr(self, field.name)[rows] for field in fields(self)))
-
-    def joined(self, frame: int, border: np.ndarray, parents: np.ndarray) -> Book:
-        """With new slots, born in a frame."""
-        new = Book(np.full_like(parents, frame), np.full_like(parents, frame), np.ones_like(parents), border, parents)
-        columns = ((getattr(self, field.name), getattr(new, field.name)) for field in fields(self))
-        return Book(*(np.concatenate(pair) for pair in columns))
-
-    def see(self, rows: np.ndarray, frame: int, border: np.ndarray) -> None:
-        """Slots are visible in a frame."""
-        self.latest[rows], self.border[rows] = frame, border
-        self.visible[rows] += 1
 
 
 class MemoryTracker:
@@ -173,14 +136,8 @@ class MemoryTracker:
         slots, book = self.slots, self.book
         assert slots is not None
         hidden = slots.missed(tick).cpu().numpy() if len(slots) else np.zeros(0)
-        over = hidden > np.minimum(self.options.memory_frames, OLD * book.visible)
-        lost = np.flatnonzero((hidden > 0) & ~over)
-        limit = MOST_HIDDEN + int((hidden <= 0).sum())
-        if len(lost) > limit:
-            over[lost[np.argsort(-hidden[lost], kind="stable")[: len(lost) - limit]]] = True
-        ended = [
-            self.track(row, slots, "left" if book.border[row] else "lost") for row in np.flatnonzero(over).tolist()
-        ]
+        over = book.forgotten(hidden, self.options.memory_frames)
+        ended = [self.track(row, slots, book.gone(row)) for row in np.flatnonzero(over).tolist()]
         self.slots = self.kept(slots, np.flatnonzero(~over))
         return ended
 
@@ -228,8 +185,7 @@ class MemoryTracker:
 
     def track(self, row: int, slots: Slots, exit: Exit) -> Track:
         """The track that a slot was."""
-        book = self.book
-        return Track(int(slots.ids[row]), int(book.begins[row]), int(book.latest[row]), int(book.parents[row]), exit)
+        return self.book.track(row, int(slots.ids[row]), exit)
 
     def close(self) -> list[Track]:
         """The tracks that did not end before the clip did."""
@@ -237,8 +193,8 @@ class MemoryTracker:
             return []
         final, ended = self.counting.frames - 1, []
         for row in range(len(self.slots)):
-            gone: Exit = "left" if self.book.border[row] else "lost"
-            ended.append(self.track(row, self.slots, "end" if self.book.latest[row] == final else gone))
+            exit: Exit = "end" if self.book.latest[row] == final else self.book.gone(row)
+            ended.append(self.track(row, self.slots, exit))
         self.slots, self.book = self.kept(self.slots, np.zeros(0, np.int64)), Book.empty()
         return ended
 

@@ -76,19 +76,33 @@ class FrameEntities:
 class Step(NamedTuple):
     """What a frame brought. ids: (N,) int64 the track of each entity; ended: tracks that will not be seen again.
     painted: (H, W) int64 tracks that the tracker sees where no entity lies, 0 elsewhere; None where there are none.
+    masks: (H, W) int64 of all tracks, where they have masks of their own; an entity that is none's then has id 0.
     """
 
     ids: np.ndarray
     ended: list[Track]
     painted: np.ndarray | None = None
+    masks: np.ndarray | None = None
 
     def tracks(self, frame: FrameEntities) -> tuple[np.ndarray, np.ndarray]:
-        """(H, W) int32 of the tracks of a frame, painted ones too, and the numbers of all: first the entities'."""
+        """(H, W) int32 of the tracks of a frame, painted ones too, and the numbers of all: first the entities', unless
+        tracks have masks of their own.
+        """
+        if self.masks is not None:
+            return self.masks.astype(np.int32), np.unique(self.masks[self.masks > 0])
         tracked = np.concatenate([[0], self.ids]).astype(np.int32)[np.maximum(frame.ids, 0)]
         if self.painted is None:
             return tracked, self.ids
         tracked = np.where(tracked > 0, tracked, self.painted).astype(np.int32)
         return tracked, np.concatenate([self.ids, np.unique(self.painted[self.painted > 0])])
+
+    def scores_of(self, numbers: np.ndarray, scores: np.ndarray) -> np.ndarray:
+        """(K,) of tracks, by `tracks`: the scores (N,) of the entities that they are, nan of all others."""
+        order = np.argsort(self.ids, kind="stable")
+        at = np.minimum(np.searchsorted(self.ids[order], numbers), len(order) - 1)
+        if not len(order):
+            return np.full(len(numbers), np.nan)
+        return np.where(self.ids[order][at] == numbers, scores[order][at], np.nan)
 
 
 class Tracker(Protocol):

@@ -21,7 +21,7 @@ import numpy as np
 from domains.entities.tracks import Track, Tracks
 from domains.errors import InputError
 
-SECONDS = 2.0  # between two commits: what a kill costs
+SECONDS, SHARE = 2.0, 20  # between two commits: what a kill costs; or so many times what a commit takes (large states)
 TABLES = """
 CREATE TABLE IF NOT EXISTS frames
     (number INTEGER PRIMARY KEY, tick REAL, height INTEGER, width INTEGER, ids BLOB, tracks BLOB, scores BLOB);
@@ -55,7 +55,7 @@ class ClipJournal:
             self._begin(json.dumps(plan, sort_keys=True))
         except (OSError, sqlite3.Error) as error:
             raise InputError(f"cannot write {str(path)!r}: {error}; free some space, or name another --out") from error
-        self._written = monotonic()
+        self._written, self._took = monotonic(), 0.0
 
     def _begin(self, plan: str) -> None:
         self._run("PRAGMA journal_mode=WAL")
@@ -100,16 +100,17 @@ class ClipJournal:
 
     def is_due(self) -> bool:
         """Whether the last commit is some seconds ago."""
-        return monotonic() - self._written > SECONDS
+        return monotonic() - self._written > max(SECONDS, SHARE * self._took)
 
     def commit(self, state: Mapping[str, np.ndarray]) -> None:
         """What was added so far survives a kill. state: of the tracker behind it."""
-        content = io.BytesIO()
+        begin, content = monotonic(), io.BytesIO()
         np.savez(content, allow_pickle=False, **{name: np.asarray(values) for name, values in state.items()})
         self._keep("state", content.getvalue())
         self._run("COMMIT")
         self._run("BEGIN")
         self._written = monotonic()
+        self._took = self._written - begin
 
     def end(self, tracks: Iterable[Track], notes: Iterable[str]) -> None:
         """The clip is over. tracks: those that did not end before; notes: what reading it showed."""

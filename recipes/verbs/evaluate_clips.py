@@ -101,7 +101,8 @@ def evaluate_adapter(
         for truth in truths:
             images = _advancing(map(read_image, truth.pictures), progress)
             options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
-            followed = Followed(build_tracker(options), entities_of(network.segmenter, network.contract, images))
+            tracker_of_clip = build_tracker(options, str(network.segmenter.device))
+            followed = Followed(tracker_of_clip, entities_of(network.segmenter, network.contract, images))
             _update(metrics, TrackMaps(followed.maps, followed.parents), truth)
     about = {"adapter": adapter, "tracker": tracker, "data": str(data), **({"fast": True} if fast else {})}
     return _told(metrics, about, [note for truth in truths for note in truth.notes], json_path)

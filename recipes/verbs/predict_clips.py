@@ -58,6 +58,7 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
     with ready(request, runtime) as network:
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
+        build_tracker(options, str(network.segmenter.device))  # what it cannot read is told before anything is written
         plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
@@ -136,7 +137,7 @@ class ClipRun:
 
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
-        tracker, start = build_tracker(self.options), journal.done
+        tracker, start = build_tracker(self.options, str(self.segmenter.device)), journal.done
         if start and (state := journal.state()) is not None:
             tracker.restore(state)
             print(f"{name}: goes on at frame {start}", file=sys.stderr)
@@ -150,7 +151,7 @@ class ClipRun:
                         entities, scores = self.entities(frame.scene, frame.tick, cut)
                     step = tracker.step(entities)
                     tracked, numbers = step.tracks(entities)
-                    scores = np.append(scores, np.full(len(numbers) - len(scores), np.nan))  # painted ones have none
+                    scores = step.scores_of(numbers, scores)
                     journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
                     if journal.is_due():
                         journal.commit(tracker.state())

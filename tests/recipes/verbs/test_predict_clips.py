@@ -14,6 +14,7 @@ from PIL import Image
 from adapters.tracking.motion import MotionTracker
 from cli import main
 from domains.tiling.clip_journal import ClipJournal
+from tests.adapters.decoders.tiny_sam2 import tiny_folder
 
 FRAMES = 8
 
@@ -83,6 +84,23 @@ def test_a_killed_run_goes_on_with_the_same_ids(
     assert main(words(run, clip, killed)) == 0
     assert "goes on at frame 5" in capsys.readouterr().err
     assert contents(killed) == contents(whole)
+
+
+def test_sam2_follows_what_the_network_finds_and_other_weights_leave_the_folder_free(
+    run: Path, clip: Path, tmp_path: Path, capsys
+) -> None:
+    out = tmp_path / "out"
+    words_of = [*words(run, clip, out), "--track", "name=sam2", "--track", "most_slots=5", "--track"]
+    assert main([*words_of, f"weights={run / 'adapter'}"]) == 2
+    assert f"{run / 'adapter'} has no config.json: wanted a folder with config.json" in capsys.readouterr().err
+    assert main([*words_of, f"weights={tiny_folder(tmp_path / 'sam2', exists=2.0)}"]) == 0
+    masks = [tifffile.imread(path) for path in sorted((out / "moving_RES").glob("mask*.tif"))]
+    counts = [len(np.unique(mask[mask > 0])) for mask in masks]
+    assert len(masks) == FRAMES and 1 <= max(counts) <= 5
+    with (out / "moving.tracks.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert sum(int(row["visible_frames"]) for row in rows) == sum(counts)
+    assert max(int(row["visible_frames"]) for row in rows) > 1
 
 
 def test_the_state_does_not_grow_with_the_clip() -> None:
