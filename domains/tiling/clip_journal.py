@@ -111,10 +111,13 @@ class ClipJournal:
         self._run("BEGIN")
         self._written = monotonic()
 
-    def end(self, tracks: Iterable[Track], notes: Iterable[str]) -> None:
-        """The clip is over. tracks: those that did not end before; notes: what reading it showed."""
+    def end(self, tracks: Iterable[Track], notes: Iterable[str], fault: str = "") -> None:
+        """The clip is over. tracks: those that did not end before; notes: what reading it showed; fault: why it ended
+        before it should, "" where it did not.
+        """
         self._end(tracks)
         self._keep("notes", json.dumps(list(notes)).encode())
+        self._keep("fault", fault.encode())
         self._keep("whole", b"")
         self._run("DELETE FROM facts WHERE name = 'state'")
         self._run("COMMIT")
@@ -123,6 +126,11 @@ class ClipJournal:
     def notes(self) -> list[str]:
         """What reading the clip showed."""
         return json.loads(self._fact("notes") or b"[]")
+
+    @property
+    def fault(self) -> str:
+        """Why a clip that is over ended before it should; "" where it did not."""
+        return (self._fact("fault") or b"").decode()
 
     def frames(self) -> Iterator[TrackedFrame]:
         """All frames in order, one in memory."""

@@ -35,6 +35,11 @@ def test_a_folder_is_in_the_order_of_its_numbers_and_a_gap_is_time(tmp_path: Pat
     assert whole.about.remarks == () and [frame.number for frame in whole.frames(1)] == [1]
 
 
+def test_names_of_several_patterns_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    clip = open_clip(folder(tmp_path / "a", "f2.png", "f10.png", "f3.png", "f1b.png"))
+    assert [value for _, value in values(clip)] == [3, 0, 2, 1]
+
+
 def test_a_microscope_s_folder_of_several_channels_is_refused(tmp_path: Path) -> None:
     names = [f"exp1_t{t:03}_c{c}.png" for t in range(3) for c in range(2)]
     with pytest.raises(InputError, match="2 numbers that change"):
@@ -88,3 +93,17 @@ def test_a_picture_is_no_clip(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="is no clip"):
         open_clip(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TCYX"])
+def test_a_stack_that_is_cut_off_gives_what_came_before(tmp_path: Path, axes: str) -> None:
+    path = tmp_path / "stack.tif"
+    stack = np.arange(6 * 2 * 20 * 30, dtype=np.uint16).reshape(6, 2, 20, 30)[:, : 2 if axes == "TCYX" else 1]
+    tifffile.imwrite(path, stack if axes == "TCYX" else stack[:, 0], imagej=True, metadata={"axes": axes})
+    path.write_bytes(path.read_bytes()[: -stack[0].nbytes * 3 // 2])
+    clip, frames = open_clip(path), []
+    assert clip.about.count == 6
+    with pytest.raises(InputError, match="ends before frame .* it is cut off"):
+        for frame in clip.frames():
+            frames.append(frame.scene.read(0, 0, 20, 30))
+    assert np.array_equal(np.moveaxis(frames, -1, 1), stack[: len(frames)]) and len(frames) == 4
