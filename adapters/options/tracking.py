@@ -24,7 +24,20 @@ class TrackingOptions(Options):
 
 
 @dataclass(frozen=True)
-class Motion(TrackingOptions):
+class Keyframes(TrackingOptions):
+    """Of trackers that take any frame's entities: whether the network sees all frames, or optical flow carries its
+    entities from one keyframe to the next."""
+
+    realtime: bool = False
+    """The network sees keyframes alone (`--realtime`)."""
+    keyframe_frames: Annotated[int, Field(ge=1, le=64)] = 4
+    """With realtime, of so many frames one is a keyframe at least."""
+    keyframe_change: Share = 0.1
+    """With realtime, share of a frame's pixels that the last keyframe does not explain from which on it is one too."""
+
+
+@dataclass(frozen=True)
+class Motion(Keyframes):
     """By where an entity is expected at its velocity, what it looks like, and its size; with a memory for what is
     hidden, divisions and merges."""
 
@@ -49,7 +62,7 @@ class Motion(TrackingOptions):
 
 
 @dataclass(frozen=True)
-class Overlap(TrackingOptions):
+class Overlap(Keyframes):
     """The plain baseline: an entity of the frame before that it overlaps enough, or a new one."""
 
     name: Literal["iou"] = "iou"
@@ -58,7 +71,7 @@ class Overlap(TrackingOptions):
 
 
 @dataclass(frozen=True)
-class Nearest(TrackingOptions):
+class Nearest(Keyframes):
     """The classical baseline: the nearest centroid of the frame before, or a new entity."""
 
     name: Literal["nearest"] = "nearest"

@@ -17,6 +17,7 @@ from domains.atomic import temporary_prefix
 from domains.entities.tracks import Tracks
 from domains.errors import InputError
 from domains.exports.destination import Destination
+from domains.exports.track_classes import TrackClasses
 from domains.tiling.clip_journal import TrackedFrame
 
 
@@ -25,7 +26,8 @@ class TrackedClip:
     """name: of its results; scene: what it is of; shape: (height, width); rate: frames per second, None where unknown.
 
     frames: all of them from the first, one in memory; images: (H, W, 3) uint8 of the same frames. persistent_ids: of
-    each track, by a registry that knows the same entities elsewhere; None without one.
+    each track, by a registry that knows the same entities elsewhere; None without one. classes: of the tracks; None
+    where the adapter knows none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class TrackedClip:
     frames: Callable[[], Iterator[TrackedFrame]]
     images: Callable[[], Iterator[np.ndarray]]
     persistent_ids: Mapping[int, int] | None = None
+    classes: TrackClasses | None = None
 
 
 class ClipExport(Protocol):

@@ -95,6 +95,10 @@ Track = Annotated[
     list[str] | None,
     typer.Option("--track", metavar="KEY=VALUE", help="An option of the tracker, such as memory_frames=60."),
 ]
+Realtime = Annotated[
+    bool,
+    typer.Option("--realtime", help="Of clips: the network sees keyframes, optical flow carries entities between."),
+]
 Simplify = Annotated[
     float | None,
     typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),

@@ -40,6 +40,7 @@ from recipes.verbs.arguments import (
     PixelSize,
     Points,
     Precision,
+    Realtime,
     Recipe,
     Resume,
     Run,
@@ -213,6 +214,7 @@ def predict(
     ] = None,
     video: Video = False,
     track: Track = None,
+    realtime: Realtime = False,
 ) -> None:
     """Find the entities of images, slides and clips, and write them to files."""
     from recipes.inputs import (
@@ -250,12 +252,13 @@ def predict(
     check_predictor(request, shelf)
     from recipes.verbs.tracking import asks_for_tracks, check_tracking
 
-    if asks_for_tracks(sources, formats, video, track or ()):
+    track = [*(track or ()), *(["realtime=true"] if realtime else [])]
+    if asks_for_tracks(sources, formats, video, track):
         check_tracking(request, prompting.words)
         from recipes.runtime import choose
         from recipes.verbs.predict_clips import predict_clips
 
-        predict_clips(request, choose(*request.words_of_runtime(device, str(precision))), track or ())
+        predict_clips(request, choose(*request.words_of_runtime(device, str(precision))), track)
         return
     from recipes.runtime import choose
 

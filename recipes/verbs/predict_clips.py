@@ -11,30 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.inference.segment import Cut, InputContract, decoded
-from adapters.inference.tapped import pooled, segmented
+from adapters.inference.segment import Cut, InputContract
 from adapters.network import EntitySegmenter
 from adapters.options.section import values_of
-from adapters.options.tracking import Motion, TrackingOptions
+from adapters.options.tracking import Keyframes, Motion, TrackingOptions
 from adapters.runtime import CPU, Runtime
-from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking import build_tracker
 from adapters.tracking.identified_tracks import identified_tracks
+from adapters.tracking.propagation import Propagation
 from adapters.tracking.registry import Registry
 from adapters.tracking.visit import Visit
 from domains.errors import InputError
 from domains.exports import Destination, output_names
 from domains.exports.clip_formats import clip_exports
+from domains.exports.track_classes import TrackClasses
 from domains.exports.tracked import ClipExport, TrackedClip
-from domains.scenes import Photograph
-from domains.scenes.frames import Clip, Frame
+from domains.scenes.frames import Clip
 from domains.scenes.images import as_rgb
 from domains.scenes.video import open_clip
-from domains.tiling.clip_journal import ClipJournal, TrackedFrame
+from domains.tiling.clip_journal import ClipJournal
 from domains.tiling.run_folder import open_run
 from recipes import set_up
 from recipes.inputs import Request
 from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
 from recipes.verbs.export import ready
 from recipes.verbs.predict import Images, destination_of, names_of, plan_of, registry_of
 from recipes.verbs.predict_scenes import running_folder, state_of
@@ -55,6 +56,8 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
     if left_out:
         print(left_out, file=sys.stderr)
     with ready(request, runtime) as network:
+        if network.is_nameless:
+            print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
         plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
@@ -147,6 +150,7 @@ class ClipRun:
         """Write all formats of a clip that was followed."""
         for note in journal.notes():
             print(note, file=sys.stderr)
+        labeller = self.network.labeller
         tracked = TrackedClip(
             name,
             str(path),
@@ -157,35 +161,43 @@ class ClipRun:
             frames=journal.frames,
             images=lambda: self.pictures(clip),
             persistent_ids=self.persistent_ids(clip, path, journal),
+            classes=labeller and TrackClasses.of(labeller.names, journal.classes()),
         )
         for export in self.formats.values():
             export.write(tracked, self.destination)
 
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
-        tracker, start = build_tracker(self.options), journal.done
+        tracker, finder, start = build_tracker(self.options), self.finder, journal.done
         if start and (state := journal.state()) is not None:
             tracker.restore(state)
+            if finder.propagation is not None:
+                finder.propagation.restore(state)
             print(f"{name}: goes on at frame {start}", file=sys.stderr)
         steps = clip.about.count or clip.about.likely or 0
-        cut = Cut.of(self.segmenter, self.request.sight.granularity, nested=False)
         reading = Reading(clip, self.contract, start)
         with Progress(f"predict {name}", steps, unit="frames") as progress:
             progress.begin_at(start)
             try:
-                for frame, picture in reading:
-                    entities, scores = self.entities(picture, frame.tick, cut)
-                    step = tracker.step(entities)
-                    tracked, numbers = step.tracks(entities)
-                    scores = np.append(scores, np.full(len(numbers) - len(scores), np.nan))  # painted ones have none
-                    journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
-                    if journal.is_due():
-                        journal.commit(tracker.state())
-                    progress.saw(entities.ids.size)
-                    progress.advance({"tracks": float(step.ids.max(initial=0))})
+                for frame in follow_frames(reading, finder, tracker, journal):
+                    progress.saw(frame.pixels)
+                    progress.advance({"tracks": float(frame.tracks)})
             finally:
-                journal.commit(tracker.state())
+                journal.commit(state_of_both(tracker, finder))
         journal.end(tracker.close(), clip.noted(), reading.fault)
+
+    @property
+    def finder(self) -> EntityFinder:
+        """What finds the entities of a clip's frames, before its first."""
+        options = self.options
+        return EntityFinder(
+            self.segmenter,
+            self.contract,
+            Cut.of(self.segmenter, self.request.sight.granularity, nested=False),
+            self.destination.limits,
+            Propagation(options) if isinstance(options, Keyframes) and options.realtime else None,
+            self.network.labeller,
+        )
 
     def persistent_ids(self, clip: Clip, path: Path, journal: ClipJournal) -> dict[int, int] | None:
         """The id of each track by the registry that was named; None without one."""
@@ -193,36 +205,6 @@ class ClipRun:
             return None
         return identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
 
-    def entities(self, picture: Photograph, tick: float, cut: Cut) -> tuple[FrameEntities, np.ndarray]:
-        """A frame's entities as trackers take them, and their scores (N,)."""
-        prediction, tiles, taps = segmented(self.segmenter, picture, self.contract, cut)
-        prediction = self.destination.limits.applied(prediction)
-        entities = prediction.whole_map
-        scores = np.full(entities.count, np.nan) if entities.scores is None else entities.scores
-        features = pooled(taps, tiles.grid, entities.ids)
-        return FrameEntities(entities.ids, tick, features, as_rgb(picture.image)), scores
-
     def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 of every frame, as the network was shown it."""
         return (as_rgb(picture.image) for _, picture in Reading(clip, self.contract))
-
-
-@dataclass
-class Reading:
-    """(frame, what the network is shown of it) of a clip from a frame on, up to its end or to one that cannot be read:
-    `fault` says then why. A frame is read when it is asked for, never ahead.
-    """
-
-    clip: Clip
-    contract: InputContract
-    start: int = 0
-    fault: str = ""
-
-    def __iter__(self) -> Iterator[tuple[Frame, Photograph]]:
-        try:
-            for frame in self.clip.frames(self.start):
-                with closing(frame.scene):
-                    picture = decoded(self.contract.viewed(frame.scene))
-                yield frame, picture
-        except InputError as error:
-            self.fault = str(error)

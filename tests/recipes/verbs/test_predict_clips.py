@@ -102,7 +102,9 @@ def test_what_came_before_a_bad_frame_is_kept_and_the_other_clips_too(
     for _ in range(2):  # said again where all that can be done is done
         assert main(line) == 2
         last = capsys.readouterr().err.strip().splitlines()[-1]
-        assert last.startswith("error: 1 of 4 clips were left out; 2 of 4 clips ended early, what came before is kept: ")
+        assert last.startswith(
+            "error: 1 of 4 clips were left out; 2 of 4 clips ended early, what came before is kept: "
+        )
         assert "000.png" in last and "002.png" in last
         counts = {path.name: len(list(path.glob("mask*.tif"))) for path in out.glob("*_RES")}
         assert counts == {"damaged_RES": 2, "resized_RES": 1, "good_RES": 1}
