@@ -71,7 +71,7 @@ class TrackTable:
     """`<name>.tracks.csv`: a row per track. birth and last: frames from 0; exit: how it ended; parent, into: tracks, 0
     for none; length: from birth to last, in frames; visible: in how many of these; area: the mean; path: what its
     centre went; speed: the mean along that. In micrometres (metres where a pixel is a millimetre or more) and seconds
-    too where the size of a pixel and the rate are known. class, class_score: where the adapter knows any.
+    too where the size of a pixel and the rate are known. label, label_score: its class, where the adapter knows any.
     persistent_id: where a registry was named.
     """
 
@@ -93,7 +93,7 @@ class TrackTable:
         columns += [f"mean_area_{unit}2", f"path_{unit}", f"speed_{unit}_per_frame"] if size else []
         columns += ["length_s"] if rate else []
         columns += [f"speed_{unit}_per_s"] if size and rate else []
-        columns += ["mean_score"] + (["class", "class_score"] if clip.classes is not None else [])
+        columns += ["mean_score"] + (["label", "label_score"] if clip.classes is not None else [])
         columns += ["persistent_id"] if clip.persistent_ids is not None else []
         with destination.writing(*self.files(clip.name)) as path, path.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")

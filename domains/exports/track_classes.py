@@ -59,7 +59,7 @@ class TrackClasses:
     def about(self, track: int) -> dict[str, Any]:
         """The properties of GeoJSON, as QuPath reads classes."""
         colour = class_colours(self.names)[self.label(track)].tolist()
-        return {"class": self.name(track), "class_score": round(self.score(track), 6),
+        return {"label": self.name(track), "label_score": round(self.score(track), 6),
                 "classification": {"name": self.name(track), "color": colour}}  # fmt: skip
 
 

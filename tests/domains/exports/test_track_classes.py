@@ -43,7 +43,7 @@ def test_every_format_tells_the_class_of_a_track(tmp_path: Path) -> None:
     assert {(row[1], row[7]) for row in boxes} == {("1", "2"), ("2", "1"), ("7", "3"), ("9", "3")}
     assert (tmp_path / "clip.mot.labels.txt").read_text().splitlines() == [*NAMES]
     with (tmp_path / "clip.tracks.csv").open(newline="") as file:
-        rows = {row["track"]: (row["class"], row["class_score"]) for row in csv.DictReader(file)}
+        rows = {row["track"]: (row["label"], row["label_score"]) for row in csv.DictReader(file)}
     assert rows == {"1": ("debris", "0.75"), "2": ("cell", "0.5"), "7": ("unknown", "0"), "9": ("unknown", "0")}
     content = json.loads((tmp_path / "clip.ytvis.json").read_text())
     names = {category["id"]: category["name"] for category in content["categories"]}
