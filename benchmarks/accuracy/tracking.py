@@ -48,7 +48,7 @@ SPARSE: dict[str, TrackingOptions] = {
     "realtime": Motion(realtime=True),
     **{
         f"keyframe_frames={frames}": Motion(realtime=True, keyframe_frames=frames, keyframe_change=1.0)
-        for frames in (2, 4, 8)
+        for frames in (2, 8)
     },
 }
 """The tracker by motion on what the network says of every frame, or of keyframes: by default, and without regard to
@@ -64,7 +64,7 @@ PARTS = {
     "realtime": "Keyframes and optical flow, entities of the embedded base",
 }
 OF_PHOTOGRAPHS = "natural", ("domain.test_scales=[1]",)
-"""Of car-shadow: the recipe `base`, of any image, cuts the car into 19 to 75 entities a frame, none a tenth of it."""
+"""Of car-shadow: by the recipe `base`, of any image, a frame's best entity has an IoU of .04 to .10 with the car."""
 Entities = list[SeenFrame]
 
 

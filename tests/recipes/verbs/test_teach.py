@@ -107,10 +107,15 @@ def test_a_track_of_a_clip_has_the_class_of_its_frames(fitted: Path, classed: Pa
     boxes = [line.split(",") for line in (tmp_path / "out" / "clip.mot.txt").read_text().splitlines()]
     assert names == ["bright", "hole", "unknown"] and len({box[0] for box in boxes}) == 3
     assert {box[1]: names[int(box[7]) - 1] for box in boxes} == {row["track"]: row["label"] for row in rows}
-    told = [row["label"] for row in rows]
-    assert (
-        told and any(label != "unknown" for label in told) and all(0 <= float(row["label_score"]) <= 1 for row in rows)
-    )
+    still = ["predict", "--adapter", str(fitted), str(clip / "0.png"), "--out", str(tmp_path / "still")]
+    still += ["--format", "csv"]
+    assert main(still) == 0
+    entities = list(csv.DictReader((tmp_path / "still" / "entities.csv").read_text(encoding="utf-8").splitlines()))
+    of_tracks, of_entities = (
+        sorted((row["label"], float(row["label_score"])) for row in table) for table in (rows, entities)
+    )  # of frames that are all alike
+    assert [label for label, _ in of_tracks] == [label for label, _ in of_entities] and of_tracks
+    assert np.allclose([score for _, score in of_tracks], [score for _, score in of_entities], atol=2e-3)
 
 
 def test_evaluate_says_what_each_class_is_worth_and_which_is_taken_for_which(
