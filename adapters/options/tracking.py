@@ -28,12 +28,18 @@ class Keyframes(TrackingOptions):
     """Of trackers that take any frame's entities: whether the network sees all frames, or optical flow carries its
     entities from one keyframe to the next."""
 
-    realtime: bool = False
-    """The network sees keyframes alone (`--realtime`)."""
-    keyframe_frames: Annotated[int, Field(ge=1, le=64)] = 4
-    """With realtime, of so many frames one is a keyframe at least."""
-    keyframe_change: Share = 0.1
-    """With realtime, share of a frame's pixels that the last keyframe does not explain from which on it is one too."""
+    # as descriptions: pydantic reads sentences below fields of the class itself alone, not of those that inherit it
+    realtime: Annotated[bool, Field(description="The network sees keyframes alone (`--realtime`).")] = False
+    keyframe_frames: Annotated[
+        int, Field(ge=1, le=64, description="With realtime, of so many frames one is a keyframe at least.")
+    ] = 4
+    keyframe_change: Annotated[
+        Share,
+        Field(
+            description="With realtime, share of a frame's pixels that the last keyframe does not explain, from which "
+            "on that frame is one too."
+        ),
+    ] = 0.1
 
 
 @dataclass(frozen=True)
