@@ -9,9 +9,11 @@ from __future__ import annotations
 import errno
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import typer
+from typer.main import get_command
 
 from domains.errors import InputError, RunError, printable
 from recipes import collect_rarely
@@ -32,7 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        result = app([word for word in words if word != "--debug"], prog_name=program_name(), standalone_mode=False)
+        plain = [word for word in words if word != "--debug"]
+        result = commands().main(plain, prog_name=program_name(), standalone_mode=False)
         code = result if isinstance(result, int) else DONE  # typer gives the code of an Exit, 130 for Ctrl-C
     except (KeyboardInterrupt, typer.Abort):
         code = STOPPED
@@ -44,6 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == STOPPED:
         print("stopped by Ctrl-C", file=sys.stderr)
     return code
+
+
+@cache
+def commands() -> Any:
+    """The commands with their options, which typer would otherwise build for every call of `main` (20 ms)."""
+    return get_command(app)
 
 
 def verdict(error: Exception) -> tuple[int, str]:

@@ -40,28 +40,41 @@ def atomic_path(path: str | Path, within: Path | None = None) -> Iterator[Path]:
         remove_left(path.parent)
     temporary = (within or path.parent) / f"{temporary_prefix()}{uuid4().hex[:8]}{path.suffix}"
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {_reason(error)}") from error
+        with refusals_told(path):
+            yield temporary
+            os.replace(temporary, path)
     finally:
         with suppress(OSError):  # renamed, or never made; the error above says why
             temporary.unlink()
 
 
 @contextmanager
-def atomic_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path, within: Path | None = None, overwrite: bool = False) -> Iterator[Path]:
     """An empty folder to fill, which becomes `folder` when the context ends well; else nothing stays.
 
-    Raises OSError where `folder` is there by then and holds something.
+    within: as in `atomic_path`. overwrite: what is there by then gives way, when the new folder is whole. Raises
+    OSError where it is there and holds something, and isn't to be overwritten.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_left(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
-        temporary = Path(parent) / folder.name
+    for parent in (folder.parent, within or folder.parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    if within is None:
+        remove_left(folder.parent)
+    with tempfile.TemporaryDirectory(dir=within or folder.parent, prefix=temporary_prefix()) as parent:
+        temporary = Path(parent) / "new"
         temporary.mkdir()
         yield temporary
+        if overwrite and folder.exists():
+            os.rename(folder, Path(parent) / "old")  # removed with its parent, however long that takes
         os.rename(temporary, folder)
+
+
+@contextmanager
+def refusals_told(path: Path) -> Iterator[None]:
+    """An OSError inside (full disk, no permission, no such folder) becomes an InputError that names what is written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {str(path)!r}: {_reason(error)}") from error
 
 
 def temporary_prefix() -> str:

@@ -15,7 +15,6 @@ import pytest
 import typer
 import yaml
 from PIL import Image
-from typer.testing import CliRunner
 
 import cli
 import recipes.verbs.listing
@@ -76,10 +75,9 @@ def test_an_image_that_is_not_there_is_told_without_torch() -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS, ids=" ".join)
-def test_every_verb_explains_itself(verb: list[str]) -> None:
-    result = CliRunner().invoke(cli.app, [*verb, "--help"])
-    assert result.exit_code == 0
-    explanation = result.output.splitlines()[2].strip()
+def test_every_verb_explains_itself(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*verb, "--help"]) == 0
+    explanation = capsys.readouterr().out.splitlines()[2].strip()
     assert explanation.endswith("."), "the first line of the docstring is too long for a line of the terminal"
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import asdict
@@ -62,7 +61,7 @@ from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.probe import exercise, probe, probe_differs
 from adapters.sharing.texts import parse_json
 from adapters.sharing.weights import check_shapes, compact, header, plain_state, tensors
-from domains.atomic import remove_left, temporary_prefix
+from domains.atomic import atomic_folder
 from domains.errors import InputError, printable
 
 
@@ -124,12 +123,8 @@ def save_adapter(
     """
     if folder.exists() and not overwrite:
         raise InputError(f"{str(folder)!r} exists; name another folder")
-    folder.parent.mkdir(parents=True, exist_ok=True)
     backbone = segmenter.backbone
-    remove_left(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
-        temporary = Path(parent) / "adapter"
-        temporary.mkdir()
+    with atomic_folder(folder, overwrite=overwrite) as temporary:
         save_file(compact(adapter_state(backbone, method)), temporary / BACKBONE_WEIGHTS, metadata={"format": "pt"})
         save_file(compact(learnt_state(segmenter.decoder)), temporary / DECODER_WEIGHTS)
         if segmenter.projection is not None:
@@ -146,10 +141,6 @@ def save_adapter(
         (temporary / INFO).write_text(sealed(temporary, info).json_text(), encoding="utf-8")
         for file in temporary.iterdir():
             file.chmod(0o644)
-        old = Path(parent) / "old"
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(temporary, folder)
 
 
 def load_adapter(

@@ -7,16 +7,13 @@ weights can be; until all of it is known to fit, nothing is unpacked.
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 import stat
 import struct
-import tempfile
 import zipfile
 import zlib
 from dataclasses import replace
 from pathlib import Path
-from uuid import uuid4
 
 from adapters.sharing.door import check_sizes, read_info, read_recipe, without_places
 from adapters.sharing.info import (
@@ -35,7 +32,7 @@ from adapters.sharing.info import (
     read_text,
 )
 from adapters.sharing.texts import yaml_text
-from domains.atomic import remove_left, temporary_prefix
+from domains.atomic import atomic_folder, atomic_path
 from domains.errors import InputError
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
@@ -53,23 +50,17 @@ def pack(folder: Path, file: Path) -> None:
     info = read_info(folder)
     if file.exists():
         raise InputError(f"{str(file)!r} exists; name another file")
-    remove_left(file.parent)
-    temporary = file.with_name(f"{temporary_prefix()}{uuid4().hex[:8]}{file.suffix}")
-    try:
-        texts = shared_texts(folder, info)
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name in FILES:
-                member = zipfile.ZipInfo(name)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                if name in texts:
-                    archive.writestr(member, texts[name])
-                elif present(folder, name):
-                    member.file_size = (folder / name).stat().st_size
-                    with (folder / name).open("rb") as source, archive.open(member, "w") as target:
-                        shutil.copyfileobj(source, target, 2**20)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
+    texts = shared_texts(folder, info)
+    with atomic_path(file) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in FILES:
+            member = zipfile.ZipInfo(name)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            if name in texts:
+                archive.writestr(member, texts[name])
+            elif present(folder, name):
+                member.file_size = (folder / name).stat().st_size
+                with (folder / name).open("rb") as source, archive.open(member, "w") as target:
+                    shutil.copyfileobj(source, target, 2**20)
 
 
 def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:
@@ -102,11 +93,7 @@ def unpack(file: Path, folder: Path) -> None:
         raise InputError(f"{str(folder)!r} exists; name another folder")
     if not file.is_file():
         raise InputError(f"packed adapter {str(file)!r} does not exist")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    remove_left(folder.parent)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=temporary_prefix()) as parent:
-        temporary = Path(parent) / "adapter"
-        temporary.mkdir()
+    with atomic_folder(folder) as temporary:
         try:
             check_directory(file)
             with zipfile.ZipFile(file) as archive:
@@ -122,7 +109,6 @@ def unpack(file: Path, folder: Path) -> None:
             if isinstance(error, OSError) and error.errno != errno.EINVAL:  # what seeking before the start says
                 raise
             raise InputError(f"{str(file)!r} is no packed adapter, or is damaged ({error}); get it again") from error
-        os.rename(temporary, folder)
 
 
 def check_directory(file: Path) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import math
 import re
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import yaml
@@ -18,6 +20,7 @@ from domains.errors import InputError
 
 MAX_DEPTH = 16
 MOST = 2**63
+REMEMBERED_LETTERS = 2**16
 _BRACKETS = re.compile(r'"(?:\\.|[^"\\])*+"?|[\[\]{}]', re.DOTALL)  # a text that does not end takes all the rest
 
 
@@ -71,7 +74,19 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """The value of a YAML text; InputError that opens with `source` and the line."""
+    """The value of a YAML text; InputError that opens with `source` and the line.
+
+    The last texts are remembered: a command reads its recipe and what that inherits several times.
+    """
+    return deepcopy(_remembered(text, source)) if len(text) <= REMEMBERED_LETTERS else _parsed(text, source)
+
+
+@lru_cache(maxsize=32)
+def _remembered(text: str, source: str) -> Any:
+    return _parsed(text, source)
+
+
+def _parsed(text: str, source: str) -> Any:
     try:
         return _Loader(text).get_single_data()
     except yaml.MarkedYAMLError as error:

@@ -33,9 +33,13 @@ def start_updates(module: EntityModule, batches: Iterable[EntityBatch], init: In
     others stay as they were drawn. No other weight is changed.
     """
     layers = dict(low_rank_layers(module.segmenter))
-    seen = input_covariances(module, batches, layers) if init == "eva" else weight_gradients(module, batches, layers)
-    for name, matrix in seen.items():
-        turn(layers[name], matrix)
+    if init == "eva":
+        for name, covariance in input_covariances(module, batches, layers).items():
+            values, vectors = torch.linalg.eigh(covariance)  # of what is symmetric, a fraction of the cost of an SVD
+            turn(layers[name], values.flip(0), vectors.T.flip(0))
+        return
+    for name, gradient in weight_gradients(module, batches, layers).items():
+        turn(layers[name], *torch.linalg.svd(gradient.double(), full_matrices=False)[1:])
 
 
 def low_rank_layers(network: nn.Module) -> Iterator[tuple[str, Any]]:
@@ -81,10 +85,9 @@ def weight_gradients(module: EntityModule, batches: Iterable[EntityBatch], layer
 
 
 @torch.no_grad()
-def turn(layer: Any, matrix: Tensor) -> None:
-    """Write the leading right singular vectors of a matrix (n, in) into a layer's A (r, in, ...), of length 1 each."""
+def turn(layer: Any, values: Tensor, vectors: Tensor) -> None:
+    """Write the leading vectors (n, in), of length 1, into a layer's A (r, in, ...). values: (n,) of each, falling."""
     down = layer.lora_A if isinstance(layer, LowRankConv2d) else layer.lora_A["default"].weight
-    values, vectors = torch.linalg.svd(matrix.double(), full_matrices=False)[1:]
     rank = min(len(down), int((values > values[0] * 1e-6).sum()))
     down[:rank] = vectors[:rank].reshape(rank, *down.shape[1:]).to(down)
 

@@ -18,7 +18,6 @@ run with, as the encoder once and every point alike.
 
 from __future__ import annotations
 
-import argparse
 import resource
 import time
 from collections.abc import Callable
@@ -38,7 +37,7 @@ from adapters.proposals.automatic import AutomaticMasks, grid
 from adapters.proposals.mask_set import box_nms
 from adapters.proposals.prompted import PromptedMasks, inner_points
 from adapters.proposals.watershed import FIELDS
-from benchmarks.speed.shortcuts import turn_by_turn
+from benchmarks.speed.turns import parser_with_turns, turn_by_turn
 
 POINTS_AT_ONCE, ALL_POINTS = 64, 1024
 Plain = tuple[np.ndarray, np.ndarray]
@@ -122,11 +121,10 @@ def seconds(work: Callable[[], object]) -> float:
 
 def main() -> None:
     """Both ways, their times and whether they agree."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_with_turns(__doc__, turns=1)
     parser.add_argument("--points-per-side", type=int, default=32)
     parser.add_argument("--blocks", type=int, default=12)
     parser.add_argument("--side", type=int, default=1024)
-    parser.add_argument("--turns", type=int, default=1)
     parser.add_argument("--promising", type=float, default=0.3)
     parser.add_argument("--prompted", type=int, default=10)
     chosen = parser.parse_args()

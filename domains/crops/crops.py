@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from scipy.ndimage import find_objects
 
 from domains.entities import EntityMap, Place, Samples, renumber
@@ -124,6 +123,8 @@ class Spots:
     MOST = 1024
 
     def __init__(self) -> None:
+        import torch  # here: who looks at a folder, by `domains check`, waits for no torch
+
         self._rows = torch.zeros((self.MOST, 3), dtype=torch.int64).share_memory_()
         self._count = torch.zeros((), dtype=torch.int64).share_memory_()
 
@@ -136,7 +137,7 @@ class Spots:
     def rows(self, rows: np.ndarray) -> None:
         """Keeps the first `MOST` of them."""
         count = min(len(rows), self.MOST)
-        self._rows[:count] = torch.from_numpy(rows[:count])
+        self._rows.numpy()[:count] = rows[:count]
         self._count.fill_(count)
 
 

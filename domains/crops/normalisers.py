@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from domains.entities import EntitySample, Samples
 from domains.errors import InputError, suggest
@@ -76,7 +75,7 @@ def fit_normaliser(name: str, samples: Samples) -> dict[str, Any]:
     return {"name": name, **asdict(kind.like([samples[i].image for i in chosen]))}
 
 
-class Normalised(Dataset[EntitySample]):
+class Normalised:
     """Samples recoloured as `normalised` does with scenes: by the pixels of the slide that they were cut from, else by
     their own.
     """

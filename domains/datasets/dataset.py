@@ -1,4 +1,4 @@
-"""A folder of labelled images as a torch `Dataset`, and the reading that finds what in it can be used."""
+"""A folder of labelled images as a data set, and the reading that finds what in it can be used."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from domains.datasets.splits import FRACTIONS, assign, find_groups, read_groups, read_strata, unused_rows, with_groups
 from domains.entities import EntitySample
@@ -40,7 +39,7 @@ class SampleCache:
         return SampleCache, (self.limit_mb,)
 
 
-class EntityDataset(Dataset[EntitySample]):
+class EntityDataset:
     """Samples of records. Indexable, picklable. Samples may be kept and shared: nobody may write into their arrays.
 
     An index raises InputError when its file is broken.

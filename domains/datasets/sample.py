@@ -13,8 +13,6 @@ from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
 
-from torch.utils.data import Dataset
-
 from domains.entities import EntitySample
 from domains.formats.layout import SPLITS, Record, Split
 from domains.procedural.dataset import ProceduralScenes
@@ -22,7 +20,7 @@ from domains.procedural.dataset import ProceduralScenes
 SIZE_PX = 256  # side of a scene
 
 
-class SampleScenes(Dataset[EntitySample]):
+class SampleScenes:
     """Generated scenes by their records, each drawn once per process. Indexable, picklable.
 
     records: of `sample_records`; `truth` is the scene's (seed, index).

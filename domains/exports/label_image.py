@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
-from uuid import uuid4
 
 import numpy as np
 import zarr
 
-from domains.atomic import remove_left, temporary_prefix
-from domains.errors import InputError
+from domains.atomic import atomic_folder, refusals_told
 from domains.exports.destination import Destination
 from domains.tiling.canvas import CHUNK_PX, chunk_window
 from domains.tiling.grid import Window
@@ -71,10 +68,7 @@ def write_label_image(
     the others are not stored. within: as in `atomic_path`. labels: `properties` of the entities. Raises InputError
     where the disk is full.
     """
-    if within is None:
-        remove_left(path.parent)
-    temporary = (within or path.parent) / f"{temporary_prefix()}{uuid4().hex[:8]}{path.suffix}"
-    try:
+    with refusals_told(path), atomic_folder(path, within, overwrite=True) as temporary:
         group = zarr.open_group(str(temporary), mode="w", zarr_format=2)
         shapes = [shape]
         while max(shapes[-1]) > SMALLEST_PX:
@@ -91,13 +85,6 @@ def write_label_image(
                 rows, columns = (slice(2 * axis.start, 2 * axis.stop) for axis in window.slices)
                 coarser[window.slices] = np.asarray(finer[rows, columns])[::2, ::2]
         group.attrs.update(attributes(len(shapes), pixel_size_m, labels))
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}; is the disk full?") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _level(group: zarr.Group, number: int, shape: tuple[int, int]) -> zarr.Array:

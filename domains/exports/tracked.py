@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
-from uuid import uuid4
 
 import numpy as np
 from scipy import ndimage
 
-from domains.atomic import temporary_prefix
+from domains.atomic import atomic_folder, refusals_told
 from domains.entities.tracks import Tracks
-from domains.errors import InputError
 from domains.exports.destination import Destination
 from domains.exports.track_classes import TrackClasses
 from domains.tiling.clip_journal import TrackedFrame
@@ -83,16 +80,6 @@ def visible(frame: TrackedFrame) -> Iterator[Visible]:
 def writing_folder(destination: Destination, name: str) -> Iterator[Path]:
     """A temporary folder that becomes the result of that name when the block ends well."""
     path = destination.path(name)
-    within = destination.temporaries or path.parent
-    temporary = within / f"{temporary_prefix()}{uuid4().hex[:8]}"
-    try:
-        temporary.mkdir(parents=True)
+    with refusals_told(path), atomic_folder(path, destination.temporaries, overwrite=True) as temporary:
         yield temporary
-        if path.exists():
-            shutil.rmtree(path)
-        temporary.rename(path)
-    except OSError as error:
-        raise InputError(f"cannot write {str(path)!r}: {error.strerror or error}; is the disk full?") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     destination.journal.wrote(path)

@@ -132,10 +132,10 @@ def run_accumulate(evaluated: Sequence[dict[str, np.ndarray]], thresholds: np.nd
 
 def mean_precision(recall: np.ndarray, precision: np.ndarray) -> float:
     """Of curves (T, P) at 101 recalls, under their envelope."""
-    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    envelope = np.pad(envelope, ((0, 0), (0, 1)))  # a recall never reached has precision 0
-    at = [np.searchsorted(line, RECALLS) for line in recall]
-    return float(np.take_along_axis(envelope, np.array(at), axis=1).mean())
+    envelope = np.zeros((len(precision), precision.shape[1] + 1))  # a recall never reached has precision 0
+    envelope[:, :-1] = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    at = np.array([np.searchsorted(line, RECALLS) for line in recall])
+    return float(envelope[np.arange(len(at))[:, None], at].mean())
 
 
 def mean_defined(values: np.ndarray) -> float:

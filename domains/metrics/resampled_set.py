@@ -84,4 +84,6 @@ class ResampledSet:
         return {key: percentile_interval(values, level) for key, values in self.resample(resamples, seed).items()}
 
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        return {key: metric.resample(weights) for key, metric in self.metrics.items()}
+        """Of each metric (R,); of few images many of a thousand resamples are alike, and are computed once."""
+        distinct, which = np.unique(weights, axis=0, return_inverse=True)
+        return {key: metric.resample(distinct)[which.reshape(-1)] for key, metric in self.metrics.items()}

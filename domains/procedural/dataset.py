@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch.utils.data import Dataset
 
 from domains.entities import EntitySample
 from domains.errors import InputError, suggest
@@ -13,7 +12,7 @@ from domains.procedural import SCENES
 from domains.procedural.scene import draw_scene
 
 
-class ProceduralScenes(Dataset[EntitySample]):
+class ProceduralScenes:
     """`count` square scenes; item i depends on (seed, i) alone.
 
     families: names, each equally likely, or a mapping from name to weight.

@@ -29,7 +29,11 @@ FLAT = 1e-4  # gradients below are as of one colour
 
 def appearance(image: np.ndarray) -> np.ndarray:
     """The (SIZE,) float32 of an image (H, W, C) uint8; of other than three channels as `as_rgb` shows it."""
-    return np.mean([of_window(window) for window in windows(as_rgb(image))], axis=0).astype(np.float32)
+    numbers: dict[tuple[int, int, int], np.ndarray] = {}
+    for place, window in (placed := [*windows(as_rgb(image))]):
+        if place not in numbers:
+            numbers[place] = of_window(window)
+    return np.mean([numbers[place] for place, _ in placed], axis=0).astype(np.float32)
 
 
 def appearance_of_image(image: np.ndarray) -> np.ndarray:
@@ -76,23 +80,28 @@ def busiest(scene: Scene) -> tuple[int, int]:
     return max(places, key=lambda place: float(np.std(look(*place))))
 
 
-def windows(image: np.ndarray) -> Iterator[np.ndarray]:
-    """Five windows (WINDOW_PX, WINDOW_PX, 3) at the corners and in the middle, and one of all of the image."""
+def windows(image: np.ndarray) -> Iterator[tuple[tuple[int, int, int], np.ndarray]]:
+    """Five windows (WINDOW_PX, WINDOW_PX, 3) at the corners and in the middle, and one of all of the image: each beside
+    its place, which windows of a small image share.
+    """
     side = WINDOW_PX
     height, width = image.shape[:2]
     if min(height, width) < side:
         image = resized(image)
         height, width = image.shape[:2]
     for y, x in ((0, 0), (0, width - side), (height - side, 0), (height - side, width - side)):
-        yield image[y : y + side, x : x + side]
-    for scaled in (image, resized(image)):
+        yield (0, y, x), image[y : y + side, x : x + side]
+    overview = resized(image)
+    for number, scaled in ((0, image), (0 if overview is image else 1, overview)):
         y, x = (scaled.shape[0] - side) // 2, (scaled.shape[1] - side) // 2
-        yield scaled[y : y + side, x : x + side]
+        yield (number, y, x), scaled[y : y + side, x : x + side]
 
 
 def resized(image: np.ndarray) -> np.ndarray:
     """An image (H, W, 3) uint8 whose shorter side is `WINDOW_PX`."""
     height, width = image.shape[:2]
+    if min(height, width) == WINDOW_PX:
+        return image
     zoom = WINDOW_PX / min(height, width)
     size = max(WINDOW_PX, round(width * zoom)), max(WINDOW_PX, round(height * zoom))
     how = Image.Resampling.BOX if zoom < 1 else Image.Resampling.BILINEAR

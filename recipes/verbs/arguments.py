@@ -34,6 +34,16 @@ Adapter = Annotated[str, typer.Option("--adapter", "-a", help="An adapter's fold
 MaybeAdapter = Annotated[
     str | None, typer.Option("--adapter", "-a", help="An adapter's folder or file, or `base` for none.")
 ]
+Inputs = Annotated[
+    list[str],
+    typer.Argument(metavar="INPUT...", help="Images, slides, clips, folders, lists (.txt), https://, s3://, zip://."),
+]
+OutOfPrediction = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where results go, named after the inputs.")
+]
+Formats = Annotated[
+    list[Format] | None, typer.Option("--format", help="May be given several times; by default those that fit.")
+]
 TracksOf = Annotated[
     Path | None,
     typer.Option("--tracks", metavar="DIR", help="Tracks in place of an adapter: CTC, DAVIS, SA-V, YouTube-VIS."),
@@ -99,6 +109,11 @@ Realtime = Annotated[
     bool,
     typer.Option("--realtime", help="Of clips: the network sees keyframes, optical flow carries entities between."),
 ]
+Everywhere = Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")]
+SmallestPiece = Annotated[
+    float | None,
+    typer.Option(min=0, metavar="UM2", help="Pieces of a slide below are dust; by default 236, three small cells."),
+]
 Simplify = Annotated[
     float | None,
     typer.Option(min=0, max=16, metavar="PX", help="Polygons within PX pixels; by default 0.5 on maps, else 0."),
@@ -121,6 +136,13 @@ InPrecision = Annotated[
 ]
 InEngine = Annotated[
     Engine, typer.Option("--runtime", help="torch; onnx: ONNX Runtime on the CPU, as for every .onnx file.")
+]
+OfScheduler = Annotated[
+    str | None,
+    typer.Option("--scheduler", metavar="local:N|ADDRESS|FILE", help="Dask workers predict: N here, or a scheduler's."),
+]
+Shelf = Annotated[
+    Path | None, typer.Option(metavar="DIR", help="Adapters that --adapter auto chooses from; by default the kept.")
 ]
 Fast = Annotated[bool, typer.Option("--fast", help="By the adapter's student (train.student), at a cost in accuracy.")]
 OutOfFits = Annotated[

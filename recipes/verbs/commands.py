@@ -5,8 +5,9 @@ Each verb imports its work when it is called, so that `--help` answers at once.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,13 +21,15 @@ from recipes.verbs.arguments import (
     Device,
     EachGranularity,
     Engine,
+    Everywhere,
     Fast,
-    Format,
+    Formats,
     Granularity,
     Groups,
     Ids,
     InEngine,
     InPrecision,
+    Inputs,
     LeastArea,
     LeastScore,
     Level,
@@ -34,7 +37,9 @@ from recipes.verbs.arguments import (
     MaybeRecipe,
     MostArea,
     OfMixture,
+    OfScheduler,
     OutOfCurve,
+    OutOfPrediction,
     Overrides,
     Overwrite,
     PixelSize,
@@ -44,7 +49,9 @@ from recipes.verbs.arguments import (
     Recipe,
     Resume,
     Run,
+    Shelf,
     Simplify,
+    SmallestPiece,
     Split,
     Square,
     Strict,
@@ -62,6 +69,9 @@ from recipes.verbs.arguments import (
 )
 from recipes.verbs.deciding import deciding_app
 from recipes.verbs.groups import adapters_app, domains_app, ids_app, recipes_app
+
+if TYPE_CHECKING:
+    from recipes.inputs import Prompting, Request
 
 DONE, FAILED, WRONG_INPUT, STOPPED = 0, 1, 2, 130
 """Exit codes."""
@@ -137,7 +147,7 @@ def evaluate(
     groups: Groups = None,
     overrides: Overrides = None,
 ) -> None:
-    """Measure an adapter, or the bare base, on labelled images, or tracks of clips."""
+    """Measure an adapter or the bare base on labelled images, or tracks of clips."""
     from recipes.inputs import Asked, check_evaluated, parse_granularity, parse_scales
 
     adapter = check_evaluated(adapter, data, tracks, tracker)
@@ -168,27 +178,17 @@ def evaluate(
 @app.command()
 def predict(
     adapter: Adapter,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUT...", help="Images, slides, clips, folders, lists (.txt), https://, s3://, zip://."
-        ),
-    ],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where results go, named after the inputs.")],
-    format: Annotated[
-        list[Format] | None, typer.Option(help="May be given several times; by default those that fit.")
-    ] = None,
+    inputs: Inputs,
+    out: OutOfPrediction,
+    format: Formats = None,
     recipe: MaybeRecipe = None,
     overwrite: Overwrite = False,
     symmetries: Symmetries = None,
     test_scales: TestScales = None,
     window: WindowPx = None,
     pixel_size: PixelSize = None,
-    everywhere: Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")] = False,
-    smallest_piece: Annotated[
-        float | None,
-        typer.Option(min=0, metavar="UM2", help="Pieces of a slide below are dust; by default 236, three small cells."),
-    ] = None,
+    everywhere: Everywhere = False,
+    smallest_piece: SmallestPiece = None,
     simplify: Simplify = None,
     square: Square = False,
     least_score: LeastScore = None,
@@ -205,81 +205,78 @@ def predict(
     domain: OfMixture = None,
     runtime: InEngine = Engine.auto,
     backbone: Base = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="local:N|ADDRESS|FILE", help="Dask workers predict: N here, or a scheduler's."),
-    ] = None,
-    shelf: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Adapters that --adapter auto chooses from; by default the kept.")
-    ] = None,
+    scheduler: OfScheduler = None,
+    shelf: Shelf = None,
     video: Video = False,
     track: Track = None,
     realtime: Realtime = False,
 ) -> None:
     """Find the entities of images, slides and clips, and write them to files."""
-    from recipes.inputs import (
-        AUTO,
-        Asked,
-        Prompting,
-        Request,
-        Sight,
-        Writing,
-        check_predictor,
-        check_present,
-        check_prompting,
-        metres,
-        parse_areas,
-        parse_scales,
-        parse_scheduler,
-        source_of,
-    )
-    from recipes.shared import BASE, is_exported, members_of
+    from recipes import inputs as checks
 
-    sources = [source_of(word) for word in inputs]
-    check_present(sources)
-    cluster = parse_scheduler(scheduler, device)
-    asked = Asked(symmetries, window, parse_scales(test_scales))
-    sight = Sight(asked, metres(pixel_size), everywhere, smallest_piece, granularity)
+    sources = [checks.source_of(word) for word in inputs]
+    checks.check_present(sources)
+    cluster = checks.parse_scheduler(scheduler, device)
+    asked = checks.Asked(symmetries, window, checks.parse_scales(test_scales))
+    sight = checks.Sight(asked, checks.metres(pixel_size), everywhere, smallest_piece, granularity)
     formats = tuple(str(word) for word in format or ())
-    areas = parse_areas(least_area, most_area)
-    writing = Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
+    areas = checks.parse_areas(least_area, most_area)
+    writing = checks.Writing(formats, overwrite, simplify, square, least_score, *areas, ids)
     how = {"sight": sight, "writing": writing, "scheduler": cluster, "runtime": str(runtime), "fast": fast}
-    how["member"] = domain
-    request = Request(adapter, sources, out, recipe, backbone, **how)
-    prompting = Prompting(points, boxes, None if masks is None else str(masks))
+    request = checks.Request(adapter, sources, out, recipe, backbone, member=domain, **how)
+    prompting = checks.Prompting(points, boxes, None if masks is None else str(masks))
     if prompting.words:
-        check_prompting(request, prompting, str(precision))
-    check_predictor(request, shelf)
+        checks.check_prompting(request, prompting, str(precision))
+    checks.check_predictor(request, shelf)
     from recipes.verbs.tracking import asks_for_tracks, check_tracking
 
     track = [*(track or ()), *(["realtime=true"] if realtime else [])]
-    if asks_for_tracks(sources, formats, video, track):
+    follows = asks_for_tracks(sources, formats, video, track)
+    if follows:
         check_tracking(request, prompting.words)
-        from recipes.runtime import choose
+    _predict(request, prompting, shelf, (device, str(precision)), track if follows else None)
+
+
+def _predict(
+    request: Request,
+    prompting: Prompting,
+    shelf: Path | None,
+    where: tuple[str, str],
+    track: Sequence[str] | None,
+) -> None:
+    """Predict what was checked: clips by the options of a tracker (`track`), prompts, or images by one adapter or by
+    the one that each is routed to. where: device and precision.
+    """
+    from recipes.inputs import AUTO
+    from recipes.runtime import choose
+    from recipes.shared import BASE, is_exported, members_of
+
+    runtime = choose(*(request.words_of_runtime(*where) if track is not None or not prompting.words else where))
+    if track is not None:
         from recipes.verbs.predict_clips import predict_clips
 
-        predict_clips(request, choose(*request.words_of_runtime(device, str(precision))), track)
-        return
-    from recipes.runtime import choose
-
-    if prompting.words:
+        predict_clips(request, runtime, track)
+    elif prompting.words:
         from recipes.verbs.predict_prompts import predict_prompts
 
-        predict_prompts(request, prompting, choose(device, str(precision)))
-        return
-    if adapter == AUTO:
+        predict_prompts(request, prompting, runtime)
+    elif request.adapter == AUTO:
         from recipes.verbs.predict_routed import predict_routed
 
-        predict_routed(request, shelf, choose(*request.words_of_runtime(device, str(precision))))
-        return
-    if domain is None and not is_exported(adapter) and adapter != BASE and members_of(adapter):
+        predict_routed(request, shelf, runtime)
+    elif (
+        request.member is None
+        and request.adapter != BASE
+        and not is_exported(request.adapter)
+        and members_of(request.adapter)
+    ):
         from recipes.verbs.predict_mixture import predict_by_look
 
-        predict_by_look(request, choose(*request.words_of_runtime(device, str(precision))))
-        return
-    from recipes.verbs.predict import predict as run
+        predict_by_look(request, runtime)
+    else:
+        from recipes.verbs.predict import predict
 
-    run(request, choose(*request.words_of_runtime(device, str(precision))))
+        predict(request, runtime)
 
 
 @app.command()

@@ -17,6 +17,7 @@ from domains.exports.limits import Limits
 from domains.tiling.canvas import LARGE_PX
 from domains.tiling.forest_cut import prediction_of
 from recipes.inputs import Writing
+from recipes.verbs.numbers import counted
 
 DEFAULT = ("labels", "geojson", "coco", "csv", "images")
 
@@ -58,7 +59,7 @@ def cut(inputs: Sequence[Path], out: Path, at: At, writing: Writing) -> None:
                 faults.append(str(error))
     entities = sum(entry.values["entities"] for entry in destination.done())
     if count:
-        print(f"{entities} entities in {count} {'forest' if count == 1 else 'forests'}: {out}")
+        print(f"{counted(entities, 'entity', 'entities')} in {counted(count, 'forest')}: {out}")
     if faults:
         note = ", the others are done" if count else ""
         raise InputError(f"{len(faults)} of {len(names)} forests were left out{note}; {faults[0]}")

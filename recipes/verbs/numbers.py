@@ -1,4 +1,4 @@
-"""Numbers as JSON for files."""
+"""Numbers as JSON for files, and beside their nouns for people."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def defined(intervals: Mapping[str, tuple[float, float]]) -> dict[str, tuple[flo
         key: (float(low), float(high)) if np.isfinite([low, high]).all() else None
         for key, (low, high) in intervals.items()
     }
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 image`, `2 images`, `0 entities`. plural: of a noun that takes no s."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:

@@ -30,6 +30,7 @@ from recipes.reading.command import command
 from recipes.scene_files import scenes_of
 from recipes.sides import window_on_patches
 from recipes.verbs.export import ready
+from recipes.verbs.numbers import counted
 from recipes.verbs.predict_scenes import Run, running_folder, state_of, tell_impossible
 from recipes.verbs.progress import Progress
 
@@ -207,7 +208,8 @@ def tell(
     """
     finished, names = destination.done(), {*images.names.values()}
     entries = [entry for entry in finished if entry.name in names]
-    print(f"{sum(entry.values['entities'] for entry in entries)} entities in {len(entries)} images: {images.out}")
+    entities = counted(sum(entry.values["entities"] for entry in entries), "entity", "entities")
+    print(f"{entities} in {counted(len(entries), 'image')}: {images.out}")
     if len(finished) > len(entries):
         count = len(finished) - len(entries)
         print(f"the tables hold {count} more images, which earlier commands predicted", file=sys.stderr)

@@ -37,6 +37,7 @@ from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
 from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
 from recipes.verbs.export import ready
+from recipes.verbs.numbers import counted
 from recipes.verbs.predict import Images, destination_of, names_of, plan_of, registry_of
 from recipes.verbs.predict_scenes import running_folder, state_of
 from recipes.verbs.progress import Progress
@@ -143,8 +144,9 @@ class ClipRun:
         self.destination.journal.done(entities=len(tracks.tracks), frames=tracks.frames, fault=fault)
         shutil.rmtree(folder, ignore_errors=True)
         divided = sum(track.exit == "divided" for track in tracks.tracks)
-        divisions = f", {divided} divisions" if divided else ""
-        print(f"{len(tracks.tracks)} tracks in {tracks.frames} frames{divisions}: {self.destination.folder}")
+        divisions = f", {counted(divided, 'division')}" if divided else ""
+        followed = f"{counted(len(tracks.tracks), 'track')} in {counted(tracks.frames, 'frame')}"
+        print(f"{followed}{divisions}: {self.destination.folder}")
 
     def write(self, clip: Clip, path: Path, name: str, journal: ClipJournal) -> None:
         """Write all formats of a clip that was followed."""

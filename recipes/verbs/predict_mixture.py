@@ -18,6 +18,7 @@ from domains.errors import InputError
 from recipes.inputs import Request
 from recipes.routing import Router
 from recipes.scene_files import scenes_of
+from recipes.verbs.numbers import counted
 from recipes.verbs.routes import ROUTES, chosen_names, routes_of, told_faults, write
 
 
@@ -42,11 +43,11 @@ def predict_by_look(request: Request, runtime: Runtime = CPU) -> None:
     write(request.out, routes)
     names = chosen_names(routes)
     groups = {name: [path for path, route in routes.items() if route.adapter == name] for name in names}
-    print(f"{len(routes)} images: {', '.join(f'{name} {len(paths)}' for name, paths in groups.items())}")
+    print(f"{counted(len(routes), 'image')}: {', '.join(f'{name} {len(paths)}' for name, paths in groups.items())}")
     if strange:
         print(f"{strange} look like none of its domains' images and go to the nearest; see {ROUTES}", file=sys.stderr)
     for name, paths in groups.items():
-        print(f"{name}: {len(paths)} images", flush=True)
+        print(f"{name}: {counted(len(paths), 'image')}", flush=True)
         try:
             predict(replace(request, inputs=paths, out=request.out / name, member=name), runtime)
         except InputError as error:

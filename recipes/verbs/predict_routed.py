@@ -24,6 +24,7 @@ from recipes.routing import Route, Router
 from recipes.scene_files import scenes_of
 from recipes.sets import run_names
 from recipes.shared import BASE, members_of
+from recipes.verbs.numbers import counted
 from recipes.verbs.predict_mixture import predict_by_look
 from recipes.verbs.routes import ROUTES, chosen_names, routes_of, told_faults, write
 
@@ -52,7 +53,7 @@ def predict_routed(request: Request, folder: Path | None = None, runtime: Runtim
     for group in groups:
         check_predictor(group)
     for group in groups:
-        print(f"{group.out.name}: {len(group.inputs)} images", flush=True)
+        print(f"{group.out.name}: {counted(len(group.inputs), 'image')}", flush=True)
         try:
             by_look = group.adapter != BASE and members_of(group.adapter)
             (predict_by_look if by_look else predict)(group, runtime)
@@ -109,7 +110,7 @@ def summary(routes: Mapping[Source, Route]) -> list[str]:
     """A line for people: how many images went where."""
     counts = Counter(route.adapter or BASE for route in routes.values())
     shares = ", ".join(f"{name} {count}" for name, count in counts.most_common())
-    lines = [f"{len(routes)} images: {shares}"]
+    lines = [f"{counted(len(routes), 'image')}: {shares}"]
     if counts[BASE]:
         lines.append(f"{counts[BASE]} look like no adapter's images and go to the bare base; see {ROUTES}")
     return lines

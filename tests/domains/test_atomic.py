@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from domains.atomic import _started, atomic_path, temporary_prefix
+from domains.atomic import _started, atomic_folder, atomic_path, temporary_prefix
 from domains.errors import InputError
 
 
@@ -68,6 +68,28 @@ def test_a_folder_that_is_not_one_is_named(tmp_path, folder):
         atomic_path(tmp_path / folder / "a.txt") as path,
     ):
         path.write_text("new")
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize("within", [None, "beside"])
+def test_a_folder_takes_the_place_of_another_when_it_is_whole_and_asked_to(tmp_path, within):
+    out, beside = tmp_path / "results" / "out", within and tmp_path / within
+    with atomic_folder(out, beside) as folder:
+        (folder / "a.txt").write_text("old")
+    with pytest.raises(KeyboardInterrupt), atomic_folder(out, beside, overwrite=True) as folder:
+        (folder / "b.txt").write_text("half")
+        raise KeyboardInterrupt
+    with pytest.raises(OSError, match="not empty"), atomic_folder(out, beside) as folder:
+        (folder / "b.txt").write_text("unasked")
+    assert contents(tmp_path) == {"results/out/a.txt": "old"}
+    with atomic_folder(out, beside, overwrite=True) as folder:
+        assert folder.parents[1] == (beside or out.parent)
+        (folder / "b.txt").write_text("new")
+    assert contents(tmp_path) == {"results/out/b.txt": "new"}
+    assert not [path for path in tmp_path.rglob(".*")]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc which process has ended")

@@ -328,7 +328,7 @@ def bombs(file: Path, rng: np.random.Generator) -> None:
         contents = {entry.filename: archive.read(entry) for entry in archive.infolist()}
     name = sorted(contents)[rng.integers(len(contents))]
     kind = rng.integers(3)
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:  # three times as fast as 6
         for entry, content in contents.items():
             if entry != name or kind == 2:
                 archive.writestr(entry, content)

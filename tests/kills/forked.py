@@ -6,6 +6,7 @@ The parent must have imported everything and started no thread.
 from __future__ import annotations
 
 import faulthandler
+import json
 import os
 import signal
 import sys
@@ -75,11 +76,11 @@ def _child(command: Callable[[], int], log: Path, end: End | None) -> None:
         os._exit(code)
 
 
-def changes_of(command: Callable[[], int], counted: Path) -> Callable[[], int]:
-    """The command, which writes at its end how often it changed files."""
+def watched(command: Callable[[], int], seen: Path) -> Callable[[], int]:
+    """The command, which writes at its end, as JSON, how often it changed files and the modules that it imported."""
 
-    def watched() -> int:
-        latest = 0
+    def run_watched() -> int:
+        latest, before = 0, set(sys.modules)
 
         def count(number: int) -> None:
             nonlocal latest
@@ -87,11 +88,10 @@ def changes_of(command: Callable[[], int], counted: Path) -> Callable[[], int]:
 
         _watch(count)
         code = command()
-        number = latest
-        counted.write_text(str(number))
+        seen.write_text(json.dumps({"changes": latest, "modules": sorted(sys.modules.keys() - before)}))
         return code
 
-    return watched
+    return run_watched
 
 
 def _watch(on_change: Callable[[int], Any]) -> None:

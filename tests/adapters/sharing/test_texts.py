@@ -51,3 +51,8 @@ def test_what_a_terminal_would_obey_is_spelled_out() -> None:
 def test_a_text_that_is_written_is_read_as_that_text(word: str) -> None:
     value = {"data": word, "bands": [word, "red"], "scale": 3e-4}
     assert parse_yaml(yaml_text(value), "a") == value
+
+
+def test_what_a_reader_changes_is_not_what_the_next_reader_gets() -> None:
+    parse_yaml("a: {b: [1]}", "a.yaml")["a"]["b"].append(2)
+    assert parse_yaml("a: {b: [1]}", "a.yaml") == {"a": {"b": [1]}}

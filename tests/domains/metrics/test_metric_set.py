@@ -12,6 +12,7 @@ from hypothesis.extra.numpy import arrays
 from domains.entities import EntityMap
 from domains.errors import InputError
 from domains.metrics import METRICS, ImageMetric, MetricSet
+from domains.metrics.bootstrap import group_weights
 from domains.metrics.size_classes import SIZES_PX
 
 EMPTY = EntityMap(np.zeros((8, 8)))
@@ -67,6 +68,17 @@ def test_a_resampling_is_worked_out_once_until_another_image_comes(draw) -> None
     assert metrics.resample(20) is before and metrics.resample(20, seed=1) is not before
     metrics.update(EMPTY, [EMPTY], group="another")
     assert metrics.resample(20) is not before and len(metrics.resample(21)["pq"]) == 21
+
+
+def test_equal_resamples_are_computed_once_and_counted_as_often(draw) -> None:
+    metrics = filled(draw, images=3)  # of two slides: three ways to draw two of them
+    expected = {key: metric.resample(group_weights(metrics.groups, 50, 0)) for key, metric in metrics.metrics.items()}
+    precision, rows = metrics.metrics["ap"], []
+    resample = precision.resample
+    precision.resample = lambda weights: rows.append(len(weights)) or resample(weights)
+    for key, values in metrics.resample(50).items():
+        np.testing.assert_allclose(values, expected[key], rtol=1e-12)
+    assert rows == [3]
 
 
 @given(small_maps, small_maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))

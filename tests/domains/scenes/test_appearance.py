@@ -17,6 +17,7 @@ from domains.scenes.appearance import (
     busiest,
     hues,
     of_window,
+    windows,
 )
 
 
@@ -73,3 +74,14 @@ def test_a_scene_looks_as_its_picture_and_a_large_one_as_its_busiest_part():
 def test_an_image_looks_to_a_router_as_to_the_fit(channels):
     image = np.random.default_rng(1).integers(0, 200, (210, 260, channels), np.uint8)
     np.testing.assert_array_equal(appearance_of_image(image), appearance(image))
+
+
+@pytest.mark.parametrize(
+    ("shape", "distinct"), [((64, 64, 3), 1), ((64, 90, 3), 3), ((192, 300, 3), 3), ((300, 300, 3), 6)]
+)
+def test_windows_that_coincide_are_measured_once_and_count_as_often(shape, distinct, monkeypatch):
+    image, places = np.random.default_rng(0).integers(0, 256, shape, np.uint8), []
+    expected = np.mean([of_window(window) for _, window in windows(image)], axis=0)
+    monkeypatch.setattr("domains.scenes.appearance.of_window", lambda window: places.append(1) or of_window(window))
+    np.testing.assert_array_equal(appearance(image), expected.astype(np.float32))
+    assert len(places) == distinct

@@ -78,7 +78,7 @@ def test_results_are_those_of_the_file_and_hold_no_secret(
     server.query = "another"
     assert main([*words, str(tmp_path / "none"), str(tmp_path / "list.txt")]) == 2
     captured_again = capfd.readouterr()
-    assert "entities in 2 images" in captured_again.out and "(403)" in captured_again.err
+    assert " in 2 images: " in captured_again.out and "(403)" in captured_again.err
     texts = [*captured, *captured_again, *map(str, contents(tmp_path / "remote"))]
     assert not any(SECRET in text for text in texts)
     for out in ("remote", "none"):

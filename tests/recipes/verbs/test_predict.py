@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from cli import main
+from recipes.verbs.numbers import counted
 from recipes.verbs.predict import hardly_looked, next_step
 
 
@@ -36,7 +37,8 @@ def test_limits_leave_out_what_lies_beyond_them_and_are_part_of_the_journal(
     capsys.readouterr()
     assert main([*words, str(out), *limits]) == 0
     kept = rows(out)
-    assert 0 < len(kept) < len(every) and f"{len(kept)} entities in 2 images" in capsys.readouterr().out
+    assert 0 < len(kept) < len(every)
+    assert f"{counted(len(kept), 'entity', 'entities')} in 2 images" in capsys.readouterr().out
     assert all(least <= int(row["area_px"]) <= most and float(row["score"]) >= score - 1e-6 for row in kept)
     passed = {(row["name"], row["centroid_y_px"], row["centroid_x_px"]) for row in kept}
     for row in every:

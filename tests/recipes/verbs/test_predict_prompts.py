@@ -112,7 +112,7 @@ def test_the_same_command_again_predicts_nothing_anew(sam, tmp_path, capsys) -> 
     words = (*paths, "--points", points, "--out", tmp_path / "out", "--format", "labels", "--format", "csv")
     assert predict(sam, *words) == 0
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.labels.tif")}
-    assert len(before) == 2 and "entities in 2 images" in capsys.readouterr().out
+    assert len(before) == 2 and "1 entity in 2 images" in capsys.readouterr().out
     assert predict(sam, *words) == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     points.write_text("image,x,y\na,30,20\n")
