@@ -112,6 +112,19 @@ def labelled(
     return replace(prediction, entities=table, vocabulary=labeller.names, entity_map=entity_map)
 
 
+def class_shares(
+    prediction: Prediction, scene: Scene, contract: InputContract, segmenter: EntitySegmenter, labeller: Labeller
+) -> np.ndarray:
+    """(N, K + 1) float32 of each entity: the probability of each class, and last 1 where it is none of them, else 0;
+    nan where it cannot be described.
+    """
+    shares = np.full((prediction.count, len(labeller.names)), np.nan, np.float32)
+    for numbers, features in EntityTiles.of(scene, contract).described(segmenter, prediction):
+        probabilities, strange = labeller.shares(features)
+        shares[numbers - 1] = np.column_stack([probabilities, strange])
+    return shares
+
+
 def examples_of(
     segmenter: EntitySegmenter,
     samples: Samples,

@@ -64,10 +64,16 @@ class Labeller:
         """(labels, probabilities) of features (n, D): indices into `names` (n,) int32, and (n,) float32 in [0, 1] of
         the likeliest class, also where the entity is unknown.
         """
-        at = self.space.at(features)
-        shares = softmax(self.logits(at) / self.temperature, axis=1)
-        labels = np.where(self.distance(at) > self.farthest, len(self.vocabulary), shares.argmax(1))
+        shares, strange = self.shares(features)
+        labels = np.where(strange, len(self.vocabulary), shares.argmax(1))
         return labels.astype(np.int32), shares.max(1).astype(np.float32)
+
+    def shares(self, features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(probabilities, strange) of features (n, D): (n, K) of each class, which sum to 1, and (n,) bool whether an
+        entity is none of them.
+        """
+        at = self.space.at(features)
+        return softmax(self.logits(at) / self.temperature, axis=1), self.distance(at) > self.farthest
 
     def likeliest(self, features: np.ndarray) -> np.ndarray:
         """(n,) int32 the likeliest class of features (n, D), indices into `vocabulary`, of what is unknown too."""

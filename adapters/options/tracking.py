@@ -24,7 +24,26 @@ class TrackingOptions(Options):
 
 
 @dataclass(frozen=True)
-class Motion(TrackingOptions):
+class Keyframes(TrackingOptions):
+    """Of trackers that take any frame's entities: whether the network sees all frames, or optical flow carries its
+    entities from one keyframe to the next."""
+
+    # as descriptions: pydantic reads sentences below fields of the class itself alone, not of those that inherit it
+    realtime: Annotated[bool, Field(description="The network sees keyframes alone (`--realtime`).")] = False
+    keyframe_frames: Annotated[
+        int, Field(ge=1, le=64, description="With realtime, of so many frames one is a keyframe at least.")
+    ] = 4
+    keyframe_change: Annotated[
+        Share,
+        Field(
+            description="With realtime, share of a frame's pixels that the last keyframe does not explain, from which "
+            "on that frame is one too."
+        ),
+    ] = 0.1
+
+
+@dataclass(frozen=True)
+class Motion(Keyframes):
     """By where an entity is expected at its velocity, what it looks like, and its size; with a memory for what is
     hidden, divisions and merges."""
 
@@ -49,7 +68,7 @@ class Motion(TrackingOptions):
 
 
 @dataclass(frozen=True)
-class Overlap(TrackingOptions):
+class Overlap(Keyframes):
     """The plain baseline: an entity of the frame before that it overlaps enough, or a new one."""
 
     name: Literal["iou"] = "iou"
@@ -58,7 +77,7 @@ class Overlap(TrackingOptions):
 
 
 @dataclass(frozen=True)
-class Nearest(TrackingOptions):
+class Nearest(Keyframes):
     """The classical baseline: the nearest centroid of the frame before, or a new entity."""
 
     name: Literal["nearest"] = "nearest"

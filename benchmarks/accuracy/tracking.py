@@ -2,12 +2,14 @@
 
     python -m benchmarks.accuracy.tracking --part true|base [--clips 5]
     python -m benchmarks.accuracy.tracking --part car-shadow --data DIR
+    python -m benchmarks.accuracy.tracking --part realtime [--clips 5] --data DIR
 
 Generated clips that nothing was trained or chosen on (crossing, a full occlusion of 10 frames, births, exits,
 divisions; their seeds begin at 9000) and DAVIS `car-shadow`, below DIR, the folder of real data sets. Every
 tracker gets the same entities of a frame: once the true ones, perturbed (6 % dropped, 4 % of the pairs that touch
 merged, rims displaced by about 1.5 px), so that linking alone is measured; once those that the embedded base finds, by
-`base.yaml` as it ships. Intervals are by bootstrap over clips; differences are paired.
+`base.yaml` as it ships (in car-shadow by `natural.yaml`, at one scale), of every frame or of keyframes alone. Intervals
+are by bootstrap over clips; differences are paired.
 """
 
 from __future__ import annotations
@@ -15,15 +17,16 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from adapters.options.tracking import MemoryTracking, Motion, Nearest, Overlap
+from adapters.options.tracking import Keyframes, MemoryTracking, Motion, Nearest, Overlap, TrackingOptions
 from adapters.tracking import build_tracker
+from adapters.tracking.propagation import Propagation
 from domains.atomic import atomic_path
 from domains.formats.clips import read_clips
 from domains.metrics.bootstrap import percentile_interval
@@ -32,9 +35,25 @@ from domains.procedural.clips import SCENARIOS, draw_clip
 from domains.scenes.images import read_image
 from recipes import set_up
 from recipes.load import Loaded, loaded
-from recipes.verbs.following import Followed, SeenFrame, entities_of
+from recipes.verbs.following import Followed, SeenFrame, carried, entities_of
 
-TRACKERS = {"iou": Overlap, "nearest": Nearest, "motion": Motion, "memory": MemoryTracking}
+TRACKERS: dict[str, TrackingOptions] = {
+    "iou": Overlap(),
+    "nearest": Nearest(),
+    "motion": Motion(),
+    "memory": MemoryTracking(),
+}
+SPARSE: dict[str, TrackingOptions] = {
+    "every frame": Motion(),
+    "realtime": Motion(realtime=True),
+    **{
+        f"keyframe_frames={frames}": Motion(realtime=True, keyframe_frames=frames, keyframe_change=1.0)
+        for frames in (2, 8)
+    },
+}
+"""The tracker by motion on what the network says of every frame, or of keyframes: by default, and without regard to
+change."""
+PAIRS = (("motion", "iou"), ("memory", "iou"), ("memory", "motion"), *((sparse, "every frame") for sparse in SPARSE))
 METRICS = ("veq", "veq_1", "veq_8", "stq", "idf1", "hota", "ass_a", "id_switches", "ids_kept_10", "jf", "ctc_tra")
 FIRST_SEED, FRAMES, SIDE_PX, HIDDEN = 9000, 30, 128, 10
 DROPPED, MERGED, RAGGED_PX = 0.06, 0.04, 1.5
@@ -42,7 +61,10 @@ PARTS = {
     "true": "True entities, perturbed",
     "base": "Entities of the embedded base",
     "car-shadow": "DAVIS car-shadow, entities of the embedded base",
+    "realtime": "Keyframes and optical flow, entities of the embedded base",
 }
+OF_PHOTOGRAPHS = "natural", ("domain.test_scales=[1]",)
+"""Of car-shadow: by the recipe `base`, of any image, a frame's best entity has an IoU of .04 to .10 with the car."""
 Entities = list[SeenFrame]
 
 
@@ -84,8 +106,16 @@ def measured(
 ) -> None:
     """Every tracker's tracks of one clip, measured. truth: of the clip, anew for each."""
     for tracker, values in metrics.items():
-        followed = Followed(build_tracker(TRACKERS[tracker]()), entities)
+        options = {**TRACKERS, **SPARSE}[tracker]
+        followed = Followed(build_tracker(options), sparse(entities, options))
         values.update(TrackMaps(followed.maps, followed.parents), truth(), name, stratum)
+
+
+def sparse(entities: Entities, options: TrackingOptions) -> Iterable[SeenFrame]:
+    """The frames, or where the tracker asks for it the entities of their keyframes, carried on."""
+    if isinstance(options, Keyframes) and options.realtime:
+        return carried(entities, Propagation(options))
+    return entities
 
 
 def generated(clips: int) -> Iterator[tuple[str, str, Any]]:
@@ -109,9 +139,9 @@ def on_true_entities(clips: int) -> dict[str, ClipMetricSet]:
     return metrics
 
 
-def on_base(network: Loaded, clips: int) -> dict[str, ClipMetricSet]:
+def on_base(network: Loaded, clips: int, trackers: Iterable[str] = TRACKERS) -> dict[str, ClipMetricSet]:
     """Metrics by tracker on what the embedded base finds in generated clips."""
-    metrics = {tracker: ClipMetricSet(METRICS) for tracker in TRACKERS}
+    metrics = {tracker: ClipMetricSet(METRICS) for tracker in trackers}
     for name, scenario, clip in generated(clips):
         started, maps = time.process_time(), list(clip.maps())
         entities = list(entities_of(network.segmenter, network.contract, clip.images()))
@@ -120,11 +150,11 @@ def on_base(network: Loaded, clips: int) -> dict[str, ClipMetricSet]:
     return metrics
 
 
-def on_car_shadow(network: Loaded, data: Path) -> dict[str, dict[str, float]]:
+def on_car_shadow(network: Loaded, data: Path, trackers: Iterable[str] = TRACKERS) -> dict[str, dict[str, float]]:
     """J&F of the track with the best overlap, by tracker; the clip has one labelled object, so no other metric."""
     (clip,) = read_clips(data / "video" / "DAVIS")
     entities = list(entities_of(network.segmenter, network.contract, map(read_image, clip.pictures)))
-    metrics = {tracker: ClipMetricSet(("jf", "j", "f")) for tracker in TRACKERS}
+    metrics = {tracker: ClipMetricSet(("jf", "j", "f")) for tracker in trackers}
     measured(metrics, entities, lambda: TrackMaps(clip.maps()), clip.name, "")
     return {tracker: values.compute() for tracker, values in metrics.items()}
 
@@ -136,7 +166,9 @@ def table(metrics: dict[str, ClipMetricSet]) -> str:
         means, spans = values.compute(), values.interval()
         cells = [cell(means[key], spans[key]) for key in METRICS]
         lines.append(f"| {tracker} | {' | '.join(cells)} |")
-    for ours, theirs in (("motion", "iou"), ("memory", "iou"), ("memory", "motion")):
+    for ours, theirs in PAIRS:
+        if ours == theirs or not {ours, theirs} <= {*metrics}:
+            continue
         drawn, others = metrics[ours].resample(), metrics[theirs].resample()
         now, before = metrics[ours].compute(), metrics[theirs].compute()
         spans = {key: percentile_interval(drawn[key] - others[key], 0.95) for key in METRICS}
@@ -202,15 +234,20 @@ def main(words: Sequence[str] | None = None) -> None:
     if asked.part == "car-shadow":
         if asked.data is None:
             parser.error("--part car-shadow wants --data DIR")
-        with loaded("base", "base") as network:
+        with loaded("base", *OF_PHOTOGRAPHS) as network:
             shadow = on_car_shadow(network, asked.data)
         content: dict[str, Any] = {"command": f"{command} --data DIR", "lines": of_shadow(shadow), "numbers": shadow}
     else:
+        shadow = {}
         if asked.part == "true":
             metrics = on_true_entities(asked.clips)
         else:
+            trackers = SPARSE if asked.part == "realtime" else TRACKERS
             with loaded("base", "base") as network:
-                metrics = on_base(network, asked.clips)
+                metrics = on_base(network, asked.clips, trackers)
+            if asked.part == "realtime" and asked.data is not None:
+                with loaded("base", *OF_PHOTOGRAPHS) as network:
+                    shadow = on_car_shadow(network, asked.data, trackers)
         numbers = {
             tracker: {
                 "clips": values.groups,
@@ -218,7 +255,12 @@ def main(words: Sequence[str] | None = None) -> None:
             }
             for tracker, values in metrics.items()
         }
-        content = {"command": f"{command} --clips {asked.clips}", "lines": section(metrics), "numbers": numbers}
+        command += f" --clips {asked.clips}" + (" --data DIR" if shadow else "")
+        lines = [
+            *section(metrics),
+            *(["", f"`car-shadow`: {of_shadow(shadow)[0]}", *of_shadow(shadow)[1:]] if shadow else []),
+        ]
+        content = {"command": command, "lines": lines, "numbers": numbers}
     results = asked.out.parent / "results"
     results.mkdir(exist_ok=True)
     with atomic_path(results / f"tracking-{asked.part}.json") as temporary:

@@ -2,29 +2,47 @@
 
     python -m benchmarks.speed.clips                     processor time a frame: network, tracker, journal; as ratios
     python -m benchmarks.speed.clips --maps --frames 1000    memory over a long clip, of drawn maps without a network
+    python -m benchmarks.speed.clips --whole --frames 300 [--realtime] [--json FILE]
+                                                         the whole time of each frame: read, found, followed, kept
     python -m benchmarks.speed.clips --occlusion 10      ids kept through an occlusion of so many frames, by tracker
 
-Clips are drawn: discs that move over noise, enter, leave and pass behind a wall.
+Clips are drawn: discs that move over noise, enter, leave and pass behind a wall; those of --whole are generated ones
+(`domains.procedural.clips`, crossing, 60 frames to and fro), as PNG, and their network and recipe are those of
+photographs as they ship. Threads are those of OMP_NUM_THREADS.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
 import tempfile
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import process_time
+from time import perf_counter, process_time
 
 import numpy as np
+import torch
+from PIL import Image
 
+from adapters.inference.segment import Cut
 from adapters.inference.tapped import pooled, segmented
 from adapters.options.tracking import Motion, Nearest, Overlap, TrackingOptions
 from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking.propagation import Found, Propagation
+from domains.exports.limits import Limits
+from domains.procedural.clips import draw_clip
 from domains.scenes import Photograph
+from domains.scenes.frames import FolderClip
 from domains.tiling.clip_journal import ClipJournal, TrackedFrame
+from recipes import set_up
 from recipes.load import loaded
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames
 
+CLIP_SEED, CLIP_FRAMES = 9100, 60
+WARM = 4
+"""Frames before those that are measured."""
 OPTIONS = ("domain.scale=1", "domain.test_scales=[1]")
 
 
@@ -90,6 +108,82 @@ def costs(frames: int, side: int) -> None:
     print(f"all       {1000 * total / frames:7.1f} ms, {total / spent['network']:.3f} of the network alone")
 
 
+def whole(frames: int, side: int, is_sparse: bool, threads: int) -> dict[str, float]:
+    """Milliseconds of the clock and of the processor a frame, from asking for it to its tracks in the journal, as
+    `predict` goes: `p50`, `p95` and `mean`, what the network alone takes of it, frames a second, and the share of
+    frames that it saw.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        clip = draw_clip("crossing", CLIP_SEED, CLIP_FRAMES, side, side)
+        drawn = list(clip.images())
+        shots = Path(folder) / "shots"
+        shots.mkdir()
+        for at in range(frames + WARM):
+            to_and_fro = at % (2 * CLIP_FRAMES - 2)
+            image = drawn[min(to_and_fro, 2 * CLIP_FRAMES - 2 - to_and_fro)]
+            Image.fromarray(image).save(shots / f"{at:04}.png", compress_level=1)
+        with loaded("base", "natural") as network:
+            finder = TimedFinder(
+                network.segmenter, network.contract, Cut.of(network.segmenter, None, False), Limits(),
+                Propagation(Motion(realtime=True)) if is_sparse else None,
+            )  # fmt: skip
+            tracker, journal = build_tracker(Motion(divisions=False)), ClipJournal(Path(folder) / "clip.sqlite", {})
+            reading = Reading(FolderClip(shots), network.contract)
+            clock, spent, latest = [], [], (perf_counter(), process_time())
+            for _ in follow_frames(reading, finder, tracker, journal):
+                now = perf_counter(), process_time()
+                clock.append(1000 * (now[0] - latest[0]))
+                spent.append(1000 * (now[1] - latest[1]))
+                latest = now
+                if len(clock) == WARM:  # libraries are loaded by then
+                    finder.network_ms.clear()
+            journal.close()
+    clock, spent = clock[WARM:], spent[WARM:]
+    alone = [times[0] for times in finder.network_ms]
+    return {
+        "frames": frames, "side_px": side, "threads": threads, "realtime": is_sparse,
+        **{f"{name}_ms": float(np.percentile(clock, share)) for name, share in (("p50", 50), ("p95", 95))},
+        "mean_ms": float(np.mean(clock)), "frames_per_second": 1000 / float(np.mean(clock)),
+        "processor_p50_ms": float(np.percentile(spent, 50)), "processor_p95_ms": float(np.percentile(spent, 95)),
+        "processor_mean_ms": float(np.mean(spent)), "seen_by_network": len(alone) / frames,
+        "network_ms": float(np.mean(alone)),
+        "processor_network_ms": float(np.mean([times[1] for times in finder.network_ms])),
+        "processor_of_network_on_every_frame": float(
+            np.mean(spent) / np.mean([times[1] for times in finder.network_ms])
+        ),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TimedFinder(EntityFinder):
+    """An `EntityFinder` that says how long the network took, with its features over entities. network_ms: of each frame
+    that it saw, by the clock and of the processor.
+    """
+
+    network_ms: list[tuple[float, float]] = field(default_factory=list)
+
+    def seen(self, picture: Photograph) -> Found:
+        """As of `EntityFinder`."""
+        begin = perf_counter(), process_time()
+        found = super().seen(picture)
+        self.network_ms.append((1000 * (perf_counter() - begin[0]), 1000 * (process_time() - begin[1])))
+        return found
+
+
+def told(numbers: dict[str, float]) -> str:
+    """The numbers of `whole` in words."""
+    return (
+        f"{numbers['frames']} frames of {numbers['side_px']} x {numbers['side_px']} px, {numbers['threads']} threads, "
+        f"{'keyframes' if numbers['realtime'] else 'every frame'} ({numbers['seen_by_network']:.0%} seen by the "
+        f"network)\n"
+        f"by the clock   p50 {numbers['p50_ms']:.1f} ms, p95 {numbers['p95_ms']:.1f} ms, mean {numbers['mean_ms']:.1f} "
+        f"ms: {numbers['frames_per_second']:.1f} frames a second\n"
+        f"processor time p50 {numbers['processor_p50_ms']:.1f} ms, p95 {numbers['processor_p95_ms']:.1f} ms, mean "
+        f"{numbers['processor_mean_ms']:.1f} ms; the network alone {numbers['processor_network_ms']:.1f} ms a frame "
+        f"that it sees: {numbers['processor_of_network_on_every_frame']:.3f} of the network on every frame"
+    )
+
+
 def memory(frames: int, side: int) -> None:
     """Print the most memory so far, and the tracker's state, at steps of a clip."""
     with tempfile.TemporaryDirectory() as folder:
@@ -141,8 +235,17 @@ if __name__ == "__main__":
     parser.add_argument("--maps", action="store_true")
     parser.add_argument("--occlusion", type=int, default=0)
     parser.add_argument("--seed", type=int, default=1000)
+    parser.add_argument("--whole", action="store_true", help="the whole time of each frame")
+    parser.add_argument("--realtime", action="store_true", help="with --whole: keyframes and optical flow")
+    parser.add_argument("--json", type=Path, default=None, help="with --whole: write the numbers there")
     arguments = parser.parse_args()
-    if arguments.occlusion:
+    if arguments.whole:
+        set_up()
+        numbers = whole(arguments.frames, arguments.side, arguments.realtime, torch.get_num_threads())
+        print(told(numbers))
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+    elif arguments.occlusion:
         occlusion(arguments.occlusion, arguments.seed)
     elif arguments.maps:
         memory(arguments.frames, arguments.side)

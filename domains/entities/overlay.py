@@ -84,10 +84,17 @@ def colour_of(number: int) -> tuple[int, int, int]:
     return round(255 * red), round(255 * green), round(255 * blue)
 
 
-def tracked_overlay(image: np.ndarray, ids: np.ndarray, tracks: np.ndarray) -> np.ndarray:
-    """(H, W, 3) uint8: as `overlay`, of a frame whose ids (H, W) are few of a clip's tracks. tracks: (N,) those."""
-    present = np.sort(np.asarray(tracks, np.int64))
-    colours = np.array([(0, 0, 0), *(colour_of(number) for number in present.tolist())], np.uint8)
+def tracked_overlay(
+    image: np.ndarray, ids: np.ndarray, tracks: np.ndarray, colours_of_tracks: np.ndarray | None = None
+) -> np.ndarray:
+    """(H, W, 3) uint8: as `overlay`, of a frame whose ids (H, W) are few of a clip's tracks. tracks: (N,) those;
+    colours_of_tracks: (N, 3) uint8, in place of those of their ids.
+    """
+    order = np.argsort(np.asarray(tracks, np.int64))
+    present = np.asarray(tracks, np.int64)[order]
+    if colours_of_tracks is None:
+        colours_of_tracks = np.array([colour_of(number) for number in np.asarray(tracks).tolist()], np.uint8)
+    colours = np.concatenate([np.zeros((1, 3), np.uint8), colours_of_tracks.reshape(-1, 3)[order]])
     dense = np.where(ids > 0, np.searchsorted(present, ids) + 1, np.minimum(ids, 0)).astype(np.int32)
     return _tinted(as_rgb(image), dense, outermost(ids), colours)
 

@@ -16,6 +16,7 @@ from domains.entities.outlines import outlines
 from domains.errors import InputError
 from domains.exports.coco import UNNAMED, run_lengths
 from domains.exports.destination import Destination
+from domains.exports.track_classes import TrackClasses
 from domains.exports.tracked import TrackedClip, Visible, visible, writing_folder
 from domains.tiling.clip_journal import TrackedFrame
 
@@ -87,7 +88,8 @@ class YoutubeVis:
         count = clip.tracks.frames
         video = {"id": 1, "width": width, "height": height, "length": count, "name": clip.name}
         video["file_names"] = [f"{clip.name}/{number:05}.jpg" for number in range(count)]
-        opening = {"videos": [video], "categories": [{"id": 1, "name": UNNAMED}]}
+        names = (UNNAMED,) if clip.classes is None else clip.classes.names
+        opening = {"videos": [video], "categories": [{"id": k, "name": name} for k, name in enumerate(names, start=1)]}
         with (
             destination.writing(*self.files(clip.name)) as path,
             path.open("w", encoding="utf-8") as file,
@@ -115,6 +117,9 @@ def of_tracks(clip: TrackedClip) -> Iterator[dict[str, Any]]:
                 "id": track.id, "video_id": 1, "category_id": 1, "iscrowd": 0, "height": height, "width": width,
                 "length": 0, "segmentations": [*empty], "bboxes": [*empty], "areas": [*empty],
             }  # fmt: skip
+            if clip.classes is not None:
+                annotation["category_id"] = clip.classes.label(track.id) + 1
+                annotation["category_score"] = round(clip.classes.score(track.id), 6)
             if clip.persistent_ids is not None:
                 annotation["persistent_id"] = clip.persistent_ids.get(track.id)
             scores = []
@@ -203,12 +208,17 @@ class GeoJsonFrames:
         """Write it frame by frame."""
         with writing_folder(destination, *self.files(clip.name)) as folder:
             for frame in clip.frames():
-                content = {"type": "FeatureCollection", "features": list(features(frame, clip.persistent_ids))}
+                content = {
+                    "type": "FeatureCollection",
+                    "features": list(features(frame, clip.persistent_ids, clip.classes)),
+                }
                 path = folder / f"{frame.number:06}.geojson"
                 path.write_text(json.dumps(content) + "\n", encoding="utf-8")
 
 
-def features(frame: TrackedFrame, persistent_ids: Mapping[int, int] | None = None) -> Iterator[dict[str, Any]]:
+def features(
+    frame: TrackedFrame, persistent_ids: Mapping[int, int] | None = None, classes: TrackClasses | None = None
+) -> Iterator[dict[str, Any]]:
     """The entities of a frame, by track."""
     order = np.argsort(frame.tracks, kind="stable")
     present = frame.tracks[order]
@@ -218,6 +228,8 @@ def features(frame: TrackedFrame, persistent_ids: Mapping[int, int] | None = Non
         score = float(frame.scores[order[number - 1]])
         about = {"id": int(present[number - 1]), "track": int(present[number - 1]), "frame": frame.number}
         about |= {"area_px": int(areas[number])} | ({} if np.isnan(score) else {"score": round(score, 6)})
+        if classes is not None:
+            about |= classes.about(int(present[number - 1]))
         if persistent_ids is not None:
             about["persistent_id"] = persistent_ids[int(present[number - 1])]
         kind, coordinates = ("Polygon", polygons[0]) if len(polygons) == 1 else ("MultiPolygon", polygons)

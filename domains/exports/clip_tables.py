@@ -15,23 +15,31 @@ from domains.scenes.pixel_size import unit_of
 
 
 class MotText:
-    """`<name>.mot.txt`: frame, id, left, top, width, height, confidence, -1, -1, -1 a line, counted from 1
-    (https://motchallenge.net/instructions/). The confidence is the entity's score, 1 where it has none.
+    """`<name>.mot.txt`: frame, id, left, top, width, height, confidence, class, -1, -1 a line, counted from 1
+    (https://motchallenge.net/instructions/). The confidence is the entity's score, 1 where it has none; the class is
+    the line of `<name>.mot.labels.txt` (as CVAT has it), -1 and no such file where the adapter knows no classes.
     """
 
     def files(self, name: str) -> tuple[str, ...]:
-        """The file."""
-        return (f"{name}.mot.txt",)
+        """The file, and that of the classes."""
+        return f"{name}.mot.txt", f"{name}.mot.labels.txt"
 
     def write(self, clip: TrackedClip, destination: Destination) -> None:
         """Write it frame by frame."""
-        with destination.writing(*self.files(clip.name)) as path, path.open("w", encoding="utf-8") as file:
+        rows_file, names_file = self.files(clip.name)
+        classes = clip.classes
+        if classes is not None:
+            with destination.writing(names_file) as path:
+                path.write_text("".join(f"{name}\n" for name in classes.names), encoding="utf-8")
+        with destination.writing(rows_file) as path, path.open("w", encoding="utf-8") as file:
             for frame in clip.frames():
                 for entity in visible(frame):
                     rows, columns = entity.box
                     place = columns.start + 1, rows.start + 1, columns.stop - columns.start, rows.stop - rows.start
                     score = 1 if np.isnan(entity.score) else round(entity.score, 6)
-                    file.write(",".join(map(str, (frame.number + 1, entity.track, *place, score, -1, -1, -1))) + "\n")
+                    label = -1 if classes is None else classes.label(entity.track) + 1
+                    row = frame.number + 1, entity.track, *place, score, label, -1, -1
+                    file.write(",".join(map(str, row)) + "\n")
 
 
 @dataclass
@@ -63,7 +71,8 @@ class TrackTable:
     """`<name>.tracks.csv`: a row per track. birth and last: frames from 0; exit: how it ended; parent, into: tracks, 0
     for none; length: from birth to last, in frames; visible: in how many of these; area: the mean; path: what its
     centre went; speed: the mean along that. In micrometres (metres where a pixel is a millimetre or more) and seconds
-    too where the size of a pixel and the rate are known. persistent_id: where a registry was named.
+    too where the size of a pixel and the rate are known. label, label_score: its class, where the adapter knows any.
+    persistent_id: where a registry was named.
     """
 
     def files(self, name: str) -> tuple[str, ...]:
@@ -84,7 +93,7 @@ class TrackTable:
         columns += [f"mean_area_{unit}2", f"path_{unit}", f"speed_{unit}_per_frame"] if size else []
         columns += ["length_s"] if rate else []
         columns += [f"speed_{unit}_per_s"] if size and rate else []
-        columns += ["mean_score"]
+        columns += ["mean_score"] + (["label", "label_score"] if clip.classes is not None else [])
         columns += ["persistent_id"] if clip.persistent_ids is not None else []
         with destination.writing(*self.files(clip.name)) as path, path.open("w", encoding="utf-8", newline="") as file:
             table = csv.writer(file, lineterminator="\n")
@@ -101,6 +110,9 @@ class TrackTable:
                 row += [short(speed * scale * rate)] if size and rate else []
                 score = course.score / max(course.visible, 1)
                 row.append("" if np.isnan(score) else short(score))
+                row += (
+                    [] if clip.classes is None else [clip.classes.name(track.id), short(clip.classes.score(track.id))]
+                )
                 table.writerow(row if clip.persistent_ids is None else [*row, clip.persistent_ids.get(track.id, "")])
 
 

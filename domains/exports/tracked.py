@@ -14,6 +14,7 @@ from scipy import ndimage
 from domains.atomic import atomic_folder, refusals_told
 from domains.entities.tracks import Tracks
 from domains.exports.destination import Destination
+from domains.exports.track_classes import TrackClasses
 from domains.tiling.clip_journal import TrackedFrame
 
 
@@ -22,7 +23,8 @@ class TrackedClip:
     """name: of its results; scene: what it is of; shape: (height, width); rate: frames per second, None where unknown.
 
     frames: all of them from the first, one in memory; images: (H, W, 3) uint8 of the same frames. persistent_ids: of
-    each track, by a registry that knows the same entities elsewhere; None without one.
+    each track, by a registry that knows the same entities elsewhere; None without one. classes: of the tracks; None
+    where the adapter knows none.
     """
 
     name: str
@@ -34,6 +36,7 @@ class TrackedClip:
     frames: Callable[[], Iterator[TrackedFrame]]
     images: Callable[[], Iterator[np.ndarray]]
     persistent_ids: Mapping[int, int] | None = None
+    classes: TrackClasses | None = None
 
 
 class ClipExport(Protocol):

@@ -63,11 +63,13 @@ class Clip(Protocol):
         ...
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """The frames from number `start` on. Raises InputError for one that cannot be read, or has another size."""
+        """The frames from number `start` on. Raises InputError, behind those that can be had, where one cannot be read
+        or has another size, or the clip ends before it should: whoever reads keeps what came before.
+        """
         ...
 
     def noted(self) -> tuple[str, ...]:
-        """What only reading showed, a line each: that the clip ended before it should have, or its beat varies."""
+        """What only reading showed, a line each: that its beat varies."""
         ...
 
     def close(self) -> None:
@@ -124,9 +126,8 @@ def in_order(paths: Sequence[Path]) -> tuple[list[Path], list[int]]:
     """
     patterns = {re.sub(r"\d+", "#", path.stem) for path in paths}
     words = [re.split(r"(\d+)", path.stem) for path in sorted(paths)]
-    by_name = sorted(paths, key=lambda path: [int(word) if word.isdecimal() else 0 for word in number_words(path)])
     if len(patterns) > 1 or len(words[0]) == 1:
-        return sorted(paths) if len(patterns) > 1 else by_name, list(range(len(paths)))
+        return sorted(paths, key=natural), list(range(len(paths)))
     changing = [at for at in range(1, len(words[0]), 2) if len({int(word[at]) for word in words}) > 1]
     timed = [at for at in changing if TIME_WORD.search(words[0][at - 1])]
     if len(changing) > 1 and not (len(timed) == 1 and len(changing) == 1):
@@ -143,9 +144,9 @@ def in_order(paths: Sequence[Path]) -> tuple[list[Path], list[int]]:
     return [path for _, path in numbered], [number - numbered[0][0] for number, _ in numbered]
 
 
-def number_words(path: Path) -> list[str]:
-    """The numbers in a file's name."""
-    return re.findall(r"\d+", path.stem)
+def natural(path: Path) -> list[tuple[int, str]]:
+    """What file names are sorted by, so that frame 2 comes before frame 10: each number, each word between."""
+    return [(int(word), "") if word.isdecimal() else (-1, word) for word in re.split(r"(\d+)", path.stem)]
 
 
 class StackClip:
@@ -158,13 +159,14 @@ class StackClip:
         with quiet():
             self.scene = TiffScene(path, pixel_size_m)
             self.file = tiff_file(path)
-            self.series = main_image(self.file)
+            self.series = whole_series(self.file, main_image(self.file))
         sizes = dict(zip(self.series.axes, self.series.shape, strict=True))
         axes = [axis for axis in TIMES if sizes.get(axis, 1) > 1]
         if not axes:
             self.close()
             raise InputError(
-                f"{str(path)!r} has axes {self.series.axes} and no time; wanted TYX or TCYX, or leave out --video"
+                f"{str(path)!r} has axes {self.series.axes} and no time; wanted TYX or TCYX, or leave out --video "
+                "(a stack that is cut off reads so too: copy it again)"
             )
         self.axis = axes[0]
         shape = sizes["Y"], sizes["X"]
@@ -227,13 +229,38 @@ class StackClip:
         return Photograph(pixels, self.about.pixel_size_m, scene.channels, scene.nodata, format=scene.format)
 
     def noted(self) -> tuple[str, ...]:
-        """Nothing: of a stack that is cut off the frame that lacks is told."""
+        """Nothing."""
         return ()
 
     def close(self) -> None:
         """Closes the file."""
         self.scene.close()
         self.file.close()
+
+
+class CutSeries(NamedTuple):
+    """A stack of ImageJ that is cut off: as its header says it was, whatever of it is there."""
+
+    axes: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    dataoffset: int
+
+
+def whole_series(file: Any, series: Any) -> Any:
+    """The series of a TIFF; of an ImageJ stack that is cut off, of which tifffile gives the first plane alone, all."""
+    about = file.imagej_metadata or {} if file.is_imagej else {}
+    counts = {axis: about.get(key, 1) for axis, key in (("T", "frames"), ("Z", "slices"), ("C", "channels"))}
+    images = about.get("images", 1)
+    if not all(isinstance(count, int) and 0 < count < 2**31 for count in (*counts.values(), images)):
+        return series
+    if set(counts.values()) == {1}:
+        counts = {"I": images}
+    outer = {axis: count for axis, count in counts.items() if count > 1}
+    if not outer or series.dataoffset is None or set(series.axes) - set("YXS") or len(series.axes) > 3:
+        return series
+    shape = (*outer.values(), *series.shape)
+    return CutSeries("".join(outer) + series.axes, shape, np.dtype(series.dtype), series.dataoffset)
 
 
 def rate_of(file: Any) -> float | None:

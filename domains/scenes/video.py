@@ -25,6 +25,9 @@ CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"
 INSTALL = 'pip install "entity-adapters[video]"'
 UNEVEN = 0.1
 """Frames from the even beat, by which a clip's rate is said to vary."""
+LACKS, LACKS_FRAMES = 0.1, 3
+"""Share of a film's length, and frames, that must lack at its end before it is said to be cut off, where its header
+counts no frames and only says how long it is."""
 
 
 def is_film(path: Path) -> bool:
@@ -95,28 +98,38 @@ class FilmClip:
         return frame
 
     def frames(self, start: int = 0) -> Iterator[Frame]:
-        """As `Clip.frames`. A film that breaks off gives what came before, and `noted` says so."""
+        """As `Clip.frames`. Raises InputError behind the last frame of a film that breaks off, or is cut off."""
         av = av_module()
-        self._notes, number, begin, tick = {}, 0, None, -1.0
+        self._notes, number, begin, tick, time = {}, 0, None, -1.0, None
         with Opened(self.path) as (container, stream):
             decoded = container.decode(stream)
             while True:
                 try:
                     frame = next(decoded, None)
                 except (av.FFmpegError, ValueError) as error:
-                    why = f"breaks off after {number} frames ({reason_of(error)}); they are kept"
-                    self._notes[f"{str(self.path)!r} {why}"] = None
-                    return
+                    reason = reason_of(error)
+                    raise InputError(f"{str(self.path)!r} breaks off after {number} frames ({reason})") from error
                 if frame is None:
                     break
-                begin = frame.time if begin is None else begin
+                begin, time = frame.time if begin is None else begin, frame.time
                 tick = max(tick + 1e-3, self._tick(frame, begin, number))
                 if number >= start:
                     yield Frame(number, tick, self._scene(frame, number))
                 number += 1
-        if self.about.count is not None and number < self.about.count:
-            why = f"ends after {number} of {self.about.count} frames: it is cut off; they are kept"
-            self._notes[f"{str(self.path)!r} {why}"] = None
+            expected = self.about.count or self._expected(container, time, number)
+        if number < expected:
+            about = "" if self.about.count else "about "
+            raise InputError(f"{str(self.path)!r} ends after {number} of {about}{expected} frames: it is cut off")
+
+    def _expected(self, container: Any, time: float | None, number: int) -> int:
+        """How many frames a film has whose header says how long it is alone, of which `number` came, the last at a
+        time. Sound may outlast the picture: with sound all are taken to have come.
+        """
+        if not self.rate or time is None or not container.duration or container.streams.audio:
+            return number
+        seconds = (container.duration + (container.start_time or 0)) / av_module().time_base
+        lacking = (seconds - time) * self.rate - 1
+        return number + round(lacking) if lacking > max(LACKS_FRAMES, LACKS * seconds * self.rate) else number
 
     def _tick(self, frame: Any, begin: float | None, number: int) -> float:
         if frame.time is None or begin is None or self.rate is None:
@@ -134,7 +147,7 @@ class FilmClip:
         return Photograph(np.ascontiguousarray(pixels), self.pixel_size_m, ("red", "green", "blue"), format="film")
 
     def noted(self) -> tuple[str, ...]:
-        """Why the film ended early, and that its beat varies, where it is so."""
+        """That its beat varies, where it is so."""
         return tuple(self._notes)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ TABLES = """
 CREATE TABLE IF NOT EXISTS frames
     (number INTEGER PRIMARY KEY, tick REAL, height INTEGER, width INTEGER, ids BLOB, tracks BLOB, scores BLOB);
 CREATE TABLE IF NOT EXISTS ended (id INTEGER PRIMARY KEY, first, last, parent, exit, into_id);
+CREATE TABLE IF NOT EXISTS classes (number INTEGER PRIMARY KEY, tracks BLOB, shares BLOB);
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value BLOB);
 """
 
@@ -61,7 +62,9 @@ class ClipJournal:
         self._run("PRAGMA journal_mode=WAL")
         self.database.executescript(TABLES)
         if self._fact("plan") != plan.encode():
-            self.database.executescript("DELETE FROM frames; DELETE FROM ended; DELETE FROM facts;")
+            self.database.executescript(
+                "DELETE FROM frames; DELETE FROM ended; DELETE FROM classes; DELETE FROM facts;"
+            )
             self._keep("plan", plan.encode())
         self._run("BEGIN")
 
@@ -94,6 +97,26 @@ class ClipJournal:
                   (frame.number, frame.tick, *frame.ids.shape, *blobs))  # fmt: skip
         self._end(ended)
 
+    def add_classes(self, number: int, tracks: np.ndarray, shares: np.ndarray) -> None:
+        """Keep what a frame says of the classes of tracks (N,), for the next commit. shares: (N, K + 1) probabilities
+        and whether it is none of them, nan where nobody said.
+        """
+        blobs = tracks.astype("<i8").tobytes(), shares.astype("<f2").tobytes()
+        self._run("INSERT OR REPLACE INTO classes VALUES (?, ?, ?)", (number, *blobs))
+
+    def classes(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(tracks, shares) of all frames that `add_classes` was given."""
+        for tracks, shares in self._run("SELECT tracks, shares FROM classes ORDER BY number"):
+            numbers = np.frombuffer(tracks, "<i8")
+            if len(numbers):
+                yield numbers, np.frombuffer(shares, "<f2").reshape(len(numbers), -1).astype(np.float32)
+
+    @property
+    def newest(self) -> int:
+        """The highest number of a track so far; 0 before the first."""
+        rows = self._run("SELECT tracks FROM frames")
+        return max((int(np.frombuffer(tracks, "<i8").max(initial=0)) for (tracks,) in rows), default=0)
+
     def _end(self, tracks: Iterable[Track]) -> None:
         for track in tracks:
             self._run("INSERT OR REPLACE INTO ended VALUES (?, ?, ?, ?, ?, ?)", astuple(track))
@@ -112,10 +135,13 @@ class ClipJournal:
         self._written = monotonic()
         self._took = self._written - begin
 
-    def end(self, tracks: Iterable[Track], notes: Iterable[str]) -> None:
-        """The clip is over. tracks: those that did not end before; notes: what reading it showed."""
+    def end(self, tracks: Iterable[Track], notes: Iterable[str], fault: str = "") -> None:
+        """The clip is over. tracks: those that did not end before; notes: what reading it showed; fault: why it ended
+        before it should, "" where it did not.
+        """
         self._end(tracks)
         self._keep("notes", json.dumps(list(notes)).encode())
+        self._keep("fault", fault.encode())
         self._keep("whole", b"")
         self._run("DELETE FROM facts WHERE name = 'state'")
         self._run("COMMIT")
@@ -124,6 +150,11 @@ class ClipJournal:
     def notes(self) -> list[str]:
         """What reading the clip showed."""
         return json.loads(self._fact("notes") or b"[]")
+
+    @property
+    def fault(self) -> str:
+        """Why a clip that is over ended before it should; "" where it did not."""
+        return (self._fact("fault") or b"").decode()
 
     def frames(self) -> Iterator[TrackedFrame]:
         """All frames in order, one in memory."""

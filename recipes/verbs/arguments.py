@@ -105,6 +105,10 @@ Track = Annotated[
     list[str] | None,
     typer.Option("--track", metavar="KEY=VALUE", help="An option of the tracker, such as memory_frames=60."),
 ]
+Realtime = Annotated[
+    bool,
+    typer.Option("--realtime", help="Of clips: the network sees keyframes, optical flow carries entities between."),
+]
 Everywhere = Annotated[bool, typer.Option("--everywhere", help="Look at a slide's empty glass too.")]
 SmallestPiece = Annotated[
     float | None,

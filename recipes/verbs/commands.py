@@ -45,6 +45,7 @@ from recipes.verbs.arguments import (
     PixelSize,
     Points,
     Precision,
+    Realtime,
     Recipe,
     Resume,
     Run,
@@ -208,6 +209,7 @@ def predict(
     shelf: Shelf = None,
     video: Video = False,
     track: Track = None,
+    realtime: Realtime = False,
 ) -> None:
     """Find the entities of images, slides and clips, and write them to files."""
     from recipes import inputs as checks
@@ -228,10 +230,11 @@ def predict(
     checks.check_predictor(request, shelf)
     from recipes.verbs.tracking import asks_for_tracks, check_tracking
 
-    follows = asks_for_tracks(sources, formats, video, track or ())
+    track = [*(track or ()), *(["realtime=true"] if realtime else [])]
+    follows = asks_for_tracks(sources, formats, video, track)
     if follows:
         check_tracking(request, prompting.words)
-    _predict(request, prompting, shelf, (device, str(precision)), (track or ()) if follows else None)
+    _predict(request, prompting, shelf, (device, str(precision)), track if follows else None)
 
 
 def _predict(

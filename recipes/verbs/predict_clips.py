@@ -11,30 +11,31 @@ from pathlib import Path
 
 import numpy as np
 
-from adapters.inference.segment import Cut, InputContract, decoded
-from adapters.inference.tapped import pooled, segmented
+from adapters.inference.segment import Cut, InputContract
 from adapters.network import EntitySegmenter
 from adapters.options.section import values_of
-from adapters.options.tracking import Motion, TrackingOptions
+from adapters.options.tracking import Keyframes, Motion, TrackingOptions
 from adapters.runtime import CPU, Runtime
-from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking import build_tracker
 from adapters.tracking.identified_tracks import identified_tracks
+from adapters.tracking.propagation import Propagation
 from adapters.tracking.registry import Registry
 from adapters.tracking.visit import Visit
 from domains.errors import InputError
 from domains.exports import Destination, output_names
 from domains.exports.clip_formats import clip_exports
+from domains.exports.track_classes import TrackClasses
 from domains.exports.tracked import ClipExport, TrackedClip
-from domains.scenes import Scene
 from domains.scenes.frames import Clip
 from domains.scenes.images import as_rgb
 from domains.scenes.video import open_clip
-from domains.tiling.clip_journal import ClipJournal, TrackedFrame
+from domains.tiling.clip_journal import ClipJournal
 from domains.tiling.run_folder import open_run
 from recipes import set_up
 from recipes.inputs import Request
 from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
 from recipes.verbs.export import ready
 from recipes.verbs.numbers import counted
 from recipes.verbs.predict import Images, destination_of, names_of, plan_of, registry_of
@@ -56,6 +57,8 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
     if left_out:
         print(left_out, file=sys.stderr)
     with ready(request, runtime) as network:
+        if network.is_nameless:
+            print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
         build_tracker(options, str(network.segmenter.device))  # what it cannot read is told before anything is written
@@ -71,13 +74,41 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
                     for file in export.files(name):
                         destination.path(file)
             if not images.remaining:
-                journal.end()
                 print(f"nothing to do: {len(images.names)} clips are done in {request.out}; --overwrite does them anew")
-                return
+            left_out = []
             for path, name in images.remaining.items():
                 assert isinstance(path, Path)
-                run.predict(path, name)
+                try:
+                    clip = open_clip(path, request.sight.pixel_size_m)
+                except InputError as error:
+                    left_out.append(str(error))
+                    continue
+                with closing(clip):
+                    reading = Reading(clip, contract)
+                    if next(iter(reading), None) is None:
+                        left_out.append(reading.fault or f"{str(path)!r} has no frame; copy or export it again")
+                    else:
+                        run.predict(clip, path, name)
             journal.end()
+    check_whole(images, left_out)
+
+
+def check_whole(images: Images, left_out: Sequence[str]) -> None:
+    """Raises InputError where clips ended before they should, whose results are there, or were left out. left_out: why
+    each of these was.
+    """
+    names = {*images.names.values()}
+    early = [entry.values["fault"] for entry in images.journal.images
+             if entry.done and entry.name in names and entry.values.get("fault")]  # fmt: skip
+    total, counted = len(images.names), []
+    if left_out:
+        counted.append(f"{len(left_out)} of {total} clips were left out")
+    if early:
+        counted.append(f"{len(early)} of {total} clips ended early, what came before is kept")
+    if counted:
+        reasons = [*left_out[:1], *early[:1]]
+        anew = "; mend it and predict with --overwrite" if early and not left_out else ""
+        raise InputError(f"{'; '.join(counted)}: {'; '.join(reasons)}{anew}")
 
 
 @dataclass(frozen=True)
@@ -97,69 +128,80 @@ class ClipRun:
         """The network."""
         return self.network.segmenter
 
-    def predict(self, path: Path, name: str) -> None:
-        """Follow the entities of a clip, and write all formats. Raises InputError."""
+    def predict(self, clip: Clip, path: Path, name: str) -> None:
+        """Follow the entities of a clip, and write all formats of what can be read of it. Raises InputError."""
         about = state_of(path)
-        with closing(open_clip(path, self.request.sight.pixel_size_m)) as clip:
-            for remark in clip.about.remarks:
-                print(f"{name}: {remark}", file=sys.stderr)
-            files = [file for export in self.formats.values() for file in export.files(name)]
-            self.destination.journal.begin(name, str(path), about, files, {"path": str(path.resolve())})
-            folder = running_folder(self.destination.folder, name)
-            plan = {"scene": str(path.resolve()), "about": about, "tracking": values_of(self.options)}
-            with closing(ClipJournal(folder / JOURNAL, plan)) as journal:
-                if not journal.is_whole:
-                    self.follow(clip, name, journal)
-                for note in journal.notes():
-                    print(note, file=sys.stderr)
-                tracks = journal.tracks()
-                if not tracks.frames:
-                    raise InputError(f"{str(path)!r} has no frame that can be read; copy or export it again")
-                tracked = TrackedClip(
-                    name,
-                    str(path),
-                    clip.about.shape,
-                    rate=clip.about.rate,
-                    pixel_size_m=clip.about.pixel_size_m,
-                    tracks=tracks,
-                    frames=journal.frames,
-                    images=lambda: self.pictures(clip),
-                    persistent_ids=self.persistent_ids(clip, path, journal),
-                )
-                for export in self.formats.values():
-                    export.write(tracked, self.destination)
-        self.destination.journal.done(entities=len(tracks.tracks), frames=tracks.frames)
+        for remark in clip.about.remarks:
+            print(f"{name}: {remark}", file=sys.stderr)
+        files = [file for export in self.formats.values() for file in export.files(name)]
+        self.destination.journal.begin(name, str(path), about, files, {"path": str(path.resolve())})
+        folder = running_folder(self.destination.folder, name)
+        plan = {"scene": str(path.resolve()), "about": about, "tracking": values_of(self.options)}
+        with closing(ClipJournal(folder / JOURNAL, plan)) as journal:
+            if not journal.is_whole:
+                self.follow(clip, name, journal)
+            tracks, fault = journal.tracks(), journal.fault
+            self.write(clip, path, name, journal)
+        self.destination.journal.done(entities=len(tracks.tracks), frames=tracks.frames, fault=fault)
         shutil.rmtree(folder, ignore_errors=True)
         divided = sum(track.exit == "divided" for track in tracks.tracks)
         divisions = f", {counted(divided, 'division')}" if divided else ""
         followed = f"{counted(len(tracks.tracks), 'track')} in {counted(tracks.frames, 'frame')}"
         print(f"{followed}{divisions}: {self.destination.folder}")
 
+    def write(self, clip: Clip, path: Path, name: str, journal: ClipJournal) -> None:
+        """Write all formats of a clip that was followed."""
+        for note in journal.notes():
+            print(note, file=sys.stderr)
+        labeller = self.network.labeller
+        tracked = TrackedClip(
+            name,
+            str(path),
+            clip.about.shape,
+            rate=clip.about.rate,
+            pixel_size_m=clip.about.pixel_size_m,
+            tracks=journal.tracks(),
+            frames=journal.frames,
+            images=lambda: self.pictures(clip),
+            persistent_ids=self.persistent_ids(clip, path, journal),
+            classes=labeller and TrackClasses.of(labeller.names, journal.classes()),
+        )
+        for export in self.formats.values():
+            export.write(tracked, self.destination)
+
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
-        tracker, start = build_tracker(self.options, str(self.segmenter.device)), journal.done
+        tracker = build_tracker(self.options, str(self.segmenter.device))
+        finder, start = self.finder, journal.done
         if start and (state := journal.state()) is not None:
             tracker.restore(state)
+            if finder.propagation is not None:
+                finder.propagation.restore(state)
             print(f"{name}: goes on at frame {start}", file=sys.stderr)
         steps = clip.about.count or clip.about.likely or 0
-        cut = Cut.of(self.segmenter, self.request.sight.granularity, nested=False)
+        reading = Reading(clip, self.contract, start)
         with Progress(f"predict {name}", steps, unit="frames") as progress:
             progress.begin_at(start)
             try:
-                for frame in clip.frames(start):
-                    with closing(frame.scene):
-                        entities, scores = self.entities(frame.scene, frame.tick, cut)
-                    step = tracker.step(entities)
-                    tracked, numbers = step.tracks(entities)
-                    scores = step.scores_of(numbers, scores)
-                    journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
-                    if journal.is_due():
-                        journal.commit(tracker.state())
-                    progress.saw(entities.ids.size)
-                    progress.advance({"tracks": float(step.ids.max(initial=0))})
+                for frame in follow_frames(reading, finder, tracker, journal):
+                    progress.saw(frame.pixels)
+                    progress.advance({"tracks": float(frame.tracks)})
             finally:
-                journal.commit(tracker.state())
-        journal.end(tracker.close(), clip.noted())
+                journal.commit(state_of_both(tracker, finder))
+        journal.end(tracker.close(), clip.noted(), reading.fault)
+
+    @property
+    def finder(self) -> EntityFinder:
+        """What finds the entities of a clip's frames, before its first."""
+        options = self.options
+        return EntityFinder(
+            self.segmenter,
+            self.contract,
+            Cut.of(self.segmenter, self.request.sight.granularity, nested=False),
+            self.destination.limits,
+            Propagation(options) if isinstance(options, Keyframes) and options.realtime else None,
+            self.network.labeller,
+        )
 
     def persistent_ids(self, clip: Clip, path: Path, journal: ClipJournal) -> dict[int, int] | None:
         """The id of each track by the registry that was named; None without one."""
@@ -167,18 +209,6 @@ class ClipRun:
             return None
         return identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
 
-    def entities(self, scene: Scene, tick: float, cut: Cut) -> tuple[FrameEntities, np.ndarray]:
-        """A frame's entities as trackers take them, and their scores (N,)."""
-        picture = decoded(self.contract.viewed(scene))
-        prediction, tiles, taps = segmented(self.segmenter, picture, self.contract, cut)
-        prediction = self.destination.limits.applied(prediction)
-        entities = prediction.whole_map
-        scores = np.full(entities.count, np.nan) if entities.scores is None else entities.scores
-        features = pooled(taps, tiles.grid, entities.ids)
-        return FrameEntities(entities.ids, tick, features, as_rgb(picture.image)), scores
-
     def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 of every frame, as the network was shown it."""
-        for frame in clip.frames():
-            with closing(frame.scene):
-                yield as_rgb(decoded(self.contract.viewed(frame.scene)).image)
+        return (as_rgb(picture.image) for _, picture in Reading(clip, self.contract))

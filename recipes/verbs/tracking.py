@@ -9,7 +9,7 @@ from typing import Any, get_args
 import yaml
 
 from adapters.options.section import checked, values_of
-from adapters.options.tracking import Tracking, TrackingOptions
+from adapters.options.tracking import Keyframes, Tracking, TrackingOptions
 from domains.errors import InputError, suggest
 from domains.exports.clip_formats import OF_CLIPS_ALONE
 from domains.scenes.address import Source
@@ -71,5 +71,10 @@ def tracking_of(options: TrackingOptions, settings: Sequence[str]) -> TrackingOp
     name = changes.get("name", options.name)
     if name not in KINDS:
         raise InputError(f"tracking.name is {name!r}; {suggest(str(name), KINDS)}")
+    if changes.get("realtime") and not issubclass(KINDS[name], Keyframes):
+        carried = ", ".join(sorted(word for word, kind in KINDS.items() if issubclass(kind, Keyframes)))
+        raise InputError(
+            f"the tracker {name} looks at every frame by a network of its own; --realtime goes with {carried}"
+        )
     values = values_of(options) if name == options.name else {"name": name}
     return checked(KINDS[name], {**values, **changes}, TrackingOptions.SOURCE)

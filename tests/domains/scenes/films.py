@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from fractions import Fraction
 from importlib import import_module
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 SHAPE = (48, 64)
 CODECS = {".mp4": ("libx264", "yuv420p"), ".mov": ("libx264", "yuv420p"), ".avi": ("mpeg4", "yuv420p"),
@@ -46,4 +48,20 @@ def film(path: Path, frames: Sequence[np.ndarray], times_ms: Sequence[int] | Non
                 frame.pts, frame.time_base = times_ms[number], Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
+    return path
+
+
+def film_of_two_sizes(path: Path, first: int, count: int) -> Path:
+    """Write a film of so many frames, each a JPEG, of which those from `first` on are half as high."""
+    av: Any = import_module("av")
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = SHAPE[1], SHAPE[0], "yuvj420p"
+        for number, frame in enumerate(drawn(count)):
+            content = BytesIO()
+            Image.fromarray(frame if number < first else frame[: SHAPE[0] // 2]).save(content, "jpeg")
+            packet = av.Packet(content.getvalue())
+            packet.stream, packet.time_base = stream, Fraction(1, 10)
+            packet.pts = packet.dts = number
+            container.mux(packet)
     return path

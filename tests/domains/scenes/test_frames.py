@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,11 @@ def test_a_folder_is_in_the_order_of_its_numbers_and_a_gap_is_time(tmp_path: Pat
     assert clip.about.remarks == ("6 numbers are missing among 3 frames, which counts as time",)
     whole = open_clip(folder(tmp_path / "b", "00.png", "01.png"))
     assert whole.about.remarks == () and [frame.number for frame in whole.frames(1)] == [1]
+
+
+def test_names_of_several_patterns_are_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    clip = open_clip(folder(tmp_path / "a", "f2.png", "f10.png", "f3.png", "f1b.png"))
+    assert [value for _, value in values(clip)] == [3, 0, 2, 1]
 
 
 def test_a_microscope_s_folder_of_several_channels_is_refused(tmp_path: Path) -> None:
@@ -88,3 +94,17 @@ def test_a_picture_is_no_clip(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     with pytest.raises(InputError, match="is no clip"):
         open_clip(tmp_path / "notes.txt")
+
+
+@pytest.mark.parametrize("axes", ["TYX", "TCYX"])
+def test_a_stack_that_is_cut_off_gives_what_came_before(tmp_path: Path, axes: str) -> None:
+    path = tmp_path / "stack.tif"
+    stack = np.arange(6 * 2 * 20 * 30, dtype=np.uint16).reshape(6, 2, 20, 30)[:, : 2 if axes == "TCYX" else 1]
+    tifffile.imwrite(path, stack if axes == "TCYX" else stack[:, 0], imagej=True, metadata={"axes": axes})
+    path.write_bytes(path.read_bytes()[: -stack[0].nbytes * 3 // 2])
+    clip, frames = open_clip(path), []
+    assert clip.about.count == 6
+    with closing(clip), pytest.raises(InputError, match="ends before frame .* it is cut off"):
+        for frame in clip.frames():
+            frames.append(frame.scene.read(0, 0, 20, 30))
+    assert np.array_equal(np.moveaxis(frames, -1, 1), stack[: len(frames)]) and 0 < len(frames) < 6

@@ -11,7 +11,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import video
 from domains.scenes.video import open_clip
-from tests.domains.scenes.films import SHAPE, corner, drawn, film
+from tests.domains.scenes.films import SHAPE, corner, drawn, film, film_of_two_sizes
 
 pytest.importorskip("av")
 
@@ -48,13 +48,25 @@ def test_frames_at_varying_times_are_taken_as_they_are(tmp_path: Path) -> None:
     assert steps.max() > 3 * steps.min()
 
 
-def test_of_a_film_that_is_cut_off_what_came_before_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("suffix, told", [(".mp4", "of 24"), (".avi", "of 24"), (".mkv", "of about 24")])
+def test_a_film_that_is_cut_off_gives_what_came_before_and_says_so(tmp_path: Path, suffix: str, told: str) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (24, *SHAPE, 3), dtype=np.uint8)
-    path = film(tmp_path / "clip.mp4", list(noise), movflags="faststart")
+    options = {"movflags": "faststart"} if suffix == ".mp4" else {}
+    path = film(tmp_path / f"clip{suffix}", list(noise), **options)
+    assert len(list(open_clip(path).frames())) == 24
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 5])
-    clip = open_clip(path)
-    count = sum(1 for _ in clip.frames())
-    assert 0 < count < 24 and f"{count} of 24 frames" in clip.noted()[0] and "kept" in clip.noted()[0]
+    frames = []
+    with pytest.raises(InputError, match=f"ends after .* {told} frames: it is cut off"):
+        for frame in open_clip(path).frames():
+            frames.append(frame.number)
+    assert 0 < len(frames) < 24 and frames == [*range(len(frames))]
+
+
+def test_a_film_that_changes_its_size_gives_what_came_before(tmp_path: Path) -> None:
+    frames = iter(open_clip(film_of_two_sizes(tmp_path / "clip.mkv", 2, 4)).frames())
+    assert [next(frames).number for _ in range(2)] == [0, 1]
+    with pytest.raises(InputError, match="frame 2 .* is 64 x 24 px, those before 64 x 48"):
+        next(frames)
 
 
 def test_what_is_no_film_is_refused_in_a_line(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -101,6 +102,33 @@ def test_sam2_follows_what_the_network_finds_and_other_weights_leave_the_folder_
         rows = list(csv.DictReader(file))
     assert sum(int(row["visible_frames"]) for row in rows) == sum(counts)
     assert max(int(row["visible_frames"]) for row in rows) > 1
+
+
+def test_what_came_before_a_bad_frame_is_kept_and_the_other_clips_too(
+    run: Path, clip: Path, tmp_path: Path, capsys
+) -> None:
+    out, inputs = tmp_path / "out", [tmp_path / name for name in ("none", "damaged", "resized", "good")]
+    for folder, frames in zip(inputs, (1, 3, 4, 1), strict=True):  # a clip of one frame is one
+        folder.mkdir()
+        for at in range(frames):
+            shutil.copy(clip / f"{at:03}.png", folder)
+    (inputs[0] / "000.png").write_bytes(b"")
+    (inputs[1] / "002.png").write_bytes((inputs[1] / "002.png").read_bytes()[:200])
+    Image.new("RGB", (20, 30)).save(inputs[2] / "001.png")
+    first, *following = words(run, inputs[3], out)
+    line = [first, *map(str, inputs[:3]), *following]
+    for _ in range(2):  # said again where all that can be done is done
+        assert main(line) == 2
+        last = capsys.readouterr().err.strip().splitlines()[-1]
+        assert last.startswith(
+            "error: 1 of 4 clips were left out; 2 of 4 clips ended early, what came before is kept: "
+        )
+        assert "000.png" in last and "002.png" in last
+        counts = {path.name: len(list(path.glob("mask*.tif"))) for path in out.glob("*_RES")}
+        assert counts == {"damaged_RES": 2, "resized_RES": 1, "good_RES": 1}
+        assert (out / "damaged.mot.txt").stat().st_size and (out / "resized.tracks.csv").exists()
+    assert main([*words(run, inputs[2], tmp_path / "alone")]) == 2
+    assert "frame 1 " in (told := capsys.readouterr().err) and "mend it and predict with --overwrite" in told
 
 
 def test_the_state_does_not_grow_with_the_clip() -> None:

@@ -96,6 +96,28 @@ def test_a_fit_to_classes_learns_them_and_predict_writes_them_in_every_format(
         assert picture.width == 80 and picture.height > 80  # with a legend
 
 
+def test_a_track_of_a_clip_has_the_class_of_its_frames(fitted: Path, classed: Path, tmp_path: Path) -> None:
+    (clip := tmp_path / "clip").mkdir()
+    for number in range(3):
+        shutil.copy(classed / "0.png", clip / f"{number}.png")
+    words = ["predict", "--adapter", str(fitted), "--video", "--realtime", "--track", "keyframe_frames=2"]
+    assert main([*words, str(clip), "--format", "csv", "--format", "mot", "--out", str(tmp_path / "out")]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "clip.tracks.csv").read_text(encoding="utf-8").splitlines()))
+    names = (tmp_path / "out" / "clip.mot.labels.txt").read_text(encoding="utf-8").splitlines()
+    boxes = [line.split(",") for line in (tmp_path / "out" / "clip.mot.txt").read_text().splitlines()]
+    assert names == ["bright", "hole", "unknown"] and len({box[0] for box in boxes}) == 3
+    assert {box[1]: names[int(box[7]) - 1] for box in boxes} == {row["track"]: row["label"] for row in rows}
+    still = ["predict", "--adapter", str(fitted), str(clip / "0.png"), "--out", str(tmp_path / "still")]
+    still += ["--format", "csv"]
+    assert main(still) == 0
+    entities = list(csv.DictReader((tmp_path / "still" / "entities.csv").read_text(encoding="utf-8").splitlines()))
+    of_tracks, of_entities = (
+        sorted((row["label"], float(row["label_score"])) for row in table) for table in (rows, entities)
+    )  # of frames that are all alike
+    assert [label for label, _ in of_tracks] == [label for label, _ in of_entities] and of_tracks
+    assert np.allclose([score for _, score in of_tracks], [score for _, score in of_entities], atol=2e-3)
+
+
 def test_evaluate_says_what_each_class_is_worth_and_which_is_taken_for_which(
     fitted: Path, classed: Path, tmp_path: Path, capsys
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.options.tracking import Motion, Nearest
+from adapters.options.tracking import Motion, Nearest, Overlap
 from cli import main
 from domains.errors import InputError
 from recipes.verbs import tracking
@@ -27,11 +27,18 @@ def test_options_are_set_by_key_and_value_and_another_tracker_by_its_name() -> N
         ("memory_frames=many", "tracking.memory_frames is 'many'"),
         ("memory_frame=3", "did you mean 'memory_frames'"),
         ("name=kalman", "tracking.name is 'kalman'; known: iou, memory, motion, nearest"),
+        ("keyframe_frames=0", "tracking.keyframe_frames is 0"),
     ],
 )
 def test_wrong_options_are_told_in_a_line(setting: str, told: str) -> None:
     with pytest.raises(InputError, match=told):
         tracking_of(Motion(), [setting])
+
+
+def test_realtime_goes_with_trackers_that_take_any_frame_s_entities() -> None:
+    assert tracking_of(Motion(), ["name=iou", "realtime=true"]) == Overlap(realtime=True)
+    with pytest.raises(InputError, match="memory looks at every frame .* --realtime goes with iou, motion, nearest"):
+        tracking_of(Motion(), ["name=memory", "realtime=true"])
 
 
 def test_films_are_clips_and_all_else_where_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

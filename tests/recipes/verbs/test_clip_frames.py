@@ -1,0 +1,93 @@
+"""Frames of a clip one after the other: none waits for a later one, and a stopped run goes on alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from adapters.options.tracking import Motion
+from adapters.tracking import build_tracker
+from adapters.tracking.propagation import Found, Propagation
+from domains.entities import renumber
+from domains.procedural.clips import draw_clip
+from domains.scenes import Photograph
+from domains.scenes.frames import Frame
+from domains.tiling.clip_journal import ClipJournal
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
+
+FRAMES = [draw_clip("crossing", 5, 8, 48, 48).frame(at) for at in range(8)]
+PASSED_ON = cast(Any, SimpleNamespace(viewed=lambda scene: scene))
+"""A contract that changes nothing."""
+
+
+@dataclass
+class Drawn:
+    """A clip in memory that notes which frames were asked for."""
+
+    read: list[int] = field(default_factory=list)
+
+    def frames(self, start: int = 0) -> Iterator[Frame]:
+        for number in range(start, len(FRAMES)):
+            self.read.append(number)
+            yield Frame(number, float(number), Photograph(FRAMES[number][0]))
+
+
+@dataclass(frozen=True)
+class Knowing(EntityFinder):
+    """Knows the entities of each picture, and says of each that it is of the first class of two."""
+
+    asked: list[int] = field(default_factory=list)
+
+    def seen(self, picture: Photograph) -> Found:
+        number = next(at for at, (image, _) in enumerate(FRAMES) if np.array_equal(image, picture.image))
+        self.asked.append(number)
+        ids = np.maximum(renumber(FRAMES[number][1])[0], 0)
+        return Found(ids, np.full(ids.max(), 0.5))
+
+    def classes(self, found: Found, picture: Photograph) -> np.ndarray:
+        return np.tile([0.75, 0.25, 0], (len(found.scores), 1))
+
+
+def finder(options: Motion) -> Knowing:
+    nothing = cast(Any, None)
+    propagation = Propagation(options) if options.realtime else None
+    return Knowing(nothing, PASSED_ON, nothing, nothing, propagation)
+
+
+def rows(journal: ClipJournal) -> list[tuple[int, list[int], bytes]]:
+    return [(frame.number, frame.tracks.tolist(), frame.ids.tobytes()) for frame in journal.frames()]
+
+
+@pytest.mark.parametrize("realtime", [False, True], ids=["every", "realtime"])
+def test_no_frame_waits_for_a_later_one_and_a_stopped_run_goes_on_alike(tmp_path: Path, realtime: bool) -> None:
+    options = Motion(realtime=realtime, keyframe_frames=3, keyframe_change=1.0)
+    clip, network = Drawn(), finder(options)
+    whole = ClipJournal(tmp_path / "whole.sqlite", {})
+    for answer in follow_frames(Reading(cast(Any, clip), PASSED_ON), network, build_tracker(options), whole):
+        assert clip.read == [*range(answer.number + 1)] and whole.done == answer.number + 1
+    assert network.asked == ([0, 3, 6] if realtime else [*range(8)])
+    tracks, shares = zip(*whole.classes(), strict=True)
+    assert all(np.allclose(row, [0.75, 0.25, 0]) for row in shares) and set(tracks[0]) == set(rows(whole)[0][1])
+
+    stopped, tracker, network = ClipJournal(tmp_path / "stopped.sqlite", {}), build_tracker(options), finder(options)
+    for answer in follow_frames(Reading(cast(Any, Drawn()), PASSED_ON), network, tracker, stopped):
+        if answer.number == 4:
+            break
+    stopped.commit(state_of_both(tracker, network))
+    tracker, network, state = build_tracker(options), finder(options), stopped.state()
+    assert state is not None
+    tracker.restore(state)
+    if network.propagation is not None:
+        network.propagation.restore(state)
+    for _ in follow_frames(Reading(cast(Any, Drawn()), PASSED_ON, 5), network, tracker, stopped):
+        pass
+    assert rows(stopped) == rows(whole)
+    assert [row.tolist() for row, _ in stopped.classes()] == [row.tolist() for row, _ in whole.classes()]
+    whole.close()
+    stopped.close()
