@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,7 +24,9 @@ import typer
 
 from adapters.runtime import best_precision
 from adapters.training.fitting import fit
+from benchmarks.ablations.paired import drawn_text, paired_span
 from benchmarks.ablations.plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs
+from benchmarks.ablations.unlabelled import pictures
 from benchmarks.accuracy.job import (
     ENOUGH_STEPS,
     VAL_CROPS,
@@ -39,10 +42,11 @@ from domains.datasets.domain import DataDomain, first_images, name_hash
 from domains.formats.layout import Record, Split
 from recipes import set_up
 from recipes.build import domain_of
-from recipes.plan import Splits, budget_of, plan_of
+from recipes.plan import Splits, budget_of, calibrated_for, plan_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.unlabelled import taught
 
 HERE = Path(__file__).resolve().parents[1]
 CALIBRATED_ON = 24
@@ -107,8 +111,19 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     domain = resplit(whole, job)
     train, held_out = domain.dataset("train"), domain.dataset("val")
     budget = budget_of(recipe, VALIDATIONS, time.process_time)
-    prepared = plan_of(recipe, domain, Splits(train, train, held_out), budget, val_crops=VAL_CROPS)
-    fitted = fit(replace(prepared.plan, measure_before=False, calibration_tiles=CALIBRATED_ON))
+    part = PARTS[job.part]
+    with ExitStack() as stack:
+        if share := part.arms[job.arm].unlabelled_share:
+            others = resplit(whole, replace(job, images=None)).given["train"]
+            folder = stack.enter_context(pictures(whole, others, domain.given["train"]))
+            recipe = replace(recipe, train=replace(recipe.train, unlabelled=str(folder), unlabelled_share=share))
+        prepared = plan_of(recipe, domain, Splits(train, train, held_out), budget, val_crops=VAL_CROPS)
+        prepared = taught(prepared, domain)
+    plan = replace(prepared.plan, measure_before=False, calibration_tiles=CALIBRATED_ON)
+    if part.paired:
+        keys = dict.fromkeys([*part.columns, calibrated_for(recipe, domain)])
+        plan = replace(plan, metrics=lambda: {key: domain.metrics()[key] for key in keys})
+    fitted = fit(plan)
     assert fitted.after is not None
     result = plain(
         {
@@ -116,7 +131,7 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
             "arm": job.arm,
             "seed": job.seed,
             "images_limit": job.images,
-            "seconds_limit": SECONDS,
+            "seconds_limit": part.seconds,
             **costs(fitted.training),
             "metrics": fitted.after.compute(),
             "by_stratum": fitted.after.by_stratum(),
@@ -126,6 +141,7 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
             "entities": sum(entities_by_stratum(held_out).values()),
             "split": name_digest(record.name for record in held_out.records),
             "precision": best_precision(recipe.train.precision, "cpu"),
+            **({"drawn": drawn_text(fitted.after, part.columns)} if part.paired else {}),
         }
     )
     write_json(path, result)
@@ -145,7 +161,7 @@ def part_recipe(job: PartJob, data: Path) -> Recipe:
         f"train.seed={job.seed}",
         f"train.warmup_steps={WARMUP_STEPS}",
         f"train.steps={ENOUGH_STEPS}",
-        f"train.seconds={SECONDS}",
+        f"train.seconds={part.seconds}",
         "train.device=cpu",
         *([f"domain.groups={index}"] if index.is_file() else []),
         *part.arms[job.arm].overrides,
@@ -203,7 +219,7 @@ def cell(fits: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain
         return text
     pairs = [(value, plainly[seed]["metrics"].get(key)) for seed, value in values.items() if seed in plainly]
     gains = [value - other for value, other in pairs if value is not None and other is not None]
-    return f"{text} ({spread(gains, '+')})" if gains else text
+    return f"{text} ({spread(gains, '+')}{paired_span(fits, plainly, key)})" if gains else text
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:
