@@ -205,7 +205,10 @@ def part_table(name: str, part: Part, images: int | None, rows: Mapping[str, Map
         lines.append([arm, *cells, f"{fmean(result['steps'] for result in fits.values()):.0f}", str(len(fits))])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     size = "" if images is None else f", {images} labelled images"
-    return f"## {name.replace('_', ' ')}{size}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
+    seconds = "" if part.seconds == SECONDS else f" {part.seconds:g} CPU-seconds."
+    spans = f" {SPANS}" if part.paired else ""
+    text = f"{part.set}, {held_out} held out; fitted on {fitted}.{seconds}{spans}"
+    return f"## {name.replace('_', ' ')}{size}\n\n{text}\n\n{table}\n"
 
 
 def cell(fits: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
@@ -232,16 +235,20 @@ HEAD = f"""# What the parts of a domain are worth
 Written by `python benchmarks/parts.py --table` from the files of `benchmarks/parts/`.
 
 Test splits are not looked at: of seed s, the s-th third of the groups of training and validation is measured, and the
-other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread,
-decoder only unless a row says otherwise, one view of each tile; thresholds calibrated on the images that were fitted.
+other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread
+where a table says no other budget, decoder only unless a row says otherwise, one view of each tile; thresholds
+calibrated on the images that were fitted.
 Mean ± standard deviation over the folds; in brackets the difference from the first row, fold by fold. A difference
 smaller than its spread is none. More is better, but for {", ".join(LESS)}. The fits of "stain" started from the decoder
 of nuclei before it had seen fluorescence as tissue. Entities are cut out by a watershed, not as regions
 (`decoder.regions=false`), but where a row says so, there by the predicted IoU alone (`decoder.sure_foreground=1`), and
 under "drawn defects", as regions as the recipe has them. An image's score in image_auroc is the maximum of its heat map
 under "regions of defects" and "drawn defects"; elsewhere it was that of its best entity. "Drawn defects" was fitted in
-fp32 on a processor without bf16 instructions, all else in the precision of its file.
+fp32 on a processor without bf16 instructions, all else in the precision of its file. Under "unlabelled" the methods are
+those of the shipped recipes, entities are regions, and what the mean teacher takes is of the CPU-seconds.
 """
+
+SPANS = "After a difference its 95 % interval over the held-out groups of the folds measured."
 
 
 def main(

@@ -177,10 +177,10 @@ class PartJob:
     images: int | None
 
     @property
-    def key(self) -> tuple[str, Arm, str | None, int, int | None]:
+    def key(self) -> tuple[str, Arm, str | None, int, int | None, float]:
         """Jobs of one key are the same fit, and measured once."""
         part = PARTS[self.part]
-        return part.set, part.arms[self.arm], part.held_out, self.seed, self.images
+        return part.set, part.arms[self.arm], part.held_out, self.seed, self.images, part.seconds
 
     @property
     def name(self) -> str:

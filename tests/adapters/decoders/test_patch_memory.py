@@ -5,11 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from adapters.decoders.patch_memory import Memory, MemoryDecoder, neighbourhoods
-from adapters.decoders.texture import smoothed
 
 SIZE = (24, 32)
 IMAGES = torch.zeros(2, 3, *SIZE)
@@ -53,13 +51,6 @@ def test_a_score_is_a_half_at_the_threshold() -> None:
     at = float(decoder.distances(decoder.described(taps, IMAGES), SIZE)[1].max())
     scores = filled(taps, threshold=at)(taps, torch.zeros(2, 3, *SIZE))["foreground"].sigmoid()
     assert scores.shape == (2, 1, *SIZE) and float(scores[1].max()) == pytest.approx(0.5)
-
-
-def test_a_field_is_smoothed_as_scipy_does() -> None:
-    field = torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(1))
-    expected = gaussian_filter(field[0, 0].numpy(), 2.0, mode="mirror", truncate=3.0)
-    assert smoothed(field, 2.0)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
-    assert torch.equal(smoothed(field, 0.0), field)
 
 
 def test_what_is_filled_is_saved_whole_and_nothing_of_it_learns() -> None:

@@ -263,6 +263,23 @@ def test_the_scorer_believes_candidates_of_weight_more(monkeypatch: pytest.Monke
     assert means["unlike"] == pytest.approx(1 / 1.1, abs=0.1)
 
 
+def test_the_scorer_learns_the_iou_and_the_same_from_the_same_seed() -> None:
+    x = torch.rand(600, len(FEATURES), generator=torch.Generator().manual_seed(0))
+    wanted = (x[:, 0] > 0.5).float() * 0.9
+    first, second = RegionScorer(), RegionScorer()
+    state = torch.get_rng_state()
+    learn(first, x, wanted, 3)
+    learn(second, x, wanted, 3)
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
+    assert not any(one.requires_grad for one in first.parameters())
+    assert np.abs(first.iou(x.numpy()) - wanted.numpy()).mean() < 0.1
+    second.layers[-1].bias.data.fill_(float("nan"))  # an adapter comes from anybody
+    assert not second.iou(x.numpy()).any()
+    round_to_half(first.parameters())
+    assert all(value.dtype == torch.float16 for value in compact(first.state_dict()).values())
+
+
 class Shown(torch.nn.Module):
     """Stands for a segmenter whose network gives the fields painted for an image, by its first pixel."""
 
