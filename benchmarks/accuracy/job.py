@@ -35,6 +35,7 @@ from recipes.build import domain_in
 from recipes.plan import Prepared, Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.reading.schema import DomainSection, Recipe
+from recipes.routing import appearances_of
 from recipes.scale import at_scale
 from recipes.verbs.numbers import plain, write_json
 
@@ -238,7 +239,9 @@ def keep(run: Path, prepared: Prepared) -> None:
     """The parts of a run's folder that `figure.py` and `cli.py predict` read."""
     plan, section = prepared.plan, prepared.recipe.domain
     assert prepared.method is not None
-    info = describe(plan.network, prepared.method, plan.contract, section.name, Path(section.data).name)
+    looks = appearances_of(plan.train, plan.val or [])
+    data = Path(section.data).name
+    info = describe(plan.network, prepared.method, plan.contract, section.name, data, appearances=looks)
     save_adapter(run / "adapter", plan.network, prepared.method, info, resolved_yaml(prepared.recipe), overwrite=True)
 
 

@@ -46,7 +46,9 @@ IN_SECTIONS = ("domain.stain_augmentation=section", "train.rehearsal=0.3")
 METHODS: dict[str, tuple[str, ...]] = {
     "base": ("method.name=decoder_only",),  # as it comes: nothing is fitted
     "shipped": (),  # what `cli.py fit --recipe` does with nothing said
+    "shipped_fresh": ("train.cache=none",),  # every crop is seen once
     "decoder_only": ("method.name=decoder_only",),
+    "decoder_only_fresh": ("method.name=decoder_only", "train.cache=none"),
     "decoder_only_sections": ("method.name=decoder_only", *IN_SECTIONS),
     "lora": ("method.name=lora", "method.layers=all"),
     "lora_last": ("method.name=lora", "method.layers=last:2"),

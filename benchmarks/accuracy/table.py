@@ -14,7 +14,9 @@ from domains.errors import InputError
 NAMES = {
     "base": "base as it comes",
     "shipped": "the recipe as shipped",
+    "shipped_fresh": "the recipe as shipped, each crop drawn anew",
     "decoder_only": "decoder only",
+    "decoder_only_fresh": "decoder only, each crop drawn anew",
     "decoder_only_sections": "decoder only, crops shown in sections",
     "lora": "LoRA",
     "lora_last": "LoRA, last two blocks",
