@@ -2,7 +2,8 @@
 
 PatchCore (Roth et al., Towards Total Recall in Industrial Anomaly Detection, CVPR 2022,
 https://arxiv.org/abs/2106.08265): features of a frozen backbone, pooled over a patch's neighbours, of which a greedy
-coreset is kept. No weight learns by gradient: `adapters/training/memory_fit.py` fills it.
+coreset is kept. No weight learns by gradient: `adapters/training/memory_fit.py` fills it. `decoder.description=texture`
+has the texture of patches in place of features, each image beside itself (`texture.py`).
 
 Departures: features are standardised by the good patches' own mean and deviation, since taps differ in scale; the score
 of an image is the maximum of its map, without their weight for how lonely the nearest good patch is.
@@ -17,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from adapters.decoders import texture
 from adapters.decoders.decoder import Decoder
+from adapters.decoders.texture import smoothed
 from adapters.options import decoders as options
 from adapters.proposals.strangeness import Strangeness
 
@@ -34,7 +37,7 @@ class Memory(options.Memory):
 
     def build(self, backbone_dim: int, taps: int, stride: int) -> MemoryDecoder:
         """The decoder on a backbone of that width and stride, of which it sees so many taps; its memory empty."""
-        return MemoryDecoder(self, backbone_dim * taps)
+        return MemoryDecoder(self, texture.WIDTH if self.description == "texture" else backbone_dim * taps)
 
 
 class MemoryDecoder(Decoder):
@@ -51,14 +54,14 @@ class MemoryDecoder(Decoder):
         self.options = options
         frozen = {"requires_grad": False}
         self.patches = nn.Parameter(torch.zeros(options.size, width), **frozen)
-        """(M, taps x D): standardised features of good patches."""
+        """(M, D'): standardised descriptions of good patches, D' = taps x D of features."""
         self.mean = nn.Parameter(torch.zeros(width), **frozen)
         self.deviation = nn.Parameter(torch.ones(width), **frozen)
         self.threshold = nn.Parameter(torch.zeros(()), **frozen)
         """The distance from which on a pixel is strange; 0 while the memory is empty."""
 
     def fill(self, patches: Tensor, mean: Tensor, deviation: Tensor) -> None:
-        """Take standardised features (M, taps x D) of good patches, and by what they were standardised; the number of
+        """Take standardised descriptions (M, D') of good patches, and by what they were standardised; the number of
         patches becomes the size. In half precision, as they are saved.
         """
         place = self.patches.device
@@ -76,20 +79,26 @@ class MemoryDecoder(Decoder):
         size = images.shape[-2:]
         if not self.threshold.item():
             return {"foreground": images.new_full((len(images), 1, *size), NEVER)}
-        distances = self.distances(features, size)
+        distances = self.distances(self.described(features, images), size)
         return {"foreground": torch.log(distances.clamp(min=1e-6) / self.threshold)}
 
-    def distances(self, features: Sequence[Tensor], size: Sequence[int]) -> Tensor:
-        """(B, 1, *size) distance of each pixel to the nearest good patch, smoothed; features as of `forward`."""
-        pooled = neighbourhoods(features, self.options.neighbours)  # (B, taps x D, h, w)
-        batch, _, height, width = pooled.shape
-        rows = self.standardised(pooled.permute(0, 2, 3, 1).flatten(0, 2))  # (B h w, taps x D)
+    def described(self, features: Sequence[Tensor], images: Tensor) -> Tensor:
+        """(B, D', h, w) descriptions of the patches: features of all taps, or textures; arguments as of `forward`."""
+        if self.options.description == "texture":
+            height, width = features[0].shape[-2:]
+            return texture.textures(images, (height, width))
+        return neighbourhoods(features, self.options.neighbours)
+
+    def distances(self, described: Tensor, size: Sequence[int]) -> Tensor:
+        """(B, 1, *size) distance of each pixel to the nearest good patch, smoothed; described: (B, D', h, w)."""
+        batch, _, height, width = described.shape
+        rows = self.standardised(described.permute(0, 2, 3, 1).flatten(0, 2))  # (B h w, D')
         nearest = [torch.cdist(chunk, self.patches).amin(1) for chunk in rows.split(AT_ONCE)]
         grid = torch.cat(nearest).view(batch, 1, height, width) / rows.shape[1] ** 0.5
         return smoothed(F.interpolate(grid, size=list(size), mode="bilinear"), self.options.smoothing_px)
 
     def standardised(self, rows: Tensor) -> Tensor:
-        """Features (N, taps x D) by the mean and deviation of good patches."""
+        """Descriptions (N, D') by the mean and deviation of good patches."""
         return (rows.float() - self.mean) / self.deviation.clamp(min=LEAST_DEVIATION)
 
 
@@ -103,15 +112,3 @@ def neighbourhoods(features: Sequence[Tensor], side: int) -> Tensor:
     grid = features[0].shape[-2:]
     pooled = [F.avg_pool2d(tap.float(), side, 1, side // 2, count_include_pad=False) for tap in features]
     return torch.cat([F.interpolate(x, size=grid, mode="bilinear") if x.shape[-2:] != grid else x for x in pooled], 1)
-
-
-def smoothed(field: Tensor, deviation_px: float) -> Tensor:
-    """A field (B, 1, H, W) under a Gaussian of that standard deviation, mirrored at its edges; as it is at 0."""
-    if not deviation_px:
-        return field
-    reach = min(int(3 * deviation_px + 0.5), field.shape[-2] - 1, field.shape[-1] - 1)
-    at = torch.arange(-reach, reach + 1, dtype=field.dtype, device=field.device)
-    kernel = torch.exp(-0.5 * (at / deviation_px) ** 2)
-    kernel = kernel / kernel.sum()
-    field = F.conv2d(F.pad(field, (0, 0, reach, reach), mode="reflect"), kernel.view(1, 1, -1, 1))
-    return F.conv2d(F.pad(field, (reach, reach, 0, 0), mode="reflect"), kernel.view(1, 1, 1, -1))

@@ -134,9 +134,12 @@ class Memory(DecoderOptions):
 
     name: Literal["memory"] = "memory"
     size: Annotated[int, Field(ge=1, le=16384)] = 1024
-    """Patches of good images that are kept, the most different ones."""
+    """Patches of good images that are kept: of features the most different ones, of textures any."""
+    description: Literal["features", "texture"] = "features"
+    """What a patch is known by: features of the base, for one that knows photographs; or its texture beside the rest of
+    its tile, gradients and variance at four scales, for even surfaces and the embedded base."""
     neighbours: Literal[1, 3, 5] = 3
-    """Side of the square of patches over which features are pooled."""
+    """Side of the square of patches over which features are pooled; textures are not."""
     smoothing_px: Smoothing = 4.0
     """Standard deviation of the Gaussian that smooths the map of strangeness."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] = 0.05

@@ -43,7 +43,7 @@ LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appear
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
-LATER_OF_DECODERS = {"granularity": None, "merging": "saddles"}
+LATER_OF_DECODERS = {"granularity": None, "merging": "saddles", "description": "features"}
 """The like of decoders."""
 SHAPING = ("name", "width", "detail", "embedding_dim", "queries", "dim", "layers", "heads", "mask_stride")
 """Options of decoders by which weights have their shapes."""

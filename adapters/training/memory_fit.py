@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from adapters.decoders.patch_memory import LEAST_DEVIATION, MemoryDecoder, neighbourhoods
+from adapters.decoders.patch_memory import LEAST_DEVIATION, MemoryDecoder
 from adapters.inference.calibration import OnProgress, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter, pad_to, to_tensor
@@ -93,7 +93,10 @@ def fill_memory(
         rows = rows[torch.randperm(gathered, generator=generator)[:MOST_PATCHES]]
     mean, deviation = rows.mean(0), rows.std(0).clamp(min=LEAST_DEVIATION)
     rows = (rows - mean) / deviation
-    rows = rows[coreset(rows, decoder.options.size, generator, on_progress)]
+    if decoder.options.description == "texture":  # the furthest are specks of good parts, beside which defects hide
+        rows = rows[torch.randperm(len(rows), generator=generator)[: decoder.options.size]]
+    else:
+        rows = rows[coreset(rows, decoder.options.size, generator, on_progress)]
     decoder.fill(rows, mean, deviation)
     decoder.threshold.fill_(1.0)
     assert val is not None
@@ -153,7 +156,7 @@ def patches_of(
     contract: InputContract,
     on_progress: OnProgress = unheard,
 ) -> Iterator[Tensor]:
-    """Yields (N, taps x D) float32 features of the patches of each image, tile by tile, on the CPU."""
+    """Yields (N, D') float32 descriptions of the patches of each image, tile by tile, on the CPU."""
     decoder = segmenter.decoder
     assert isinstance(decoder, MemoryDecoder)
     multiple, projection = int(np.lcm(segmenter.backbone.stride, 8)), segmenter.projection
@@ -163,9 +166,9 @@ def patches_of(
         for window in map(grid.window, range(len(grid))):
             image = pad_to(to_tensor(sample.image[window.slices]), multiple)[None].to(segmenter.device)
             image = image if projection is None else projection(image)
-            pooled = neighbourhoods(segmenter.backbone(image), decoder.options.neighbours)
+            described = decoder.described(segmenter.backbone(image), image)
             height, width = (-(-side // segmenter.backbone.stride) for side in (window.height, window.width))
-            yield pooled[0, :, :height, :width].flatten(1).T.float().cpu()
+            yield described[0, :, :height, :width].flatten(1).T.float().cpu()
         on_progress("images", done, len(indices))
 
 

@@ -28,6 +28,7 @@ LR = 3e-3
 FEWEST = 200
 """Candidates; from fewer nothing is learnt, and the watershed stays."""
 MOST_UNLABELLED = 0.5
+LEAST_WEIGHT = 1e-6
 
 
 def fit_regions(
@@ -62,14 +63,15 @@ def fit_regions_of(
         return 0
     pretrained = decoder.scorer if decoder.by_regions else None
     scorer = decoder.begin_scorer()
-    rows, ious = [], []
+    rows, ious, weights = [], [], []
     outputs = (tile_outputs(segmenter, *view, tiles, on_progress) for view in views)
     for output, truths, _ in chain.from_iterable(outputs):
         regions = decoder.proposals.prepared(*output).regions
-        iou = np.mean([nearest_iou(regions.pixels, truth) for truth in truths], 0)
-        rows.append(regions.features[~np.isnan(iou)])
-        ious.append(iou[~np.isnan(iou)])
-    features, targets = (torch.from_numpy(np.concatenate(columns)).float() for columns in (rows, ious))
+        iou, weight = np.mean([nearest_entity(regions.pixels, truth) for truth in truths], 0)  # each (N,)
+        taught = ~np.isnan(iou)
+        for column, values in ((rows, regions.features), (ious, iou), (weights, weight)):
+            column.append(values[taught])
+    features, targets, trust = (torch.from_numpy(np.concatenate(columns)).float() for columns in (rows, ious, weights))
     if len(features) < FEWEST and pretrained is not None:
         decoder.scorer = pretrained
         return 0
@@ -78,7 +80,7 @@ def fit_regions_of(
         given_up(len(features))
         return 0
     device = scorer.mean.device
-    learn(scorer, features.to(device), targets.to(device), seed, on_progress)
+    learn(scorer, features.to(device), targets.to(device), seed, on_progress, trust.to(device))
     return len(features)
 
 
@@ -88,11 +90,14 @@ def learn(
     targets: Tensor,
     seed: int,
     on_progress: OnProgress = unheard,
+    weights: Tensor | None = None,
 ) -> None:
     """Fit the scorer to features (N, D) and targets (N,), IoU in [0, 1], on the device that they are on.
 
-    Cross-entropy with the IoU as a soft label. Batches are drawn on the CPU: the same on every device.
+    Cross-entropy with the IoU as a soft label; weights: (N,), how much each candidate counts beside others, alike where
+    there are none. Batches are drawn on the CPU: the same on every device.
     """
+    shares = None if weights is None else weights / weights.mean().clamp(min=LEAST_WEIGHT)  # of mean 1
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         for layer in scorer.layers:
@@ -104,7 +109,8 @@ def learn(
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
         for step in range(1, STEPS + 1):
             drawn = torch.randint(len(features), (BATCH,)).to(features.device)
-            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), targets[drawn])
+            share = None if shares is None else shares[drawn]
+            loss = F.binary_cross_entropy_with_logits(scorer(features[drawn]), targets[drawn], share)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -113,16 +119,22 @@ def learn(
         scorer.requires_grad_(False)
 
 
-def nearest_iou(pixels: Sequence[np.ndarray], truth: EntityMap) -> np.ndarray:
-    """The candidates' largest IoU (N,) with an entity, on labelled pixels; NaN where those are less than half."""
+def nearest_entity(pixels: Sequence[np.ndarray], truth: EntityMap) -> tuple[np.ndarray, np.ndarray]:
+    """The candidates' largest IoU (N,) with an entity, on labelled pixels, NaN where those are less than half; and the
+    weights (N,) of these entities, 1 where truth is certain, or a candidate meets none.
+    """
     ids = truth.ids.ravel()
     areas = np.bincount(ids[ids > 0], minlength=truth.count + 1)
-    ious = np.zeros(len(pixels))
+    ious, weights = np.zeros(len(pixels)), np.ones(len(pixels))
     for i, inside in enumerate(pixels):
         labelled = ids[inside][ids[inside] >= 0]
         if len(labelled) < (1 - MOST_UNLABELLED) * len(inside):
             ious[i] = np.nan
         elif truth.count:
             shared = np.bincount(labelled, minlength=truth.count + 1)[1:]
-            ious[i] = (shared / (areas[1:] + len(labelled) - shared)).max()
-    return ious
+            overlaps = shared / (areas[1:] + len(labelled) - shared)
+            nearest = int(overlaps.argmax())
+            ious[i] = overlaps[nearest]
+            if truth.scores is not None and ious[i]:
+                weights[i] = truth.scores[nearest]
+    return ious, weights

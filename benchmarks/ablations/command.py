@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import fmean, stdev
@@ -23,7 +24,9 @@ import typer
 
 from adapters.runtime import best_precision
 from adapters.training.fitting import fit
+from benchmarks.ablations.paired import drawn_text, paired_span
 from benchmarks.ablations.plan import LESS, PARTS, SECONDS, SEEDS, Part, PartJob, part_jobs
+from benchmarks.ablations.unlabelled import pictures
 from benchmarks.accuracy.job import (
     ENOUGH_STEPS,
     VAL_CROPS,
@@ -39,10 +42,11 @@ from domains.datasets.domain import DataDomain, first_images, name_hash
 from domains.formats.layout import Record, Split
 from recipes import set_up
 from recipes.build import domain_of
-from recipes.plan import Splits, budget_of, plan_of
+from recipes.plan import Splits, budget_of, calibrated_for, plan_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 from recipes.verbs.numbers import plain, write_json
+from recipes.verbs.unlabelled import taught
 
 HERE = Path(__file__).resolve().parents[1]
 CALIBRATED_ON = 24
@@ -107,8 +111,19 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
     domain = resplit(whole, job)
     train, held_out = domain.dataset("train"), domain.dataset("val")
     budget = budget_of(recipe, VALIDATIONS, time.process_time)
-    prepared = plan_of(recipe, domain, Splits(train, train, held_out), budget, val_crops=VAL_CROPS)
-    fitted = fit(replace(prepared.plan, measure_before=False, calibration_tiles=CALIBRATED_ON))
+    part = PARTS[job.part]
+    with ExitStack() as stack:
+        if share := part.arms[job.arm].unlabelled_share:
+            others = resplit(whole, replace(job, images=None)).given["train"]
+            folder = stack.enter_context(pictures(whole, others, domain.given["train"]))
+            recipe = replace(recipe, train=replace(recipe.train, unlabelled=str(folder), unlabelled_share=share))
+        prepared = plan_of(recipe, domain, Splits(train, train, held_out), budget, val_crops=VAL_CROPS)
+        prepared = taught(prepared, domain)
+    plan = replace(prepared.plan, measure_before=False, calibration_tiles=CALIBRATED_ON)
+    if part.paired:
+        keys = dict.fromkeys([*part.columns, calibrated_for(recipe, domain)])
+        plan = replace(plan, metrics=lambda: {key: domain.metrics()[key] for key in keys})
+    fitted = fit(plan)
     assert fitted.after is not None
     result = plain(
         {
@@ -116,7 +131,7 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
             "arm": job.arm,
             "seed": job.seed,
             "images_limit": job.images,
-            "seconds_limit": SECONDS,
+            "seconds_limit": part.seconds,
             **costs(fitted.training),
             "metrics": fitted.after.compute(),
             "by_stratum": fitted.after.by_stratum(),
@@ -126,6 +141,7 @@ def run_part(job: PartJob, data: Path, path: Path) -> dict[str, Any]:
             "entities": sum(entities_by_stratum(held_out).values()),
             "split": name_digest(record.name for record in held_out.records),
             "precision": best_precision(recipe.train.precision, "cpu"),
+            **({"drawn": drawn_text(fitted.after, part.columns)} if part.paired else {}),
         }
     )
     write_json(path, result)
@@ -145,7 +161,7 @@ def part_recipe(job: PartJob, data: Path) -> Recipe:
         f"train.seed={job.seed}",
         f"train.warmup_steps={WARMUP_STEPS}",
         f"train.steps={ENOUGH_STEPS}",
-        f"train.seconds={SECONDS}",
+        f"train.seconds={part.seconds}",
         "train.device=cpu",
         *([f"domain.groups={index}"] if index.is_file() else []),
         *part.arms[job.arm].overrides,
@@ -189,7 +205,10 @@ def part_table(name: str, part: Part, images: int | None, rows: Mapping[str, Map
         lines.append([arm, *cells, f"{fmean(result['steps'] for result in fits.values()):.0f}", str(len(fits))])
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     size = "" if images is None else f", {images} labelled images"
-    return f"## {name.replace('_', ' ')}{size}\n\n{part.set}, {held_out} held out; fitted on {fitted}.\n\n{table}\n"
+    seconds = "" if part.seconds == SECONDS else f" {part.seconds:g} CPU-seconds."
+    spans = f" {SPANS}" if part.paired else ""
+    text = f"{part.set}, {held_out} held out; fitted on {fitted}.{seconds}{spans}"
+    return f"## {name.replace('_', ' ')}{size}\n\n{text}\n\n{table}\n"
 
 
 def cell(fits: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain: bool) -> str:
@@ -203,7 +222,7 @@ def cell(fits: Mapping[int, Any], plainly: Mapping[int, Any], key: str, is_plain
         return text
     pairs = [(value, plainly[seed]["metrics"].get(key)) for seed, value in values.items() if seed in plainly]
     gains = [value - other for value, other in pairs if value is not None and other is not None]
-    return f"{text} ({spread(gains, '+')})" if gains else text
+    return f"{text} ({spread(gains, '+')}{paired_span(fits, plainly, key)})" if gains else text
 
 
 def spread(values: Sequence[float], sign: str = "") -> str:
@@ -216,16 +235,20 @@ HEAD = f"""# What the parts of a domain are worth
 Written by `python benchmarks/parts.py --table` from the files of `benchmarks/parts/`.
 
 Test splits are not looked at: of seed s, the s-th third of the groups of training and validation is measured, and the
-other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread,
-decoder only unless a row says otherwise, one view of each tile; thresholds calibrated on the images that were fitted.
+other two thirds are fitted; for stains, all images of one ground are held out. {SECONDS:g} CPU-seconds of one thread
+where a table says no other budget, decoder only unless a row says otherwise, one view of each tile; thresholds
+calibrated on the images that were fitted.
 Mean ± standard deviation over the folds; in brackets the difference from the first row, fold by fold. A difference
 smaller than its spread is none. More is better, but for {", ".join(LESS)}. The fits of "stain" started from the decoder
 of nuclei before it had seen fluorescence as tissue. Entities are cut out by a watershed, not as regions
 (`decoder.regions=false`), but where a row says so, there by the predicted IoU alone (`decoder.sure_foreground=1`), and
 under "drawn defects", as regions as the recipe has them. An image's score in image_auroc is the maximum of its heat map
 under "regions of defects" and "drawn defects"; elsewhere it was that of its best entity. "Drawn defects" was fitted in
-fp32 on a processor without bf16 instructions, all else in the precision of its file.
+fp32 on a processor without bf16 instructions, all else in the precision of its file. Under "unlabelled" the methods are
+those of the shipped recipes, entities are regions, and what the mean teacher takes is of the CPU-seconds.
 """
+
+SPANS = "After a difference its 95 % interval over the held-out groups of the folds measured."
 
 
 def main(

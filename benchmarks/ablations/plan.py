@@ -15,6 +15,8 @@ class Arm:
     """One way to fit: overrides of the set's recipe."""
 
     overrides: tuple[str, ...] = ()
+    unlabelled_share: float = 0.0
+    """Of the crops, those that are of the fitted folds' other images, without their labels."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,12 @@ class Part:
     """A stratum that is tested on and not fitted to; None: a third of the groups."""
     left_out: tuple[str, ...] = ()
     """Strata that are neither, where one is held out."""
+    seconds: float = SECONDS
+    """CPU-seconds of a fit."""
+    paired: bool = False
+    """Whether differences have an interval over the held-out groups of all folds, resampled alike for every arm; then
+    nothing is measured but the columns, and what thresholds are chosen for.
+    """
 
 
 LESS = ("false_alarms",)
@@ -140,6 +148,26 @@ PARTS: dict[str, Part] = {
     ),
 }
 
+PARTS |= {
+    f"unlabelled_{kind}": Part(
+        name,
+        {
+            "five labelled images": Arm((*words, *REGIONS)),
+            "and the others without labels": Arm((*words, *REGIONS), unlabelled_share=0.4),
+        },
+        columns,
+        images=(5,),
+        seconds=60.0,
+        paired=True,
+    )
+    for kind, name, columns, words in (
+        ("nuclei", "dsb2018_he", NUCLEI, ("method.name=lora", "method.scope=decoder")),
+        ("cracks", "crackforest", ("f1_2px", "iou", "f1"), ()),
+        ("photographs", "bsds500", ("covering", "boundary_f", "pq"), ("method.name=lora", "domain.test_scales=[1]")),
+    )
+}
+"""The last ones: what a mean teacher makes of images without labels, by the shipped recipes' methods, by regions."""
+
 
 @dataclass(frozen=True)
 class PartJob:
@@ -149,10 +177,10 @@ class PartJob:
     images: int | None
 
     @property
-    def key(self) -> tuple[str, Arm, str | None, int, int | None]:
+    def key(self) -> tuple[str, Arm, str | None, int, int | None, float]:
         """Jobs of one key are the same fit, and measured once."""
         part = PARTS[self.part]
-        return part.set, part.arms[self.arm], part.held_out, self.seed, self.images
+        return part.set, part.arms[self.arm], part.held_out, self.seed, self.images, part.seconds
 
     @property
     def name(self) -> str:

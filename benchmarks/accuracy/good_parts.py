@@ -9,11 +9,11 @@ file in --out; what exists is skipped, so a run that was stopped goes on. Writes
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
@@ -22,28 +22,27 @@ import torch
 
 from adapters.training.fitting import Fitted, Reporter, fit
 from adapters.training.memory_fit import Remembered
+from benchmarks.accuracy.arguments import parser_of, place_words, result_of, training_words
 from domains.datasets.dataset import EntityDataset
 from domains.datasets.domain import first_images
 from recipes import set_up
 from recipes.build import domain_of
 from recipes.plan import Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
-from recipes.verbs.numbers import plain, write_json
 
 SET = "magnetic_tile"
-HERE = Path(__file__).resolve().parents[1]
-PAGE = HERE / "good_parts.md"
 DEFECTS = 5
 KEYS = ("image_auroc", "aupro", "aupro_05", "pixel_ap", "false_alarms", "class_iou", "f1")
 GOOD = "domain.good_only=true"
 ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "memory": ("good_parts", ()),
+    "memory": ("good_parts", ("decoder.description=features",)),
+    "texture": ("good_parts", ("decoder.description=texture",)),
     "drawn": ("industrial", (GOOD, "domain.drawn_defects=0.7")),
     "supervised": ("industrial", ()),
     "supervised, drawn": ("industrial", ("domain.drawn_defects=0.5",)),
 }
 """Arm -> recipe and what is changed in it."""
-LOOKS, VAL_CROPS, WARMUP_STEPS = 4, 24, 8
+LOOKS, VAL_CROPS = 4, 24
 
 
 class Listener(Reporter):
@@ -58,10 +57,8 @@ class Listener(Reporter):
 def run(arm: str, data: Path, seconds: float, seed: int) -> dict[str, Any]:
     """One fit, measured on the test split."""
     name, words = ARMS[arm]
-    groups = data / "index" / f"{SET}.csv"
-    places = [f"domain.data={data / SET}", *([f"domain.groups={groups}"] if groups.is_file() else [])]
-    budget = [f"train.seconds={seconds}", "train.steps=1000000", f"train.warmup_steps={WARMUP_STEPS}"]
-    recipe = load_recipe(name, [*places, *words, *budget, f"train.seed={seed}", "train.device=cpu"])
+    places = [f"domain.{option}={value}" for option, value in place_words(data, SET).items()]
+    recipe = load_recipe(name, [*places, *words, *training_words(seconds, seed)])
     domain = domain_of(recipe)
     splits = splits_of(domain)
     if arm.startswith("supervised"):
@@ -105,7 +102,8 @@ def page(results: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[str]:
     yield ""
     command = f"`python -m benchmarks.accuracy.good_parts --data DIR --seconds {seconds:g}`"
     yield f"{command}: magnetic tile, whole tiles held back."
-    yield "`memory` and `drawn` learn from the good training images alone, thresholds included; `supervised` from those"
+    yield "`memory` (features of the base), `texture` (`decoder.description=texture`) and `drawn` learn from the good"
+    yield "training images alone, thresholds included; `supervised` from those"
     yield f"and {DEFECTS} defective ones, its thresholds chosen on the whole validation split. Fits by gradient take"
     yield f"{seconds:g} CPU-seconds of one thread; mean and spread of the seeds, where there are several."
     yield ""
@@ -133,23 +131,16 @@ def spread(values: Sequence[float | None]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Fit what has no result yet, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=120.0, help="CPU-seconds of each fit by gradient")
+    parser = parser_of(__doc__, "good_parts", 120.0)
     parser.add_argument("--arm", choices=ARMS, action="append", help="several times; all by default")
     parser.add_argument("--seed", type=int, action="append", help="several times; 0, 1 and 2 by default")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "good_parts")
-    parser.add_argument("--page", type=Path, default=PAGE)
     chosen = parser.parse_args(words)
     set_up()
     torch.set_num_threads(1)
-    chosen.out.mkdir(parents=True, exist_ok=True)
     for seed in chosen.seed or (0, 1, 2):
         for arm in chosen.arm or ARMS:
             path = chosen.out / f"{arm.replace(', ', '-')}-{chosen.seconds:g}-{seed}.json"
-            if not path.exists():
-                write_json(path, plain(run(arm, chosen.data, chosen.seconds, seed)))
-                print(path, flush=True)
+            result_of(path, partial(run, arm, chosen.data, chosen.seconds, seed))
     files = sorted(chosen.out.glob(f"*-{chosen.seconds:g}-*.json"))
     results = [json.loads(file.read_text(encoding="utf-8")) for file in files]
     chosen.page.write_text("\n".join(page(results, chosen.seconds)) + "\n", encoding="utf-8")

@@ -12,11 +12,11 @@ Writes benchmarks/mixture.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ import torch
 
 from adapters.training.fitting import Fitted, fit
 from adapters.training.mixture import Mixture, fit_mixture
+from benchmarks.accuracy.arguments import parser_of, place_words, result_of, training_words
 from benchmarks.accuracy.plan import SETS
 from benchmarks.accuracy.routing import CHOSEN
 from recipes import set_up
@@ -31,24 +32,9 @@ from recipes.build import domain_of
 from recipes.mixture import domains_of, prepare_mixture, splits_of_all
 from recipes.plan import Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
-from recipes.verbs.numbers import plain, write_json
 
-HERE = Path(__file__).resolve().parents[1]
-PAGE = HERE / "mixture.md"
 WITHIN = 0.03
-LOOKS, VAL_CROPS, WARMUP_STEPS = 5, 24, 8
-
-
-def words_of(data: Path, name: str) -> dict[str, str]:
-    """Where a set and its groups lie."""
-    groups = data / "index" / f"{name}.csv"
-    return {"data": str(data / name), **({"groups": str(groups)} if groups.is_file() else {})}
-
-
-def training_words(seconds: float, seed: int) -> list[str]:
-    """A budget of the processor's seconds, on one thread."""
-    budget = [f"train.seconds={seconds}", "train.steps=1000000", f"train.warmup_steps={WARMUP_STEPS}"]
-    return [*budget, f"train.seed={seed}", "train.device=cpu"]
+LOOKS, VAL_CROPS = 5, 24
 
 
 def fewer(splits: Splits, images: int | None) -> Splits:
@@ -62,7 +48,7 @@ def fewer(splits: Splits, images: int | None) -> Splits:
 
 def specialist(data: Path, name: str, seconds: float, seed: int, images: int | None) -> dict[str, Any]:
     """One set alone, by the shipped recipe of its domain."""
-    places = [f"domain.{option}={value}" for option, value in words_of(data, name).items()]
+    places = [f"domain.{option}={value}" for option, value in place_words(data, name).items()]
     recipe = load_recipe(SETS[name].recipe, [*places, *training_words(seconds, seed)])
     domain = domain_of(recipe)
     splits = fewer(splits_of(domain), images)
@@ -75,7 +61,9 @@ def mixture(data: Path, seconds: float, seed: int, images: int | None, temperatu
     """All sets at once."""
     words = [f"mix.temperature={temperature}", *training_words(seconds, seed)]
     for name in CHOSEN:
-        words += [f"mix.{SETS[name].recipe}:{name}.{option}={value}" for option, value in words_of(data, name).items()]
+        words += [
+            f"mix.{SETS[name].recipe}:{name}.{option}={value}" for option, value in place_words(data, name).items()
+        ]
     recipe = load_recipe("mix", words)
     domains = domains_of(recipe)
     splits = {name: fewer(each, images) for name, each in splits_of_all(domains).items()}
@@ -161,37 +149,25 @@ def text(result: Mapping[str, Any], state: str, key: str) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Fit what has no result yet, and write the page."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--seconds", type=float, default=100.0, help="CPU-seconds of each specialist")
+    parser = parser_of(__doc__, "mixture", 100.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temperature", type=float, default=2.0)
     parser.add_argument("--images", type=int, help="measure on so many test images of each set; all by default")
     parser.add_argument("--specialists", type=Path, help="a folder of results of benchmarks/accuracy.py")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "mixture")
-    parser.add_argument("--page", type=Path, default=PAGE)
     chosen = parser.parse_args(words)
     set_up()
     torch.set_num_threads(1)
-    chosen.out.mkdir(parents=True, exist_ok=True)
     mark = f"{chosen.seconds:g}-{chosen.seed}" + (f"-{chosen.images}img" if chosen.images else "")
     specialists = []
     for name in CHOSEN:
         if chosen.specialists is not None:
             specialists.append(of_rows(chosen.specialists, name))
             continue
-        path = chosen.out / f"{name}-{mark}.json"
-        if not path.exists():
-            write_json(path, plain(specialist(chosen.data, name, chosen.seconds, chosen.seed, chosen.images)))
-            print(path, flush=True)
-        specialists.append(json.loads(path.read_text(encoding="utf-8")))
-    path = chosen.out / f"mixture-{mark}-{chosen.temperature:g}.json"
-    if not path.exists():
-        total = chosen.seconds * len(CHOSEN)
-        result = mixture(chosen.data, total, chosen.seed, chosen.images, chosen.temperature)
-        write_json(path, plain(result))
-        print(path, flush=True)
-    whole = json.loads(path.read_text(encoding="utf-8"))
+        fit_alone = partial(specialist, chosen.data, name, chosen.seconds, chosen.seed, chosen.images)
+        specialists.append(result_of(chosen.out / f"{name}-{mark}.json", fit_alone))
+    total = chosen.seconds * len(CHOSEN)
+    fit_all = partial(mixture, chosen.data, total, chosen.seed, chosen.images, chosen.temperature)
+    whole = result_of(chosen.out / f"mixture-{mark}-{chosen.temperature:g}.json", fit_all)
     line = "python -m benchmarks.accuracy.mixture --data DIR " + f"--seconds {chosen.seconds:g}"
     line += " --specialists ROWS" if chosen.specialists else ""
     line += f" --images {chosen.images}" if chosen.images else ""

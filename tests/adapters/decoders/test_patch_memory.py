@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from adapters.decoders.patch_memory import Memory, MemoryDecoder, neighbourhoods, smoothed
+from adapters.decoders.patch_memory import Memory, MemoryDecoder, neighbourhoods
 
 SIZE = (24, 32)
+IMAGES = torch.zeros(2, 3, *SIZE)
 
 
 def features(seed: int = 0) -> list[Tensor]:
@@ -37,7 +37,7 @@ def test_an_empty_memory_finds_nothing_strange() -> None:
 def test_a_patch_that_is_remembered_is_not_strange_and_another_is_as_far_as_numpy_says() -> None:
     taps = features()
     decoder = filled(taps, neighbours=1, smoothing_px=0.0)
-    distances = decoder.distances(taps, (3, 4))[:, 0].numpy()
+    distances = decoder.distances(decoder.described(taps, IMAGES), (3, 4))[:, 0].numpy()
     assert distances[0] == pytest.approx(0, abs=2e-3)
     rows = torch.cat(taps, 1)[1].flatten(1).T.numpy()
     standard = (rows - decoder.mean.numpy()) / decoder.deviation.numpy()
@@ -47,16 +47,10 @@ def test_a_patch_that_is_remembered_is_not_strange_and_another_is_as_far_as_nump
 
 def test_a_score_is_a_half_at_the_threshold() -> None:
     taps = features()
-    at = float(filled(taps).distances(taps, SIZE)[1].max())
+    decoder = filled(taps)
+    at = float(decoder.distances(decoder.described(taps, IMAGES), SIZE)[1].max())
     scores = filled(taps, threshold=at)(taps, torch.zeros(2, 3, *SIZE))["foreground"].sigmoid()
     assert scores.shape == (2, 1, *SIZE) and float(scores[1].max()) == pytest.approx(0.5)
-
-
-def test_a_field_is_smoothed_as_scipy_does() -> None:
-    field = torch.rand(1, 1, 40, 50, generator=torch.Generator().manual_seed(1))
-    expected = gaussian_filter(field[0, 0].numpy(), 2.0, mode="mirror", truncate=3.0)
-    assert smoothed(field, 2.0)[0, 0].numpy() == pytest.approx(expected, abs=1e-5)
-    assert torch.equal(smoothed(field, 0.0), field)
 
 
 def test_what_is_filled_is_saved_whole_and_nothing_of_it_learns() -> None:

@@ -27,7 +27,7 @@ from adapters.proposals.regions import (
 )  # fmt: skip
 from adapters.proposals.watershed import DECODED, HEIGHTS, LEVELS, core_field
 from adapters.sharing.weights import compact
-from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_iou
+from adapters.training.region_fit import FEWEST, fit_regions, learn, nearest_entity
 from adapters.training.rounding import round_to_half
 from domains.entities import EntityMap, EntitySample, Place
 
@@ -237,8 +237,30 @@ def test_candidates_without_labels_teach_nothing() -> None:
     ids = np.zeros((10, 10), np.int32)
     ids[:2] = 1
     ids[5:] = -1
-    iou = nearest_iou([np.arange(20), np.arange(10), np.arange(50, 70)], EntityMap(ids))
-    assert np.allclose(iou[:2], [1, 0.5]) and np.isnan(iou[2])
+    iou, weights = nearest_entity([np.arange(20), np.arange(10), np.arange(50, 70)], EntityMap(ids))
+    assert np.allclose(iou[:2], [1, 0.5]) and np.isnan(iou[2]) and (weights == 1).all()
+
+
+def test_a_candidate_weighs_as_the_entity_that_it_is_nearest_to() -> None:
+    ids = np.zeros((10, 10), np.int32)
+    ids[:2], ids[2:4] = 1, 2
+    truth = EntityMap(ids, scores=np.array([0.25, 0.5], np.float32))
+    candidates = [np.arange(20), np.arange(15, 40), np.arange(60, 80)]  # the first, mostly the second, ground
+    iou, weights = nearest_entity(candidates, truth)
+    assert np.allclose(iou, [1, 0.8, 0]) and np.allclose(weights, [0.25, 0.5, 1])
+
+
+def test_the_scorer_believes_candidates_of_weight_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.training.region_fit.STEPS", 60)
+    x, targets = torch.zeros(600, len(FEATURES)), (torch.arange(600) % 2).float()  # no feature tells: a mean is learnt
+    weightings = {"none": None, "alike": torch.full((600,), 0.5), "unlike": 0.1 + 0.9 * targets}
+    means = {}
+    for name, weights in weightings.items():
+        scorer = RegionScorer()
+        learn(scorer, x, targets, 3, weights=weights)
+        means[name] = float(scorer.iou(x[:1].numpy())[0])
+    assert means["none"] == means["alike"] == pytest.approx(0.5, abs=0.1)
+    assert means["unlike"] == pytest.approx(1 / 1.1, abs=0.1)
 
 
 def test_the_scorer_learns_the_iou_and_the_same_from_the_same_seed() -> None:

@@ -25,10 +25,10 @@ def network(**options: object) -> EntitySegmenter:
     return EntitySegmenter(backbone, Memory(size=60, **options).build(24, 2, 8))  # type: ignore[arg-type]
 
 
-def surface(seed: int, defect: bool = False) -> EntitySample:
-    """64 x 64 px of noise, with a dark square where there is a defect."""
-    image = np.random.default_rng(seed).normal(150, 6, (64, 64, 3))
-    ids = np.zeros((64, 64), np.int32)
+def surface(seed: int, defect: bool = False, side: int = 64) -> EntitySample:
+    """64 x 64 px of noise, or of another side, with a dark square where there is a defect."""
+    image = np.random.default_rng(seed).normal(150, 6, (side, side, 3))
+    ids = np.zeros((side, side), np.int32)
     if defect:
         image[24:40, 16:32] -= 120
         ids[24:40, 16:32] = 1
@@ -64,6 +64,17 @@ def test_a_defect_is_found_that_no_label_tells_of() -> None:
     inside = found.ids[24:40, 16:32] > 0
     assert inside.mean() > 0.9 and (found.ids > 0).sum() < 6 * inside.sum()  # a patch and its neighbours more
     assert segment(segmenter, contract.photograph(surface(71)), contract).count == 0
+
+
+def test_a_scratch_is_found_by_its_texture() -> None:
+    segmenter, contract = network(description="texture"), InputContract(tile_px=128, overlap_px=16)
+    train, val = ([surface(i, side=128) for i in seeds] for seeds in (range(2), range(10, 13)))
+    remembered = fill_memory(segmenter, train, val, contract)
+    assert (remembered.kept, remembered.patches, remembered.alarms) == (60, 512, 0)
+    scratched = surface(70, side=128)
+    scratched.image[62:64, 40:72] = 255
+    entities = segment(segmenter, contract.photograph(scratched), contract)
+    assert entities.count == 1 and entities.ids[56:70].any() and not entities.ids[:40].any()
 
 
 @pytest.mark.parametrize(("split", "line"), [("train", "in train"), ("val", "in val")])
