@@ -69,10 +69,10 @@ def check_sizes(config: Any, folder: Path) -> None:
     """Raises InputError for sizes that SAM 2 cannot have: a configuration comes from anybody, and memory is taken by
     what it says.
     """
-    vision, side, (least, most) = config.vision_config, config.image_size, SIDE_PX
-    if type(side) is not int or not least <= side <= most or side % MULTIPLE_PX:
+    vision, side, (least, largest) = config.vision_config, config.image_size, SIDE_PX
+    if type(side) is not int or not least <= side <= largest or side % MULTIPLE_PX:
         raise InputError(
-            f"{folder}: image_size is {side!r:.100}; wanted a multiple of {MULTIPLE_PX} from {least} to {most}"
+            f"{folder}: image_size is {side!r:.100}; wanted a multiple of {MULTIPLE_PX} from {least} to {largest}"
         )
     sizes = {
         "vision_config.num_feature_levels": (vision.num_feature_levels, len(STRIDES)),

@@ -84,13 +84,13 @@ class MemoryBank:
         self.recent[:, at % self.recent.shape[1]] = memorised.maps
         self.pointers[:, at % self.pointers.shape[1]] = memorised.pointers
 
-    def alike(self, at: int, most: int) -> Iterator[Tensor]:
+    def alike(self, at: int, batch: int) -> Iterator[Tensor]:
         """Rows of at most so many slots that have equally many frames behind them in frame `at`, the full rings
         together: these are answered in one batch, which knows no padding.
         """
         ages = (at - self.born).clamp_max(self.pointers.shape[1] + 1)
         for age in ages.unique().tolist():
-            yield from (ages == age).nonzero()[:, 0].split(most)
+            yield from (ages == age).nonzero()[:, 0].split(batch)
 
     def maps_behind(self, at: int) -> tuple[Tensor, list[int]]:
         """(N, k, T, M) memories of slots that are `alike`, and how many frames before frame `at` each of the k is; 0
@@ -114,10 +114,10 @@ class MemoryBank:
 
 def check_room(slots: int, bank: MemoryBank) -> None:
     """Raises InputError where so many slots would not fit into the state that survives a kill (SQLite's largest)."""
-    each = bank.bytes // max(len(bank), 1)
-    if slots * each > MOST_BYTES:
+    slot_bytes = bank.bytes // max(len(bank), 1)
+    if slots * slot_bytes > MOST_BYTES:
         raise InputError(
-            f"tracking.most_slots is {slots}, of {each / 2**20:.1f} MiB each; wanted at most {MOST_BYTES // each}"
+            f"tracking.most_slots is {slots}, of {slot_bytes / 2**20:.1f} MiB each; wanted at most {MOST_BYTES // slot_bytes}"
         )
 
 

@@ -95,8 +95,8 @@ class Sam2Propagation(nn.Module):
         size = (self.side_px, self.side_px)
         shares = torch.from_numpy(masks)[:, None].to(self.mean)
         shares = F.interpolate(shares, size, mode="bilinear", align_corners=False, antialias=True)
-        most = shares.amax((1, 2, 3), keepdim=True)
-        return (shares >= most.clamp(1e-6, LEAST_SHOWN)).to(shares)
+        highest = shares.amax((1, 2, 3), keepdim=True)
+        return (shares >= highest.clamp(1e-6, LEAST_SHOWN)).to(shares)
 
     def look(self, pixels: Tensor) -> Seen:
         """What the image encoder says of normalised pixels (1, 3, S, S)."""

@@ -28,7 +28,7 @@ DIFFERS = 25
 """Grey levels of 255 by which a pixel is not that of the keyframe, beyond what the whole frame changed by."""
 
 
-class Found(NamedTuple):
+class Detected(NamedTuple):
     """The entities of a frame. ids: (H, W) int32, 1..N; scores: (N,), nan where nobody said; features: (N, D) as
     `FrameEntities` has them, None without a backbone; prediction: of the network, None where it did not see the frame.
     """
@@ -46,7 +46,7 @@ class Keyframe:
     """
 
     grey: np.ndarray
-    found: Found
+    detected: Detected
     flow: np.ndarray
     age: int = 0
 
@@ -61,35 +61,35 @@ class Propagation:
         """How many there were."""
         self._flow: Any = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
 
-    def step(self, image: np.ndarray, find: Callable[[], Found]) -> Found:
+    def step(self, image: np.ndarray, find: Callable[[], Detected]) -> Detected:
         """The entities of the next frame (H, W, 3) uint8. find: what the network says of it, asked at keyframes."""
         grey = small(image)
         key = self.key
-        if key is not None and key.found.ids.shape == image.shape[:2] and key.age + 1 < self.options.keyframe_frames:
+        if key is not None and key.detected.ids.shape == image.shape[:2] and key.age + 1 < self.options.keyframe_frames:
             key.age += 1
             self._flow.setFinestScale(int(max(grey.shape) > FINE_SIDE_PX))
             key.flow = self._flow.calc(grey, key.grey, key.flow)
             if changed(grey, key) <= self.options.keyframe_change:
                 return moved(key)
-        found = find()
+        detected = find()
         self.keyframes += 1
-        self.key = Keyframe(grey, found, np.zeros((*grey.shape, 2), np.float32))
-        return found
+        self.key = Keyframe(grey, detected, np.zeros((*grey.shape, 2), np.float32))
+        return detected
 
     def state(self) -> State:
         """What to go on from, by names that no tracker has; nothing before the first frame."""
         key = self.key
         if key is None:
             return {}
-        found = {"key_ids": key.found.ids, "key_scores": key.found.scores}
-        features = {} if key.found.features is None else {"key_features": key.found.features}
-        return {**found, **features, "key_grey": key.grey, "key_flow": key.flow, "key_age": np.array(key.age)}
+        arrays = {"key_ids": key.detected.ids, "key_scores": key.detected.scores}
+        features = {} if key.detected.features is None else {"key_features": key.detected.features}
+        return {**arrays, **features, "key_grey": key.grey, "key_flow": key.flow, "key_age": np.array(key.age)}
 
     def restore(self, state: State) -> None:
         """Go on from a state. Raises KeyError for arrays that are none."""
         if "key_grey" in state:
-            found = Found(state["key_ids"], state["key_scores"], state.get("key_features"))
-            self.key = Keyframe(state["key_grey"], found, state["key_flow"], int(state["key_age"]))
+            detected = Detected(state["key_ids"], state["key_scores"], state.get("key_features"))
+            self.key = Keyframe(state["key_grey"], detected, state["key_flow"], int(state["key_age"]))
 
 
 def small(image: np.ndarray) -> np.ndarray:
@@ -107,18 +107,18 @@ def changed(grey: np.ndarray, key: Keyframe) -> float:
     return float(np.mean(np.abs(difference - int(np.median(difference))) > DIFFERS))
 
 
-def moved(key: Keyframe) -> Found:
+def moved(key: Keyframe) -> Detected:
     """The entities of the keyframe as they lie in the latest frame; those that left it are left out."""
-    height, width = key.found.ids.shape
+    height, width = key.detected.ids.shape
     scale = np.array([width / key.flow.shape[1], height / key.flow.shape[0]], np.float32)
     flow = cv2.resize(key.flow, (width, height), interpolation=cv2.INTER_LINEAR) * scale
     columns, rows = places(flow)
     across, down = np.rint(columns).astype(np.intp), np.rint(rows).astype(np.intp)
     within = (across >= 0) & (across < width) & (down >= 0) & (down < height)
-    ids = np.where(within, key.found.ids[down.clip(0, height - 1), across.clip(0, width - 1)], 0)
+    ids = np.where(within, key.detected.ids[down.clip(0, height - 1), across.clip(0, width - 1)], 0)
     dense, present = renumber(np.maximum(ids, 0).astype(np.int32))
-    features = key.found.features
-    return Found(dense, key.found.scores[present - 1], None if features is None else features[present - 1])
+    features = key.detected.features
+    return Detected(dense, key.detected.scores[present - 1], None if features is None else features[present - 1])
 
 
 def places(flow: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from adapters.inference.tapped import pooled, segmented
 from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
 from adapters.tracking import FrameEntities, Tracker
-from adapters.tracking.propagation import Found, Propagation
+from adapters.tracking.propagation import Detected, Propagation
 from domains.errors import InputError
 from domains.exports.limits import Limits
 from domains.scenes import Photograph
@@ -63,25 +63,25 @@ class EntityFinder:
     labeller: Labeller | None = None
     """What gives entities their class; None where nothing does."""
 
-    def found(self, picture: Photograph) -> Found:
+    def entities(self, picture: Photograph) -> Detected:
         """The entities of the next frame."""
         if self.propagation is None:
             return self.seen(picture)
         return self.propagation.step(as_rgb(picture.image), lambda: self.seen(picture))
 
-    def seen(self, picture: Photograph) -> Found:
+    def seen(self, picture: Photograph) -> Detected:
         """The entities of a frame as the network finds them."""
         prediction, tiles, taps = segmented(self.segmenter, picture, self.contract, self.cut)
         prediction = self.limits.applied(prediction)
         entities = prediction.whole_map
         scores = np.full(entities.count, np.nan) if entities.scores is None else entities.scores
-        return Found(entities.ids, scores, pooled(taps, tiles.grid, entities.ids), prediction)
+        return Detected(entities.ids, scores, pooled(taps, tiles.grid, entities.ids), prediction)
 
-    def classes(self, found: Found, picture: Photograph) -> np.ndarray | None:
+    def classes(self, detected: Detected, picture: Photograph) -> np.ndarray | None:
         """(N, K + 1) as `class_shares` has them; None where the network did not see the frame or knows no classes."""
-        if self.labeller is None or found.prediction is None:
+        if self.labeller is None or detected.prediction is None:
             return None
-        return class_shares(found.prediction, picture, self.contract, self.segmenter, self.labeller)
+        return class_shares(detected.prediction, picture, self.contract, self.segmenter, self.labeller)
 
 
 class Followed(NamedTuple):
@@ -97,21 +97,21 @@ def follow_frames(reading: Reading, finder: EntityFinder, tracker: Tracker, jour
     """Each frame, when its tracks are in the journal; the state goes there every few seconds, not behind the last."""
     newest = journal.newest
     for frame, picture in reading:
-        found = finder.found(picture)
-        entities = FrameEntities(found.ids, frame.tick, found.features, as_rgb(picture.image))
+        detected = finder.entities(picture)
+        entities = FrameEntities(detected.ids, frame.tick, detected.features, as_rgb(picture.image))
         step = tracker.step(entities)
         tracked, numbers = step.tracks(entities)
-        scores = step.scores_of(numbers, found.scores)
+        scores = step.scores_of(numbers, detected.scores)
         journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
         if finder.propagation is not None or frame.number % LABELLED_FRAMES == 0 or step.ids.max(initial=0) > newest:
-            classes = finder.classes(found, picture)
+            classes = finder.classes(detected, picture)
             if classes is not None:
                 followed = step.ids > 0  # SAM 2's tracks leave out entities that are pieces of theirs
                 journal.add_classes(frame.number, step.ids[followed], classes[followed])
         newest = max(newest, int(step.ids.max(initial=0)))
         if journal.is_due():
             journal.commit(state_of_both(tracker, finder))
-        yield Followed(frame.number, len(step.ids), newest, found.ids.size)
+        yield Followed(frame.number, len(step.ids), newest, detected.ids.size)
 
 
 def state_of_both(tracker: Tracker, finder: EntityFinder) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from adapters.inference.segment import InputContract
 from adapters.inference.tapped import pooled, segmented
 from adapters.network import EntitySegmenter
 from adapters.tracking import FrameEntities, Tracker
-from adapters.tracking.propagation import Found, Propagation
+from adapters.tracking.propagation import Detected, Propagation
 from domains.entities import EntitySample, Place, renumber
 from domains.entities.tracks import Track
 from domains.scenes.images import as_rgb
@@ -58,10 +58,10 @@ def carried(frames: Iterable[SeenFrame], propagation: Propagation) -> Iterator[S
     """The frames with the entities of keyframes alone, which optical flow carries to those between; all have images."""
     for seen in frames:
         ids = np.maximum(renumber(seen.ids)[0], 0)
-        network = Found(ids, np.full(ids.max(initial=0), np.nan), seen.features)
+        network = Detected(ids, np.full(ids.max(initial=0), np.nan), seen.features)
         assert seen.image is not None
-        found = propagation.step(seen.image, lambda network=network: network)
-        yield SeenFrame(found.ids, found.features, seen.image)
+        detected = propagation.step(seen.image, lambda network=network: network)
+        yield SeenFrame(detected.ids, detected.features, seen.image)
 
 
 def entities_of(

@@ -60,19 +60,19 @@ def unlabelled_samples(
         raise InputError(f"train.unlabelled: {error}") from error
     rng = np.random.default_rng(seed)
     chosen = sorted(rng.permutation(len(paths))[:WINDOWS].tolist())
-    most, side = math.ceil(WINDOWS / len(chosen)), math.ceil(SIDES * crop_px / contract.scale)
+    windows, side = math.ceil(WINDOWS / len(chosen)), math.ceil(SIDES * crop_px / contract.scale)
     samples: list[EntitySample] = []
     for number in chosen:
         with closing(open_scene(paths[number])) as scene:
             try:
-                samples += cut(scene, contract, domain, side, most, rng)
+                samples += cut(scene, contract, domain, side, windows, rng)
             except InputError as error:
                 raise InputError(f"train.unlabelled: {str(paths[number])!r}: {error}") from error
     return samples
 
 
 def cut(
-    scene: Scene, contract: InputContract, domain: str, side: int, most: int, rng: np.random.Generator
+    scene: Scene, contract: InputContract, domain: str, side: int, count: int, rng: np.random.Generator
 ) -> Iterator[EntitySample]:
     """Up to so many windows of a scene, of that side in pixels of the training images."""
     viewed, worth = Viewed(scene, contract.view(scene)), looking(domain, Sight())
@@ -83,7 +83,7 @@ def cut(
         for window in windows(*sized.shape, side, 0)
         if is_worth is None or is_worth(Window(*(int(length / factor) for length in window)))
     ]
-    for number in rng.permutation(len(places))[:most].tolist():
+    for number in rng.permutation(len(places))[:count].tolist():
         image = sized.read(*places[number])
         unlabelled = EntityMap(np.full(image.shape[:2], UNLABELLED, np.int32))
         yield EntitySample(image, (unlabelled,), Place("unlabelled", *places[number][:2]))

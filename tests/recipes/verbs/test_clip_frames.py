@@ -13,7 +13,7 @@ import pytest
 
 from adapters.options.tracking import Motion
 from adapters.tracking import build_tracker
-from adapters.tracking.propagation import Found, Propagation
+from adapters.tracking.propagation import Detected, Propagation
 from domains.entities import renumber
 from domains.procedural.clips import draw_clip
 from domains.scenes import Photograph
@@ -44,14 +44,14 @@ class Knowing(EntityFinder):
 
     asked: list[int] = field(default_factory=list)
 
-    def seen(self, picture: Photograph) -> Found:
+    def seen(self, picture: Photograph) -> Detected:
         number = next(at for at, (image, _) in enumerate(FRAMES) if np.array_equal(image, picture.image))
         self.asked.append(number)
         ids = np.maximum(renumber(FRAMES[number][1])[0], 0)
-        return Found(ids, np.full(ids.max(), 0.5))
+        return Detected(ids, np.full(ids.max(), 0.5))
 
-    def classes(self, found: Found, picture: Photograph) -> np.ndarray:
-        return np.tile([0.75, 0.25, 0], (len(found.scores), 1))
+    def classes(self, detected: Detected, picture: Photograph) -> np.ndarray:
+        return np.tile([0.75, 0.25, 0], (len(detected.scores), 1))
 
 
 def finder(options: Motion) -> Knowing:
