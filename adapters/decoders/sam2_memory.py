@@ -117,7 +117,8 @@ def check_room(slots: int, bank: MemoryBank) -> None:
     slot_bytes = bank.bytes // max(len(bank), 1)
     if slots * slot_bytes > MOST_BYTES:
         raise InputError(
-            f"tracking.most_slots is {slots}, of {slot_bytes / 2**20:.1f} MiB each; wanted at most {MOST_BYTES // slot_bytes}"
+            f"tracking.most_slots is {slots}, of {slot_bytes / 2**20:.1f} MiB each; "
+            f"wanted at most {MOST_BYTES // slot_bytes}"
         )
 
 

@@ -30,7 +30,7 @@ from adapters.inference.segment import Cut
 from adapters.inference.tapped import pooled, segmented
 from adapters.options.tracking import Motion, Nearest, Overlap, TrackingOptions
 from adapters.tracking import FrameEntities, build_tracker
-from adapters.tracking.propagation import Found, Propagation
+from adapters.tracking.propagation import Detected, Propagation
 from domains.exports.limits import Limits
 from domains.procedural.clips import draw_clip
 from domains.scenes import Photograph
@@ -162,7 +162,7 @@ class TimedFinder(EntityFinder):
 
     network_ms: list[tuple[float, float]] = field(default_factory=list)
 
-    def seen(self, picture: Photograph) -> Found:
+    def seen(self, picture: Photograph) -> Detected:
         """As of `EntityFinder`."""
         begin = perf_counter(), process_time()
         found = super().seen(picture)

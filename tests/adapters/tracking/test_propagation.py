@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from adapters.options.tracking import Motion
-from adapters.tracking.propagation import Found, Propagation
+from adapters.tracking.propagation import Detected, Propagation
 
 SIDE = 64
 TEXTURE = np.random.default_rng(0).integers(0, 255, (SIDE // 4, SIDE // 4, 3), np.uint8).repeat(4, 0).repeat(4, 1)
@@ -30,12 +30,12 @@ def image_at(shift: int) -> np.ndarray:
     return image
 
 
-def network(shift: int, asked: list[int]) -> Callable[[], Found]:
+def network(shift: int, asked: list[int]) -> Callable[[], Detected]:
     """What says where the squares are, and notes that it was asked."""
 
-    def find() -> Found:
+    def find() -> Detected:
         asked.append(shift)
-        return Found(ids_at(shift), np.array([0.5, 0.75]), np.eye(2, dtype=np.float32))
+        return Detected(ids_at(shift), np.array([0.5, 0.75]), np.eye(2, dtype=np.float32))
 
     return find
 
