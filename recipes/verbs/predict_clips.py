@@ -66,7 +66,7 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
             images.tidy()
-            images.tell_going_on()
+            images.tell_going_on("clips")
             destination = destination_of(request, network.domain, images)
             run = ClipRun(network, contract, options, formats, destination, request, registry)
             for name in images.remaining.values():
