@@ -28,6 +28,9 @@ UNEVEN = 0.1
 LACKS, LACKS_FRAMES = 0.1, 3
 """Share of a film's length, and frames, that must lack at its end before it is said to be cut off, where its header
 counts no frames and only says how long it is."""
+LACKS_COUNTED = 0.5
+"""Frames that must lack at its end where its header counts them and fewer came: in films that were trimmed without
+coding them anew, and in AVI, it counts frames that are not shown."""
 
 
 def is_film(path: Path) -> bool:
@@ -116,20 +119,26 @@ class FilmClip:
                 if number >= start:
                     yield Frame(number, tick, self._scene(frame, number))
                 number += 1
-            expected = self.about.count or self._expected(container, time, number)
+            expected = self._expected(container, stream, time, number)
         if number < expected:
             about = "" if self.about.count else "about "
             raise InputError(f"{str(self.path)!r} ends after {number} of {about}{expected} frames: it is cut off")
 
-    def _expected(self, container: Any, time: float | None, number: int) -> int:
-        """How many frames a film has whose header says how long it is alone, of which `number` came, the last at a
-        time. Sound may outlast the picture: with sound all are taken to have come.
+    def _expected(self, container: Any, stream: Any, time: float | None, number: int) -> int:
+        """How many frames a film has, of which `number` came, the last at a time. Sound may outlast the picture: where
+        the header says only how long both are, and counts no frames, all are taken to have come.
         """
-        if not self.rate or time is None or not container.duration or container.streams.audio:
-            return number
-        seconds = (container.duration + (container.start_time or 0)) / av_module().time_base
-        lacking = (seconds - time) * self.rate - 1
-        return number + round(lacking) if lacking > max(LACKS_FRAMES, LACKS * seconds * self.rate) else number
+        count, end = self.about.count, None
+        if stream.duration:
+            end = float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+        elif container.duration and not container.streams.audio:
+            end = (container.duration + (container.start_time or 0)) / av_module().time_base
+        if end is None or not self.rate or time is None:
+            return count or number
+        lacking = (end - time) * self.rate - 1
+        if count is not None:
+            return count if lacking > LACKS_COUNTED else number
+        return number + round(lacking) if lacking > max(LACKS_FRAMES, LACKS * end * self.rate) else number
 
     def _tick(self, frame: Any, begin: float | None, number: int) -> float:
         if frame.time is None or begin is None or self.rate is None:

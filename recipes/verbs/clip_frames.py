@@ -4,7 +4,7 @@ later one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -93,25 +93,36 @@ class Followed(NamedTuple):
     pixels: int
 
 
-def follow_frames(reading: Reading, finder: EntityFinder, tracker: Tracker, journal: ClipJournal) -> Iterator[Followed]:
-    """Each frame, when its tracks are in the journal; the state goes there every few seconds, not behind the last."""
-    newest = journal.newest
-    for frame, picture in reading:
-        detected = finder.entities(picture)
-        entities = FrameEntities(detected.ids, frame.tick, detected.features, as_rgb(picture.image))
-        step = tracker.step(entities)
-        tracked, numbers = step.tracks(entities)
-        scores = step.scores_of(numbers, detected.scores)
-        journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
-        if finder.propagation is not None or frame.number % LABELLED_FRAMES == 0 or step.ids.max(initial=0) > newest:
-            classes = finder.classes(detected, picture)
-            if classes is not None:
-                followed = step.ids > 0  # SAM 2's tracks leave out entities that are pieces of theirs
-                journal.add_classes(frame.number, step.ids[followed], classes[followed])
-        newest = max(newest, int(step.ids.max(initial=0)))
-        if journal.is_due():
+def follow_frames(
+    reading: Reading, finder: EntityFinder, tracker: Tracker, journal: ClipJournal
+) -> Generator[Followed, None, None]:
+    """Each frame, when its tracks are in the journal; the state goes there every few seconds, and when this ends or is
+    stopped, but for a stop amid a frame: that leaves what was committed before.
+    """
+    newest, is_whole = journal.newest, True
+    try:
+        for frame, picture in reading:
+            is_whole = finder.propagation is None
+            detected = finder.entities(picture)
+            entities = FrameEntities(detected.ids, frame.tick, detected.features, as_rgb(picture.image))
+            is_whole = False
+            step = tracker.step(entities)
+            tracked, numbers = step.tracks(entities)
+            scores = step.scores_of(numbers, detected.scores)
+            journal.add(TrackedFrame(frame.number, frame.tick, tracked, numbers, scores), step.ended)
+            birth = int(step.ids.max(initial=0)) > newest
+            if finder.propagation is not None or frame.number % LABELLED_FRAMES == 0 or birth:
+                classes = finder.classes(detected, picture)
+                if classes is not None:
+                    followed = step.ids > 0  # SAM 2's tracks leave out entities that are pieces of theirs
+                    journal.add_classes(frame.number, step.ids[followed], classes[followed])
+            newest, is_whole = max(newest, int(step.ids.max(initial=0))), True
+            if journal.is_due():
+                journal.commit(state_of_both(tracker, finder))
+            yield Followed(frame.number, len(step.ids), newest, detected.ids.size)
+    finally:
+        if is_whole:
             journal.commit(state_of_both(tracker, finder))
-        yield Followed(frame.number, len(step.ids), newest, detected.ids.size)
 
 
 def state_of_both(tracker: Tracker, finder: EntityFinder) -> dict[str, np.ndarray]:

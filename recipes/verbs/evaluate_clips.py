@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from adapters.options.tracking import Keyframes
 from adapters.runtime import CPU, Runtime
 from adapters.tracking import build_tracker
+from adapters.tracking.propagation import Propagation
 from domains.errors import InputError, suggest
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
@@ -19,7 +21,7 @@ from domains.scenes.images import read_image
 from recipes import set_up
 from recipes.load import loaded
 from recipes.runtime import choose
-from recipes.verbs.following import Followed, entities_of
+from recipes.verbs.following import Followed, carried, entities_of
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress
 from recipes.verbs.tables import text_table, with_span
@@ -102,7 +104,10 @@ def evaluate_adapter(
             images = _advancing(map(read_image, truth.pictures), progress)
             options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
             tracker_of_clip = build_tracker(options, str(network.segmenter.device))
-            followed = Followed(tracker_of_clip, entities_of(network.segmenter, network.contract, images))
+            seen = entities_of(network.segmenter, network.contract, images)
+            if isinstance(options, Keyframes) and options.realtime:
+                seen = carried(seen, Propagation(options))
+            followed = Followed(tracker_of_clip, seen)
             _update(metrics, TrackMaps(followed.maps, followed.parents), truth)
     about = {"adapter": adapter, "tracker": tracker, "data": str(data), **({"fast": True} if fast else {})}
     return _told(metrics, about, [note for truth in truths for note in truth.notes], json_path)

@@ -124,11 +124,11 @@ class Images:
         """Those of `names` that were not done when it was first asked."""
         return {path: name for path, name in self.names.items() if not self.is_done(path)}
 
-    def tell_going_on(self) -> None:
-        """Print how many are done, where that is neither none nor all."""
+    def tell_going_on(self, nouns: str = "images") -> None:
+        """Print how many are done, where that is neither none nor all. nouns: what they are."""
         done = len(self.names) - len(self.remaining)
         if done and self.remaining:
-            print(f"goes on: {done} of {len(self.names)} images are done", file=sys.stderr)
+            print(f"goes on: {done} of {len(self.names)} {nouns} are done", file=sys.stderr)
 
     def is_done(self, path: Source) -> bool:
         """Whether all results of an image are there, and its file is as it was then."""

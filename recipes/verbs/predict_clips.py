@@ -35,7 +35,7 @@ from recipes import set_up
 from recipes.inputs import Request
 from recipes.load import Loaded, Ready
 from recipes.sides import window_on_patches
-from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames
 from recipes.verbs.export import ready
 from recipes.verbs.numbers import counted
 from recipes.verbs.predict import Images, destination_of, names_of, plan_of, registry_of
@@ -66,7 +66,7 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
             images.tidy()
-            images.tell_going_on()
+            images.tell_going_on("clips")
             destination = destination_of(request, network.domain, images)
             run = ClipRun(network, contract, options, formats, destination, request, registry)
             for name in images.remaining.values():
@@ -74,23 +74,25 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
                     for file in export.files(name):
                         destination.path(file)
             if not images.remaining:
-                print(f"nothing to do: {len(images.names)} clips are done in {request.out}; --overwrite does them anew")
-            left_out = []
+                print(
+                    f"nothing to do: {counted(len(images.names), 'clip')} done in {request.out}; --overwrite does anew"
+                )
+            faults = []
             for path, name in images.remaining.items():
                 assert isinstance(path, Path)
                 try:
                     clip = open_clip(path, request.sight.pixel_size_m)
                 except InputError as error:
-                    left_out.append(str(error))
+                    faults.append(str(error))
                     continue
                 with closing(clip):
                     reading = Reading(clip, contract)
                     if next(iter(reading), None) is None:
-                        left_out.append(reading.fault or f"{str(path)!r} has no frame; copy or export it again")
+                        faults.append(reading.fault or f"{str(path)!r} has no frame; copy or export it again")
                     else:
                         run.predict(clip, path, name)
             journal.end()
-    check_whole(images, left_out)
+    check_whole(images, faults)
 
 
 def check_whole(images: Images, left_out: Sequence[str]) -> None:
@@ -100,15 +102,15 @@ def check_whole(images: Images, left_out: Sequence[str]) -> None:
     names = {*images.names.values()}
     early = [entry.values["fault"] for entry in images.journal.images
              if entry.done and entry.name in names and entry.values.get("fault")]  # fmt: skip
-    total, counted = len(images.names), []
+    total, lines = len(images.names), []
     if left_out:
-        counted.append(f"{len(left_out)} of {total} clips were left out")
+        lines.append(f"{len(left_out)} of {total} clips were left out")
     if early:
-        counted.append(f"{len(early)} of {total} clips ended early, what came before is kept")
+        lines.append(f"{len(early)} of {total} clips ended early, what came before is kept")
     if counted:
         reasons = [*left_out[:1], *early[:1]]
         anew = "; mend it and predict with --overwrite" if early and not left_out else ""
-        raise InputError(f"{'; '.join(counted)}: {'; '.join(reasons)}{anew}")
+        raise InputError(f"{'; '.join(lines)}: {'; '.join(reasons)}{anew}")
 
 
 @dataclass(frozen=True)
@@ -180,14 +182,14 @@ class ClipRun:
             print(f"{name}: goes on at frame {start}", file=sys.stderr)
         steps = clip.about.count or clip.about.likely or 0
         reading = Reading(clip, self.contract, start)
-        with Progress(f"predict {name}", steps, unit="frames") as progress:
+        with (
+            Progress(f"predict {name}", steps, unit="frames") as progress,
+            closing(follow_frames(reading, finder, tracker, journal)) as frames,
+        ):
             progress.begin_at(start)
-            try:
-                for frame in follow_frames(reading, finder, tracker, journal):
-                    progress.saw(frame.pixels)
-                    progress.advance({"tracks": float(frame.tracks)})
-            finally:
-                journal.commit(state_of_both(tracker, finder))
+            for frame in frames:
+                progress.saw(frame.pixels)
+                progress.advance({"tracks": float(frame.tracks)})
         journal.end(tracker.close(), clip.noted(), reading.fault)
 
     @property

@@ -65,3 +65,17 @@ def film_of_two_sizes(path: Path, first: int, count: int) -> Path:
             packet.pts = packet.dts = number
             container.mux(packet)
     return path
+
+
+def trimmed(film: Path, path: Path, first: int) -> Path:
+    """Write a film from frame `first` on without coding it anew: the frames before stay in it, and are not shown."""
+    av: Any = import_module("av")
+    with av.open(str(film)) as container, av.open(str(path), "w") as copy:
+        stream = container.streams.video[0]
+        copied = copy.add_stream_from_template(stream)
+        for packet in container.demux(stream):
+            if packet.dts is not None:
+                shift = int(first / stream.average_rate / stream.time_base)
+                packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
+                copy.mux(packet)
+    return path

@@ -11,7 +11,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import video
 from domains.scenes.video import open_clip
-from tests.domains.scenes.films import SHAPE, corner, drawn, film, film_of_two_sizes
+from tests.domains.scenes.films import SHAPE, corner, drawn, film, film_of_two_sizes, trimmed
 
 pytest.importorskip("av")
 
@@ -60,6 +60,12 @@ def test_a_film_that_is_cut_off_gives_what_came_before_and_says_so(tmp_path: Pat
         for frame in open_clip(path).frames():
             frames.append(frame.number)
     assert 0 < len(frames) < 24 and frames == [*range(len(frames))]
+
+
+def test_a_film_that_was_trimmed_and_not_coded_anew_is_whole(tmp_path: Path) -> None:
+    clip = open_clip(trimmed(film(tmp_path / "long.mp4", drawn()), tmp_path / "clip.mp4", first=2))
+    corners = [corner(frame.scene.read(0, 0, *SHAPE)) for frame in clip.frames()]
+    assert clip.about.count == 6 and corners == [[10, 4 + 5 * at] for at in range(2, 6)]
 
 
 def test_a_film_that_changes_its_size_gives_what_came_before(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from domains.procedural.clips import draw_clip
 from domains.scenes import Photograph
 from domains.scenes.frames import Frame
 from domains.tiling.clip_journal import ClipJournal
-from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames, state_of_both
+from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames
 
 FRAMES = [draw_clip("crossing", 5, 8, 48, 48).frame(at) for at in range(8)]
 PASSED_ON = cast(Any, SimpleNamespace(viewed=lambda scene: scene))
@@ -79,7 +79,6 @@ def test_no_frame_waits_for_a_later_one_and_a_stopped_run_goes_on_alike(tmp_path
     for answer in follow_frames(Reading(cast(Any, Drawn()), PASSED_ON), network, tracker, stopped):
         if answer.number == 4:
             break
-    stopped.commit(state_of_both(tracker, network))
     tracker, network, state = build_tracker(options), finder(options), stopped.state()
     assert state is not None
     tracker.restore(state)
@@ -89,5 +88,44 @@ def test_no_frame_waits_for_a_later_one_and_a_stopped_run_goes_on_alike(tmp_path
         pass
     assert rows(stopped) == rows(whole)
     assert [row.tolist() for row, _ in stopped.classes()] == [row.tolist() for row, _ in whole.classes()]
+    whole.close()
+    stopped.close()
+
+
+@pytest.mark.parametrize("realtime", [False, True], ids=["tracker", "network"])
+def test_a_stop_amid_a_frame_leaves_tracks_and_state_of_the_frames_before(
+    tmp_path: Path, realtime: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C behind the step of the tracker, and in the network when optical flow was asked before."""
+    options, begin = (
+        Motion(realtime=realtime, keyframe_frames=3, keyframe_change=1.0),
+        Reading(cast(Any, Drawn()), PASSED_ON),
+    )
+    whole, stopped = (ClipJournal(tmp_path / f"{name}.sqlite", {}) for name in ("whole", "stopped"))
+    [*follow_frames(begin, finder(options), build_tracker(options), whole)]
+    tracker, network = build_tracker(options), finder(options)
+    stops_in = (Knowing, "seen") if realtime else (type(tracker), "step")
+    call = getattr(*stops_in)
+
+    def stop(self: Any, frame: Any) -> Any:
+        answer = call(self, frame)
+        if stopped.done == 3:
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(*stops_in, stop)
+        patch.setattr(stopped, "is_due", lambda: stopped.done == 2)
+        with pytest.raises(KeyboardInterrupt):
+            [*follow_frames(begin, network, tracker, stopped)]
+    stopped.close()
+    stopped, tracker, network = ClipJournal(tmp_path / "stopped.sqlite", {}), build_tracker(options), finder(options)
+    state = stopped.state()
+    assert stopped.done == 2 and state is not None
+    tracker.restore(state)
+    if network.propagation is not None:
+        network.propagation.restore(state)
+    [*follow_frames(Reading(cast(Any, Drawn()), PASSED_ON, 2), network, tracker, stopped)]
+    assert rows(stopped) == rows(whole) and network.asked == ([3, 6] if realtime else [*range(2, 8)])
     whole.close()
     stopped.close()

@@ -61,6 +61,15 @@ def test_an_adapter_and_a_tracker_are_measured_frame_by_frame(tmp_path: Path, ca
     assert "no interval: it wants at least two clips" in capsys.readouterr().out
 
 
+def test_an_adapter_is_measured_in_realtime_where_its_recipe_says_so(tmp_path: Path) -> None:
+    write_clip(tmp_path, "bear", draw_clip("crossing", 3, 2, 48, 48))
+    results = {}
+    for realtime in ("false", "true"):
+        overrides = [f"tracking.realtime={realtime}", "tracking.keyframe_change=1"]
+        results[realtime] = evaluate_adapter("base", tmp_path, "motion", recipe="base", overrides=overrides)["metrics"]
+    assert results["true"] != results["false"]
+
+
 @pytest.mark.parametrize("tracker", [name for name in KINDS if name != "sam2"])  # which wants its weights
 def test_true_entities_in_any_numbers_are_followed_to_the_end(tracker: str) -> None:
     clip, rng = draw_clip("division", 5, 10, 96, 96), np.random.default_rng(0)
