@@ -63,9 +63,15 @@ def atomic_folder(folder: Path, within: Path | None = None, overwrite: bool = Fa
         temporary = Path(parent) / "new"
         temporary.mkdir()
         yield temporary
+        old = Path(parent) / "old"  # removed with its parent, however long that takes
         if overwrite and folder.exists():
-            os.rename(folder, Path(parent) / "old")  # removed with its parent, however long that takes
-        os.rename(temporary, folder)
+            os.rename(folder, old)
+        try:
+            os.rename(temporary, folder)
+        except OSError:
+            if old.exists():
+                os.rename(old, folder)
+            raise
 
 
 @contextmanager

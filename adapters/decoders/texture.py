@@ -22,7 +22,15 @@ RIDGE = 1e-3
 
 
 def textures(images: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(B, `WIDTH`, h, w) of images (B, C, H, W): textures of the cells of a grid (h, w), white within each image."""
+    """(B, `WIDTH`, h, w) float32 of images (B, C, H, W): textures of cells of a grid (h, w), white within each image.
+
+    In float32 also where the network is in half precision: a memory is filled by what its images are compared with.
+    """
+    with torch.autocast(images.device.type, enabled=False):
+        return _textures(images, grid)
+
+
+def _textures(images: Tensor, grid: tuple[int, int]) -> Tensor:
     grey = images.float().mean(1, keepdim=True)
     grey = grey - grey.mean((2, 3), keepdim=True)
     grey = grey / grey.std((2, 3), keepdim=True).clamp(min=FAINTEST)

@@ -68,7 +68,7 @@ def fit_regions_of(
     for output, truths, _ in chain.from_iterable(outputs):
         regions = decoder.proposals.prepared(*output).regions
         iou, weight = np.mean([nearest_entity(regions.pixels, truth) for truth in truths], 0)  # each (N,)
-        taught = ~np.isnan(iou)
+        taught = ~np.isnan(iou) & (weight > 0)  # what counts nothing is no candidate to learn from
         for column, values in ((rows, regions.features), (ious, iou), (weights, weight)):
             column.append(values[taught])
     features, targets, trust = (torch.from_numpy(np.concatenate(columns)).float() for columns in (rows, ious, weights))

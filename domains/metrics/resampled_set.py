@@ -72,7 +72,11 @@ class ResampledSet:
         """
         asked = len(self), resamples, seed
         if asked not in self._resampled:  # a fit tells its intervals in three places, each seconds for 3,000 images
-            self._resampled = {asked: self._resample(group_weights(self.groups, resamples, seed))}
+            weights = group_weights(self.groups, resamples, seed)
+            of_groups = weights[:, np.unique(self.groups, return_index=True)[1]]  # all that rows can differ in
+            _, rows, which = np.unique(of_groups, axis=0, return_index=True, return_inverse=True)
+            values = self._resample(weights[rows])  # of few groups many of a thousand resamples are alike
+            self._resampled = {asked: {key: column[which.reshape(-1)] for key, column in values.items()}}
         return self._resampled[asked]
 
     def interval(self, level: float = 0.95, resamples: int = 1000, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -84,6 +88,4 @@ class ResampledSet:
         return {key: percentile_interval(values, level) for key, values in self.resample(resamples, seed).items()}
 
     def _resample(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Of each metric (R,); of few images many of a thousand resamples are alike, and are computed once."""
-        distinct, which = np.unique(weights, axis=0, return_inverse=True)
-        return {key: metric.resample(distinct)[which.reshape(-1)] for key, metric in self.metrics.items()}
+        return {key: metric.resample(weights) for key, metric in self.metrics.items()}

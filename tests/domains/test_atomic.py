@@ -92,6 +92,22 @@ def test_a_folder_takes_the_place_of_another_when_it_is_whole_and_asked_to(tmp_p
     assert not [path for path in tmp_path.rglob(".*")]
 
 
+def test_a_folder_whose_place_cannot_be_taken_is_there_again(tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.txt").write_text("old")
+    rename = os.rename
+
+    def refused(source: Path, target: Path) -> None:
+        if source.name == "new":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(source, target)
+
+    monkeypatch.setattr("domains.atomic.os.rename", refused)
+    with pytest.raises(OSError, match="Input/output"), atomic_folder(tmp_path / "out", overwrite=True) as folder:
+        (folder / "b.txt").write_text("new")
+    assert contents(tmp_path) == {"out/a.txt": "old"}
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc which process has ended")
 def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     machine = temporary_prefix().split("-")[2]

@@ -29,6 +29,12 @@ def test_descriptions_are_white_within_an_image_and_blind_to_its_light() -> None
     assert torch.isfinite(textures(torch.zeros(2, 3, 16, 16), (2, 2))).all()  # a lens cap
 
 
+def test_half_precision_of_the_network_leaves_descriptions_as_they_are() -> None:
+    with torch.autocast("cpu", torch.bfloat16):
+        described = textures(surface(), (12, 12))
+    assert described.dtype == torch.float32 and torch.equal(described, textures(surface(), (12, 12)))
+
+
 def test_a_scratch_is_the_strangest_of_its_image() -> None:
     strange = textures(surface(scratch=True), (12, 12))[0].norm(dim=0)
     row, column = divmod(int(strange.argmax()), 12)

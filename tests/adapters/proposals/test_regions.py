@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -342,3 +343,16 @@ def test_too_few_candidates_leave_the_watershed() -> None:
     assert fit_regions(network, empty, contract, given_up=told.append) == 0  # type: ignore[arg-type]
     assert len(told) == 1 and told[0] < FEWEST
     assert network.decoder.scorer is None and not network.decoder.options.regions
+
+
+def test_candidates_of_entities_that_count_nothing_are_too_few() -> None:
+    from adapters.inference.segment import InputContract
+
+    ids = twins(16)
+    nothing = EntityMap(ids, scores=np.zeros(int(ids.max()), np.float32))
+    samples = [EntitySample(np.full((96, 96, 3), i, np.uint8), (nothing,), Place(f"{i}")) for i in range(12)]
+    network = Shown(Dense(width=8, regions=True), [blurred(ids, 0.9)] * 12)
+    told: list[int] = []
+    contract = InputContract(tile_px=96, overlap_px=8)
+    assert fit_regions(cast(Any, network), samples, contract, given_up=told.append) == 0
+    assert told and told[0] < FEWEST and network.decoder.scorer is None
