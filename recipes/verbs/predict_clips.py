@@ -74,9 +74,8 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
                     for file in export.files(name):
                         destination.path(file)
             if not images.remaining:
-                print(
-                    f"nothing to do: {counted(len(images.names), 'clip')} done in {request.out}; --overwrite does anew"
-                )
+                clips = "the clip is" if len(images.names) == 1 else f"{len(images.names)} clips are"
+                print(f"nothing to do: {clips} done in {request.out}; --overwrite does them anew")
             faults = []
             for path, name in images.remaining.items():
                 assert isinstance(path, Path)
@@ -107,7 +106,7 @@ def check_whole(images: Images, left_out: Sequence[str]) -> None:
         lines.append(f"{len(left_out)} of {total} clips were left out")
     if early:
         lines.append(f"{len(early)} of {total} clips ended early, what came before is kept")
-    if counted:
+    if lines:
         reasons = [*left_out[:1], *early[:1]]
         anew = "; mend it and predict with --overwrite" if early and not left_out else ""
         raise InputError(f"{'; '.join(lines)}: {'; '.join(reasons)}{anew}")
