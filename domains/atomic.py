@@ -24,6 +24,7 @@ from domains.errors import InputError
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None)  # None: numpy reports a short write without a number
 UNTOUCHED_S = 86_400.0  # after which a file of another machine's process is taken for left: nothing writes so slowly
+OLD = "old"
 TEMPORARY = re.compile(r"\.entity-adapters-(?P<machine>[0-9a-f]{8})-(?P<pid>\d+)-(?P<started>\d+)-")
 
 
@@ -63,8 +64,9 @@ def atomic_folder(folder: Path, within: Path | None = None, overwrite: bool = Fa
         temporary = Path(parent) / "new"
         temporary.mkdir()
         yield temporary
-        old = Path(parent) / "old"  # removed with its parent, however long that takes
+        old = Path(parent) / OLD / folder.name  # removed with its parent, however long that takes
         if overwrite and folder.exists():
+            old.parent.mkdir()
             os.rename(folder, old)
         try:
             os.rename(temporary, folder)
@@ -102,10 +104,19 @@ def _remove_left(folder: str, pid: int) -> None:
             match = TEMPORARY.match(entry.name)
             if match is not None and _is_left(match, entry):
                 if entry.is_dir(follow_symlinks=False):
+                    _give_back(Path(entry.path) / OLD, Path(folder))
                     shutil.rmtree(entry.path, ignore_errors=True)
                 else:
                     with suppress(OSError):
                         os.unlink(entry.path)
+
+
+def _give_back(old: Path, folder: Path) -> None:
+    """A process that was killed after the old folder had given way, before the new one was there, loses neither."""
+    with suppress(OSError):
+        for path in old.iterdir():
+            if not os.path.lexists(folder / path.name):
+                os.rename(path, folder / path.name)
 
 
 def _is_left(match: re.Match[str], entry: os.DirEntry[str]) -> bool:

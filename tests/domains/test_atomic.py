@@ -129,3 +129,17 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     with atomic_path(tmp_path / "a.txt") as path:
         path.write_text("new")
     assert {path.name for path in tmp_path.iterdir()} == {*kept, "a.txt"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="tells by /proc which process has ended")
+def test_a_kill_between_the_two_names_of_an_overwritten_folder_loses_neither(tmp_path):
+    machine = temporary_prefix().split("-")[2]
+    left = tmp_path / f".entity-adapters-{machine}-4194305-17-folder"
+    for name in ("given_way", "replaced"):
+        (left / "old" / name).mkdir(parents=True)
+        (left / "old" / name / "a.txt").write_text("old")
+    (tmp_path / "replaced").mkdir()
+    (tmp_path / "replaced" / "a.txt").write_text("new")
+    with atomic_path(tmp_path / "b.txt") as path:
+        path.write_text("b")
+    assert contents(tmp_path) == {"given_way/a.txt": "old", "replaced/a.txt": "new", "b.txt": "b"}
