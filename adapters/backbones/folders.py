@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,13 @@ def load(
 
 def check_complete(folder: Path, backbone: Backbone, report: dict[str, Any]) -> None:
     """Every tensor of the base comes from the file and fits; heads that the base doesn't use may be left over."""
-    paths = (*backbone.stem, backbone.blocks_path, backbone.tail)
+    refuse_faults(folder, report, (*backbone.stem, backbone.blocks_path, backbone.tail))
+
+
+def refuse_faults(folder: Path, report: dict[str, Any], paths: Sequence[str]) -> None:
+    """Raises InputError for tensors inside the modules of these paths that are missing, left over or of other shapes.
+    report: as `load` has it.
+    """
     faults = {
         "missing": [name for name in report["missing_keys"] if inside(name, paths)],
         "not in the model": [name for name in report["unexpected_keys"] if inside(name, paths)],

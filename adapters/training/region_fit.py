@@ -28,7 +28,6 @@ LR = 3e-3
 FEWEST = 200
 """Candidates; from fewer nothing is learnt, and the watershed stays."""
 MOST_UNLABELLED = 0.5
-LEAST_WEIGHT = 1e-6
 
 
 def fit_regions(
@@ -94,10 +93,10 @@ def learn(
 ) -> None:
     """Fit the scorer to features (N, D) and targets (N,), IoU in [0, 1], on the device that they are on.
 
-    Cross-entropy with the IoU as a soft label; weights: (N,), how much each candidate counts beside others, alike where
-    there are none. Batches are drawn on the CPU: the same on every device.
+    Cross-entropy with the IoU as a soft label; weights: (N,) above 0, how much each candidate counts beside others,
+    alike where there are none. Batches are drawn on the CPU: the same on every device.
     """
-    shares = None if weights is None else weights / weights.mean().clamp(min=LEAST_WEIGHT)  # of mean 1
+    shares = None if weights is None else weights / weights.mean()  # of mean 1
     with torch.random.fork_rng(devices=[]), torch.enable_grad():
         torch.manual_seed(seed)
         for layer in scorer.layers:

@@ -84,18 +84,17 @@ class EntityFinder:
         return class_shares(detected.prediction, picture, self.contract, self.segmenter, self.labeller)
 
 
-class Followed(NamedTuple):
-    """A frame that is done. entities: how many; tracks: the highest number of one so far; pixels: of the frame."""
+class DoneFrame(NamedTuple):
+    """A frame that is done. tracks: the highest number of one so far; pixels: of the frame."""
 
     number: int
-    entities: int
     tracks: int
     pixels: int
 
 
 def follow_frames(
     reading: Reading, finder: EntityFinder, tracker: Tracker, journal: ClipJournal
-) -> Generator[Followed, None, None]:
+) -> Generator[DoneFrame, None, None]:
     """Each frame, when its tracks are in the journal; the state goes there every few seconds, and when this ends or is
     stopped, but for a stop amid a frame: that leaves what was committed before.
     """
@@ -119,7 +118,7 @@ def follow_frames(
             newest, is_whole = max(newest, int(step.ids.max(initial=0))), True
             if journal.is_due():
                 journal.commit(state_of_both(tracker, finder))
-            yield Followed(frame.number, len(step.ids), newest, detected.ids.size)
+            yield DoneFrame(frame.number, newest, detected.ids.size)
     finally:
         if is_whole:
             journal.commit(state_of_both(tracker, finder))
