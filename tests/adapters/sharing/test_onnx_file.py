@@ -47,10 +47,20 @@ def test_a_graph_runs_on_the_cpu_in_single_precision_alone(graph: Path) -> None:
             segmenter.place(runtime)
 
 
-def test_weights_outside_of_an_onnx_file_are_never_read(graph: Path, tmp_path: Path, monkeypatch) -> None:
-    model, options = onnx.load(str(graph)), {"location": "weights", "size_threshold": 0}
-    onnx.save(model, str(tmp_path / "outside.onnx"), save_as_external_data=True, **options)
-    monkeypatch.chdir(tmp_path)
+@pytest.mark.parametrize("place", ["weights", "deep/weights", "../weights", "/weights"])
+def test_weights_outside_of_an_onnx_file_are_never_read(place: str, graph: Path, tmp_path: Path, monkeypatch) -> None:
+    """Nor those that lie where the process runs, where ONNX Runtime looks for them by itself."""
+    model = onnx.load(str(graph))
+    (tensor,) = model.graph.initializer
+    content = tensor.raw_data
+    onnx.external_data_helper.set_external_data(tensor, f"{tmp_path}{place}" if place[0] == "/" else place)
+    tensor.ClearField("raw_data")
+    here = tmp_path / "here"
+    (here / "deep").mkdir(parents=True)
+    for file in (tmp_path / "weights", here / "weights", here / "deep" / "weights"):
+        file.write_bytes(content)
+    (tmp_path / "outside.onnx").write_bytes(model.SerializeToString())
+    monkeypatch.chdir(here)
     with pytest.raises(InputError, match="outside.onnx': ONNX Runtime refuses"):
         load_onnx(tmp_path / "outside.onnx")
 

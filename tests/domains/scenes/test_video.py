@@ -11,6 +11,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import video
 from domains.scenes.video import open_clip
+from tests.domains.scenes import films
 from tests.domains.scenes.films import SHAPE, corner, drawn, film, film_of_two_sizes, trimmed
 
 pytest.importorskip("av")
@@ -88,3 +89,17 @@ def test_without_pyav_a_film_says_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(video, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install \"entity-adapters\[video\]\""):
         open_clip(tmp_path / "clip.mp4")
+
+
+def test_alpha_is_dropped_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(films.CODECS, ".mkv", ("ffv1", "yuva420p"))
+    clip = open_clip(film(tmp_path / "clip.mkv", drawn(2)))
+    assert clip.about.remarks == ("its alpha is dropped",)
+    assert [frame.scene.read(0, 0, *SHAPE).shape for frame in clip.frames()] == [(*SHAPE, 3)] * 2
+
+
+def test_a_film_of_too_many_pixels_is_refused_before_they_are_decoded(tmp_path: Path, monkeypatch) -> None:
+    path = film(tmp_path / "clip.mp4", drawn(2))
+    monkeypatch.setattr(video, "MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="clip.mp4.*64 x 48"):
+        open_clip(path)

@@ -98,3 +98,10 @@ def test_what_is_pushed_is_pulled_by_the_id_that_was_printed(
         assert "holds an adapter" in refused(capsys, "push", adapter, "lab/nuclei")
         folder = Path(printed(capsys, "pull", pinned).splitlines()[0])
     assert folder.is_relative_to(home) and read_info(folder).fingerprint == read_info(adapter).fingerprint
+
+
+def test_a_member_is_written_of_an_adapter_of_several_alone_and_never_over_another(adapter: Path, tmp_path, capsys):
+    words = ("member", adapter, "--domain", "natural")
+    assert "is of one domain, natural" in refused(capsys, *words, tmp_path / "alone")
+    (tmp_path / "there").mkdir()
+    assert "exists; name another folder" in refused(capsys, *words, tmp_path / "there")
