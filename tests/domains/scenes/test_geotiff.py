@@ -8,7 +8,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import Viewed, open_scene, plain_view
 from domains.scenes.geotags import ground_size
-from domains.scenes.geotiff import GeoTiffScene, crs_of
+from domains.scenes.geotiff import GeoScene, crs_of
 from domains.scenes.images import read_image
 from domains.scenes.pixel_size import warn_stretched
 from domains.scenes.tiff import TiffScene
@@ -142,12 +142,12 @@ def test_what_is_no_raster_or_has_too_many_bands_is_refused_in_a_line(tmp_path, 
     pytest.importorskip("rasterio")
     (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64))
     with pytest.raises(InputError, match="wanted a raster, GDAL says: .*; copy or export it again") as caught:
-        GeoTiffScene(tmp_path / "a.jp2")
+        GeoScene(tmp_path / "a.jp2")
     assert "\n" not in str(caught.value)
     path = write(tmp_path / "b.tif", textured(channels=4))
     monkeypatch.setattr("domains.scenes.geotiff.MAX_CHANNELS", 3)
     with pytest.raises(InputError, match="wanted bands of one type in .*, got 4 of .'uint8'. in GTiff; gdal_translate"):
-        GeoTiffScene(path)
+        GeoScene(path)
 
 
 def test_a_crs_beside_a_raster_that_nobody_knows_is_none():

@@ -164,10 +164,10 @@ WRONG = {
     "domain.name is 'mix' and the section mix is null; a mixture has both domain.name=mix and its domains in mix": {
         "domain": {"name": "mix"}
     },
-    "domain.stain wants RGB; set domain.stain=null or domain.bands=[]": {
+    "domain.stain is 'macenko'; wanted null beside other bands than RGB, or domain.bands=[]": {
         "domain": {"name": "pathology", "bands": [1, 2], "stain": "macenko"}
     },
-    "domain.paste_share wants one band or three, as its blending does; set it to 0": {
+    "domain.paste_share is 0.5; wanted 0, as its blending wants one band or three": {
         "domain": {"name": "natural", "bands": [1, 2, 3, 4], "paste_share": 0.5}
     },
     "domain.hard_negatives wants decoder.name=dense; decoder.name is 'query'": {
