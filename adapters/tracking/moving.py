@@ -180,7 +180,7 @@ def laid(
     """(step, shown, ground): the step (2,) at which a mask covers most of an entity and least of ground, and the pixels
     of either under it.
 
-    mask: (h, w) bool, whose box was at `corner` (y, x); expected: (2,) a step, from which that is up to `margin` px away.
+    mask: (h, w) bool, whose box was at `corner` (y, x); expected: (2,) a step that it is at most `margin` px away from.
     """
     tall, wide = mask.shape
     y, x = np.round(corner + expected).astype(int) - margin
