@@ -8,7 +8,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import Viewed, open_scene, plain_view
 from domains.scenes.geotags import ground_size
-from domains.scenes.geotiff import GeoScene, crs_of
+from domains.scenes.geotiff import GeoScene, crs_of, meaning_of
 from domains.scenes.images import read_image
 from domains.scenes.pixel_size import warn_stretched
 from domains.scenes.tiff import TiffScene
@@ -136,6 +136,8 @@ def test_the_no_data_of_a_palette_is_transparent(tmp_path, reader):
     assert scene.channels[-1] == "alpha" and (values[..., 3] > 0).tolist() == [[True, True], [False, True]]
     assert values[0, :, :3].tolist() == [[255, 0, 0], [0, 255, 0]]
     scene.close()
+    with rasterio.open(path) as file:  # as a file beside the raster says it
+        assert meaning_of(file, np.dtype(np.uint8), 2.0).transparent == (2, 3)
 
 
 def test_what_is_no_raster_or_has_too_many_bands_is_refused_in_a_line(tmp_path, textured, monkeypatch):
