@@ -65,10 +65,6 @@ def test_a_whole_mixture_reads_back_equal(tmp_path: Path) -> None:
         ([*TWO, "domain.hard_negatives=0.5", "decoder.name=dense"], "has hard_negatives"),
         ([*TWO, "train.student=true"], "train.student=true is of one domain"),
         ([*TWO, "domain.name=natural"], "fit them together by --recipe mix"),
-        (
-            ["mix.pathology.data=/a", "mix.pathology.decoder.width=8", "mix.industrial=/b"],
-            "decoder.width is 8; all share",
-        ),
         (["mix=3"], "mix is 3; wanted domains with their folders"),
     ],
 )
