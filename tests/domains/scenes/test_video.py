@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -103,3 +105,24 @@ def test_a_film_of_too_many_pixels_is_refused_before_they_are_decoded(tmp_path: 
     monkeypatch.setattr(video, "MAX_PIXELS", 100)
     with pytest.raises(InputError, match="clip.mp4.*64 x 48"):
         open_clip(path)
+
+
+def test_sound_without_a_picture_and_a_film_without_a_frame_are_refused(tmp_path: Path) -> None:
+    av: Any = import_module("av")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        for number in range(4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, 1024 * number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match="sound.mp4' has no picture, only sound; wanted a film"):
+        open_clip(tmp_path / "sound.mp4")
+    path = film(tmp_path / "clip.avi", drawn(2))
+    content = bytearray(path.read_bytes())
+    start = content.index(b"movi") + 12
+    content[start : content.index(b"idx1")] = bytes(content.index(b"idx1") - start)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no frame that can be read|damaged or unsupported") as caught:
+        open_clip(path)
+    assert "\n" not in str(caught.value)
