@@ -187,7 +187,7 @@ def begun(
     file = out / SETTINGS
     present = settings_in(file) if file.exists() and not overwrite else None
     agrees = present is not None and {key: present.get(key) for key in settings} == settings
-    if present is not None and not agrees and not overwrite:
+    if present is not None and not agrees:
         raise InputError(f"{str(out)!r} holds labels that were made otherwise; name another --out, or add --overwrite")
     if present is None and out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{str(out)!r} holds other files; name another --out, or add --overwrite")
