@@ -44,6 +44,8 @@ class Look:
 
 LIKE = 32
 """Channels of unit features in `Look.pixels`."""
+PIXELS = LIKE + 3
+"""Channels of `Look.pixels`: these and the colours."""
 
 
 GOES_ON = 40.0

@@ -92,6 +92,8 @@ class MemoryTracking(TrackingOptions):
     name: Literal["memory"] = "memory"
     base: str = "entity-small"
     """The base whose memory decoder it is, an embedded one or a folder; it looks at each frame beside the adapter."""
+    fitted: bool = True
+    """By the adapter's own memory decoder, where it has one (`adapters follow`); false: the base's."""
     side_px: Annotated[int, Field(ge=64, le=2048)] = 384
     """Larger frames are looked at at this longer side; their entities stay as fine as they are."""
     memory_frames: Memory = 30

@@ -103,7 +103,7 @@ def evaluate_adapter(
         for truth in truths:
             images = _advancing(map(read_image, truth.pictures), progress)
             options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
-            tracker_of_clip = build_tracker(options, str(network.segmenter.device))
+            tracker_of_clip = build_tracker(options, str(network.segmenter.device), network.memory)
             seen = entities_of(network.segmenter, network.contract, images)
             if isinstance(options, Keyframes) and options.realtime:
                 seen = carried(seen, Propagation(options))
