@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning as L
+import torch
 
 from adapters.decoders.pretrained_memory import Looking, fitted_memory
 from adapters.decoders.pretrained_memory import loaded as memory_of_base
@@ -157,7 +158,7 @@ def fit_memory(network: Loaded, recipe: Recipe, splits: Splits, budget: Budget, 
         run, options.steps, options.validate_every, CPU, options.clip,
         [TrainingProgress("follow", options.steps, options.seconds)],
     )  # fmt: skip
-    before = float(trainer.validate(module, data, verbose=False)[0]["val/loss"])
+    before = validation_loss(module, data)
     checkpoint = run / "checkpoints" / "last.ckpt"
     trainer.fit(module, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)
     interrupted = was_interrupted(trainer)
@@ -167,6 +168,13 @@ def fit_memory(network: Loaded, recipe: Recipe, splits: Splits, budget: Budget, 
     round_to_half(decoder.parameters())
     decoder.eval().requires_grad_(False)
     return FittedClips(decoder, tracking.base, before, after, module.steps_done, interrupted)
+
+
+@torch.no_grad()
+def validation_loss(module: MemoryModule, data: ClipData) -> float:
+    """The mean loss of the validation clips, as a round measures it; the trainer notes none before its first step."""
+    costs = [(len(batch), float(sum(module.terms(batch).values()))) for batch in data.val_dataloader()]
+    return sum(count * cost for count, cost in costs) / sum(count for count, _ in costs)
 
 
 def clip_data(network: Loaded, splits: Splits, looking: Looking, side_px: int, options: TrainOptions) -> ClipData:
