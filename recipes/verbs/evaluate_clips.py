@@ -17,7 +17,7 @@ from domains.errors import InputError, suggest
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
 from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
-from domains.scenes.images import read_image
+from domains.scenes.images import read_frames
 from recipes import set_up
 from recipes.load import loaded
 from recipes.runtime import choose
@@ -101,7 +101,7 @@ def evaluate_adapter(
         Progress("evaluate", frames, unit="frames") as progress,
     ):
         for truth in truths:
-            images = _advancing(map(read_image, truth.pictures), progress)
+            images = _advancing(read_frames(truth.pictures), progress)
             options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
             tracker_of_clip = build_tracker(options, str(network.segmenter.device), network.memory)
             seen = entities_of(network.segmenter, network.contract, images)

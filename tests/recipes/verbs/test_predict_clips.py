@@ -129,6 +129,8 @@ def test_what_came_before_a_bad_frame_is_kept_and_the_other_clips_too(
         counts = {path.name: len(list(path.glob("mask*.tif"))) for path in out.glob("*_RES")}
         assert counts == {"damaged_RES": 2, "resized_RES": 1, "good_RES": 1}
         assert (out / "damaged.mot.txt").stat().st_size and (out / "resized.tracks.csv").exists()
+    assert main(words(run, inputs[0], tmp_path / "left out")) == 2 and not (tmp_path / "left out").exists()
+    capsys.readouterr()
     assert main([*words(run, inputs[2], tmp_path / "alone")]) == 2
     assert "frame 1 " in (told := capsys.readouterr().err) and "mend it and predict with --overwrite" in told
 
