@@ -205,10 +205,15 @@ class ClipRun:
         )
 
     def persistent_ids(self, clip: Clip, path: Path, journal: ClipJournal) -> dict[int, int] | None:
-        """The id of each track by the registry that was named; None without one."""
+        """The id of each track by the registry that was named, which is asked once; None without one."""
         if self.registry is None:
             return None
-        return identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
+        name = str(self.registry.path.resolve())
+        ids = journal.ids(name)
+        if ids is None:
+            ids = identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
+            journal.keep_ids(name, ids)
+        return ids
 
     def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 of every frame, as the network was shown it."""
