@@ -27,7 +27,7 @@ from adapters.options.tracking import MemoryTracking, Motion, Nearest, Overlap
 from adapters.tracking import Tracker, build_tracker
 from benchmarks.accuracy.tracking import cell, perturbed
 from domains.atomic import atomic_path
-from domains.entities import Samples
+from domains.entities import EntitySample, Samples
 from domains.formats.clips import read_clips
 from domains.metrics.bootstrap import percentile_interval
 from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
@@ -45,6 +45,21 @@ SEED, FRAMES, SIDE_PX, LOOKED_AT_PX = 77_000, 20, 128, 384
 FITTED = "memory, fitted"
 PAIRS = ((FITTED, "iou"), (FITTED, "motion"), (FITTED, "memory"), ("motion", "iou"))
 Build = Callable[[], Tracker]
+
+
+class Chosen:
+    """So many samples at most, spread evenly over all."""
+
+    def __init__(self, samples: Samples, count: int) -> None:
+        self.samples = samples
+        indices = np.linspace(0, len(samples) - 1, min(count, len(samples)))
+        self.indices = sorted({round(float(index)) for index in indices})
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> EntitySample:
+        return self.samples[self.indices[index]]
 
 
 def trackers_of(memory: FittedMemory | None) -> dict[str, Build]:
@@ -151,6 +166,7 @@ def main(words: Iterable[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="the labelled images that it was fitted to")
     parser.add_argument("--clip", type=Path, help="annotated clips, in their place")
     parser.add_argument("--clips", type=int, default=2, help="of each test image")
+    parser.add_argument("--images", type=int, default=1000, help="of the test images at most, spread over all")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/label_clips.md"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the adapter's recipe")
     asked = parser.parse_args(None if words is None else [*words])
@@ -166,8 +182,10 @@ def main(words: Iterable[str] | None = None) -> None:
             assert network.shared is not None
             moved = network.shared.on_data(str(asked.data), asked.overrides)
             samples = domain_of(changed(network.recipe, [*moved, *asked.overrides])).dataset("test")
-            name, lines = fitted_on, of_stills(on_stills(network, samples, asked.clips), len(samples))
+            chosen = Chosen(samples, asked.images)
+            name, lines = fitted_on, of_stills(on_stills(network, chosen, asked.clips), len(chosen))
             said = f"--data {asked.data.name} --clips {asked.clips}"
+            said += f" --images {asked.images}" if len(chosen) < len(samples) else ""
     command = f"python -m benchmarks.accuracy.label_clips --adapter RUN/adapter {said}"
     content = {"title": f"{name}, adapter of {fitted_on}", "command": command, "lines": lines}
     results = asked.out.parent / "results"
