@@ -25,11 +25,9 @@ from adapters.training.rounding import round_to_half
 from domains.errors import InputError
 
 
-def memory(cells: int = 8, **sizes: int) -> FittedMemory:
+def memory() -> FittedMemory:
     torch.manual_seed(1)
-    decoder = MemoryDecoder(
-        MemoryOptions(**{"width": 32, "layers": 1, "heads": 2, "frames": 3, **sizes}), cells, PIXELS
-    )
+    decoder = MemoryDecoder(MemoryOptions(width=32, layers=1, heads=2, frames=3), 8, PIXELS)
     round_to_half(decoder.parameters())
     return FittedMemory(decoder, "a" * 64, "b" * 64)
 
@@ -86,11 +84,12 @@ def test_a_memory_that_is_not_what_is_told_is_refused(adapter_folder: Path) -> N
         MemoryInfo(width=32, layers=1, heads=3, frames=3, cells=8, dense="a" * 64, prompts="b" * 64)
 
 
-@pytest.mark.parametrize("sizes", [{"width": 32}, {"width": 256, "layers": 6, "heads": 16, "frames": 32}], ids=str)
+@pytest.mark.parametrize("sizes", [(32, 1, 2), (256, 6, 16)], ids=str)
 @pytest.mark.parametrize("cells", [1, 1024])
-def test_a_memory_has_fewer_weights_than_its_bound(sizes: dict[str, int], cells: int) -> None:
+def test_a_memory_has_fewer_weights_than_its_bound(sizes: tuple[int, int, int], cells: int) -> None:
+    width, layers, heads = sizes
     with torch.device("meta"):
-        decoder = MemoryDecoder(MemoryOptions(**{"layers": 1, "heads": 2, **sizes}), cells, PIXELS)
+        decoder = MemoryDecoder(MemoryOptions(width=width, layers=layers, heads=heads), cells, PIXELS)
     count = sum(value.numel() for value in decoder.state_dict().values())
     described = describe_memory(FittedMemory(decoder, "a" * 64, "b" * 64))
     assert count <= of_memory(described) <= 4 * count + 2**17
