@@ -38,7 +38,7 @@ from recipes.build import domain_of
 from recipes.load import Loaded, loaded
 from recipes.reading.compose import changed
 from recipes.verbs.following import Followed, SeenFrame, entities_of
-from recipes.verbs.label_clips import entities_in, frame_pixel_size, still_of
+from recipes.verbs.label_clips import frame_pixel_size, still_of
 
 METRICS = ("veq", "veq_1", "veq_8", "idf1", "hota", "ass_a", "id_switches", "jf")
 SEED, FRAMES, SIDE_PX, LOOKED_AT_PX = 77_000, 20, 128, 384
@@ -99,10 +99,12 @@ def on_stills(network: Loaded, samples: Samples, clips: int) -> dict[str, dict[s
             clip = clip_of_labels(still, (SEED, index, number, 1), FRAMES, SIDE_PX, SIDE_PX)
             images, maps = zip(*(clip.frame(at) for at in range(FRAMES)), strict=True)
             size = frame_pixel_size(still.place.pixel_size_m, network.contract)
-            found = [entities_in(image, size, network.segmenter, network.contract) for image in images]
-            wrong = [perturbed(rng, ids.clip(0)) for ids in maps]
-            for part, entities in (("adapter", found), ("true", wrong)):
-                frames = [SeenFrame(ids, None, as_rgb(image)) for ids, image in zip(entities, images, strict=True)]
+            wrong = [
+                SeenFrame(perturbed(rng, ids.clip(0)), None, as_rgb(image))
+                for image, ids in zip(images, maps, strict=True)
+            ]
+            seen = [*entities_of(network.segmenter, network.contract, images, size)]
+            for part, frames in (("adapter", seen), ("true", wrong)):
                 measured(results[part], trackers, frames, lambda maps=maps: TrackMaps(maps), still.place.scene)
         print(f"{index + 1} of {len(samples)} images", flush=True)
     return results
