@@ -97,8 +97,7 @@ def follow(
     set_up()
     words = [*on_base(backbone), *overrides]
     with loaded(adapter, overrides=words, runtime=runtime) as network:
-        if network.info is None or network.shared is None:
-            raise InputError("the base itself has no folder for a memory decoder; wanted an adapter, which `fit` makes")
+        assert network.info is not None and network.shared is not None  # the command line lets no base through
         plan = {"adapter": network.info.digest, "data": str(Path(data).resolve()), "overrides": [*overrides],
                 "seed": budget.seed}  # fmt: skip
         if is_finished(run, plan, resume):
@@ -111,15 +110,16 @@ def follow(
         begin_run(run, plan)
         fitted = fit_memory(network, recipe, splits, budget, run)
     save(run, adapter, fitted, learnt_from)
-    words = ["--adapter", adapter, "--data", data, "--out", run, "--steps", budget.steps, "--seed", budget.seed]
     if fitted.interrupted:
         print(f"stopped after {fitted.steps} steps; what was learnt is in {run / ADAPTER}")
-        print(following("adapters", "follow", adapter, *words[2:], *overrides, "--resume"), flush=True)
+        again = ["--data", data, "--out", run, "--steps", budget.steps, "--seed", budget.seed, *overrides]
+        print(following("adapters", "follow", adapter, *again, "--resume"), flush=True)
         raise KeyboardInterrupt
     write_json(run / NUMBERS, {"val_loss": {"before": fitted.before, "after": fitted.after}, "steps": fitted.steps})
     print(fitted.line())
     print(f"adapter: {run / ADAPTER}   history: {run / 'history.csv'}")
-    print(following("predict", "--adapter", run / ADAPTER, "CLIP.mp4", "--track", "name=memory", "--out", "OUT"))
+    clip = ["CLIP.mp4", "--track", "name=memory", "--out", "OUT"]
+    print(following("predict", "--adapter", run / ADAPTER, *clip))
     return run
 
 
@@ -154,10 +154,8 @@ def fit_memory(network: Loaded, recipe: Recipe, splits: Splits, budget: Budget, 
     module = MemoryModule(MemorySegmenter(looking, decoder.requires_grad_(True)), options)
     weights = sum(values.numel() for values in decoder.parameters()) / 1e6
     print(f"memory: {weights:.2f} M weights, {budget.steps} steps on pseudo-clips of {len(splits.train)} images")
-    trainer = make_trainer(
-        run, options.steps, options.validate_every, CPU, options.clip,
-        [TrainingProgress("follow", options.steps, options.seconds)],
-    )  # fmt: skip
+    bar = TrainingProgress("follow", options.steps, options.seconds)
+    trainer = make_trainer(run, options.steps, options.validate_every, CPU, options.clip, [bar])
     before = validation_loss(module, data)
     checkpoint = run / "checkpoints" / "last.ckpt"
     trainer.fit(module, data, ckpt_path=checkpoint if checkpoint.exists() else None, weights_only=True)

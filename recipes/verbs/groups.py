@@ -225,8 +225,10 @@ def adapters_follow(
     overrides: Overrides = None,
 ) -> None:
     """Write an adapter that follows entities through clips by a memory of its own, from labelled images."""
-    from recipes.shared import check_adapter, on_base
+    from recipes.shared import BASE, check_adapter, on_base
 
+    if adapter == BASE:
+        raise InputError("the base itself has no folder for a memory decoder; wanted an adapter, which `fit` makes")
     check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
     from recipes.runtime import choose
     from recipes.verbs.follow import Budget, follow

@@ -85,7 +85,7 @@ def test_it_learns_its_memory_alone_and_a_finished_run_is_not_done_again(
     assert main(words(run, data, fitted, "--seed", "1", "--resume")) == 2
     assert "was begun with another adapter, other images or another seed" in capsys.readouterr().err
     assert main(["adapters", "follow", "base", "--data", str(data), "--out", str(tmp_path / "none")]) == 2
-    assert not (tmp_path / "none").exists()
+    assert "the base itself has no folder" in capsys.readouterr().err and not (tmp_path / "none").exists()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert main(words(run, data, tmp_path / "full")) == 2 and "holds other files" in capsys.readouterr().err
