@@ -103,7 +103,7 @@ class Sam2Propagation(nn.Module):
         empty.
         """
         scales = np.array([self.side_px / masks.shape[2], self.side_px / masks.shape[1]] * 2)
-        across, down = masks.any(1), masks.any(2)  # (N, W), (N, H)
+        across, down = np.asarray(masks.any(1)), np.asarray(masks.any(2))  # (N, W), (N, H)
         edges = [
             (columns.argmax(), rows.argmax(), len(columns) - columns[::-1].argmax(), len(rows) - rows[::-1].argmax())
             for columns, rows in zip(across, down, strict=True)

@@ -142,7 +142,7 @@ def test_a_slot_may_be_told_its_entity_by_a_box(tiny) -> None:
     discs = [Disc(16, 12, dx=2, radius=9), Disc(44, 44, dx=-2, radius=9)]
     boxed, masked = (Sam2Tracker(Sam2Tracking(prompt=word), model=tiny) for word in ("box", "mask"))
     steps = [tracker.step(frame(discs, 0)) for tracker in (boxed, masked)]
-    assert all(step.ids.tolist() == [1, 2] for step in steps) and np.array_equal(*map(map_of, steps))  # the network's
+    assert all(step.ids.tolist() == [1, 2] for step in steps) and np.array_equal(map_of(steps[0]), map_of(steps[1]))
     assert boxed.bank is not None and masked.bank is not None and len(boxed.bank) == 2
     assert not torch.equal(boxed.bank.prompted_pointers, masked.bank.prompted_pointers)
     for at in (1, 2):
