@@ -348,13 +348,15 @@ def numbers(text: str, option: str) -> list[float]:
     return values
 
 
-def check_evaluated(adapter: str | None, data: str | None, tracks: Path | None, tracker: str | None) -> str:
-    """The adapter that `evaluate` measures, "" for tracks in a folder. Raises InputError for too much or too little."""
-    if tracks is None and tracker is None:
+def check_evaluated(adapter: str | None, data: str | None, tracks: Path | None, follows: bool) -> str:
+    """The adapter that `evaluate` measures, "" for tracks in a folder. follows: by a tracker. Raises InputError for too
+    much or too little.
+    """
+    if tracks is None and not follows:
         if adapter is None:
             raise InputError("evaluate wants --adapter FOLDER, or base; or, for clips, --tracks FOLDER")
         return adapter
-    if data is None or (tracks is None) == (adapter is None) or (tracks is None) == (tracker is None):
+    if data is None or (tracks is None) == (adapter is None) or (tracks is None) != follows:
         raise InputError(
             "clips are measured by --data CLIPS with --tracks FOLDER, or with --adapter FOLDER and --tracker motion; "
             "give one of the two"

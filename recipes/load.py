@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from adapters.decoders.slot_decoder import FittedMemory
 from adapters.inference.segment import InputContract
 from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
@@ -16,6 +17,7 @@ from adapters.sharing.door import read_info
 from adapters.sharing.info import RECIPE, AdapterInfo, present
 from adapters.sharing.labels_file import load_labeller
 from adapters.sharing.learnt import LearntFrom
+from adapters.sharing.memory_file import load_memory
 from adapters.sharing.opening import opened
 from adapters.sharing.student_file import load_student
 from domains.errors import printable
@@ -37,6 +39,8 @@ class Ready:
     domain: str
     labeller: Labeller | None = field(default=None, kw_only=True)
     """What gives entities their class; None where nothing does."""
+    memory: FittedMemory | None = field(default=None, kw_only=True)
+    """What follows entities through clips by `--track name=memory` in place of the base's; None where it has none."""
 
     @property
     def is_nameless(self) -> bool:
@@ -109,8 +113,8 @@ def loaded(
             if stored is not info:
                 decode_by(segmenter, info)
         labeller = None if fast else load_labeller(folder, info)
-        placed, domain = segmenter.place(runtime), parsed.domain.name
-        yield Loaded(adapter, placed, info.contract, domain, parsed, shared, info, labeller=labeller)
+        placed, domain, memory = segmenter.place(runtime), parsed.domain.name, load_memory(folder, info)
+        yield Loaded(adapter, placed, info.contract, domain, parsed, shared, info, labeller=labeller, memory=memory)
 
 
 def bare(recipe: Recipe, backbone: Backbone | None, runtime: Runtime) -> Loaded:

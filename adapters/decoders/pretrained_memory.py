@@ -24,8 +24,8 @@ from adapters.decoders.pretrained import weights_file
 from adapters.decoders.pretrained_prompts import WEIGHTS as PROMPTS
 from adapters.decoders.pretrained_prompts import digest_of, has_prompts, load_prompts, read_into
 from adapters.decoders.prompts import PromptDecoder
-from adapters.decoders.slot_decoder import MemoryDecoder
-from adapters.decoders.slots import LIKE, Look
+from adapters.decoders.slot_decoder import FittedMemory, MemoryDecoder
+from adapters.decoders.slots import PIXELS, Look
 from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.section import checked, values_of
 from domains.atomic import atomic_path
@@ -33,7 +33,6 @@ from domains.errors import InputError
 
 WEIGHTS = "memory_decoder.safetensors"
 OPTIONS = "memory_decoder.json"
-COLOURS = 3
 
 
 class MemoryParts(NamedTuple):
@@ -88,7 +87,7 @@ def fresh_parts(folder: Path, backbone: Backbone, options: MemoryOptions) -> Mem
     if not has_prompts(folder):
         raise InputError(f"{folder} has no prompt decoder, on which a memory decoder stands; pretrain one first")
     trunk, prompts = load_prompts(folder, backbone)
-    return MemoryParts(trunk, prompts, MemoryDecoder(options, prompts.options.width, LIKE + COLOURS))
+    return MemoryParts(trunk, prompts, MemoryDecoder(options, prompts.options.width, PIXELS))
 
 
 def save_memory(folder: Path, decoder: MemoryDecoder) -> None:
@@ -111,7 +110,7 @@ def load_memory(folder: Path, backbone: Backbone) -> MemoryParts:
     """
     described = described_by(folder / OPTIONS)
     options = checked(MemoryOptions, described["memory"], f"{folder / OPTIONS}: memory.")
-    for name, file in (("dense", weights_file(folder)), ("prompts", folder / PROMPTS)):
+    for name, file in decoders_below(folder).items():
         if described[name] != digest_of(file):
             raise InputError(f"{folder / WEIGHTS} learnt beside another {name} decoder than {file.name}")
     decoders = fresh_parts(folder, backbone, options)
@@ -120,10 +119,20 @@ def load_memory(folder: Path, backbone: Backbone) -> MemoryParts:
     return decoders
 
 
-def loaded(base: str) -> tuple[Looking, MemoryDecoder]:
-    """What looks, and the memory decoder, of a base. Raises InputError for one that has none."""
+def decoders_below(folder: Path) -> dict[str, Path]:
+    """The files of the decoders of a base on which a memory decoder stands."""
+    return {"dense": weights_file(folder), "prompts": folder / PROMPTS}
+
+
+def loaded(base: str, fitted: FittedMemory | None = None) -> tuple[Looking, MemoryDecoder]:
+    """What looks, and the memory decoder, of a base. fitted: the decoder of an adapter, in place of the base's. Raises
+    InputError for a base that has none, or other decoders than those that the adapter's learnt with.
+    """
     backbone = build_backbone(BackboneOptions(base))
     folder = folder_of(backbone.name)
+    if fitted is not None:
+        check_below(folder, base, fitted)
+        return Looking(backbone, *load_prompts(folder, backbone)), fitted.decoder
     if not has_memory(folder):
         raise InputError(
             f"--tracker memory wants a base with a memory decoder, such as entity-small; {base} has none: train one by "
@@ -131,6 +140,24 @@ def loaded(base: str) -> tuple[Looking, MemoryDecoder]:
         )
     trunk, prompts, decoder = load_memory(folder, backbone)
     return Looking(backbone, trunk, prompts), decoder
+
+
+def fitted_memory(base: str, decoder: MemoryDecoder) -> FittedMemory:
+    """A memory decoder that was fitted on a base that has one, as an adapter keeps it."""
+    below = decoders_below(folder_of(base))
+    return FittedMemory(decoder, *(digest_of(file) for file in below.values()))
+
+
+def check_below(folder: Path, base: str, fitted: FittedMemory) -> None:
+    """Raises InputError for a base that has other decoders than those that an adapter's memory decoder learnt with."""
+    if not has_prompts(folder):
+        raise InputError(f"tracking.base is {base!r}, which has no prompt decoder, on which a memory decoder stands")
+    for name, file in decoders_below(folder).items():
+        if getattr(fitted, name) != digest_of(file):
+            raise InputError(
+                f"the adapter's memory decoder learnt beside another {name} decoder than that of the base {base!r}; "
+                "name the base that it was fitted on by --track base=..., or take the base's by --track fitted=false"
+            )
 
 
 def described_by(path: Path) -> dict:

@@ -98,6 +98,18 @@ class Sam2Propagation(nn.Module):
         highest = shares.amax((1, 2, 3), keepdim=True)
         return (shares >= highest.clamp(1e-6, LEAST_SHOWN)).to(shares)
 
+    def boxes(self, masks: np.ndarray) -> Tensor:
+        """(N, 4) left, top, right and bottom edges in the network's pixels, of masks (N, H, W) bool, none of them
+        empty.
+        """
+        scales = np.array([self.side_px / masks.shape[2], self.side_px / masks.shape[1]] * 2)
+        across, down = np.asarray(masks.any(1)), np.asarray(masks.any(2))  # (N, W), (N, H)
+        edges = [
+            (columns.argmax(), rows.argmax(), len(columns) - columns[::-1].argmax(), len(rows) - rows[::-1].argmax())
+            for columns, rows in zip(across, down, strict=True)
+        ]
+        return torch.from_numpy(np.array(edges) * scales).to(self.mean)
+
     def look(self, pixels: Tensor) -> Seen:
         """What the image encoder says of normalised pixels (1, 3, S, S)."""
         decoder, seen = self.model.mask_decoder, self.model.vision_encoder(pixels, return_dict=True)
@@ -123,6 +135,26 @@ class Sam2Propagation(nn.Module):
         maps = self._memories(seen, masks, exists)
         return Propagated(small[:, 0], torch.ones_like(covers), exists, Memorised(maps, pointers))
 
+    def boxed(self, seen: Seen, boxes: Tensor) -> Propagated:
+        """The masks of entities in boxes (N, 4) of a frame, and what is to be remembered of them."""
+        return Propagated.joined([self._boxed(seen, batch) for batch in boxes.split(AT_ONCE)])
+
+    def _boxed(self, seen: Seen, boxes: Tensor) -> Propagated:
+        config, encoder, count = self.model.config, self.model.prompt_encoder, len(boxes)
+        corners = torch.tensor([[[2, 3]]], device=boxes.device).expand(count, 1, 2)  # labels of a box's two corners
+        sparse, dense = encoder(boxes.view(count, 1, 2, 2), corners, None, None)
+        features = self._grid(seen.tokens + self.model.no_memory_embedding).expand(count, -1, -1, -1)
+        several = config.multimask_output_in_sam
+        several = several and config.multimask_min_pt_num <= 2 <= config.multimask_max_pt_num
+        decoded = self._decoded(seen, features, dense, several, sparse)
+        maps = self._memories(seen, (self._large(decoded.logits) > 0).to(self.mean), decoded.exists)
+        return Propagated(decoded.logits, decoded.scores, decoded.exists, Memorised(maps, decoded.pointers))
+
+    def _large(self, logits: Tensor) -> Tensor:
+        """(N, 1, S, S) of logits (N, 4 h, 4 w)."""
+        size = (self.side_px, self.side_px)
+        return F.interpolate(logits[:, None], size, mode="bilinear", align_corners=False)
+
     def propagated(self, seen: Seen, bank: MemoryBank, at: int) -> Propagated:
         """The masks of all slots of a bank in frame `at`; slots are prompted in frames before it."""
         rows = [*bank.alike(at, AT_ONCE)]
@@ -135,9 +167,7 @@ class Sam2Propagation(nn.Module):
         several = several and config.multimask_min_pt_num <= 0 <= config.multimask_max_pt_num
         decoded = self._decoded(seen, self._remembering(seen, bank, at), encoder.no_mask_embed.weight[..., None, None],
                                 several)  # fmt: skip
-        size = (self.side_px, self.side_px)
-        large = F.interpolate(decoded.logits[:, None], size, mode="bilinear", align_corners=False)
-        maps = self._memories(seen, large.sigmoid(), decoded.exists)
+        maps = self._memories(seen, self._large(decoded.logits).sigmoid(), decoded.exists)
         return Propagated(decoded.logits, decoded.scores, decoded.exists, Memorised(maps, decoded.pointers))
 
     def _remembering(self, seen: Seen, bank: MemoryBank, at: int) -> Tensor:
@@ -178,14 +208,18 @@ class Sam2Propagation(nn.Module):
         """(B, C, h, w) of tokens (h w, B, C)."""
         return tokens.permute(1, 2, 0).unflatten(2, self.cells)
 
-    def _decoded(self, seen: Seen, features: Tensor, dense: Tensor, several: bool) -> Decoded:
-        """The best mask of each slot, of features (N, C, h, w) and a dense prompt; several: chosen among three."""
+    def _decoded(
+        self, seen: Seen, features: Tensor, dense: Tensor, several: bool, sparse: Tensor | None = None
+    ) -> Decoded:
+        """The best mask of each slot, of features (N, C, h, w) and a dense prompt; several: chosen among three; sparse:
+        (N, 1, k, C) of points, none by default.
+        """
         model, count = self.model, len(features)
         nowhere = model.prompt_encoder.not_a_point_embed.weight.expand(count, 1, 2, -1)
         logits, scores, tokens, exists = model.mask_decoder(
             image_embeddings=features,
             image_positional_embeddings=model.get_image_wide_positional_embeddings(),
-            sparse_prompt_embeddings=nowhere,
+            sparse_prompt_embeddings=nowhere if sparse is None else sparse,
             dense_prompt_embeddings=dense,
             multimask_output=several,
             high_resolution_features=seen.fine,

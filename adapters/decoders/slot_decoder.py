@@ -17,7 +17,7 @@ to the frame, where they expect themselves. Departures:
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -266,6 +266,16 @@ class Layer(nn.Module):
         bias = torch.einsum("hk,nkt->hnt", self.place, where.coarse)
         x = x + self.ahead(ahead(x)[None], frame[None], bias)[0]
         return x + self.mlp(mlp(x))
+
+
+class FittedMemory(NamedTuple):
+    """A memory decoder that was fitted to the images of an adapter. dense, prompts: SHA-256 of the files of the base's
+    decoders whose view of a frame it learnt with.
+    """
+
+    decoder: MemoryDecoder
+    dense: str
+    prompts: str
 
 
 class Attention(nn.Module):

@@ -82,12 +82,12 @@ class InputContract(InputOptions):
         """What the network is shown of a scene. Raises InputError where that lacks a band."""
         return band_view(scene, self.bands, self.band_names) if self.bands else plain_view(scene)
 
-    def viewed(self, scene: Scene) -> Viewed:
-        """The scene as the network is shown it. Raises InputError for one that it cannot be shown: of an unknown or too
-        different size of pixels, or without a band.
+    def viewed(self, scene: Scene, view: View | None = None) -> Viewed:
+        """The scene as the network is shown it. view: in place of its own, of the clip that it is a frame of. Raises
+        InputError for one that it cannot be shown: of an unknown or too different size of pixels, or without a band.
         """
         self.factor(scene.pixel_size_m)
-        return Viewed(scene, self.view(scene))
+        return Viewed(scene, view or self.view(scene))
 
     def factor(self, pixel_size_m: float | None) -> float:
         """How many pixels of the network a pixel of that size becomes, per side.

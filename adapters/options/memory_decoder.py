@@ -14,6 +14,8 @@ from domains.errors import suggest
 CLIPS = ("moving", "crossing", "occlusion", "births", "exits", "division", "stills")
 """Kinds of clips: things that move at random; clips in which one thing happens for sure; and a camera over a still."""
 
+Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted": "64 hexadecimal digits"})]
+
 LEAST_HIDING = 9
 """Frames of a clip in which something is fully hidden for one."""
 
@@ -59,3 +61,31 @@ class MemoryOptions(Options):
             raise self.wrong("heads", f"wanted it to divide memory.width, which is {self.width}")
         if self.clips.get("occlusion") and self.drawn_frames < LEAST_HIDING:
             raise self.wrong("drawn_frames", f"wanted at least {LEAST_HIDING} where memory.clips has occlusion")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryInfo(Options):
+    """What the memory decoder of an adapter is, short of its weights (`adapters follow`)."""
+
+    SOURCE: ClassVar[str] = "memory."
+
+    width: Annotated[int, Field(ge=32, le=256, multiple_of=16)]
+    layers: Annotated[int, Field(ge=1, le=6)]
+    heads: Annotated[int, Field(ge=1, le=16)]
+    frames: Annotated[int, Field(ge=1, le=32)]
+    cells: Annotated[int, Field(ge=1, le=1024)]
+    """Channels of what the base's prompt decoder sees of a frame."""
+    dense: Hex
+    """SHA-256 of the file of the base's general dense decoder, on which the prompt decoder stands."""
+    prompts: Hex
+    """SHA-256 of the file of the base's prompt decoder."""
+
+    def check_agreement(self) -> None:
+        """Raises InputError where the heads do not share the width evenly."""
+        if self.width % self.heads:
+            raise self.wrong("heads", f"wanted it to divide memory.width, which is {self.width}")
+
+    @property
+    def sizes(self) -> MemoryOptions:
+        """The options of a decoder of that size."""
+        return MemoryOptions(width=self.width, layers=self.layers, heads=self.heads, frames=self.frames)

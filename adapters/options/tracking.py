@@ -92,6 +92,8 @@ class MemoryTracking(TrackingOptions):
     name: Literal["memory"] = "memory"
     base: str = "entity-small"
     """The base whose memory decoder it is, an embedded one or a folder; it looks at each frame beside the adapter."""
+    fitted: bool = True
+    """By the adapter's own memory decoder, where it has one (`adapters follow`); false: the base's."""
     side_px: Annotated[int, Field(ge=64, le=2048)] = 384
     """Larger frames are looked at at this longer side; their entities stay as fine as they are."""
     memory_frames: Memory = 30
@@ -118,6 +120,9 @@ class Sam2Tracking(TrackingOptions):
     side_px: Annotated[int, Field(ge=64, le=1024, multiple_of=32)] | None = None
     """SAM 2 sees every frame as a square of this side; null: its own (1,024), at which it is best. The time goes with
     its fourth power at most."""
+    prompt: Literal["mask", "box"] = "mask"
+    """A slot is told its entity by the mask that the network finds, or by its box, in which SAM 2 sees for itself what
+    the entity is."""
     outlines: Literal["propagated", "proposed"] = "propagated"
     """An entity's outline is the one that SAM 2 propagates, or the network's, where the network finds it too."""
     least_iou: Share = 0.5

@@ -12,11 +12,13 @@ from math import prod
 from adapters.options.decoders import Decoder, Dense, Memory, Sam
 from adapters.options.labels import SHAPE_NUMBERS, LabelInfo
 from adapters.options.lora import PeftOptions
+from adapters.options.memory_decoder import MemoryInfo
 from adapters.options.methods import Biases, Bottleneck, ConvLora, Full, Method, Norms, Prompts, Ssf
 from adapters.sharing.info import (
     BACKBONE_WEIGHTS,
     DECODER_WEIGHTS,
     LABEL_WEIGHTS,
+    MEMORY_WEIGHTS,
     PROJECTION_WEIGHTS,
     STUDENT_WEIGHTS,
     AdapterInfo,
@@ -43,6 +45,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
         STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
         LABEL_WEIGHTS: sum(map(prod, label_shapes(info, info.labels).values())) if info.labels else 0,
+        MEMORY_WEIGHTS: of_memory(info.memory) if info.memory else 0,
     }
     return {name: BYTES * count + HEADER_BYTES for name, count in counts.items()}
 
@@ -110,6 +113,12 @@ def of_student(width: int, channels: int) -> int:
     """Weights of a student: of the dense decoder, and of what stands for the backbone."""
     grid = 8 * width
     return 102 * grid**2 + 12 * grid * GLANCE + 66 * GLANCE**2 + width * (64 + 9 * channels) + 2**14
+
+
+def of_memory(memory: MemoryInfo) -> int:
+    """Weights of a memory decoder."""
+    width = memory.width
+    return 32 * (memory.layers + 1) * width**2 + 4 * (memory.cells + 64) * width + 2**16
 
 
 def of_decoder(decoder: Decoder, base: Base) -> int:

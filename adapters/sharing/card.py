@@ -43,7 +43,7 @@ def card_text(info: AdapterInfo, peft: bool) -> str:
 # {info.domain}: {info.method.name} on {info.backbone.name}
 
 Finds every entity of an image, without prompts and without a class list. Fitted on `{info.data}`.
-{classes_text(info)}
+{classes_text(info)}{memory_text(info)}
 {metrics_table(info)}
 Input: RGB{scale}, tiles of {contract.tile_px} px that overlap by {contract.overlap_px} px.
 
@@ -65,6 +65,13 @@ def classes_text(info: AdapterInfo) -> str:
     accuracy = info.labels.accuracy
     measured = f" Of true outlines {accuracy:.3f} of each class are named right, on average." if accuracy else ""
     return f"\nGives each a class: {names}, or `unknown`.{measured}\n"
+
+
+def memory_text(info: AdapterInfo) -> str:
+    """That it follows entities through clips by weights of its own, a paragraph; "" where it has none."""
+    if info.memory is None:
+        return ""
+    return "\nFollows them through clips by a memory decoder of its own: `predict CLIP.mp4 --track name=memory`.\n"
 
 
 PEFT_USE = """

@@ -24,6 +24,7 @@ from adapters.sharing.info import (
     INFO,
     LABEL_WEIGHTS,
     MAX_TEXT_BYTES,
+    MEMORY_WEIGHTS,
     PEFT,
     RECIPE,
     STUDENT_WEIGHTS,
@@ -51,7 +52,11 @@ def read_info(folder: Path) -> AdapterInfo:
         )
     info = parse_info(read_text(folder, INFO), repr(str(folder / INFO)))
     check_peft(folder, info)
-    beside = {STUDENT_WEIGHTS: (info.student, "a student"), LABEL_WEIGHTS: (info.labels, "a labeller")}
+    beside = {
+        STUDENT_WEIGHTS: (info.student, "a student"),
+        LABEL_WEIGHTS: (info.labels, "a labeller"),
+        MEMORY_WEIGHTS: (info.memory, "a memory decoder"),
+    }
     for name, (described, thing) in beside.items():
         if present(folder, name) != (described is not None):
             fault = "is missing" if described else f"is of {thing}, and {INFO} says nothing of one"

@@ -6,6 +6,7 @@
     entity_decoder.safetensors   the decoder
     student.safetensors          the small network that predicts in its place by `--fast`, where there is one
     labels.safetensors           what gives entities their class, where it has one (`labels_file.set_labeller`)
+    memory_decoder.safetensors   what follows entities through a clip, where it has one (`memory_file.set_memory`)
     band_projection.safetensors  two bands, or more than three, to three, where the network sees so many
     entity.json                  base and its fingerprint, options, input contract, metrics, probe
     recipe.yaml                  the resolved recipe

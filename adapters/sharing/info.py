@@ -17,6 +17,7 @@ from adapters.options.backbone import EMBEDDED
 from adapters.options.contract import InputOptions
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.labels import LabelInfo
+from adapters.options.memory_decoder import Hex, MemoryInfo
 from adapters.options.methods import WHOLE_BITS, Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
@@ -34,12 +35,12 @@ UNSEALED = 1
 INFO, CARD, RECIPE, PEFT = "entity.json", "README.md", "recipe.yaml", "adapter_config.json"
 BACKBONE_WEIGHTS, DECODER_WEIGHTS = "adapter_model.safetensors", "entity_decoder.safetensors"
 PROJECTION_WEIGHTS, STUDENT_WEIGHTS = "band_projection.safetensors", "student.safetensors"
-LABEL_WEIGHTS = "labels.safetensors"
+LABEL_WEIGHTS, MEMORY_WEIGHTS = "labels.safetensors", "memory_decoder.safetensors"
 TEXTS = (INFO, CARD, RECIPE, PEFT)
-WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS)
+WEIGHTS = (BACKBONE_WEIGHTS, DECODER_WEIGHTS, PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS, MEMORY_WEIGHTS)
 FILES = (*TEXTS, *WEIGHTS)
 MAX_TEXT_BYTES = 2**20
-LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances", "labels", "mixture")
+LATER = ("learnt_from", "start", "intervals", "data_licence", "student", "appearances", "labels", "mixture", "memory")
 """Fields of `entity.json` that came after it: an adapter that has none does not name them."""
 LATER_OF_METHODS = {"scope": "backbone", "init": "random", "bits": WHOLE_BITS}
 """Options of methods that came later, and what all adapters had before: where they have it, they do not name them."""
@@ -54,7 +55,6 @@ AGAIN = "get the adapter again"
 
 Triple = Annotated[tuple[float, float, float], Strict(False)]
 Word = Annotated[str, Field(max_length=1000)]
-Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", json_schema_extra={"wanted": "64 hexadecimal digits"})]
 Interval = Annotated[tuple[float, float], Strict(False)]
 Intervals = Annotated[dict[Word, Interval | None], Field(max_length=200)]
 Metrics = Annotated[dict[Word, float | None], Field(max_length=200)]
@@ -165,6 +165,8 @@ class AdapterInfo(Options):
     mixture: Annotated[dict[Word, MixtureMember], Field(min_length=2, max_length=24)] | None = None
     """The domains of an adapter that was fitted to several, by name; None in an adapter of one. `input` and `decoder`
     are those of the first, of which the others share all that weights depend on."""
+    memory: MemoryInfo | None = None
+    """Of the memory decoder that was fitted to its images; None in an adapter without one."""
     digest: Hex | None = None
     """The seal: of this file and of those that decide a prediction."""
 

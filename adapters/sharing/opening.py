@@ -67,6 +67,8 @@ def show(path: Path) -> str:
         lines[4] = f"domains   {', '.join(domains)}"
     if info.labels is not None:
         lines.append(f"classes   {', '.join(info.labels.vocabulary)} (told by {info.labels.kind})")
+    if info.memory is not None:
+        lines.append("clips     followed by a memory decoder of its own (--track name=memory)")
     if (learnt := info.learnt_from) is not None:
         lines.append(f"learnt    from {learnt.train.images} images, {learnt.val.images} to validate, kept as digests")
     for state, values in info.metrics.items():

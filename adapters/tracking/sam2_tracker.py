@@ -1,4 +1,5 @@
-"""The tracker by SAM 2's memory: a slot for each entity, prompted with its mask when it is first seen, then propagated.
+"""The tracker by SAM 2's memory: a slot for each entity, prompted by its mask or box when it is first seen, then
+propagated.
 
 After EntitySAM (CVPR 2025), which carries entities through clips by SAM 2's memory, without its faults: slots open in
 every frame and for any entity, none is scored by its mean over the clip, and what is remembered does not grow. Between
@@ -128,7 +129,10 @@ class Sam2Tracker:
         ids = np.array([self.counting.born() for _ in new], np.int64)
         for batch in np.array_split(np.arange(len(new)), -(-len(new) // AT_ONCE)):
             shapes = np.stack([(frame.ids == index + 1) & (masks == 0) for index in new[batch]])
-            answer = self.model.prompted(seen, self.model.prompts(shapes))
+            if self.options.prompt == "box":
+                answer = self.model.boxed(seen, self.model.boxes(shapes))
+            else:
+                answer = self.model.prompted(seen, self.model.prompts(shapes))
             bank = MemoryBank.opened(at, answer.memorised, *self.model.rings)
             if self.bank is None:
                 check_room(self.options.most_slots, bank)

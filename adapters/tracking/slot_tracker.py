@@ -19,7 +19,7 @@ from torch import Tensor
 
 from adapters.decoders.pretrained_memory import Looking, loaded
 from adapters.decoders.promptable import fitted_size
-from adapters.decoders.slot_decoder import Answer, MemoryDecoder, Proposed
+from adapters.decoders.slot_decoder import Answer, FittedMemory, MemoryDecoder, Proposed
 from adapters.decoders.slots import Look, Slots, shares_of
 from adapters.options.tracking import MemoryTracking
 from adapters.tracking.book import Book
@@ -53,13 +53,17 @@ class Size(NamedTuple):
 
 
 class MemoryTracker:
-    """See `Tracker`; frames want their `image`. decoders: as `loaded` gives them, where they are at hand."""
+    """See `Tracker`; frames want their `image`. decoders: as `loaded` gives them, where they are at hand; fitted: the
+    adapter's, in place of the base's."""
 
     def __init__(
-        self, options: MemoryTracking | None = None, decoders: tuple[Looking, MemoryDecoder] | None = None
+        self,
+        options: MemoryTracking | None = None,
+        decoders: tuple[Looking, MemoryDecoder] | None = None,
+        fitted: FittedMemory | None = None,
     ) -> None:
         self.options = options or MemoryTracking()
-        self.looking, self.decoder = decoders or loaded(self.options.base)
+        self.looking, self.decoder = decoders or loaded(self.options.base, fitted)
         self.counting, self.slots, self.book = Counting(), None, Book.empty()
 
     @torch.no_grad()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning as L
 import numpy as np
@@ -22,13 +22,22 @@ from adapters.training.data import RoundSampler
 
 TURNS = 16
 """Times that a clip is shown in its round."""
-Drawn = tuple[np.ndarray, np.ndarray, Mapping[int, int]]
-"""A clip: images (F, H, W, 3) uint8, ids (F, H, W) of tracks, and the mother of each daughter."""
+
+
+class Drawn(NamedTuple):
+    """A clip. images: (F, H, W, 3) uint8; ids: (F, H, W) of tracks; parents: the mother of each daughter; proposals:
+    (F, H, W) the entities of each frame, numbered as they come, in place of the base's own.
+    """
+
+    images: np.ndarray
+    ids: np.ndarray
+    parents: Mapping[int, int]
+    proposals: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
 class SeenClip:
-    """A clip that was looked at. looks: one a frame; ids: (F, H, W) int64 of tracks; proposals: (F, H, W) int64 of the
+    """A clip that was looked at. looks: one a frame; ids: (F, H, W) int64 of tracks; proposals: (F, H, W) int64 of a
     dense decoder; parents: mothers by daughter; seed: of what is drawn of it.
     """
 
@@ -66,26 +75,28 @@ class ClipBank(Dataset[SeenClip]):
         order = np.random.default_rng((self.epoch, 1)).permutation(self.length)
         number = self.epoch * self.clips + int(order[index]) // self.turns
         if number not in self.kept:
-            self.kept[number] = seen_clip(self.looking, *self.draw(number))
+            self.kept[number] = seen_clip(self.looking, self.draw(number))
         clip = self.kept[number]
         seed = int(np.random.default_rng((number, int(order[index]), 2)).integers(2**31))
         return SeenClip(clip.looks, clip.ids, clip.proposals, clip.parents, seed)
 
 
-def seen_clip(looking: Looking, images: np.ndarray, ids: np.ndarray, parents: Mapping[int, int]) -> SeenClip:
+def seen_clip(looking: Looking, clip: Drawn) -> SeenClip:
     """A clip as the base and its decoders see it."""
     device = looking.backbone.mean.device
-    pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float() / 255
+    pixels = torch.from_numpy(clip.images).to(device).permute(0, 3, 1, 2).float() / 255
     looks, proposals = [], []
-    size = (images.shape[1], images.shape[2])
+    size = (clip.images.shape[1], clip.images.shape[2])
     with torch.no_grad():
         for frame in pixels[:, None]:
             taps = looking.backbone(frame)
             looks += looking.looks(taps, frame)
-            outputs = looking.trunk(taps, frame)
-            proposals.append(looking.trunk.proposals.entities(outputs, 0, size).ids)
-    tracks = torch.from_numpy(ids.astype(np.int64))
-    return SeenClip(looks, tracks, torch.from_numpy(np.stack(proposals).astype(np.int64)), dict(parents), 0)
+            if clip.proposals is None:
+                outputs = looking.trunk(taps, frame)
+                proposals.append(looking.trunk.proposals.entities(outputs, 0, size).ids)
+    proposed = np.stack(proposals) if clip.proposals is None else clip.proposals
+    tracks = torch.from_numpy(clip.ids.astype(np.int64))
+    return SeenClip(looks, tracks, torch.from_numpy(proposed.astype(np.int64)), dict(clip.parents), 0)
 
 
 @dataclass(frozen=True)

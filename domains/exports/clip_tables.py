@@ -28,7 +28,9 @@ class MotText:
         """Write it frame by frame."""
         rows_file, names_file = self.files(clip.name)
         classes = clip.classes
-        if classes is not None:
+        if classes is None:
+            destination.clear(names_file)
+        else:
             with destination.writing(names_file) as path:
                 path.write_text("".join(f"{name}\n" for name in classes.names), encoding="utf-8")
         with destination.writing(rows_file) as path, path.open("w", encoding="utf-8") as file:

@@ -87,6 +87,12 @@ class Destination:
             yield temporary
         self.journal.wrote(path)
 
+    def clear(self, filename: str) -> None:
+        """Removes a result of that name, which an earlier prediction had and this one has not. Raises InputError as
+        `path` does.
+        """
+        self.path(filename).unlink(missing_ok=True)
+
     def done(self) -> list[ImageEntry]:
         """The images that are done, those of `order` first."""
         entries = {entry.name: entry for entry in self.journal.images if entry.done}

@@ -156,10 +156,15 @@ class StackClip:
 
     def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
         self.path = path
-        with quiet():
-            self.scene = TiffScene(path, pixel_size_m)
-            self.file = tiff_file(path)
-            self.series = whole_series(self.file, main_image(self.file))
+        try:
+            with quiet():
+                self.scene = TiffScene(path, pixel_size_m)
+                self.file = tiff_file(path)
+                self.series = whole_series(self.file, main_image(self.file))
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # a chain of pages that breaks off makes tifffile raise anything
+            raise InputError(f"{str(path)!r} is damaged or cut off ({str(error)[:120]}); copy it again") from error
         sizes = dict(zip(self.series.axes, self.series.shape, strict=True))
         axes = [axis for axis in TIMES if sizes.get(axis, 1) > 1]
         if not axes:

@@ -7,9 +7,10 @@ it on a scene, which stays a scene.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from math import isqrt
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import numpy as np
 from domains.bands import RGB
 from domains.errors import InputError
 from domains.scenes.georeference import Georeference
-from domains.scenes.scene import Scene, read_whole
+from domains.scenes.scene import Photograph, Scene, read_whole
 from domains.scenes.stretch import apply_stretch, stretch_limits
 from domains.scenes.validity import ALPHA, SHOWN, Validity
 
@@ -111,6 +112,48 @@ def plain_view(scene: Scene, indices: Sequence[int] | None = None, per_channel: 
     except ValueError as error:
         raise InputError(f"a scene of {scene.dtype}: {error}; leave the file out or export it again") from error
     return Stretched((red, green, blue), limits, validity, remarks=remarks)
+
+
+FIRST_FRAMES = 8
+"""Of a clip, from which its view is made."""
+
+
+@dataclass(frozen=True)
+class FramesView:
+    """One view for the frames of a clip that are not of 8 bits, so that none is stretched by itself and brightness does
+    not flicker. view: None where the first frames are of 8 bits, which stay as they are; dtype, channels: of those that
+    it is for.
+    """
+
+    view: View | None = None
+    dtype: np.dtype = np.dtype(np.uint8)
+    channels: tuple[str, ...] = ()
+
+    def of(self, scene: Scene) -> View | None:
+        """The view for a frame; None for one of another kind, which has its own."""
+        return self.view if (scene.dtype, scene.channels) == (self.dtype, self.channels) else None
+
+    @classmethod
+    def of_frames(cls, frames: Iterable[Scene], make: ViewMaker = plain_view) -> FramesView:
+        """From the first `FIRST_FRAMES`, or as many as 16 M values have. frames: from the clip's first on, which are
+        closed here. Raises InputError as `make` does.
+        """
+        values: list[np.ndarray] = []
+        head: Scene | None = None
+        for scene in islice(frames, FIRST_FRAMES):
+            with closing(scene):
+                kind = (scene.dtype, scene.channels, scene.shape)
+                if scene.dtype == np.uint8 or (head is not None and kind != (head.dtype, head.channels, head.shape)):
+                    break
+                head = head or scene
+                values.append(read_whole(scene))
+            if sum(map(np.size, values)) >= SAMPLE_PIXELS:
+                break
+        if head is None:
+            return cls()
+        joined = Photograph(np.concatenate(values), head.pixel_size_m, head.channels, head.nodata)
+        joined.descriptions = head.descriptions
+        return cls(make(joined), head.dtype, head.channels)
 
 
 UNDECLARED = "its lowest value lies far from all others and is taken for no data, though the file does not say so"

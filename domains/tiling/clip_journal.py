@@ -156,6 +156,20 @@ class ClipJournal:
         """Why a clip that is over ended before it should; "" where it did not."""
         return (self._fact("fault") or b"").decode()
 
+    def keep_ids(self, registry: str, ids: Mapping[int, int]) -> None:
+        """Keep the ids that a registry gave to tracks, so that a run that goes on doesn't ask it again."""
+        content = {"registry": registry, "ids": {str(track): int(number) for track, number in ids.items()}}
+        self._keep("ids", json.dumps(content).encode())
+        self._run("COMMIT")
+        self._run("BEGIN")
+
+    def ids(self, registry: str) -> dict[int, int] | None:
+        """The ids that this registry gave; None where it was not asked."""
+        content = json.loads(self._fact("ids") or b"{}")
+        if content.get("registry") != registry:
+            return None
+        return {int(track): number for track, number in content["ids"].items()}
+
     def frames(self) -> Iterator[TrackedFrame]:
         """All frames in order, one in memory."""
         for number, tick, height, width, packed, tracks, scores in self._run("SELECT * FROM frames ORDER BY number"):

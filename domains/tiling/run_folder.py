@@ -68,10 +68,12 @@ def begin(journal: ImageJournal, out: Path, plan: dict[str, Any], overwrite: boo
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """The folder is made, and held by this process until the block ends or the process does; removed where it is empty.
+    """The folder is made, and held by this process until the block ends or the process does; removed where it is empty,
+    and the one that it lies in too, where that was made here.
 
     Raises InputError.
     """
+    is_new = not folder.parent.exists()
     while True:
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -95,6 +97,8 @@ def locked(folder: Path) -> Iterator[None]:
                 with suppress(OSError):
                     (folder / "lock").unlink()
                     folder.rmdir()
+                    if is_new:
+                        folder.parent.rmdir()  # unless something lies there
             return
 
 

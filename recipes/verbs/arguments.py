@@ -21,7 +21,7 @@ CutFormat = StrEnum("CutFormat", [
     "forest-coco", "forest-gpkg",
 ])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
-Tracker = StrEnum("Tracker", "motion iou nearest")
+Tracker = StrEnum("Tracker", "motion iou nearest memory sam2")
 Masks = StrEnum("Masks", "automatic esam apg")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")
 Engine = StrEnum("Engine", "auto torch onnx")

@@ -5,7 +5,7 @@ later one.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,9 +20,10 @@ from adapters.tracking import FrameEntities, Tracker
 from adapters.tracking.propagation import Detected, Propagation
 from domains.errors import InputError
 from domains.exports.limits import Limits
-from domains.scenes import Photograph
+from domains.scenes import Photograph, Scene
 from domains.scenes.frames import Clip, Frame
 from domains.scenes.images import as_rgb
+from domains.scenes.view import FramesView
 from domains.tiling.clip_journal import ClipJournal, TrackedFrame
 
 LABELLED_FRAMES = 4
@@ -33,7 +34,8 @@ second pass of the backbone."""
 @dataclass
 class Reading:
     """(frame, what the network is shown of it) of a clip from a frame on, up to its end or to one that cannot be read:
-    `fault` says then why. A frame is read when it is asked for, never ahead.
+    `fault` says then why. A frame is read when it is asked for, never ahead; but of clips that are not of 8 bits the
+    first few are, by which all are stretched alike, from wherever it begins.
     """
 
     clip: Clip
@@ -42,13 +44,24 @@ class Reading:
     fault: str = ""
 
     def __iter__(self) -> Iterator[tuple[Frame, Photograph]]:
+        views: FramesView | None = None
         try:
             for frame in self.clip.frames(self.start):
-                with closing(frame.scene):
-                    picture = decoded(self.contract.viewed(frame.scene))
+                with closing(frame.scene) as scene:
+                    if scene.dtype == np.uint8:
+                        picture = decoded(self.contract.viewed(scene))
+                    else:
+                        views = views or FramesView.of_frames(self._heads(), self.contract.view)
+                        picture = decoded(self.contract.viewed(scene, views.of(scene)))
                 yield frame, picture
         except InputError as error:
             self.fault = str(error)
+
+    def _heads(self) -> Iterator[Scene]:
+        """The scenes of the clip from its first frame on, up to one that cannot be read; that is told when it comes."""
+        with suppress(InputError):
+            for frame in self.clip.frames():
+                yield frame.scene
 
 
 @dataclass(frozen=True)

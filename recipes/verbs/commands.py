@@ -126,6 +126,7 @@ def evaluate(
     data: Data = None,
     tracks: TracksOf = None,
     tracker: TrackerOf = None,
+    track: Track = None,
     split: Annotated[Split, typer.Option(help="all: every labelled image.")] = Split.test,
     json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the numbers there as JSON.")] = None,
     report: Annotated[
@@ -150,13 +151,18 @@ def evaluate(
     """Measure an adapter or the bare base on labelled images, or tracks of clips."""
     from recipes.inputs import Asked, check_evaluated, parse_granularity, parse_scales
 
-    adapter = check_evaluated(adapter, data, tracks, tracker)
-    if tracks is not None or tracker is not None:
+    settings = [*([f"name={tracker}"] if tracker else []), *(track or ())]
+    adapter = check_evaluated(adapter, data, tracks, bool(settings))
+    if tracks is not None or settings:
+        changed = changes(overrides, strict=strict)
+        if settings:
+            from recipes.verbs.tracking import stated_tracking, tracking_of
+
+            tracking_of(stated_tracking(adapter, recipe, changed, fast), settings)  # before anything heavy is imported
         from recipes.verbs.evaluate_clips import evaluate_clips
 
-        changed = changes(overrides, strict=strict)
         of_adapter = {"recipe": recipe, "overrides": changed, "where": (device, str(precision)), "fast": fast}
-        evaluate_clips(adapter, str(data), tracks, tracker, json, **of_adapter)
+        evaluate_clips(adapter, str(data), tracks, settings, json, **of_adapter)
         return
 
     asked = Asked(symmetries, window, parse_scales(test_scales))
@@ -233,7 +239,7 @@ def predict(
     track = [*(track or ()), *(["realtime=true"] if realtime else [])]
     follows = asks_for_tracks(sources, formats, video, track)
     if follows:
-        check_tracking(request, prompting.words)
+        check_tracking(request, prompting.words, track)
     _predict(request, prompting, shelf, (device, str(precision)), track if follows else None)
 
 

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from adapters.options.section import values_of
 from adapters.options.tracking import Keyframes
 from adapters.runtime import CPU, Runtime
 from adapters.tracking import build_tracker
 from adapters.tracking.propagation import Propagation
-from domains.errors import InputError, suggest
+from domains.errors import InputError
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
 from domains.metrics.clip_metric_set import ClipMetricSet, TrackMaps
-from domains.scenes.images import read_image
+from domains.scenes.images import read_frames
 from recipes import set_up
 from recipes.load import loaded
 from recipes.runtime import choose
@@ -25,14 +26,14 @@ from recipes.verbs.following import Followed, carried, entities_of
 from recipes.verbs.numbers import plain, write_json
 from recipes.verbs.progress import Progress
 from recipes.verbs.tables import text_table, with_span
-from recipes.verbs.tracking import KINDS, tracking_of
+from recipes.verbs.tracking import tracking_of
 
 
 def evaluate_clips(
     adapter: str,
     data: str,
     tracks: Path | None,
-    tracker: str | None,
+    settings: Sequence[str] = (),
     json_path: Path | None = None,
     *,
     recipe: str | None = None,
@@ -44,9 +45,7 @@ def evaluate_clips(
     if tracks is not None:
         return evaluate_tracks(tracks, Path(data), json_path)
     runtime = choose(*where)
-    return evaluate_adapter(
-        adapter, Path(data), tracker or "motion", json_path, recipe, overrides, runtime=runtime, fast=fast
-    )
+    return evaluate_adapter(adapter, Path(data), settings, json_path, recipe, overrides, runtime=runtime, fast=fast)
 
 
 def evaluate_tracks(tracks: Path, data: Path, json_path: Path | None = None) -> dict[str, Any]:
@@ -71,7 +70,7 @@ def evaluate_tracks(tracks: Path, data: Path, json_path: Path | None = None) -> 
 def evaluate_adapter(
     adapter: str,
     data: Path,
-    tracker: str = "motion",
+    settings: Sequence[str] = (),
     json_path: Path | None = None,
     recipe: str | None = None,
     overrides: Sequence[str] = (),
@@ -81,12 +80,11 @@ def evaluate_adapter(
 ) -> dict[str, Any]:
     """Measure an adapter with a tracker on annotated clips; as `evaluate_tracks`. Only labelled frames are seen.
 
-    Raises InputError for clips whose pictures are not here, and for an unknown tracker.
+    settings: `KEY=VALUE` in place of the recipe's options of its tracker, of which `name=` chooses another. Raises
+    InputError for clips whose pictures are not here, and for unknown options.
     """
     set_up()
     check_json(json_path)
-    if tracker not in KINDS:
-        raise InputError(f"--tracker is {tracker!r}; {suggest(tracker, KINDS)}")
     truths = read_clips(data)
     for truth in truths:
         if not truth.pictures:
@@ -100,16 +98,17 @@ def evaluate_adapter(
         loaded(adapter, recipe, overrides, runtime=runtime, fast=fast) as network,
         Progress("evaluate", frames, unit="frames") as progress,
     ):
+        options = tracking_of(network.recipe.tracking, settings)
         for truth in truths:
-            images = _advancing(map(read_image, truth.pictures), progress)
-            options = tracking_of(network.recipe.tracking, [f"name={tracker}"])
-            tracker_of_clip = build_tracker(options, str(network.segmenter.device))
+            images = _advancing(read_frames(truth.pictures), progress)
+            tracker_of_clip = build_tracker(options, str(network.segmenter.device), network.memory)
             seen = entities_of(network.segmenter, network.contract, images)
             if isinstance(options, Keyframes) and options.realtime:
                 seen = carried(seen, Propagation(options))
             followed = Followed(tracker_of_clip, seen)
             _update(metrics, TrackMaps(followed.maps, followed.parents), truth)
-    about = {"adapter": adapter, "tracker": tracker, "data": str(data), **({"fast": True} if fast else {})}
+    about = {"adapter": adapter, "tracker": options.name, "tracking": values_of(options), "data": str(data)}
+    about |= {"fast": True} if fast else {}
     return _told(metrics, about, [note for truth in truths for note in truth.notes], json_path)
 
 

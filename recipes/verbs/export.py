@@ -41,6 +41,8 @@ def exported_text(adapter: str, word: str, out: Path, backbone: str | None = Non
     size = f"{out}: {out.stat().st_size / 1e6:.1f} MB"
     if network.info is not None and network.info.labels is not None:
         size += "\nits classes stay behind: exported files find entities, and name none"
+    if network.memory is not None:
+        size += "\nits memory decoder stays behind: of clips, exported files find the entities of a frame"
     if word != "onnx":
         return size
     return f"{size}\n{following('predict', '--adapter', out, 'IMAGE', '--out', 'predictions')}"

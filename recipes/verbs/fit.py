@@ -172,17 +172,23 @@ def save(run: Path, prepared: Prepared, domain: Domain, fitted: Fitted, student:
 
 
 def name_entities(adapter: Path, prepared: Prepared) -> None:
-    """Teach the adapter the classes of its data, where they have any, and say what it knows of them."""
+    """Teach the adapter the classes of its data, where they have any, and say what it knows of them, and what of the
+    adapter that it goes on from it has not.
+    """
     prepared.plan.network.place(prepared.plan.runtime)
     with Progress("labels", 0, unit="images", patience=QUICK_S) as progress:
         labels = labels_of(prepared, lambda done, count: progress.reach("images", done, count))
     if labels is not None:
         set_labeller(adapter, labels.labeller, labels.accuracy)
         print(labels.line(), flush=True)
-    elif (start := prepared.recipe.train.start_adapter) is not None:
-        with opened(Path(start)) as folder:
-            if read_info(folder).labels is not None:
-                print(f"labels: none; the classes of {start} are left out, as these data taught none", flush=True)
+    if (start := prepared.recipe.train.start_adapter) is None:
+        return
+    with opened(Path(start)) as folder:
+        former = read_info(folder)
+    if former.labels is not None and labels is None:
+        print(f"labels: none; the classes of {start} are left out, as these data taught none", flush=True)
+    if former.memory is not None:
+        print(f"memory: none; that of {start} is left out: `adapters follow` fits one to these data", flush=True)
 
 
 def write_report(

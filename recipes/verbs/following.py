@@ -65,11 +65,16 @@ def carried(frames: Iterable[SeenFrame], propagation: Propagation) -> Iterator[S
 
 
 def entities_of(
-    segmenter: EntitySegmenter, contract: InputContract, images: Iterable[np.ndarray]
+    segmenter: EntitySegmenter,
+    contract: InputContract,
+    images: Iterable[np.ndarray],
+    pixel_size_m: float | None = None,
 ) -> Iterator[SeenFrame]:
-    """Of each image (H, W, C) uint8 its entities, and what the backbone says of each."""
+    """Of each image (H, W, C) uint8 its entities, and what the backbone says of each. pixel_size_m: of the images;
+    None: the adapter's.
+    """
     for image in images:
-        photograph = contract.photograph(EntitySample(image, (), Place("frame")))
+        photograph = contract.photograph(EntitySample(image, (), Place("frame", pixel_size_m=pixel_size_m)))
         prediction, tiles, taps = segmented(segmenter, photograph, contract)
         ids, _ = renumber(prediction.whole_map.ids)
         yield SeenFrame(ids, pooled(taps, tiles.grid, ids), as_rgb(photograph.image))

@@ -16,12 +16,14 @@ from recipes.verbs.arguments import (
     AdapterName,
     AdapterPath,
     Base,
+    Device,
     Fast,
     Groups,
     NewFolder,
     OfDomain,
     Overrides,
     Overwrite,
+    Resume,
     Split,
     Strict,
 )
@@ -207,6 +209,32 @@ def adapters_teach(
     from recipes.verbs.teach import taught_text
 
     typer.echo(taught_text(adapter, examples, out, kind and str(kind), classes or (), backbone))
+
+
+@adapters_app.command("follow")
+def adapters_follow(
+    adapter: AdapterName,
+    data: Annotated[str, typer.Option(metavar="DIR", help="Labelled images, as `fit` takes them.")],
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Where results go; the adapter is RUN/adapter.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 400,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop after this long at the latest.")] = None,
+    seed: Annotated[int, typer.Option(min=0, max=2**32 - 1, help="Of the clips.")] = 0,
+    resume: Resume = False,
+    backbone: Base = None,
+    device: Device = "auto",
+    overrides: Overrides = None,
+) -> None:
+    """Write an adapter that follows entities through clips by a memory of its own, from labelled images."""
+    from recipes.shared import BASE, check_adapter, on_base
+
+    if adapter == BASE:
+        raise InputError("the base itself has no folder for a memory decoder; wanted an adapter, which `fit` makes")
+    check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
+    from recipes.runtime import choose
+    from recipes.verbs.follow import Budget, follow
+
+    budget = Budget(steps, seconds, seed)
+    follow(adapter, data, out, budget, overrides or (), backbone, resume=resume, runtime=choose(device))
 
 
 @adapters_app.command("push")

@@ -88,7 +88,7 @@ def merged_text(adapters: Sequence[str], weights: Sequence[float], how: str, ran
     )
     recipe = {**lead.recipe, "method": as_json(asdict(method))}
     save_adapter(out, segmenter, method, info, yaml_text(recipe))
-    lines += [line for line in (classes_line(parents, out),) if line]
+    lines += [line for line in (classes_line(parents, out), memory_line(parents, out)) if line]
     return "\n".join([*lines, str(out), following("adapters", "verify", out)])
 
 
@@ -99,6 +99,15 @@ def classes_line(parents: Sequence[Parent], out: Path) -> str:
         return ""
     teach = command("adapters", "teach", out, "--examples", "DIR", "--out", "NEW")
     return f"the classes of {', '.join(named)} are left out, as they are told by features that a merge changes: {teach}"
+
+
+def memory_line(parents: Sequence[Parent], out: Path) -> str:
+    """That memory decoders are not merged; "" where no parent has any."""
+    named = [parent.name for parent in parents if parent.info.memory is not None]
+    if not named:
+        return ""
+    follow = command("adapters", "follow", out, "--data", "DIR", "--out", "RUN")
+    return f"the memory decoders of {', '.join(named)} are left out, as each learnt beside its adapter: {follow}"
 
 
 def transferred(adapters: Sequence[str], out: Path, sets: Sequence[AskedSet], folder: Path, split: str) -> None:

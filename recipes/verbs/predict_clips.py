@@ -61,7 +61,7 @@ def predict_clips(request: Request, runtime: Runtime = CPU, tracking: Sequence[s
             print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
         contract = network.contract.changed(**vars(window_on_patches(request.sight.asked, network.segmenter.backbone)))
         options = tracking_of(network.recipe.tracking if isinstance(network, Loaded) else Motion(), tracking)
-        build_tracker(options, str(network.segmenter.device))  # what it cannot read is told before anything is written
+        build_tracker(options, str(network.segmenter.device), network.memory)  # what it cannot read is told first
         plan = plan_of(request, network, contract) | {"--track": values_of(options), "--format": sorted(formats)}
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(paths, output_names(paths), journal), journal, request.out)
@@ -172,7 +172,7 @@ class ClipRun:
 
     def follow(self, clip: Clip, name: str, journal: ClipJournal) -> None:
         """Predict the frames that are not done, from the journal's state on; what came is kept where that stops."""
-        tracker = build_tracker(self.options, str(self.segmenter.device))
+        tracker = build_tracker(self.options, str(self.segmenter.device), self.network.memory)
         finder, start = self.finder, journal.done
         if start and (state := journal.state()) is not None:
             tracker.restore(state)
@@ -205,10 +205,15 @@ class ClipRun:
         )
 
     def persistent_ids(self, clip: Clip, path: Path, journal: ClipJournal) -> dict[int, int] | None:
-        """The id of each track by the registry that was named; None without one."""
+        """The id of each track by the registry that was named, which is asked once; None without one."""
         if self.registry is None:
             return None
-        return identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
+        name = str(self.registry.path.resolve())
+        ids = journal.ids(name)
+        if ids is None:
+            ids = identified_tracks(journal.frames(), self.pictures(clip), Visit(self.registry, str(path)))
+            journal.keep_ids(name, ids)
+        return ids
 
     def pictures(self, clip: Clip) -> Iterator[np.ndarray]:
         """(H, W, 3) uint8 of every frame, as the network was shown it."""

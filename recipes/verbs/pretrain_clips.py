@@ -38,7 +38,7 @@ def clips_of(recipe: PretrainRecipe, seed: int) -> Callable[[int], Drawn]:
         key, length = (seed, number, CLIPS, 1), frames * stride
         if kind == "moving":
             clip = moving_clip(np.random.default_rng(key), length, size, size)
-            return clip.images[::stride], clip.ids[::stride], clip.parents
+            return Drawn(clip.images[::stride], clip.ids[::stride], clip.parents)
         if kind == "stills":
             still = clip_of_still(stills[number], key, frames, size, size)
             return drawn([still.frame(index) for index in range(frames)], {})
@@ -53,4 +53,4 @@ def clips_of(recipe: PretrainRecipe, seed: int) -> Callable[[int], Drawn]:
 def drawn(frames: Sequence[tuple[np.ndarray, np.ndarray]], parents: dict[int, int]) -> Drawn:
     """A clip of its frames."""
     images, ids = zip(*frames, strict=True)
-    return np.stack(images), np.stack(ids), parents
+    return Drawn(np.stack(images), np.stack(ids), parents)

@@ -9,12 +9,14 @@ from typing import Any, get_args
 import yaml
 
 from adapters.options.section import checked, values_of
-from adapters.options.tracking import Keyframes, Tracking, TrackingOptions
+from adapters.options.tracking import Keyframes, Motion, Tracking, TrackingOptions
 from domains.errors import InputError, suggest
 from domains.exports.clip_formats import OF_CLIPS_ALONE
 from domains.scenes.address import Source
 from domains.scenes.video import check_films, is_film
 from recipes.inputs import AUTO, Request
+from recipes.reading.compose import changed, load_recipe
+from recipes.shared import check_adapter, is_exported, on_base
 
 KINDS: dict[str, type[TrackingOptions]] = {kind.name: kind for kind in get_args(get_args(Tracking)[0])}
 
@@ -41,8 +43,10 @@ def asks_for_tracks(inputs: Sequence[Source], formats: Sequence[str], video: boo
     return True
 
 
-def check_tracking(request: Request, prompted: str = "") -> None:
-    """Raises InputError for options of `predict` that clips do not have."""
+def check_tracking(request: Request, prompted: str = "", settings: Sequence[str] = ()) -> None:
+    """Raises InputError for options of `predict` that clips do not have, and for `--track`s that no tracker has, before
+    torch is imported.
+    """
     unfit = {
         f"--adapter {AUTO}": request.adapter == AUTO,
         "--scheduler": request.scheduler is not None,
@@ -53,6 +57,25 @@ def check_tracking(request: Request, prompted: str = "") -> None:
     for option, is_set in unfit.items():
         if is_set:
             raise InputError(f"entities of clips are followed frame by frame by one adapter; leave out {option}")
+    if settings:
+        adapter, words = request.adapter, on_base(request.backbone)
+        tracking_of(stated_tracking(adapter, request.recipe, words, request.fast, request.member), settings)
+
+
+def stated_tracking(
+    adapter: str,
+    recipe: str | None = None,
+    overrides: Sequence[str] = (),
+    fast: bool = False,
+    member: str | None = None,
+) -> TrackingOptions:
+    """The options of the tracker by the adapter's recipe, or by one in its place, before torch is imported. Raises
+    InputError.
+    """
+    if is_exported(adapter):
+        return Motion()
+    shared = check_adapter(adapter, recipe, overrides, fast, member)
+    return changed(shared.recipe, overrides).tracking if shared else load_recipe(str(recipe), overrides).tracking
 
 
 def tracking_of(options: TrackingOptions, settings: Sequence[str]) -> TrackingOptions:

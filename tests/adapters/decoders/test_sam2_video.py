@@ -75,6 +75,32 @@ def test_logits_are_those_of_transformers_own_propagation(seed: int, exists: flo
 
 
 @torch.no_grad()
+@pytest.mark.parametrize(("seed", "exists"), [(0, 2.0), (3, -13.0)], ids=["there", "hidden at times"])
+def test_a_box_is_answered_and_propagated_as_transformers_does(seed: int, exists: float) -> None:
+    model, frames = tiny_sam2(0, exists), pixels(seed)[:6]
+    ours, box = propagation(model), torch.tensor([[8.0, 10.0, 40.0, 30.0]])
+    session = Sam2VideoInferenceSession(video_height=SIDE_PX, video_width=SIDE_PX, dtype=torch.float32)
+    corners = {"point_coords": box.view(1, 1, 2, 2), "point_labels": torch.tensor([[[2, 3]]], dtype=torch.int32)}
+    session.add_point_inputs(session.obj_id_to_idx(1), 0, corners)
+    session.obj_with_new_inputs.append(1)
+    expected = [model(inference_session=session, frame=frame) for frame in frames]
+    seen = ours.look(frames[0])
+    answers = [ours.boxed(seen, torch.cat([box, box + 3]))]
+    bank = MemoryBank.opened(0, answers[0].memorised, *ours.rings)
+    for at, frame in enumerate(frames[1:], start=1):
+        answers.append(ours.propagated(ours.look(frame), bank, at))
+        bank.remember(at, answers[-1].memorised)
+    for answer, output in zip(answers, expected, strict=True):
+        assert torch.allclose(answer.logits[0], output.pred_masks[0, 0], atol=3e-3)  # beside another, in bfloat16
+        assert torch.allclose(answer.exists[0], output.object_score_logits.flatten()[0], atol=3e-3)
+    assert torch.allclose(answers[0].logits[0], expected[0].pred_masks[0, 0], atol=1e-4)
+    assert not torch.allclose(answers[0].logits[0], answers[0].logits[1], atol=1e-2) or exists < 0
+    masks = np.zeros((2, 128, 32), bool)
+    masks[0, 20:60, 4:20], masks[1, 127:, 31:] = True, True
+    assert ours.boxes(masks).tolist() == [[8, 10, 40, 30], [62, 63.5, 64, 64]]
+
+
+@torch.no_grad()
 def test_entities_in_a_batch_are_answered_as_each_alone() -> None:
     """Of three ages, one prompted while others are propagated; transformers' session hardens the memories of those."""
     model, frames = propagation(tiny_sam2(exists=2.0)), pixels()[:7]

@@ -21,7 +21,7 @@ from adapters.network import EntitySegmenter
 from adapters.options.contract import ContextOptions
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.folder import describe, load_adapter, save_adapter
-from adapters.sharing.info import FILES, INFO, LABEL_WEIGHTS, PROJECTION_WEIGHTS, RECIPE, STUDENT_WEIGHTS, parse_info
+from adapters.sharing.info import FILES, INFO, RECIPE, WEIGHTS, parse_info
 from adapters.sharing.opening import opened, show
 from adapters.sharing.package import pack, unpack
 from adapters.sharing.weights import compact, plain_state
@@ -154,8 +154,7 @@ def test_an_adapter_from_before_granularities_has_the_seal_it_had_and_cuts_at_it
 
 def test_a_folder_holds_what_it_should_and_is_readable_by_others(save) -> None:
     folder, _ = save()
-    absent = {PROJECTION_WEIGHTS, STUDENT_WEIGHTS, LABEL_WEIGHTS}
-    assert sorted(file.name for file in folder.iterdir()) == sorted({*FILES} - absent)
+    assert {file.name for file in folder.iterdir()} == {*FILES} - {*WEIGHTS[2:]}
     assert all(stat.S_IMODE(file.stat().st_mode) == 0o644 for file in folder.iterdir())
     assert "base_model:" in (folder / "README.md").read_text()
     assert json.loads((folder / "adapter_config.json").read_text())["base_model_name_or_path"]

@@ -138,6 +138,17 @@ def test_of_more_than_the_slots_the_largest_are_followed_and_the_hidden_give_way
     assert sorted(step.ids.tolist()) == [0, 2, 3]
 
 
+def test_a_slot_may_be_told_its_entity_by_a_box(tiny) -> None:
+    discs = [Disc(16, 12, dx=2, radius=9), Disc(44, 44, dx=-2, radius=9)]
+    boxed, masked = (Sam2Tracker(Sam2Tracking(prompt=word), model=tiny) for word in ("box", "mask"))
+    steps = [tracker.step(frame(discs, 0)) for tracker in (boxed, masked)]
+    assert all(step.ids.tolist() == [1, 2] for step in steps) and np.array_equal(map_of(steps[0]), map_of(steps[1]))
+    assert boxed.bank is not None and masked.bank is not None and len(boxed.bank) == 2
+    assert not torch.equal(boxed.bank.prompted_pointers, masked.bank.prompted_pointers)
+    for at in (1, 2):
+        assert map_of(boxed.step(frame(discs, at))).shape == (SIDE_PX, SIDE_PX)
+
+
 def test_a_tracker_of_random_weights_goes_on_from_its_state_which_does_not_grow(tiny) -> None:
     discs = [Disc(16, 12, dx=2, radius=9), Disc(44, 44, dx=-2, radius=9)]
     options = Sam2Tracking(memory_frames=2, most_slots=4)

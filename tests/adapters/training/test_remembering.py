@@ -9,7 +9,7 @@ from adapters.backbones.embedded_bases import FOLDERS
 from adapters.decoders.pretrained_memory import Looking, fresh_parts
 from adapters.options.memory_decoder import MemoryOptions
 from adapters.options.training import TrainOptions
-from adapters.training.clip_bank import ClipBank, ClipBatch, SeenClip
+from adapters.training.clip_bank import ClipBank, ClipBatch, Drawn, SeenClip
 from adapters.training.remembering import TERMS, MemoryModule, MemorySegmenter, Rehearsal, shared
 from domains.procedural.moving import moving_clip
 
@@ -23,7 +23,7 @@ def bank() -> ClipBank:
 
     def draw(number: int):
         clip = moving_clip(np.random.default_rng((7, number)), 4, 48, 48)
-        return clip.images, clip.ids, clip.parents
+        return Drawn(clip.images, clip.ids, clip.parents)
 
     return ClipBank(draw, Looking(backbone, parts.trunk, parts.prompts), 4, turns=2)
 

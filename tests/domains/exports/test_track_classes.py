@@ -55,6 +55,8 @@ def test_every_format_tells_the_class_of_a_track(tmp_path: Path) -> None:
     assert [feature["properties"]["classification"] for feature in first] == [
         {"name": name, "color": colours[name]} for name in ("debris", "cell")
     ]
+    MotText().write(CLIP, Destination(tmp_path, overwrite=True))  # by an adapter without classes, in its place
+    assert not (tmp_path / "clip.mot.labels.txt").exists() and (tmp_path / "clip.mot.txt").exists()
 
 
 def test_the_film_is_in_the_colours_of_classes_above_their_names(tmp_path: Path) -> None:

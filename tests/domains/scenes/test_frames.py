@@ -98,6 +98,15 @@ def test_a_picture_is_no_clip(tmp_path: Path) -> None:
         open_clip(tmp_path / "notes.txt")
 
 
+def test_a_stack_whose_list_of_pages_is_cut_off_is_refused_in_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "time.ome.tif"
+    stack = np.random.default_rng(0).integers(0, 255, (8, 40, 40), np.uint8)
+    tifffile.imwrite(path, stack, photometric="minisblack", metadata={"axes": "TYX"}, compression="zlib")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    with pytest.raises(InputError, match="is damaged or cut off .*; copy it again"):
+        open_clip(path)
+
+
 @pytest.mark.parametrize("axes", ["TYX", "TCYX"])
 def test_a_stack_that_is_cut_off_gives_what_came_before(tmp_path: Path, axes: str) -> None:
     path = tmp_path / "stack.tif"

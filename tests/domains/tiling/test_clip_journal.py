@@ -44,6 +44,15 @@ def test_a_kill_leaves_what_was_committed_with_its_state(tmp_path: Path) -> None
     again.close()
 
 
+def test_ids_of_a_registry_are_kept_for_that_registry_alone(tmp_path: Path) -> None:
+    journal = ClipJournal(tmp_path / "clip.sqlite", {})
+    assert journal.ids("line.sqlite") is None
+    journal.keep_ids("line.sqlite", {1: 70, 2: 5})
+    journal.close()
+    again = ClipJournal(tmp_path / "clip.sqlite", {})
+    assert again.ids("line.sqlite") == {1: 70, 2: 5} and again.ids("other.sqlite") is None
+
+
 def test_another_plan_begins_anew(tmp_path: Path) -> None:
     journal = ClipJournal(tmp_path / "clip.sqlite", {"scene": "a"})
     journal.add(frame(0), [])

@@ -10,14 +10,17 @@ from typing import Any, cast
 
 import numpy as np
 import pytest
+import tifffile
 
+from adapters.inference.contract import InputContract
 from adapters.options.tracking import Motion
 from adapters.tracking import build_tracker
 from adapters.tracking.propagation import Detected, Propagation
 from domains.entities import renumber
 from domains.procedural.clips import draw_clip
 from domains.scenes import Photograph
-from domains.scenes.frames import Frame
+from domains.scenes.frames import FolderClip, Frame
+from domains.scenes.images import read_frames
 from domains.tiling.clip_journal import ClipJournal
 from recipes.verbs.clip_frames import EntityFinder, Reading, follow_frames
 
@@ -129,3 +132,25 @@ def test_a_stop_amid_a_frame_leaves_tracks_and_state_of_the_frames_before(
     assert rows(stopped) == rows(whole) and network.asked == ([3, 6] if realtime else [*range(2, 8)])
     whole.close()
     stopped.close()
+
+
+def test_deep_frames_are_stretched_alike_from_wherever_reading_begins(tmp_path: Path) -> None:
+    """Else one bright pixel would darken its frame."""
+    rng = np.random.default_rng(0)
+    frames = rng.integers(1000, 3000, (12, 16, 20)).astype(np.uint16)
+    frames[9, 0, :2] = 60_000
+    for at, values in enumerate(frames):
+        tifffile.imwrite(tmp_path / f"{at:02}.tif", values)
+    whole = [picture.image for _, picture in Reading(FolderClip(tmp_path), InputContract())]
+    shown = np.stack(whole)[..., 0].astype(float)
+    usual = frames < 60_000
+    assert np.ptp([np.polyfit(frames[at][usual[at]], shown[at][usual[at]], 1)[0] for at in range(12)]) < 1e-3
+    late = [picture.image for _, picture in Reading(FolderClip(tmp_path), InputContract(), start=8)]
+    assert all(np.array_equal(a, b) for a, b in zip(whole[8:], late, strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(whole, read_frames(sorted(tmp_path.iterdir())), strict=True))
+    (tmp_path / "03.tif").write_bytes(b"II*")
+    broken = Reading(FolderClip(tmp_path), InputContract())
+    assert len([*broken]) == 3 and "03.tif" in broken.fault
+    tifffile.imwrite(tmp_path / "00.tif", np.full((16, 20), 7, np.uint8))  # others by themselves
+    mixed = [picture.image for _, picture in Reading(FolderClip(tmp_path), InputContract())]
+    assert [int(image.max()) for image in mixed] == [7, 255, 255]

@@ -16,6 +16,7 @@ from recipes.inputs import check_evaluated
 from recipes.verbs.evaluate_clips import evaluate_adapter, evaluate_tracks
 from recipes.verbs.following import Followed, SeenFrame
 from recipes.verbs.tracking import KINDS
+from tests.adapters.decoders.tiny_sam2 import tiny_folder
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
 
@@ -57,7 +58,7 @@ def test_tracks_of_another_format_are_measured_beside_the_truth(tmp_path: Path, 
 
 def test_an_adapter_and_a_tracker_are_measured_frame_by_frame(tmp_path: Path, capsys) -> None:
     write_clip(tmp_path, "bear", draw_clip("births", 3, 3, 48, 48))
-    result = evaluate_adapter("base", tmp_path, "motion", recipe="base")
+    result = evaluate_adapter("base", tmp_path, ["name=motion"], recipe="base")
     assert 0 <= result["metrics"]["hota"] <= 1 and result["frames"] == 3 and result["tracker"] == "motion"
     assert "no interval: it wants at least two clips" in capsys.readouterr().out
 
@@ -67,8 +68,24 @@ def test_an_adapter_is_measured_in_realtime_where_its_recipe_says_so(tmp_path: P
     results = {}
     for realtime in ("false", "true"):
         overrides = [f"tracking.realtime={realtime}", "tracking.keyframe_change=1"]
-        results[realtime] = evaluate_adapter("base", tmp_path, "motion", recipe="base", overrides=overrides)["metrics"]
+        results[realtime] = evaluate_adapter("base", tmp_path, ["name=motion"], recipe="base", overrides=overrides)[
+            "metrics"
+        ]
     assert results["true"] != results["false"]
+
+
+def test_sam2_is_measured_by_the_weights_that_are_named(tmp_path: Path, capsys) -> None:
+    write_clip(tmp_path / "truth", "bear", draw_clip("births", 3, 2, 48, 48))
+    weights, numbers = tiny_folder(tmp_path / "sam2", exists=2.0), tmp_path / "numbers.json"
+    line = ["evaluate", "--adapter", "base", "--recipe", "base", "--data", str(tmp_path / "truth")]
+    line += ["--json", str(numbers)]
+    words = [*line, "--tracker", "sam2", "--track", "prompt=box", "--track", "most_slots=3", "--track"]
+    assert main([*words, f"weights={weights}"]) == 0
+    result = json.loads(numbers.read_text())
+    assert result["tracker"] == "sam2" and result["tracking"]["prompt"] == "box" and result["frames"] == 2
+    capsys.readouterr()
+    assert main([*words, f"weights={tmp_path / 'truth'}"]) == 2 and "has no config.json" in capsys.readouterr().err
+    assert main([*line, "--track", "most_slot=3"]) == 2 and "tracking.most_slot" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("tracker", [name for name in KINDS if name != "sam2"])  # which wants its weights
@@ -95,20 +112,20 @@ def test_what_cannot_be_measured_is_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--json is .* no folder"):
         evaluate_tracks(tracks, truth, tmp_path / "none" / "a.json")
     with pytest.raises(InputError, match="the pictures of clip 'dog' are not here"):
-        evaluate_adapter("base", tracks, "motion", recipe="base")
-    with pytest.raises(InputError, match="--tracker is 'kalman'"):
-        evaluate_adapter("base", truth, "kalman", recipe="base")
+        evaluate_adapter("base", tracks, recipe="base")
+    with pytest.raises(InputError, match="tracking.name is 'kalman'"):
+        evaluate_adapter("base", truth, ["name=kalman"], recipe="base")
     folder = Path("t")
     for way in (
-        (None, None, None, None),
-        (None, "d", None, "motion"),
-        ("a", "d", folder, None),
-        ("a", None, None, "iou"),
-        (None, "d", folder, "iou"),
+        (None, None, None, False),
+        (None, "d", None, True),
+        ("a", "d", folder, False),
+        ("a", None, None, True),
+        (None, "d", folder, True),
     ):
         with pytest.raises(InputError, match="evaluate wants --adapter|give one of the two"):
             check_evaluated(*way)
-    assert check_evaluated("a", "d", None, "iou") == "a" and check_evaluated(None, "d", Path("t"), None) == ""
+    assert check_evaluated("a", "d", None, True) == "a" and check_evaluated(None, "d", Path("t"), False) == ""
 
 
 def test_a_clip_without_tracks_names_those_that_there_are(tmp_path: Path) -> None:

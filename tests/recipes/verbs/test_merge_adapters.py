@@ -18,6 +18,7 @@ from adapters.methods import METHODS, merge
 from adapters.methods.decoder_update import merge_kernels
 from adapters.network import EntitySegmenter
 from adapters.options.labels import LabelInfo
+from adapters.options.memory_decoder import MemoryInfo
 from adapters.sharing.door import read_info
 from adapters.sharing.folder import as_json, describe, load_adapter, save_adapter
 from adapters.sharing.learnt import Digests, LearntFrom
@@ -28,7 +29,14 @@ from domains.errors import InputError
 from domains.procedural.scene import draw_scene
 from domains.scenes.appearance import appearance
 from recipes.routing import Router, appearances_of
-from recipes.verbs.merge_adapters import classes_line, learnt_by, merged_text, pretrained_like, read_parents
+from recipes.verbs.merge_adapters import (
+    classes_line,
+    learnt_by,
+    memory_line,
+    merged_text,
+    pretrained_like,
+    read_parents,
+)
 
 LEARNT = 0.02
 
@@ -159,6 +167,10 @@ def test_classes_that_a_child_does_not_get_are_said_with_what_to_do(tmp_path):
     line = classes_line([plain, replace(parent, name="named", info=replace(parent.info, labels=labels))], tmp_path)
     assert line.startswith("the classes of named are left out") and "adapters teach" in line
     assert classes_line([plain, plain], tmp_path) == ""
+    memory = MemoryInfo(width=32, layers=1, heads=2, frames=3, cells=8, dense="a" * 64, prompts="b" * 64)
+    line = memory_line([plain, replace(parent, name="led", info=replace(parent.info, memory=memory))], tmp_path)
+    assert line.startswith("the memory decoders of led are left out") and "adapters follow" in line
+    assert memory_line([plain, plain], tmp_path) == ""
 
 
 def test_updates_of_few_bits_are_merged_and_rounded_to_as_many(tmp_path):

@@ -13,7 +13,9 @@ import tifffile
 from PIL import Image
 
 from adapters.tracking.motion import MotionTracker
+from adapters.tracking.registry import Registry
 from cli import main
+from domains.exports.clip_tables import MotText
 from domains.tiling.clip_journal import ClipJournal
 from tests.adapters.decoders.tiny_sam2 import tiny_folder
 
@@ -87,6 +89,24 @@ def test_a_killed_run_goes_on_with_the_same_ids(
     assert contents(killed) == contents(whole)
 
 
+def test_a_run_stopped_while_it_writes_asks_the_registry_once(
+    run: Path, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry, out = tmp_path / "ids.sqlite", tmp_path / "out"
+    line = [*words(run, clip, out), "--ids", str(registry), "--realtime"]
+    write = MotText.write
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MotText, "write", stopped)
+    assert main(line) == 130
+    monkeypatch.setattr(MotText, "write", write)
+    assert main(line) == 0
+    with Registry(registry, make=False) as known:
+        assert known.ask("SELECT count(*) FROM visit") == [(1,)]
+
+
 def test_sam2_follows_what_the_network_finds_and_other_weights_leave_the_folder_free(
     run: Path, clip: Path, tmp_path: Path, capsys
 ) -> None:
@@ -129,6 +149,8 @@ def test_what_came_before_a_bad_frame_is_kept_and_the_other_clips_too(
         counts = {path.name: len(list(path.glob("mask*.tif"))) for path in out.glob("*_RES")}
         assert counts == {"damaged_RES": 2, "resized_RES": 1, "good_RES": 1}
         assert (out / "damaged.mot.txt").stat().st_size and (out / "resized.tracks.csv").exists()
+    assert main(words(run, inputs[0], tmp_path / "left out")) == 2 and not (tmp_path / "left out").exists()
+    capsys.readouterr()
     assert main([*words(run, inputs[2], tmp_path / "alone")]) == 2
     assert "frame 1 " in (told := capsys.readouterr().err) and "mend it and predict with --overwrite" in told
 

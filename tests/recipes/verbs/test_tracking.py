@@ -58,9 +58,13 @@ def test_films_are_clips_and_all_else_where_it_is_said(tmp_path: Path, monkeypat
     [
         (["--adapter", "auto"], "leave out --adapter auto"),
         (["--adapter", "base", "--recipe", "natural", "--square"], "leave out --square"),
+        (["--adapter", "base", "--recipe", "natural", "--track", "memory_frame=3"], "did you mean 'memory_frames'"),
     ],
 )
-def test_what_clips_do_not_have_is_refused(tmp_path: Path, capsys, words: list[str], told: str) -> None:
+def test_what_clips_do_not_have_is_refused_before_anything_is_loaded(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch, words: list[str], told: str
+) -> None:
+    monkeypatch.setattr("recipes.runtime.choose", lambda *_: pytest.fail("torch is asked"))
     assert main(["predict", str(tmp_path), "--video", "--out", str(tmp_path / "out"), *words]) == 2
     error = capsys.readouterr().err.strip()
     assert told in error and "\n" not in error
