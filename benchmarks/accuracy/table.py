@@ -78,8 +78,8 @@ Read with care:
 - Every network sees each tile once. A row with symmetries and scales is the network of the row above it, its fields
   averaged over so many views of each tile, with thresholds of their own; two symmetries are pathology's default, and
   two sizes that of photographs.
-- bsds500: basins are merged by the saddles between cores; the recipe merges them over rims since (docs/forest.md), and so
-  does its fp32 row as shipped.
+- bsds500: basins are merged by the saddles between cores; the recipe merges them over rims since (docs/forest.md),
+  and so does its fp32 row as shipped.
 - covering_ois: each image at that of 45 seed heights that suits it best, chosen by its truth, as BSDS500 reports beside
   the one height for all. The rows of fp32 and of the U-Net: twelve heights, which on validation images is .003 to .004
   less.
