@@ -4,8 +4,8 @@
 
 DIR as in `benchmarks/accuracy.py`. `adapter` is the set's shipped recipe, with the labeller that `fit` learns of its
 data. `unet` is MONAI's U-Net from nothing with a channel more for each class: the same crops, losses of the fields,
-decode by regions and calibration, and of the class head a cross-entropy over the pixels of entities, by which every
-class weighs alike and every entity of a class. An entity's class is that of most of its pixels. Both train for the
+decode and calibration, and of the class head a cross-entropy over the pixels of entities, by which every class weighs
+alike and every entity of a class. An entity's class is that of most of its pixels. Both train for the
 same CPU-seconds of one thread, labels and thresholds come after; one view of each tile. A result is a file in --out,
 and one that exists is kept. Writes benchmarks/class_head.md.
 
@@ -50,7 +50,7 @@ from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
 
 CLASSIFIED = ("nwpu_vhr10", "magnetic_tile")
-ARMS = {"adapter": (), "unet": ("backbone.random=true", "train.cache=none", "decoder.regions=true")}
+ARMS = {"adapter": (), "unet": ("backbone.random=true", "train.cache=none")}
 """Arm -> overrides of the set's recipe."""
 LOOKS, VAL_CROPS = 5, 48
 KEYS = ("pq", "f1")
@@ -255,7 +255,7 @@ def page(results: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[str]:
     yield ""
     yield f"`python -m benchmarks.accuracy.class_head --data DIR --seconds {seconds:g}`: the shipped recipe with the"
     yield "labeller that `fit` learns, beside MONAI's U-Net with a class head, from nothing: the same crops, losses,"
-    yield f"decode by regions, and {seconds:g} CPU-seconds of training of one thread. An entity of the U-Net has"
+    yield f"decode, and {seconds:g} CPU-seconds of training of one thread. An entity of the U-Net has"
     yield "the class of most of its pixels. One view of each tile; whole groups tested. `likeliest`: the labeller"
     yield "without its `unknown`, which the U-Net cannot say. On true outlines: the mean share of each class that is"
     yield "named right, given the truth. Measures of classes are means over those that the truth or the prediction"
