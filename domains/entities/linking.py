@@ -22,7 +22,7 @@ MOST_CELLS_A_PIXEL = 4
 class Overlaps(NamedTuple):
     """The P pairs of entities of maps a and b that share pixels, by a's number and then b's.
 
-    a, b: (P,) numbers, from 1; pixels: (P,) that they share; areas_a, areas_b: pixels of every number, 0 included.
+    a, b: (P,) numbers, from 1; pixels: (P,) that they share; areas_a, areas_b: pixels of every number, of 0 none.
     """
 
     a: np.ndarray
@@ -39,9 +39,9 @@ class Overlaps(NamedTuple):
 
 def overlaps(a: np.ndarray, b: np.ndarray) -> Overlaps:
     """What entities of two maps (H, W) of numbers share; what is 0 or below is no entity."""
-    a, b = np.maximum(a, 0), np.maximum(b, 0)
-    covered = (a > 0) & (b > 0)
-    areas_a, areas_b = np.bincount(a.ravel(), minlength=1), np.bincount(b.ravel(), minlength=1)
+    in_a, in_b = a > 0, b > 0
+    covered = in_a & in_b
+    areas_a, areas_b = np.bincount(a[in_a], minlength=1), np.bincount(b[in_b], minlength=1)
     codes, span = a[covered] * np.int64(len(areas_b)) + b[covered], len(areas_a) * len(areas_b)
     if span <= MOST_CELLS_A_PIXEL * len(codes):  # counting takes less time than sorting
         pixels = np.bincount(codes, minlength=1)
@@ -61,7 +61,8 @@ def linked(a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
     below and two in the tile above; best of each, because two touching entities are never joined by a tile that saw
     them as one.
     """
-    if not (a > 0).any() or not (b > 0).any():
+    covered = (a > 0) & (b > 0)
+    if not covered.any():
         return np.zeros((0, 2), np.int64)
     pieces_a, pieces_b = _pieces(a), _pieces(b)
     shared = overlaps(pieces_a, pieces_b)
@@ -69,7 +70,7 @@ def linked(a: np.ndarray, b: np.ndarray, threshold: float) -> np.ndarray:
     smaller = np.minimum(shared.areas_a[p], shared.areas_b[q])
     best = best_of(p, pixels) & best_of(q, pixels) & (pixels >= threshold * smaller)
     id_of_a, id_of_b = np.zeros(len(shared.areas_a), np.int64), np.zeros(len(shared.areas_b), np.int64)
-    id_of_a[pieces_a], id_of_b[pieces_b] = a, b
+    id_of_a[pieces_a[covered]], id_of_b[pieces_b[covered]] = a[covered], b[covered]
     return np.stack([id_of_a[p[best]], id_of_b[q[best]]], axis=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -39,6 +40,9 @@ class RunningForest:
         self.repeats = Repeats()
         for run in self.runs:
             run.stitcher.repeats = self.repeats
+        self._repeated = [level > 0 and isinstance(run, PredictionInMemory) for level, run in enumerate(self.runs)]
+        """Of each level, whether every tile had there what it has at the next finer one; of those on the disk a run
+        before this one knew it."""
 
     @property
     def resumed(self) -> int:
@@ -51,7 +55,8 @@ class RunningForest:
         tables = [forest.nodes.lookup(granularity) for granularity in self.levels.finest_first]
         cuts: list[EntityMap] = []
         for level, granularity in enumerate(self.levels.finest_first):
-            same = level and np.array_equal(tables[level], tables[level - 1])
+            same = level > 0 and np.array_equal(tables[level], tables[level - 1])
+            self._repeated[level] &= same
             cuts.append(cuts[-1] if same else forest.cut(granularity))
         for level, (run, entities) in enumerate(zip(self.runs, cuts, strict=True)):
             run.add(index, entities if level == self.levels.flat else replace(entities, pixel_scores=None))
@@ -63,8 +68,12 @@ class RunningForest:
 
     def prediction(self) -> Prediction:
         """The flat map with its forest, when every tile was added; asked for once."""
-        maps = [run.prediction() for run in self.runs]
-        return replace(maps[self.levels.flat], forest=nested(maps, self.levels))
+        changes = [level for level, repeated in enumerate(self._repeated) if not repeated]
+        place = bisect_right(changes, self.levels.flat) - 1
+        maps = [self.runs[self.levels.flat if i == place else level].prediction() for i, level in enumerate(changes)]
+        levels = Levels(tuple(self.levels.finest_first[level] for level in changes), place)
+        forest = replace(nested(maps, levels), granularity=self.levels.finest_first[self.levels.flat])
+        return replace(maps[place], forest=forest)
 
 
 class ForestOfOneTile:

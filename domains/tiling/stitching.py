@@ -11,7 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from domains.entities.linking import components, linked
 from domains.entities.resize import Picks, pick, pixels_over
 from domains.tiling.grid import Grid, Window
 from domains.tiling.level_pieces import runs
+
+Result = TypeVar("Result")
 
 MATCH = 0.5
 FRAGMENT = np.dtype(
@@ -85,32 +87,24 @@ class Repeats:
 
     def __init__(self) -> None:
         self._tokens: dict[int, object] = {}
-        self._links: dict[tuple[object, object], np.ndarray] = {}
-        self._fragments: dict[object, np.ndarray] = {}
+        self._results: dict[tuple[object, ...], Any] = {}
 
     def begin(self) -> None:
         """Another tile comes."""
         self._tokens.clear()
-        self._links.clear()
-        self._fragments.clear()
+        self._results.clear()
 
     def token(self, ids: np.ndarray) -> object:
         """The name of an array that lives until `begin`."""
         return self._tokens.setdefault(id(ids), object())
 
-    def links(self, tile: object, neighbour: object, find: Callable[[], np.ndarray]) -> np.ndarray:
-        """Those of two tiles by their tokens; None as a token is no name."""
-        if tile is None or neighbour is None:
+    def once(self, *key: object, find: Callable[[], Result]) -> Result:
+        """What `find` gives of that key, of tokens and what is asked of them; None as a token is no name."""
+        if None in key:
             return find()
-        if (tile, neighbour) not in self._links:
-            self._links[tile, neighbour] = find()
-        return self._links[tile, neighbour]
-
-    def fragments(self, tile: object, measure: Callable[[], np.ndarray]) -> np.ndarray:
-        """Those of the tile, as it is in the scene."""
-        if tile not in self._fragments:
-            self._fragments[tile] = measure()
-        return self._fragments[tile]
+        if key not in self._results:
+            self._results[key] = find()
+        return self._results[key]
 
 
 class Stitcher:
@@ -144,9 +138,11 @@ class Stitcher:
         token = repeats.token(entities.ids)
         links: list[np.ndarray] = [np.zeros((0, 2), np.int64)]
         for neighbour in self._neighbours(window):
-            pairs = repeats.links(token, neighbour.token, partial(self._linked, window, entities.ids, neighbour))
+            pairs = repeats.once(
+                "links", token, neighbour.token, find=partial(self._linked, window, entities.ids, neighbour)
+            )
             links.append(pairs + [self.fragments, neighbour.offset])
-        core, ids = self._at(index, self.grid.core(index), entities.ids)
+        core, ids = repeats.once("core", token, find=partial(self._at, index, self.grid.core(index), entities.ids))
         sure = None
         if entities.pixel_scores is not None:
             sure = self._at(index, self.grid.core(index), entities.pixel_scores)[1]
@@ -157,7 +153,7 @@ class Stitcher:
             data = data[core.within(tile).slices]
             ids = np.where((ids > 0) & (~data | holes[ids.clip(0)]), BACKGROUND, ids)
             sure = None if sure is None else np.where(data, sure, np.float16(0))
-        fragments = repeats.fragments(token, partial(_measured, ids, core, entities))
+        fragments = repeats.once("fragments", token, find=partial(_measured, ids, core, entities))
         numbers = np.where(ids > 0, ids.astype(np.int64) + self.fragments, ids)
         placed = Placed(core, numbers, fragments, np.concatenate(links), sure)
         self.remember(index, entities.ids, token)

@@ -22,6 +22,8 @@ from domains.tiling.running_forest import RunningForest, running_forest
 
 GRID = Grid((40, 52), 20, 6)
 LEVELS = Levels((1.0, 0.75, 0.5, 0.25), 2)
+REPEATING = Levels((1.0, 0.9, 0.75, 0.5, 0.4, 0.25), 4)
+"""Two of these change nothing, and the flat map is one of them."""
 
 
 def scene(seed: int, shape: tuple[int, int] = GRID.shape) -> EntityForest:
@@ -56,8 +58,8 @@ def at_odds(seed: int, grid: Grid = GRID) -> list[tuple[int, EntityForest]]:
     return [(i, scene(seed + i, (grid.window(i).height, grid.window(i).width))) for i in range(len(grid))]
 
 
-def together(tiles: list[tuple[int, EntityForest]], grid: Grid = GRID) -> Prediction:
-    return gathered(RunningForest(LEVELS, lambda level: PredictionInMemory(grid)), tiles)
+def together(tiles: list[tuple[int, EntityForest]], grid: Grid = GRID, levels: Levels = LEVELS) -> Prediction:
+    return gathered(RunningForest(levels, lambda level: PredictionInMemory(grid)), tiles)
 
 
 def by_flat_maps(tiles: list[tuple[int, EntityForest]], granularity: float) -> EntityMap:
@@ -134,24 +136,28 @@ def test_the_prediction_of_a_cut_has_the_rows_of_its_nodes() -> None:
         assert np.allclose(cut.entities.centroid_y, again.entities.centroid_y, atol=0.01)
 
 
-def in_folders(folder: Path) -> RunningForest:
-    return RunningForest(LEVELS, lambda level: RunningPrediction(folder / str(level), {}, GRID, GRID.shape))
+def in_folders(folder: Path, levels: Levels = LEVELS) -> RunningForest:
+    return RunningForest(levels, lambda level: RunningPrediction(folder / str(level), {}, GRID, GRID.shape))
 
 
-def test_a_forest_on_disk_that_was_stopped_is_the_one_in_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("levels", [LEVELS, REPEATING])
+def test_a_forest_on_disk_that_was_stopped_is_the_one_in_memory(tmp_path: Path, levels: Levels) -> None:
     tiles = at_odds(3)
-    running = in_folders(tmp_path)
+    running = in_folders(tmp_path, levels)
     for index, forest in tiles[:5]:
         running.add(index, forest)
     running.commit()
     for run in running.runs[:2]:  # killed while the levels were written
         run.add(5, tiles[5][1].cut(1.0))
         run.commit()
-    again = in_folders(tmp_path)
+    again = in_folders(tmp_path, levels)
     assert again.next_tile == again.resumed == 5
-    streamed, held = gathered(again, tiles[5:]), together(tiles)
+    streamed, held = gathered(again, tiles[5:]), together(tiles, levels=levels)
     assert streamed.forest is not None and held.forest is not None and streamed.forest.leaves is None
     everywhere = Window(0, 0, *GRID.shape)
+    assert streamed.forest.granularity == held.forest.granularity == levels.finest_first[levels.flat]
+    for column, expected in zip(vars(streamed.forest.nodes).values(), vars(held.forest.nodes).values(), strict=True):
+        assert np.array_equal(column, expected)
     assert np.array_equal(streamed.read(everywhere), held.read(everywhere))
     assert np.array_equal(streamed.forest.read(everywhere), held.forest.read(everywhere))
     for column, expected in zip(streamed.forest.entities[:8], held.forest.entities[:8], strict=True):
