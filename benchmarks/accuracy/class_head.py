@@ -15,6 +15,7 @@ that the truth or the prediction has. `likeliest`: the labeller without its `unk
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -249,36 +250,39 @@ def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def page(results: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[str]:
+def page(results: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     """The lines of `benchmarks/class_head.md`."""
     yield "# Names for entities that were predicted"
     yield ""
-    yield f"`python -m benchmarks.accuracy.class_head --data DIR --seconds {seconds:g}`: the shipped recipe with the"
-    yield "labeller that `fit` learns, beside MONAI's U-Net with a class head, from nothing: the same crops, losses,"
-    yield f"decode, and {seconds:g} CPU-seconds of training of one thread. An entity of the U-Net has"
-    yield "the class of most of its pixels. One view of each tile; whole groups tested. `likeliest`: the labeller"
-    yield "without its `unknown`, which the U-Net cannot say. On true outlines: the mean share of each class that is"
-    yield "named right, given the truth. Measures of classes are means over those that the truth or the prediction"
-    yield "has; after PQ its 95 % interval."
-    for name in dict.fromkeys(result["set"] for result in results):
-        yield from of_set([result for result in results if result["set"] == name])
+    yield "`python -m benchmarks.accuracy.class_head`: the shipped recipe with the labeller that `fit` learns,"
+    yield "beside MONAI's U-Net with a class head, from nothing: the same crops, losses, decode, and CPU-seconds of"
+    yield "training of one thread. An entity of the U-Net has the class of most of its pixels. One view of each"
+    yield "tile; whole groups tested. `likeliest`: the labeller without its `unknown`, which the U-Net cannot say."
+    yield "On true outlines: the mean share of each class that is named right, given the truth. Measures of classes"
+    yield "are means over those that the truth or the prediction has; after PQ its 95 % interval."
+    for name, seconds in dict.fromkeys((result["set"], result["seconds"]) for result in results):
+        yield from of_set([result for result in results if (result["set"], result["seconds"]) == (name, seconds)])
 
 
 def of_set(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A table of the arms by seed, and for the first of the seeds one of the classes."""
+    """A table of the arms by seed, and for the least of the seeds one of the classes."""
+    rows = sorted(rows, key=lambda row: ([*ARMS].index(row["arm"]), row["seed"]))
+    name, seconds, seed = (rows[0][key] for key in ("set", "seconds", "seed"))
+    seeds = " ".join(f"--seed {row['seed']}" for row in rows if row["arm"] == rows[0]["arm"])
     yield ""
-    yield f"## {rows[0]['set']}, {len(rows[0]['vocabulary'])} classes, {rows[0]['test_images']} test images"
+    yield f"## {name}, {len(rows[0]['vocabulary'])} classes, {rows[0]['test_images']} test images"
+    yield ""
+    yield f"`--data DIR --set {name} --seconds {seconds:g} {seeds}`"
     yield ""
     yield "| | seed | PQ without classes | mPQ | F_c | named right where found | on true outlines | steps |"
     yield "|---|---|---|---|---|---|---|---|"
-    for row in sorted(rows, key=lambda row: [*ARMS].index(row["arm"])):
+    for row in rows:
         low, high = row["intervals_95"]["pq"] or (None, None)
         quality = f"{figure(row['metrics']['pq'])} [{figure(low)}, {figure(high)}]"
         for way, values in row["ways"].items():
             cells = [quality, *(figure(values[f"m{key}"]) for key in MEASURES)]
             cells += [figure(row["outlines"][way]["maccuracy"]), f"{row['steps']}"]
             yield f"| {row['arm']}{'' if way == 'named' else f', {way}'} | {row['seed']} | {' | '.join(cells)} |"
-    seed = rows[0]["seed"]
     chosen = [row for row in rows if row["seed"] == seed]
     yield ""
     yield f"Each class, seed {seed}, {' / '.join(row['arm'] for row in chosen)}; entities of the test images."
@@ -292,20 +296,20 @@ def of_set(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Fit what has no result yet, and write the page."""
+    """Fit what has no result yet, and write the page of all results in --out."""
     parser = parser_of(__doc__, "class_head", 200.0)
     parser.add_argument("--set", action="append", choices=CLASSIFIED)
     parser.add_argument("--seed", action="append", type=int)
     chosen = parser.parse_args(words)
     set_up()
     torch.set_num_threads(1)
-    results = []
     for seed in chosen.seed or (0,):
         for name in chosen.set or CLASSIFIED:
             for arm in ARMS:
                 work = partial(run, arm, name, chosen.data, chosen.seconds, seed)
-                results.append(result_of(chosen.out / f"{name}-{arm}-{chosen.seconds:g}-{seed}.json", work))
-    chosen.page.write_text("\n".join(page(results, chosen.seconds)) + "\n", encoding="utf-8")
+                result_of(chosen.out / f"{name}-{arm}-{chosen.seconds:g}-{seed}.json", work)
+    results = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(chosen.out.glob("*.json"), reverse=True)]
+    chosen.page.write_text("\n".join(page(results)) + "\n", encoding="utf-8")
     print(chosen.page)
 
 
