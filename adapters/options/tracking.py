@@ -54,7 +54,7 @@ class Motion(Keyframes):
     position: Weight = 0.5
     """Weight of where an entity is: the overlap of its mask, moved on at its velocity, else the distance."""
     likeness: Weight = 0.3
-    """Weight of how alike the backbone's features over two entities are, where the network has a backbone."""
+    """Weight of how alike the colours of two entities are, and the backbone's features over them."""
     size: Weight = 0.2
     """Weight of the ratio of areas."""
     most_cost: Share = 0.5

@@ -4,7 +4,7 @@ What ByteTrack (Zhang et al., ECCV 2022, https://arxiv.org/abs/2110.06864) does 
 are moved on at constant velocity, and pairs that are near enough are assigned at the least cost, lost tracks among
 them. Costs join overlap and looks as in DeepSORT (Wojke et al., 2017, https://arxiv.org/abs/1703.07402). A departure:
 an entity that shows a part of itself, where it is expected, keeps its whole mask and its velocity, so that it is found
-again where it comes out.
+again where it comes out, by its looks more than by its place the longer it was hidden.
 """
 
 from __future__ import annotations
@@ -27,8 +27,16 @@ SHOWS = 0.85
 overlap."""
 TOGETHER = 0.6
 """Share of a track's pixels in an entity by which that shows what it took in too."""
-WIDENS = 0.1
-"""By so much of itself the reach grows with each tick that an entity is hidden, up to twice."""
+WIDENS, WIDEST = 0.1, 2.0
+"""By so much of itself the reach grows with each tick that an entity is hidden, up to this many times,"""
+VEERS = 0.4
+"""and by that share of the way that it is expected to have gone meanwhile."""
+FADES = 0.3
+"""With each tick that an entity is hidden its place weighs less: after ten it is down to a quarter."""
+YOUNG = 2
+"""A track that was visible in fewer frames gives its entity up to a hidden one that this resembles more."""
+MOST_GROWTH = 8.0
+"""An entity of more than so many times a track's area is not where that is expected, though it holds it."""
 OLD = 5
 """A track is remembered for at most so many times the frames in which it was visible."""
 MOST_LOST = 20_000
@@ -52,16 +60,15 @@ class MotionTracker:
             split = divisions(self.tracks, frame, pairs, self.options, at)
             pairs = pairs.without(set(split), {entity for daughters in split.values() for entity in daughters})
         matched = self.matched(frame, pairs, at)
-        taken_in(self.tracks, frame, pairs, {index: entity for index, (entity, _) in matched.items()}, at)
-        covered = np.bincount(pairs.tracks, weights=pairs.pixels, minlength=len(self.tracks))
+        taken_in(self.tracks, frame, pairs, matched, at)
         guests = self.guests()
-        for index, (entity, pixels) in matched.items():
+        for index, entity in matched.items():
             track = self.tracks[index]
             ids[entity] = track.id
             if track.id in guests and has_grown(frame, entity, track, guests[track.id]):
                 track.see_merged(frame, entity, at, guests[track.id])
             else:
-                track.see(frame, entity, at, pixels, float(covered[index]))
+                track.see(frame, entity, at)
         for index, daughters in split.items():
             for entity in daughters:
                 ids[entity] = self._begin(frame, entity, at, self.tracks[index])
@@ -72,15 +79,15 @@ class MotionTracker:
         self.counting.frames += 1
         return Step(ids, ended)
 
-    def matched(self, frame: FrameEntities, pairs: Pairs, at: int) -> dict[int, tuple[int, float]]:
-        """Index of each track that is seen to its entity, and the pixels that this has where it was expected.
+    def matched(self, frame: FrameEntities, pairs: Pairs, at: int) -> dict[int, int]:
+        """Index of each track that is seen to its entity.
 
         Tracks of the frame before come first, and with them those that they took in, where what shows is not one
-        entity still; hidden ones choose among what is left.
+        entity still; hidden ones choose among what is left, beside tracks so young that each may be one of them.
         """
         guests, hosts = self.guests(), {track.id: index for index, track in enumerate(self.tracks)}
         costs = self.costs(frame, pairs)
-        is_here = np.array([track.latest == at - 1 for track in self.tracks], bool)
+        is_here = np.array([track.latest == at - 1 and track.visible >= YOUNG for track in self.tracks], bool)
         for track_guests in guests.values():
             host = hosts.get(track_guests[0].into)
             if host is None or not is_here[host]:
@@ -93,14 +100,14 @@ class MotionTracker:
                 for row in np.flatnonzero(pairs.tracks == index).tolist():
                     if of_host.get(int(pairs.entities[row]), 0) >= TOGETHER * self.tracks[host].area:
                         costs[row] = 1.0
-        matched: dict[int, tuple[int, float]] = {}
+        matched: dict[int, int] = {}
         free = np.ones(frame.count, bool)
         for stage in (is_here, ~is_here):
             rows = np.flatnonzero(stage[pairs.tracks] & free[pairs.entities]) if len(pairs.tracks) else []
             table = np.stack([pairs.tracks[rows], pairs.entities[rows]], 1)
             for row in np.asarray(rows)[assigned(table, costs[rows], self.options.most_cost)].tolist():
                 entity = int(pairs.entities[row])
-                matched[int(pairs.tracks[row])] = entity, float(pairs.pixels[row])
+                matched[int(pairs.tracks[row])] = entity
                 free[entity] = False
         return matched
 
@@ -132,8 +139,9 @@ class MotionTracker:
 
     def reach(self, track: Moving, tick: float) -> float:
         """Pixels that an entity may be from where it is expected."""
-        widened = min(2.0, 1 + WIDENS * max(0.0, track.gap(tick) - 1))
-        return self.options.reach * widened * max(1.0, float(np.sqrt(track.area)))
+        widened = min(WIDEST, 1 + WIDENS * max(0.0, track.gap(tick) - 1))
+        veered = VEERS * float(np.linalg.norm(track.shift(tick))) * (track.gap(tick) > 1)
+        return self.options.reach * (widened * max(1.0, float(np.sqrt(track.area))) + veered)
 
     def costs(self, frame: FrameEntities, pairs: Pairs) -> np.ndarray:
         """(P,) in [0, 1], the weighted mean of what differs."""
@@ -148,15 +156,17 @@ class MotionTracker:
         size = 1 - np.sqrt(np.minimum(area, seen) / np.maximum(area, seen))
         behind = np.array([track.shrunk > 0 for track in self.tracks], bool)[pairs.tracks]
         size[behind & (seen < area)] = 0  # it was going behind something, and may show a part of itself
-        total = options.position * position + options.size * size
-        weights = np.full(len(total), options.position + options.size)
-        if frame.features is not None and len(pairs.tracks):
-            knows = np.array([track.features is not None for track in self.tracks])[pairs.tracks]
-            looks = np.zeros((len(self.tracks), frame.features.shape[1]), np.float32)
+        position = np.where(seen > MOST_GROWTH * area, 1, position)
+        gaps = np.array([track.gap(frame.tick) for track in self.tracks], float)[pairs.tracks]
+        weight = options.position / (1 + FADES * np.maximum(gaps - 1, 0))
+        total, weights = weight * position + options.size * size, weight + options.size
+        if frame.looks is not None and len(pairs.tracks):
+            knows = np.array([track.looks is not None for track in self.tracks])[pairs.tracks]
+            looks = np.zeros((len(self.tracks), frame.looks.shape[1]), np.float32)
             for index, track in enumerate(self.tracks):
-                if track.features is not None:
-                    looks[index] = track.features
-            cosine = (looks[pairs.tracks] * frame.features[pairs.entities]).sum(1)
+                if track.looks is not None:
+                    looks[index] = track.looks
+            cosine = (looks[pairs.tracks] * frame.looks[pairs.entities]).sum(1)
             total += np.where(knows, options.likeness * (1 - cosine) / 2, 0)
             weights += np.where(knows, options.likeness, 0)
         return total / np.maximum(weights, 1e-9)

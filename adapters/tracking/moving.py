@@ -17,10 +17,18 @@ SMOOTHING = 0.25
 fraction of a pixel."""
 LOOKS = 0.1
 """Share of the latest look in a prototype, after the first few."""
-HIDDEN, INSIDE, BEHIND = 0.95, 0.7, 0.5
-"""An entity is partly hidden where it shows less than that share of its area, that share of which lies where it is
-expected, and that share of what is missing lies behind other entities or beyond the border: it keeps its mask and its
-velocity."""
+HIDDEN, INSIDE, BEHIND = 0.95, 0.5, 0.5
+"""An entity is partly hidden where it shows less than that share of its area, its whole mask can be laid over that
+share of what shows, and that share of what is missing lies behind other entities or beyond the border then: it keeps
+its mask, which goes on by as much as it was laid elsewhere."""
+SLIVER = 0.5
+"""Of what shows less than that share of the area it does not matter how much the mask covers."""
+SHOWN = 2.0
+"""What a pixel of the entity under the mask is worth, if one of the ground under it costs 1;"""
+NEARER = 0.1
+"""a pixel away from where the mask is expected costs that share of a root of its area."""
+SEARCH, SEARCHED = 2, 0.25
+"""A mask is laid at most so many pixels, or that share of the root of its area, from where it is expected."""
 DRIFT = 0.2
 """Pixels by which the place of a hidden entity is less sure with each tick."""
 PATIENCE = 12
@@ -43,7 +51,7 @@ class Moving:
     mask: np.ndarray
     corner: np.ndarray
     velocity: np.ndarray
-    features: np.ndarray | None
+    looks: np.ndarray | None
     at_border: bool
     area: int
     centre: np.ndarray
@@ -56,7 +64,7 @@ class Moving:
     @classmethod
     def begun(cls, number: int, frame: FrameEntities, index: int, at: int, parent: Moving | None = None) -> Moving:
         """A new track of an entity of frame number `at`; a daughter moves as her mother did."""
-        features = None if frame.features is None else frame.features[index].copy()
+        looks = None if frame.looks is None else frame.looks[index].copy()
         velocity = np.zeros(2) if parent is None else parent.velocity.copy()
         return cls(
             id=number,
@@ -67,7 +75,7 @@ class Moving:
             mask=frame.crop(index),
             corner=frame.corner(index),
             velocity=velocity,
-            features=features,
+            looks=looks,
             at_border=frame.at_border(index),
             area=int(frame.areas[index]),
             centre=frame.centres[index],
@@ -95,18 +103,17 @@ class Moving:
         present = np.flatnonzero(pixels[1:])
         return present, pixels[present + 1]
 
-    def see(self, frame: FrameEntities, index: int, at: int, pixels: float, covered: float) -> None:
-        """It is that entity of frame number `at`, which has so many pixels where it was expected; any entities have
-        `covered` there.
-        """
+    def see(self, frame: FrameEntities, index: int, at: int) -> None:
+        """It is that entity of frame number `at`."""
         gap = max(self.gap(frame.tick), 1e-6)
-        if self.hides(int(frame.areas[index]), pixels, covered - pixels, frame.at_border(index)):
-            self.corner = self.corner + self.shift(frame.tick)
-            self.centre = self.centre + self.shift(frame.tick)
-            self.shrunk += 1
-        else:
+        step = self.laid_behind(frame, index)
+        if step is None:
             self._move(frame, index, gap)
             self._look(frame, index)
+        else:
+            self._turn(step / gap)
+            self.corner, self.centre = self.corner + step, self.centre + step
+            self.shrunk += 1
         self.tick, self.latest, self.into, self.merged = frame.tick, at, 0, np.full(2, np.nan)
         self.visible += 1
         self.at_border = frame.at_border(index)
@@ -121,36 +128,75 @@ class Moving:
         self.visible += 1
         self.at_border = frame.at_border(index)
 
-    def hides(self, area: int, pixels: float, behind: float, at_border: bool) -> bool:
-        """Whether an entity of that area shows a part of it. behind: pixels of its mask that others have."""
-        is_inside = pixels >= INSIDE * area or area < self.area / 2  # a sliver is often a pixel beside
-        if area >= HIDDEN * self.area or not is_inside or self.shrunk >= PATIENCE:
-            return False
-        return at_border or behind >= BEHIND * (self.area - pixels)
+    def laid_behind(self, frame: FrameEntities, index: int) -> np.ndarray | None:
+        """(2,) pixels that it went since it was last visible, if that entity shows a part of it, else None.
+
+        The centre of what shows stays behind as more of it hides; its whole mask, laid where it covers most of what
+        shows and least of the ground, does not.
+        """
+        area = int(frame.areas[index])
+        if area >= HIDDEN * self.area or self.shrunk >= PATIENCE:
+            return None
+        expected, margin = self.shift(frame.tick), SEARCHED * self.area**0.5
+        if self.gap(frame.tick) > 1:  # what comes out elsewhere is known by its looks, and is laid there
+            expected = frame.centres[index] - self.centre
+            margin = self.area**0.5
+        step, inside, ground = laid(frame, index, self.mask, self.corner, expected, max(SEARCH, round(margin)))
+        missing = self.area - inside
+        is_elsewhere = inside < INSIDE * area and area >= SLIVER * self.area
+        return None if is_elsewhere or missing - ground < BEHIND * missing else step
+
+    def _turn(self, step: np.ndarray) -> None:
+        """Its velocity follows a step (2,) a tick."""
+        share = max(SMOOTHING, 1 / (self.visible + (self.parent > 0)))
+        self.velocity = (1 - share) * self.velocity + share * step
 
     def _move(self, frame: FrameEntities, index: int, gap: float) -> None:
-        step = (frame.centres[index] - self.centre) / gap
-        share = max(SMOOTHING, 1 / (self.visible + (self.parent > 0)))
         if not self.shrunk:  # what comes out from behind something has not moved by that
-            self.velocity = (1 - share) * self.velocity + share * step
+            self._turn((frame.centres[index] - self.centre) / gap)
         self.mask, self.corner, self.centre = frame.crop(index), frame.corner(index), frame.centres[index]
         self.area, self.shrunk = int(frame.areas[index]), 0
 
     def _look(self, frame: FrameEntities, index: int) -> None:
-        if frame.features is None:
+        if frame.looks is None:
             return
-        look = frame.features[index]
-        if self.features is None:
-            self.features = look.copy()
+        look = frame.looks[index]
+        if self.looks is None:
+            self.looks = look.copy()
             return
         share = max(LOOKS, 1 / (self.visible + 1))
-        mean = (1 - share) * self.features + share * look
-        self.features = (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32)
+        mean = (1 - share) * self.looks + share * look
+        self.looks = (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32)
 
     def ended(self, exit: Exit | None = None) -> Track:
         """The track that it was."""
         how: Exit = exit or ("merged" if self.into else "left" if self.at_border else "lost")
         return Track(self.id, self.begin, self.latest, self.parent, how, self.into if how == "merged" else 0)
+
+
+def laid(
+    frame: FrameEntities, index: int, mask: np.ndarray, corner: np.ndarray, expected: np.ndarray, margin: int
+) -> tuple[np.ndarray, int, int]:
+    """(step, shown, ground): the step (2,) at which a mask covers most of an entity and least of ground, and the pixels
+    of either under it.
+
+    mask: (h, w) bool, whose box was at `corner` (y, x); expected: (2,) a step that it is at most `margin` px away from.
+    """
+    tall, wide = mask.shape
+    y, x = np.round(corner + expected).astype(int) - margin
+    window = np.full((tall + 2 * margin, wide + 2 * margin), -1, np.int32)
+    top, left = max(0, y), max(0, x)
+    inside = np.maximum(frame.ids[top : max(top, y + len(window)), left : max(left, x + window.shape[1])], 0)
+    window[top - y :, left - x :][: inside.shape[0], : inside.shape[1]] = inside
+    shown, ground = window == index + 1, window == 0
+    values = SHOWN * shown.astype(np.float32) - ground
+    scores = cv2.matchTemplate(values, mask.astype(np.float32), cv2.TM_CCORR)
+    distance = np.hypot(*(np.mgrid[: scores.shape[0], : scores.shape[1]] - margin))
+    scores -= NEARER * float(mask.sum()) ** 0.5 * distance
+    down, across = np.unravel_index(int(scores.argmax()), scores.shape)
+    at = slice(down, down + tall), slice(across, across + wide)
+    step = np.round(corner + expected) - margin + (down, across) - corner
+    return step, int((shown[at] & mask).sum()), int((ground[at] & mask).sum())
 
 
 def widened(mask: np.ndarray, margin: int) -> tuple[np.ndarray, int]:
@@ -194,9 +240,9 @@ def packed(tracks: Sequence[Moving]) -> State:
     state |= {name: np.array([getattr(track, name) for track in tracks], float) for name in REAL}
     state["shape"] = np.array([track.mask.shape for track in tracks], np.int64).reshape(-1, 2)
     state["masks"] = np.concatenate([np.zeros(0, np.uint8), *masks])
-    width = max((len(track.features) for track in tracks if track.features is not None), default=0)
-    state["looks"] = np.array([track.features is not None for track in tracks], bool)
-    rows = [np.zeros(width, np.float32) if track.features is None else track.features for track in tracks]
+    width = max((len(track.looks) for track in tracks if track.looks is not None), default=0)
+    state["looks"] = np.array([track.looks is not None for track in tracks], bool)
+    rows = [np.zeros(width, np.float32) if track.looks is None else track.looks for track in tracks]
     state["features"] = np.array(rows, np.float32).reshape(len(tracks), width)
     return state
 
@@ -212,6 +258,6 @@ def unpacked(state: State) -> list[Moving]:
         values = {name: int(state[name][i]) for name in WHOLE}
         values["at_border"] = bool(values["at_border"])
         reals = {name: state[name][i].astype(float) for name in REAL if name != "tick"}
-        features = state["features"][i].astype(np.float32) if state["looks"][i] else None
-        tracks.append(Moving(**values, **reals, tick=float(state["tick"][i]), mask=mask, features=features))
+        looks = state["features"][i].astype(np.float32) if state["looks"][i] else None
+        tracks.append(Moving(**values, **reals, tick=float(state["tick"][i]), mask=mask, looks=looks))
     return tracks

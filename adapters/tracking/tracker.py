@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
 from domains.entities.tracks import Track
 
+COLOURS = 2 / 3
+"""Say of colours beside features in how alike two entities look."""
 State = dict[str, np.ndarray]
 """All that a tracker remembers, as arrays of numbers by name."""
 
@@ -53,6 +56,16 @@ class FrameEntities:
         return np.stack(sums, 1) / np.maximum(self.areas, 1)[:, None]
 
     @cached_property
+    def looks(self) -> np.ndarray | None:
+        """(N, D) float32, of length 1 or 0: the features, the colours of the image, or both; None without either."""
+        if self.image is None:
+            return self.features
+        colours = colours_of(self.image, np.maximum(self.ids, 0), self.areas)
+        if self.features is None:
+            return colours
+        return np.hstack([self.features * np.sqrt(1 - COLOURS), colours * np.sqrt(COLOURS)]).astype(np.float32)
+
+    @cached_property
     def boxes(self) -> list[tuple[slice, slice]]:
         """(rows, columns) of each entity."""
         return ndimage.find_objects(np.maximum(self.ids, 0))
@@ -71,6 +84,21 @@ class FrameEntities:
         rows, columns = self.boxes[index]
         height, width = self.ids.shape
         return rows.start == 0 or columns.start == 0 or rows.stop == height or columns.stop == width
+
+
+def colours_of(image: np.ndarray, ids: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """(N, 6) float32 of length 1 or 0: means of L*a*b* over each entity, less those of the image, and their deviations,
+    less the mean of all entities'. image: (H, W, 3) uint8; ids: (H, W), 0..N; areas: (N,) pixels.
+    """
+    lab, number = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).reshape(-1, 3), ids.ravel()
+    channels = [lab[:, channel].astype(np.float32) for channel in range(3)]
+    means, squares = (
+        np.stack([np.bincount(number, values, len(areas) + 1)[1:] for values in columns], 1) / areas[:, None]
+        for columns in (channels, [values**2 for values in channels])
+    )
+    spread = np.sqrt(np.maximum(squares - means**2, 0))
+    colours = np.hstack([means - lab.mean(0), spread - spread.mean(0) if len(areas) else spread])
+    return (colours / np.maximum(np.linalg.norm(colours, axis=1, keepdims=True), 1e-6)).astype(np.float32)
 
 
 class Step(NamedTuple):

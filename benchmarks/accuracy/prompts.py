@@ -238,8 +238,10 @@ class AllMasks:
         """A row for each."""
         for step in STEPS:
             masks, good, share = np.mean(self.rows[step], axis=0)
-            correlation = np.corrcoef(np.concatenate(self.ious[step]).T)[0, 1]
-            yield f"{step} | {masks:.1f} | {good:.1f} | {share:.3f} | {correlation:.2f} |"
+            pairs = np.concatenate(self.ious[step])
+            varied = pairs.std(0).all()  # else there is no correlation
+            correlation = f"{np.corrcoef(pairs.T)[0, 1]:.2f}" if varied else ""
+            yield f"{step} | {masks:.1f} | {good:.1f} | {share:.3f} | {correlation} |"
 
 
 def cells_of(values: np.ndarray) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
 from adapters.options.tracking import Motion
 from adapters.tracking import FrameEntities, build_tracker
 from adapters.tracking.motion import MotionTracker
+from adapters.tracking.moving import laid
 from domains.entities.tracks import Track
 from tests.adapters.tracking.clips import Disc, drawn, followed
 
@@ -98,6 +100,53 @@ def test_looks_decide_where_places_do_not() -> None:
     frames = list(followed(build_tracker(place), maps, looks))
     assert frames[-1] == frames[0]
     assert [*followed(MotionTracker(), maps)][-1] == {1: frames[0][2], 2: frames[0][1]}
+
+
+def test_what_went_on_otherwise_while_it_was_hidden_is_known_by_its_colours() -> None:
+    """Two discs go into a tunnel and come out in each other's lane."""
+    maps, images = [], []
+    for at in range(40):
+        inside = at >= 16
+        truth = drawn([Disc(22 + 20 * inside, 10, 0, 2.5), Disc(42 - 20 * inside, 10, 0, 2.5)], at, (64, 128))
+        truth[8:56, 40:75] = 3
+        maps.append(truth)
+        images.append(np.array([[20, 90, 40], [200, 60, 60], [60, 60, 200], [120, 120, 120]], np.uint8)[truth])
+    for shown, expected in ((images, {1: 1, 2: 2, 3: 3}), ([None] * 40, {1: 2, 2: 1, 3: 3})):
+        tracker = MotionTracker()
+        for at, (truth, image) in enumerate(zip(maps, shown, strict=True)):
+            present = np.unique(truth[truth > 0])
+            dense = np.searchsorted(present, truth) + 1
+            step = tracker.step(FrameEntities((dense * (truth > 0)).astype(np.int32), float(at), image=image))
+        assert dict(zip(present.tolist(), step.ids.tolist(), strict=True)) == expected
+
+
+@pytest.mark.parametrize("visible", [9, 6, 3])
+def test_a_mask_is_laid_over_what_still_shows_of_it(visible: int) -> None:
+    truth = drawn([Disc(30, 40, radius=6)], 0, (64, 80))
+    rows, columns = np.nonzero(truth)
+    mask = truth[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1] > 0
+    corner = np.array([rows.min(), columns.min()], float)
+    frame = np.roll(truth, (1, 4), (0, 1))
+    frame[10:50, 38 + visible : 60] = 2  # a wall, in front of all but `visible` columns of it
+    step, shown, ground = laid(FrameEntities(frame, 1.0), 0, mask, corner, np.array([0.0, 2.0]), 4)
+    assert step.tolist() == [1, 4] and (shown, ground) == ((frame == 1).sum(), 0)
+    assert abs(np.nonzero(frame == 1)[1].mean() - 44) > 1  # the centre of what shows is elsewhere
+
+
+def test_colours_are_those_of_the_pixels_less_the_images() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (6, 8, 3), np.uint8)
+    ids = np.array([[0, 1, 1, 2, 2, 2, 0, 2]] * 6)
+    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB).astype(float)
+    means = np.array([lab[ids == number].mean(0) for number in (1, 2)]) - lab.reshape(-1, 3).mean(0)
+    spread = np.array([lab[ids == number].std(0) for number in (1, 2)])
+    expected = np.hstack([means, spread - spread.mean(0)])
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    looks = FrameEntities(ids.astype(np.int32), 0.0, image=image).looks
+    assert looks is not None and np.allclose(looks, expected, atol=1e-5)
+    features = np.array([[0, 1], [1, 0]], np.float32)
+    both = FrameEntities(ids.astype(np.int32), 0.0, features, image).looks
+    assert both is not None and both.shape == (2, 8) and np.allclose(np.linalg.norm(both, axis=1), 1)
+    assert FrameEntities(np.zeros((4, 4), np.int32), 0.0, image=image[:4, :4]).looks.shape == (0, 6)
 
 
 def test_a_gap_in_the_numbering_is_one_in_time() -> None:
