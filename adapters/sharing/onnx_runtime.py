@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, ClassVar, Self
@@ -106,7 +107,9 @@ def open_session(model: bytes) -> Any:
     options.log_severity_level = 4  # errors are raised as well
     options.add_session_config_entry("session.set_denormal_as_zero", "1")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        with tempfile.TemporaryDirectory() as nowhere:  # of bytes the runtime looks for weights where the process runs
+            options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # as above
         raise InputError(f"ONNX Runtime refuses the graph: {first_line(error)}") from error
 

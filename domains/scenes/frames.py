@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -275,5 +275,6 @@ def rate_of(file: Any) -> float | None:
             pixels = None
         if pixels is not None:
             unit = UNITS.get(pixels.get("TimeIncrementUnit", "s"), 0.0)
-            seconds = float(pixels.get("TimeIncrement", 0)) * unit
+            with suppress(ValueError):  # of what is no number
+                seconds = float(pixels.get("TimeIncrement", 0)) * unit
     return 1 / seconds if isinstance(seconds, int | float) and 0 < seconds < 1e9 else None

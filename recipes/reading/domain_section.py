@@ -99,9 +99,9 @@ class CommonSection(Options, DataOptions, ReadingOptions):
         """Raises InputError: tiles no larger than their overlap, stain or pasting for other bands than they know."""
         check_overlap(self, "domain")
         if self.bands and self.stain is not None:
-            raise InputError("domain.stain wants RGB; set domain.stain=null or domain.bands=[]")
+            raise self.wrong("stain", "wanted null beside other bands than RGB, or domain.bands=[]")
         if channels_of(self.bands) != 3 and self.paste_share:
-            raise InputError("domain.paste_share wants one band or three, as its blending does; set it to 0")
+            raise self.wrong("paste_share", "wanted 0, as its blending wants one band or three")
 
 
 def section_with(package: type[Any] | None = None) -> type[CommonSection]:

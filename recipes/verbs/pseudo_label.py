@@ -25,6 +25,7 @@ from adapters.inference.neighbours import QUANTILES, Neighbours, cells_of
 from adapters.inference.segment import decoded
 from adapters.proposals.explored import FLAT, Exploration, Features, explored
 from adapters.runtime import CPU, Runtime
+from adapters.sharing.texts import parse_json
 from domains.atomic import atomic_path
 from domains.entities import EntityMap, Place
 from domains.entities.forest import EntityForest
@@ -184,14 +185,14 @@ def begun(
     features = cells_of(network.segmenter, tap)
     settings: dict[str, Any] = {"adapter": adapter, "base": Path(backbone.name).name, "quantiles": list(quantiles)}
     file = out / SETTINGS
-    present = json.loads(file.read_text("utf-8")) if file.exists() else None
-    agrees = isinstance(present, dict) and {key: present.get(key) for key in settings} == settings
-    if present is not None and not agrees and not overwrite:
+    present = settings_in(file) if file.exists() and not overwrite else None
+    agrees = present is not None and {key: present.get(key) for key in settings} == settings
+    if present is not None and not agrees:
         raise InputError(f"{str(out)!r} holds labels that were made otherwise; name another --out, or add --overwrite")
     if present is None and out.is_dir() and any(out.iterdir()) and not overwrite:
         raise InputError(f"{str(out)!r} holds other files; name another --out, or add --overwrite")
-    if agrees and isinstance(present, dict) and isinstance(present.get("thresholds"), list):
-        thresholds = tuple(float(x) for x in present["thresholds"])
+    if agrees and present is not None:
+        thresholds = tuple(present["thresholds"])
     else:
         if stored is None or stored.tap != tap:
             stored = measured(network, features, tap, paths, out)
@@ -201,6 +202,16 @@ def begun(
     with atomic_path(file) as temporary:
         temporary.write_text(json.dumps({**settings, "tap": tap, "thresholds": list(thresholds)}, indent=2) + "\n")
     return labeller
+
+
+def settings_in(file: Path) -> dict[str, Any]:
+    """The settings by which labels were made. Raises InputError for a damaged file."""
+    source = repr(str(file))
+    settings = parse_json(file.read_text("utf-8", errors="replace"), source)
+    thresholds = settings.get("thresholds") if isinstance(settings, dict) else None
+    if not isinstance(thresholds, list) or not all(isinstance(x, int | float) for x in thresholds):
+        raise InputError(f"{source} is damaged: it has no list of thresholds; name another --out, or add --overwrite")
+    return settings
 
 
 def measured(network: Loaded, features: Features, tap: int, paths: Sequence[Path], out: Path) -> Neighbours:

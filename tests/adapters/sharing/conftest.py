@@ -21,14 +21,18 @@ VALUES = {
 }  # fmt: skip
 
 
-@pytest.fixture
-def adapter_folder(tmp_path: Path) -> Path:
-    """An adapter whose texts are whole; its weights are no weights, which nothing here looks at."""
-    folder = tmp_path / "adapter"
+def write_adapter(folder: Path, weights: bytes = b"weights", **changes: object) -> Path:
+    """An adapter whose texts are whole, sealed; weights: of both its files, no tensors unless they are said."""
     folder.mkdir()
     (folder / RECIPE).write_text("domain: {name: natural}\nmethod: {name: decoder_only}\n")
     (folder / CARD).write_text("# A card\n")
     for name in ("adapter_model.safetensors", "entity_decoder.safetensors"):
-        (folder / name).write_bytes(b"weights")
-    (folder / INFO).write_text(sealed(folder, checked(AdapterInfo, VALUES)).json_text())
+        (folder / name).write_bytes(weights)
+    (folder / INFO).write_text(sealed(folder, checked(AdapterInfo, {**VALUES, **changes})).json_text())
     return folder
+
+
+@pytest.fixture
+def adapter_folder(tmp_path: Path) -> Path:
+    """An adapter whose weights are no weights, which nothing here looks at."""
+    return write_adapter(tmp_path / "adapter")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
+from types import SimpleNamespace
 
 import pytest
+from huggingface_hub.errors import GatedRepoError, HFValidationError, LocalTokenNotFoundError
 
 from adapters.sharing.door import read_info
-from adapters.sharing.hub import HubId, hub_id, pulled, push
+from adapters.sharing.hub import HubId, hub_id, pulled, push, told
 from adapters.sharing.info import FILES, INFO
 from adapters.sharing.opening import opened
 from domains.errors import InputError
@@ -130,3 +132,44 @@ def test_a_server_that_is_not_there_is_told_in_a_line(hub, monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
     with pytest.raises(InputError, match="lab/nuclei@main: no way to the server"):
         pulled(HubId("lab/nuclei", "main"))
+
+
+def test_what_a_server_says_of_a_commit_and_of_sizes_is_not_believed(hub, files, adapter_folder):
+    hub.commit("lab/nuclei", files)
+    hub.sizes[INFO] = 2**30
+    with pytest.raises(InputError, match=f"{INFO} has 1073741824 bytes; wanted at most"):
+        pulled(HubId("lab/nuclei", "main"))
+    hub.sizes = {"entity_decoder.safetensors": 2}
+    with pytest.raises(InputError, match="entity_decoder.safetensors is larger than the server says"):
+        pulled(HubId("lab/nuclei", "main"))
+    hub.commits["lab/nuclei"]["../../up"] = files
+    hub.refs["lab/nuclei"]["main"] = "../../up"
+    with pytest.raises(InputError, match="the server gives '../../up' for a commit; wanted 40 hexadecimal digits"):
+        pulled(HubId("lab/nuclei", "main"))
+
+
+REPLY = SimpleNamespace(headers={}, status_code=403, request=None)
+
+
+@pytest.mark.parametrize(
+    "error, message",
+    [
+        (
+            GatedRepoError("gated", response=REPLY),
+            "its owner must let you in first; ask on its page",
+        ),
+        (LocalTokenNotFoundError("none"), "wanted a token that may write: set HF_TOKEN"),
+        (HFValidationError("bad"), "lab/nuclei@main is no id of a repository"),
+        (ConnectionResetError("hf_secret"), "no way to the server .ConnectionResetError.; look at the network"),
+    ],
+)
+def test_what_goes_wrong_on_the_way_is_one_line_without_what_the_library_says(error, message):
+    with pytest.raises(InputError, match=message) as raised, told(HubId("lab/nuclei", "main")):
+        raise error
+    assert "hf_secret" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError(2, "not there", "a file"), ZeroDivisionError("a fault of ours")])
+def test_faults_of_files_here_and_of_ours_are_not_the_servers(error):
+    with pytest.raises(type(error)), told(HubId("lab/nuclei", "main")):
+        raise error

@@ -140,3 +140,9 @@ def test_a_file_that_is_no_database_and_one_that_is_cut_are_one_line(path: Path,
     cut.write_bytes(whole.read_bytes()[:5000])
     with pytest.raises(InputError, match="damaged"):
         ids_of(cut, cropped(scene_of(11), 0, 0, 400)[0])
+
+
+def test_a_registry_of_too_many_entities_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("adapters.tracking.registry.MOST_ENTITIES", 0)
+    with pytest.raises(InputError, match="entities, more than 0: forget some, or name another file"):
+        Registry(altered(path, ROW.format(f"x'{'00' * 2 * LENGTH}'")))

@@ -51,7 +51,16 @@ def test_every_domain_has_the_cards_it_points_at_and_one_of_its_sample():
         assert spec().card().name == f"sample_{name}"
 
 
-@pytest.mark.parametrize("line", ["license: mit\n", "tags: [a]\n", "## Scale\nSomething.\n", "pretty_name: A\n"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "license: mit\n",
+        "tags: [a]\n",
+        "task_categories: [image-segmentation]\n",
+        "## Scale\nSomething.\n",
+        "pretty_name: A\n",
+    ],
+)
 def test_a_card_without_a_required_field_is_refused_by_name(tmp_path, line):
     (tmp_path / "card.md").write_text(COMPLETE.replace(line, ""))
     wanted = line.split("\n")[0].split(":")[0].replace("## ", "")
@@ -83,3 +92,16 @@ def test_an_unknown_data_set_has_no_card():
     assert find_card("nothing_of_that_name") is None
     assert find_card("../README") is None
     assert find_card("") is None
+
+
+def test_a_card_of_another_task_or_that_is_no_text_is_refused_and_one_may_be_silent_of_splits(tmp_path):
+    path = tmp_path / "card.md"
+    path.write_text(COMPLETE)
+    assert read_card(path).splits == {}
+    path.write_text(COMPLETE.replace("[image-segmentation]", "[image-classification]"))
+    with pytest.raises(InputError, match="card.md' lacks 'image-segmentation' in task_categories"):
+        read_card(path)
+    path.write_bytes(b"---\n\xff\n---\n")
+    for place in (path, tmp_path / "nowhere.md"):
+        with pytest.raises(InputError, match="cannot read the data card "):
+            read_card(place)

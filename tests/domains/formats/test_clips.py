@@ -10,9 +10,11 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from domains.errors import InputError
-from domains.formats import recognise
+from domains.formats import clip_folders, recognise
+from domains.formats.clip_folders import cell_clips, davis_clips
 from domains.formats.clips import read_clips
 from domains.formats.labelled_clip import LabelledClip
+from domains.formats.labelme_clips import labelme_clips
 from domains.formats.sav import write_sav
 
 PALETTE = [value for number in range(256) for value in (number, 37 * number % 256, 11 * number % 256)]
@@ -203,3 +205,73 @@ def test_what_is_no_clip_or_a_damaged_one_is_refused_in_one_line(tmp_path: Path)
     assert "annotation 1, frame 0: has an RLE of size [12, 16], its image is [13, 16]" in refused(path)
     with pytest.raises(InputError, match="clips are read as 'dvis'.*did you mean 'davis'"):
         read_clips(tmp_path, "dvis")
+
+
+def test_videos_without_frames_masks_that_are_none_and_crowds(tmp_path: Path) -> None:
+    path, maps = tmp_path / "clip.json", drawn()
+    path.write_text('{"videos": [{"file_names": [')
+    assert "is no whole JSON" in refused(path)
+    path.write_text(json.dumps({"videos": 3, "annotations": [], "kind": "segmentations"}))
+    with pytest.raises(InputError, match="has no lists `videos` and `annotations`; export it as YouTube-VIS does"):
+        read_clips(path, "youtube_vis")
+    write_videos(path, maps, file_names=[])
+    assert "video 7 lists no frames; wanted `file_names`, one for each" in refused(path)
+    write_videos(path, maps)
+    content = json.loads(path.read_text())
+    first, second = content["annotations"]
+    crowd = {**first, "id": 3, "iscrowd": 1}
+    empty = {**second, "id": 4, "segmentations": [{"size": [12, 16], "counts": [192]}] * 3}
+    strays = [{**first, "video_id": 8}, {**first, "video_id": [7]}, "an annotation"]
+    path.write_text(json.dumps({**content, "annotations": [second, crowd, empty, *strays]}))
+    (clip,) = read_clips(path)
+    ids = stacked(clip)
+    assert clip.notes == ("clip.json: 3 annotations belong to no video that it lists",)
+    assert np.array_equal(ids == -1, maps == 1) and np.array_equal(ids > 0, maps == 2)
+
+
+def test_folders_of_clips_that_lack_something_are_refused_in_one_line(tmp_path: Path) -> None:
+    davis, cells = tmp_path / "davis", tmp_path / "cells"
+    write_davis(davis, drawn())
+    (davis / "Annotations/480p/empty").mkdir()
+    with pytest.raises(InputError, match="empty': wanted label pictures 00000.png, 00001.png, ...; got none"):
+        davis_clips(davis)
+    (davis / "Annotations/480p/empty").rmdir()
+    (davis / "Annotations/480p/bear/notes.png").write_bytes(b"without a number")
+    (davis / "Annotations/480p/bear/2.png").write_bytes(b"the third again")
+    assert "are both frame 2; take one away" in refused(davis)
+    assert davis_clips(tmp_path) == []
+    write_cells(cells, drawn(), "\n1 0 2 0\n\n2 0 2 0\n")
+    (cells / "02_GT").mkdir()  # without a table: no clip
+    assert [clip.name for clip in cell_clips(cells)] == ["01"]
+    for path in (cells / "01_GT/TRA").glob("*.tif"):
+        path.unlink()
+    with pytest.raises(InputError, match="has 'TRA/man_track.txt' and no man_track000.tif; wanted a map a frame"):
+        cell_clips(cells)
+
+
+def test_a_table_of_tracks_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_cells(tmp_path, drawn(), "1 0 2 0\n")
+    monkeypatch.setattr(clip_folders, "MOST_TABLE_BYTES", 4)
+    with pytest.raises(InputError, match="man_track.txt': wanted a table of at most"):
+        cell_clips(tmp_path)
+
+
+def test_outlines_of_frames_that_are_none_are_refused_in_one_line(tmp_path: Path) -> None:
+    square = [[2, 2], [9, 2], [9, 9], [2, 9]]
+
+    def write_frames(**changes: object) -> None:
+        for name in ("0", "1"):
+            Image.new("RGB", (16, 12)).save(tmp_path / f"{name}.png")
+            shape = {"label": "cell", "points": square, "group_id": 4, "shape_type": "polygon", **changes}
+            frame = {"imagePath": f"{name}.png", "imageHeight": 12, "imageWidth": 16, "shapes": [shape]}
+            (tmp_path / f"{name}.json").write_text(json.dumps(frame))
+
+    write_frames()
+    (clip,) = labelme_clips(tmp_path)
+    assert set(np.unique(stacked(clip))) == {0, 1}
+    write_frames(shape_type="line", points=square[:2])
+    with pytest.raises(InputError, match="is a 'line'; wanted outlines of entities"):
+        stacked(labelme_clips(tmp_path)[0])
+    write_frames(points=[[50, 50], [60, 50], [60, 60]])
+    with pytest.raises(InputError, match="draw it again"):
+        stacked(labelme_clips(tmp_path)[0])

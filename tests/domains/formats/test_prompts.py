@@ -155,3 +155,33 @@ def test_prompts_of_no_image_or_of_many_are_refused() -> None:
         prompts_of([alone], "", ["a.png", "b.png"])
     with pytest.raises(InputError, match=r"row 2 is of 'z.png', which is none of the images; the first is 'a.png'"):
         prompts_of([other], "", ["a.png"])
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"x,y\n1,\xff\n", "cannot be read as a table: .*; wanted CSV in UTF-8"),
+        (b"x,y\n" + b"1" * 140_000 + b",2\n", "cannot be read as a table: field larger"),
+    ],
+)
+def test_a_table_that_is_none_is_refused(tmp_path, content, message) -> None:
+    (tmp_path / "p.csv").write_bytes(content)
+    with pytest.raises(InputError, match=message):
+        read_prompts(tmp_path / "p.csv", "points")
+
+
+def test_points_without_coordinates_and_names_that_two_images_have_are_refused(tmp_path) -> None:
+    for empty in ({"type": "MultiPoint", "coordinates": []}, {"type": "Point", "coordinates": [float("nan"), 1]}):
+        path = written(tmp_path / "p.geojson", collection(empty))
+        with pytest.raises(InputError, match="feature 1 has no coordinates that can be read; wanted pairs of numbers"):
+            read_prompts(path, "points")
+    prompt = Prompt("row 1", points=np.array([[1.0, 2.0]]), labels=np.array([1]), image="a")
+    with pytest.raises(InputError, match="p.csv: 2 of the images are called 'a'; predict them apart"):
+        prompts_of([prompt], "p.csv", ["a.png", "a.tif"])
+
+
+def test_what_we_wrote_on_the_map_is_in_degrees_without_a_word_of_it(tmp_path) -> None:
+    content = collection({"type": "Point", "coordinates": [12.0, 50.0]})
+    content["features"][0]["properties"] = {"area_px": 4, "area_m2": 9.0}
+    (prompt,) = read_prompts(written(tmp_path / "p.geojson", content), "points")
+    assert prompt.crs == "OGC:CRS84"

@@ -147,3 +147,27 @@ def test_a_mask_of_another_size_is_refused(build, tmp_path, name):
     build.save(path, np.full((30, 20), 255, np.uint8))
     with pytest.raises(InputError, match="wanted the size of its image .* 30 x 20, got 20 x 30"):
         layout.read(record)
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        (b"ImageId,ClassId,EncodedPixels\xff\n", "its first line: .*; copy the table again"),
+        (
+            b"ImageId,ClassId,EncodedPixels\n" + b"a.jpg,1,1 3\n" * 2000 + b"a.jpg,2,\xff\n",
+            "line .*; copy the table again",
+        ),
+        (b"Image,EncodedPixels\n", "wanted the columns ImageId, ClassId, EncodedPixels"),
+    ],
+)
+def test_a_table_of_severstal_that_cannot_be_read_is_refused(content, reason, build, tmp_path):
+    root = build.severstal(tmp_path)
+    (root / "train.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"train.csv': {reason}"):
+        Severstal().scan(root)
+
+
+def test_runs_of_no_image_are_counted(build, tmp_path):
+    root = build.severstal(tmp_path)
+    (root / "train.csv").write_text("ImageId,ClassId,EncodedPixels\n,1,1 3\na.jpg,2,1 3\n")
+    assert any("line 2 has runs, but no image" in str(fault) for fault in Severstal().scan(root)[1])

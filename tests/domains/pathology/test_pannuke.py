@@ -68,3 +68,21 @@ def test_damaged_arrays_are_told(build, tmp_path, damage):
     else:
         records, faults = PanNuke().scan(root)
         assert not records and "masks.npy" in str(faults[0])
+
+
+def test_what_a_fold_lacks_is_told(build, tmp_path):
+    root = build.pannuke(tmp_path, folds=2)
+    images = sorted(root.rglob("images.npy"))
+    types, masks = sorted(root.rglob("types.npy")), sorted(root.rglob("masks.npy"))
+    np.save(types[0], np.arange(3))
+    _, faults = PanNuke().scan(root)
+    assert any("wanted" in str(fault) and "names" in str(fault) for fault in faults)
+    types[0].unlink()
+    records, faults = PanNuke().scan(root)
+    assert not faults and any(not record.stratum for record in records)
+    np.save(images[0], np.load(images[0])[:, :-4])
+    short = next(record for record in PanNuke().scan(root).records if record.truth.masks == masks[0])
+    with pytest.raises(InputError, match="masks.npy': wanted patches of"):
+        PanNuke().read(short)
+    masks[0].unlink()
+    assert any("has no masks.npy" in str(fault) for fault in PanNuke().scan(root)[1])

@@ -19,6 +19,7 @@ from domains.scenes.appearance import (
     of_window,
     windows,
 )
+from tests.domains.scenes.test_resampled import Pyramid
 
 
 @pytest.mark.parametrize("shape", [(1, 1, 3), (5, 700, 3), (192, 192, 3), (300, 260, 1), (64, 64, 5)])
@@ -85,3 +86,13 @@ def test_windows_that_coincide_are_measured_once_and_count_as_often(shape, disti
     monkeypatch.setattr("domains.scenes.appearance.of_window", lambda window: places.append(1) or of_window(window))
     np.testing.assert_array_equal(appearance(image), expected.astype(np.float32))
     assert len(places) == distinct
+
+
+def test_the_busiest_square_of_a_pyramid_is_found_on_a_coarser_level():
+    image = np.full((4096, 4096, 3), 200, np.uint8)
+    noise = np.random.default_rng(0).integers(0, 255, (PIECE_PX, PIECE_PX, 3), np.uint8)
+    image[2048 : 2048 + PIECE_PX, 1024 : 1024 + PIECE_PX] = noise
+    scene = Pyramid(image, 3)
+    y, x = busiest(scene)
+    assert scene.used == {2}
+    assert abs(y - 2048) <= PIECE_PX // 2 and abs(x - 1024) <= PIECE_PX // 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import tifffile
 from PIL import Image
 
 from domains.errors import InputError
+from domains.scenes.frames import rate_of
 from domains.scenes.video import open_clip
 
 
@@ -108,3 +110,31 @@ def test_a_stack_that_is_cut_off_gives_what_came_before(tmp_path: Path, axes: st
         for frame in clip.frames():
             frames.append(frame.scene.read(0, 0, 20, 30))
     assert np.array_equal(np.moveaxis(frames, -1, 1), stack[: len(frames)]) and 0 < len(frames) < 6
+
+
+def test_numbers_that_come_twice_are_in_the_order_of_the_names(tmp_path: Path) -> None:
+    assert values(open_clip(folder(tmp_path / "a", "f2.png", "f01.png", "f1.png"))) == [(0, 1), (1, 2), (2, 0)]
+
+
+def test_a_stack_of_too_many_pixels_is_refused_before_they_are_read(tmp_path: Path, monkeypatch) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros((4, 20, 30), np.uint8), imagej=True, metadata={"axes": "TYX"})
+    with closing(open_clip(tmp_path / "stack.tif")) as clip:
+        assert clip.noted() == ()
+    monkeypatch.setattr("domains.scenes.frames.MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="stack.tif.*30 x 20"):
+        open_clip(tmp_path / "stack.tif")
+
+
+@pytest.mark.parametrize(
+    "xml, rate",
+    [
+        ('<OME><Pixels TimeIncrement="0.5"/></OME>', 2.0),
+        ('<OME><Pixels TimeIncrement="500" TimeIncrementUnit="ms"/></OME>', 2.0),
+        ('<OME><Pixels TimeIncrement="soon"/></OME>', None),
+        ('<OME><Pixels TimeIncrement="0.5" TimeIncrementUnit="furlong"/></OME>', None),
+        ("<OME><Pixels", None),
+        ("<OME/>", None),
+    ],
+)
+def test_a_beat_is_what_ome_says_and_unknown_where_that_is_no_number(xml: str, rate: float | None) -> None:
+    assert rate_of(SimpleNamespace(is_imagej=False, is_ome=True, ome_metadata=xml)) == rate

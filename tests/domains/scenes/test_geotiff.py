@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from domains.errors import InputError
 from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes.geotags import ground_size
+from domains.scenes.geotiff import GeoScene, crs_of, meaning_of
 from domains.scenes.images import read_image
 from domains.scenes.pixel_size import warn_stretched
 from domains.scenes.tiff import TiffScene
@@ -118,3 +122,49 @@ def test_complex_numbers_are_refused_in_one_line(tmp_path, dtype):
         file.write(np.ones((8, 8), np.complex64), 1)
     with pytest.raises(InputError, match="wanted real numbers, got complex.*save the amplitude"):
         open_scene(tmp_path / "a.tif")
+
+
+def test_the_no_data_of_a_palette_is_transparent(tmp_path, reader):
+    image = np.array([[[1], [2]], [[3], [1]]], np.uint8)
+    path = write(tmp_path / "a.tif", image, nodata=3, photometric="palette")
+    import rasterio
+
+    with rasterio.open(path, "r+") as file:
+        file.write_colormap(1, {1: (255, 0, 0, 255), 2: (0, 255, 0, 255), 3: (9, 9, 9, 255)})
+    scene = open_scene(path)
+    values = scene.read(0, 0, 2, 2)
+    assert scene.channels[-1] == "alpha" and (values[..., 3] > 0).tolist() == [[True, True], [False, True]]
+    assert values[0, :, :3].tolist() == [[255, 0, 0], [0, 255, 0]]
+    scene.close()
+    with rasterio.open(path) as file:  # as a file beside the raster says it
+        assert meaning_of(file, np.dtype(np.uint8), 2.0).transparent == (2, 3)
+
+
+def test_what_is_no_raster_or_has_too_many_bands_is_refused_in_a_line(tmp_path, textured, monkeypatch):
+    pytest.importorskip("rasterio")
+    (tmp_path / "a.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(64))
+    with pytest.raises(InputError, match="wanted a raster, GDAL says: .*; copy or export it again") as caught:
+        GeoScene(tmp_path / "a.jp2")
+    assert "\n" not in str(caught.value)
+    path = write(tmp_path / "b.tif", textured(channels=4))
+    monkeypatch.setattr("domains.scenes.geotiff.MAX_CHANNELS", 3)
+    with pytest.raises(InputError, match="wanted bands of one type in .*, got 4 of .'uint8'. in GTiff; gdal_translate"):
+        GeoScene(path)
+
+
+def test_a_crs_beside_a_raster_that_nobody_knows_is_none():
+    pytest.importorskip("rasterio")
+    assert crs_of(None, 'PROJCS["broken') is None and crs_of(None, None) is None
+    assert crs_of(None, "EPSG:32633").to_epsg() == 32633
+
+
+def test_keys_that_are_damaged_say_no_size_and_a_matrix_says_one():
+    class Damaged:
+        @property
+        def geotiff_tags(self):
+            raise ValueError("damaged")
+
+    assert ground_size(Damaged(), (8, 8)) is None
+    turned = [[0, 3.0, 0, 5e5], [4.0, 0, 0, 5e6], [0, 0, 0, 0], [0, 0, 0, 1]]
+    page = SimpleNamespace(geotiff_tags={"ModelTransformation": turned, "GTModelTypeGeoKey": 1})
+    assert ground_size(page, (8, 8)) == pytest.approx(12**0.5)

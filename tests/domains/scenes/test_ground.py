@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from domains.errors import InputError
 from domains.scenes.georeference import Georeference
-from domains.scenes.ground import Ground, ground_of, require
+from domains.scenes.ground import Ground, ground_of, is_geographic, moved, require
 
 UTM = Georeference("EPSG:32633", (10.0, 0.0, 500_000.0, 0.0, -10.0, 5e6))
 DEGREES = Georeference("EPSG:4326", (1e-4, 0.0, 12.0, 0.0, -1e-4, 60.0))
@@ -62,3 +63,17 @@ def test_what_is_not_installed_is_named_with_the_way_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pyproj", None)
     with pytest.raises(InputError, match=r"wants pyproj; pip install .*\[geo\]"):
         require("pyproj", subject="this")
+
+
+def test_points_without_an_image_in_a_crs_are_refused():
+    transform = SimpleNamespace(transform=lambda x, y: (x * np.inf, y))
+    with pytest.raises(InputError, match="coordinates lie outside of what their CRS covers; assign the right one"):
+        moved(transform, np.ones((2, 2)))
+
+
+def test_a_crs_that_is_unknown_is_not_taken_for_degrees(monkeypatch):
+    pytest.importorskip("pyproj")
+    is_fresh = is_geographic.__wrapped__
+    assert is_fresh("EPSG:4258") and not is_fresh("EPSG:32633") and not is_fresh("EPSG:999999")
+    monkeypatch.setattr("domains.scenes.ground.find_spec", lambda name: None)
+    assert is_fresh("EPSG:4326") and not is_fresh("EPSG:4258")

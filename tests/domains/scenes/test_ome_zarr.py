@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import zarr
 from domains.errors import InputError
 from domains.scenes import open_scene
 from domains.scenes.images import read_image
-from domains.scenes.ome_zarr import OmeZarrScene
+from domains.scenes.ome_zarr import OmeZarrScene, ngff_pixel_size
 
 
 def write(path: Path, image: np.ndarray, version: str, axes: str = "cyx", **options) -> Path:
@@ -86,3 +87,61 @@ def test_channels_called_as_colours_are_shown_as_these(tmp_path, textured):
     group.attrs["omero"] = {"channels": [{"label": label} for label in ("Blue", "Green", "Red")]}
     assert open_scene(path).channels == ("blue", "green", "red")
     assert np.array_equal(read_image(path), image[..., ::-1])
+
+
+def attributes(path: Path) -> dict:
+    return json.loads((path / ".zattrs").read_text())
+
+
+def without_axes(path: Path) -> None:
+    changed = attributes(path)
+    changed["multiscales"][0]["axes"].append({"name": "t"})
+    (path / ".zattrs").write_text(json.dumps(changed))
+
+
+def many_channels(path: Path) -> None:
+    zarr.create_array(
+        str(path / "0"), shape=(5000, 8, 8), dtype="uint8", chunks=(1, 8, 8), zarr_format=2, overwrite=True
+    )
+
+
+def no_mapping(path: Path) -> None:
+    (path / ".zattrs").write_text(json.dumps({"ome": ["a"]}))
+
+
+def no_json(path: Path) -> None:
+    (path / ".zattrs").write_text("{")
+
+
+@pytest.mark.parametrize(
+    "damage, reason",
+    [
+        (without_axes, "arrays of .3, 3. axes for 'CYXT'"),
+        (many_channels, "5000 channels of uint8"),
+        (no_mapping, "metadata that are no mapping"),
+        (no_json, "JSONDecodeError"),
+    ],
+)
+def test_metadata_that_cannot_be_read_are_refused_in_a_line(tmp_path, textured, damage, reason):
+    path = write(tmp_path / "a.zarr", textured(channels=2), "0.4")
+    damage(path)
+    with pytest.raises(
+        InputError, match=f"a.zarr': wanted an OME-Zarr image .NGFF 0.4 or 0.5., got {reason}"
+    ) as caught:
+        open_scene(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_only_series_of_a_root_is_the_image(tmp_path, textured, holds):
+    image = textured(channels=2)
+    root = tmp_path / "root.zarr"
+    zarr.open_group(str(root), mode="w", zarr_format=2).attrs["bioformats2raw.layout"] = 3
+    write(root / "0", image, "0.4")
+    holds(open_scene(root), image)
+    write(root / "1", image, "0.4")
+    with pytest.raises(InputError, match="it has a folder for each series: name that, such as 0"):
+        open_scene(root)
+
+
+def test_axes_of_another_count_than_an_array_has_say_no_size():
+    assert ngff_pixel_size({"axes": [{"name": "y", "unit": "micrometer"}]}, "YX") is None

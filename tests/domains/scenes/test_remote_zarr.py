@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import traceback
 from collections.abc import Iterator
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from zarr.core.buffer import default_buffer_prototype
 
 from domains.errors import InputError
 from domains.scenes import http_objects, open_scene, ranges
-from domains.scenes.ranges import Unreachable
+from domains.scenes.ranges import Missing, Reply, Unreachable
+from domains.scenes.remote_zarr import RemoteStore
 from domains.scenes.scene import read_whole
 from tests.domains.scenes.loopback import Server, serving
 from tests.domains.scenes.test_ome_zarr import write
@@ -86,3 +89,36 @@ def test_what_is_no_image_is_one_line(server: Server, tmp_path: Path) -> None:
         open_scene(f"{server.url}/a.zarr?sig=S3cr3t")
     with pytest.raises(InputError, match="b.zarr' is not there .404."):
         open_scene(f"{server.url}/b.zarr?sig=S3cr3t")
+
+
+class Bucket:
+    """Objects of a bucket that refuses what is not there, as one does that nobody may list."""
+
+    def get(self, key: str = "", span: str = "") -> Reply:
+        if key == "gone":
+            raise Missing("'gone' is not there")
+        if key != "a/0":
+            raise Unreachable(f"{key!r}: the bucket refuses it")
+        return Reply(b"chunk", 5, "")
+
+
+def test_a_store_is_for_reading_alone_and_says_what_is_there() -> None:
+    objects, prototype = Bucket(), default_buffer_prototype()
+    store = RemoteStore(objects)
+    assert store == RemoteStore(objects) != RemoteStore(Bucket()) and store.with_read_only() is store
+    assert not (store.supports_writes or store.supports_deletes or store.supports_listing)
+    assert asyncio.run(store.exists("a/0")) and not asyncio.run(store.exists("gone"))
+    chunk, absent = asyncio.run(store.get_partial_values(prototype, [("a/0", None), ("gone", None)]))
+    assert chunk is not None and chunk.to_bytes() == b"chunk" and absent is None
+    assert asyncio.run(store.get("a/.zattrs", prototype)) is None  # looked for, and refused: not there
+    with pytest.raises(Unreachable, match="'a/1': the bucket refuses it"):
+        asyncio.run(store.get("a/1", prototype))
+    for wish in (store.set("a/0", chunk), store.delete("a/0")):
+        with pytest.raises(ValueError, match="an address is read, and never written to"):
+            asyncio.run(wish)
+
+    async def listed() -> list[str]:
+        names = (store.list(), store.list_prefix("a"), store.list_dir("a"))
+        return [key for walk in names async for key in walk]
+
+    assert asyncio.run(listed()) == []

@@ -5,6 +5,7 @@ import pytest
 
 from domains.entities.resize import resize_image
 from domains.scenes import Photograph
+from domains.scenes.georeference import Georeference
 from domains.scenes.resampled import Resampled
 from domains.tiling.grid import windows
 
@@ -105,3 +106,15 @@ def test_windows_may_leave_a_resampled_scene(textured):
     window = scene.read(-4, -4, 10, 60)
     assert (window[:4] == 9).all() and (window[:, 49:] == 9).all()
     assert np.array_equal(window[4:, 4:49], scene.read(0, 0, 6, 45))
+
+
+def test_a_scene_keeps_its_place_on_the_ground_and_its_names(textured):
+    below = Photograph(textured(40, 60), 0.5e-6)
+    below.descriptions, below.remarks = ("a", "b", "c"), ("of several planes the first is read",)
+    scene = Resampled(below, 0.5)
+    assert scene.georeference is None
+    assert (scene.descriptions, scene.remarks, scene.format) == (below.descriptions, below.remarks, below.format)
+    below.georeference = Georeference("EPSG:32633", (10.0, 1.0, 500_000.0, 2.0, -10.0, 5e6))
+    place = scene.georeference
+    assert np.allclose(place.to_map(np.array([[20, 30]])), below.georeference.to_map(np.array([[40, 60]])))
+    assert place.transform == (20.0, 2.0, 500_000.0, 4.0, -20.0, 5e6)

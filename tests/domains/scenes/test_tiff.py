@@ -4,10 +4,12 @@ import imagecodecs
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 
 from domains.errors import InputError
-from domains.scenes import Viewed, open_scene, plain_view
+from domains.scenes import Viewed, open_scene, plain_view, tiff
 from domains.scenes.blocks import BlockReader, Level
+from domains.scenes.decode import decode
 from domains.scenes.images import read_image
 from domains.scenes.tiff import TiffScene
 
@@ -288,3 +290,41 @@ def test_channels_of_an_ome_tiff_that_are_called_as_colours_are_these(tmp_path, 
     metadata["Channel"]["Name"] = ["CD3", "CD4", "CD8", "CD20"][: len(names)]
     tifffile.imwrite(path, values, metadata=metadata, photometric="minisblack")
     assert read_image(path)[0, 0].tolist() == values[:3, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("reader", [open_scene, decode])
+def test_colours_that_are_neither_grey_nor_rgb_are_refused_with_what_to_save(tmp_path, textured, reader):
+    tifffile.imwrite(tmp_path / "a.tif", textured(), photometric="cielab")
+    with pytest.raises(InputError, match="wanted grey or RGB, got a TIFF in CIELAB; save it as RGB"):
+        reader(tmp_path / "a.tif")
+
+
+def test_complex_numbers_and_pictures_too_large_to_be_turned_are_refused(tmp_path, textured, monkeypatch):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((8, 8), np.complex64))
+    with pytest.raises(InputError, match="wanted an image of numbers with up to .* channels, got .*complex64"):
+        TiffScene(tmp_path / "a.tif")
+    tifffile.imwrite(tmp_path / "b.tif", textured(), photometric="rgb", extratags=[(274, "H", 1, 6, True)])
+    assert open_scene(tmp_path / "b.tif").shape == (90, 70)
+    monkeypatch.setattr(tiff, "MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="b.tif.*70 x 90"):
+        open_scene(tmp_path / "b.tif")
+
+
+def test_a_palette_and_planes_are_decoded_as_they_are_shown(tmp_path, textured):
+    colours = np.zeros((3, 256), np.uint16)
+    colours[:, 7] = 65535, 256, 0
+    tifffile.imwrite(tmp_path / "a.tif", np.full((8, 8), 7, np.uint8), photometric="palette", colormap=colours)
+    picture = decode(tmp_path / "a.tif")
+    assert picture.palette is not None and picture.palette[picture.values.flat[0]].tolist() == [255, 1, 0]
+    planes = np.moveaxis(textured(), -1, 0)
+    tifffile.imwrite(tmp_path / "b.tif", planes, photometric="rgb", planarconfig="separate")
+    assert np.array_equal(decode(tmp_path / "b.tif").values, textured())
+
+
+def test_a_picture_that_is_not_there_or_too_large_is_refused(tmp_path, textured, monkeypatch):
+    with pytest.raises(InputError, match="there is no such file; check the path"):
+        decode(tmp_path / "nowhere.png")
+    Image.fromarray(textured()).save(tmp_path / "a.png")
+    monkeypatch.setattr("domains.scenes.decode.MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="a.png.*90 x 70"):
+        decode(tmp_path / "a.png")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import struct
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from domains.errors import InputError
 from domains.scenes import video
 from domains.scenes.video import open_clip
+from tests.domains.scenes import films
 from tests.domains.scenes.films import SHAPE, corner, drawn, film, film_of_two_sizes, trimmed
 
 pytest.importorskip("av")
@@ -88,3 +91,38 @@ def test_without_pyav_a_film_says_what_to_install(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(video, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install \"entity-adapters\[video\]\""):
         open_clip(tmp_path / "clip.mp4")
+
+
+def test_alpha_is_dropped_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(films.CODECS, ".mkv", ("ffv1", "yuva420p"))
+    clip = open_clip(film(tmp_path / "clip.mkv", drawn(2)))
+    assert clip.about.remarks == ("its alpha is dropped",)
+    assert [frame.scene.read(0, 0, *SHAPE).shape for frame in clip.frames()] == [(*SHAPE, 3)] * 2
+
+
+def test_a_film_of_too_many_pixels_is_refused_before_they_are_decoded(tmp_path: Path, monkeypatch) -> None:
+    path = film(tmp_path / "clip.mp4", drawn(2))
+    monkeypatch.setattr(video, "MAX_PIXELS", 100)
+    with pytest.raises(InputError, match="clip.mp4.*64 x 48"):
+        open_clip(path)
+
+
+def test_sound_without_a_picture_and_a_film_without_a_frame_are_refused(tmp_path: Path) -> None:
+    av: Any = import_module("av")
+    with av.open(str(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=44100)
+        for number in range(4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 44100, 1024 * number
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with pytest.raises(InputError, match="sound.mp4' has no picture, only sound; wanted a film"):
+        open_clip(tmp_path / "sound.mp4")
+    path = film(tmp_path / "clip.avi", drawn(2))
+    content = bytearray(path.read_bytes())
+    start = content.index(b"movi") + 12
+    content[start : content.index(b"idx1")] = bytes(content.index(b"idx1") - start)
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="no frame that can be read|damaged or unsupported") as caught:
+        open_clip(path)
+    assert "\n" not in str(caught.value)

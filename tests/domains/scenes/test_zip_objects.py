@@ -107,3 +107,18 @@ def test_sizes_are_checked_before_memory_is_taken(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(zip_objects, "DIRECTORY", 10)
     with pytest.raises(Unreachable, match="wanted at most"):
         objects(bomb)
+
+
+@pytest.mark.parametrize("kept", [0.5, 0.0])
+def test_a_compressed_entry_that_ends_early_or_is_no_deflate_is_damaged(kept: float, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.txt", bytes(range(256)) * 40)
+    content = bytearray((tmp_path / "a.zip").read_bytes())
+    start, size = 30 + len("a.txt"), zipfile.ZipFile(tmp_path / "a.zip").infolist()[0].compress_size
+    if kept:  # the directory says fewer bytes than there are
+        at = content.index(b"PK\1\2")
+        content[at + 20 : at + 24] = int(size * kept).to_bytes(4, "little")
+    else:
+        content[start : start + size] = b"\xff" * size
+    with pytest.raises(Unreachable, match="'a.txt' in it is damaged; copy it again"):
+        objects(bytes(content), "a.txt").get()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from domains.errors import InputError
-from domains.tiling.image_journal import ROWS, ImageJournal
+from domains.tiling.image_journal import ROWS, ImageJournal, state_of
 from domains.tiling.run_folder import open_run
 
 
@@ -96,3 +96,10 @@ def test_a_plan_binds_from_the_first_image_on(tmp_path):
         pass
     with open_run(tmp_path, {"--format": [], "adapter": "a"}, overwrite=True) as journal:
         assert not journal.images
+
+
+def test_a_journal_that_cannot_be_opened_or_written_is_told(path, monkeypatch):
+    (path.parent / "file").write_text("")
+    with pytest.raises(InputError, match="cannot open .*; name another --out"):
+        ImageJournal(path.parent / "file" / "journal")
+    assert state_of(path.parent / "nowhere") == [] and len(state_of(path.parent / "file")) == 2

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import runpy
 import subprocess
 import sys
 import types
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -34,7 +36,7 @@ from recipes.build import domain_in
 from recipes.reading import domain_section
 from recipes.reading.compose import SHIPPED, changed, list_recipes, load_any, resolved_yaml
 from recipes.reading.domain_section import DomainSection
-from recipes.reading.editor_schema import SCHEMAS, editor_schema
+from recipes.reading.editor_schema import SCHEMAS, editor_schema, write_schemas
 from recipes.reading.option_docs import page
 from recipes.reading.pretrain_schema import SCENE_FAMILIES, PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe, recipe_of
@@ -159,6 +161,23 @@ WRONG = {
     "decoder.width is 41; wanted an integer from 4 to 128 and a multiple of 2": {"decoder": {"width": 41}},
     "decoder.mask_stride is 3; wanted one of 2, 4, 8": {"decoder": {"name": "query", "mask_stride": 3}},
     "decoder.heads is 3; wanted a divisor of decoder.dim, which is 128": {"decoder": {"name": "query", "heads": 3}},
+    "domain.name is 'mix' and the section mix is null; a mixture has both domain.name=mix and its domains in mix": {
+        "domain": {"name": "mix"}
+    },
+    "domain.stain is 'macenko'; wanted null beside other bands than RGB, or domain.bands=[]": {
+        "domain": {"name": "pathology", "bands": [1, 2], "stain": "macenko"}
+    },
+    "domain.paste_share is 0.5; wanted 0, as its blending wants one band or three": {
+        "domain": {"name": "natural", "bands": [1, 2, 3, 4], "paste_share": 0.5}
+    },
+    "domain.hard_negatives wants decoder.name=dense; decoder.name is 'query'": {
+        "domain": {"name": "natural", "hard_negatives": 0.5},
+        "decoder": {"name": "query"},
+    },
+    "train.start names an adapter of the base; backbone.random=true has another: leave one": {
+        "backbone": {"random": True},
+        "train": {"start": "runs/cells/adapter"},
+    },
     "losses.set wants decoder.name=query; decoder.name is 'dense'": {"losses": {"set": {}}},
     "losses.embedding wants decoder.embedding_dim above 0, for instance 8": {"losses": {"embedding": {}}},
     "losses.boundary.weight is -1; wanted a number of at least 0": {"losses": {"boundary": {"weight": -1}}},
@@ -357,3 +376,17 @@ def test_a_recipe_is_checked_before_anything_heavy_is_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=SHIPPED.parents[1], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_schemas_are_written_into_a_folder_and_printed_for_a_domain(tmp_path, monkeypatch, capsys) -> None:
+    write_schemas(tmp_path)
+    assert {file: json.loads((tmp_path / file).read_text()) for file in SCHEMAS} == {
+        file: editor_schema(kind) for file, kind in SCHEMAS.items()
+    }
+    monkeypatch.setattr("sys.argv", ["a module", "pathology"])
+    for module in ("editor_schema", "option_docs"):
+        with warnings.catch_warnings(action="ignore", category=RuntimeWarning):  # of a module that is imported
+            runpy.run_module(f"recipes.reading.{module}", run_name="__main__")
+    schema, _, printed = capsys.readouterr().out.partition("\n}\n")
+    assert json.loads(f"{schema}}}") == editor_schema(recipe_of("pathology"))
+    assert printed.startswith(page({"Recipes of the domain pathology": recipe_of("pathology")})[:200])

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
+from email.message import Message
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -98,3 +101,38 @@ def test_what_a_fit_comes_to_in_words() -> None:
 )
 def test_a_step_takes_the_mean_of_those_that_draw_crops_and_those_that_kept_them(ends, turns, seconds) -> None:
     assert step_seconds(ends, turns) == pytest.approx(seconds)
+
+
+def test_a_container_s_limit_and_the_machine_s_gpus_are_those_that_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {"/proc/meminfo": "MemTotal: 4096 kB\nMemAvailable: 3072 kB\n",
+             "/sys/fs/cgroup/memory.max": "2097152\n", "/sys/fs/cgroup/memory.current": "1048576\n"}  # fmt: skip
+    monkeypatch.setattr(module, "text_of", lambda path: texts.get(path, ""))
+    assert module.memory_bytes() == (2**21, 2**20)
+    texts["/sys/fs/cgroup/memory.max"] = "max\n"
+    assert module.memory_bytes() == (4096 * 1024, 3072 * 1024)
+    about = SimpleNamespace(name="H200", total_memory=2**37)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_properties", lambda i: about)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
+    assert module.examine_torch().devices == {"cuda:0 H200": 2**37, "mps": None}
+
+
+def test_packages_of_a_wheel_are_those_of_its_metadata(monkeypatch: pytest.MonkeyPatch) -> None:
+    about = Message()
+    for line in ("numpy>=2.0", 'onnx>=1.20; extra == "onnx"', 'pytest; extra == "test"', "entity-adapters[geo]"):
+        about["Requires-Dist"] = line
+    for extra in ("onnx", "test"):
+        about["Provides-Extra"] = extra
+    monkeypatch.setattr(module, "PROJECT", Path("nowhere") / "pyproject.toml")
+    monkeypatch.setattr(module, "metadata", lambda name: about)
+    monkeypatch.setattr(module, "version", lambda name: "2.4")
+    listed = [(package.name, package.specifier, package.extra) for package in packages()]
+    assert listed == [("numpy", ">=2.0", ""), ("onnx", ">=1.20", "onnx")]
+    assert module.versions()["entity-adapters"] == "2.4"
+
+
+def test_a_disk_without_space_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = replace(examine_machine(), disk_free=1000)
+    monkeypatch.setattr(module, "examine_machine", lambda: machine)
+    monkeypatch.setattr(module, "packages", lambda: iter(()))
+    assert any("of disk are free, a run takes .2 GB" in fault for fault in doctor(0.4, ["pathology"]).faults)

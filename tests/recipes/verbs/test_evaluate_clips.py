@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from adapters.tracking import build_tracker
+from cli import main
 from domains.errors import InputError
 from domains.formats.sav import write_sav
 from domains.procedural.clips import Clip, draw_clip
@@ -118,3 +119,14 @@ def test_a_clip_without_tracks_names_those_that_there_are(tmp_path: Path) -> Non
     write_clip(tmp_path / "tracks", "dog", clip, pictures=False)
     with pytest.raises(InputError, match="has no tracks of clip 'car'; it has bear, dog; predict every clip"):
         evaluate_tracks(tmp_path / "tracks", tmp_path / "truth")
+
+
+def test_tracks_are_measured_by_the_command_line(tmp_path: Path, capsys) -> None:
+    clip = draw_clip("crossing", 0, 3, 48, 48)
+    write_clip(tmp_path / "truth", "bear", clip, pictures=False)
+    (tmp_path / "tracks").mkdir()
+    write_sav(tmp_path / "tracks" / "bear.json", "bear", np.stack(list(clip.maps())))
+    words = ["--tracks", str(tmp_path / "tracks"), "--data", str(tmp_path / "truth")]
+    assert main(["evaluate", *words, "--json", str(tmp_path / "numbers.json")]) == 0
+    assert json.loads((tmp_path / "numbers.json").read_text())["metrics"]["idf1"] == 1
+    assert "no interval: it wants at least two clips" in capsys.readouterr().out

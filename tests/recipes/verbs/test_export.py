@@ -15,6 +15,13 @@ from PIL import Image
 
 from adapters.sharing.exported import KEY
 from cli import main
+from tests.adapters.sharing.tiny_graph import write_graph
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file that stands for an adapter's, which takes long to make."""
+    return write_graph(tmp_path_factory.mktemp("graph") / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +49,7 @@ def rows(out: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_an_exported_graph_predicts_what_the_adapter_does_and_goes_on_as_it_does(
     package: Path, run: Path, data: Path, tmp_path: Path, capsys
 ) -> None:
@@ -61,6 +69,7 @@ def test_an_exported_graph_predicts_what_the_adapter_does_and_goes_on_as_it_does
     assert "holds a prediction with another adapter" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_package_says_what_its_files_are_and_its_tensors_are_the_graphs(package: Path) -> None:
     import onnxruntime
 
@@ -79,9 +88,46 @@ def test_a_package_says_what_its_files_are_and_its_tensors_are_the_graphs(packag
     assert (package / f"{KEY}.json").read_text() == session.get_modelmeta().custom_metadata_map[KEY]
 
 
+def test_a_graph_predicts_without_an_adapter_beside_it_and_goes_on_as_one_does(
+    graph: Path, data: Path, tmp_path: Path, capsys
+) -> None:
+    assert predicted(graph, data, tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} >= {"0.labels.tif", "1.labels.tif", "entities.csv"}
+    capsys.readouterr()
+    assert predicted(graph, data, tmp_path / "out", "--runtime", "onnx") == 0
+    assert "nothing to do" in capsys.readouterr().out
+    changed = write_graph(tmp_path / "changed.onnx", lambda contract: contract["adapter"]["input"].update(tile_px=56))
+    assert predicted(changed, data, tmp_path / "out") == 2
+    assert "holds a prediction with" in capsys.readouterr().err
+
+
+def test_an_adapter_is_exported_for_the_while_where_onnx_runtime_is_asked_for(
+    graph: Path, run: Path, data: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    """The export is another file here: what it writes is what predicts."""
+    written: list[str] = []
+
+    def export(network, word: str, out: Path, fast: bool) -> None:
+        written.append(f"{word} {out.name} {fast}")
+        shutil.copyfile(graph, out)
+
+    monkeypatch.setattr("recipes.verbs.export.export", export)
+    assert predicted(run / "adapter", data, tmp_path / "by-adapter", "--runtime", "onnx") == 0
+    assert written == ["onnx adapter.onnx False"]
+    assert (
+        "exports the adapter for ONNX Runtime; `adapters export --format onnx` does it once" in capsys.readouterr().err
+    )
+    assert rows(tmp_path / "by-adapter")
+    assert predicted(run / "adapter", data, tmp_path / "out", "--runtime", "onnx", "--precision", "bf16") == 2
+    assert "runs on the CPU in fp32" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "words, line",
     [
+        (["--fast"], "leave out --fast, or export the student by `export --fast`"),
+        (["--domain", "natural"], "is one graph, of one domain; leave out --domain"),
+        (["--scheduler", "local:2"], "--scheduler wants an adapter that torch runs"),
         (["--runtime", "torch"], "leave out --runtime torch"),
         (["--precision", "bf16"], "runs on the CPU in fp32"),
         (["--recipe", "pathology"], "leave out --recipe"),
@@ -89,15 +135,15 @@ def test_a_package_says_what_its_files_are_and_its_tensors_are_the_graphs(packag
     ],
 )
 def test_what_a_graph_cannot_do_is_said_in_one_line(
-    words: list[str], line: str, package: Path, data: Path, tmp_path: Path, capsys
+    words: list[str], line: str, graph: Path, data: Path, tmp_path: Path, capsys
 ) -> None:
-    assert predicted(package / "model.onnx", data, tmp_path / "out", *words) == 2
+    assert predicted(graph, data, tmp_path / "out", *words) == 2
     error = capsys.readouterr().err
     assert line in error and error.count("\n") == 1
 
 
-def test_verbs_that_measure_say_that_they_take_no_graph(package: Path, tmp_path: Path, capsys) -> None:
-    assert main(["evaluate", "--adapter", str(package / "model.onnx")]) == 2
+def test_verbs_that_measure_say_that_they_take_no_graph(graph: Path, tmp_path: Path, capsys) -> None:
+    assert main(["evaluate", "--adapter", str(graph)]) == 2
     assert "which `predict` alone takes" in capsys.readouterr().err
     assert main(["predict", "--adapter", str(tmp_path / "no.onnx"), str(tmp_path), "--out", str(tmp_path / "o")]) == 2
     assert "does not exist" in capsys.readouterr().err
@@ -119,6 +165,13 @@ def test_the_other_formats_are_one_file(word: str, name: str, run: Path, tmp_pat
     assert main(["adapters", "export", str(run / "adapter"), "--format", word, "--out", str(out)]) == 0
     assert out.stat().st_size > 2**14 and str(out) in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_a_file_that_is_there_is_not_replaced(run: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "graph.onnx").write_bytes(b"mine")
+    words = ["adapters", "export", str(run / "adapter"), "--format", "onnx", "--out", str(tmp_path / "graph.onnx")]
+    assert main(words) == 2 and (tmp_path / "graph.onnx").read_bytes() == b"mine"
+    assert "exists; name another file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word, name, wish", [("onnx", "graph.pt", ".onnx"), ("bioimage.io", "folder", ".zip")])

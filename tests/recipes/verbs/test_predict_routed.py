@@ -23,6 +23,7 @@ from cli import main
 from domains.procedural.scene import draw_scene
 from recipes.reading.compose import load_recipe, resolved_yaml
 from recipes.routing import appearances_of
+from tests.adapters.sharing.conftest import write_adapter
 
 KINDS = {"stained": ("nuclei_he", "pathology"), "aerial": ("aerial", "remote_sensing")}
 
@@ -141,3 +142,17 @@ def test_an_image_that_cannot_be_read_is_told_and_the_others_are_done(shelf, ima
     error = capsys.readouterr().err.splitlines()[-1]
     assert "not all is predicted, the others are done" in error and "torn.png" in error
     assert len(rows(out)) == 5 and list((out / "stained").glob("stained0.*"))
+
+
+def test_a_shelf_without_adapters_or_whose_adapters_say_no_look_is_told(images, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ENTITY_ADAPTERS_HOME", str(tmp_path / "home"))
+    words = ["predict", "--adapter", "auto", str(images), "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "home' holds no adapter: keep some by `adapters keep`, or name --shelf DIR" in capsys.readouterr().err
+    assert main(["adapters", "keep", str(write_adapter(tmp_path / "silent")), "silent"]) == 0
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    assert "left out: silent: fitted before adapters noted how their images look" in told
+    assert "no adapter says how its images look; fit one anew, or name an adapter" in told
+    assert main([*words, "--domain", "natural"]) == 2
+    assert "--domain is of one adapter; --adapter auto chooses several: leave out --domain" in capsys.readouterr().err

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from domains.datasets.dataset import open_folder
 from domains.errors import InputError
 from domains.exports.forest_reading import read_forest
 from domains.formats.label_maps import WEIGHTS
-from recipes.verbs.pseudo_label import SETTINGS, parse_quantiles
+from recipes.verbs.pseudo_label import SETTINGS, check_network, parse_quantiles
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +123,38 @@ def test_a_damaged_table_of_weights_is_told(labels: Path, tmp_path: Path) -> Non
 
 def test_falling_quantiles_are_read() -> None:
     assert parse_quantiles("0.7, 0.5,0.1") == (0.7, 0.5, 0.1)
+
+
+def test_a_file_of_settings_that_is_none_is_told(labels: Path, pool: Path, tmp_path: Path, capsys) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(labels, out)
+    words = ["pseudo-label", str(pool / "b.png"), "--out", str(out), "--recipe", "natural"]
+    whole = json.loads((out / SETTINGS).read_text())
+    for text in ('{"adapter": ', json.dumps({**whole, "thresholds": ["high"]}), "[]"):
+        (out / SETTINGS).write_text(text)
+        assert main(words) == 2
+        assert f"{str(out / SETTINGS)!r}" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_an_image_too_small_is_left_out_and_named(pool: Path, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    shutil.copyfile(pool / "b.png", folder / "b.png")
+    Image.fromarray(np.zeros((6, 90, 3), np.uint8)).save(folder / "strip.png")
+    assert main(["pseudo-label", str(folder), "--out", str(tmp_path / "out"), "--recipe", "natural"]) == 0
+    told = capsys.readouterr()
+    assert "strip.png' has 90 x 6 px, wanted" in told.err + told.out and (tmp_path / "out" / "b.labels.tif").exists()
+
+
+def test_a_base_that_does_not_say_its_similarities_is_measured_on_the_pool(base, pool: Path, tmp_path, capsys) -> None:
+    words = ["pseudo-label", str(pool), "--out", str(tmp_path / "out"), "--recipe", "natural"]
+    assert main([*words, "--backbone", str(base)]) in (0, 2)
+    settings = json.loads((tmp_path / "out" / SETTINGS).read_text())
+    assert settings["base"] == base.name and settings["tap"] in (1, 2)
+    assert settings["thresholds"] == sorted(settings["thresholds"], reverse=True)
+
+
+def test_an_adapter_of_other_channels_is_refused() -> None:
+    network = SimpleNamespace(contract=SimpleNamespace(channels=4))
+    with pytest.raises(InputError, match="'five' sees 4 channels; pseudo-label wants RGB: --adapter base"):
+        check_network(network, "five")  # type: ignore[arg-type]
