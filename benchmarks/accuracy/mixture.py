@@ -5,9 +5,9 @@
 
 DIR holds the sets of `benchmarks/accuracy.py`. Specialists are fitted by the shipped recipe of their domain for
 `--seconds` of the processor, the mixture for their sum, and all are measured on the same test images, each set by its
-own scale, views and calibrated thresholds. A result is a file in --out; what exists is skipped. `--specialists` takes
-results of `benchmarks/accuracy.py --method shipped --budget minutes` in place of fits, whose budget the page states.
-Writes benchmarks/mixture.md.
+own scale, views and calibrated thresholds; the base as it comes likewise, by the thresholds that it comes with. A
+result is a file in --out; what exists is skipped. `--specialists` takes results of `benchmarks/accuracy.py --method
+shipped --budget minutes` in place of fits, whose budget the page states. Writes benchmarks/mixture.md.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import torch
 
-from adapters.training.fitting import Fitted, fit
+from adapters.training.fitting import Budget, Fitted, Training, fit, measured
 from adapters.training.mixture import Mixture, fit_mixture
 from benchmarks.accuracy.arguments import parser_of, place_words, result_of, training_words
 from benchmarks.accuracy.plan import SETS
@@ -32,6 +32,7 @@ from recipes.build import domain_of
 from recipes.mixture import domains_of, prepare_mixture, splits_of_all
 from recipes.plan import Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
+from recipes.reading.schema import Recipe
 
 WITHIN = 0.03
 LOOKS, VAL_CROPS = 5, 24
@@ -48,13 +49,29 @@ def fewer(splits: Splits, images: int | None) -> Splits:
 
 def specialist(data: Path, name: str, seconds: float, seed: int, images: int | None) -> dict[str, Any]:
     """One set alone, by the shipped recipe of its domain."""
-    places = [f"domain.{option}={value}" for option, value in place_words(data, name).items()]
-    recipe = load_recipe(SETS[name].recipe, [*places, *training_words(seconds, seed)])
+    recipe = recipe_on(data, name, training_words(seconds, seed))
     domain = domain_of(recipe)
     splits = fewer(splits_of(domain), images)
     budget = budget_of(recipe, LOOKS, time.process_time)
-    fitted = fit(plan_of(recipe, domain, splits, budget, val_crops=VAL_CROPS).plan)
+    plan = plan_of(recipe, domain, splits, budget, val_crops=VAL_CROPS).plan
+    fitted = fit(replace(plan, measure_before=False))
     return {"set": name, "headline": domain.headline, "seconds": seconds, **numbers(fitted, len(splits.test))}
+
+
+def base(data: Path, name: str, images: int | None) -> dict[str, Any]:
+    """The base as it comes on one set, seen by the shipped recipe of its domain, as `fit` measures it before."""
+    recipe = recipe_on(data, name, ["train.device=cpu"])
+    domain = domain_of(recipe)
+    splits = fewer(splits_of(domain), images)
+    plan = plan_of(recipe, domain, splits, Budget(steps=0)).plan
+    untouched = Fitted(Training(), before=measured(plan, splits.test))
+    return {"set": name, "headline": domain.headline, **numbers(untouched, len(splits.test))}
+
+
+def recipe_on(data: Path, name: str, words: Sequence[str]) -> Recipe:
+    """The shipped recipe of a set's domain on that set."""
+    places = [f"domain.{option}={value}" for option, value in place_words(data, name).items()]
+    return load_recipe(SETS[name].recipe, [*places, *words])
 
 
 def mixture(data: Path, seconds: float, seed: int, images: int | None, temperature: float) -> dict[str, Any]:
@@ -79,7 +96,7 @@ def mixture(data: Path, seconds: float, seed: int, images: int | None, temperatu
 
 
 def unmeasured(whole: Mixture) -> Mixture:
-    """Without the measurement before the training: the specialists have that of the base."""
+    """Without the measurement before the training: `base` has that."""
     return replace(whole, members={name: replace(plan, measure_before=False) for name, plan in whole.members.items()})
 
 
@@ -95,16 +112,25 @@ def numbers(fitted: Fitted, images: int) -> dict[str, Any]:
 
 
 def of_rows(rows: Path, name: str) -> dict[str, Any]:
-    """A specialist and the base from results of `benchmarks/accuracy.py`."""
-    files = {method: sorted(rows.glob(f"{name}-{method}-*.json")) for method in ("shipped", "base")}
-    results = {method: json.loads(paths[-1].read_text()) for method, paths in files.items() if paths}
-    domain = domain_of(load_recipe(SETS[name].recipe))
-    shipped = results["shipped"]
-    metrics = {"after": shipped.get("views", shipped)["metrics"]}
-    if "base" in results:
-        metrics["before"] = results["base"].get("views", results["base"])["metrics"]
-    head = {"set": name, "headline": domain.headline, "seconds": shipped["seconds_limit"]}
-    return {**head, **shipped, "metrics": metrics}
+    """A specialist from the results of `benchmarks/accuracy.py`, by the recipe's views."""
+    files = sorted(rows.glob(f"{name}-shipped-minutes-*.json"))
+    if not files:
+        raise SystemExit(f"{rows} has no {name}-shipped-minutes-*.json; name another folder as --specialists")
+    result = json.loads(files[-1].read_text(encoding="utf-8"))
+    seen = result.get("views", result)
+    by_state = {key: {"after": seen[key]} for key in ("metrics", "intervals_95")}
+    headline = domain_of(load_recipe(SETS[name].recipe)).headline
+    return {**result, "headline": headline, "seconds": result["seconds_limit"], **by_state}
+
+
+def beside(result: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """A specialist's result with the base's measurement as what was before; both of the same test images."""
+    if result["images"] != base["images"]:
+        raise SystemExit(
+            f"{result['set']}: the specialist was measured on {result['images']} test images, the base on "
+            f"{base['images']}; leave out --images with --specialists, or name another --out"
+        )
+    return {**result, **{key: {**base[key], **result[key]} for key in ("metrics", "intervals_95")}}
 
 
 def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], line: str) -> Iterator[str]:
@@ -119,21 +145,23 @@ def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], lin
     yield ""
     yield "| set | metric | test images | base | specialist | mixture | against the specialist | share of the crops |"
     yield "|---|---|---|---|---|---|---|---|"
-    near = above = 0
+    near, above = [], []
     for result in specialists:
         name, key = result["set"], result["headline"]
         mixed = whole["sets"][name]
-        base, alone, both = (row["metrics"].get(state, {}).get(key) for row, state in (
+        untouched, alone, mixed_value = (row["metrics"].get(state, {}).get(key) for row, state in (
             (result, "before"), (result, "after"), (mixed, "after")))  # fmt: skip
-        near += both is not None and alone is not None and both >= alone - WITHIN
-        above += both is not None and base is not None and both >= base
+        if mixed_value is not None and alone is not None:
+            near.append(mixed_value >= alone - WITHIN)
+        if mixed_value is not None and untouched is not None:
+            above.append(mixed_value >= untouched)
         spans = [text(result, "before", key), text(result, "after", key), text(mixed, "after", key)]
-        change = "–" if both is None or alone is None else f"{both - alone:+.3f}"
+        change = "–" if mixed_value is None or alone is None else f"{mixed_value - alone:+.3f}"
         share = f"{whole['shares'][name]:.2f}"
         yield f"| {name} | {key} | {mixed['images']} | {' | '.join(spans)} | {change} | {share} |"
-    count = len(specialists)
     yield ""
-    yield f"Within {WITHIN:g} of the specialist or above on {near} of {count} sets, not below the base on {above}."
+    yield f"Within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the base on"
+    yield f"{sum(above)} of {len(above)}."
     yield f"Steps: {whole['sets'][specialists[0]['set']]['steps']} of the mixture,"
     yield f"{', '.join(str(result['steps']) for result in specialists)} of the specialists."
 
@@ -161,10 +189,13 @@ def main(words: Sequence[str] | None = None) -> None:
     specialists = []
     for name in CHOSEN:
         if chosen.specialists is not None:
-            specialists.append(of_rows(chosen.specialists, name))
-            continue
-        fit_alone = partial(specialist, chosen.data, name, chosen.seconds, chosen.seed, chosen.images)
-        specialists.append(result_of(chosen.out / f"{name}-{mark}.json", fit_alone))
+            result = of_rows(chosen.specialists, name)
+        else:
+            fit_alone = partial(specialist, chosen.data, name, chosen.seconds, chosen.seed, chosen.images)
+            result = result_of(chosen.out / f"{name}-{mark}.json", fit_alone)
+        of_base = f"{name}-base" + (f"-{chosen.images}img" if chosen.images else "")
+        untouched = result_of(chosen.out / f"{of_base}.json", partial(base, chosen.data, name, chosen.images))
+        specialists.append(beside(result, untouched))
     total = chosen.seconds * len(CHOSEN)
     fit_all = partial(mixture, chosen.data, total, chosen.seed, chosen.images, chosen.temperature)
     whole = result_of(chosen.out / f"mixture-{mark}-{chosen.temperature:g}.json", fit_all)

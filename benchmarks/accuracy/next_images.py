@@ -5,7 +5,8 @@
 DIR as in `benchmarks/accuracy.py`. For every seed: five training images drawn by chance are fitted for some
 CPU-seconds; by that adapter the next ten are chosen among the other training images, or drawn by chance; each fifteen
 are fitted from the base for as long, by the set's recipe as shipped, thresholds chosen on the whole validation split;
-the test split is measured. So what differs is which images were labelled.
+the test split is measured. So what differs is which images were labelled. Last come the differences, with a 95 %
+interval over test groups, which are resampled alike for both ways and all seeds, and from the least seed to the most.
 """
 
 from __future__ import annotations
@@ -24,10 +25,12 @@ import torch
 
 from adapters.inference.segment import segment
 from adapters.training.fitting import fit
+from benchmarks.ablations.paired import drawn_of, drawn_text
 from benchmarks.accuracy.forgetting import CHOSEN, domain_on
 from benchmarks.accuracy.plan import SETS
 from domains.atomic import atomic_path
 from domains.datasets.dataset import EntityDataset
+from domains.metrics.bootstrap import percentile_interval
 from domains.scenes.appearance import appearance_of_image
 from recipes import set_up
 from recipes.plan import LOOKS, Prepared, Splits, budget_of, plan_of, splits_of
@@ -38,14 +41,17 @@ START, NEXT = 5, 10
 NO_PICTURE = np.zeros((1, 1, 3), np.uint8)
 
 
-def fitted(of: str, splits: Splits, data: Path, seconds: float, seed: int) -> tuple[Prepared, dict[str, float]]:
-    """The recipe of a set fitted to these splits for some CPU-seconds, and its metrics on the test split."""
+def fitted(of: str, splits: Splits, data: Path, seconds: float, seed: int) -> tuple[Prepared, dict[str, Any]]:
+    """The recipe of a set fitted to these splits for some CPU-seconds, and its metrics on the test split; under
+    `drawn` those of the table over resampled groups.
+    """
     words = [f"train.seconds={seconds}", "train.steps=1000000", f"train.seed={seed}"]
     recipe, domain = load_recipe(SETS[of].recipe, words), domain_on(data, of)
     prepared = plan_of(recipe, domain, splits, budget_of(recipe, LOOKS, time.process_time))
     measured = fit(replace(prepared.plan, measure_before=False)).after
     assert measured is not None
-    return prepared, measured.compute()
+    columns = [key for key in SETS[of].columns if key in measured.metrics]
+    return prepared, {**measured.compute(), "drawn": drawn_text(measured, columns)}
 
 
 def subset(samples: EntityDataset, indices: Sequence[int]) -> EntityDataset:
@@ -90,6 +96,24 @@ def columns_of(of: str, seeds: Sequence[dict[str, Any]], way: str) -> Iterator[s
             yield f"{key} {statistics.fmean(values):.3f} ({' '.join(f'{value:.3f}' for value in values)})"
 
 
+def differences(of: str, seeds: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Of each metric: `next-images` less `by chance`, the mean of the seeds with its interval, and their range.
+
+    The seeds share their test images, so a resample of the groups is one for all of them.
+    """
+    for key in SETS[of].columns:
+        if not all(key in row["by chance"]["drawn"] for row in seeds):
+            continue
+        pairs = [(row["next-images"], row["by chance"]) for row in seeds]
+        gains = [ours[key] - chance[key] for ours, chance in pairs]
+        drawn = np.mean([drawn_of(ours, key) - drawn_of(chance, key) for ours, chance in pairs], 0)
+        low, high = percentile_interval(drawn, 0.95)
+        yield (
+            f"{key} {statistics.fmean(gains):+.3f} [{low:+.3f}, {high:+.3f}], "
+            f"by seed {min(gains):+.3f} to {max(gains):+.3f}"
+        )
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -109,6 +133,7 @@ def main(words: Sequence[str] | None = None) -> None:
             path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         for way in seeds[0]:
             print(f"{len(seeds)} seeds, {way}: {', '.join(columns_of(options.set, seeds, way))}", flush=True)
+        print(f"{len(seeds)} seeds, differences: {'; '.join(differences(options.set, seeds))}", flush=True)
 
 
 if __name__ == "__main__":

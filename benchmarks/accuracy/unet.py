@@ -21,29 +21,33 @@ CHANNELS = (24, 48, 96, 192, 256)
 
 
 class UNetSegmenter(EntitySegmenter):
-    """Images (B, 3, H, W) in [0, 1], H and W multiples of 16, to the dense decoder's fields (B, 1, H, W) in logits."""
+    """Images (B, 3, H, W) in [0, 1], H and W multiples of 16, to the dense decoder's fields (B, 1, H, W) in logits.
 
-    def __init__(self, options: Dense | None = None) -> None:
-        super().__init__(no_backbone("none", 2 ** (len(CHANNELS) - 1)), UNetDecoder(options or Dense()))
+    classes: of a class head; with K of them the outputs have `classes` (B, K, H, W) too, in logits.
+    """
+
+    def __init__(self, options: Dense | None = None, classes: int = 0) -> None:
+        super().__init__(no_backbone("none", 2 ** (len(CHANNELS) - 1)), UNetDecoder(options or Dense(), classes))
 
 
 class UNetDecoder(FieldDecoder):
-    """The U-Net, its output channels the fields; the thresholds of its decode are those of `Dense`."""
+    """The U-Net, its output channels the fields and classes; the thresholds of its decode are those of `Dense`."""
 
-    def __init__(self, options: Dense) -> None:
+    def __init__(self, options: Dense, classes: int = 0) -> None:
         super().__init__(options)
         self.unet = UNet(
             spatial_dims=2,
             in_channels=3,
-            out_channels=len(FIELDS),
+            out_channels=len(FIELDS) + classes,
             channels=CHANNELS,
             strides=(2,) * (len(CHANNELS) - 1),
             num_res_units=2,
         )
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
-        x = self.unet((images - 0.5) / 0.25)  # (B, fields, H, W)
-        return {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
+        x = self.unet((images - 0.5) / 0.25)  # (B, fields + classes, H, W)
+        outputs = {name: x[:, i : i + 1] for i, name in enumerate(FIELDS)}
+        return outputs if x.shape[1] == len(FIELDS) else {**outputs, "classes": x[:, len(FIELDS) :]}
 
 
 UNETS: dict[str, Callable[[Recipe], UNetSegmenter]] = {

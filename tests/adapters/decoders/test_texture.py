@@ -41,6 +41,16 @@ def test_a_scratch_is_the_strangest_of_its_image() -> None:
     assert row in (5, 6) and 3 <= column <= 8
 
 
+@pytest.mark.parametrize(("side", "cells_differ"), [(24, False), (32, False), (40, True)])
+def test_a_tile_of_four_cells_within_its_edge_shows_no_defect(side: int, cells_differ: bool) -> None:
+    """As docs/industrial.md says: a limit of the description, not a wish."""
+    pixels = np.random.default_rng(0).normal(0.5, 0.05, (side, side))
+    pixels[side // 2 - 2 : side // 2 + 2, side // 2 - 2 : side // 2 + 2] = 1
+    image = torch.from_numpy(pixels).float().clamp(0, 1).expand(1, 3, side, side)
+    strange = textures(image, (side // 8, side // 8))[0].norm(dim=0)
+    assert bool(strange.max() > 2 * strange.median()) == cells_differ
+
+
 def test_gradients_are_those_of_numpy() -> None:
     field = smoothed(torch.rand(1, 1, 20, 24, generator=torch.Generator().manual_seed(0)), 1.0)
     down, across = np.gradient(field[0, 0].numpy())
