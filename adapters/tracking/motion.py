@@ -161,11 +161,12 @@ class MotionTracker:
         weight = options.position / (1 + FADES * np.maximum(gaps - 1, 0))
         total, weights = weight * position + options.size * size, weight + options.size
         if frame.looks is not None and len(pairs.tracks):
-            knows = np.array([track.looks is not None for track in self.tracks])[pairs.tracks]
-            looks = np.zeros((len(self.tracks), frame.looks.shape[1]), np.float32)
-            for index, track in enumerate(self.tracks):
-                if track.looks is not None:
-                    looks[index] = track.looks
+            width = frame.looks.shape[1]
+            comparable = np.array([track.looks is not None and len(track.looks) == width for track in self.tracks])
+            knows = comparable[pairs.tracks]
+            looks = np.zeros((len(self.tracks), width), np.float32)
+            for index in np.flatnonzero(comparable).tolist():
+                looks[index] = self.tracks[index].looks
             cosine = (looks[pairs.tracks] * frame.looks[pairs.entities]).sum(1)
             total += np.where(knows, options.likeness * (1 - cosine) / 2, 0)
             weights += np.where(knows, options.likeness, 0)

@@ -161,7 +161,7 @@ class Moving:
         if frame.looks is None:
             return
         look = frame.looks[index]
-        if self.looks is None:
+        if self.looks is None or len(self.looks) != len(look):  # the first, or features joined or left
             self.looks = look.copy()
             return
         share = max(LOOKS, 1 / (self.visible + 1))

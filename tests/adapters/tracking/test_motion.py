@@ -120,6 +120,13 @@ def test_what_went_on_otherwise_while_it_was_hidden_is_known_by_its_colours() ->
         assert dict(zip(present.tolist(), step.ids.tolist(), strict=True)) == expected
 
 
+def test_a_clip_goes_on_where_looks_of_another_width_come() -> None:
+    truth, image = drawn([Disc(30, 40)], 0), np.zeros((64, 96, 3), np.uint8)
+    tracker = MotionTracker()
+    for at, features in enumerate([None, np.ones((1, 4), np.float32) / 2, None]):
+        assert tracker.step(FrameEntities(truth, float(at), features, image)).ids.tolist() == [1]
+
+
 @pytest.mark.parametrize("visible", [9, 6, 3])
 def test_a_mask_is_laid_over_what_still_shows_of_it(visible: int) -> None:
     truth = drawn([Disc(30, 40, radius=6)], 0, (64, 80))
