@@ -240,16 +240,16 @@ def packed(tracks: Sequence[Moving]) -> State:
     state |= {name: np.array([getattr(track, name) for track in tracks], float) for name in REAL}
     state["shape"] = np.array([track.mask.shape for track in tracks], np.int64).reshape(-1, 2)
     state["masks"] = np.concatenate([np.zeros(0, np.uint8), *masks])
-    width = max((len(track.looks) for track in tracks if track.looks is not None), default=0)
-    state["looks"] = np.array([track.looks is not None for track in tracks], bool)
-    rows = [np.zeros(width, np.float32) if track.looks is None else track.looks for track in tracks]
-    state["features"] = np.array(rows, np.float32).reshape(len(tracks), width)
+    looks = [np.zeros(0, np.float32) if track.looks is None else track.looks for track in tracks]
+    state["widths"] = np.array([len(look) for look in looks], np.int64)  # a frame may be without features
+    state["features"] = np.concatenate([np.zeros(0, np.float32), *looks])
     return state
 
 
 def unpacked(state: State) -> list[Moving]:
     """The tracks that `packed` wrote. Raises KeyError or ValueError for what is none of its states."""
     tracks, start = [], 0
+    looks = np.split(state["features"].astype(np.float32), np.cumsum(state["widths"])[:-1])
     for i in range(len(state["id"])):
         height, width = (int(side) for side in state["shape"][i])
         end = start + -(-height * width // 8)
@@ -258,6 +258,6 @@ def unpacked(state: State) -> list[Moving]:
         values = {name: int(state[name][i]) for name in WHOLE}
         values["at_border"] = bool(values["at_border"])
         reals = {name: state[name][i].astype(float) for name in REAL if name != "tick"}
-        looks = state["features"][i].astype(np.float32) if state["looks"][i] else None
-        tracks.append(Moving(**values, **reals, tick=float(state["tick"][i]), mask=mask, looks=looks))
+        look = looks[i] if len(looks[i]) else None
+        tracks.append(Moving(**values, **reals, tick=float(state["tick"][i]), mask=mask, looks=look))
     return tracks

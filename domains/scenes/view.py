@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice, product
-from math import isqrt
+from math import isqrt, prod
 from typing import Protocol
 
 import numpy as np
 
 from domains.bands import RGB
 from domains.errors import InputError
+from domains.scenes.decode import MAX_PIXELS
 from domains.scenes.georeference import Georeference
 from domains.scenes.scene import Photograph, Scene, read_whole
 from domains.scenes.stretch import apply_stretch, stretch_limits
@@ -135,8 +136,8 @@ class FramesView:
 
     @classmethod
     def of_frames(cls, frames: Iterable[Scene], make: ViewMaker = plain_view) -> FramesView:
-        """From the first `FIRST_FRAMES`, or as many as 16 M values have. frames: from the clip's first on, which are
-        closed here. Raises InputError as `make` does.
+        """From the first `FIRST_FRAMES`, or as many as 16 M values have, up to one that is damaged or too large, which is
+        told when it is read. frames: from the clip's first on, which are closed here. Raises InputError as `make` does.
         """
         values: list[np.ndarray] = []
         head: Scene | None = None
@@ -145,8 +146,13 @@ class FramesView:
                 kind = (scene.dtype, scene.channels, scene.shape)
                 if scene.dtype == np.uint8 or (head is not None and kind != (head.dtype, head.channels, head.shape)):
                     break
+                if prod(scene.shape) > MAX_PIXELS:
+                    break
+                try:
+                    values.append(read_whole(scene))
+                except InputError:
+                    break
                 head = head or scene
-                values.append(read_whole(scene))
             if sum(map(np.size, values)) >= SAMPLE_PIXELS:
                 break
         if head is None:

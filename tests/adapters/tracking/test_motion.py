@@ -127,6 +127,17 @@ def test_a_clip_goes_on_where_looks_of_another_width_come() -> None:
         assert tracker.step(FrameEntities(truth, float(at), features, image)).ids.tolist() == [1]
 
 
+def test_a_state_holds_looks_of_several_widths() -> None:
+    left, right = (drawn([Disc(30, x)], 0) for x in (20, 70))
+    image, tracker, restored = np.zeros((*left.shape, 3), np.uint8), MotionTracker(), MotionTracker()
+    tracker.step(FrameEntities(left, 0.0, image=image))
+    tracker.step(FrameEntities(right, 1.0, np.ones((1, 4), np.float32) / 2, image))
+    restored.restore(tracker.state())
+    for before, after in zip(tracker.tracks, restored.tracks, strict=True):
+        assert before.looks is not None and np.array_equal(before.looks, after.looks)
+    assert [track.looks.shape for track in restored.tracks if track.looks is not None] == [(6,), (10,)]
+
+
 @pytest.mark.parametrize("visible", [9, 6, 3])
 def test_a_mask_is_laid_over_what_still_shows_of_it(visible: int) -> None:
     truth = drawn([Disc(30, 40, radius=6)], 0, (64, 80))

@@ -148,9 +148,12 @@ def test_deep_frames_are_stretched_alike_from_wherever_reading_begins(tmp_path: 
     late = [picture.image for _, picture in Reading(FolderClip(tmp_path), InputContract(), start=8)]
     assert all(np.array_equal(a, b) for a, b in zip(whole[8:], late, strict=True))
     assert all(np.array_equal(a, b) for a, b in zip(whole, read_frames(sorted(tmp_path.iterdir())), strict=True))
-    (tmp_path / "03.tif").write_bytes(b"II*")
-    broken = Reading(FolderClip(tmp_path), InputContract())
-    assert len([*broken]) == 3 and "03.tif" in broken.fault
+    tifffile.imwrite(tmp_path / "03.tif", frames[3], compression="zlib")
+    packed = (tmp_path / "03.tif").read_bytes()
+    for damaged in (packed[:-100] + bytes(100), b"II*"):  # in its pixels, which are read after it is opened, or wholly
+        (tmp_path / "03.tif").write_bytes(damaged)
+        broken = Reading(FolderClip(tmp_path), InputContract())
+        assert len([*broken]) == 3 and "03.tif" in broken.fault
     tifffile.imwrite(tmp_path / "00.tif", np.full((16, 20), 7, np.uint8))  # others by themselves
     mixed = [picture.image for _, picture in Reading(FolderClip(tmp_path), InputContract())]
     assert [int(image.max()) for image in mixed] == [7, 255, 255]
