@@ -112,8 +112,10 @@ def follow(
     save(run, adapter, fitted, learnt_from)
     if fitted.interrupted:
         print(f"stopped after {fitted.steps} steps; what was learnt is in {run / ADAPTER}")
-        again = ["--data", data, "--out", run, "--steps", budget.steps, "--seed", budget.seed, *overrides]
-        print(following("adapters", "follow", adapter, *again, "--resume"), flush=True)
+        again = ["--data", data, "--out", run, "--steps", budget.steps, "--seed", budget.seed]
+        again += [] if budget.seconds is None else ["--seconds", budget.seconds]
+        again += [] if backbone is None else ["--backbone", backbone]
+        print(following("adapters", "follow", adapter, *again, *overrides, "--resume"), flush=True)
         raise KeyboardInterrupt
     write_json(run / NUMBERS, {"val_loss": {"before": fitted.before, "after": fitted.after}, "steps": fitted.steps})
     print(fitted.line())
@@ -196,6 +198,8 @@ def save(run: Path, adapter: str, fitted: FittedClips, learnt_from: LearntFrom |
 def is_finished(run: Path, plan: dict[str, Any], resume: bool) -> bool:
     """Whether RUN holds all that it is to hold. Raises InputError where it may not be begun, or gone on with."""
     described = run / PLAN
+    if run.exists() and not run.is_dir():
+        raise InputError(f"{str(run)!r} is a file; wanted a folder for the run, name another --out")
     if not described.exists():
         if run.exists() and any(run.iterdir()):
             raise InputError(f"{str(run)!r} holds other files; name another --out")

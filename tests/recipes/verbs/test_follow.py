@@ -89,6 +89,7 @@ def test_it_learns_its_memory_alone_and_a_finished_run_is_not_done_again(
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert main(words(run, data, tmp_path / "full")) == 2 and "holds other files" in capsys.readouterr().err
+    assert main(words(run, data, tmp_path / "full" / "notes.txt")) == 2 and "is a file" in capsys.readouterr().err
 
 
 def loaded_decoder(adapter: Path) -> dict[str, torch.Tensor]:
@@ -122,9 +123,10 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 ) -> None:
     out = tmp_path / "run"
     interrupt_at(3)
-    assert main(words(run, data, out, "--steps", "4")) == 130
+    assert main(words(run, data, out, "--steps", "4", "--backbone", "entity-small")) == 130
     told = capsys.readouterr().out
-    assert "stopped after 3 steps" in told and "--resume" in told and not (out / NUMBERS).exists()
+    assert "stopped after 3 steps" in told and "--backbone entity-small --resume" in told
+    assert not (out / NUMBERS).exists()
     assert read_info(out / "adapter").memory is not None and (out / PLAN).exists()
     assert main(words(run, data, out, "--steps", "4", "--resume")) == 0
     whole, resumed = ((place / "adapter" / MEMORY_WEIGHTS).read_bytes() for place in (fitted, out))
