@@ -136,8 +136,9 @@ class FramesView:
 
     @classmethod
     def of_frames(cls, frames: Iterable[Scene], make: ViewMaker = plain_view) -> FramesView:
-        """From the first `FIRST_FRAMES`, or as many as 16 M values have, up to one that is damaged or too large, which is
-        told when it is read. frames: from the clip's first on, which are closed here. Raises InputError as `make` does.
+        """From the first `FIRST_FRAMES`, or as many as 16 M values have, up to one that is damaged or too large, which
+        is told when it is read. frames: from the clip's first on, which are closed here. Raises InputError as `make`
+        does.
         """
         values: list[np.ndarray] = []
         head: Scene | None = None
