@@ -121,11 +121,11 @@ def test_prediction_follows_by_its_memory_and_by_the_base_s_where_that_is_asked_
 def test_a_killed_run_goes_on_to_the_same_weights(
     run: Path, fitted: Path, data: Path, tmp_path: Path, interrupt_at, capsys
 ) -> None:
-    out = tmp_path / "run"
+    out, base = tmp_path / "run", read_info(run / "adapter").backbone.name
     interrupt_at(3)
-    assert main(words(run, data, out, "--steps", "4", "--backbone", "entity-small")) == 130
+    assert main(words(run, data, out, "--steps", "4", "--backbone", base)) == 130
     told = capsys.readouterr().out
-    assert "stopped after 3 steps" in told and "--backbone entity-small --resume" in told
+    assert "stopped after 3 steps" in told and f"--backbone {base} --resume" in told
     assert not (out / NUMBERS).exists()
     assert read_info(out / "adapter").memory is not None and (out / PLAN).exists()
     assert main(words(run, data, out, "--steps", "4", "--resume")) == 0
