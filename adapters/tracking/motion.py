@@ -35,7 +35,7 @@ FADES = 0.3
 """With each tick that an entity is hidden its place weighs less: after ten it is down to a quarter."""
 YOUNG = 2
 """A track that was visible in fewer frames gives its entity up to a hidden one that this resembles more."""
-MOST_GROWTH = 8.0
+MOST_GROWTH = 4.0
 """An entity of more than so many times a track's area is not where that is expected, though it holds it."""
 OLD = 5
 """A track is remembered for at most so many times the frames in which it was visible."""

@@ -144,7 +144,8 @@ class Moving:
         step, inside, ground = laid(frame, index, self.mask, self.corner, expected, max(SEARCH, round(margin)))
         missing = self.area - inside
         is_elsewhere = inside < INSIDE * area and area >= SLIVER * self.area
-        return None if is_elsewhere or missing - ground < BEHIND * missing else step
+        is_behind = frame.at_border(index) or missing - ground >= BEHIND * missing
+        return step if is_behind and not is_elsewhere else None
 
     def _turn(self, step: np.ndarray) -> None:
         """Its velocity follows a step (2,) a tick."""
