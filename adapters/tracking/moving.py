@@ -27,8 +27,9 @@ SHOWN = 2.0
 """What a pixel of the entity under the mask is worth, if one of the ground under it costs 1;"""
 NEARER = 0.1
 """a pixel away from where the mask is expected costs that share of a root of its area."""
-SEARCH, SEARCHED = 2, 0.25
-"""A mask is laid at most so many pixels, or that share of the root of its area, from where it is expected."""
+SEARCH, SEARCHED, FARTHEST = 2, 0.25, 64
+"""A mask is laid at most so many pixels, or that share of the root of its area, from where it is expected, and never
+farther than the last: the time goes with the square."""
 DRIFT = 0.2
 """Pixels by which the place of a hidden entity is less sure with each tick."""
 PATIENCE = 12
@@ -141,7 +142,9 @@ class Moving:
         if self.gap(frame.tick) > 1:  # what comes out elsewhere is known by its looks, and is laid there
             expected = frame.centres[index] - self.centre
             margin = self.area**0.5
-        step, inside, ground = laid(frame, index, self.mask, self.corner, expected, max(SEARCH, round(margin)))
+        step, inside, ground = laid(
+            frame, index, self.mask, self.corner, expected, min(max(SEARCH, round(margin)), FARTHEST)
+        )
         missing = self.area - inside
         is_elsewhere = inside < INSIDE * area and area >= SLIVER * self.area
         is_behind = frame.at_border(index) or missing - ground >= BEHIND * missing

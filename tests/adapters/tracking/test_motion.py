@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
 from adapters.options.tracking import Motion
-from adapters.tracking import FrameEntities, build_tracker
+from adapters.tracking import FrameEntities, build_tracker, moving
 from adapters.tracking.motion import MotionTracker
 from adapters.tracking.moving import laid
 from domains.entities.tracks import Track
@@ -149,6 +151,22 @@ def test_a_mask_is_laid_over_what_still_shows_of_it(visible: int) -> None:
     step, shown, ground = laid(FrameEntities(frame, 1.0), 0, mask, corner, np.array([0.0, 2.0]), 4)
     assert step.tolist() == [1, 4] and (shown, ground) == ((frame == 1).sum(), 0)
     assert abs(np.nonzero(frame == 1)[1].mean() - 44) > 1  # the centre of what shows is elsewhere
+
+
+def test_the_search_for_a_large_mask_stays_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    margins: list[int] = []
+
+    def counting(*arguments: Any) -> tuple[np.ndarray, int, int]:
+        margins.append(arguments[-1])
+        return laid(*arguments)
+
+    monkeypatch.setattr(moving, "laid", counting)
+    tracker = MotionTracker()
+    for at, width in ((0, 300), (3, 150)):  # away for two frames, and half of it is back
+        frame = np.zeros((320, 320), np.int32)
+        frame[:, :width] = 1
+        tracker.step(FrameEntities(frame, float(at)))
+    assert margins == [moving.FARTHEST]
 
 
 def test_colours_are_those_of_the_pixels_less_the_images() -> None:
