@@ -41,8 +41,8 @@ class RunningForest:
         for run in self.runs:
             run.stitcher.repeats = self.repeats
         self._repeated = [level > 0 and isinstance(run, PredictionInMemory) for level, run in enumerate(self.runs)]
-        """Of each level, whether every tile had there what it has at the next finer one; of those on the disk a run
-        before this one knew it."""
+        """Of each level, whether every tile so far had there what it had at the next finer one; never of one on the
+        disk, whose first tiles an earlier run may have seen."""
 
     @property
     def resumed(self) -> int:
