@@ -27,16 +27,19 @@ SILENT = logging.CRITICAL + 1
 REACH_S = 10.0  # in which a scheduler answers
 POLL_S = 1.0  # after which late workers are looked for
 PATIENCE_S = 5.0  # without a worker, before a line says so
+GONE_S = 60.0  # without a worker of ours, after which none is started any more
 NOWHERE = "127.0.0.1:0"  # for the dashboard of workers of ours, whose usual port others may have
 DEATHS = 3  # of workers under one task, at most
 RETRIES = 2  # of a task that raised what it should not, on whatever worker
 
 
 class Workers:
-    """A connection to a scheduler. name: of the scheduler, for people."""
+    """A connection to a scheduler. name: of the scheduler, for people; ours: whether its workers are processes that
+    this one has started, so that nobody else adds any.
+    """
 
-    def __init__(self, client: Client, name: str) -> None:
-        self.client, self.name = client, name
+    def __init__(self, client: Client, name: str, ours: bool = False) -> None:
+        self.client, self.name, self.ours = client, name, ours
         self._threads, self._looked, self._seen = 0, -POLL_S, monotonic()
         self._noted = False
 
@@ -63,13 +66,18 @@ class Workers:
 
     def result(self, future: Future, name: str, meanwhile: Callable[[], None]) -> Any:
         """What a task returned. name: of its scenes, for people. meanwhile: called each second. Raises InputError where
-        the scheduler is lost, or workers end under the task.
+        the scheduler is lost, workers end under the task, or all of ours have ended.
         """
         with self._errors(name), self.client.as_current():
             while not future.done():
                 with suppress(TimeoutError):
                     wait(future, timeout=POLL_S)
                 meanwhile()
+                if self.ours and not self.threads and monotonic() - self._seen > GONE_S:
+                    raise InputError(
+                        f"{name}: the workers of {self.name} ended, and none was started in their place (too little "
+                        "memory?); what was done before is kept, and the same command goes on from there"
+                    )
             return future.result()
 
     @contextmanager
@@ -116,7 +124,7 @@ def connected(scheduler: Scheduler) -> Iterator[Workers]:
                 f"--scheduler {scheduler.word!r} cannot be reached ({reason}); start it by `dask scheduler`, or name "
                 "local:2 for two processes on this machine"
             ) from error
-        yield Workers(client, scheduler.word)
+        yield Workers(client, scheduler.word, ours=bool(scheduler.workers))
 
 
 @contextmanager
