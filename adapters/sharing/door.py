@@ -18,8 +18,10 @@ from typing import Any
 from adapters.options.lora import PeftOptions
 from adapters.options.section import values_of
 from adapters.sharing.bounds import weight_bounds
+from adapters.sharing.card import card_text
 from adapters.sharing.info import (
     AGAIN,
+    CARD,
     FILES,
     INFO,
     LABEL_WEIGHTS,
@@ -38,6 +40,7 @@ from adapters.sharing.info import (
     read_text,
 )
 from adapters.sharing.texts import parse_json, parse_yaml
+from domains.atomic import atomic_path
 from domains.errors import InputError
 
 
@@ -187,3 +190,13 @@ def canonical(values: Any, name: str) -> bytes:
         return f"{name}\n{json.dumps(values, sort_keys=True, allow_nan=False)}\n".encode()
     except (TypeError, ValueError) as error:
         raise InputError(f"the adapter's {name} holds what has no place in it ({error}); {AGAIN}") from error
+
+
+def reseal(folder: Path, info: AdapterInfo) -> AdapterInfo:
+    """Seal the changed folder of an adapter, and write its card and info; returns the sealed info."""
+    info = sealed(folder, info)
+    with atomic_path(folder / CARD) as path:
+        path.write_text(card_text(info, peft=present(folder, PEFT)), encoding="utf-8")
+    with atomic_path(folder / INFO) as path:
+        path.write_text(info.json_text(), encoding="utf-8")
+    return info

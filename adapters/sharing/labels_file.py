@@ -14,9 +14,8 @@ from adapters.labelling.labeller import Labeller
 from adapters.options.labels import LabelInfo
 from adapters.options.section import checked
 from adapters.sharing.bounds import label_shapes
-from adapters.sharing.card import card_text
-from adapters.sharing.door import read_info, sealed
-from adapters.sharing.info import CARD, INFO, LABEL_WEIGHTS, PEFT, RECIPE, AdapterInfo, present
+from adapters.sharing.door import read_info, reseal
+from adapters.sharing.info import LABEL_WEIGHTS, RECIPE, AdapterInfo
 from adapters.sharing.weights import check_shapes, tensors
 from domains.atomic import atomic_path
 from domains.errors import InputError
@@ -59,12 +58,7 @@ def set_labeller(
     if recipe_yaml is not None:
         with atomic_path(folder / RECIPE) as path:
             path.write_text(recipe_yaml, encoding="utf-8")
-    info = sealed(folder, info)
-    with atomic_path(folder / CARD) as path:
-        path.write_text(card_text(info, peft=present(folder, PEFT)), encoding="utf-8")
-    with atomic_path(folder / INFO) as path:
-        path.write_text(info.json_text(), encoding="utf-8")
-    return info
+    return reseal(folder, info)
 
 
 def load_labeller(folder: Path, info: AdapterInfo) -> Labeller | None:

@@ -14,9 +14,8 @@ from safetensors.torch import save_file
 from adapters.decoders.slot_decoder import FittedMemory, MemoryDecoder
 from adapters.decoders.slots import PIXELS
 from adapters.options.memory_decoder import MemoryInfo
-from adapters.sharing.card import card_text
-from adapters.sharing.door import read_info, sealed
-from adapters.sharing.info import CARD, INFO, MEMORY_WEIGHTS, PEFT, AdapterInfo, present
+from adapters.sharing.door import read_info, reseal
+from adapters.sharing.info import MEMORY_WEIGHTS, AdapterInfo
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.weights import check_shapes, compact, tensors
 from domains.atomic import atomic_path
@@ -40,12 +39,7 @@ def set_memory(folder: Path, memory: FittedMemory, learnt_from: LearntFrom | Non
     with atomic_path(folder / MEMORY_WEIGHTS) as path:
         save_file(compact(memory.decoder.state_dict()), path)
         path.chmod(0o644)  # safetensors writes for its owner alone
-    info = sealed(folder, info)
-    with atomic_path(folder / CARD) as path:
-        path.write_text(card_text(info, peft=present(folder, PEFT)), encoding="utf-8")
-    with atomic_path(folder / INFO) as path:
-        path.write_text(info.json_text(), encoding="utf-8")
-    return info
+    return reseal(folder, info)
 
 
 def load_memory(folder: Path, info: AdapterInfo) -> FittedMemory | None:
