@@ -171,30 +171,30 @@ def main(words: Iterable[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=1000, help="of the test images at most, spread over all")
     parser.add_argument("--out", type=Path, default=Path("benchmarks/label_clips.md"))
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the adapter's recipe")
-    asked = parser.parse_args(None if words is None else [*words])
-    if (asked.data is None) == (asked.clip is None):
+    options = parser.parse_args(None if words is None else [*words])
+    if (options.data is None) == (options.clip is None):
         parser.error("wanted --data DIR or --clip DIR")
     set_up()
-    with loaded(asked.adapter, overrides=asked.overrides) as network:
+    with loaded(options.adapter, overrides=options.overrides) as network:
         fitted_on = network.info.data if network.info is not None else "generated scenes"
-        if asked.clip is not None:
-            name, lines = f"{asked.clip.name}-{fitted_on}", on_real(network, asked.clip)
-            said = f"--clip {asked.clip.name}"
+        if options.clip is not None:
+            name, lines = f"{options.clip.name}-{fitted_on}", on_real(network, options.clip)
+            said = f"--clip {options.clip.name}"
         else:
             assert network.shared is not None
-            moved = network.shared.on_data(str(asked.data), asked.overrides)
-            samples = domain_of(changed(network.recipe, [*moved, *asked.overrides])).dataset("test")
-            chosen = Chosen(samples, asked.images)
-            name, lines = fitted_on, of_stills(on_stills(network, chosen, asked.clips), len(chosen))
-            said = f"--data {asked.data.name} --clips {asked.clips}"
-            said += f" --images {asked.images}" if len(chosen) < len(samples) else ""
+            moved = network.shared.on_data(str(options.data), options.overrides)
+            samples = domain_of(changed(network.recipe, [*moved, *options.overrides])).dataset("test")
+            chosen = Chosen(samples, options.images)
+            name, lines = fitted_on, of_stills(on_stills(network, chosen, options.clips), len(chosen))
+            said = f"--data {options.data.name} --clips {options.clips}"
+            said += f" --images {options.images}" if len(chosen) < len(samples) else ""
     command = f"python -m benchmarks.accuracy.label_clips --adapter RUN/adapter {said}"
     content = {"title": f"{name}, adapter of {fitted_on}", "command": command, "lines": lines}
-    results = asked.out.parent / "results"
+    results = options.out.parent / "results"
     results.mkdir(exist_ok=True)
     with atomic_path(results / f"label-clips-{name}.json") as temporary:
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    with atomic_path(asked.out) as temporary:
+    with atomic_path(options.out) as temporary:
         temporary.write_text(page(results), encoding="utf-8")
     print("\n".join(lines))
 

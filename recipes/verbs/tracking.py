@@ -69,7 +69,7 @@ def stated_tracking(
     fast: bool = False,
     member: str | None = None,
 ) -> TrackingOptions:
-    """The options of the tracker by the adapter's recipe, or by one in its place, before torch is imported. Raises
+    """The options of the tracker by the adapter's recipe, or by `recipe` in its place, before torch is imported. Raises
     InputError.
     """
     if is_exported(adapter):
