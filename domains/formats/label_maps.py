@@ -21,6 +21,7 @@ from domains.formats.geojson_frame import RESULTS
 from domains.formats.label_meanings import LabelPicture, LabelSet
 from domains.formats.label_pictures import stored_labels
 from domains.formats.layout import Assumption, Fault, Layout, Listing, Record
+from domains.formats.nested_labels import with_nested
 from domains.options import Labels
 from domains.scenes.results import LABELS
 
@@ -74,9 +75,12 @@ class LabelMaps(Layout):
         return Listing(records, faults)
 
     def truths(self, record: Record, shape: tuple[int, int], faults: list[Fault]) -> list[EntityMap]:
-        """What the numbers of the label picture mean; see `Layout.truths`."""
+        """What the numbers of the label picture mean; of labels that `pseudo-label` wrote all that is nested too. See
+        `Layout.truths`.
+        """
         truth = truth_of_picture(self, record, shape, faults)
-        return [with_weights(truth, record.truth.path)]
+        weighted = with_weights(truth, record.truth.path)
+        return [truth] if weighted is truth else with_nested(weighted, record.truth.path, LABELS)
 
 
 def truth_of_picture(

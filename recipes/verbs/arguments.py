@@ -21,6 +21,7 @@ CutFormat = StrEnum("CutFormat", [
     "forest-coco", "forest-gpkg",
 ])  # fmt: skip
 Level = StrEnum("Level", "whole part subpart")
+Explored = StrEnum("Explored", "entities features")
 Tracker = StrEnum("Tracker", "motion iou nearest memory sam2")
 Masks = StrEnum("Masks", "automatic esam apg")
 Precision = StrEnum("Precision", "auto fp32 bf16 int8")

@@ -14,6 +14,7 @@ from recipes.verbs.arguments import (
     Adapter,
     Base,
     Device,
+    Explored,
     InPrecision,
     MaybeRecipe,
     OutOfFits,
@@ -71,6 +72,13 @@ def pseudo_label(
     out: Annotated[Path, typer.Option("--out", metavar="LABELS", help="Where images and labels go, for fit --data.")],
     adapter: Adapter = "base",
     recipe: MaybeRecipe = None,
+    explore: Annotated[
+        Explored | None,
+        typer.Option(
+            help="What labels are made of: the entities that the network finds in many views, or what its frozen "
+            "features tell apart; by default entities where its decoder has learnt any."
+        ),
+    ] = None,
     thresholds: Annotated[
         str | None,
         typer.Option(metavar="Q,Q,...", help="Falling quantiles of neighbours' similarity, such as 0.7,0.5,0.3,0.1."),
@@ -80,7 +88,7 @@ def pseudo_label(
     precision: InPrecision = Precision.auto,
     backbone: Base = None,
 ) -> None:
-    """Label images by what a frozen base tells apart, without any label, for a fit to begin with."""
+    """Label images without any label, by a network's own entities in many views or by its features, for a fit."""
     from recipes.inputs import check_present
     from recipes.shared import check_adapter, on_base
     from recipes.verbs.pseudo_label import parse_quantiles
@@ -92,7 +100,8 @@ def pseudo_label(
     from recipes.verbs.pseudo_label import pseudo_label as run
 
     changed, how = on_base(backbone), choose(device, str(precision))
-    run(adapter, pool, out, recipe, changed, quantiles=quantiles, runtime=how, overwrite=overwrite)
+    kind = None if explore is None else explore.value
+    run(adapter, pool, out, recipe, changed, explore=kind, quantiles=quantiles, runtime=how, overwrite=overwrite)
 
 
 @deciding_app.command("next-images")
