@@ -3,11 +3,13 @@
     python -m benchmarks.accuracy.pseudo_labels --data DIR --set bsds500 --out FILE.json [--seconds 300] [--seeds 3]
     python -m benchmarks.accuracy.pseudo_labels --table FILE.json ...      # writes benchmarks/pseudo-labels.md
 
-DIR as in `benchmarks/accuracy.py`. Training and validation images of the set's group split are labelled by what the
-frozen base tells apart (`pseudo-label`), without their labels; the set's recipe is fitted to those for some CPU-s,
-with and without a mean teacher that corrects them; scorer of regions and thresholds are learnt from pseudo-labels too.
-Raw clusters of the test images, the base as it comes and both adapters are measured on the true labels of test images,
-one view of each tile. No true label of any image is seen before that. A run that was stopped goes on.
+DIR as in `benchmarks/accuracy.py`. Training and validation images of the set's group split are labelled as `pseudo-
+label` does it, without their labels: by what the base finds in many views, or by what its frozen features tell apart,
+all that is nested. The set's recipe is fitted to those for some CPU-s, scorer of regions and thresholds from pseudo-
+labels too; by features with and without a mean teacher that corrects them, and from a decoder of random weights too,
+as of a backbone that has none. Raw clusters of the test images, the base as it comes, with one view and with as many
+as its labels are made of, and the adapters are measured on the true labels of test images, all but that with one view
+of each tile. No true label of any image is seen before that. A run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ import numpy as np
 import torch
 
 from adapters.backbones.embedded_bases import folder_of
+from adapters.inference.many_views import MANY, of_many_views
 from adapters.inference.neighbours import QUANTILES, Neighbours, cells_of
 from adapters.inference.segment import Cut, InputContract, measure
 from adapters.network import EntitySegmenter
@@ -35,6 +39,7 @@ from domains.atomic import atomic_path
 from domains.datasets.domain import Domain
 from domains.entities import EntitySample, Samples
 from domains.entities.forest import EntityForest
+from domains.formats.nested_labels import further_cuts
 from domains.metrics import MetricSet
 from domains.metrics.sweep import Sweep
 from domains.metrics.table import build_metrics
@@ -42,22 +47,32 @@ from recipes import set_up
 from recipes.load import Loaded, loaded
 from recipes.plan import LOOKS, Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
+from recipes.verbs.pseudo_label import FITTED
 
 ONCE = ("domain.symmetries=1", "domain.test_scales=[1]")
 KEYS = ("ar100", "ar1000", "best_covering")
 ROWS = {
     "clusters": "raw clusters of the test images",
     "base": "base as it comes",
-    "fitted": "adapter, fitted to pseudo-labels",
+    "views": "base as it comes, in as many views as its labels are made of",
+    "entities": "adapter, fitted to what the base finds in many views (`pseudo-label`)",
+    "fitted": "adapter, fitted to clusters (`--explore features`)",
     "taught": "the same with a mean teacher (train.teacher=true)",
-    "near": "the same with a mean teacher, a third of the way from the base (train.strength=0.33)",
+    "bare": "base with a decoder of random weights",
+    "fresh": "the same, fitted to clusters",
+    "fresh_taught": "the same with a mean teacher",
 }
+FRESH = ("decoder.width=14",)
+"""No pretrained decoder has this width, so the decoder begins with random weights."""
+TAUGHT = ("train.teacher=true",)
 FITS = {
-    "fitted": (),
-    "taught": ("train.teacher=true",),
-    "near": ("train.teacher=true", "train.strength=0.33"),
+    "entities": ("entities", FITTED["entities"]),
+    "fitted": ("features", ()),
+    "taught": ("features", TAUGHT),
+    "fresh": ("features", FRESH),
+    "fresh_taught": ("features", (*FRESH, *TAUGHT)),
 }
-"""Row -> overrides of the recipe."""
+"""Row -> what labels are made of, and overrides of the recipe."""
 TABLE = Path(__file__).parents[1] / "pseudo-labels.md"
 
 
@@ -82,7 +97,26 @@ class Explorer:
 
     def labelled(self, sample: EntitySample) -> EntitySample:
         """The sample under pseudo-labels, without its own."""
-        return EntitySample(sample.image, (self.forest(sample.image).cut(FLAT),), sample.place)
+        return nested_sample(sample, self.forest(sample.image), FLAT)
+
+
+class Viewer:
+    """Labels images as `pseudo-label --adapter base` does by entities."""
+
+    def __init__(self, network: Loaded) -> None:
+        self.contract = network.contract
+        self.forest = of_many_views(network.segmenter, network.contract)
+
+    def labelled(self, sample: EntitySample) -> EntitySample:
+        """The sample under pseudo-labels, without its own."""
+        forest = self.forest(self.contract.photograph(sample))
+        return nested_sample(sample, forest.entity_forest, forest.granularity)
+
+
+def nested_sample(sample: EntitySample, forest: EntityForest, granularity: float) -> EntitySample:
+    """A sample under the cuts of a forest, as `fit` reads them."""
+    truths = forest.cut(granularity), *further_cuts(forest, granularity)
+    return EntitySample(sample.image, truths, sample.place)
 
 
 def recall(metrics: MetricSet) -> dict[str, Any]:
@@ -143,17 +177,31 @@ def run(options: argparse.Namespace) -> None:
                 path.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
         print(name, rows[name], flush=True)
 
+    learnt = spread(splits.train, options.images)
+    watched = spread(splits.val, None if options.images is None else max(1, options.images // 4))
+    content.update(test_images=len(tested), train_images=len(learnt))
+    labelled: dict[str, Splits] = {}
+
+    def fitted(name: str, seed: int) -> dict[str, Any]:
+        kind, words = FITS[name]
+        if kind not in labelled:
+            start = time.process_time()
+            by = viewer if kind == "entities" else explorer
+            labelled[kind] = Splits([*map(by.labelled, learnt)], [*map(by.labelled, watched)], tested)
+            content.setdefault("labels_cpu_s", {})[kind] = round(time.process_time() - start, 1)
+        return of_fit(of, domain, labelled[kind], options.seconds, seed, *words)
+
     with loaded("base", SETS[of].recipe, ONCE) as network:
-        explorer = Explorer(network)
+        explorer, viewer = Explorer(network), Viewer(network)
         row("clusters", lambda: of_clusters(explorer, tested))
         row("base", lambda: of_network(network.segmenter, network.contract, tested))
-        learnt = spread(splits.train, options.images)
-        watched = spread(splits.val, None if options.images is None else max(1, options.images // 4))
-        content.update(test_images=len(tested), train_images=len(learnt))
-        pseudo = Splits([*map(explorer.labelled, learnt)], [*map(explorer.labelled, watched)], tested)
-    for seed in range(options.seeds):
-        for name, words in FITS.items():
-            row(f"{name} {seed}", partial(of_fit, of, domain, pseudo, options.seconds, seed, *words))
+        often = replace(network.contract, symmetries=MANY.symmetries, test_scales=MANY.scales)
+        row("views", lambda: of_network(network.segmenter, often, tested))
+        with loaded("base", SETS[of].recipe, (*ONCE, *FRESH)) as bare:
+            row("bare", lambda: of_network(bare.segmenter, bare.contract, tested))
+        for seed in range(options.seeds):
+            for name in FITS:
+                row(f"{name} {seed}", partial(fitted, name, seed))
 
 
 def table(files: Sequence[Path]) -> str:
@@ -172,7 +220,7 @@ def table(files: Sequence[Path]) -> str:
             f"## {content['set']}",
             "",
             f"{content['train_images']} training images under pseudo-labels, fits of {content['seconds']:g} CPU-s, "
-            f"{content['test_images']} test images.",
+            f"{content['test_images']} test images. Labels took {in_seconds(content['labels_cpu_s'])}.",
             "",
             "| | AR100 | AR1000 | best covering | seeds |",
             "|---|---|---|---|---|",
@@ -184,6 +232,11 @@ def table(files: Sequence[Path]) -> str:
                 cells = " | ".join(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in means)
                 lines.append(f"| {words} | {cells} | {len(seeds)} |")
     return "\n".join(lines) + "\n"
+
+
+def in_seconds(by_kind: Mapping[str, float]) -> str:
+    """What labels of each kind took, in words."""
+    return " and ".join(f"{seconds:.0f} CPU-s by {kind}" for kind, seconds in by_kind.items())
 
 
 def main(words: Sequence[str] | None = None) -> None:

@@ -100,7 +100,7 @@ def pseudo_label(
     from recipes.verbs.pseudo_label import pseudo_label as run
 
     changed, how = on_base(backbone), choose(device, str(precision))
-    kind = None if explore is None else explore.value
+    kind = None if explore is None else str(explore)
     run(adapter, pool, out, recipe, changed, explore=kind, quantiles=quantiles, runtime=how, overwrite=overwrite)
 
 

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from cli import main
@@ -18,6 +19,8 @@ from domains.errors import InputError
 from domains.exports.forest_reading import read_forest
 from domains.formats.label_maps import WEIGHTS
 from recipes.verbs.pseudo_label import SETTINGS, check_network, parse_quantiles
+
+BY_FEATURES = ["--recipe", "natural", "--explore", "features"]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,16 @@ def pool(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def labels(pool: Path, tmp_path_factory) -> Path:
+    """By features."""
     out = tmp_path_factory.mktemp("labels") / "out"
+    assert main(["pseudo-label", str(pool), "--out", str(out), *BY_FEATURES]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def entities(pool: Path, tmp_path_factory) -> Path:
+    """By the base's own entities, which is what nobody need say."""
+    out = tmp_path_factory.mktemp("entities") / "out"
     assert main(["pseudo-label", str(pool), "--out", str(out), "--recipe", "natural"]) == 0
     return out
 
@@ -64,13 +76,54 @@ def test_a_fit_reads_them_with_their_weights(labels: Path) -> None:
     assert sample.truth.scores.tolist() == pytest.approx([float(weight) for _, weight in rows])
 
 
+def test_nested_entities_of_many_views_are_several_truths(entities: Path, pool: Path, capsys) -> None:
+    settings = json.loads((entities / SETTINGS).read_text())
+    assert settings["explore"] == "entities" and settings["views"] == {"symmetries": 4, "scales": [1.0, 1.4, 2.0]}
+    folder = open_folder(entities)
+    assert len(folder.records) == 3
+    for sample in map(folder.dataset("all").__getitem__, range(3)):
+        counts = [truth.count for truth in sample.truths]
+        assert 2 <= len(counts) <= 5 and min(counts) >= 2 and len(set(counts)) > 1
+        assert all(truth.scores is not None and truth.scores.min() > 0 for truth in sample.truths)
+        finest, coarsest = (sample.truths[counts.index(order(counts))].ids for order in (max, min))
+        pairs = np.unique(np.stack([finest[finest > 0], coarsest[finest > 0]]), axis=1)
+        assert len(pairs[0]) == len(np.unique(pairs[0]))  # each part lies in one whole
+    assert main(["pseudo-label", str(pool), "--out", str(entities), *BY_FEATURES]) == 2
+    assert "made otherwise" in capsys.readouterr().err
+
+
+def test_labels_that_somebody_corrected_count_alone(entities: Path, tmp_path: Path) -> None:
+    for path in entities.glob("b.*"):
+        shutil.copy(path, tmp_path)
+    ids = tifffile.imread(tmp_path / "b.labels.tif")
+    ids[ids == 2] = 1
+    tifffile.imwrite(tmp_path / "b.labels.tif", ids)
+    sample = open_folder(tmp_path).dataset("all")[0]
+    assert len(sample.truths) == 1 and sample.truth.count == len(np.unique(ids[ids > 0]))
+
+
+def test_a_forest_of_another_size_is_told(entities: Path, labels: Path, tmp_path: Path) -> None:
+    for path in entities.glob("b.*"):
+        shutil.copy(path, tmp_path)
+    tifffile.imwrite(tmp_path / "b.labels.tif", tifffile.imread(tmp_path / "b.labels.tif")[:-8])
+    Image.open(tmp_path / "b.png").crop((0, 0, 96, 56)).save(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"b.forest.tif' has 96 x 64 px, b.labels.tif 96 x 56; remove it"):
+        open_folder(tmp_path)
+
+
+def test_thresholds_are_of_features(pool: Path, tmp_path: Path, capsys) -> None:
+    words = ["--recipe", "natural", "--explore", "entities", "--thresholds", "0.5,0.1"]
+    assert main(["pseudo-label", str(pool), "--out", str(tmp_path / "out"), *words]) == 2
+    assert "--thresholds are of --explore features" in capsys.readouterr().err
+
+
 def test_what_is_there_stays_and_what_lacks_is_made(labels: Path, pool: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     shutil.copytree(labels, out)
     (out / "b.labels.tif").unlink()
     (out / "pool_a.labels.tif").write_bytes(b"edited")
     capsys.readouterr()
-    assert main(["pseudo-label", str(pool), "--out", str(out), "--recipe", "natural"]) == 0
+    assert main(["pseudo-label", str(pool), "--out", str(out), *BY_FEATURES]) == 0
     said = capsys.readouterr()
     assert "1 images labelled" in said.out and "2 were there" in said.out
     assert "1 of 5 images were left out" in said.err and "nothing is told apart" in said.err
@@ -89,7 +142,7 @@ def test_what_is_there_stays_and_what_lacks_is_made(labels: Path, pool: Path, tm
 def test_wrong_thresholds_and_labels_made_otherwise_are_refused(
     words: list[str], line: str, labels: Path, pool: Path, capsys
 ) -> None:
-    assert main(["pseudo-label", str(pool), "--out", str(labels), "--recipe", "natural", *words]) == 2
+    assert main(["pseudo-label", str(pool), "--out", str(labels), *BY_FEATURES, *words]) == 2
     assert line in capsys.readouterr().err
 
 
@@ -128,7 +181,7 @@ def test_falling_quantiles_are_read() -> None:
 def test_a_file_of_settings_that_is_none_is_told(labels: Path, pool: Path, tmp_path: Path, capsys) -> None:
     out = tmp_path / "out"
     shutil.copytree(labels, out)
-    words = ["pseudo-label", str(pool / "b.png"), "--out", str(out), "--recipe", "natural"]
+    words = ["pseudo-label", str(pool / "b.png"), "--out", str(out), *BY_FEATURES]
     whole = json.loads((out / SETTINGS).read_text())
     for text in ('{"adapter": ', json.dumps({**whole, "thresholds": ["high"]}), "[]"):
         (out / SETTINGS).write_text(text)
@@ -147,8 +200,10 @@ def test_an_image_too_small_is_left_out_and_named(pool: Path, tmp_path: Path, ca
 
 
 def test_a_base_that_does_not_say_its_similarities_is_measured_on_the_pool(base, pool: Path, tmp_path, capsys) -> None:
-    words = ["pseudo-label", str(pool), "--out", str(tmp_path / "out"), "--recipe", "natural"]
-    assert main([*words, "--backbone", str(base)]) in (0, 2)
+    words = ["pseudo-label", str(pool), "--out", str(tmp_path / "out"), "--recipe", "natural", "--backbone", str(base)]
+    assert main([*words, "--explore", "entities"]) == 2
+    assert "'base' has no decoder that has learnt entities" in capsys.readouterr().err
+    assert main(words) in (0, 2)  # a base without a decoder of its own is explored by its features
     settings = json.loads((tmp_path / "out" / SETTINGS).read_text())
     assert settings["base"] == base.name and settings["tap"] in (1, 2)
     assert settings["thresholds"] == sorted(settings["thresholds"], reverse=True)
