@@ -78,7 +78,7 @@ def test_a_fit_reads_them_with_their_weights(labels: Path) -> None:
 
 def test_nested_entities_of_many_views_are_several_truths(entities: Path, pool: Path, capsys) -> None:
     settings = json.loads((entities / SETTINGS).read_text())
-    assert settings["explore"] == "entities" and settings["views"] == {"symmetries": 4, "scales": [1.0, 1.4, 2.0]}
+    assert settings["explore"] == "entities" and settings["views"] == {"symmetries": 2, "scales": [1.0, 1.4, 2.0]}
     folder = open_folder(entities)
     assert len(folder.records) == 3
     for sample in map(folder.dataset("all").__getitem__, range(3)):
