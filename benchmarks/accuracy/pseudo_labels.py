@@ -115,8 +115,8 @@ class Viewer:
 
 def nested_sample(sample: EntitySample, forest: EntityForest, granularity: float) -> EntitySample:
     """A sample under the cuts of a forest, as `fit` reads them."""
-    truths = forest.cut(granularity), *further_cuts(forest, granularity)
-    return EntitySample(sample.image, truths, sample.place)
+    flat = forest.cut(granularity)
+    return EntitySample(sample.image, (flat, *further_cuts(forest, flat)), sample.place)
 
 
 def recall(metrics: MetricSet) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Nested labels for a fit: cuts of a forest at several granularities are read as several annotators of one image.
 
-`pseudo-label` writes all that is nested beside the flat map. People cut an image as coarsely or as finely as they like,
-and of several annotators training draws one for each crop: so what is nested is taught as what several people drew.
+`pseudo-label` writes all that is nested beside the flat map. Of several annotators training draws one for each crop,
+and cuts lie evenly in granularity: where that is 1 less the strength of a rim, as of `decoder.merging=rims`, a rim is
+taught as often as it is strong.
 """
 
 from __future__ import annotations
@@ -16,10 +17,7 @@ from domains.errors import InputError
 from domains.exports.forest_files import RASTER
 from domains.exports.forest_reading import described, read_forest
 
-MOST = 5
-"""Cuts of an image, the flat map among them."""
-TRIED = 32
-"""Granularities whose entities are counted."""
+GRANULARITIES = (0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def with_nested(truth: EntityMap, labels: Path, ending: str) -> list[EntityMap]:
@@ -37,20 +35,13 @@ def with_nested(truth: EntityMap, labels: Path, ending: str) -> list[EntityMap]:
     scene = read_forest(raster).forest
     if not np.array_equal(scene.entity_forest.cut(scene.granularity).ids, truth.ids):
         return [truth]
-    return [truth, *further_cuts(scene.entity_forest, scene.granularity)]
+    return [truth, *further_cuts(scene.entity_forest, truth)]
 
 
-def further_cuts(forest: EntityForest, granularity: float, most: int = MOST) -> list[EntityMap]:
-    """Cuts beside that at a granularity, `most` - 1 or fewer, finest last: from the coarsest of two entities to the
-    finest their numbers grow by one factor, as nearly as there are cuts.
-    """
-    at = np.unique(np.concatenate([forest.nodes.g, forest.nodes.gone[forest.nodes.gone > 0]]))
-    at = at[np.unique(np.linspace(0, len(at) - 1, min(len(at), TRIED)).round().astype(int))]
-    cuts = [cut for cut in (forest.cut(float(g)) for g in at) if cut.count >= 2]
-    if not cuts:
-        return []
-    counts = np.array([cut.count for cut in cuts])
-    steps = np.geomspace(counts[0], counts[-1], most - 1)
-    nearest = {int(np.abs(np.log(counts / step)).argmin()) for step in steps}
-    flat = forest.cut(granularity).ids
-    return [cuts[i] for i in sorted(nearest) if not np.array_equal(cuts[i].ids, flat)]
+def further_cuts(forest: EntityForest, flat: EntityMap) -> list[EntityMap]:
+    """The cuts at `GRANULARITIES` that have two entities or more, differ from the flat map and from each other."""
+    cuts: list[EntityMap] = []
+    for cut in map(forest.cut, GRANULARITIES):
+        if cut.count >= 2 and not any(np.array_equal(cut.ids, earlier.ids) for earlier in (flat, *cuts)):
+            cuts.append(cut)
+    return cuts

@@ -83,7 +83,7 @@ def test_nested_entities_of_many_views_are_several_truths(entities: Path, pool: 
     assert len(folder.records) == 3
     for sample in map(folder.dataset("all").__getitem__, range(3)):
         counts = [truth.count for truth in sample.truths]
-        assert 2 <= len(counts) <= 5 and min(counts) >= 2 and len(set(counts)) > 1
+        assert 2 <= len(counts) <= 6 and min(counts) >= 2 and len(set(counts)) > 1
         assert all(truth.scores is not None and truth.scores.min() > 0 for truth in sample.truths)
         finest, coarsest = (sample.truths[counts.index(order(counts))].ids for order in (max, min))
         pairs = np.unique(np.stack([finest[finest > 0], coarsest[finest > 0]]), axis=1)
