@@ -54,7 +54,7 @@ MEASURED = 16
 LEAST_PX = 32
 """Of the shorter side of an image."""
 FITTED = {
-    ENTITIES: ("train.lr=2e-4", "train.backbone_lr=2e-4"),
+    ENTITIES: ("train.lr=4e-4", "train.backbone_lr=4e-4"),
     FEATURES: ("train.teacher=true",),
 }
 """The options by which a fit makes most of labels (benchmarks/pseudo-labels.md)."""
