@@ -1,6 +1,6 @@
-"""Nested regions of an image by a frozen backbone's features alone: no label, no decoder.
+"""Nested regions of an image by a frozen backbone's features and colour: no label, no decoder.
 
-Self-exploration after SOHES (Cao et al., CVPR 2024, https://arxiv.org/abs/2404.12386): cells merge by their features
+Self-exploration after SOHES (Cao et al., CVPR 2024, https://arxiv.org/abs/2404.12386): cells merge by their vectors
 (`domains.entities.merging`), small regions are looked at again in a magnified crop, and outlines go to the image's
 edges. Departures: an outline is the line of the watershed of the image's gradient between what is sure of either side
 (scikit-image), as there is no CascadePSP here; the flat map takes the regions that persist over most thresholds, an
@@ -10,7 +10,7 @@ excess of mass as in HDBSCAN (Campello et al., PAKDD 2013), where SOHES keeps al
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -59,7 +59,7 @@ def explored(image: np.ndarray, features: Features, options: Exploration) -> Ent
     again = [n for n in np.argsort(-areas, kind="stable").tolist() if is_small[n] and not is_small[parents[n] - 1]]
     for index in again[: options.most_crops]:
         grown.graft(index + 1, image, features, options)
-    return flattened(grown.forest())
+    return ranked(flattened(grown.forest()))
 
 
 @dataclass
@@ -157,6 +157,15 @@ def to_edges(region: np.ndarray, image: np.ndarray) -> np.ndarray:
     slopes = [cv2.Sobel(lab, cv2.CV_32F, *step, ksize=3) for step in ((1, 0), (0, 1))]
     steepness = np.sqrt(sum((slope**2).sum(2) for slope in slopes))
     return watershed(steepness, np.where(sure, coarse, 0)).astype(np.int32)
+
+
+def ranked(forest: EntityForest) -> EntityForest:
+    """The forest with scores for ranking and as weights: of the mean of how long a node persists and the fourth root of
+    its share of the image, since of small regions there are many, and few of them are entities.
+    """
+    nodes = forest.nodes
+    scores = (nodes.scores + np.sqrt(np.sqrt(forest.areas / forest.leaves.size))) / 2
+    return EntityForest(forest.leaves, replace(nodes, scores=np.clip(scores, 0, 1).astype(np.float32)))
 
 
 def flattened(forest: EntityForest) -> EntityForest:

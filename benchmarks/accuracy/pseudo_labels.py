@@ -3,13 +3,13 @@
     python -m benchmarks.accuracy.pseudo_labels --data DIR --set bsds500 --out FILE.json [--seconds 300] [--seeds 3]
     python -m benchmarks.accuracy.pseudo_labels --table FILE.json ...      # writes benchmarks/pseudo-labels.md
 
-DIR as in `benchmarks/accuracy.py`. Training and validation images of the set's group split are labelled as `pseudo-
-label` does it, without their labels: by what the base finds in many views, or by what its frozen features tell apart,
-all that is nested. The set's recipe is fitted to those for some CPU-s, scorer of regions and thresholds from pseudo-
-labels too; by features with and without a mean teacher that corrects them, and from a decoder of random weights too,
-as of a backbone that has none. Raw clusters of the test images, the base as it comes, with one view and with as many
-as its labels are made of, and the adapters are measured on the true labels of test images, all but that with one view
-of each tile. No true label of any image is seen before that. A run that was stopped goes on.
+DIR as in `benchmarks/accuracy.py`. Training and validation images of the set's group split are labelled as the command
+`pseudo-label` does it, without their labels: by what the base finds in many views, or by what its frozen features tell
+apart, all that is nested. The set's recipe is fitted to those for some CPU-s, scorer of regions and thresholds from
+pseudo-labels too; by features from a decoder of random weights as well, as of a backbone that has none, with and
+without a mean teacher. Raw clusters of the test images, the base as it comes, with one view and with as many as its
+labels are made of, and the adapters are measured on the true labels of test images, all but that with one view of each
+tile. No true label of any image is seen before that. A run that was stopped goes on.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from adapters.backbones.embedded_bases import folder_of
 from adapters.inference.many_views import MANY, of_many_views
 from adapters.inference.neighbours import QUANTILES, Neighbours, cells_of
 from adapters.inference.segment import Cut, InputContract, measure
@@ -47,7 +46,7 @@ from recipes import set_up
 from recipes.load import Loaded, loaded
 from recipes.plan import LOOKS, Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
-from recipes.verbs.pseudo_label import FITTED
+from recipes.verbs.pseudo_label import FITTED, MEASURED
 
 ONCE = ("domain.symmetries=1", "domain.test_scales=[1]")
 KEYS = ("ar100", "ar1000", "best_covering")
@@ -57,20 +56,17 @@ ROWS = {
     "views": "base as it comes, in as many views as its labels are made of",
     "entities": "adapter, fitted to what the base finds in many views (`pseudo-label`)",
     "fitted": "adapter, fitted to clusters (`--explore features`)",
-    "taught": "the same with a mean teacher (train.teacher=true)",
     "bare": "base with a decoder of random weights",
     "fresh": "the same, fitted to clusters",
-    "fresh_taught": "the same with a mean teacher",
+    "fresh_taught": "the same with a mean teacher (train.teacher=true)",
 }
 FRESH = ("decoder.width=14",)
 """No pretrained decoder has this width, so the decoder begins with random weights."""
-TAUGHT = ("train.teacher=true",)
 FITS = {
     "entities": ("entities", FITTED["entities"]),
     "fitted": ("features", ()),
-    "taught": ("features", TAUGHT),
     "fresh": ("features", FRESH),
-    "fresh_taught": ("features", (*FRESH, *TAUGHT)),
+    "fresh_taught": ("features", (*FRESH, *FITTED["features"])),
 }
 """Row -> what labels are made of, and overrides of the recipe."""
 TABLE = Path(__file__).parents[1] / "pseudo-labels.md"
@@ -85,11 +81,11 @@ def spread(samples: Samples, count: int | None) -> list[EntitySample]:
 class Explorer:
     """Explores images as `pseudo-label --adapter base` does."""
 
-    def __init__(self, network: Loaded) -> None:
-        said = Neighbours.read(folder_of(network.segmenter.backbone.name))
-        assert said is not None
-        self.features = cells_of(network.segmenter, said.tap)
-        self.options = Exploration(said.thresholds(QUANTILES))
+    def __init__(self, network: Loaded, pool: Sequence[EntitySample]) -> None:
+        tap = network.segmenter.backbone.taps[0]
+        self.features = cells_of(network.segmenter, tap)
+        neighbours = Neighbours.measured(tap, (self.features(sample.image) for sample in spread(pool, MEASURED)))
+        self.options = Exploration(neighbours.thresholds(QUANTILES))
 
     def forest(self, image: np.ndarray) -> EntityForest:
         """What is told apart in an image."""
@@ -192,7 +188,7 @@ def run(options: argparse.Namespace) -> None:
         return of_fit(of, domain, labelled[kind], options.seconds, seed, *words)
 
     with loaded("base", SETS[of].recipe, ONCE) as network:
-        explorer, viewer = Explorer(network), Viewer(network)
+        explorer, viewer = Explorer(network, learnt), Viewer(network)
         row("clusters", lambda: of_clusters(explorer, tested))
         row("base", lambda: of_network(network.segmenter, network.contract, tested))
         often = replace(network.contract, symmetries=MANY.symmetries, test_scales=MANY.scales)
