@@ -8,6 +8,7 @@ import numpy as np
 
 from adapters.inference.contract import InputContract
 from adapters.inference.many_views import MANY, of_many_views
+from adapters.options.contract import ContextOptions
 from domains.entities.forest import EntityForest
 from domains.scenes import Photograph
 
@@ -17,7 +18,7 @@ def test_the_forest_is_of_the_mean_of_all_views(tiny_segmenter) -> None:
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     middle = float(segmenter.outputs([image], MANY)[0].outputs["foreground"].sigmoid().median())
     segmenter.decoder.adopt(replace(segmenter.decoder.options, foreground_threshold=middle, min_area_px=4))
-    contract = InputContract(tile_px=64, overlap_px=16, context=True)
+    contract = InputContract(tile_px=64, overlap_px=16, context=ContextOptions())
     scene = of_many_views(segmenter, contract)(Photograph(image))
     proposals = segmenter.decoder.proposals
 
