@@ -191,13 +191,13 @@ def run(options: argparse.Namespace) -> None:
         explorer, viewer = Explorer(network, learnt), Viewer(network)
         row("clusters", lambda: of_clusters(explorer, tested))
         row("base", lambda: of_network(network.segmenter, network.contract, tested))
-        often = replace(network.contract, symmetries=MANY.symmetries, test_scales=MANY.scales)
-        row("views", lambda: of_network(network.segmenter, often, tested))
         with loaded("base", SETS[of].recipe, (*ONCE, *FRESH)) as bare:
             row("bare", lambda: of_network(bare.segmenter, bare.contract, tested))
         for seed in range(options.seeds):
             for name in FITS:
                 row(f"{name} {seed}", partial(fitted, name, seed))
+        often = replace(network.contract, symmetries=MANY.symmetries, test_scales=MANY.scales)
+        row("views", lambda: of_network(network.segmenter, often, tested))
 
 
 def table(files: Sequence[Path]) -> str:
