@@ -2,11 +2,11 @@
 
     python -m benchmarks.accuracy.next_images --data DIR --set dsb2018_he --seconds 100 --out FILE.json
 
-DIR as in `benchmarks/accuracy.py`. For every seed: five training images drawn by chance are fitted for some
-CPU-seconds; by that adapter the next ten are chosen among the other training images, or drawn by chance; each fifteen
-are fitted from the base for as long, by the set's recipe as shipped, thresholds chosen on the whole validation split;
-the test split is measured. So what differs is which images were labelled. Last come the differences, with a 95 %
-interval over test groups, which are resampled alike for both ways and all seeds, and from the least seed to the most. A run
+DIR as in `benchmarks/accuracy.py`. For every seed: five training images drawn by chance are fitted for some CPU-
+seconds; by that adapter the next ten are chosen among the other training images, or drawn by chance; each fifteen are
+fitted from the base for as long, by the set's recipe as shipped, thresholds chosen on the whole validation split; the
+test split is measured. So what differs is which images were labelled. Last come the differences, with a 95 % interval
+over test groups, which are resampled alike for both ways and all seeds, and from the least seed to the most. A run
 that was stopped goes on after its last whole seed.
 """
 
