@@ -30,8 +30,8 @@ MOST = 0.999
 
 @dataclass(frozen=True)
 class Quiet:
-    """How false alarms were held to a rate. option: of the decoder, which was raised from `was` to `now`; held_back: so
-    many good images; alarms: on those, now.
+    """How false alarms were held to a rate. option: of the decoder, which was set from `was` to `now`; held_back: so many
+    good images; alarms: on those, now.
     """
 
     option: str
@@ -42,9 +42,8 @@ class Quiet:
     rate: float
 
     def __str__(self) -> str:
-        said = f"{self.option} {self.was:g} -> {self.now:g}" if self.now != self.was else f"{self.option} stays"
-        promise = f"at most {self.rate:g} of good images may show an entity: {said}, {self.alarms} of {self.held_back}"
-        return f"{promise} good val images do{remark(self.held_back, self.rate)}"
+        promise = f"at most {self.rate:g} of good images may show an entity: {self.option} {self.was:g} -> {self.now:g}"
+        return f"{promise}, {self.alarms} of {self.held_back} good val images do{remark(self.held_back, self.rate)}"
 
 
 def remark(held_back: int, rate: float) -> str:
@@ -62,9 +61,10 @@ def quieten(
     rate: float,
     on_progress: OnProgress = unheard,
 ) -> Quiet:
-    """Raise the decoder's least score until at most a share `rate` of new images without entity would show one.
+    """Set the decoder's least score to the lowest by which at most a share `rate` of new images without entity would
+    show one, up or down; what is sure to be foreground is no longer kept whatever its score.
 
-    What is sure to be foreground is no longer kept whatever its score. Raises InputError for a decoder whose entities
+    Raises InputError for a decoder whose entities
     have no least score, and without an image that has no entity.
     """
     decoder = segmenter.decoder
@@ -83,8 +83,7 @@ def quieten(
         on_progress("good images", done, len(good))
     rank = rank_of(len(good), rate)
     strangest = np.sort(critical)[min(rank, len(good)) - 1] + (BEYOND if rank > len(good) else 0.0)
-    least = min(MOST, math.floor(strangest * 10**DIGITS + 1) / 10**DIGITS)
-    now = max(getattr(chosen, option), least)
+    now = max(min(chosen.TUNED[option]), min(MOST, math.floor(strangest * 10**DIGITS + 1) / 10**DIGITS))
     decoder.options = replace(decoder.options, **{option: now})
     return Quiet(option, getattr(chosen, option), now, len(good), int((critical >= now).sum()), rate)
 

@@ -38,7 +38,7 @@ ARMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "memory": ("good_parts", ("decoder.description=features",)),
     "texture": ("good_parts", ("decoder.description=texture",)),
     "drawn": ("industrial", (GOOD, "domain.drawn_defects=0.7")),
-    "drawn, held to a rate": ("synthetic_defects", ()),
+    "drawn, quiet": ("synthetic_defects", ()),
     "supervised": ("industrial", ()),
     "supervised, drawn": ("industrial", ("domain.drawn_defects=0.5",)),
 }
@@ -119,7 +119,7 @@ def page(results: Sequence[Mapping[str, Any]], seconds: float) -> Iterator[str]:
             seeds = ", ".join(str(row["seed"]) for row in rows)
             yield f"| {arm} | {seeds} | {' | '.join(cells)} | {mean(row['fit_cpu_s'] for row in rows):.0f} |"
     for result in results:
-        thresholds = result.get("memory") or (result.get("calibration") if "rate" in result["arm"] else None)
+        thresholds = result.get("memory") or (result.get("calibration") if "quiet" in result["arm"] else None)
         if thresholds:
             yield ""
             yield f"{result['arm']}, seed {result['seed']}: {thresholds}."
