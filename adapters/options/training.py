@@ -56,8 +56,8 @@ class TrainOptions(Options):
     """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
     scores through, f1 and pq do not."""
     false_alarms: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Share of images without entity that may show any: when thresholds are chosen, the least score of an entity becomes
-    the lowest by which no more of those of the validation split do. null: it makes most of `calibrate_for`."""
+    """Share of images without entity that may show any: when thresholds are chosen, the least score of an entity is the
+    lowest by which no more of those of the validation split do. null: it makes most of `calibrate_for`."""
     cache: Literal["none", "prefix", "auto"] = "none"
     """prefix: `cached_crops` crops are drawn, kept with what the blocks before the first that learns make of them, and
     shown eight times before others take their place, so that a step runs only the later blocks; for one device, and

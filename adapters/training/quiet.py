@@ -30,7 +30,7 @@ MOST = 0.999
 
 @dataclass(frozen=True)
 class Quiet:
-    """How false alarms were held to a rate. option: of the decoder, which was set from `was` to `now`; held_back: so many
+    """How false alarms were held to a rate. option: of the decoder, which went from `was` to `now`; held_back: so many
     good images; alarms: on those, now.
     """
 
