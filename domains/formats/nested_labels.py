@@ -7,11 +7,12 @@ taught as often as it is strong.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from domains.entities import EntityMap
+from domains.entities import BACKGROUND, UNLABELLED, EntityMap
 from domains.entities.forest import EntityForest
 from domains.errors import InputError
 from domains.exports.forest_files import RASTER
@@ -39,9 +40,14 @@ def with_nested(truth: EntityMap, labels: Path, ending: str) -> list[EntityMap]:
 
 
 def further_cuts(forest: EntityForest, flat: EntityMap) -> list[EntityMap]:
-    """The cuts at `GRANULARITIES` that have two entities or more, differ from the flat map and from each other."""
+    """The cuts at `GRANULARITIES` that have two entities or more, differ from the flat map and from each other.
+
+    What is an entity of the flat map and none of a cut, such as what lies beside the parts of a whole, is unlabelled.
+    """
     cuts: list[EntityMap] = []
     for cut in map(forest.cut, GRANULARITIES):
-        if cut.count >= 2 and not any(np.array_equal(cut.ids, earlier.ids) for earlier in (flat, *cuts)):
-            cuts.append(cut)
+        unsaid = (cut.ids == BACKGROUND) & (flat.ids > 0)
+        labels = replace(cut, ids=np.where(unsaid, UNLABELLED, cut.ids))
+        if cut.count >= 2 and not any(np.array_equal(labels.ids, earlier.ids) for earlier in (flat, *cuts)):
+            cuts.append(labels)
     return cuts

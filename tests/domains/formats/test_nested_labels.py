@@ -42,3 +42,14 @@ def test_of_what_is_not_told_apart_there_is_no_further_cut() -> None:
     assert further_cuts(whole, whole.cut(1.0)) == []
     empty = EntityForest(np.zeros((2, 3), np.int32), Nodes(np.zeros(0, np.int32), *[np.zeros(0, np.float32)] * 3))
     assert further_cuts(empty, empty.cut(0.5)) == []
+
+
+def test_what_lies_beside_the_parts_of_a_whole_is_unlabelled_not_ground() -> None:
+    leaves = np.array([[1, 1, 2, 3, 4, 4, 0]], np.int32)  # 2 and 3 are parts of 1, the ground beside them all
+    columns = np.array([0.5, 1, 1, 1]), np.full(4, NEVER), np.ones(4)
+    nodes = Nodes(np.array([0, 1, 1, 0], np.int32), *(column.astype(np.float32) for column in columns))
+    forest = EntityForest(leaves, nodes)
+    flat = forest.cut(0.5)
+    (parts,) = further_cuts(forest, flat)
+    assert flat.ids.tolist() == [[1, 1, 1, 1, 2, 2, 0]]
+    assert parts.ids.tolist() == [[-1, -1, 1, 2, 3, 3, 0]] and parts.scores is not None
