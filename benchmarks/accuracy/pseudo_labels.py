@@ -64,7 +64,7 @@ FRESH = ("decoder.width=14",)
 FITS = {
     "entities": ("entities", FITTED["entities"]),
     "fresh": ("features", FRESH),
-    "fresh_taught": ("features", (*FRESH, *FITTED["features"])),
+    "fresh_taught": ("features", (*FRESH, "train.teacher=true")),
 }
 """Row -> what labels are made of, and overrides of the recipe."""
 TABLE = Path(__file__).parents[1] / "pseudo-labels.md"

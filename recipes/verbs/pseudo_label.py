@@ -55,7 +55,7 @@ LEAST_PX = 32
 """Of the shorter side of an image."""
 FITTED = {
     ENTITIES: ("train.lr=4e-4", "train.backbone_lr=4e-4"),
-    FEATURES: ("train.teacher=true",),
+    FEATURES: (),
 }
 """The options by which a fit makes most of labels (benchmarks/pseudo-labels.md)."""
 
