@@ -216,6 +216,9 @@ def table(files: Sequence[Path]) -> str:
             f"{content['train_images']} training images under pseudo-labels, fits of {content['seconds']:g} CPU-s, "
             f"{content['test_images']} test images. Labels took {in_seconds(content['labels_cpu_s'])}.",
             "",
+            f"`--set {content['set']} --images {content['train_images']} --tested {content['test_images']} "
+            f"--seconds {content['seconds']:g} --seeds {seeds_of(rows)}`",
+            "",
             "| | AR100 | AR1000 | best covering | seeds |",
             "|---|---|---|---|---|",
         ]
@@ -226,6 +229,11 @@ def table(files: Sequence[Path]) -> str:
                 cells = " | ".join(f"{mean:.3f} [{low:.3f}, {high:.3f}]" for mean, low, high in means)
                 lines.append(f"| {words} | {cells} | {len(seeds)} |")
     return "\n".join(lines) + "\n"
+
+
+def seeds_of(rows: Mapping[str, Any]) -> int:
+    """How many seeds there are of the fit that has most."""
+    return 1 + max((int(name.split()[1]) for name in rows if " " in name), default=0)
 
 
 def in_seconds(by_kind: Mapping[str, float]) -> str:

@@ -24,6 +24,8 @@ from recipes.verbs.arguments import (
     Recipe,
     Seconds,
     Seeds,
+    Symmetries,
+    TestScales,
     on_data,
 )
 
@@ -83,25 +85,28 @@ def pseudo_label(
         str | None,
         typer.Option(metavar="Q,Q,...", help="Falling quantiles of neighbours' similarity, such as 0.7,0.5,0.3,0.1."),
     ] = None,
+    symmetries: Symmetries = None,
+    test_scales: TestScales = None,
     overwrite: Overwrite = False,
     device: Device = "auto",
     precision: InPrecision = Precision.auto,
     backbone: Base = None,
 ) -> None:
     """Label images without any label, by a network's own entities in many views or by its features, for a fit."""
-    from recipes.inputs import check_present
+    from recipes.inputs import check_present, parse_scales
     from recipes.shared import check_adapter, on_base
-    from recipes.verbs.pseudo_label import parse_quantiles
+    from recipes.verbs.pseudo_label import parse_quantiles, parse_views
 
     check_present([pool])
-    quantiles = parse_quantiles(thresholds)
+    quantiles, views = parse_quantiles(thresholds), parse_views(symmetries, parse_scales(test_scales))
     check_adapter(adapter, recipe, on_base(backbone))
     from recipes.runtime import choose
     from recipes.verbs.pseudo_label import pseudo_label as run
 
     changed, how = on_base(backbone), choose(device, str(precision))
     kind = None if explore is None else str(explore)
-    run(adapter, pool, out, recipe, changed, explore=kind, quantiles=quantiles, runtime=how, overwrite=overwrite)
+    asked = {"explore": kind, "quantiles": quantiles, "views": views}
+    run(adapter, pool, out, recipe, changed, **asked, runtime=how, overwrite=overwrite)
 
 
 @deciding_app.command("next-images")

@@ -23,6 +23,7 @@ from adapters.backbones.embedded_bases import folder_of
 from adapters.inference.many_views import MANY, of_many_views
 from adapters.inference.neighbours import QUANTILES, Neighbours, cells_of
 from adapters.inference.segment import decoded
+from adapters.network import Views
 from adapters.proposals.explored import FLAT, Exploration, Features, explored
 from adapters.runtime import CPU, Runtime
 from adapters.sharing.texts import parse_json
@@ -70,6 +71,11 @@ def parse_quantiles(text: str | None) -> tuple[float, ...] | None:
     return quantiles
 
 
+def parse_views(symmetries: int | None, scales: Sequence[float] | None) -> Views:
+    """What `--symmetries` and `--test-scales` say, of either what is usual where it says nothing."""
+    return Views(symmetries or MANY.symmetries, MANY.scales if scales is None else tuple(scales))
+
+
 def pseudo_label(
     adapter: str,
     pool: Path,
@@ -79,14 +85,16 @@ def pseudo_label(
     *,
     explore: str | None = None,
     quantiles: Sequence[float] | None = None,
+    views: Views = MANY,
     runtime: Runtime = CPU,
     overwrite: bool = False,
 ) -> Path:
     """Write LABELS; returns it.
 
     explore: None for entities where the network's decoder has learnt any, features elsewhere and where quantiles, of
-    neighbours' similarity, are said. Raises InputError for a pool without a usable image, or in which nothing is told
-    apart, for labels that were made otherwise, and for a network that has no entities of its own to explore.
+    neighbours' similarity, are said. views: in which entities are found. Raises InputError for a pool without a usable
+    image, or in which nothing is told apart, for labels that were made otherwise, for a network that has no entities of
+    its own to explore, and for options of the other way to explore.
     """
     set_up()
     if out.resolve() == pool.resolve() or pool.resolve() in out.resolve().parents:
@@ -100,7 +108,11 @@ def pseudo_label(
         check_network(network, adapter)
         explore = explore or (FEATURES if quantiles or not finds_entities(network, adapter) else ENTITIES)
         if explore == ENTITIES:
-            labeller = begun_by_entities(network, adapter, out, overwrite, quantiles)
+            if quantiles:
+                raise InputError("--thresholds are of --explore features; leave one of the two out")
+            labeller = begun_by_entities(network, adapter, out, overwrite, views)
+        elif views != MANY:
+            raise InputError("--symmetries and --test-scales are of --explore entities; leave them out of features")
         else:
             labeller = begun(network, adapter, paths, out, quantiles or QUANTILES, overwrite)
         done, entities, faults, plain = 0, 0, [], []
@@ -196,24 +208,20 @@ def write_forest(out: Path, name: str, path: Path, forest: SceneForest, flat: En
         write_csv(temporary, forest)
 
 
-def begun_by_entities(
-    network: Loaded, adapter: str, out: Path, overwrite: bool, quantiles: Sequence[float] | None
-) -> Labeller:
+def begun_by_entities(network: Loaded, adapter: str, out: Path, overwrite: bool, views: Views) -> Labeller:
     """What labels into OUT by the network's own entities, in many views. Raises InputError where settings stand there
-    by which labels were made otherwise, and for a network or an option that this is not for.
+    by which labels were made otherwise, and for a network that this is not for.
     """
-    if quantiles:
-        raise InputError("--thresholds are of --explore features; leave one of the two out")
     if not finds_entities(network, adapter):
         raise InputError(
             f"{adapter!r} has no decoder that has learnt entities and can be averaged over views (decoder.name=dense); "
             "say --explore features"
         )
     base = Path(network.segmenter.backbone.name).name
-    views = {"symmetries": MANY.symmetries, "scales": list(MANY.scales)}
-    settings = {"adapter": adapter, "base": base, "explore": ENTITIES, "views": views}
+    told = {"symmetries": views.symmetries, "scales": list(views.scales)}
+    settings = {"adapter": adapter, "base": base, "explore": ENTITIES, "views": told}
     present_settings(out, settings, overwrite)
-    labeller = Labeller(network, of_many_views(network.segmenter, network.contract), out)
+    labeller = Labeller(network, of_many_views(network.segmenter, network.contract, views), out)
     write_settings(out, settings)
     return labeller
 

@@ -111,10 +111,25 @@ def test_a_forest_of_another_size_is_told(entities: Path, labels: Path, tmp_path
         open_folder(tmp_path)
 
 
-def test_thresholds_are_of_features(pool: Path, tmp_path: Path, capsys) -> None:
-    words = ["--recipe", "natural", "--explore", "entities", "--thresholds", "0.5,0.1"]
-    assert main(["pseudo-label", str(pool), "--out", str(tmp_path / "out"), *words]) == 2
-    assert "--thresholds are of --explore features" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["entities", "--thresholds", "0.5,0.1"], "--thresholds are of --explore features"),
+        (["features", "--symmetries", "4"], "--test-scales are of --explore entities"),
+    ],
+)
+def test_options_of_the_other_way_to_explore_are_refused(
+    words: list[str], line: str, pool: Path, tmp_path: Path, capsys
+) -> None:
+    out = str(tmp_path / "out")
+    assert main(["pseudo-label", str(pool), "--out", out, "--recipe", "natural", "--explore", *words]) == 2
+    assert line in capsys.readouterr().err
+
+
+def test_views_are_as_somebody_says(pool: Path, tmp_path: Path) -> None:
+    words = ["--recipe", "natural", "--test-scales", "1,0.7"]
+    assert main(["pseudo-label", str(pool / "b.png"), "--out", str(tmp_path / "out"), *words]) == 0
+    assert json.loads((tmp_path / "out" / SETTINGS).read_text())["views"] == {"symmetries": 2, "scales": [1.0, 0.7]}
 
 
 def test_what_is_there_stays_and_what_lacks_is_made(labels: Path, pool: Path, tmp_path: Path, capsys) -> None:
