@@ -229,12 +229,11 @@ def adapters_follow(
 
     if adapter == BASE:
         raise InputError("the base itself has no folder for a memory decoder; wanted an adapter, which `fit` makes")
-    check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
-    from recipes.runtime import choose
+    if not resume:  # which knows where the base lies
+        check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
     from recipes.verbs.follow import Budget, follow
 
-    budget = Budget(steps, seconds, seed)
-    follow(adapter, data, out, budget, overrides or (), backbone, resume=resume, runtime=choose(device))
+    follow(adapter, data, out, Budget(steps, seconds, seed), overrides or (), backbone, resume=resume, device=device)
 
 
 @adapters_app.command("push")
