@@ -11,7 +11,11 @@ from pydantic import Field
 from adapters.options.section import Options
 
 LONGEST_NAME, NAME_SIGNS = 100, r"^[^\x00-\x1f\x7f<>&]*$"
-ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS)]
+NAME_WANTED = f"a name of 1 to {LONGEST_NAME} signs without <, > and &"
+ClassName = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS, json_schema_extra={"wanted": NAME_WANTED}),
+]
 """Of a class: a line without markup."""
 NameInData = Annotated[str, Field(min_length=1, max_length=1000)]
 """Of a class of the data, which may be any."""

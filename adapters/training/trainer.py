@@ -23,7 +23,6 @@ from adapters.training.ranks import Averaging, Rank
 from domains.atomic import atomic_path
 from domains.errors import InputError
 
-
 CHECKPOINT_KEYS = {"state_dict", "optimizer_states", "loops", "callbacks"}
 BEST_CHECKPOINT = "best.ckpt"
 
@@ -168,7 +167,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if CHECKPOINT_KEYS <= state.keys():
+        if state.keys() >= CHECKPOINT_KEYS:
             return state
         reason = "it lacks what a round saves"
     except Exception as error:  # damaged bytes make the readers of zip and pickle raise anything

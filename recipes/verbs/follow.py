@@ -130,7 +130,7 @@ def follow(
 
 
 class Place(NamedTuple):
-    """Where an adapter runs meanwhile. backbone: where its base lies; None for where it says. device: as users say it."""
+    """Where an adapter runs meanwhile. backbone: of its base, None for where it says. device: as users say it."""
 
     backbone: str | None = None
     device: str = "auto"

@@ -194,7 +194,9 @@ def adapters_merge(
 @adapters_app.command("teach")
 def adapters_teach(
     adapter: AdapterName,
-    examples: Annotated[Path, typer.Option(metavar="DIR", help="Labelled images whose entities have classes.")],
+    examples: Annotated[
+        Path, typer.Option(metavar="DIR|FILE", help="Labelled images whose entities have classes, or one of them.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
     kind: Annotated[
         Labelling | None, typer.Option(help="How classes are told apart; else as the adapter does, or prototypes.")

@@ -110,5 +110,7 @@ def test_a_folder_base_is_stored_by_its_whole_path(run: Path, base: Path) -> Non
 
 def test_a_mixture_says_which_verbs_choose_among_its_domains() -> None:
     mixture: Any = SimpleNamespace(mixture={"cells": SimpleNamespace(domain="pathology")})
-    with pytest.raises(InputError, match=r"of several domains: cells \(pathology\); .* to `predict` and `evaluate`, for all"):
+    with pytest.raises(
+        InputError, match=r"of several domains: cells \(pathology\); .* to `predict` and `evaluate`, for all"
+    ):
         member_of(mixture, None, "runs/mix/adapter")

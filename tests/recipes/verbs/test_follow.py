@@ -128,7 +128,9 @@ def test_a_killed_run_goes_on_to_the_same_weights(
     assert "stopped after 3 steps" in told and f"--backbone {base} --device cpu --resume" in told
     assert not (out / NUMBERS).exists()
     assert read_info(out / "adapter").memory is not None and (out / PLAN).exists()
-    assert place_of(out, Place()) == Place(base, "cpu") and place_of(out, Place("there", "gpu")) == Place("there", "gpu")
+    assert place_of(out, Place()) == Place(base, "cpu") and place_of(out, Place("there", "gpu")) == Place(
+        "there", "gpu"
+    )
     assert place_of(tmp_path, Place()) == Place()
     last = out / "checkpoints" / "last.ckpt"
     whole = last.read_bytes()
