@@ -5,7 +5,11 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -17,11 +21,13 @@ from adapters.sharing.labels_file import load_labeller
 from cli import main
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
+from domains.scenes import open_scene
 from domains.tiling.prediction import Prediction
 from recipes.build import domain_of
 from recipes.load import loaded
 from recipes.reading.compose import changed
 from recipes.verbs.class_table import ClassTable, draw
+from recipes.verbs.prompted_run import PromptedRun
 
 
 def drawn(seed: int) -> tuple[np.ndarray, EntityMap]:
@@ -140,8 +146,24 @@ def test_true_outlines_are_named_right(fitted: Path, classed: Path) -> None:
         classes = network.recipe.labels.map
         table = ClassTable(network.segmenter, network.labeller, network.contract, classes)
         table.update(samples, 0, samples[0].truths[0])
+        plain = ClassTable(network.segmenter, network.labeller, network.contract)
+        plain.renamed(samples[0].truths[0])
+    assert not table.strange and [*plain.strange] == ["dark"]
+    told = f"the adapter knows no class of these names: dark ({plain.strange['dark']}); labels.map={{NAME: CLASS"
+    assert told in plain.text()
     assert table.tally.accuracy().min() > 0.7 and table.tally.confusion[2].sum() == 0
     assert table.as_json()["maccuracy"] == pytest.approx(table.tally.accuracy().mean())
+
+
+def test_an_entity_by_a_prompt_has_a_class(fitted: Path, classed: Path) -> None:
+    truth, nothing = drawn(0)[1], SimpleNamespace(decoder=None)
+    outlines = Prediction.of_map(replace(truth, labels=None, vocabulary=()))
+    with loaded(str(fitted)) as network, closing(open_scene(classed / "0.png")) as scene:
+        named = PromptedRun(cast(Any, nothing), cast(Any, None), {}, naming=network).named(outlines, scene).whole_map
+        plain = PromptedRun(cast(Any, nothing), cast(Any, None), {}).named(outlines, scene)
+    assert named.vocabulary == ("bright", "hole", "unknown") and plain is outlines
+    bright = truth.labels == 1
+    assert (named.labels[bright] == 0).mean() > 0.7 and (named.labels[~bright] == 1).mean() > 0.7
 
 
 def test_an_adapter_without_classes_is_taught_and_taught_one_more(
