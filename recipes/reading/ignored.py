@@ -73,7 +73,12 @@ RULES = (
         lambda recipe: not recipe.method.in_backbone and not recipe.domain.bands,
         "method.scope=decoder leaves the backbone as it is",
     ),
-    Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
+    Rule(("train.student_seconds",), lambda recipe: not recipe.train.student, "train.student=false"),
+    Rule(
+        ("train.unlabelled",),
+        lambda recipe: not recipe.train.student and not recipe.train.unlabelled_share,
+        "train.student=false, and train.unlabelled_share=0 leaves them to a student",
+    ),
     Rule(("train.cached_crops",), lambda recipe: recipe.train.cache == "none", "train.cache=none"),
     Rule(("train.workers",), lambda recipe: recipe.train.cache != "none", "train.cache keeps crops"),
     Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),

@@ -48,12 +48,12 @@ class ClassTable:
 
     def update(self, samples: Samples, index: int, prediction: EntityMap) -> None:
         """Name the entities that were predicted of a sample, and hold them against its first annotator's."""
-        sample = samples[index]
+        sample, records = samples[index], getattr(samples, "records", None)
         truth = self.renamed(sample.truths[0])
         scene = self.contract.photograph(sample)
         entities = Prediction.of_map(replace(prediction, labels=None, vocabulary=(), parents=None))
         named = labelled(entities, scene, self.contract, self.segmenter, self.labeller)
-        self.tally.update(named.whole_map, truth)
+        self.tally.update(named.whole_map, truth, records[index].stratum if records else "")
 
     def renamed(self, truth: EntityMap) -> EntityMap:
         """The truth in the adapter's classes; -1 for what goes by none of them."""
@@ -79,6 +79,9 @@ class ClassTable:
             name: {key: float(column[k]) for key, column in values.items()} for k, name in enumerate(self.tally.names)
         }
         means = {f"m{key}": mean(column) for key, column in values.items()}
+        by_image, means["mpq_by_image"] = self.tally.quality_by_image()
+        for name, value in zip(self.tally.names, by_image.tolist(), strict=True):
+            classes[name]["pq_by_image"] = value
         return plain({"classes": classes, **means}) | {"confusion": self.tally.rows()}
 
     def text(self) -> str:
@@ -88,7 +91,9 @@ class ClassTable:
         for k, name in enumerate(self.tally.names):
             rows.append([name, str(counts[k]), *(worded(column[k]) for column in values.values())])
         rows.append(["mean", str(counts.sum()), *(worded(mean(column)) for column in values.values())])
-        return "\n".join([text_table(rows), *self.strange_lines()])
+        by_image = worded(self.tally.quality_by_image()[1])
+        line = f"mPQ as PanNuke has it, of each image by itself: {by_image}"
+        return "\n".join([text_table(rows), line, *self.strange_lines()])
 
     def strange_lines(self) -> list[str]:
         """Which classes of the data count as none, as the adapter has no such name."""

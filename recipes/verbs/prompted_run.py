@@ -29,7 +29,7 @@ from recipes.verbs.prompted import PromptedEntities, Read
 @dataclass(frozen=True)
 class PromptedRun:
     """What the images of one call share. prompts: of each image by its file's name; way: in place of them. nested: keep
-    all masks of prompts, where a format wants a forest. naming: the adapter whose classes the entities get.
+    all masks of prompts, where a format wants a forest. namer: the adapter, where that tells classes.
     """
 
     finder: PromptedEntities
@@ -38,7 +38,7 @@ class PromptedRun:
     way: str | None = None
     sight: Sight = Sight()
     nested: bool = False
-    naming: Loaded | None = None
+    namer: Loaded | None = None
     on_tile: Callable[[], None] = lambda: None
 
     def open(self, path: Source) -> Scene:
@@ -56,8 +56,8 @@ class PromptedRun:
             self.checked(scene, path)
             if self.finder.decoder is not None:
                 self.finder.decoder.contract.viewed(scene)
-            if self.naming is not None:
-                self.naming.contract.viewed(scene)
+            if self.namer is not None:
+                self.namer.contract.viewed(scene)
         except BaseException:
             scene.close()
             raise
@@ -92,10 +92,10 @@ class PromptedRun:
 
     def named(self, prediction: Prediction, scene: Scene) -> Prediction:
         """The prediction with a class of each entity, where the adapter knows any."""
-        if self.naming is None or self.naming.labeller is None:
+        if self.namer is None or self.namer.labeller is None:
             return prediction
-        contract = self.naming.contract
-        return labelled(prediction, contract.viewed(scene), contract, self.naming.segmenter, self.naming.labeller)
+        contract = self.namer.contract
+        return labelled(prediction, contract.viewed(scene), contract, self.namer.segmenter, self.namer.labeller)
 
     def nested_entities(self, scene: Scene, path: Source, read: Read) -> tuple[EntityMap, EntityForest, float]:
         """The flat map, the forest whose cut it is, and the granularity of that cut."""
