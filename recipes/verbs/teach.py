@@ -126,8 +126,8 @@ def of_file(samples: Samples, file: Path) -> Samples:
     file = file.resolve()
 
     def drawn(record: Record) -> bool:
-        files = [path.resolve() for path in getattr(record.truth, "files", ())]
-        return file in (record.image.resolve(), *files)
+        image, files = record.image, [path.resolve() for path in getattr(record.truth, "files", ())]
+        return file in (image.resolve(), *files) or file.name.startswith((f"{image.stem}.", f"{image.name}."))
 
     if isinstance(samples, EntityDataset) and (records := [record for record in samples.records if drawn(record)]):
         return EntityDataset(records, samples.layout, samples.cache)

@@ -245,7 +245,9 @@ def test_a_file_teaches_what_it_draws_and_what_is_unknown_is_left_out(
         for row in content["annotations"]
     )
     line = ["adapters", "teach", str(fitted), "--class", f"{other}=new", "--out"]
-    for place, source, number in (("all", annotations, count), ("one", root / "0.png", single)):
+    (root / "0.geojson").write_text("{}")  # beside its image
+    beside = ("beside", root / "0.geojson", single)
+    for place, source, number in (("all", annotations, count), ("one", root / "0.png", single), beside):
         assert main([*line, str(tmp_path / place), "--examples", str(source)]) == 0
         assert f"taught by {number} entities: new ({number}); it tells 3 classes apart" in capsys.readouterr().out
     assert main(["adapters", "teach", str(fitted), "--examples", str(root), "--out", str(tmp_path / "plain")]) == 0
