@@ -153,9 +153,9 @@ def learnt(
     names = tuple(sorted(name for _, name in sorted(frequent)[:MOST_CLASSES]))
     left_out = _rare(counts, names), unfit
     if len(names) < 2:
-        if any(left_out) or options.map:
-            taught_alone = f"; {short(names[0])!r} is the only class, and two are wanted" if names else ""
-            line = f"labels: none{taught_alone}{rare_words(left_out[0])}{unfit_words(unfit)}"
+        if any(left_out) or options.map is not None:
+            remaining = f"{short(names[0])!r} is the only class" if names else "no class is left"
+            line = f"labels: none; {remaining}, and two are wanted{rare_words(left_out[0])}{unfit_words(unfit)}"
             print(printable(line), flush=True)
         return None
     labeller = taught(options.kind, train.named(names), blocks, seed)

@@ -69,6 +69,8 @@ def test_a_class_of_val_or_test_alone_and_a_map_to_one_class_are_told(capsys) ->
     alone = replace(drawn(["a"] * 9, 0).named(["a"]), vocabulary=("round",))
     assert learnt(LabelOptions(map={"disc": "round"}), alone, nothing, nothing, BLOCKS, seed=0) is None
     assert capsys.readouterr().out == "labels: none; 'round' is the only class, and two are wanted\n"
+    assert learnt(LabelOptions(map={}), nothing, nothing, nothing, BLOCKS, seed=0) is None
+    assert capsys.readouterr().out == "labels: none; no class is left, and two are wanted\n"
     assert learnt(LabelOptions(), alone, nothing, nothing, BLOCKS, seed=0) is None  # of data that have no other
     assert capsys.readouterr().out == ""
 
@@ -97,3 +99,4 @@ def test_a_name_that_no_class_may_have_is_told_as_such() -> None:
         InputError, match="labels.map.disc is '<b>'; wanted a name of 1 to 100 signs without <, > and &"
     ):
         checked(LabelOptions, {"map": {"disc": "<b>"}}, LabelOptions.SOURCE)
+    assert checked(LabelOptions, {"map": {3: "scratch"}}, LabelOptions.SOURCE).map == {"3": "scratch"}

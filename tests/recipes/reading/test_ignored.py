@@ -30,6 +30,7 @@ CASES = {
     "backbone.gradient_checkpointing=true": ("pathology", [], "method.scope=decoder"),
     "method.layers=last:2": ("pathology", [], "method.scope=decoder"),
     "train.unlabelled=somewhere": ("natural", [], "train.student=false, and train.unlabelled_share=0"),
+    "labels.map.disc=round": ("mix", [], "a mixture learns no classes"),
     "train.calibrate_for=f1": ("natural", ["train.calibrate=false"], "train.calibrate=false"),
     "backbone.revision=main": ("natural", [], "is no Hub id"),
     "train.start=nuclei": ("natural", ["decoder.width=8"], "no pretrained decoder of that shape"),
