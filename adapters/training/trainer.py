@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import signal
 from collections.abc import Iterator, Sequence
@@ -163,18 +164,20 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 def read_checkpoint(path: Path) -> dict[str, Any]:
     """A checkpoint that a round wrote, on the CPU, nothing in it unpickled but tensors and plain values.
 
-    Raises InputError where it is damaged, with the ways out.
+    Raises InputError where it is damaged, with the ways out; torch's reasons would mislead.
     """
+    cause: Exception | None = None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
         if state.keys() >= CHECKPOINT_KEYS:
             return state
-        reason = "it lacks what a round saves"
     except Exception as error:  # damaged bytes make the readers of zip and pickle raise anything
-        reason = (str(error).strip().splitlines() or ["no reason given"])[0][:120]
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which torch makes of a file that is cut off
+            raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        cause = error
     best = path.with_name(BEST_CHECKPOINT)
     going_on = f"copy {str(best)!r} over it to go on from the best round, or " if best.exists() and best != path else ""
-    raise InputError(f"{str(path)!r} is damaged ({reason}); {going_on}begin anew in another --out")
+    raise InputError(f"{str(path)!r} is damaged, or holds no round; {going_on}begin anew in another --out") from cause
 
 
 class History(Callback):
