@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from adapters.options.section import Options
 
-LONGEST_NAME, NAME_SIGNS = 100, r"^[^\x00-\x1f\x7f<>&]*$"
-ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS)]
+LONGEST_NAME = 100
+UNFIT_SIGNS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069<>&"
+"""Controls, those of a direction of writing among them, and markup."""
+NAME_SIGNS = rf"^[^{UNFIT_SIGNS}=@+\-][^{UNFIT_SIGNS}]*$"
+"""What begins with one of the last four a spreadsheet takes for a formula."""
+NAME_RULE = f"1 to {LONGEST_NAME} signs without <, > and &, the first none of = + - @"
+NAME_WANTED = f"a name of {NAME_RULE}"
+ClassName = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        pattern=NAME_SIGNS,
+        json_schema_extra={"wanted": f"a name of {NAME_RULE}"},
+    ),
+]
 """Of a class: a line without markup."""
 NameInData = Annotated[str, Field(min_length=1, max_length=1000)]
 """Of a class of the data, which may be any."""
@@ -20,11 +34,20 @@ MOST_CLASSES, MOST_EXAMPLES = 200, 128
 SHAPE_NUMBERS = 9
 """What is said of an entity's shape."""
 LabellerKind = Literal["linear", "prototypes", "knn"]
-ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000)]
+
+
+def in_words(value: Any) -> Any:
+    """A map of classes whose names in the data are whole numbers, as YAML reads `{1: scratch}`, as text."""
+    if not isinstance(value, dict):
+        return value
+    return {str(name) if type(name) is int else name: target for name, target in value.items()}
+
+
+ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000), BeforeValidator(in_words)]
 
 
 def may_be_class(name: str) -> bool:
-    """Whether a class of an adapter may have a name: 1 to `LONGEST_NAME` signs, none of them markup or control."""
+    """Whether a class of an adapter may have a name: `NAME_RULE`, and no control."""
     return 0 < len(name) <= LONGEST_NAME and re.fullmatch(NAME_SIGNS, name) is not None
 
 
