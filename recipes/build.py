@@ -81,14 +81,16 @@ def segmenter_of(
 def continued(recipe: Recipe, backbone: Backbone, method: Method, member: str | None = None) -> EntitySegmenter:
     """The network of an adapter to go on from: its weights, with the thresholds of the recipe's decoder.
 
-    member: of an adapter in which every domain has a decoder, by its name, whose it is. Raises InputError where what would learn is not what the adapter holds.
+    member: of an adapter in which every domain has a decoder, by its name, whose it is.
+
+    Raises InputError where what would learn is not what the adapter holds.
     """
     start = recipe.train.start_adapter or ""
     with opened(Path(start).expanduser()) as folder:
         info = read_info(folder)
         if info.is_branched and member not in (info.mixture or {}):
             raise InputError(
-                f"train.start {start!r} is of several domains, {', '.join(info.mixture or {})}, each with a decoder of its "
+                f"train.start {start!r} is of several domains, {', '.join(info.mixture or {})}, with decoders of their "
                 "own; start a mixture of members of these names, or take one out by `adapters member`"
             )
         segmenter, info = load_adapter(folder, backbone, info=info, member=member if info.is_branched else None)

@@ -149,11 +149,10 @@ def fit_mixture(
         return FittedMixture(
             training, {name: stopped(mixture, name, fitted) for name, fitted in before.items()}, options
         )
-    candidates = {
-        branch: learn_regions(mixture, options, names, reporter) for branch, names in mixture.branches.items()
-    }
+    branches = mixture.branches
+    candidates = {branch: learn_regions(mixture, options, names, reporter) for branch, names in branches.items()}
     members = {}
-    for branch, names in mixture.branches.items():
+    for branch, names in branches.items():
         for name in names:
             plan = mixture.members[name]
             if not getattr(plan.network.decoder.options, "regions", False):

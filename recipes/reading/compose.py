@@ -52,8 +52,8 @@ def settled(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) 
 
 
 def with_branches(recipe: Recipe) -> Recipe:
-    """The recipe, in which what the decoders of a mixture's members leave to others is settled as in `settled`. One that
-    was to update a pretrained decoder, of which the base has none, learns whole.
+    """The recipe, in which what the decoders of a mixture's members leave to others is settled, as by `settled`. One
+    that was to update a pretrained decoder, of which the base has none, learns whole.
     """
     if recipe.mix is None:
         return recipe

@@ -53,7 +53,7 @@ class MemberSection(Options):
     seconds: Positive | None = None
     """For how long the recipe of its domain trains; its share of the steps, where `temperature` is null."""
     method: Method | None = None
-    """Of its decoder, where they are not shared: as in a recipe of that domain alone, which leaves the base as it is."""
+    """Of its decoder, where they are not shared, as in a recipe of that domain alone; it leaves the base as it is."""
     losses: Losses | None = None
     """Of its decoder."""
     start: Annotated[str, Field(min_length=1)] | None = None
@@ -280,11 +280,12 @@ def decoders_of(sections: Mapping[str, Any]) -> Any:
 
 def branch_sections(sections: Mapping[str, Any], shipped: Mapping[str, Any]) -> dict[str, Any]:
     """What the shipped recipe of a domain says of its decoder; the mixture's method where that changes the base."""
-    method, train = shipped["method"], shipped["train"]
+    method, train, decoders = shipped["method"], shipped["train"], (shipped["decoder"], sections.get("decoder") or {})
+    same = decoders[0].get("name") == decoders[1].get("name", "dense")
     frozen = method.get("name") == "decoder_only" or method.get("scope") == "decoder"
     return {
         "method": method if frozen else sections.get("method"),
-        "losses": shipped.get("losses", {}),
+        "losses": (shipped if same else sections).get("losses", {}),
         "start": train.get("start"),
         "cache": train.get("cache", "none"),
     }

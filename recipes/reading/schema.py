@@ -81,7 +81,7 @@ class Recipe(AnyRecipe):
         sections = super().completed(sections)
         mix = sections.get("mix") if isinstance(sections, Mapping) else None
         members = mix.get("members") if isinstance(mix, Mapping) else None
-        if not isinstance(members, Mapping):
+        if not isinstance(mix, Mapping) or not isinstance(members, Mapping):
             return sections
         filled = {
             name: fill_losses(member) if isinstance(member, Mapping) and "losses" in member else member
