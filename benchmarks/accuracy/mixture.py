@@ -5,10 +5,10 @@
 
 DIR holds the sets of `benchmarks/accuracy.py`. Specialists are fitted by the shipped recipe of their domain for
 `--seconds` of the processor, the mixtures (`mix.decoders`: of each domain its own, of each set, one shared) for their
-sum, and all are measured on the same test images, each set by its
-own scale, views and calibrated thresholds; the base as it comes likewise, by the thresholds that it comes with. A
-result is a file in --out; what exists is skipped. `--specialists` takes results of `benchmarks/accuracy.py --method
-shipped --budget minutes` in place of fits, whose budget the page states. Writes benchmarks/mixture.md.
+sum, and all are measured on the same test images, each set by its own scale, views and calibrated thresholds; the base
+as it comes likewise, by the thresholds that it comes with. A result is a file in --out; what exists is skipped.
+`--specialists` takes results of `benchmarks/accuracy.py --method shipped --budget minutes` in place of fits, whose
+budget the page states. Writes benchmarks/mixture.md.
 """
 
 from __future__ import annotations
@@ -178,8 +178,8 @@ def page(
         cells = [text(result, "before", key), text(result, "after", key)]
         for whole in mixtures.values():
             mixed = whole["sets"][result["set"]]
-            values = value_of(mixed, "after", key), value_of(result, "after", key)
-            change = "" if None in values else f" ({values[0] - values[1]:+.3f})"  # type: ignore[operator]
+            value, alone = value_of(mixed, "after", key), value_of(result, "after", key)
+            change = "" if value is None or alone is None else f" ({value - alone:+.3f})"
             cells.append(text(mixed, "after", key) + change)
         yield f"| {result['set']} | {key} | {result['images']} | {' | '.join(cells)} |"
     yield ""
@@ -199,8 +199,9 @@ def counted(specialists: Sequence[Mapping[str, Any]], kind: str, whole: Mapping[
             near.append(value >= alone - WITHIN)
         if value is not None and untouched is not None:
             above.append(value >= untouched)
-    yield f"`{kind}`: within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the base on"
-    yield f"{sum(above)} of {len(above)}. Shares of the crops {', '.join(f'{x:.2f}' for x in whole['shares'].values())};"
+    yield f"`{kind}`: within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the"
+    shares = ", ".join(f"{share:.2f}" for share in whole["shares"].values())
+    yield f"base on {sum(above)} of {len(above)}. Shares of the crops {shares};"
     size = f", {whole['megabytes']:g} MB" if whole.get("megabytes") else ""
     yield f"{next(iter(whole['sets'].values()))['steps']} steps{size}."
     yield ""
