@@ -138,7 +138,7 @@ class ValidationBatches(Dataset[BranchBatch]):
         return BranchBatch(name, collate([self.data[name][number] for number in numbers]))
 
 
-class BranchedData(L.LightningDataModule):
+class BranchedData(EntityDataModule):
     """The batches of several branches: in training one branch's in each step, by its share; in validation all.
 
     data: by branch, each of as many crops as all steps would take. shares: of the steps, of sum 1.
@@ -147,29 +147,28 @@ class BranchedData(L.LightningDataModule):
     def __init__(
         self, data: Mapping[str, EntityDataModule | CachedData], shares: Sequence[float], round_steps: int
     ) -> None:
-        super().__init__()
-        self.batches = batches_of(next(iter(data.values())))
+        L.LightningDataModule.__init__(self)
+        first = next(iter(data.values()))
+        self.batches, self.crops = batches_of(first), first.crops
         self.steps = BranchSteps(data, shares, round_steps)
         cached = any(isinstance(module, CachedData) for module in data.values())
         self.workers = 0 if cached else self.batches.workers  # kept crops lie in this process
         plain = {name: x.data if isinstance(x, CachedData) else x for name, x in data.items()}
-        self.val = {name: module.val for name, module in plain.items() if module.val is not None}
+        self.watched = {name: module.val for name, module in plain.items() if module.val is not None}
 
     def train_dataloader(self) -> DataLoader[Any]:
         """The batches of a round."""
-        return self._loader(self.steps, RoundSampler(self.steps))
+        return self._in_batches(self.steps, RoundSampler(self.steps))
 
     def val_dataloader(self) -> DataLoader[Any] | list[Any]:
         """The validation crops; [] without any."""
-        return self._loader(ValidationBatches(self.val, self.batches.batch_size), None) if self.val else []
+        watched = ValidationBatches(self.watched, self.batches.batch_size)
+        return self._in_batches(watched, None) if self.watched else []
 
-    def _loader(self, batches: Dataset[BranchBatch], sampler: RoundSampler | None) -> DataLoader[Any]:
+    def _in_batches(self, batches: Dataset[BranchBatch], sampler: RoundSampler | None) -> DataLoader[Any]:
+        workers = self.workers
         return DataLoader(
-            batches,
-            batch_size=None,
-            sampler=sampler,
-            num_workers=self.workers,
-            persistent_workers=self.workers > 0,
+            batches, batch_size=None, sampler=sampler, num_workers=workers, persistent_workers=workers > 0
         )
 
 
@@ -204,8 +203,12 @@ class BranchedModule(EntityModule):
         return loss
 
     def on_validation_end(self) -> None:
-        """The weights of every branch that is at its best are noted."""
+        """The step is noted, and the weights of every branch that is at its best."""
         super().on_validation_end()
+        self.note_best()
+
+    def note_best(self) -> None:
+        """The weights of every branch whose validation crops just came to its lowest loss are noted."""
         for name, losses in self._watched.items():
             loss = sum(value * count for value, count in losses) / sum(count for _, count in losses)
             if loss < self.best.get(name, (float("inf"),))[0]:
