@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,13 +48,12 @@ def test_what_a_recipe_says_of_method_losses_and_start_holds_for_every_decoder(t
     whole.write_text(resolved_yaml(load_recipe("mix", [*TWO])))
     for mixture in (recipe, load_recipe(whole, said)):
         for name in ("stained", "industrial"):
-            member = mixture.member(name)
-            assert (member.method.bits, member.losses.boundary.weight) == (4, 2)  # type: ignore[union-attr]
+            member: Any = mixture.member(name)
+            assert (member.method.bits, member.losses.boundary.weight) == (4, 2)
             assert (member.train.start, member.train.cache) == (None, "prefix")
     one = load_recipe("mix", [*TWO, "mix.pathology:other.data=/c", "mix.pathology:other.start=null"])
-    assert (
-        one.mix is not None and one.mix.branches["other"] == "other" and one.member("stained").train.start == "nuclei"
-    )
+    assert one.mix is not None and one.mix.branches["other"] == "other"
+    assert one.member("stained").train.start == "nuclei"
     adapter = load_recipe(whole, ["train.start=./mine"])
     assert {adapter.member(name).train.start for name in ("stained", "industrial")} == {"./mine"}
 
