@@ -17,6 +17,7 @@ from adapters.options.lora import Lora
 from adapters.training.data import BatchOptions, EntityDataModule
 from adapters.training.fitting import Budget, Crops, Plan
 from adapters.training.joint import JointModule
+from adapters.training.quiet import check_good, good_of, score_option
 from domains.crops.crops import CropOptions
 from domains.crops.drawn_samples import WithDrawn
 from domains.crops.normalisers import fit_normaliser
@@ -101,6 +102,9 @@ def plan_of(
     stain = settled.domain.stain and fit_normaliser(settled.domain.stain, splits.train)
     contract = contract_of(settled, pixel_size(splits.train), stain)
     train, remembers = settled.train, isinstance(settled.decoder, Memory)
+    if train.false_alarms is not None:
+        score_option(settled.decoder)
+        check_good(good_of(splits.val))
     plan = Plan(
         segmenter,
         None if remembers else loss_of(settled),

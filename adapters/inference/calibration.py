@@ -43,14 +43,21 @@ class Calibration:
     changed: Mapping[str, tuple[float, float]]
     """Option -> (as it was, as it is now)."""
     tiles: int
+    remark: str = ""
+    """What else was chosen."""
 
     def __str__(self) -> str:
+        return f"calibrated on {self.tiles} val tiles: {self.outcome}{self.remark}"
+
+    @property
+    def outcome(self) -> str:
+        """Which thresholds moved, and what they are worth."""
         if math.isinf(self.after):
-            return f"calibrated on {self.tiles} val tiles: {self.metric} is undefined there, thresholds stay"
+            return f"{self.metric} is undefined there, thresholds stay"
         if not self.changed:
-            return f"calibrated on {self.tiles} val tiles: thresholds stay, {self.metric} {self.after:.3f}"
+            return f"thresholds stay, {self.metric} {self.after:.3f}"
         moves = ", ".join(f"{name} {was:g} -> {now:g}" for name, (was, now) in self.changed.items())
-        return f"calibrated on {self.tiles} val tiles: {moves}; {self.metric} {self.before:.3f} -> {self.after:.3f}"
+        return f"{moves}; {self.metric} {self.before:.3f} -> {self.after:.3f}"
 
 
 def calibrate(

@@ -55,6 +55,9 @@ class TrainOptions(Options):
     calibrate_for: Target | None = None
     """What of the domain's metrics they make most of; null: the one that the domain shows first. AP lets clutter of low
     scores through, f1 and pq do not."""
+    false_alarms: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Share of images without entity that may show any: when thresholds are chosen, the least score of an entity is the
+    lowest by which no more of those of the validation split do. null: it makes most of `calibrate_for`."""
     cache: Literal["none", "prefix", "auto"] = "none"
     """prefix: `cached_crops` crops are drawn, kept with what the blocks before the first that learns make of them, and
     shown eight times before others take their place, so that a step runs only the later blocks; for one device, and
@@ -98,9 +101,13 @@ class TrainOptions(Options):
         return self.teacher or self.unlabelled_share > 0
 
     def check_agreement(self) -> None:
-        """Raises InputError for a share of images without labels where none are named."""
+        """Raises InputError for a share of images without labels where none are named, and for a rate of false alarms
+        where no threshold is chosen.
+        """
         if self.unlabelled_share and self.unlabelled is None:
             raise self.wrong("unlabelled_share", "train.unlabelled names no images; give a folder by --unlabelled")
+        if self.false_alarms is not None and not self.calibrate:
+            raise self.wrong("false_alarms", "train.calibrate is false, so no threshold is chosen; leave one out")
 
     @property
     def start_kind(self) -> str | None:

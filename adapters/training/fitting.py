@@ -39,6 +39,7 @@ from adapters.training.mining import HardNegatives
 from adapters.training.module import EntityModule
 from adapters.training.prefix_cache import CachedData
 from adapters.training.prompted_fit import PromptedModule, measured_looks
+from adapters.training.quiet import quieten
 from adapters.training.ranks import Rank
 from adapters.training.region_fit import fit_regions
 from adapters.training.rounding import learnt_weights, round_learnt, round_to_half
@@ -360,16 +361,13 @@ def learn_regions(plan: Plan, reporter: Reporter = UNHEARD) -> int:
 def choose_thresholds(plan: Plan, reporter: Reporter = UNHEARD) -> Calibration:
     """Set the decode's thresholds to what makes most of `plan.calibrate_for` on tiles of the validation samples."""
     assert plan.watched is not None and plan.calibrate_for is not None
+    network, contract, rate = plan.network, plan.contract, plan.options.false_alarms
     with reporter.stage("calibrate") as watch:
-        calibration = calibrate(
-            plan.network,
-            plan.watched,
-            plan.metrics,
-            plan.calibrate_for,
-            plan.contract,
-            plan.calibration_tiles,
-            on_progress=watch.reach,
-        )
+        options = plan.metrics, plan.calibrate_for, contract, plan.calibration_tiles, watch.reach
+        calibration = calibrate(network, plan.watched, *options)
+        if rate is not None:
+            quiet = quieten(network, plan.watched, contract, rate, watch.reach)
+            calibration = replace(calibration, remark=f"; {quiet}")
     reporter.calibrated(calibration)
     return calibration
 

@@ -21,6 +21,7 @@ from adapters.decoders.patch_memory import LEAST_DEVIATION, MemoryDecoder
 from adapters.inference.calibration import OnProgress, unheard
 from adapters.inference.segment import InputContract
 from adapters.network import EntitySegmenter, pad_to, to_tensor
+from adapters.training.quiet import good_of, rank_of, remark
 from domains.entities import EntitySample, Samples
 from domains.entities.resize import resize_sample
 from domains.errors import InputError
@@ -37,9 +38,7 @@ BEYOND = 1.05
 
 @dataclass(frozen=True)
 class Remembered:
-    """What a memory was filled from. rate: wanted, of good images with an entity; attainable: the least that so many
-    held-back images can promise.
-    """
+    """What a memory was filled from. rate: wanted, of good images with an entity."""
 
     images: int
     patches: int
@@ -48,18 +47,12 @@ class Remembered:
     alarms: int
     rate: float
 
-    @property
-    def attainable(self) -> float:
-        """No rate below one in the number of held-back images and one can be told from them."""
-        return 1 / (self.held_back + 1)
-
     def __str__(self) -> str:
         promise = (
             f"false alarms on {self.alarms} of {self.held_back} good images held back, wanted at most {self.rate:g} of "
             "new ones"
         )
-        if self.rate < self.attainable:
-            promise += f"; so few cannot promise less than {self.attainable:.2g}, the strangest of them is the measure"
+        promise += remark(self.held_back, self.rate)
         return f"memory: {self.kept} of {self.patches} patches of {self.images} good images; {promise}"
 
 
@@ -110,13 +103,6 @@ def fill_memory(
     return Remembered(len(good), gathered, len(rows), len(held_back), int((scores > at).sum()), rate)
 
 
-def good_of(samples: Samples | None) -> list[int]:
-    """Indices of the images without entity."""
-    if samples is None:
-        return []
-    return [i for i in range(len(samples)) if not any(truth.count for truth in samples[i].truths)]
-
-
 def critical_of(segmenter: EntitySegmenter, sample: EntitySample, contract: InputContract) -> float:
     """The score above which no tile of an image has an entity, by a threshold of 1."""
     decoder = segmenter.decoder
@@ -131,8 +117,7 @@ def quiet_score(critical: np.ndarray, rate: float) -> float:
     """The score above which at most a share `rate` of new images would have an entity; critical: (N,) scores of those
     that were held back, ascending. By the rank (N + 1)(1 - rate), and beyond the last where that is further.
     """
-    rank = math.ceil((len(critical) + 1) * (1 - rate))
-    if rank <= len(critical):
+    if (rank := rank_of(len(critical), rate)) <= len(critical):
         return float(critical[rank - 1])
     return score_of(BEYOND * distance_of(float(critical[-1])))
 

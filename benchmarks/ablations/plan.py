@@ -148,12 +148,16 @@ PARTS: dict[str, Part] = {
     ),
 }
 
+STILL = ("train.steps=1", "train.lr=1e-9", "train.backbone_lr=1e-9")
+"""The base as it comes, but for what is chosen by the labelled images after a fit."""
+
 PARTS |= {
     f"unlabelled_{kind}": Part(
         name,
         {
             "five labelled images": Arm((*words, *REGIONS)),
             "and the others without labels": Arm((*words, *REGIONS), unlabelled_share=0.4),
+            "thresholds of the five, no weights": Arm((*words, *REGIONS, *STILL)),
         },
         columns,
         images=(5,),

@@ -2,11 +2,12 @@
 
     python -m benchmarks.accuracy.next_images --data DIR --set dsb2018_he --seconds 100 --out FILE.json
 
-DIR as in `benchmarks/accuracy.py`. For every seed: five training images drawn by chance are fitted for some
-CPU-seconds; by that adapter the next ten are chosen among the other training images, or drawn by chance; each fifteen
-are fitted from the base for as long, by the set's recipe as shipped, thresholds chosen on the whole validation split;
-the test split is measured. So what differs is which images were labelled. Last come the differences, with a 95 %
-interval over test groups, which are resampled alike for both ways and all seeds, and from the least seed to the most.
+DIR as in `benchmarks/accuracy.py`. For every seed: five training images drawn by chance are fitted for some CPU-
+seconds; by that adapter the next ten are chosen among the other training images, or drawn by chance; each fifteen are
+fitted from the base for as long, by the set's recipe as shipped, thresholds chosen on the whole validation split; the
+test split is measured. So what differs is which images were labelled. Last come the differences, with a 95 % interval
+over test groups, which are resampled alike for both ways and all seeds, and from the least seed to the most. A run
+that was stopped goes on after its last whole seed.
 """
 
 from __future__ import annotations
@@ -114,6 +115,16 @@ def differences(of: str, seeds: Sequence[dict[str, Any]]) -> Iterator[str]:
         )
 
 
+def measured_before(file: Path, of: str, seconds: float) -> list[dict[str, Any]]:
+    """The seeds that a run which was stopped has left."""
+    if not file.exists():
+        return []
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if (content["set"], content["seconds"]) != (of, seconds):
+        raise SystemExit(f"{file} is of other options; name another --out")
+    return content["seeds"]
+
+
 def main(words: Sequence[str] | None = None) -> None:
     """Measure, print, and write the file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -125,8 +136,8 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     torch.set_num_threads(1)
     set_up()
-    seeds: list[dict[str, Any]] = []
-    for seed in range(options.seeds):
+    seeds = measured_before(options.out, options.set, options.seconds)
+    for seed in range(len(seeds), options.seeds):
         seeds.append(of_seed(options.set, options.data, options.seconds, seed))
         content = {"set": options.set, "seconds": options.seconds, "seeds": seeds}
         with atomic_path(options.out) as path:

@@ -44,12 +44,12 @@ class ClassTable:
 
     def update(self, samples: Samples, index: int, prediction: EntityMap) -> None:
         """Name the entities that were predicted of a sample, and hold them against its first annotator's."""
-        sample = samples[index]
+        sample, records = samples[index], getattr(samples, "records", None)
         truth = self.renamed(sample.truths[0])
         scene = self.contract.photograph(sample)
         entities = Prediction.of_map(replace(prediction, labels=None, vocabulary=(), parents=None))
         named = labelled(entities, scene, self.contract, self.segmenter, self.labeller)
-        self.tally.update(named.whole_map, truth)
+        self.tally.update(named.whole_map, truth, records[index].stratum if records else "")
 
     def renamed(self, truth: EntityMap) -> EntityMap:
         """The truth in the adapter's classes; -1 for what goes by none of them."""
@@ -74,6 +74,9 @@ class ClassTable:
             name: {key: float(column[k]) for key, column in values.items()} for k, name in enumerate(self.tally.names)
         }
         means = {f"m{key}": mean(column) for key, column in values.items()}
+        by_image, means["mpq_by_image"] = self.tally.quality_by_image()
+        for name, value in zip(self.tally.names, by_image.tolist(), strict=True):
+            classes[name]["pq_by_image"] = value
         return plain({"classes": classes, **means}) | {"confusion": self.tally.rows()}
 
     def text(self) -> str:
@@ -83,7 +86,8 @@ class ClassTable:
         for k, name in enumerate(self.tally.names):
             rows.append([name, str(counts[k]), *(worded(column[k]) for column in values.values())])
         rows.append(["mean", str(counts.sum()), *(worded(mean(column)) for column in values.values())])
-        return text_table(rows)
+        by_image = worded(self.tally.quality_by_image()[1])
+        return f"{text_table(rows)}\nmPQ as PanNuke has it, of each image by itself: {by_image}"
 
     def write(self, stem: Path) -> tuple[Path, Path]:
         """Write the confusion matrix as STEM.confusion.csv and .png."""

@@ -55,15 +55,20 @@ def predict_prompts(request: Request, prompting: Prompting, runtime: Runtime = C
         decoder = None
         if prompting.masks == APG and network is not None:
             decoder = DecoderPrompts(promptable, network.segmenter.place(runtime), network.contract)
+        namer = network if network is not None and network.labeller is not None else None
         plan = plan_of(request, prompting, [domain, digest, runtime.precision])
+        if namer is not None:
+            namer.segmenter.place(runtime)
+            plan["labels"] = namer.labeller and namer.labeller.digest()
         with open_run(request.out, plan, request.writing.overwrite) as journal:
             images = Images(names_of(scenes.paths, names, journal), journal, request.out)
             images.tidy()
             images.tell_going_on()
-            destination = destination_of(request, domain, images)
+            destination = destination_of(request, domain, images, namer is not None)
             exports = open_exports(request.writing.formats, destination, images.remaining.values())
             finder = PromptedEntities(promptable, request.sight.asked.window_px, granularity, decoder)
-            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight, request.writing.nested)
+            nested = request.writing.nested
+            run = PromptedRun(finder, exports, by_image, prompting.masks, request.sight, nested, namer)
             faults = predict_all(run, images)
             journal.end()
     tell(images, destination, faults, request.writing.formats)

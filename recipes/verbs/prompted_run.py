@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from adapters.inference.labelled import labelled
 from adapters.proposals.nested_prompts import ENTITIES
 from domains.entities import EntityMap, Place
 from domains.entities.forest import EntityForest
@@ -20,6 +21,7 @@ from domains.tiling.grid import Window
 from domains.tiling.prediction import Prediction
 from domains.tiling.scene_forest import SceneForest
 from recipes.inputs import Sight
+from recipes.load import Loaded
 from recipes.verbs.predict_scenes import LARGE_PX, check_formats, check_limits, image_of, impossible, is_large
 from recipes.verbs.prompted import PromptedEntities, Read
 
@@ -27,7 +29,7 @@ from recipes.verbs.prompted import PromptedEntities, Read
 @dataclass(frozen=True)
 class PromptedRun:
     """What the images of one call share. prompts: of each image by its file's name; way: in place of them. nested: keep
-    all masks of prompts, where a format wants a forest.
+    all masks of prompts, where a format wants a forest. namer: the adapter, where that tells classes.
     """
 
     finder: PromptedEntities
@@ -36,6 +38,7 @@ class PromptedRun:
     way: str | None = None
     sight: Sight = Sight()
     nested: bool = False
+    namer: Loaded | None = None
     on_tile: Callable[[], None] = lambda: None
 
     def open(self, path: Source) -> Scene:
@@ -53,6 +56,8 @@ class PromptedRun:
             self.checked(scene, path)
             if self.finder.decoder is not None:
                 self.finder.decoder.contract.viewed(scene)
+            if self.namer is not None:
+                self.namer.contract.viewed(scene)
         except BaseException:
             scene.close()
             raise
@@ -80,10 +85,17 @@ class PromptedRun:
         self.on_tile()
         place = Place(str(path), pixel_size_m=scene.pixel_size_m, georeference=scene.georeference)
         whole = read(Window(0, 0, *scene.shape))
-        prediction = replace(Prediction.of_map(entities, name, place, whole), forest=forest)
+        prediction = replace(self.named(Prediction.of_map(entities, name, place, whole), scene), forest=forest)
         self.exports.stream(
             prediction, frozenset(impossible(scene.pixel_size_m, scene.georeference, self.exports.words(True)))
         )
+
+    def named(self, prediction: Prediction, scene: Scene) -> Prediction:
+        """The prediction with a class of each entity, where the adapter knows any."""
+        if self.namer is None or self.namer.labeller is None:
+            return prediction
+        contract = self.namer.contract
+        return labelled(prediction, contract.viewed(scene), contract, self.namer.segmenter, self.namer.labeller)
 
     def nested_entities(self, scene: Scene, path: Source, read: Read) -> tuple[EntityMap, EntityForest, float]:
         """The flat map, the forest whose cut it is, and the granularity of that cut."""

@@ -11,7 +11,8 @@ from adapters.backbones.dinov2 import Dinov2Backbone
 from adapters.decoders.patch_memory import Memory
 from adapters.inference.segment import InputContract, segment
 from adapters.network import EntitySegmenter
-from adapters.training.memory_fit import coreset, fill_memory, good_of, quiet_score
+from adapters.training.memory_fit import coreset, fill_memory, quiet_score
+from adapters.training.quiet import good_of
 from domains.entities import EntityMap, EntitySample, Place
 from domains.errors import InputError
 

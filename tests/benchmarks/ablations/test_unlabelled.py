@@ -24,6 +24,6 @@ def test_the_folder_holds_the_fold_without_what_is_labelled_and_without_what_is_
 
 def test_equal_seconds_and_what_differs_is_the_unlabelled_share_alone() -> None:
     for kind in ("nuclei", "cracks", "photographs"):
-        alone, more = PARTS[f"unlabelled_{kind}"].arms.values()
+        alone, more, _ = PARTS[f"unlabelled_{kind}"].arms.values()
         assert alone.overrides == more.overrides and (alone.unlabelled_share, more.unlabelled_share) == (0.0, 0.4)
         assert "decoder.regions=true" in alone.overrides

@@ -62,6 +62,31 @@ def test_the_quality_of_a_class_is_that_of_its_entities_by_themselves(draw) -> N
     assert tally.confusion[:3, :3].sum() > 5
 
 
+def test_the_quality_by_image_is_as_pannuke_has_it(draw) -> None:
+    tally, tissues = ClassTally(NAMES), ("skin", "liver", "liver")
+    by_class: dict[str, list[float]] = {name: [] for name in NAMES}
+    by_tissue: dict[str, list[float]] = {}
+    for seed in range(9):
+        maps, rng, of_image = [], np.random.default_rng(seed), []
+        for entities in draw(seed):
+            labels = rng.integers(0, 2 + seed % 2, entities.count).astype(np.int32)
+            maps.append(EntityMap(entities.ids, entities.scores, labels, NAMES))
+        tally.update(maps[0], maps[1], tissues[seed % 3])
+        for k, name in enumerate(NAMES):
+            alone = [EntityMap.from_ids(np.where(np.append(-1, m.labels)[m.ids] == k, m.ids, 0)) for m in maps]
+            if alone[1].count:  # what the truth of an image lacks is not asked
+                metric = PanopticQuality()
+                metric.update(alone[0], [alone[1]])
+                of_image.append(metric.compute())
+                by_class[name].append(of_image[-1])
+        if of_image:
+            by_tissue.setdefault(tissues[seed % 3], []).append(float(np.mean(of_image)))
+    of_classes, m_pq = tally.quality_by_image()
+    assert of_classes == pytest.approx([np.mean(values) for values in by_class.values()])
+    assert m_pq == pytest.approx(np.mean([np.mean(values) for values in by_tissue.values()])) and 0 < m_pq < 1
+    assert np.isnan(ClassTally(NAMES).quality_by_image()[1])
+
+
 def test_the_matrix_is_written_with_its_headings(tmp_path) -> None:
     tally = ClassTally(("a", "b"))
     tally.update(row_of([0, 1, 1]), row_of([0, 0, 1]))

@@ -75,12 +75,14 @@ def test_a_folder_of_good_parts_alone_is_read(parts: Path, options: list[str], t
     assert after["image_auroc"] is None and after["false_alarms"] is not None
 
 
-def test_a_decoder_learns_from_what_is_drawn_on_good_parts(parts: Path, options: list[str], tmp_path: Path) -> None:
-    words = ["domain.good_only=true", "domain.drawn_defects=1", "decoder.width=8", "decoder.regions=false"]
-    few = ["method.name=decoder_only", "method.bits=16", "train.steps=2", "train.batch_size=2"]
-    run = ["fit", "--recipe", "industrial", "--data", str(parts), "--out", str(tmp_path / "run")]
-    assert main([*run, *options, *words, *few]) == 0
+def test_a_decoder_learns_from_what_is_drawn_on_good_parts(
+    parts: Path, options: list[str], tmp_path: Path, capsys
+) -> None:
+    words = ["decoder.width=8", "decoder.regions=false", "method.bits=16", "train.steps=2", "train.batch_size=2"]
+    run = ["fit", "--recipe", "synthetic_defects", "--data", str(parts), "--out", str(tmp_path / "run")]
+    assert main([*run, *options, *words]) == 0
     assert read_info(tmp_path / "run" / "adapter").decoder.name == "dense"
+    assert "at most 0.05 of good images may show an entity: min_score" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -90,6 +92,7 @@ def test_a_decoder_learns_from_what_is_drawn_on_good_parts(parts: Path, options:
         ("good_parts", "method.name=lora", "goes by the backbone as it is"),
         ("good_parts", "domain.bands=[red,nir]", "wants RGB"),
         ("industrial", "domain.good_only=true", "leaves nothing to learn from"),
+        ("synthetic_defects", "train.calibrate=false", "no threshold is chosen"),
     ],
 )
 def test_what_does_not_go_together_is_told(recipe: str, word: str, line: str, capsys) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from adapters.sharing.door import read_info
-from adapters.sharing.labels_file import load_labeller
+from adapters.sharing.labels_file import load_labeller, set_labeller
 from cli import main
 from domains.entities import EntityMap, Place
 from domains.exports import Destination, open_exports
@@ -116,6 +117,28 @@ def test_a_track_of_a_clip_has_the_class_of_its_frames(fitted: Path, classed: Pa
     )  # of frames that are all alike
     assert [label for label, _ in of_tracks] == [label for label, _ in of_entities] and of_tracks
     assert np.allclose([score for _, score in of_tracks], [score for _, score in of_entities], atol=2e-3)
+
+
+def test_entities_of_prompts_get_the_classes_of_an_adapter(classed: Path, options: list[str], tmp_path: Path) -> None:
+    small = ["backbone.name=entity-small", "backbone.taps=[2,4,6]", "train.start=null", "train.steps=1"]
+    small += ["train.calibrate=false", "decoder.regions=false", "domain.symmetries=1", "domain.test_scales=[1]"]
+    words = ["fit", "--recipe", "natural", "--data", str(classed), "--out", str(tmp_path / "run"), *options, *small]
+    assert main(words) == 0
+    labeller = load_labeller(adapter := tmp_path / "run" / "adapter", read_info(adapter))
+    assert labeller is not None
+    set_labeller(adapter, replace(labeller, farthest=np.inf))  # discs drawn alike: nothing but their outlines is known
+    image, truth = drawn(0)
+    corners = [(np.argwhere(truth.ids == disc).min(0), np.argwhere(truth.ids == disc).max(0)) for disc in range(1, 17)]
+    lines = [f"{x0},{y0},{x1 + 1},{y1 + 1}" for (y0, x0), (y1, x1) in corners]
+    (boxes := tmp_path / "boxes.csv").write_text("\n".join(["x0,y0,x1,y1", *lines]) + "\n", encoding="utf-8")
+    Image.fromarray(image).save(picture := tmp_path / "picture.png")
+    words = ["predict", "--adapter", str(adapter), str(picture), "--boxes", str(boxes), "--out", str(tmp_path / "out")]
+    assert main([*words, "--format", "csv", "--format", "labels"]) == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "entities.csv").read_text(encoding="utf-8").splitlines()))
+    ids = tifffile.imread(tmp_path / "out" / "picture.labels.tif")
+    discs = [np.bincount(truth.ids[ids == int(row["id"])])[1:].argmax() for row in rows]
+    assert len(rows) > 8 and {row["label"] for row in rows} == {"dark", "bright"}
+    assert [row["label"] for row in rows] == [truth.vocabulary[truth.labels[disc]] for disc in discs]
 
 
 def test_evaluate_says_what_each_class_is_worth_and_which_is_taken_for_which(
