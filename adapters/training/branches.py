@@ -23,7 +23,7 @@ from adapters.options.training import TrainOptions
 from adapters.training.data import EntityDataModule, RoundSampler
 from adapters.training.fitting import Plan
 from adapters.training.module import EntityModule
-from adapters.training.prefix_cache import CachedData, Rounds
+from adapters.training.prefix_cache import Bank, CachedData, Rounds
 from domains.crops.mixed_crops import GOLDEN
 from domains.entities import EntityBatch, Place, collate
 
@@ -99,17 +99,39 @@ class BranchSteps(Dataset[BranchBatch]):
         if not 0 <= index < self.round_steps:
             raise IndexError(index)
         branch, turn = self.order[int(self._round) * self.round_steps + index]
-        return BranchBatch(self.names[branch], self.draws[branch](turn))
+        return BranchBatch(self.names[branch], self.draws[branch][turn])
 
 
-def turns_of(data: EntityDataModule | CachedData) -> Callable[[int], EntityBatch]:
-    """From the number of a batch, counted from the beginning of the training, to the batch."""
-    size = batches_of(data).batch_size
-    if isinstance(data, CachedData):
-        bank = data.bank
-        rounds = Rounds(bank.count, len(bank.crops), batches_of(data).seed)
-        return lambda turn: bank.batch([rounds[turn * size + i] for i in range(size)])
-    return lambda turn: collate([data.train[turn * size + i] for i in range(size)])
+@dataclass(frozen=True)
+class FreshCrops:
+    """The batches of a branch by their number, counted from the beginning of the training: every crop is a new one."""
+
+    crops: Any
+    size: int
+
+    def __getitem__(self, turn: int) -> EntityBatch:
+        return collate([self.crops[turn * self.size + place] for place in range(self.size)])
+
+
+@dataclass(frozen=True)
+class KeptCrops:
+    """As `FreshCrops`, of crops that are kept for some turns."""
+
+    bank: Bank
+    order: Rounds
+    size: int
+
+    def __getitem__(self, turn: int) -> EntityBatch:
+        return self.bank.batch([self.order[turn * self.size + place] for place in range(self.size)])
+
+
+def turns_of(data: EntityDataModule | CachedData) -> FreshCrops | KeptCrops:
+    """The batches of a branch by their number."""
+    options = batches_of(data)
+    if not isinstance(data, CachedData):
+        return FreshCrops(data.train, options.batch_size)
+    order = Rounds(data.bank.count, len(data.bank.crops), options.seed)
+    return KeptCrops(data.bank, order, options.batch_size)
 
 
 def batches_of(data: EntityDataModule | CachedData) -> Any:
