@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -26,7 +27,7 @@ from recipes.runtime import of_training
 from recipes.sides import on_patches
 
 LEAST_VAL_CROPS = 8
-"""Of a member; all have the same number, so that the best weights are chosen by all alike."""
+"""Of a member; all of a branch have the same number, so that its best weights are chosen by all alike."""
 PREVIEWS = 2
 """Test images of each member that are drawn before and after."""
 
@@ -99,14 +100,13 @@ def prepare_mixture(
     """How a recipe with a section `mix` is fitted: a network for each branch, all on one backbone, and a plan for each
     member on its own.
 
-    budget: instead of the recipe's own. val_crops: of all members together, of each as many. previews: test images of
-    each member whose entities are kept. Raises InputError for what does not fit together.
+    budget: instead of the recipe's own. val_crops: of all members of a branch together, of each as many. previews: test
+    images of each member whose entities are kept. Raises InputError for what does not fit together.
     """
     assert recipe.mix is not None
     L.seed_everything(recipe.train.seed, verbose=False)
     networks = networks_of(recipe, backbone_of(recipe))
-    crops = max(LEAST_VAL_CROPS, val_crops // len(splits))
-    members = {}
+    members, sharing = {}, Counter(recipe.mix.branches.values())
     for name, branch in recipe.mix.branches.items():
         network, method = networks[branch], method_of(recipe.member(name))
         prepared = plan_of(
@@ -115,7 +115,7 @@ def prepare_mixture(
             splits[name],
             budget or budget_of(recipe),
             network=lambda _, network=network: network,
-            val_crops=crops,
+            val_crops=max(LEAST_VAL_CROPS, val_crops // sharing[branch]),
             shown=range(min(previews, len(splits[name].test))),
         )
         init = method.init if isinstance(method, Lora) else "random"

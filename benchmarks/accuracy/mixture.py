@@ -51,7 +51,7 @@ class Kind(NamedTuple):
         return self.decoders + ("" if self.temperature is None else f"-{self.temperature:g}")
 
 
-KINDS = {"domain": Kind("domain"), "member": Kind("member"), "shared": Kind("shared", 2.0)}
+KINDS = {"member": Kind("member"), "domain": Kind("domain"), "shared": Kind("shared", 2.0)}
 """By the word of `--kinds`; shares of the crops by temperature 2 are what the shared decoder was first measured by."""
 WITHIN = 0.03
 LOOKS, VAL_CROPS = 5, 24
@@ -105,7 +105,8 @@ def mixture(data: Path, seconds: float, seed: int, images: int | None, kind: Kin
     domains = domains_of(recipe)
     splits = {name: fewer(each, images) for name, each in splits_of_all(domains).items()}
     budget = budget_of(recipe, LOOKS, time.process_time)
-    prepared = prepare_mixture(recipe, domains, splits, budget, VAL_CROPS * 2, previews=0)
+    crops = VAL_CROPS * 2 if kind.decoders == "shared" else VAL_CROPS  # of each decoder
+    prepared = prepare_mixture(recipe, domains, splits, budget, crops, previews=0)
     fitted = fit_mixture(unmeasured(prepared.mixture))
     info = info_of(prepared, domains, fitted)
     save_adapter(run, prepared.mixture.network, prepared.method, info, own_yaml(prepared.recipe), overwrite=True)

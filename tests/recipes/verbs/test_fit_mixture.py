@@ -122,11 +122,11 @@ def test_a_mixture_on_a_shelf_serves_its_images_and_is_not_merged(
     assert "is of several domains; merge one of them" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("decoders", ["domain", "shared"])
+@pytest.mark.parametrize("decoders", ["member", "shared"])
 def test_a_member_alone_predicts_as_it_does_in_the_mixture(
     decoders: str, request: pytest.FixtureRequest, data: Path, surfaces: Path, tmp_path: Path, capsys
 ) -> None:
-    adapter = str(request.getfixturevalue("mixed" if decoders == "domain" else "shared") / "adapter")
+    adapter = str(request.getfixturevalue("mixed" if decoders == "member" else "shared") / "adapter")
     assert main(["adapters", "verify", adapter]) == 0 and "for cells, industrial" in capsys.readouterr().out
     for name, domain, picture in (
         ("cells", "pathology", data / "images" / "0.png"),
@@ -234,7 +234,7 @@ def test_evaluate_gives_the_numbers_of_the_fit(mixed: Path, data: Path, tmp_path
     assert json.loads(out.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
 
 
-@pytest.mark.parametrize("decoders", ["domain", "shared"])
+@pytest.mark.parametrize("decoders", ["member", "shared"])
 def test_a_stopped_run_resumes_to_the_same_losses(
     decoders: str,
     request: pytest.FixtureRequest,
@@ -242,7 +242,7 @@ def test_a_stopped_run_resumes_to_the_same_losses(
     tmp_path: Path,
     interrupt_at: Callable[[int], None],
 ) -> None:
-    whole = request.getfixturevalue("mixed" if decoders == "domain" else "shared")
+    whole = request.getfixturevalue("mixed" if decoders == "member" else "shared")
     words = [*words, f"mix.decoders={decoders}", "--out", str(tmp_path / "cut")]
     interrupt_at(5)
     assert main(words) == 130
