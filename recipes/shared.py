@@ -101,8 +101,8 @@ def member_of(info: AdapterInfo, word: str | None, adapter: str) -> str:
     )
     if word is None:
         raise InputError(
-            f"{adapter!r} is of several domains: {listed}; say which by --domain NAME, or make that one an adapter of "
-            "its own by `adapters member`"
+            f"{adapter!r} is of several domains: {listed}; say which by --domain NAME to `predict` and `evaluate`, for "
+            "all else make that one an adapter of its own by `adapters member`"
         )
     raise InputError(f"--domain is {word!r}; {adapter!r} is of {listed}")
 

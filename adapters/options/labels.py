@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from adapters.options.section import Options
 
 LONGEST_NAME, NAME_SIGNS = 100, r"^[^\x00-\x1f\x7f<>&]*$"
-ClassName = Annotated[str, Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS)]
+NAME_WANTED = f"a name of 1 to {LONGEST_NAME} signs without <, > and &"
+ClassName = Annotated[
+    str,
+    Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS, json_schema_extra={"wanted": NAME_WANTED}),
+]
 """Of a class: a line without markup."""
 NameInData = Annotated[str, Field(min_length=1, max_length=1000)]
 """Of a class of the data, which may be any."""
@@ -20,7 +24,16 @@ MOST_CLASSES, MOST_EXAMPLES = 200, 128
 SHAPE_NUMBERS = 9
 """What is said of an entity's shape."""
 LabellerKind = Literal["linear", "prototypes", "knn"]
-ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000)]
+
+
+def in_words(value: Any) -> Any:
+    """A map of classes whose names in the data are whole numbers, as YAML reads `{1: scratch}`, as text."""
+    if not isinstance(value, dict):
+        return value
+    return {str(name) if type(name) is int else name: target for name, target in value.items()}
+
+
+ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000), BeforeValidator(in_words)]
 
 
 def may_be_class(name: str) -> bool:

@@ -12,6 +12,7 @@ import stat
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,8 +60,21 @@ def pack(folder: Path, file: Path) -> None:
                 archive.writestr(member, texts[name])
             elif present(folder, name):
                 member.file_size = (folder / name).stat().st_size
-                with (folder / name).open("rb") as source, archive.open(member, "w") as target:
-                    shutil.copyfileobj(source, target, 2**20)
+                with archive.open(member, "w") as target:
+                    for block in blocks_of(folder / name):
+                        target.write(block)
+
+
+def blocks_of(path: Path) -> Iterator[bytes]:
+    """The bytes of a file, a MiB at a time. Raises InputError where it cannot be read: what writes them elsewhere takes
+    an OSError for one of its own.
+    """
+    try:
+        with path.open("rb") as source:
+            while block := source.read(2**20):
+                yield block
+    except OSError as error:
+        raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
 
 
 def shared_texts(folder: Path, info: AdapterInfo) -> dict[str, str]:

@@ -1,14 +1,15 @@
 """False alarms on images without entity, held to a rate by the least score of an entity.
 
-Split conformal (Vovk et al., Algorithmic Learning in a Random World, 2005): of the good images of the validation split
-the strangest entity each has; the least score goes above all but so many of them. It promises the rate for new images
-like those, as far as weights and other thresholds were not chosen on the same ones, which they were: with few of them
-the rate is a wish.
+Split conformal (Vovk et al., Algorithmic Learning in a Random World, 2005): of each good image of the validation split
+the strangest entity; the least score goes above all but so many of them. That promises the rate for new images like
+those, as far as weights and other thresholds were not chosen on the same ones, which they were: of few images it is a
+wish.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,23 +27,25 @@ BEYOND = 0.05
 DIGITS = 3
 """Of the least score, which is rounded up."""
 MOST = 0.999
+MOST_HELD_BACK = 60
+"""Good images that are looked at, up to eight times; more would take long."""
+SURE = "sure_foreground"
 
 
 @dataclass(frozen=True)
 class Quiet:
-    """How false alarms were held to a rate. option: of the decoder, which went from `was` to `now`; held_back: so many
-    good images; alarms: on those, now.
+    """How false alarms were held to a rate. changed: option of the decoder -> (as it was, as it is now); held_back: so
+    many good images; alarms: those of them that show an entity now.
     """
 
-    option: str
-    was: float
-    now: float
+    changed: Mapping[str, tuple[float, float]]
     held_back: int
     alarms: int
     rate: float
 
     def __str__(self) -> str:
-        promise = f"at most {self.rate:g} of good images may show an entity: {self.option} {self.was:g} -> {self.now:g}"
+        moves = ", ".join(f"{name} {was:g} -> {now:g}" for name, (was, now) in self.changed.items())
+        promise = f"at most {self.rate:g} of good images may show an entity: {moves}"
         return f"{promise}, {self.alarms} of {self.held_back} good val images do{remark(self.held_back, self.rate)}"
 
 
@@ -61,31 +64,52 @@ def quieten(
     rate: float,
     on_progress: OnProgress = unheard,
 ) -> Quiet:
-    """Set the decoder's least score to the lowest by which at most a share `rate` of new images without entity would
-    show one, up or down; what is sure to be foreground is no longer kept whatever its score.
+    """Set the decoder's least score, up or down, to the lowest by which at most a share `rate` of new images without
+    entity would show one. Where a region is kept for its score or for being surely foreground, each has half the rate.
 
-    Raises InputError for a decoder whose entities
-    have no least score, and without an image that has no entity.
+    Raises InputError for a decoder whose entities have no least score, and without an image that has no entity.
     """
     decoder = segmenter.decoder
     chosen: Any = decoder.options
     option, good = score_option(chosen), good_of(samples)
     check_good(good)
-    loud = {option: min(chosen.TUNED[option])} | (
-        {"sure_foreground": 1.0} if hasattr(chosen, "sure_foreground") else {}
-    )
-    decoder.options = replace(chosen, **loud)
+    if len(good) > MOST_HELD_BACK:
+        good = [good[round(i)] for i in np.linspace(0, len(good) - 1, MOST_HELD_BACK)]
     segmenter.eval()
-    critical = np.zeros(len(good))
-    for done, index in enumerate(good, start=1):
-        entities = segment(segmenter, contract.photograph(samples[index]), contract)
-        critical[done - 1] = 0.0 if entities.scores is None else entities.scores.max(initial=0.0)
-        on_progress("good images", done, len(good))
-    rank = rank_of(len(good), rate)
-    strangest = np.sort(critical)[min(rank, len(good)) - 1] + (BEYOND if rank > len(good) else 0.0)
-    now = max(min(chosen.TUNED[option]), min(MOST, math.floor(strangest * 10**DIGITS + 1) / 10**DIGITS))
-    decoder.options = replace(decoder.options, **{option: now})
-    return Quiet(option, getattr(chosen, option), now, len(good), int((critical >= now).sum()), rate)
+
+    def strangest(**changes: float) -> np.ndarray:
+        """(N,) of good images the highest score of an entity, ascending, 0 where there is none."""
+        decoder.options = replace(chosen, **changes)
+        critical = np.zeros(len(good))
+        for done, index in enumerate(good, start=1):
+            entities = segment(segmenter, contract.photograph(samples[index]), contract)
+            critical[done - 1] = 0.0 if entities.scores is None else entities.scores.max(initial=0.0)
+            on_progress("good images", done, len(good))
+        return np.sort(critical)
+
+    options, by_foreground = {}, option == "least_iou" and hasattr(chosen, SURE)
+    rank = rank_of(len(good), rate / 2 if by_foreground else rate)
+    if by_foreground:
+        options[SURE] = sure_foreground(chosen.TUNED[SURE], rank, len(good), strangest)
+    critical = strangest(**{option: min(chosen.TUNED[option])}, **({SURE: 1.0} if by_foreground else {}))
+    least = critical[min(rank, len(good)) - 1] + (BEYOND if rank > len(good) else 0.0)
+    rounded = math.floor(least * 10**DIGITS + 1) / 10**DIGITS
+    options[option] = max(min(chosen.TUNED[option]), min(MOST, rounded))
+    alarms = np.count_nonzero(strangest(**options))
+    return Quiet({name: (getattr(chosen, name), now) for name, now in options.items()}, len(good), int(alarms), rate)
+
+
+def sure_foreground(values: Sequence[float], rank: int, count: int, strangest: Callable[..., np.ndarray]) -> float:
+    """The lowest of some mean foreground scores by which regions that are kept for it alone show on no more good images
+    than the rank allows; of too few images the next higher one.
+    """
+    falling = sorted(values, reverse=True)
+    quiet = [falling[0]]  # 1: nothing is
+    for value in falling[1:]:
+        if np.count_nonzero(strangest(**{SURE: value, "least_iou": 1.0})) > max(0, count - rank):
+            break
+        quiet.append(value)
+    return quiet[max(0, len(quiet) - 2)] if rank > count else quiet[-1]
 
 
 def score_option(options: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import math
 import signal
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,9 @@ from adapters.training.module import EntityModule
 from adapters.training.ranks import Averaging, Rank
 from domains.atomic import atomic_path
 from domains.errors import InputError
+
+CHECKPOINT_KEYS = {"state_dict", "optimizer_states", "loops", "callbacks"}
+BEST_CHECKPOINT = "best.ckpt"
 
 
 def make_trainer(
@@ -120,7 +124,7 @@ def keep_best(trainer: L.Trainer, module: EntityModule, data: L.LightningDataMod
 
 def load_weights(module: EntityModule, checkpoint: Path) -> None:
     """The trainable weights of a checkpoint into the module; a checkpoint that lacks one is an error."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
+    state = read_checkpoint(checkpoint)["state_dict"]
     trained = {name for name, parameter in module.named_parameters() if parameter.requires_grad}
     if missing := trained - state.keys():
         raise InputError(f"{checkpoint} lacks {len(missing)} trained weights, {min(missing)!r} among them")
@@ -151,6 +155,29 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as temporary:
             super().save_checkpoint(checkpoint, temporary, storage_options)
+
+    def load_checkpoint(self, path: Any, *_: Any, **__: Any) -> dict[str, Any]:
+        """The checkpoint at `path`, on the CPU. Raises InputError where it is damaged."""
+        return read_checkpoint(Path(path))
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint that a round wrote, on the CPU, nothing in it unpickled but tensors and plain values.
+
+    Raises InputError where it is damaged, with the ways out; torch's reasons would mislead.
+    """
+    cause: Exception | None = None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state.keys() >= CHECKPOINT_KEYS:
+            return state
+    except Exception as error:  # damaged bytes make the readers of zip and pickle raise anything
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # which torch makes of a file that is cut off
+            raise InputError(f"cannot read {str(path)!r}: {error.strerror or error}") from error
+        cause = error
+    best = path.with_name(BEST_CHECKPOINT)
+    going_on = f"copy {str(best)!r} over it to go on from the best round, or " if best.exists() and best != path else ""
+    raise InputError(f"{str(path)!r} is damaged, or holds no round; {going_on}begin anew in another --out") from cause
 
 
 class History(Callback):

@@ -15,13 +15,15 @@ from domains.datasets.leaks import Leak, find_leaks
 from domains.datasets.looks import Looks, look_at
 from domains.datasets.read_as import Kind, Kinds, ReadAs, read_as
 from domains.datasets.splits import FRACTIONS, assign
-from domains.entities import EntityMap
+from domains.entities import NO_CLASS, EntityMap
 from domains.entities.overlay import thumbnail
+from domains.errors import printable
 from domains.formats import recognise
 from domains.formats.layout import Fault, Layout, Reading, Record, Split, count_faults, skipped
 
 QUANTILES = (0.05, 0.25, 0.50, 0.75, 0.95)  # of areas and of entities per truth
 MOST_KINDS = 24  # of image, with pictures on a page
+MOST_CLASSES = 12  # that a line names
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,8 @@ class Report:
     """areas: of every entity, in pixels. sizes: (H, W) and how many images.
 
     annotators: truths per image and how many images. without_entity: images whose truths hold none.
-    unlabelled: share of pixels that are -1. strata: images per class or kind. splits, records: usable images only.
+    unlabelled: share of pixels that are -1. strata: images per class or kind. classes: entities of the first truths by
+    class. splits, records: usable images only.
     faults: what was left out, and what was assumed. leaks: of test. examples: as many as were asked for, spread over
     the folder. kinds: of image, the commonest first, with pictures where examples were asked for.
     """
@@ -64,6 +67,7 @@ class Report:
     without_entity: int
     unlabelled: float
     strata: Counter[str] = field(default_factory=Counter)
+    classes: Counter[str] = field(default_factory=Counter)
     faults: list[Fault] = field(default_factory=list)
     leaks: list[Leak] = field(default_factory=list)
     records: Mapping[Split, Sequence[Record]] = field(default_factory=dict)
@@ -116,6 +120,8 @@ class Report:
         ]
         if set(self.strata) - {""}:
             rows.append(("strata", _counts(self.strata, str)))
+        if self.classes:
+            rows.append(("classes", printable(_entities_of(self.classes))))
         for split, count in self.splits.items():
             rows.append((split, f"{count.images} images, {count.entities} entities, {count.groups} groups"))
         rows.append(("faults", str(len(self.skipped)) if self.skipped else "none"))
@@ -141,6 +147,7 @@ def check_folder(
     usable, entities, looks, places, thumbnails = [], {}, Looks(), {}, {}
     areas, per_truth, sizes, annotators = [np.zeros(0, np.int64)], [], Counter(), Counter()
     without_entity = unlabelled = pixels = 0
+    classes: Counter[str] = Counter()
     for i, (record, sample, sample_faults) in enumerate(examine_all(layout, listing.records)):
         faults += sample_faults
         if sample is None:
@@ -156,6 +163,7 @@ def check_folder(
             kind.plain, kind.outlined = plain(sample.image), thumbnail(sample.image, sample.truth)
         entities[record.name] = sum(counts)
         per_truth += counts
+        classes.update(class_names(sample.truth))
         areas += [truth.areas for truth in sample.truths]
         sizes[sample.truth.shape] += 1
         annotators[len(counts)] += 1
@@ -182,6 +190,7 @@ def check_folder(
         without_entity=without_entity,
         unlabelled=unlabelled / max(pixels, 1),
         strata=Counter(record.stratum for record in usable),
+        classes=classes,
         faults=faults,
         leaks=find_leaks(splits, "test", lambda record: looks[places[record.name]]),
         records=splits,
@@ -199,6 +208,19 @@ def check_folder(
 def plain(image: np.ndarray) -> np.ndarray:
     """A small picture of an image, as `thumbnail` without entities."""
     return thumbnail(image, EntityMap(np.zeros(image.shape[:2], np.int32)))
+
+
+def class_names(truth: EntityMap) -> list[str]:
+    """The class of each entity that has one."""
+    labels = [] if truth.labels is None else truth.labels[truth.labels != NO_CLASS]
+    return [name for label in labels if (name := truth.vocabulary[label])]
+
+
+def _entities_of(classes: Counter[str]) -> str:
+    """The commonest classes with the number of entities of each, and how many classes there are."""
+    listed = [f"{name} ({count})" for name, count in classes.most_common(MOST_CLASSES)]
+    further = [f"and {len(classes) - MOST_CLASSES} more"] if len(classes) > MOST_CLASSES else []
+    return ", ".join([*listed, *further])
 
 
 def _five(values: np.ndarray) -> tuple[float, ...]:

@@ -207,7 +207,8 @@ class DataDomain(DataOptions, ReadingOptions):
                     "or set domain.fractions"
                 )
         if not records:
-            raise InputError(f"{self.data!r} has no {split} images; set domain.fractions, or ask for --split all")
+            whole = "; `evaluate --split all` measures on every image" if split == "test" else ""
+            raise InputError(f"{self.data!r} has no {split} images; set domain.fractions{whole}")
         most = {"train": self.max_images, "val": self.max_val_images}.get(split)
         if most is not None:
             records = first_images(records, most)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from domains.entities import EntityMap
+from domains.entities import NO_CLASS, EntityMap
 from domains.errors import InputError
 from domains.formats.filling import inside
 from domains.tiling.grid import Window
@@ -149,7 +149,7 @@ def filled_in(points: np.ndarray, window: Window) -> tuple[Window, np.ndarray]:
 def draw(outlines: Sequence[Outline], window: Window, vocabulary: tuple[str, ...] = ()) -> EntityMap:
     """The outlines in a window, the smaller of two that overlap on top, whatever the window shows of them.
 
-    vocabulary: classes, in which the label of every outline is, for labels; without it there are none.
+    vocabulary: classes, for labels; an outline of none of them has no class. Without it there are no labels.
     """
     ids = np.zeros((window.height, window.width), np.int32)
     for i in sorted(range(len(outlines)), key=lambda i: -outlines[i].area):
@@ -157,8 +157,8 @@ def draw(outlines: Sequence[Outline], window: Window, vocabulary: tuple[str, ...
     drawn = EntityMap.from_ids(ids)
     if not vocabulary:
         return drawn
-    index = {name: i for i, name in enumerate(vocabulary)}
-    labels = np.array([index[outlines[i - 1].label or ""] for i in np.unique(ids[ids > 0])], np.int32)
+    index: dict[str | None, int] = {name: i for i, name in enumerate(vocabulary)}
+    labels = np.array([index.get(outlines[i - 1].label, NO_CLASS) for i in np.unique(ids[ids > 0])], np.int32)
     return EntityMap(drawn.ids, labels=labels, vocabulary=vocabulary)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar
@@ -93,7 +93,7 @@ class Slides(Layout):
                 records += tiles_of(slide, annotation, faults)
             except InputError as error:
                 faults.append(Fault(slide, str(error)))
-        return Listing(records, faults)
+        return Listing(of_one_vocabulary(records), faults)
 
     def image(self, record: Record) -> np.ndarray:
         """(H, W, 3) uint8 of the tile; nothing else of the slide is decoded."""
@@ -126,6 +126,15 @@ class DrawnPictures(Slides):
         "pictures (.png, .jpg, ...) with <picture>.geojson (QuPath) or <picture>.xml (Aperio) beside or in annotations/"
     )
     suffixes = PICTURES
+
+
+def of_one_vocabulary(records: list[Record]) -> list[Record]:
+    """The records with the classes of all slides that have any: on each may be outlines of a single class."""
+    vocabulary = tuple(sorted({name for record in records for name in record.truth.vocabulary}))
+    return [
+        replace(record, truth=replace(record.truth, vocabulary=vocabulary)) if record.truth.vocabulary else record
+        for record in records
+    ]
 
 
 def labelled(tile: SlideTile) -> np.ndarray:
@@ -224,8 +233,7 @@ def _outline_tiles(shape: tuple[int, int], drawing: Drawing) -> tuple[list[Slide
     outlines, regions, ignored = (tuple(drawn) for drawn in drawing)
     boxes = np.array([outline.box for outline in outlines], np.int64).reshape(-1, 4)
     reach = None if regions else int(np.median((boxes[:, 2:] - boxes[:, :2]).max(axis=1))) if len(boxes) else 0
-    names = {outline.label for outline in outlines}
-    vocabulary = () if None in names else tuple(sorted(name for name in names if name))
+    vocabulary = tuple(sorted({outline.label for outline in outlines if outline.label}))
     coarse = _coarse(shape, boxes, drawing, reach)
     tiles, counts = [], []
     for window in _grid(shape).holding(lambda window: bool(_coarsened(coarse, window).any())):

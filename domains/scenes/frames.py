@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -156,10 +156,16 @@ class StackClip:
 
     def __init__(self, path: Path, pixel_size_m: float | None = None) -> None:
         self.path = path
+        with ExitStack() as open_files:  # what it opened is closed where it is no clip
+            self._open(open_files, pixel_size_m)
+            self._open_files = open_files.pop_all()
+
+    def _open(self, open_files: ExitStack, pixel_size_m: float | None) -> None:
+        path = self.path
         try:
             with quiet():
-                self.scene = TiffScene(path, pixel_size_m)
-                self.file = tiff_file(path)
+                self.scene = open_files.enter_context(closing(TiffScene(path, pixel_size_m)))
+                self.file = open_files.enter_context(tiff_file(path))
                 self.series = whole_series(self.file, main_image(self.file))
         except (InputError, OSError):
             raise
@@ -168,7 +174,6 @@ class StackClip:
         sizes = dict(zip(self.series.axes, self.series.shape, strict=True))
         axes = [axis for axis in TIMES if sizes.get(axis, 1) > 1]
         if not axes:
-            self.close()
             raise InputError(
                 f"{str(path)!r} has axes {self.series.axes} and no time; wanted TYX or TCYX, or leave out --video "
                 "(a stack that is cut off reads so too: copy it again)"
@@ -176,7 +181,6 @@ class StackClip:
         self.axis = axes[0]
         shape = sizes["Y"], sizes["X"]
         if shape[0] * shape[1] > MAX_PIXELS:
-            self.close()
             raise too_large(path, f"{shape[1]} x {shape[0]}")
         depth = " and of depth the first plane" if "Z" in axes[1:] else ""
         remark = f"axis {self.axis} of {self.series.axes} is taken for time{depth}"
@@ -239,8 +243,7 @@ class StackClip:
 
     def close(self) -> None:
         """Closes the file."""
-        self.scene.close()
-        self.file.close()
+        self._open_files.close()
 
 
 class CutSeries(NamedTuple):

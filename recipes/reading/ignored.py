@@ -73,7 +73,12 @@ RULES = (
         lambda recipe: not recipe.method.in_backbone and not recipe.domain.bands,
         "method.scope=decoder leaves the backbone as it is",
     ),
-    Rule(("train.student_seconds", "train.unlabelled"), lambda recipe: not recipe.train.student, "train.student=false"),
+    Rule(("train.student_seconds",), lambda recipe: not recipe.train.student, "train.student=false"),
+    Rule(
+        ("train.unlabelled",),
+        lambda recipe: not recipe.train.student and not recipe.train.unlabelled_share,
+        "train.student=false, and train.unlabelled_share=0 leaves them to a student",
+    ),
     Rule(("train.cached_crops",), lambda recipe: recipe.train.cache == "none", "train.cache=none"),
     Rule(("train.workers",), lambda recipe: recipe.train.cache != "none", "train.cache keeps crops"),
     Rule(("train.calibrate_for",), lambda recipe: not recipe.train.calibrate, "train.calibrate=false"),
@@ -116,7 +121,7 @@ def reasons(recipe: Recipe | PretrainRecipe, options: Collection[str]) -> dict[s
     rules = RULES if isinstance(recipe, Recipe) else [Rule(OF_FITTING, lambda _: True, "pretraining does none of it")]
     ignored_for: dict[str, list[str]] = {}
     effective = set(options)
-    for rule in [*rules, *weightless(recipe)]:
+    for rule in [*rules, *weightless(recipe), *classless(recipe, options)]:
         ignored = [option for option in rule.options if option in effective]
         if ignored and rule.holds(recipe):
             ignored_for[rule.why] = ignored
@@ -131,6 +136,14 @@ def weightless(recipe: Recipe | PretrainRecipe) -> list[Rule]:
         for term, options in recipe.losses.options().items()
         if not options["weight"]
     ]
+
+
+def classless(recipe: Recipe | PretrainRecipe, options: Collection[str]) -> list[Rule]:
+    """Of classes in a mixture, which learns none."""
+    if not isinstance(recipe, Recipe) or recipe.mix is None:
+        return []
+    why = "a mixture learns no classes; `adapters member`, then `adapters teach`"
+    return [Rule(tuple(sorted(name for name in options if name.startswith("labels."))), lambda _: True, why)]
 
 
 def is_local(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,8 @@ from adapters.inference.labelled import labelled, names_of
 from adapters.labelling.labeller import Labeller
 from adapters.network import EntitySegmenter
 from domains.atomic import atomic_path
-from domains.entities import NO_CLASS, EntityMap, Samples
+from domains.entities import NO_CLASS, UNKNOWN, EntityMap, Samples
+from domains.errors import printable
 from domains.metrics.class_tally import ClassTally, mean
 from domains.tiling.prediction import Prediction
 from recipes.verbs.numbers import plain
@@ -38,6 +40,8 @@ class ClassTable:
     contract: InputContract
     classes: Mapping[str, str] | None = None
     tally: ClassTally = field(init=False)
+    strange: Counter[str] = field(init=False, default_factory=Counter)
+    """Entities of the data whose class the adapter does not know, by its name there."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "tally", ClassTally(self.labeller.vocabulary))
@@ -58,6 +62,7 @@ class ClassTable:
         names = names_of(truth, np.arange(1, truth.count + 1), self.classes)
         number = {name: k for k, name in enumerate(self.labeller.vocabulary)}
         labels = [NO_CLASS if name is None else number.get(name, NO_CLASS) for name in names]
+        self.strange.update(name for name in names if name not in (None, "", UNKNOWN, *number))
         return replace(truth, labels=np.array(labels, np.int32), vocabulary=self.labeller.vocabulary)
 
     def values(self) -> dict[str, np.ndarray]:
@@ -87,7 +92,19 @@ class ClassTable:
             rows.append([name, str(counts[k]), *(worded(column[k]) for column in values.values())])
         rows.append(["mean", str(counts.sum()), *(worded(mean(column)) for column in values.values())])
         by_image = worded(self.tally.quality_by_image()[1])
-        return f"{text_table(rows)}\nmPQ as PanNuke has it, of each image by itself: {by_image}"
+        line = f"mPQ as PanNuke has it, of each image by itself: {by_image}"
+        return "\n".join([text_table(rows), line, *self.strange_lines()])
+
+    def strange_lines(self) -> list[str]:
+        """Which classes of the data count as none, as the adapter has no such name."""
+        if not self.strange:
+            return []
+        listed = [f"{name} ({count})" for name, count in self.strange.most_common(6)]
+        listed += ["..."] if len(self.strange) > len(listed) else []
+        return [
+            printable(f"the adapter knows no class of these names: {', '.join(listed)}")
+            + "; labels.map={NAME: CLASS, ...} says which of its own they are"
+        ]
 
     def write(self, stem: Path) -> tuple[Path, Path]:
         """Write the confusion matrix as STEM.confusion.csv and .png."""

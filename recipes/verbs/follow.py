@@ -22,7 +22,7 @@ from adapters.decoders.pretrained_memory import loaded as memory_of_base
 from adapters.decoders.slot_decoder import MemoryDecoder
 from adapters.options.tracking import MemoryTracking
 from adapters.options.training import TrainOptions
-from adapters.runtime import CPU, Runtime
+from adapters.runtime import CPU
 from adapters.sharing.learnt import LearntFrom
 from adapters.sharing.memory_file import set_memory
 from adapters.sharing.opening import opened
@@ -41,6 +41,7 @@ from recipes.plan import Splits
 from recipes.reading.command import following
 from recipes.reading.compose import changed
 from recipes.reading.schema import Recipe
+from recipes.runtime import choose
 from recipes.shared import on_base
 from recipes.verbs.fit import read_splits
 from recipes.verbs.label_clips import clips_of_labels, mixed
@@ -86,20 +87,22 @@ def follow(
     backbone: str | None = None,
     *,
     resume: bool = False,
-    runtime: Runtime = CPU,
+    device: str = "auto",
 ) -> Path:
     """Write RUN/adapter: the adapter with a memory decoder that was fitted to the labelled images of `data`.
 
     overrides: of the adapter's recipe, such as domain.groups. backbone: where the base lies, if not where the adapter
-    says. runtime: of the adapter; the memory decoder learns on the CPU. Raises InputError, and KeyboardInterrupt, when
-    what was learnt is saved, where Ctrl-C ended the training.
+    says. device: of the adapter; the memory decoder learns on the CPU. A run that is resumed has both as it was begun,
+    unless they are said anew. Raises InputError, and KeyboardInterrupt, when what was learnt is saved, where Ctrl-C
+    ended the training.
     """
     set_up()
-    words = [*on_base(backbone), *overrides]
-    with loaded(adapter, overrides=words, runtime=runtime) as network:
+    place = place_of(run, Place(backbone, device)) if resume else Place(backbone, device)
+    words = [*on_base(place.backbone), *overrides]
+    with loaded(adapter, overrides=words, runtime=choose(place.device)) as network:
         assert network.info is not None and network.shared is not None  # the command line lets no base through
         plan = {"adapter": network.info.digest, "data": str(Path(data).resolve()), "overrides": [*overrides],
-                "seed": budget.seed}  # fmt: skip
+                "seed": budget.seed, **place._asdict()}  # fmt: skip
         if is_finished(run, plan, resume):
             print(f"{run} is finished, nothing was changed; its adapter is {run / ADAPTER}")
             return run
@@ -114,7 +117,8 @@ def follow(
         print(f"stopped after {fitted.steps} steps; what was learnt is in {run / ADAPTER}")
         again = ["--data", data, "--out", run, "--steps", budget.steps, "--seed", budget.seed]
         again += [] if budget.seconds is None else ["--seconds", budget.seconds]
-        again += [] if backbone is None else ["--backbone", backbone]
+        again += [] if place.backbone is None else ["--backbone", place.backbone]
+        again += [] if place.device == "auto" else ["--device", place.device]
         print(following("adapters", "follow", adapter, *again, *overrides, "--resume"), flush=True)
         raise KeyboardInterrupt
     write_json(run / NUMBERS, {"val_loss": {"before": fitted.before, "after": fitted.after}, "steps": fitted.steps})
@@ -123,6 +127,23 @@ def follow(
     clip = ["CLIP.mp4", "--track", "name=memory", "--out", "OUT"]
     print(following("predict", "--adapter", run / ADAPTER, *clip))
     return run
+
+
+class Place(NamedTuple):
+    """Where an adapter runs meanwhile. backbone: of its base, None for where it says. device: as users say it."""
+
+    backbone: str | None = None
+    device: str = "auto"
+
+
+def place_of(run: Path, said: Place) -> Place:
+    """What was said of a run that is resumed, and for the rest what it was begun with."""
+    begun = begun_plan(run) if (run / PLAN).exists() else {}
+    backbone, device = begun.get("backbone"), begun.get("device")
+    return Place(
+        said.backbone or (backbone if isinstance(backbone, str) else None),
+        device if said.device == "auto" and isinstance(device, str) else said.device,
+    )
 
 
 class FittedClips(NamedTuple):
@@ -206,16 +227,25 @@ def is_finished(run: Path, plan: dict[str, Any], resume: bool) -> bool:
         return False
     if not resume:
         raise InputError(f"{str(run)!r} holds a run already; go on with it by --resume, or name another --out")
-    try:
-        begun = json.loads(described.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{str(described)!r} is damaged; name another --out") from error
-    if begun != plan:
+    begun = begun_plan(run)
+    if any(begun.get(key) != plan[key] for key in plan.keys() - {*Place._fields}):
         raise InputError(
             f"{str(run)!r} was begun with another adapter, other images or another seed; resume it with these, or name "
             "another --out"
         )
     return (run / NUMBERS).exists()
+
+
+def begun_plan(run: Path) -> dict[str, Any]:
+    """What RUN was begun with. Raises InputError where that is damaged."""
+    described = run / PLAN
+    try:
+        begun = json.loads(described.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{str(described)!r} is damaged; name another --out") from error
+    if not isinstance(begun, dict):
+        raise InputError(f"{str(described)!r} is damaged; name another --out")
+    return begun
 
 
 def begin_run(run: Path, plan: dict[str, Any]) -> None:

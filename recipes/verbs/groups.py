@@ -194,7 +194,9 @@ def adapters_merge(
 @adapters_app.command("teach")
 def adapters_teach(
     adapter: AdapterName,
-    examples: Annotated[Path, typer.Option(metavar="DIR", help="Labelled images whose entities have classes.")],
+    examples: Annotated[
+        Path, typer.Option(metavar="DIR|FILE", help="Labelled images whose entities have classes, or one of them.")
+    ],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="The folder to write.")],
     kind: Annotated[
         Labelling | None, typer.Option(help="How classes are told apart; else as the adapter does, or prototypes.")
@@ -229,12 +231,11 @@ def adapters_follow(
 
     if adapter == BASE:
         raise InputError("the base itself has no folder for a memory decoder; wanted an adapter, which `fit` makes")
-    check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
-    from recipes.runtime import choose
+    if not resume:  # which knows where the base lies
+        check_adapter(adapter, overrides=[*on_base(backbone), *(overrides or ())])
     from recipes.verbs.follow import Budget, follow
 
-    budget = Budget(steps, seconds, seed)
-    follow(adapter, data, out, budget, overrides or (), backbone, resume=resume, runtime=choose(device))
+    follow(adapter, data, out, Budget(steps, seconds, seed), overrides or (), backbone, resume=resume, device=device)
 
 
 @adapters_app.command("push")

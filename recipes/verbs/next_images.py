@@ -40,6 +40,8 @@ from recipes.verbs.progress import Progress
 
 TABLE, SHEET = "next-images.csv", "next-images.png"
 PANEL_PX = 320
+MOST_SHOWN = 500
+"""Images on the contact sheet: of thousands no viewer opens it, and it would be gigabytes in memory."""
 LEAST_DOUBT = 0.02
 """Of the greatest in the pool: an image that leaves no doubt may still differ from all others."""
 
@@ -215,9 +217,10 @@ def write_table(path: Path, chosen: Sequence[Chosen]) -> None:
 
 
 def sheet(chosen: Sequence[Chosen], columns: int = 5) -> Image.Image:
-    """The chosen images with what the adapter found in them, row by row."""
+    """The first `MOST_SHOWN` of the chosen images with what the adapter found in them, row by row."""
     panels = [
-        (f"{rank}. {entry.candidate.path.name}", entry.candidate.picture) for rank, entry in enumerate(chosen, start=1)
+        (f"{rank}. {entry.candidate.path.name}", entry.candidate.picture)
+        for rank, entry in enumerate(chosen[:MOST_SHOWN], start=1)
     ]
     return contact_sheet(list(rows_of(panels, columns)), PANEL_PX)
 

@@ -20,14 +20,16 @@ from adapters.sharing.labels_file import set_labeller
 from adapters.sharing.opening import opened
 from adapters.sharing.texts import yaml_text
 from domains.atomic import atomic_folder
-from domains.entities import UNKNOWN
-from domains.errors import InputError
+from domains.datasets.dataset import EntityDataset
+from domains.entities import UNKNOWN, Samples
+from domains.errors import InputError, printable
+from domains.formats.layout import Record
 from recipes import set_up
 from recipes.build import domain_of
-from recipes.labels import check_map, class_names
+from recipes.labels import check_map, class_names, spelt_plainly
 from recipes.load import Loaded, loaded
 from recipes.reading.command import following
-from recipes.shared import on_base
+from recipes.shared import BASE, on_base
 
 KIND = "prototypes"
 """Of an adapter that knows no classes yet: a handful of examples teaches it better than a regression."""
@@ -47,12 +49,14 @@ def taught_text(
     all as they are. backbone: where the base lies, if not where the adapter says. Raises InputError.
     """
     set_up()
+    if adapter == BASE:
+        raise InputError("the base itself cannot be taught; wanted an adapter, which `fit` makes")
     if out.exists():
         raise InputError(f"{str(out)!r} exists; name another folder")
+    if not examples.exists():
+        raise InputError(f"--examples is {str(examples)!r}, and nothing is there; wanted a folder of labelled images")
     options = checked(LabelOptions, {"kind": kind or KIND, "map": class_map(classes)}, LabelOptions.SOURCE)
     with loaded(adapter, overrides=on_base(backbone)) as network:
-        if network.info is None:
-            raise InputError("the base itself cannot be taught; wanted an adapter, which `fit` makes")
         entities = examples_in(examples, network, options)
         labeller = labeller_of(network, kind, entities)
         former = network.labeller
@@ -65,8 +69,10 @@ def taught_text(
     knows = f"it tells {len(labeller.vocabulary)} classes apart, by {labeller.kind}"
     if lost:
         knows += f"; it no longer knows {', '.join(lost)}, since --kind is another than it had"
-    return f"{out}: taught by {len(entities)} entities: {listed}; {knows}\n" + following(
-        "predict", "--adapter", out, "IMAGE", "--out", "predictions"
+    return (
+        printable(f"{out}: taught by {len(entities)} entities: {listed}; {knows}")
+        + "\n"
+        + following("predict", "--adapter", out, "IMAGE", "--out", "predictions")
     )
 
 
@@ -92,20 +98,43 @@ def class_map(words: Sequence[str]) -> dict[str, str] | None:
 
 
 def examples_in(folder: Path, network: Loaded, options: LabelOptions) -> Examples:
-    """The entities of a folder that have a class, described by a network. Raises InputError where there are none."""
+    """The entities of a folder that have a class, described by a network; without a map those called `unknown`, as what
+    nobody named is in tables of vectors, are left out. Raises InputError where there are none.
+
+    folder: or a file in it, an image or a file of annotations: the entities of that alone.
+    """
     recipe = network.recipe
-    domain = replace(recipe.domain, data=str(folder), groups=None)
+    domain = replace(recipe.domain, data=str(folder.parent if folder.is_file() else folder), groups=None)
     samples = domain_of(replace(recipe, domain=domain)).dataset("all")
-    names = class_names(samples)
+    if folder.is_file():
+        samples = of_file(samples, folder)
+    names = class_names(samples) - {"", UNKNOWN}
     if not names:
         raise InputError(f"no entity in {str(folder)!r} has a class; see docs/formats.md for layouts that say them")
     check_map(options, samples)
-    if UNKNOWN in (options.map.values() if options.map else names):
+    if UNKNOWN in (options.map or {}).values():
         raise InputError(
             f"{UNKNOWN!r} is what is none of the classes and cannot be taught; give it another name by --class"
         )
-    check_names({*options.map.values()} if options.map else names)
-    return examples_of(network.segmenter, samples, network.contract, options.map)
+    classes = options.map or {name: name for name in names}
+    check_names({*classes.values()})
+    return examples_of(network.segmenter, samples, network.contract, classes)
+
+
+def of_file(samples: Samples, file: Path) -> Samples:
+    """The samples of one image, or of what one file draws. Raises InputError where these are not known."""
+    file = file.resolve()
+
+    def drawn(record: Record) -> bool:
+        image, files = record.image, [path.resolve() for path in getattr(record.truth, "files", ())]
+        return file in (image.resolve(), *files) or file.name.startswith((f"{image.stem}.", f"{image.name}."))
+
+    if isinstance(samples, EntityDataset) and (records := [record for record in samples.records if drawn(record)]):
+        return EntityDataset(records, samples.layout, samples.cache)
+    raise InputError(
+        f"--examples is {str(file)!r}, which is no labelled image of its folder and draws none; name an image, or the "
+        "folder that holds it"
+    )
 
 
 def check_names(names: Set[str]) -> None:
@@ -140,11 +169,6 @@ def labeller_of(network: Loaded, kind: str | None, examples: Examples) -> Labell
             )
     check_names({*former.vocabulary, *examples.vocabulary})
     return extended(former, examples)
-
-
-def spelt_plainly(name: str) -> str:
-    """A name without what spellings differ in."""
-    return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 
 def copied(folder: Path, out: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -37,7 +38,9 @@ def taught(prepared: Prepared, domain: Domain, quiet: bool = False) -> Prepared:
     train, contract = recipe.train, plan.contract
     if train.unlabelled is None or not train.unlabelled_share:
         return prepared
-    windows = unlabelled_samples(train.unlabelled, contract, domain.name, recipe.domain.crop_px, seed=train.seed)
+    windows = unlabelled_samples(
+        train.unlabelled, contract, domain.name, recipe.domain.crop_px, train.seed, quiet=quiet
+    )
     if not quiet:
         print(f"{len(windows)} windows of images without labels in {train.unlabelled}: the mean teacher labels them")
     crops = crops_of(recipe, domain, contract.pixel_size_m, unlabelled=plan.recoloured(windows))
@@ -45,14 +48,14 @@ def taught(prepared: Prepared, domain: Domain, quiet: bool = False) -> Prepared:
 
 
 def unlabelled_samples(
-    place: str, contract: InputContract, domain: str, crop_px: int, seed: int = 0
+    place: str, contract: InputContract, domain: str, crop_px: int, seed: int = 0, *, quiet: bool = False
 ) -> list[EntitySample]:
     """Windows of the images that lie in a folder, or of one image or slide, in (H, W, C) uint8 as the network is shown
     scenes, at the size of the training images, all of them unlabelled.
 
     An image that does not say the size of its pixels is taken to be of the training images'. Where the domain says that
-    there is nothing to see (glass) none is taken. Raises InputError for a folder that is not there, and for an image
-    that the network cannot be shown.
+    there is nothing to see (glass) none is taken. An image that cannot be read, or that the network cannot be shown, is
+    left out, which a line says. Raises InputError for a folder that is not there, and where no image is left.
     """
     try:
         paths = list(scenes_of([Path(place)]).paths)
@@ -62,12 +65,18 @@ def unlabelled_samples(
     chosen = sorted(rng.permutation(len(paths))[:WINDOWS].tolist())
     windows, side = math.ceil(WINDOWS / len(chosen)), math.ceil(SIDES * crop_px / contract.scale)
     samples: list[EntitySample] = []
+    faults: list[str] = []
     for number in chosen:
-        with closing(open_scene(paths[number])) as scene:
-            try:
+        try:
+            with closing(open_scene(paths[number])) as scene:
                 samples += cut(scene, contract, domain, side, windows, rng)
-            except InputError as error:
-                raise InputError(f"train.unlabelled: {str(paths[number])!r}: {error}") from error
+        except InputError as error:
+            name = repr(str(paths[number]))
+            faults.append(str(error) if name in str(error) else f"{name}: {error}")
+    if len(faults) == len(chosen):
+        raise InputError(f"train.unlabelled: {faults[0]}")
+    if faults and not quiet:
+        print(f"train.unlabelled: {len(faults)} of {len(chosen)} images were left out; {faults[0]}", file=sys.stderr)
     return samples
 
 

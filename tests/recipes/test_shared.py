@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -16,7 +18,7 @@ from adapters.sharing.door import read_info, sealed
 from adapters.sharing.info import INFO, RECIPE, parse_info
 from cli import main
 from domains.errors import InputError
-from recipes.shared import check_adapter, same_folder, set_by_fit
+from recipes.shared import check_adapter, member_of, same_folder, set_by_fit
 
 
 @pytest.fixture
@@ -104,3 +106,11 @@ def test_a_folder_is_known_again_by_its_name_alone(data: Path, run: Path, tmp_pa
 def test_a_folder_base_is_stored_by_its_whole_path(run: Path, base: Path) -> None:
     assert read_info(run / "adapter").backbone.name == str(base)
     assert json.loads((run / "adapter" / INFO).read_text())["schema_version"] == 2
+
+
+def test_a_mixture_says_which_verbs_choose_among_its_domains() -> None:
+    mixture: Any = SimpleNamespace(mixture={"cells": SimpleNamespace(domain="pathology")})
+    with pytest.raises(
+        InputError, match=r"of several domains: cells \(pathology\); .* to `predict` and `evaluate`, for all"
+    ):
+        member_of(mixture, None, "runs/mix/adapter")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -12,6 +13,7 @@ import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -170,6 +172,23 @@ def test_what_is_not_the_file_itself_is_refused(folder: Path, tmp_path, name: st
     for act in (show, lambda path: pack(path, tmp_path / "adapter.zip")):
         with pytest.raises(InputError, match=f"{name}' {message}; wanted the file itself"):
             act(folder)
+    assert not (tmp_path / "adapter.zip").exists()
+
+
+def test_what_cannot_be_read_is_named_and_not_what_is_written(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    """A disk that breaks between the look at the seal and the copy."""
+    opening, opened_before = Path.open, []
+
+    def breaks(path: Path, mode: str = "r", **options: Any) -> Any:
+        if path.name == "entity_decoder.safetensors" and mode == "rb":
+            if opened_before:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+            opened_before.append(path)
+        return opening(path, mode, **options)
+
+    monkeypatch.setattr(Path, "open", breaks)
+    with pytest.raises(InputError, match="cannot read '.*entity_decoder.safetensors': Input/output error"):
+        pack(folder, tmp_path / "adapter.zip")
     assert not (tmp_path / "adapter.zip").exists()
 
 

@@ -141,6 +141,29 @@ def test_the_last_round_is_written_though_an_earlier_one_was_better(train, tmp_p
     assert steps == {"best": 2, "last": 6}
 
 
+@pytest.mark.parametrize("kind", ["cut off", "empty", "text", "something else"])
+def test_a_damaged_checkpoint_is_refused_with_the_ways_out(kind: str, train, tmp_path: Path) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    last = checkpoints / "last.ckpt"
+    torch.save({"state_dict": {}}, last)
+    if kind != "something else":
+        last.write_bytes({"cut off": last.read_bytes()[:-30], "empty": b"", "text": b"notes"}[kind])
+    with pytest.raises(InputError, match=r"last\.ckpt' is damaged, or holds no round; begin anew in another --out"):
+        train(tmp_path, resume=True)
+    (checkpoints / "best.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match=r"copy '.*best\.ckpt' over it to go on from the best round, or begin"):
+        train(tmp_path, resume=True)
+
+
+def test_a_fit_goes_on_from_the_best_round_where_that_takes_the_place_of_the_last(train, tmp_path: Path) -> None:
+    train(tmp_path, steps=2)
+    checkpoints = tmp_path / "checkpoints"
+    (checkpoints / "last.ckpt").write_bytes((checkpoints / "best.ckpt").read_bytes())
+    module, *_ = train(tmp_path, resume=True, steps=4)
+    assert module.steps_done == 4
+
+
 def test_a_loss_that_is_not_finite_names_the_batch(tiny_segmenter, discs) -> None:
     segmenter, _ = tiny_segmenter()
     module = EntityModule(segmenter, build_loss(DEFAULT_LOSSES["dense"]))

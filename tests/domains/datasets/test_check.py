@@ -31,7 +31,9 @@ def test_several_annotators_and_classes_are_told(build, tmp_path):
     assert "2 (3x)" in report.text() and "15 in 6 truths" in report.text()
     report = check_folder(build.magnetic_tile(tmp_path / "m"))
     assert report.strata == {"MT_Blowhole": 3, "MT_Free": 1} and report.without_entity == 1
-    assert "MT_Blowhole (3x), MT_Free (1x)" in report.text()
+    assert "MT_Blowhole (3x), MT_Free (1x)" in report.text() and "classes       MT_Blowhole (3)" in report.text()
+    report = check_folder(build.coco(tmp_path / "c", count=3))
+    assert report.classes == {"ship": 3, "plane": 3}
 
 
 def test_every_fault_has_its_line(build, tmp_path):

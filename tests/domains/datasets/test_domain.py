@@ -187,6 +187,8 @@ def test_an_empty_split_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="no test images; .*--split all") as error:
         build_domain("pathology", root).dataset("test")
     only_line(error)
+    with pytest.raises(InputError, match="no val images; set domain.fractions$"):  # of which no verb measures another
+        build_domain("pathology", root).dataset("val")
     assert len(build_domain("pathology", root).dataset("all")) == 1
 
 

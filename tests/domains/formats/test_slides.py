@@ -33,6 +33,22 @@ def test_tiles_lie_in_the_region_and_beyond_it_nothing_is_labelled(build, tmp_pa
     assert np.median(sample.truth.areas) == pytest.approx(200, abs=10)
 
 
+def test_classes_are_those_of_all_slides_and_an_outline_may_have_none(build, tmp_path):
+    for slide, names in (("a", ("tumour", "")), ("b", ("immune",))):
+        build.slide(tmp_path / f"{slide}.tif")
+        path = build.qupath(tmp_path / f"{slide}.geojson", build.lozenges(), names=names)
+        content = json.loads(path.read_text())
+        for feature in content["features"]:
+            if not feature["properties"]["classification"]["name"]:
+                del feature["properties"]["classification"]
+        path.write_text(json.dumps(content))
+    records, faults = Slides().scan(tmp_path)
+    assert not faults
+    first, second = (Slides().read(of(records, slide)[0]).truth for slide in "ab")
+    assert first.vocabulary == second.vocabulary == ("immune", "tumour")
+    assert np.bincount(first.labels + 1).tolist() == [6, 0, 6] and set(second.labels) == {0}
+
+
 def test_the_edge_of_a_region_is_the_edge_of_the_labels(build, tmp_path):
     root = build.slides(tmp_path)
     region = [(0, 0), (700, 0), (700, 700), (0, 700)]

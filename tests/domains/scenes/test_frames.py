@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import tifffile
 from PIL import Image
 
 from domains.errors import InputError
-from domains.scenes.frames import rate_of
+from domains.scenes.frames import StackClip, rate_of
 from domains.scenes.video import open_clip
 
 
@@ -105,6 +107,22 @@ def test_a_stack_whose_list_of_pages_is_cut_off_is_refused_in_a_line(tmp_path: P
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
     with pytest.raises(InputError, match="is damaged or cut off .*; copy it again"):
         open_clip(path)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files are listed by Linux alone")
+def test_a_stack_that_is_refused_is_left_closed(tmp_path: Path, monkeypatch) -> None:
+    path = tmp_path / "stack.tif"
+    tifffile.imwrite(path, np.zeros((3, 20, 30), np.uint8), photometric="minisblack")
+
+    def breaks(*_: Any) -> None:
+        raise ValueError("a chain of pages that breaks off")
+
+    monkeypatch.setattr("domains.scenes.frames.whole_series", breaks)
+    with pytest.raises(InputError, match="is damaged or cut off") as caught:
+        StackClip(path)
+    links = [link for link in Path("/proc/self/fd").iterdir() if link.is_symlink()]
+    assert str(path) not in [os.readlink(link) for link in links if os.path.lexists(link)]
+    assert caught.value.__cause__ is not None  # which keeps what was opened from the collector
 
 
 @pytest.mark.parametrize("axes", ["TYX", "TCYX"])

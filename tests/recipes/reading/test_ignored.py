@@ -29,6 +29,8 @@ CASES = {
     "train.backbone_lr=0.1": ("pathology", ["method.name=decoder_only"], "method.name=decoder_only"),
     "backbone.gradient_checkpointing=true": ("pathology", [], "method.scope=decoder"),
     "method.layers=last:2": ("pathology", [], "method.scope=decoder"),
+    "train.unlabelled=somewhere": ("natural", [], "train.student=false, and train.unlabelled_share=0"),
+    "labels.map.disc=round": ("mix", [], "a mixture learns no classes"),
     "train.calibrate_for=f1": ("natural", ["train.calibrate=false"], "train.calibrate=false"),
     "backbone.revision=main": ("natural", [], "is no Hub id"),
     "train.start=nuclei": ("natural", ["decoder.width=8"], "no pretrained decoder of that shape"),
@@ -140,3 +142,8 @@ def test_every_threshold_that_the_way_of_cutting_does_not_ask_is_a_rule() -> Non
                 still.add(name)
         still -= {"sure_foreground"} if regions else set()  # at a least IoU of 0 all regions are in
         assert still == set(alone) - {"merging"}  # which is no threshold
+
+
+def test_images_without_labels_that_the_teacher_labels_are_not_without_effect() -> None:
+    words = ["train.unlabelled=somewhere", "train.unlabelled_share=0.4"]
+    assert reasons(load_recipe("natural", words), said("natural", words)) == {}

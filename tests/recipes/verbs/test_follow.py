@@ -22,7 +22,7 @@ from cli import main
 from domains.errors import InputError
 from recipes.load import loaded
 from recipes.verbs import follow, label_clips
-from recipes.verbs.follow import NUMBERS, PLAN
+from recipes.verbs.follow import NUMBERS, PLAN, Place, place_of
 from recipes.verbs.tracking import tracking_of
 
 SMALL = {
@@ -123,11 +123,22 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 ) -> None:
     out, base = tmp_path / "run", read_info(run / "adapter").backbone.name
     interrupt_at(3)
-    assert main(words(run, data, out, "--steps", "4", "--backbone", base)) == 130
+    assert main(words(run, data, out, "--steps", "4", "--backbone", base, "--device", "cpu")) == 130
     told = capsys.readouterr().out
-    assert "stopped after 3 steps" in told and f"--backbone {base} --resume" in told
+    assert "stopped after 3 steps" in told and f"--backbone {base} --device cpu --resume" in told
     assert not (out / NUMBERS).exists()
     assert read_info(out / "adapter").memory is not None and (out / PLAN).exists()
+    assert place_of(out, Place()) == Place(base, "cpu") and place_of(out, Place("there", "gpu")) == Place(
+        "there", "gpu"
+    )
+    assert place_of(tmp_path, Place()) == Place()
+    last = out / "checkpoints" / "last.ckpt"
+    whole = last.read_bytes()
+    last.write_bytes(whole[:5000])
+    assert main(words(run, data, out, "--steps", "4", "--resume")) == 2
+    error = capsys.readouterr().err
+    assert f"error: {str(last)!r} is damaged, or" in error and "best.ckpt' over it to go on from the best" in error
+    last.write_bytes(whole)
     assert main(words(run, data, out, "--steps", "4", "--resume")) == 0
     whole, resumed = ((place / "adapter" / MEMORY_WEIGHTS).read_bytes() for place in (fitted, out))
     assert whole == resumed

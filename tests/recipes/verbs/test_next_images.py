@@ -13,6 +13,7 @@ from PIL import Image
 from cli import main
 from domains.entities import EntityMap
 from domains.scenes.appearance import SIZE
+from recipes.verbs import next_images
 from recipes.verbs.next_images import Candidate, choose, doubt_of
 
 
@@ -42,6 +43,13 @@ def test_what_looks_as_labelled_images_do_comes_later() -> None:
 def test_without_any_doubt_what_differs_most_is_chosen() -> None:
     pool = [candidate("a", 0.0, 0.0), candidate("b", 0.0, 9.0), candidate("c", 0.0, 1.0)]
     assert [entry.candidate.path.name for entry in choose(pool, np.full((1, SIZE), 0.0), 2)] == ["b", "c"]
+
+
+def test_a_sheet_shows_no_more_than_a_viewer_can(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(next_images, "MOST_SHOWN", 2)
+    pool = [candidate(name, 0.5, float(look)) for look, name in enumerate("abcdefg")]
+    chosen = choose(pool, np.zeros((0, SIZE)), 7)  # two rows, were it not for the bound
+    assert next_images.sheet(chosen).size == next_images.sheet(chosen[:2]).size
 
 
 def test_doubt_is_the_entropy_of_pixel_scores_and_without_them_of_entities() -> None:

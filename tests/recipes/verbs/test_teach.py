@@ -163,6 +163,11 @@ def test_true_outlines_are_named_right(fitted: Path, classed: Path) -> None:
         classes = network.recipe.labels.map
         table = ClassTable(network.segmenter, network.labeller, network.contract, classes)
         table.update(samples, 0, samples[0].truths[0])
+        plain = ClassTable(network.segmenter, network.labeller, network.contract)
+        plain.renamed(samples[0].truths[0])
+    assert not table.strange and [*plain.strange] == ["dark"]
+    told = f"the adapter knows no class of these names: dark ({plain.strange['dark']}); labels.map={{NAME: CLASS"
+    assert told in plain.text()
     assert table.tally.accuracy().min() > 0.7 and table.tally.confusion[2].sum() == 0
     assert table.as_json()["maccuracy"] == pytest.approx(table.tally.accuracy().mean())
 
@@ -204,7 +209,7 @@ def test_an_adapter_without_classes_is_taught_and_taught_one_more(
         (["--class", "dark"], "--class is 'dark'; wanted NAME_IN_THE_DATA=NAME"),
         (["--class", "holes=hole"], "labels.map names 'holes'; the training entities have the classes: bright, dark"),
         (["--class", "dark=unknown"], "'unknown' is what is none of the classes and cannot be taught"),
-        (["--class", "dark=<b>"], "map"),
+        (["--class", "dark=<b>"], "labels.map.dark is '<b>'; wanted a name of 1 to 100 signs"),
         (["--class", "dark=Hole"], "the examples have the class 'Hole', the adapter 'hole'"),
     ],
 )
@@ -222,6 +227,40 @@ def test_examples_without_classes_and_folders_that_are_there_are_refused(fitted:
     assert "no entity in" in capsys.readouterr().err
     assert main([*words, str(data)]) == 2
     assert "exists; name another folder" in capsys.readouterr().err
+
+
+def test_a_file_teaches_what_it_draws_and_what_is_unknown_is_left_out(
+    fitted: Path, classed: Path, tmp_path: Path, capsys
+) -> None:
+    root = shutil.copytree(classed, tmp_path / "classed")
+    annotations = root / "predictions.coco.json"
+    content = json.loads(annotations.read_text(encoding="utf-8"))
+    content["categories"][0]["name"] = "unknown"
+    annotations.write_text(json.dumps(content), encoding="utf-8")
+    other = content["categories"][1]["name"]
+    count = sum(row["category_id"] == content["categories"][1]["id"] for row in content["annotations"])
+    image = next(row for row in content["images"] if row["file_name"].endswith("0.png"))
+    single = sum(
+        row["category_id"] == content["categories"][1]["id"] and row["image_id"] == image["id"]
+        for row in content["annotations"]
+    )
+    line = ["adapters", "teach", str(fitted), "--class", f"{other}=new", "--out"]
+    (root / "0.geojson").write_text("{}")  # beside its image
+    beside = ("beside", root / "0.geojson", single)
+    for place, source, number in (("all", annotations, count), ("one", root / "0.png", single), beside):
+        assert main([*line, str(tmp_path / place), "--examples", str(source)]) == 0
+        assert f"taught by {number} entities: new ({number}); it tells 3 classes apart" in capsys.readouterr().out
+    assert main(["adapters", "teach", str(fitted), "--examples", str(root), "--out", str(tmp_path / "plain")]) == 0
+    assert f"taught by {count} entities: {other} ({count})" in capsys.readouterr().out
+    (root / "notes.txt").write_text("mine")
+    for source, told in (
+        (root / "notes.txt", "is no labelled image of its folder"),
+        (root / "none", "nothing is there"),
+    ):
+        assert main([*line, str(tmp_path / "none"), "--examples", str(source)]) == 2
+        assert told in capsys.readouterr().err
+    assert main(["adapters", "teach", "base", "--examples", str(root), "--out", str(tmp_path / "none")]) == 2
+    assert "the base itself cannot be taught" in capsys.readouterr().err and not (tmp_path / "none").exists()
 
 
 def test_a_map_of_the_recipe_that_names_no_class_is_refused(

@@ -51,3 +51,14 @@ def test_a_place_without_images_is_refused(tmp_path: Path, place: str, message: 
 def test_an_image_that_cannot_be_shown_is_named(folder: Path) -> None:
     with pytest.raises(InputError, match=r"train.unlabelled: .*10.png': "):
         unlabelled_samples(str(folder / "10.png"), InputContract(bands=("nir", "red"), channels=2), "industrial", 32)
+
+
+def test_a_broken_image_among_others_is_left_out_and_told(folder: Path, capsys) -> None:
+    whole = (folder / "10.png").read_bytes()
+    (folder / "10.png").write_bytes(whole[: len(whole) // 2])
+    samples = unlabelled_samples(str(folder), InputContract(), "industrial", 32)
+    assert {int(sample.image.mean()) for sample in samples} == {20, 30}
+    told = capsys.readouterr().err
+    assert told.startswith("train.unlabelled: 1 of 3 images were left out; ") and "10.png" in told
+    with pytest.raises(InputError, match=r"train.unlabelled: .*10.png'"):
+        unlabelled_samples(str(folder / "10.png"), InputContract(), "industrial", 32)
