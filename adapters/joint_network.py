@@ -43,10 +43,10 @@ class BranchedSegmenter(EntitySegmenter):
     """
 
     def __init__(self, branches: Mapping[str, EntitySegmenter]) -> None:
-        first = next(iter(branches.values()))
-        if any(network.backbone is not first.backbone for network in branches.values()):
+        lead = next(iter(branches.values()))
+        if any(network.backbone is not lead.backbone for network in branches.values()):
             raise ValueError("the branches have backbones of their own; wanted one for all")
-        super().__init__(first.backbone, Branches({name: x.decoder for name, x in branches.items()}), first.projection)
+        super().__init__(lead.backbone, Branches({name: x.decoder for name, x in branches.items()}), lead.projection)
         self.held = (dict(branches),)  # in a tuple, or their weights would be there twice
 
     @property

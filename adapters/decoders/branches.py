@@ -31,8 +31,8 @@ class Branches(Decoder):
         super().__init__()
         for name, decoder in decoders.items():
             self.add_module(f"{PREFIX}{name}", decoder)
-        first = next(iter(decoders.values()))
-        self.options, self.start = first.options, first.start
+        lead = next(iter(decoders.values()))
+        self.options, self.start = lead.options, lead.start
 
     def forward(self, features: Sequence[Tensor], images: Tensor) -> dict[str, Tensor]:
         """Refused: which branch decodes, the domain of the images says."""

@@ -222,17 +222,17 @@ class AdapterInfo(Options):
         those who share it. name: of the member.
         """
         assert self.mixture is not None
-        own = [getattr(member, option) is not None for option in ("branch", "method", "probe")]
-        if any(own) != self.is_branched or any(own) != all(own):
+        stated = [getattr(member, option) is not None for option in ("branch", "method", "probe")]
+        if any(stated) != self.is_branched or any(stated) != all(stated):
             raise InputError(f"mixture.{name} has not all of branch, method and probe, or others have none")
         if member.branch is None or member.method is None:
             return
         check_start(member.method, member.start, f"mixture.{name}.")
-        first = self.mixture.get(member.branch)
-        if first is None or first.branch != member.branch:
+        lead = self.mixture.get(member.branch)
+        if lead is None or lead.branch != member.branch:
             raise InputError(f"mixture.{name}.branch is {member.branch!r}, which is no branch")
         for option in OF_BRANCH:
-            if getattr(first, option) != getattr(member, option):
+            if getattr(lead, option) != getattr(member, option):
                 raise InputError(f"mixture.{name}.{option} is another than that of {member.branch!r}, its branch")
         if member.method.in_backbone and not isinstance(member.method, DecoderOnly):
             raise InputError(f"mixture.{name}.method.name is {member.method.name!r}, which is no method of a branch")

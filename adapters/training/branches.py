@@ -170,8 +170,8 @@ class BranchedData(EntityDataModule):
         self, data: Mapping[str, EntityDataModule | CachedData], shares: Sequence[float], round_steps: int
     ) -> None:
         L.LightningDataModule.__init__(self)
-        first = next(iter(data.values()))
-        self.batches, self.crops = batches_of(first), first.crops
+        lead = next(iter(data.values()))
+        self.batches, self.crops = batches_of(lead), lead.crops
         self.steps = BranchSteps(data, shares, round_steps)
         cached = any(isinstance(module, CachedData) for module in data.values())
         self.workers = 0 if cached else self.batches.workers  # kept crops lie in this process

@@ -112,7 +112,7 @@ class Mixture:
 
 def vars_of(plan: Plan) -> dict[str, Any]:
     """The plan's fields by name, themselves and not copies of them."""
-    return {each.name: getattr(plan, each.name) for each in fields(plan)}
+    return {option.name: getattr(plan, option.name) for option in fields(plan)}
 
 
 @dataclass(frozen=True)

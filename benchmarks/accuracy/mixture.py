@@ -167,7 +167,7 @@ def page(
     yield ""
     yield f"`{line}`: a specialist of each set by its shipped recipe,"
     budgets = ", ".join(f"{result['seconds']:g}" for result in specialists)
-    seconds = ", ".join(dict.fromkeys(f"{whole['seconds']:g}" for whole in mixtures.values()))
+    seconds = ", ".join(dict.fromkeys(f"{fitted['seconds']:g}" for fitted in mixtures.values()))
     yield f"{budgets} CPU-seconds, and one adapter of all, {seconds} CPU-seconds,"
     yield f"by `mix.decoders` {', '.join(mixtures)}. One seed; the first metric of each domain on the same test images,"
     yield "with 95 % intervals over groups of images; in brackets the difference from the specialist."
@@ -177,34 +177,34 @@ def page(
     for result in specialists:
         key = result["headline"]
         cells = [text(result, "before", key), text(result, "after", key)]
-        for whole in mixtures.values():
-            mixed = whole["sets"][result["set"]]
+        for fitted in mixtures.values():
+            mixed = fitted["sets"][result["set"]]
             value, alone = value_of(mixed, "after", key), value_of(result, "after", key)
             change = "" if value is None or alone is None else f" ({value - alone:+.3f})"
             cells.append(text(mixed, "after", key) + change)
         yield f"| {result['set']} | {key} | {result['images']} | {' | '.join(cells)} |"
     yield ""
-    for kind, whole in mixtures.items():
-        yield from counted(specialists, kind, whole)
+    for kind, fitted in mixtures.items():
+        yield from counted(specialists, kind, fitted)
     yield f"Steps of the specialists: {', '.join(str(result['steps']) for result in specialists)}."
 
 
-def counted(specialists: Sequence[Mapping[str, Any]], kind: str, whole: Mapping[str, Any]) -> Iterator[str]:
+def counted(specialists: Sequence[Mapping[str, Any]], kind: str, fitted: Mapping[str, Any]) -> Iterator[str]:
     """What a mixture came to, in lines."""
     near, above = [], []
     for result in specialists:
         key = result["headline"]
-        value = value_of(whole["sets"][result["set"]], "after", key)
+        value = value_of(fitted["sets"][result["set"]], "after", key)
         alone, untouched = value_of(result, "after", key), value_of(result, "before", key)
         if value is not None and alone is not None:
             near.append(value >= alone - WITHIN)
         if value is not None and untouched is not None:
             above.append(value >= untouched)
     yield f"`{kind}`: within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the"
-    shares = ", ".join(f"{share:.2f}" for share in whole["shares"].values())
+    shares = ", ".join(f"{share:.2f}" for share in fitted["shares"].values())
     yield f"base on {sum(above)} of {len(above)}. Shares of the crops {shares};"
-    size = f", {whole['megabytes']:g} MB" if whole.get("megabytes") else ""
-    yield f"{next(iter(whole['sets'].values()))['steps']} steps{size}."
+    size = f", {fitted['megabytes']:g} MB" if fitted.get("megabytes") else ""
+    yield f"{next(iter(fitted['sets'].values()))['steps']} steps{size}."
     yield ""
 
 

@@ -90,9 +90,9 @@ class MixSection(Options):
         branches: dict[str, str] = {}
         for name, member in self.members.items():
             alike = (
-                first
-                for first in dict.fromkeys(branches.values())
-                if self.decoders == "shared" or (self.decoders == "domain" and self.members[first].shares(member))
+                lead
+                for lead in dict.fromkeys(branches.values())
+                if self.decoders == "shared" or (self.decoders == "domain" and self.members[lead].shares(member))
             )
             branches[name] = next(alike, name)
         return branches
@@ -162,12 +162,12 @@ def changes_base(method: Method) -> bool:
 def expanded(
     sections: Mapping[str, Any],
     shelf: Callable[[str], Mapping[str, Any]],
-    said: Mapping[str, Any] | None = None,
+    spoken: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """A recipe's sections with the section `mix` whole, where it has one. shelf: from a domain to the sections of the
-    recipe that is shipped for it. said: those sections that a reader says, not what these inherit. Raises InputError.
+    recipe that is shipped for it. spoken: those sections that a reader says, not what these inherit. Raises InputError.
     """
-    said = said or {}
+    spoken = spoken or {}
     written = sections.get(SECTION)
     domain = sections.get("domain")
     domain = {"name": domain} if domain == MIX else domain
@@ -182,7 +182,7 @@ def expanded(
             f"set domain.name={MIX}"
         )
     if "members" in written:
-        return {**sections, "domain": domain, SECTION: with_said(written, sections, said)}
+        return {**sections, "domain": domain, SECTION: with_said(written, sections, spoken)}
     common = {key: value for key, value in domain.items() if key != "name"}
     for option in OF_DATA:
         if option in common:
@@ -201,8 +201,8 @@ def expanded(
         members[name] = member_sections(kind, name, value, common, sections, shelf)
     if len(members) < 2:
         raise InputError(f"mix has {', '.join(members)} alone; wanted two sets or more, or the recipe of that domain")
-    mix = with_said({**settings, "members": members}, sections, said)
-    return {**sections, "domain": {**domain, "name": MIX}, SECTION: mix, "train": budget_of(members, sections, said)}
+    mix = with_said({**settings, "members": members}, sections, spoken)
+    return {**sections, "domain": {**domain, "name": MIX}, SECTION: mix, "train": budget_of(members, sections, spoken)}
 
 
 def is_expanded(sections: Mapping[str, Any]) -> bool:
@@ -211,14 +211,14 @@ def is_expanded(sections: Mapping[str, Any]) -> bool:
     return isinstance(mix, Mapping) and "members" in mix
 
 
-def with_said(mix: Mapping[str, Any], sections: Mapping[str, Any], said: Mapping[str, Any]) -> dict[str, Any]:
+def with_said(mix: Mapping[str, Any], sections: Mapping[str, Any], spoken: Mapping[str, Any]) -> dict[str, Any]:
     """The section, in which what a reader says of `method`, `losses` and `train` holds for every member; where decoders
     are shared that is so anyway.
     """
-    members, train = mix["members"], said.get("train")
+    members, train = mix["members"], spoken.get("train")
     if mix.get("decoders", "shared") == "shared" or not isinstance(members, Mapping):
         return dict(mix)
-    for_all = {name: sections[name] for name in ("method", "losses") if said.get(name) and name in sections}
+    for_all = {name: sections[name] for name in ("method", "losses") if spoken.get(name) and name in sections}
     for_all |= {name: train[name] for name in ("start", "cache") if isinstance(train, Mapping) and name in train}
     return {
         **mix,
@@ -228,14 +228,14 @@ def with_said(mix: Mapping[str, Any], sections: Mapping[str, Any], said: Mapping
     }
 
 
-def budget_of(members: Mapping[str, Any], sections: Mapping[str, Any], said: Mapping[str, Any]) -> Any:
+def budget_of(members: Mapping[str, Any], sections: Mapping[str, Any], spoken: Mapping[str, Any]) -> Any:
     """The section `train`, for as long as the recipes of all members together, where a reader does not say how long."""
-    train, spoken = sections.get("train"), said.get("train")
+    train, budget = sections.get("train"), spoken.get("train")
     if not isinstance(train, Mapping) or not isinstance(train.get("steps"), int):
         return train
-    spoken = spoken if isinstance(spoken, Mapping) else {}
+    budget = budget if isinstance(budget, Mapping) else {}
     sums = {"steps": train["steps"] * len(members), "seconds": sum(member["seconds"] for member in members.values())}
-    return {**train, **{name: value for name, value in sums.items() if name not in spoken}}
+    return {**train, **{name: value for name, value in sums.items() if name not in budget}}
 
 
 def member_sections(
@@ -281,11 +281,11 @@ def decoders_of(sections: Mapping[str, Any]) -> Any:
 def branch_sections(sections: Mapping[str, Any], shipped: Mapping[str, Any]) -> dict[str, Any]:
     """What the shipped recipe of a domain says of its decoder; the mixture's method where that changes the base."""
     method, train, decoders = shipped["method"], shipped["train"], (shipped["decoder"], sections.get("decoder") or {})
-    same = decoders[0].get("name") == decoders[1].get("name", "dense")
+    alike = decoders[0].get("name") == decoders[1].get("name", "dense")
     frozen = method.get("name") == "decoder_only" or method.get("scope") == "decoder"
     return {
         "method": method if frozen else sections.get("method"),
-        "losses": (shipped if same else sections).get("losses", {}),
+        "losses": (shipped if alike else sections).get("losses", {}),
         "start": train.get("start"),
         "cache": train.get("cache", "none"),
     }

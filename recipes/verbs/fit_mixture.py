@@ -253,7 +253,7 @@ def sentences_of(
 def page_of(run: Path, prepared: PreparedMixture, domains: Mapping[str, Domain], fitted: FittedMixture) -> Any:
     """The page of the run."""
     facts = {
-        "method": ", ".join(dict.fromkeys(method_of(each.recipe).name for each in prepared.members.values())),
+        "method": ", ".join(dict.fromkeys(method_of(member.recipe).name for member in prepared.members.values())),
         "decoders": ", ".join("+".join(names) for names in prepared.mixture.branches.values()),
         "base": Path(prepared.mixture.lead.network.backbone.name).name,
         "shares": shared_by(prepared.mixture.temperature),

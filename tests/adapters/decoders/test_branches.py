@@ -5,16 +5,16 @@ from __future__ import annotations
 import pytest
 import torch
 
-from adapters.decoders import DECODERS
 from adapters.decoders.branches import Branches, weights_prefix
+from adapters.decoders.dense import Dense
 from adapters.methods.decoder_update import learnt_state, load_learnt, quantise_kernels
 
 
 def test_a_branch_may_be_called_as_modules_call_what_they_have() -> None:
-    decoders = {name: DECODERS["dense"](width=8).build(6, 1, 8) for name in ("train", "keys")}
+    decoders = {name: Dense(width=8).build(6, 1, 8) for name in ("train", "keys")}
     quantise_kernels(decoders["keys"], 3)
     state = learnt_state(Branches(decoders))
-    again = DECODERS["dense"](width=8).build(6, 1, 8)
+    again = Dense(width=8).build(6, 1, 8)
     quantise_kernels(again, 3)
     frozen = {
         name: value for name, value in decoders["keys"].state_dict().items() if name.endswith("base_layer.weight")
@@ -30,4 +30,4 @@ def test_a_branch_may_be_called_as_modules_call_what_they_have() -> None:
 
 def test_branches_decode_nothing_themselves() -> None:
     with pytest.raises(TypeError, match="ask a branch"):
-        Branches({"a": DECODERS["dense"](width=8).build(6, 1, 8)})([], torch.zeros(1, 3, 8, 8))
+        Branches({"a": Dense(width=8).build(6, 1, 8)})([], torch.zeros(1, 3, 8, 8))
