@@ -12,7 +12,7 @@ from adapters.inference.labelled import examples_of, unheard
 from adapters.labelling.labeller import Labeller
 from adapters.labelling.learning import Examples, calibrated, mean_class_accuracy, taught
 from adapters.labelling.pooled import Blocks
-from adapters.options.labels import LONGEST_NAME, MOST_CLASSES, LabelOptions, may_be_class
+from adapters.options.labels import MOST_CLASSES, NAME_RULE, LabelOptions, may_be_class
 from domains.entities import UNKNOWN, Samples
 from domains.errors import InputError, printable
 from recipes.plan import Prepared
@@ -85,8 +85,8 @@ def unfit_words(unfit: Sequence[str]) -> str:
         return ""
     listed = ", ".join(repr(short(name)) for name in unfit[:6]) + (", ..." if len(unfit) > 6 else "")
     return (
-        f"; left out, as names of classes are of 1 to {LONGEST_NAME} signs without <, > and &: {listed}; `adapters "
-        "teach` adds them by other names, with --class NAME=OTHER"
+        f"; left out, as names of classes are of {NAME_RULE}: {listed}; `adapters teach` adds them by other names, "
+        "with --class NAME=OTHER"
     )
 
 

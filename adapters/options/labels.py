@@ -10,11 +10,21 @@ from pydantic import BeforeValidator, Field
 
 from adapters.options.section import Options
 
-LONGEST_NAME, NAME_SIGNS = 100, r"^[^\x00-\x1f\x7f<>&]*$"
-NAME_WANTED = f"a name of 1 to {LONGEST_NAME} signs without <, > and &"
+LONGEST_NAME = 100
+UNFIT_SIGNS = r"\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069<>&"
+"""Controls, those of a direction of writing among them, and markup."""
+NAME_SIGNS = rf"^[^{UNFIT_SIGNS}=@+\-][^{UNFIT_SIGNS}]*$"
+"""What begins with one of the last four a spreadsheet takes for a formula."""
+NAME_RULE = f"1 to {LONGEST_NAME} signs without <, > and &, the first none of = + - @"
+NAME_WANTED = f"a name of {NAME_RULE}"
 ClassName = Annotated[
     str,
-    Field(min_length=1, max_length=LONGEST_NAME, pattern=NAME_SIGNS, json_schema_extra={"wanted": NAME_WANTED}),
+    Field(
+        min_length=1,
+        max_length=LONGEST_NAME,
+        pattern=NAME_SIGNS,
+        json_schema_extra={"wanted": f"a name of {NAME_RULE}"},
+    ),
 ]
 """Of a class: a line without markup."""
 NameInData = Annotated[str, Field(min_length=1, max_length=1000)]
@@ -37,7 +47,7 @@ ClassMap = Annotated[dict[NameInData, ClassName], Field(max_length=1000), Before
 
 
 def may_be_class(name: str) -> bool:
-    """Whether a class of an adapter may have a name: 1 to `LONGEST_NAME` signs, none of them markup or control."""
+    """Whether a class of an adapter may have a name: `NAME_RULE`, and no control."""
     return 0 < len(name) <= LONGEST_NAME and re.fullmatch(NAME_SIGNS, name) is not None
 
 

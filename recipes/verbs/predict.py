@@ -56,6 +56,8 @@ def predict(request: Request, runtime: Runtime = CPU) -> None:
         contract = network.contract.changed(**vars(asked))
         if network.is_nameless:
             print("entities get no class: --fast goes by the student, which cannot tell them", file=sys.stderr)
+        if network.labeller is not None and request.writing.nested:
+            print("nested entities get no class; the formats of the flat map have them", file=sys.stderr)
         worth = looking(network.domain, request.sight)
         plan = plan_of(request, network, contract)
         with registry_of(request) as registry, open_run(request.out, plan, request.writing.overwrite) as journal:

@@ -12,7 +12,7 @@ from adapters.inference.labelled import examples_of
 from adapters.labelling.labeller import Labeller
 from adapters.labelling.learning import Examples, calibrated_on_itself, extended
 from adapters.labelling.pooled import Blocks
-from adapters.options.labels import LONGEST_NAME, MOST_CLASSES, LabelOptions, may_be_class
+from adapters.options.labels import MOST_CLASSES, NAME_RULE, LabelOptions, may_be_class
 from adapters.options.section import checked
 from adapters.sharing.door import read_recipe
 from adapters.sharing.info import FILES, RECIPE, present
@@ -141,8 +141,8 @@ def check_names(names: Set[str]) -> None:
     """Raises InputError for names that no class of an adapter may have, and for too many of them."""
     if unfit := sorted(name for name in names if not may_be_class(name)):
         raise InputError(
-            f"the examples have the class {unfit[0]!r}; names of classes are of 1 to {LONGEST_NAME} signs without <, > "
-            "and &: give the classes that you want other names by --class NAME=OTHER"
+            f"the examples have the class {unfit[0]!r}; names of classes are of {NAME_RULE}: give the classes that you "
+            "want other names by --class NAME=OTHER"
         )
     if len(names) > MOST_CLASSES:
         raise InputError(

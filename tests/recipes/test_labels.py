@@ -11,7 +11,7 @@ import pytest
 
 from adapters.labelling.learning import Examples
 from adapters.labelling.pooled import Blocks
-from adapters.options.labels import LabelOptions
+from adapters.options.labels import LabelOptions, may_be_class
 from adapters.options.section import checked
 from adapters.sharing.labels_file import describe_labeller
 from domains.errors import InputError
@@ -26,6 +26,17 @@ def drawn(names: list[str], seed: int) -> Examples:
     numbers = np.array(["abc".index(name) for name in names], np.int32)
     features = CENTRES[numbers] + np.random.default_rng(seed).normal(0, 1, (len(names), sum(BLOCKS)))
     return Examples(features.astype(np.float32), numbers, np.arange(len(names)), ("a", "b", "c"))
+
+
+@pytest.mark.parametrize("name", ["=1+1", "@sum", "+", "-x", "a\x85b", "a\u202eb", "<b>", "R&D", "", "x" * 101])
+def test_names_of_classes_are_no_formulas_and_turn_no_text_round(name: str) -> None:
+    assert not may_be_class(name)
+    with pytest.raises(InputError, match="wanted a"):
+        checked(LabelOptions, {"map": {"disc": name}}, "labels")
+
+
+def test_names_of_classes_are_of_any_script() -> None:
+    assert all(map(may_be_class, ["CD3+", "type-2", "Zelle ä", "細胞", "0", "a = b"]))
 
 
 def test_a_class_of_one_entity_is_left_out_and_named() -> None:
@@ -51,7 +62,7 @@ def test_names_that_no_class_may_have_and_too_many_classes_do_not_end_a_fit(caps
     train = replace(drawn(["a", "b", "c"] * 9, 0), vocabulary=("R&D", "b", "c"))
     labels = learnt(LabelOptions(), train, nothing, nothing, BLOCKS, seed=0)
     assert labels is not None and labels.labeller.vocabulary == ("b", "c") and labels.unfit == ("R&D",)
-    assert "without <, > and &: 'R&D'" in labels.line() and describe_labeller(labels.labeller).vocabulary == ("b", "c")
+    assert "none of = + - @: 'R&D'" in labels.line() and describe_labeller(labels.labeller).vocabulary == ("b", "c")
     train = replace(train, vocabulary=("R&D", "x < 5", "c"))
     assert learnt(LabelOptions(), train, nothing, nothing, BLOCKS, seed=0) is None
     assert capsys.readouterr().out.startswith("labels: none; 'c' is the only class, and two are wanted; left out")
@@ -79,10 +90,10 @@ def test_a_line_of_classes_is_short_and_no_command_to_a_terminal() -> None:
     nothing = Examples.none(sum(BLOCKS))
     train = replace(drawn(["a", "b", "c"] * 9, 0), vocabulary=("Cell", "cell", "x" * 150))
     labels = learnt(LabelOptions(), train, nothing, nothing, BLOCKS, seed=0)
-    assert labels is not None and f"and &: '{'x' * 40}...'; `adapters teach`" in labels.line()
+    assert labels is not None and f": '{'x' * 40}...'; `adapters teach`" in labels.line()
     assert "'Cell' and 'cell' differ in spelling alone and are two classes: labels.map" in labels.line()
     turned = learnt(LabelOptions(), replace(train, vocabulary=("a\u202e", "b", "c")), nothing, nothing, BLOCKS, seed=0)
-    assert turned is not None and "(a\\u202e, b, c)" in turned.line()
+    assert turned is not None and "a\\u202e" in turned.line() and "\u202e" not in turned.line()
 
 
 def test_classes_are_those_of_all_images_where_each_has_a_single_one() -> None:

@@ -97,6 +97,12 @@ def test_a_fit_to_classes_learns_them_and_predict_writes_them_in_every_format(
         assert picture.width == 80 and picture.height > 80  # with a legend
 
 
+def test_a_forest_says_that_it_has_no_classes(fitted: Path, classed: Path, tmp_path: Path, capsys) -> None:
+    words = ["predict", "--adapter", str(fitted), str(classed / "0.png"), "--out", str(tmp_path), "--format", "forest"]
+    assert main(words) == 0
+    assert "nested entities get no class; the formats of the flat map have them" in capsys.readouterr().err
+
+
 def test_a_track_of_a_clip_has_the_class_of_its_frames(fitted: Path, classed: Path, tmp_path: Path) -> None:
     (clip := tmp_path / "clip").mkdir()
     for number in range(3):
