@@ -19,6 +19,7 @@ from adapters.options.contract import AVERAGED
 from adapters.options.decoders import DecoderOptions, Dense
 from adapters.options.section import values_of
 from adapters.runtime import CPU, Runtime
+from adapters.sharing.door import read_info
 from adapters.sharing.folder import load_adapter
 from adapters.sharing.opening import opened
 from domains.bands import channels_of
@@ -55,15 +56,18 @@ def method_of(recipe: Recipe) -> Method:
     return build_method(recipe.method)
 
 
-def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Runtime = CPU) -> EntitySegmenter:
+def segmenter_of(
+    recipe: Recipe, backbone: Backbone, method: Method, runtime: Runtime = CPU, member: str | None = None
+) -> EntitySegmenter:
     """The network, method attached, on `runtime`. It starts from an adapter where the recipe names one; else a decoder
     of a shape that was pretrained with the base starts from that.
 
-    backbone: on the CPU. Raises InputError where the recipe does not fit it.
+    backbone: on the CPU. member: of an adapter of several domains that it starts from, whose decoder it is. Raises
+    InputError where the recipe does not fit it.
     """
     check_sides(recipe, backbone)
     if recipe.train.start_adapter:
-        return continued(recipe, backbone, method).place(runtime)
+        return continued(recipe, backbone, method, member).place(runtime)
     detach(backbone)
     backbone.answer_prompts(recipe.decoder.name == "sam")
     method.attach(backbone)
@@ -74,14 +78,22 @@ def segmenter_of(recipe: Recipe, backbone: Backbone, method: Method, runtime: Ru
     return EntitySegmenter(backbone, decoder, build_projection(recipe.domain.bands)).place(runtime)
 
 
-def continued(recipe: Recipe, backbone: Backbone, method: Method) -> EntitySegmenter:
+def continued(recipe: Recipe, backbone: Backbone, method: Method, member: str | None = None) -> EntitySegmenter:
     """The network of an adapter to go on from: its weights, with the thresholds of the recipe's decoder.
+
+    member: of an adapter in which every domain has a decoder, by its name, whose it is.
 
     Raises InputError where what would learn is not what the adapter holds.
     """
     start = recipe.train.start_adapter or ""
     with opened(Path(start).expanduser()) as folder:
-        segmenter, info = load_adapter(folder, backbone)
+        info = read_info(folder)
+        if info.is_branched and member not in (info.mixture or {}):
+            raise InputError(
+                f"train.start {start!r} is of several domains, {', '.join(info.mixture or {})}, with decoders of their "
+                "own; start a mixture of members of these names, or take one out by `adapters member`"
+            )
+        segmenter, info = load_adapter(folder, backbone, info=info, member=member if info.is_branched else None)
     for section, had, has in (
         ("method", values_of(info.method), values_of(recipe.method)),
         ("decoder", values_of(info.decoder), values_of(recipe.decoder)),

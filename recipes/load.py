@@ -109,7 +109,8 @@ def loaded(
             check_student(adapter, info)
             segmenter: EntitySegmenter = load_student(folder, info)
         else:
-            segmenter = adapted(folder, stored, backbone, elsewhere)
+            name = None if stored is info else member_of(stored, member, adapter)
+            segmenter = adapted(folder, stored, backbone, elsewhere, name)
             if stored is not info:
                 decode_by(segmenter, info)
         labeller = None if fast else load_labeller(folder, info)
@@ -131,13 +132,17 @@ def bare(recipe: Recipe, backbone: Backbone | None, runtime: Runtime) -> Loaded:
     return Loaded(BASE, segmenter.eval(), contract_of(recipe), recipe.domain.name, recipe)
 
 
-def adapted(folder: Path, info: AdapterInfo, backbone: Backbone | None, elsewhere: str | None) -> EntitySegmenter:
-    """The adapter of a folder on its base, merged into it. elsewhere: where the base lies, if not where that says."""
+def adapted(
+    folder: Path, info: AdapterInfo, backbone: Backbone | None, elsewhere: str | None, member: str | None = None
+) -> EntitySegmenter:
+    """The adapter of a folder on its base, merged into it. elsewhere: where the base lies, if not where that says.
+    member: of a mixture.
+    """
     from adapters.methods import merge
     from adapters.methods.decoder_update import merge_kernels
     from adapters.sharing.folder import load_adapter
 
-    segmenter, _ = load_adapter(folder, backbone, elsewhere, info)
+    segmenter, _ = load_adapter(folder, backbone, elsewhere, info, member=member)
     merge(segmenter.backbone)
     merge_kernels(segmenter.decoder)
     return segmenter

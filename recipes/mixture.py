@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import lightning as L
 
+from adapters.backbones import Backbone
 from adapters.decoders import decoder_options
 from adapters.methods import Method
+from adapters.network import EntitySegmenter
 from adapters.options.lora import Lora
 from adapters.training.fitting import Budget
 from adapters.training.mixture import Mixture
@@ -24,7 +27,7 @@ from recipes.runtime import of_training
 from recipes.sides import on_patches
 
 LEAST_VAL_CROPS = 8
-"""Of a member; all have the same number, so that the best weights are chosen by all alike."""
+"""Of a member; all of a branch have the same number, so that its best weights are chosen by all alike."""
 PREVIEWS = 2
 """Test images of each member that are drawn before and after."""
 
@@ -45,8 +48,16 @@ class PreparedMixture:
             for line in prepared.lines():
                 yield f"{name}: {line}"
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.mixture.shares.items())
-        yield f"crops: {shares}, by temperature {self.mixture.temperature:g}"
-        yield learning_line(self.mixture.lead.network, self.method.name)
+        yield f"crops: {shares}, {shared_by(self.mixture.temperature)}"
+        for branch, names in self.mixture.branches.items():
+            method = method_of(self.members[branch].recipe).name
+            whose = "" if len(self.mixture.branches) == 1 else f"decoder of {', '.join(names)}: "
+            yield whose + learning_line(self.mixture.members[branch].network, method)
+
+
+def shared_by(temperature: float | None) -> str:
+    """By what the members have their shares of the crops."""
+    return "by the seconds of their recipes" if temperature is None else f"by temperature {temperature:g}"
 
 
 @contextmanager
@@ -86,26 +97,25 @@ def prepare_mixture(
     val_crops: int = VAL_CROPS,
     previews: int = PREVIEWS,
 ) -> PreparedMixture:
-    """How a recipe with a section `mix` is fitted: one network, and a plan for each member on it.
+    """How a recipe with a section `mix` is fitted: a network for each branch, all on one backbone, and a plan for each
+    member on its own.
 
-    budget: instead of the recipe's own. val_crops: of all members together, of each as many. previews: test images of
-    each member whose entities are kept. Raises InputError for what does not fit together.
+    budget: instead of the recipe's own. val_crops: of all members of a branch together, of each as many. previews: test
+    images of each member whose entities are kept. Raises InputError for what does not fit together.
     """
     assert recipe.mix is not None
     L.seed_everything(recipe.train.seed, verbose=False)
-    runtime, method, backbone = of_training(recipe.train), method_of(recipe), backbone_of(recipe)
-    lead = on_patches(recipe.member(next(iter(recipe.mix.members))), backbone)
-    network = segmenter_of(replace(lead, decoder=recipe.decoder), backbone, method, runtime)
-    crops = max(LEAST_VAL_CROPS, val_crops // len(splits))
-    members = {}
-    for name in recipe.mix.members:
+    networks = networks_of(recipe, backbone_of(recipe))
+    members, sharing = {}, Counter(recipe.mix.branches.values())
+    for name, branch in recipe.mix.branches.items():
+        network, method = networks[branch], method_of(recipe.member(name))
         prepared = plan_of(
             recipe.member(name),
             domains[name],
             splits[name],
             budget or budget_of(recipe),
-            network=lambda _: network,
-            val_crops=crops,
+            network=lambda _, network=network: network,
+            val_crops=max(LEAST_VAL_CROPS, val_crops // sharing[branch]),
             shown=range(min(previews, len(splits[name].test))),
         )
         init = method.init if isinstance(method, Lora) else "random"
@@ -114,9 +124,28 @@ def prepare_mixture(
         {name: prepared.plan for name, prepared in members.items()},
         recipe.mix.temperature,
         {name: decoder_options(prepared.recipe.decoder) for name, prepared in members.items()},
+        {name: member.seconds for name, member in recipe.mix.members.items() if member.seconds is not None},
     )
     settled = recipe.with_members({name: prepared.recipe.domain for name, prepared in members.items()})
-    return PreparedMixture(mixture, members, settled, method)
+    return PreparedMixture(mixture, members, settled, method_of(recipe.member(next(iter(members)))))
+
+
+def networks_of(recipe: Recipe, backbone: Backbone) -> dict[str, EntitySegmenter]:
+    """The network of every branch of a mixture, by its name, all on one backbone and on the device of training."""
+    assert recipe.mix is not None
+    runtime, networks = of_training(recipe.train), {}
+    branches = [*dict.fromkeys(recipe.mix.branches.values())]
+    for branch in branches:
+        alone = on_patches(recipe.member(branch), backbone)
+        if len(branches) == 1:
+            alone = replace(alone, decoder=recipe.decoder)
+            return {branch: segmenter_of(alone, backbone, method_of(alone), runtime)}
+        L.seed_everything(recipe.train.seed, verbose=False)
+        with naming(branch):
+            networks[branch] = segmenter_of(alone, backbone, method_of(alone), runtime, branch)
+    for network in networks.values():  # of other bands than RGB, which all have alike
+        network.projection = networks[branches[0]].projection
+    return networks
 
 
 def check_apart(recipe: Recipe, domains: Mapping[str, Domain]) -> None:

@@ -41,7 +41,7 @@ def weight_bounds(info: AdapterInfo) -> dict[str, int]:
     """File -> the most bytes that it can have."""
     counts = {
         BACKBONE_WEIGHTS: SLACK * (of_method(info.method, info.backbone) + of_answering(info)),
-        DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone),
+        DECODER_WEIGHTS: SLACK * of_decoder(info.decoder, info.backbone) * len(info.branches),
         PROJECTION_WEIGHTS: 3 * info.input.channels + 3,
         STUDENT_WEIGHTS: of_student(info.student.decoder.width, info.input.channels) if info.student else 0,
         LABEL_WEIGHTS: sum(map(prod, label_shapes(info, info.labels).values())) if info.labels else 0,

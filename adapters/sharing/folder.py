@@ -34,6 +34,7 @@ from adapters.backbones import EMBEDDED, Backbone, BackboneOptions, build_backbo
 from adapters.backbones.embedded_bases import folder_of
 from adapters.backbones.projection import BandProjection, build_projection
 from adapters.decoders import Decoder, decoder_options
+from adapters.decoders.branches import weights_prefix
 from adapters.decoders.build import build_decoder
 from adapters.decoders.pretrained import warm_start
 from adapters.inference.segment import InputContract
@@ -145,15 +146,26 @@ def save_adapter(
 
 
 def load_adapter(
-    folder: Path, backbone: Backbone | None = None, backbone_name: str | None = None, info: AdapterInfo | None = None
+    folder: Path,
+    backbone: Backbone | None = None,
+    backbone_name: str | None = None,
+    info: AdapterInfo | None = None,
+    *,
+    member: str | None = None,
 ) -> tuple[EntitySegmenter, AdapterInfo]:
-    """A segmenter with the adapter's weights, checked against its probe.
+    """A segmenter with the adapter's weights, checked against its probe, and what it says of itself.
 
     backbone: one that is loaded already, whose adapter is swapped for this one; else it is loaded by the name in the
     adapter, or by `backbone_name` where the base lies elsewhere on this machine. info: as `read_info` has it, where the
-    folder was read already.
+    folder was read already. member: of a mixture whose domains have decoders of their own, as which it is loaded; the
+    first by default.
     """
     info = info or read_info(folder)
+    branch = None
+    if info.is_branched and info.mixture is not None:
+        member = member or next(iter(info.mixture))
+        check_branches(folder, info)
+        branch, info = info.mixture[member].branch, info.of_member(member)
     method = build_method(info.method)
     options = decoder_options(info.decoder)
     contract = info.contract
@@ -165,7 +177,7 @@ def load_adapter(
     check_base(folder, info, backbone)
     check_contract(contract, options, backbone)
     check_rank(folder / BACKBONE_WEIGHTS, method)
-    decoder = load_decoder(folder, info, method, options, backbone)
+    decoder = load_decoder(folder, info, method, options, backbone, branch)
     method.attach(backbone)
     check_shapes(
         folder / BACKBONE_WEIGHTS, {name: tuple(value.shape) for name, value in method.state(backbone).items()}
@@ -183,8 +195,12 @@ def load_adapter(
     return segmenter, info
 
 
-def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, backbone: Backbone) -> Decoder:
+def load_decoder(
+    folder: Path, info: AdapterInfo, method: Method, options: Any, backbone: Backbone, branch: str | None = None
+) -> Decoder:
     """The decoder of an adapter: all of it from its file, or the base's pretrained one with the file's updates.
+
+    branch: of several decoders in the file.
 
     Raises InputError for weights that do not fit, and for a base whose decoder is not the one that they belong to.
     """
@@ -192,7 +208,9 @@ def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, 
         plan: Any = build_decoder(options, backbone)
         plan.start = info.start
         method.adapt_decoder(plan)
-    check_shapes(folder / DECODER_WEIGHTS, {name: tuple(value.shape) for name, value in learnt_state(plan).items()})
+    prefix = "" if branch is None else weights_prefix(branch)
+    shapes = {name: tuple(value.shape) for name, value in learnt_state(plan).items()}
+    check_shapes(folder / DECODER_WEIGHTS, shapes, prefix)
     decoder: Any = build_decoder(options, backbone)
     if info.start is not None:
         place = folder_of(backbone.name)
@@ -202,8 +220,17 @@ def load_decoder(folder: Path, info: AdapterInfo, method: Method, options: Any, 
                 f"{info.start.digest[:12]}), which {str(place)!r} has not: get the base that the adapter was made for"
             )
     method.adapt_decoder(decoder)
-    load_learnt(decoder, tensors(folder / DECODER_WEIGHTS))
+    load_learnt(decoder, tensors(folder / DECODER_WEIGHTS, prefix))
     return decoder
+
+
+def check_branches(folder: Path, info: AdapterInfo) -> None:
+    """Raises InputError for weights of a decoder that is no branch of the adapter."""
+    path = folder / DECODER_WEIGHTS
+    prefixes = tuple(weights_prefix(branch) for branch in info.branches if branch is not None)
+    strange = sorted(name for name in header(path) if not name.startswith(prefixes))
+    if strange:
+        raise InputError(f"{str(path)!r} has {strange[0]!r:.80}, which is of no branch; get the adapter again")
 
 
 def check_base(folder: Path, info: AdapterInfo, backbone: Backbone) -> None:

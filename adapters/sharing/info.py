@@ -18,7 +18,7 @@ from adapters.options.contract import InputOptions
 from adapters.options.decoders import Decoder, Dense
 from adapters.options.labels import LabelInfo
 from adapters.options.memory_decoder import Hex, MemoryInfo
-from adapters.options.methods import WHOLE_BITS, Method
+from adapters.options.methods import WHOLE_BITS, DecoderOnly, Method
 from adapters.options.ranges import Blocks, Positive
 from adapters.options.section import Options, adapter_of, checked
 from adapters.sharing.appearances import Appearances
@@ -48,6 +48,8 @@ LATER_OF_DECODERS = {"granularity": None, "merging": "saddles", "description": "
 """The like of decoders."""
 SHAPING = ("name", "width", "detail", "embedding_dim", "queries", "dim", "layers", "heads", "mask_stride")
 """Options of decoders by which weights have their shapes."""
+OF_BRANCH = ("method", "start", "probe")
+"""Fields of an adapter that each member of a mixture has for itself, where its decoder is a branch of its own."""
 OF_MEMBER = ("domain", "data", "input", "decoder", "metrics", "intervals", "appearances")
 """Fields of an adapter that each member of a mixture has for itself."""
 MAX_PROBE = 64 * 16
@@ -130,6 +132,26 @@ class MixtureMember(Options):
     metrics: Annotated[dict[Word, Metrics], Field(max_length=20)] = field(default_factory=dict)
     intervals: Annotated[dict[Word, Intervals], Field(max_length=20)] | None = None
     appearances: Appearances | None = None
+    branch: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")] | None = None
+    """The first of the members that it shares its decoder with, by which the weights of that are called; None where all
+    members share one."""
+    method: Method | None = None
+    """Of the branch; None where all share one decoder."""
+    start: DecoderStart | None = None
+    """Of the branch, as the adapter's `start`."""
+    probe: Probe | None = None
+    """Of the branch, as the adapter's `probe`."""
+
+    @property
+    def absent(self) -> dict[str, Any]:
+        """Fields that it does not name, as `AdapterInfo.absent`."""
+        fields: dict[str, Any] = {name: True for name in ("branch", *OF_BRANCH) if getattr(self, name) is None}
+        fields["decoder"] = former_of(self.decoder, LATER_OF_DECODERS)
+        if self.method is not None:
+            fields["method"] = former_of(self.method, LATER_OF_METHODS)
+        if not self.input.context:
+            fields["input"] = {"context": True}
+        return fields
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,19 +204,48 @@ class AdapterInfo(Options):
         return adapter_of(AdapterInfo).dump_json(self, indent=2, exclude=self.absent).decode() + "\n"
 
     def check_agreement(self) -> None:
-        """Raises InputError for updates of a decoder without the one underneath, or the other way round."""
-        if self.method.in_decoder != (self.start is not None):
-            raise InputError(
-                f"start is {'there' if self.start else 'null'}; the method says that the decoder is "
-                f"{'updated' if self.method.in_decoder else 'whole'}"
-            )
+        """Raises InputError for updates of a decoder without the one underneath, or the other way round, and where the
+        members of a mixture do not fit together.
+        """
+        check_start(self.method, self.start, "")
         for name, member in (self.mixture or {}).items():
+            self.check_branch(name, member)
             for option in SHAPING:
                 asked, shared = getattr(member.decoder, option, None), getattr(self.decoder, option, None)
                 if asked != shared:
                     raise InputError(f"mixture.{name}.decoder.{option} is {asked!r}; that of all is {shared!r}")
             if member.input.bands != self.input.bands:
                 raise InputError(f"mixture.{name}.input.bands are others than the adapter's")
+
+    def check_branch(self, name: str, member: MixtureMember) -> None:
+        """Raises InputError for a member whose decoder is none of the adapter's, or is said to be another thing than by
+        those who share it. name: of the member.
+        """
+        assert self.mixture is not None
+        stated = [getattr(member, option) is not None for option in ("branch", "method", "probe")]
+        if any(stated) != self.is_branched or any(stated) != all(stated):
+            raise InputError(f"mixture.{name} has not all of branch, method and probe, or others have none")
+        if member.branch is None or member.method is None:
+            return
+        check_start(member.method, member.start, f"mixture.{name}.")
+        lead = self.mixture.get(member.branch)
+        if lead is None or lead.branch != member.branch:
+            raise InputError(f"mixture.{name}.branch is {member.branch!r}, which is no branch")
+        for option in OF_BRANCH:
+            if getattr(lead, option) != getattr(member, option):
+                raise InputError(f"mixture.{name}.{option} is another than that of {member.branch!r}, its branch")
+        if member.method.in_backbone and not isinstance(member.method, DecoderOnly):
+            raise InputError(f"mixture.{name}.method.name is {member.method.name!r}, which is no method of a branch")
+
+    @property
+    def is_branched(self) -> bool:
+        """Whether it is a mixture in which decoders are not shared by all."""
+        return any(member.branch is not None for member in (self.mixture or {}).values())
+
+    @property
+    def branches(self) -> list[str | None]:
+        """The branches of its decoder; [None] where it has one decoder."""
+        return [*dict.fromkeys(member.branch for member in (self.mixture or {}).values())] or [None]
 
     @property
     def absent(self) -> dict[str, Any]:
@@ -207,13 +258,7 @@ class AdapterInfo(Options):
         if not self.input.context:
             fields["input"] = {"context": True}
         if self.mixture is not None:
-            fields["mixture"] = {
-                name: {
-                    "decoder": former_of(member.decoder, LATER_OF_DECODERS),
-                    **({} if member.input.context else {"input": {"context": True}}),
-                }
-                for name, member in self.mixture.items()
-            }
+            fields["mixture"] = {name: member.absent for name, member in self.mixture.items()}
         return fields
 
     def of_member(self, name: str) -> AdapterInfo:
@@ -221,7 +266,18 @@ class AdapterInfo(Options):
         assert self.mixture is not None
         member = self.mixture[name]
         alone = {option: getattr(member, option) for option in OF_MEMBER}
+        if member.branch is not None:
+            alone |= {option: getattr(member, option) for option in OF_BRANCH}
         return replace(self, **alone, card_digest=None, mixture=None, digest=None)
+
+
+def check_start(method: Method, start: DecoderStart | None, prefix: str) -> None:
+    """Raises InputError for updates of a decoder without the one underneath, or the other way round."""
+    if method.in_decoder != (start is not None):
+        raise InputError(
+            f"{prefix}start is {'there' if start else 'null'}; the method says that the decoder is "
+            f"{'updated' if method.in_decoder else 'whole'}"
+        )
 
 
 def former_of(section: Options, later: dict[str, Any]) -> set[str]:

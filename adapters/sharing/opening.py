@@ -65,6 +65,9 @@ def show(path: Path) -> str:
     if info.mixture is not None:
         domains = (f"{name} ({member.domain}, scale {member.input.scale:g})" for name, member in info.mixture.items())
         lines[4] = f"domains   {', '.join(domains)}"
+        methods = [f"{name} {x.method.name}" for name, x in info.mixture.items() if x.method and x.branch == name]
+        if methods:
+            lines[1] = f"method    of each decoder over the frozen base: {', '.join(methods)}"
     if info.labels is not None:
         lines.append(f"classes   {', '.join(info.labels.vocabulary)} (told by {info.labels.kind})")
     if info.memory is not None:

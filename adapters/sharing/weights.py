@@ -7,7 +7,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adapters.sharing.info import present
@@ -18,9 +17,11 @@ CODES = ".codes"
 """How the name of an update of few bits ends, whose numbers are bytes and nothing else (`QuantisedConv2d.codes`)."""
 
 
-def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Names and shapes in a safetensors file, from its header alone."""
-    stored = header(path)
+def check_shapes(path: Path, expected: Mapping[str, tuple[int, ...]], prefix: str = "") -> None:
+    """Names and shapes in a safetensors file, from its header alone. prefix: of the names that are looked at, without
+    which they are expected. Raises InputError.
+    """
+    stored = {name.removeprefix(prefix): shape for name, shape in header(path).items() if name.startswith(prefix)}
     for fault, names in {
         "missing": expected.keys() - stored.keys(),
         "unexpected": stored.keys() - expected.keys(),
@@ -53,9 +54,13 @@ def header(path: Path) -> dict[str, tuple[int, ...]]:
         raise InputError(f"{str(path)!r} is damaged ({error}); get the adapter again") from error
 
 
-def tensors(path: Path) -> dict[str, Tensor]:
-    """A file whose header is checked. Raises InputError for a number that is none."""
-    state = load_file(path)
+def tensors(path: Path, prefix: str = "") -> dict[str, Tensor]:
+    """A file whose header is checked. prefix: of the tensors that are wanted, which they are then called without.
+    Raises InputError for a number that is none.
+    """
+    with safe_open(path, "pt") as file:
+        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118
+        state = {name.removeprefix(prefix): file.get_tensor(name) for name in names}
     for name, value in state.items():
         if not value.isfinite().all():
             raise InputError(f"{str(path)!r}: {name!r:.80} has values that are not finite; get the adapter again")

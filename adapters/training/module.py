@@ -166,6 +166,10 @@ class EntityModule(L.LightningModule):
         done = self.progress if self._trainer is not None else 0.0
         return warm * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
 
+    def kept(self, loss: float) -> float:
+        """What is left to do when the weights of lowest validation loss are in place; the loss of those that stay."""
+        return loss
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """The checkpoint holds what learns, the seconds spent and the state of the random numbers."""
         trainable = {name for name, parameter in self.named_parameters() if parameter.requires_grad}

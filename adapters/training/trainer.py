@@ -117,9 +117,9 @@ def keep_best(trainer: L.Trainer, module: EntityModule, data: L.LightningDataMod
     if module.validated_step != module.steps_done or not callback.best_model_path:
         loss = float(trainer.validate(module, data, verbose=False)[0]["val/loss"])
         if loss <= best:
-            return loss
+            return module.kept(loss)
     load_weights(module, Path(callback.best_model_path))
-    return best
+    return module.kept(best)
 
 
 def load_weights(module: EntityModule, checkpoint: Path) -> None:

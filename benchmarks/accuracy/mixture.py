@@ -4,10 +4,11 @@
     python -m benchmarks.accuracy.mixture --data DIR --seconds 100 --specialists ROWS     results that are there already
 
 DIR holds the sets of `benchmarks/accuracy.py`. Specialists are fitted by the shipped recipe of their domain for
-`--seconds` of the processor, the mixture for their sum, and all are measured on the same test images, each set by its
-own scale, views and calibrated thresholds; the base as it comes likewise, by the thresholds that it comes with. A
-result is a file in --out; what exists is skipped. `--specialists` takes results of `benchmarks/accuracy.py --method
-shipped --budget minutes` in place of fits, whose budget the page states. Writes benchmarks/mixture.md.
+`--seconds` of the processor, the mixtures (`mix.decoders`: of each domain its own, of each set, one shared) for their
+sum, and all are measured on the same test images, each set by its own scale, views and calibrated thresholds; the base
+as it comes likewise, by the thresholds that it comes with. A result is a file in --out; what exists is skipped.
+`--specialists` takes results of `benchmarks/accuracy.py --method shipped --budget minutes` in place of fits, whose
+budget the page states. Writes benchmarks/mixture.md.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
+from adapters.sharing.folder import save_adapter
 from adapters.training.fitting import Budget, Fitted, Training, fit, measured
 from adapters.training.mixture import Mixture, fit_mixture
 from benchmarks.accuracy.arguments import parser_of, place_words, result_of, training_words
@@ -33,7 +35,24 @@ from recipes.mixture import domains_of, prepare_mixture, splits_of_all
 from recipes.plan import Splits, budget_of, plan_of, splits_of
 from recipes.reading.compose import load_recipe
 from recipes.reading.schema import Recipe
+from recipes.shared import own_yaml
+from recipes.verbs.fit_mixture import info_of
 
+
+class Kind(NamedTuple):
+    """How a mixture is fitted: what the section `mix` says beside its members; None for what the recipe has."""
+
+    decoders: str
+    temperature: float | None = None
+
+    @property
+    def mark(self) -> str:
+        """What its results are called by."""
+        return self.decoders + ("" if self.temperature is None else f"-{self.temperature:g}")
+
+
+KINDS = {"member": Kind("member"), "domain": Kind("domain"), "shared": Kind("shared", 2.0)}
+"""By the word of `--kinds`; shares of the crops by temperature 2 are what the shared decoder was first measured by."""
 WITHIN = 0.03
 LOOKS, VAL_CROPS = 5, 24
 
@@ -74,9 +93,10 @@ def recipe_on(data: Path, name: str, words: Sequence[str]) -> Recipe:
     return load_recipe(SETS[name].recipe, [*places, *words])
 
 
-def mixture(data: Path, seconds: float, seed: int, images: int | None, temperature: float) -> dict[str, Any]:
-    """All sets at once."""
-    words = [f"mix.temperature={temperature}", *training_words(seconds, seed)]
+def mixture(data: Path, seconds: float, seed: int, images: int | None, kind: Kind, run: Path) -> dict[str, Any]:
+    """All sets at once; the adapter is left in RUN."""
+    words = [f"mix.{option}={value}" for option, value in kind._asdict().items() if value is not None]
+    words += training_words(seconds, seed)
     for name in CHOSEN:
         words += [
             f"mix.{SETS[name].recipe}:{name}.{option}={value}" for option, value in place_words(data, name).items()
@@ -85,11 +105,17 @@ def mixture(data: Path, seconds: float, seed: int, images: int | None, temperatu
     domains = domains_of(recipe)
     splits = {name: fewer(each, images) for name, each in splits_of_all(domains).items()}
     budget = budget_of(recipe, LOOKS, time.process_time)
-    prepared = prepare_mixture(recipe, domains, splits, budget, VAL_CROPS * 2, previews=0)
+    crops = VAL_CROPS * 2 if kind.decoders == "shared" else VAL_CROPS  # of each decoder
+    prepared = prepare_mixture(recipe, domains, splits, budget, crops, previews=0)
     fitted = fit_mixture(unmeasured(prepared.mixture))
+    info = info_of(prepared, domains, fitted)
+    save_adapter(run, prepared.mixture.network, prepared.method, info, own_yaml(prepared.recipe), overwrite=True)
     return {
         "seconds": seconds,
-        "temperature": temperature,
+        "steps": fitted.training.steps,
+        "decoders": recipe.mix and recipe.mix.decoders,
+        "temperature": kind.temperature,
+        "megabytes": round(sum(file.stat().st_size for file in run.iterdir()) / 1e6, 2),
         "shares": prepared.mixture.shares,
         "sets": {name: numbers(fit, len(splits[name].test)) for name, fit in fitted.members.items()},
     }
@@ -133,42 +159,63 @@ def beside(result: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]
     return {**result, **{key: {**base[key], **result[key]} for key in ("metrics", "intervals_95")}}
 
 
-def page(specialists: Sequence[Mapping[str, Any]], whole: Mapping[str, Any], line: str) -> Iterator[str]:
-    """The lines of `benchmarks/mixture.md`."""
+def page(
+    specialists: Sequence[Mapping[str, Any]], mixtures: Mapping[str, Mapping[str, Any]], line: str
+) -> Iterator[str]:
+    """The lines of `benchmarks/mixture.md`. mixtures: by the word of their kind."""
     yield "# One adapter for six sets"
     yield ""
     yield f"`{line}`: a specialist of each set by its shipped recipe,"
     budgets = ", ".join(f"{result['seconds']:g}" for result in specialists)
-    yield f"{budgets} CPU-seconds, and one adapter of all, {whole['seconds']:g} CPU-seconds,"
-    yield f"temperature {whole['temperature']:g}. One seed; the first metric of each domain on the same test images,"
-    yield "with 95 % intervals over groups of images."
+    seconds = ", ".join(dict.fromkeys(f"{fitted['seconds']:g}" for fitted in mixtures.values()))
+    yield f"{budgets} CPU-seconds, and one adapter of all, {seconds} CPU-seconds,"
+    yield f"by `mix.decoders` {', '.join(mixtures)}. One seed; the first metric of each domain on the same test images,"
+    yield "with 95 % intervals over groups of images; in brackets the difference from the specialist."
     yield ""
-    yield "| set | metric | test images | base | specialist | mixture | against the specialist | share of the crops |"
-    yield "|---|---|---|---|---|---|---|---|"
+    yield f"| set | metric | test images | base | specialist | {' | '.join(mixtures)} |"
+    yield "|---|---|---|---|---|" + "---|" * len(mixtures)
+    for result in specialists:
+        key = result["headline"]
+        cells = [text(result, "before", key), text(result, "after", key)]
+        for fitted in mixtures.values():
+            mixed = fitted["sets"][result["set"]]
+            value, alone = value_of(mixed, "after", key), value_of(result, "after", key)
+            change = "" if value is None or alone is None else f" ({value - alone:+.3f})"
+            cells.append(text(mixed, "after", key) + change)
+        yield f"| {result['set']} | {key} | {result['images']} | {' | '.join(cells)} |"
+    yield ""
+    for kind, fitted in mixtures.items():
+        yield from counted(specialists, kind, fitted)
+    yield f"Steps of the specialists: {', '.join(str(result['steps']) for result in specialists)}."
+
+
+def counted(specialists: Sequence[Mapping[str, Any]], kind: str, fitted: Mapping[str, Any]) -> Iterator[str]:
+    """What a mixture came to, in lines."""
     near, above = [], []
     for result in specialists:
-        name, key = result["set"], result["headline"]
-        mixed = whole["sets"][name]
-        untouched, alone, mixed_value = (row["metrics"].get(state, {}).get(key) for row, state in (
-            (result, "before"), (result, "after"), (mixed, "after")))  # fmt: skip
-        if mixed_value is not None and alone is not None:
-            near.append(mixed_value >= alone - WITHIN)
-        if mixed_value is not None and untouched is not None:
-            above.append(mixed_value >= untouched)
-        spans = [text(result, "before", key), text(result, "after", key), text(mixed, "after", key)]
-        change = "–" if mixed_value is None or alone is None else f"{mixed_value - alone:+.3f}"
-        share = f"{whole['shares'][name]:.2f}"
-        yield f"| {name} | {key} | {mixed['images']} | {' | '.join(spans)} | {change} | {share} |"
+        key = result["headline"]
+        value = value_of(fitted["sets"][result["set"]], "after", key)
+        alone, untouched = value_of(result, "after", key), value_of(result, "before", key)
+        if value is not None and alone is not None:
+            near.append(value >= alone - WITHIN)
+        if value is not None and untouched is not None:
+            above.append(value >= untouched)
+    yield f"`{kind}`: within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the"
+    shares = ", ".join(f"{share:.2f}" for share in fitted["shares"].values())
+    yield f"base on {sum(above)} of {len(above)}. Shares of the crops {shares};"
+    size = f", {fitted['megabytes']:g} MB" if fitted.get("megabytes") else ""
+    yield f"{next(iter(fitted['sets'].values()))['steps']} steps{size}."
     yield ""
-    yield f"Within {WITHIN:g} of the specialist or above on {sum(near)} of {len(near)} sets, not below the base on"
-    yield f"{sum(above)} of {len(above)}."
-    yield f"Steps: {whole['sets'][specialists[0]['set']]['steps']} of the mixture,"
-    yield f"{', '.join(str(result['steps']) for result in specialists)} of the specialists."
+
+
+def value_of(result: Mapping[str, Any], state: str, key: str) -> float | None:
+    """A metric of a result; None where it was not measured."""
+    return result["metrics"].get(state, {}).get(key)
 
 
 def text(result: Mapping[str, Any], state: str, key: str) -> str:
     """A value with its interval; a dash where it was not measured."""
-    value = result["metrics"].get(state, {}).get(key)
+    value = value_of(result, state, key)
     if value is None:
         return "–"
     low, high = (result.get("intervals_95", {}).get(state) or {}).get(key) or (None, None)
@@ -179,7 +226,7 @@ def main(words: Sequence[str] | None = None) -> None:
     """Fit what has no result yet, and write the page."""
     parser = parser_of(__doc__, "mixture", 100.0)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temperature", type=float, default=2.0)
+    parser.add_argument("--kinds", nargs="+", choices=[*KINDS], default=[*KINDS], help="of the mixture; all by default")
     parser.add_argument("--images", type=int, help="measure on so many test images of each set; all by default")
     parser.add_argument("--specialists", type=Path, help="a folder of results of benchmarks/accuracy.py")
     chosen = parser.parse_args(words)
@@ -196,13 +243,18 @@ def main(words: Sequence[str] | None = None) -> None:
         of_base = f"{name}-base" + (f"-{chosen.images}img" if chosen.images else "")
         untouched = result_of(chosen.out / f"{of_base}.json", partial(base, chosen.data, name, chosen.images))
         specialists.append(beside(result, untouched))
-    total = chosen.seconds * len(CHOSEN)
-    fit_all = partial(mixture, chosen.data, total, chosen.seed, chosen.images, chosen.temperature)
-    whole = result_of(chosen.out / f"mixture-{mark}-{chosen.temperature:g}.json", fit_all)
+    total, mixtures = sum(result["seconds"] for result in specialists), {}
+    for word in chosen.kinds:
+        kind, name = KINDS[word], f"mixture-{total:g}-{chosen.seed}-{KINDS[word].mark}"
+        name += f"-{chosen.images}img" if chosen.images else ""
+        adapter = chosen.out / f"{name}-adapter"
+        fit_all = partial(mixture, chosen.data, total, chosen.seed, chosen.images, kind, adapter)
+        mixtures[word] = result_of(chosen.out / f"{name}.json", fit_all)
     line = "python -m benchmarks.accuracy.mixture --data DIR " + f"--seconds {chosen.seconds:g}"
     line += " --specialists ROWS" if chosen.specialists else ""
     line += f" --images {chosen.images}" if chosen.images else ""
-    chosen.page.write_text("\n".join(page(specialists, whole, line)) + "\n", encoding="utf-8")
+    line += "" if [*mixtures] == [*KINDS] else f" --kinds {' '.join(mixtures)}"
+    chosen.page.write_text("\n".join(page(specialists, mixtures, line)) + "\n", encoding="utf-8")
     print(chosen.page)
 
 

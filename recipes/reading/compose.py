@@ -16,7 +16,7 @@ from adapters.options.section import values_of
 from adapters.sharing.texts import parse_yaml, yaml_text
 from domains.errors import InputError, suggest
 from recipes.reading.domain_section import BUILT_IN_DOMAINS, known_domain
-from recipes.reading.mix_section import expanded
+from recipes.reading.mix_section import expanded, is_expanded
 from recipes.reading.pretrain_schema import PretrainRecipe
 from recipes.reading.schema import Recipe, check_recipe
 from recipes.reading.starts import lacks_decoder
@@ -45,10 +45,26 @@ def load_any(name_or_path: str | Path, overrides: Iterable[str] = ()) -> Recipe 
 
 def settled(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
     """The recipe with what a section leaves to others: whether the decoder learns whole, and `train.cache=auto`."""
-    recipe = beside_decoder(recipe, name_or_path, overrides)
+    recipe = with_branches(beside_decoder(recipe, name_or_path, overrides))
     if recipe.train.cache != "auto":
         return recipe
     return replace(recipe, train=replace(recipe.train, cache="prefix" if recipe.begins_frozen else "none"))
+
+
+def with_branches(recipe: Recipe) -> Recipe:
+    """The recipe, in which what the decoders of a mixture's members leave to others is settled, as by `settled`. One
+    that was to update a pretrained decoder, of which the base has none, learns whole.
+    """
+    if recipe.mix is None:
+        return recipe
+    members = {}
+    for name, member in recipe.mix.members.items():
+        if member.method is not None and member.method.in_decoder and lacks_decoder(recipe):
+            member = replace(member, method=DecoderOnly(bits=WHOLE_BITS))
+        if member.cache == "auto":
+            member = replace(member, cache="none" if recipe.member(name).against_cache else "prefix")
+        members[name] = member
+    return replace(recipe, mix=replace(recipe.mix, members=members))
 
 
 def beside_decoder(recipe: Recipe, name_or_path: str | Path, overrides: Sequence[str]) -> Recipe:
@@ -89,12 +105,15 @@ def changed(recipe: Recipe, overrides: Iterable[str]) -> Recipe:
 def compose(name_or_path: str | Path, overrides: Iterable[str] = ()) -> dict[str, Any]:
     """The merged sections, unchecked."""
     merged: dict[str, Any] = {}
-    files = [sections for _, sections in _lineage(find_recipe(name_or_path))]
-    for sections in [*reversed(files), parse_overrides(overrides)]:
+    spoken: dict[str, Any] = {}
+    files = [*_lineage(find_recipe(name_or_path))]
+    for path, sections in [*reversed(files), (None, parse_overrides(overrides))]:
         if _renames(merged.get("decoder"), sections.get("decoder")):
             merged.pop("losses", None)  # they are terms of the decoder that goes
         merged = merge(merged, sections)
-    return expanded(merged, shelf_of)
+        if path is None or (path.parent != SHIPPED and not is_expanded(sections)):
+            spoken = merge(spoken, sections)
+    return expanded(merged, shelf_of, spoken)
 
 
 def shelf_of(domain: str) -> dict[str, Any]:

@@ -76,6 +76,20 @@ class Recipe(AnyRecipe):
     tracking: Tracking = Motion()
 
     @classmethod
+    def completed(cls, sections: Any) -> Any:
+        """The sections, those of a mixture's members too, with what goes without saying."""
+        sections = super().completed(sections)
+        mix = sections.get("mix") if isinstance(sections, Mapping) else None
+        members = mix.get("members") if isinstance(mix, Mapping) else None
+        if not isinstance(mix, Mapping) or not isinstance(members, Mapping):
+            return sections
+        filled = {
+            name: fill_losses(member) if isinstance(member, Mapping) and "losses" in member else member
+            for name, member in members.items()
+        }
+        return {**sections, "mix": {**mix, "members": filled}}
+
+    @classmethod
     def reader(cls, sections: Any) -> type[Recipe]:
         """Another where the domain is a package's and has options of its own, which that one takes too. Raises
         InputError."""
@@ -130,6 +144,8 @@ class Recipe(AnyRecipe):
         for option, is_set in refused.items():
             if is_set:
                 raise InputError(f"{option} is of one domain, not of a mixture: leave it out")
+        if mix.decoders != "shared":
+            self.check_branches(mix)
         for name, member in mix.members.items():
             for option in ("name", "width", "detail", "embedding_dim"):
                 asked, shared = getattr(member.decoder, option, None), getattr(self.decoder, option, None)
@@ -138,12 +154,33 @@ class Recipe(AnyRecipe):
                         f"mix.members.{name}.decoder.{option} is {asked!r}; all share the mixture's, {shared!r}"
                     )
 
+    def check_branches(self, mix: MixSection) -> None:
+        """Raises InputError for what wants one decoder for all members."""
+        refused = {
+            f"decoder.name={self.decoder.name}": self.decoder.name not in ("dense", "query"),
+            "train.teacher=true": self.train.teacher,
+            "train.unlabelled_share": self.train.unlabelled_share > 0,
+        }
+        for option, is_set in refused.items():
+            if is_set:
+                raise InputError(f"{option} does not go with mix.decoders={mix.decoders}; set mix.decoders=shared")
+        for name, member in mix.members.items():
+            recipe = self.member(name)
+            recipe.losses.check_decoder(member.decoder)
+            if recipe.train.cache == "prefix":
+                recipe.check_cache()
+
     def member(self, name: str) -> Recipe:
         """The recipe of a member of the mixture, as if it were alone. name: one of `mix.members`."""
         assert self.mix is not None
         member = self.mix.members[name]
         train = replace(self.train, calibrate_for=self.train.calibrate_for or member.calibrate_for)
-        return replace(self, domain=member.domain, decoder=member.decoder, train=train, mix=None)
+        recipe = replace(self, domain=member.domain, decoder=member.decoder, train=train, mix=None)
+        if member.method is None:
+            return recipe
+        start = self.train.start if self.train.start_adapter else member.start
+        train = replace(train, start=start, cache=member.cache or "none")
+        return replace(recipe, method=member.method, losses=member.losses or self.losses, train=train)
 
     def with_members(self, domains: Mapping[str, CommonSection]) -> Recipe:
         """The mixture with other sections `domain` of its members, by name."""

@@ -7,7 +7,7 @@ RUN/ holds what a fit of one domain leaves; metrics.json has the numbers of each
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from adapters.sharing.appearances import united
 from adapters.sharing.folder import describe, save_adapter
 from adapters.sharing.info import AdapterInfo, MixtureMember
 from adapters.sharing.learnt import LearntFrom
+from adapters.sharing.probe import probe
 from adapters.training.mixture import FittedMixture, decoded_by, fit_mixture
 from domains.atomic import atomic_path
 from domains.datasets.cards import licence_of
@@ -27,10 +28,18 @@ from domains.entities.overlay import contact_sheet
 from domains.errors import printable
 from domains.formats.layout import SPLITS
 from recipes import set_up
-from recipes.build import run_folder
+from recipes.build import method_of, run_folder
 from recipes.check_data import check_data, check_entities, tell_reading
 from recipes.learnt import images_of_fit
-from recipes.mixture import PreparedMixture, check_apart, domains_of, naming, prepare_mixture, splits_of_all
+from recipes.mixture import (
+    PreparedMixture,
+    check_apart,
+    domains_of,
+    naming,
+    prepare_mixture,
+    shared_by,
+    splits_of_all,
+)
 from recipes.plan import Splits, calibrated_for, check_learning
 from recipes.reading.command import command, following
 from recipes.reading.domain_section import MIX
@@ -99,7 +108,7 @@ def read_all(recipe: Recipe, domains: Mapping[str, Domain]) -> dict[str, Splits]
 
 def save(run: Path, prepared: PreparedMixture, domains: Mapping[str, Domain], fitted: FittedMixture) -> None:
     """Write adapter/, preview.png, report.html and, last, metrics.json, by which a run is known to be finished."""
-    network = prepared.mixture.lead.network.place(CPU)  # where its probe will be checked
+    network = prepared.mixture.network.place(CPU)  # where its probe will be checked
     save_adapter(
         run / "adapter", network, prepared.method, info_of(prepared, domains, fitted), own_yaml(prepared.recipe),
         overwrite=True,
@@ -141,6 +150,7 @@ def member_info(
     return checked(
         MixtureMember,
         {
+            **of_branch(prepared, name),
             "domain": domains[name].name,
             "data": printable(data if data == "sample" else Path(data).resolve().name),
             "input": plan.contract.options(),
@@ -150,6 +160,20 @@ def member_info(
             "appearances": appearances_of(plan.train, plan.val or []),
         },
     )
+
+
+def of_branch(prepared: PreparedMixture, name: str) -> dict[str, Any]:
+    """What the adapter says of a member's decoder, where that is not of all."""
+    branches = prepared.mixture.branches
+    if len(branches) == 1:
+        return {}
+    network, method = prepared.mixture.members[name].network, method_of(prepared.members[name].recipe)
+    return {
+        "branch": next(branch for branch, names in branches.items() if name in names),
+        "method": asdict(method),
+        "start": vars(network.decoder.start) if method.in_decoder else None,
+        "probe": probe(network),
+    }
 
 
 def joined(several: list[LearntFrom]) -> LearntFrom | None:
@@ -229,9 +253,10 @@ def sentences_of(
 def page_of(run: Path, prepared: PreparedMixture, domains: Mapping[str, Domain], fitted: FittedMixture) -> Any:
     """The page of the run."""
     facts = {
-        "method": prepared.method.name,
+        "method": ", ".join(dict.fromkeys(method_of(member.recipe).name for member in prepared.members.values())),
+        "decoders": ", ".join("+".join(names) for names in prepared.mixture.branches.values()),
         "base": Path(prepared.mixture.lead.network.backbone.name).name,
-        "temperature": f"{prepared.mixture.temperature:g}",
+        "shares": shared_by(prepared.mixture.temperature),
         "training": f"{fitted.training.steps} steps in {fitted.training.seconds:.0f} s",
         "adapter": f"{size_of(run / 'adapter') / 1e6:.2f} MB",
     }

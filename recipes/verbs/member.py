@@ -6,6 +6,7 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
+from adapters.decoders.branches import weights_prefix
 from adapters.sharing.card import card_text
 from adapters.sharing.door import read_info, sealed
 from adapters.sharing.info import CARD, DECODER_WEIGHTS, INFO, PEFT, RECIPE, present
@@ -37,7 +38,10 @@ def member_text(adapter: str, member: str, out: Path) -> str:
         recipe, info = shared_recipe(folder, stored, name).recipe, stored.of_member(name)
         with atomic_folder(out) as copy:
             copy_files(folder, copy)
-            if getattr(stored.decoder, "regions", False) and not getattr(info.decoder, "regions", False):
+            if stored.is_branched:
+                prefix = weights_prefix(str(stored.mixture[name].branch))
+                save_file(tensors(copy / DECODER_WEIGHTS, prefix), copy / DECODER_WEIGHTS)
+            elif getattr(stored.decoder, "regions", False) and not getattr(info.decoder, "regions", False):
                 weights = {key: x for key, x in tensors(copy / DECODER_WEIGHTS).items() if not key.startswith(SCORER)}
                 save_file(weights, copy / DECODER_WEIGHTS)
             (copy / RECIPE).write_text(resolved_yaml(recipe), encoding="utf-8")

@@ -1,8 +1,8 @@
 """`cli.py predict` by an adapter of several domains, where none is said: each image by the domain that it looks like.
 
 OUT/NAME/ holds the results of the images that went to the domain of that name, as `predict --domain NAME` would write
-them, and OUT/routing.csv says which image went where. Images are told apart as by `--adapter auto`; none is refused,
-since all weights are the same: what differs is at which scale it is seen, and by which thresholds.
+them, and OUT/routing.csv says which image went where. Images are told apart as by `--adapter auto`; none is refused, as
+whoever names the adapter wants it and no other: what looks like none of its domains goes to the nearest.
 """
 
 from __future__ import annotations

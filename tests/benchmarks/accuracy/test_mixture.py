@@ -27,23 +27,26 @@ def results() -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any
         specialists.append({**head, "seconds": 100.0, "steps": 9, **state_of("after", key, alone)})
         bases.append({**head, **state_of("before", key, base)})
         mixed[name] = {"images": 3, "steps": 50, **state_of("after", key, together)}
-    return specialists, bases, {"seconds": 200.0, "temperature": 2.0, "shares": dict.fromkeys(SETS, 0.5), "sets": mixed}
+    whole = {"seconds": 200.0, "megabytes": 1.5, "shares": dict.fromkeys(SETS, 0.5), "sets": mixed}
+    return specialists, bases, whole
 
 
 def test_the_page_has_the_base_and_counts_what_is_near_and_what_is_above() -> None:
     specialists, bases, whole = results()
     rows = [beside(*pair) for pair in zip(specialists, bases, strict=True)]
-    text = "\n".join(page(rows, whole, "LINE"))
-    assert (
-        "| dsb2018_he | aji | 3 | 0.400 [0.300, 0.500] | 0.620 [0.520, 0.720] | 0.600 [0.500, 0.700] | -0.020 |" in text
-    )
-    assert "above on 1 of 2 sets, not below the base on\n1 of 2." in text
+    better = {**whole, "sets": {**whole["sets"], "crackforest": {"steps": 50, **state_of("after", "class_iou", 0.6)}}}
+    text = "\n".join(page(rows, {"shared": whole, "domain": better}, "LINE"))
+    cells = "0.400 [0.300, 0.500] | 0.620 [0.520, 0.720] | 0.600 [0.500, 0.700] (-0.020) |"
+    assert f"| dsb2018_he | aji | 3 | {cells} 0.600" in text and "0.600 [0.500, 0.700] (+0.100) |" in text
+    assert "`shared`: within 0.03 of the specialist or above on 1 of 2 sets, not below the\nbase on 1 of 2." in text
+    assert "`domain`: within 0.03 of the specialist or above on 2 of 2 sets, not below the\nbase on 2 of 2." in text
+    assert "Shares of the crops 0.50, 0.50;\n50 steps, 1.5 MB." in text
 
 
 def test_a_base_that_was_not_measured_is_not_counted_as_passed_or_failed() -> None:
     specialists, bases, whole = results()
-    text = "\n".join(page([specialists[0], beside(specialists[1], bases[1])], whole, "LINE"))
-    assert "| dsb2018_he | aji | 3 | – |" in text and "not below the base on\n0 of 1." in text
+    text = "\n".join(page([specialists[0], beside(specialists[1], bases[1])], {"shared": whole}, "LINE"))
+    assert "| dsb2018_he | aji | 3 | – |" in text and "not below the\nbase on 0 of 1." in text
 
 
 def test_results_of_other_test_images_are_not_put_side_by_side() -> None:
@@ -67,4 +70,4 @@ def test_the_base_is_measured_on_the_test_images_of_the_specialists_rows(
     mixture.main(words)
     before = json.loads((out / "dsb2018_he-base.json").read_text())["metrics"]["before"]
     assert 0 <= before["aji"] <= 1 and f"| {before['aji']:.3f}" in text.read_text()
-    assert "| 0.700 [0.600, 0.800] |" in text.read_text() and "of 1.\n" in text.read_text()
+    assert "| 0.700 [0.600, 0.800] |" in text.read_text() and "of 1. Shares" in text.read_text()

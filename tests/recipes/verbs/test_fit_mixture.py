@@ -10,15 +10,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
-from adapters.sharing.door import read_info
+from adapters.sharing.door import read_info, reseal
+from adapters.sharing.folder import load_adapter
+from adapters.sharing.info import DECODER_WEIGHTS, MixtureMember, parse_info
 from adapters.sharing.package import pack
+from adapters.sharing.texts import parse_yaml, yaml_text
 from cli import main
 from domains.datasets.domain import build_domain
 from domains.datasets.splits import split_of
+from domains.errors import InputError
 from domains.procedural.scene import draw_scene
 from recipes.api import load
+from recipes.build import backbone_of, method_of, segmenter_of
+from recipes.mixture import networks_of
+from recipes.reading.compose import load_recipe
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +56,19 @@ def mixed(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+def mixture_of(run: Path) -> dict[str, MixtureMember]:
+    """The members of a run's adapter."""
+    return read_info(run / "adapter").mixture or {}
+
+
+@pytest.fixture(scope="module")
+def shared(words: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """As `mixed`, with one decoder for both."""
+    out = tmp_path_factory.mktemp("runs") / "shared"
+    assert main([*words, "mix.decoders=shared", "--out", str(out)]) == 0
+    return out
+
+
 def test_a_run_has_the_numbers_of_every_domain(mixed: Path) -> None:
     report = json.loads((mixed / "metrics.json").read_text())
     assert [*report["members"]] == ["cells", "industrial"] and report["steps"] == 6
@@ -68,6 +90,7 @@ def test_an_adapter_holds_how_each_domain_is_seen(mixed: Path, data: Path) -> No
     cells, industrial = info.mixture.values()
     assert cells.domain == "pathology" and cells.input.seen_pixel_size_m is not None
     assert industrial.input.seen_pixel_size_m is None and cells.appearances != industrial.appearances
+    assert (cells.branch, industrial.branch) == ("cells", "industrial") and cells.probe != industrial.probe
     assert str(data.parent) in (mixed / "adapter" / "recipe.yaml").read_text()
     pack(mixed / "adapter", mixed / "packed.zip")
     assert str(data.parent).encode() not in (mixed / "packed.zip").read_bytes()
@@ -99,14 +122,108 @@ def test_a_mixture_on_a_shelf_serves_its_images_and_is_not_merged(
     assert "is of several domains; merge one of them" in capsys.readouterr().err
 
 
-def test_a_member_alone_predicts_as_it_does_in_the_mixture(mixed: Path, data: Path, tmp_path: Path, capsys) -> None:
-    adapter, alone = str(mixed / "adapter"), str(tmp_path / "alone")
-    assert main(["adapters", "member", adapter, alone, "--domain", "cells"]) == 0
-    assert main(["adapters", "verify", alone]) == 0 and main(["adapters", "verify", adapter]) == 0
-    assert "for cells, industrial" in capsys.readouterr().out
-    image = np.array(Image.open(data / "images" / "0.png"))
-    assert np.array_equal(load(alone).predict(image).ids, load(adapter, domain="cells").predict(image).ids)
-    assert read_info(Path(alone)).domain == "pathology" and read_info(Path(alone)).mixture is None
+@pytest.mark.parametrize("decoders", ["member", "shared"])
+def test_a_member_alone_predicts_as_it_does_in_the_mixture(
+    decoders: str, request: pytest.FixtureRequest, data: Path, surfaces: Path, tmp_path: Path, capsys
+) -> None:
+    adapter = str(request.getfixturevalue("mixed" if decoders == "member" else "shared") / "adapter")
+    assert main(["adapters", "verify", adapter]) == 0 and "for cells, industrial" in capsys.readouterr().out
+    for name, domain, picture in (
+        ("cells", "pathology", data / "images" / "0.png"),
+        ("industrial", "industrial", surfaces / "images" / "s0.png"),
+    ):
+        alone = str(tmp_path / name)
+        assert main(["adapters", "member", adapter, alone, "--domain", name]) == 0
+        assert main(["adapters", "verify", alone]) == 0
+        image = np.array(Image.open(picture))
+        assert np.array_equal(load(alone).predict(image).ids, load(adapter, domain=name).predict(image).ids)
+        info = read_info(Path(alone))
+        assert info.domain == domain and info.mixture is None and info.method == read_info(Path(adapter)).method
+
+
+def test_a_mixture_from_before_domains_had_decoders_keeps_its_seal(shared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "older"
+    shutil.copytree(shared / "adapter", folder)
+    stored = json.loads((folder / "entity.json").read_text())
+    assert not {"branch", "method", "start", "probe"} & {*stored["mixture"]["cells"]}
+    recipe = parse_yaml((folder / "recipe.yaml").read_text(), "")
+    assert recipe["mix"].pop("decoders") == "shared"
+    for member in recipe["mix"]["members"].values():
+        assert member.pop("seconds") in (120.0, 240.0)
+    (folder / "recipe.yaml").write_text(yaml_text(recipe))
+    reseal(folder, read_info(shared / "adapter"))
+    written = json.loads((folder / "entity.json").read_text())
+    assert {**written, "digest": stored["digest"]} == stored
+    assert main(["adapters", "verify", str(folder)]) == 0
+
+
+def test_a_mixture_is_gone_on_from_branch_by_branch(mixed: Path, words: list[str]) -> None:
+    adapter = mixed / "adapter"
+    recipe = load_recipe("mix", [*words[3:], f"train.start={adapter}"])
+    networks = networks_of(recipe, backbone_of(recipe))
+    weights = [networks[name].decoder.state_dict() for name in ("cells", "industrial")]
+    for name, state in zip(("cells", "industrial"), weights, strict=True):
+        stored = load_adapter(adapter, member=name)[0].decoder.state_dict()
+        assert all(torch.equal(value, stored[key]) for key, value in state.items())
+    assert not torch.equal(weights[0]["head.weight"], weights[1]["head.weight"])
+
+
+def test_domains_with_decoders_of_their_own_start_nothing_else(mixed: Path, words: list[str]) -> None:
+    start = f"train.start={mixed / 'adapter'}"
+    alone = load_recipe("pathology", [*words[6:], start])
+    with pytest.raises(InputError, match="with decoders of their own; start a mixture of members of these names"):
+        segmenter_of(alone, backbone_of(alone), method_of(alone))
+
+
+def spoil_names(folder: Path) -> None:
+    weights = load_file(folder / DECODER_WEIGHTS)
+    save_file({**weights, "of_other.head.bias": torch.zeros(4)}, folder / DECODER_WEIGHTS)
+
+
+def spoil_shape(folder: Path) -> None:
+    weights = load_file(folder / DECODER_WEIGHTS)
+    save_file({**weights, "of_industrial.head.bias": torch.zeros(3)}, folder / DECODER_WEIGHTS)
+
+
+def spoil_weights(folder: Path) -> None:
+    weights = load_file(folder / DECODER_WEIGHTS)
+    cells = {key: value.clone() for key, value in weights.items() if key.startswith("of_cells.")}
+    swapped = {key.replace("cells", "industrial"): value for key, value in cells.items()}
+    save_file({**weights, **swapped}, folder / DECODER_WEIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "line"),
+    [
+        (spoil_names, "of no branch"),
+        (spoil_shape, "of another shape, such as head.bias"),
+        (spoil_weights, "does not give the output it was saved with"),
+    ],
+)
+def test_weights_that_are_not_those_of_the_branches_are_refused(spoil, line: str, mixed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "spoilt"
+    shutil.copytree(mixed / "adapter", folder)
+    spoil(folder)
+    reseal(folder, read_info(mixed / "adapter"))
+    with pytest.raises(InputError, match=line):
+        load_adapter(folder, member="industrial")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"branch": None}, "has not all of branch, method and probe"),
+        ({"branch": "other"}, "is 'other', which is no branch"),
+        ({"branch": "cells"}, "is another than that of 'cells', its branch"),
+        ({"method": {"name": "lora"}}, "which is no method of a branch"),
+    ],
+)
+def test_members_that_do_not_fit_together_are_refused(changes: dict, line: str, mixed: Path) -> None:
+    stored = json.loads((mixed / "adapter" / "entity.json").read_text())
+    stored["mixture"]["industrial"] |= changes
+    with pytest.raises(InputError) as error:
+        parse_info(json.dumps(stored), "entity.json")
+    assert line in str(error.value)
 
 
 def test_evaluate_gives_the_numbers_of_the_fit(mixed: Path, data: Path, tmp_path: Path) -> None:
@@ -117,18 +234,27 @@ def test_evaluate_gives_the_numbers_of_the_fit(mixed: Path, data: Path, tmp_path
     assert json.loads(out.read_text())["metrics"] == pytest.approx(fitted, nan_ok=True)
 
 
+@pytest.mark.parametrize("decoders", ["member", "shared"])
 def test_a_stopped_run_resumes_to_the_same_losses(
-    mixed: Path, words: list[str], tmp_path: Path, interrupt_at: Callable[[int], None]
+    decoders: str,
+    request: pytest.FixtureRequest,
+    words: list[str],
+    tmp_path: Path,
+    interrupt_at: Callable[[int], None],
 ) -> None:
+    whole = request.getfixturevalue("mixed" if decoders == "member" else "shared")
+    words = [*words, f"mix.decoders={decoders}", "--out", str(tmp_path / "cut")]
     interrupt_at(5)
-    assert main([*words, "--out", str(tmp_path / "cut")]) == 130
-    assert main([*words, "--out", str(tmp_path / "cut"), "--resume"]) == 0
+    assert main(words) == 130
+    assert main([*words, "--resume"]) == 0
 
     def losses(run: Path) -> list[str]:
         with (run / "history.csv").open() as file:
             return [row["loss"] or row["val/loss"] for row in csv.DictReader(file)]
 
-    assert losses(tmp_path / "cut") == losses(mixed)
+    assert losses(tmp_path / "cut") == losses(whole)
+    probes = [[member.probe for member in members.values()] for members in map(mixture_of, (tmp_path / "cut", whole))]
+    assert probes[0] == probes[1]
 
 
 @pytest.mark.parametrize(
