@@ -18,6 +18,8 @@ from recipes.reading.schema import Recipe
 from tests.fuzz.options import ADAPTER, DOORS, RECIPE, accepted, cases
 
 EVERY = 3
+OF_MEMBERS = {"branch"}
+"""Of a member of a mixture alone, which stands under a name of its own; tests/recipes/verbs/test_fit_mixture.py has it."""
 READERS = ("adapters.options", "adapters.sharing", "recipes.reading")
 
 
@@ -50,7 +52,7 @@ def test_every_option_is_tried_in_several_ways(kind: type[Options], whole: dict[
         tried.setdefault(next(str(step) for step in reversed(case.steps) if isinstance(step, str)), set()).add(
             case.fault
         )
-    assert options_of(schema_of(kind)) == tried.keys()
+    assert options_of(schema_of(kind)) - OF_MEMBERS == tried.keys()
     assert min(map(len, tried.values())) >= 12
 
 

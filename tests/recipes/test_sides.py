@@ -24,7 +24,7 @@ BASES = (
     *(("dinov3_vit", 16), ("vit", 16), ("sam", 16)),
 )
 FITS = {name: recipe for name in list_recipes() if isinstance(recipe := load_any(name), Recipe)}
-SHIPPED = [name for name, recipe in FITS.items() if recipe.mix is None and recipe.decoder.name == "dense"]
+SHIPPED = [name for name, recipe in FITS.items() if recipe.mix is None and not recipe.domain.good_only]
 SMALL = ("decoder.width=4", "train.steps=1", "train.batch_size=2", "train.precision=fp32")
 
 
