@@ -19,7 +19,7 @@ from tests.fuzz.options import ADAPTER, DOORS, RECIPE, accepted, cases
 
 EVERY = 3
 OF_MEMBERS = {"branch"}
-"""Of a member of a mixture alone, which stands under a name of its own; tests/recipes/verbs/test_fit_mixture.py has it."""
+"""Of a member of a mixture, which stands under a name of its own; tests/recipes/verbs/test_fit_mixture.py has it."""
 READERS = ("adapters.options", "adapters.sharing", "recipes.reading")
 
 
