@@ -45,7 +45,7 @@ from recipes.report.page import write_page
 from recipes.routing import appearances_of
 from recipes.shared import own_yaml
 from recipes.verbs.fit_student import student_line, student_of, unlabelled_of
-from recipes.verbs.numbers import defined, plain, write_json
+from recipes.verbs.numbers import counted, defined, plain, write_json
 from recipes.verbs.pages import fit_page, pictures_of
 from recipes.verbs.progress import Progress, reading_shown
 from recipes.verbs.rank import words_of
@@ -125,7 +125,7 @@ def read_splits(recipe: Recipe, domain: Domain) -> Splits:
     with reading_shown():
         splits = splits_of(domain)
     train, val, test = map(len, splits)
-    print(f"{domain.name}: {recipe.domain.data}: {train} images to train on, {val} val, {test} test")
+    print(f"{domain.name}: {recipe.domain.data}: {counted(train, 'image')} to train on, {val} val, {test} test")
     tell_reading(domain, recipe.domain)
     check_entities(domain, recipe.domain, SPLITS)
     check_data(domain, recipe.domain, SPLITS)

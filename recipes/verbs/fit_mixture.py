@@ -48,7 +48,7 @@ from recipes.report.page import write_page
 from recipes.routing import appearances_of
 from recipes.shared import own_yaml
 from recipes.verbs.fit import check_run, is_finished, longer_line, open_run, rows_of, size_of
-from recipes.verbs.numbers import defined, plain, write_json
+from recipes.verbs.numbers import counted, defined, plain, write_json
 from recipes.verbs.pages_of_mixtures import mixture_page
 from recipes.verbs.progress import reading_shown
 from recipes.verbs.tables import text_table, with_span
@@ -97,7 +97,8 @@ def read_all(recipe: Recipe, domains: Mapping[str, Domain]) -> dict[str, Splits]
     for name, domain in domains.items():
         section = recipe.member(name).domain
         train, val, test = map(len, splits[name])
-        print(f"{name}: {domain.name}: {section.data}: {train} images to train on, {val} val, {test} test")
+        whose = name if name == domain.name else f"{name} ({domain.name})"
+        print(f"{whose}: {section.data}: {counted(train, 'image')} to train on, {val} val, {test} test")
         with naming(name):
             tell_reading(domain, section)
             check_entities(domain, section, SPLITS)

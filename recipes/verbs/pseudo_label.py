@@ -45,6 +45,7 @@ from recipes.load import Loaded, loaded
 from recipes.reading.command import following
 from recipes.scene_files import scenes_of
 from recipes.shared import BASE
+from recipes.verbs.numbers import counted
 from recipes.verbs.progress import Progress
 
 SETTINGS = "pseudo-labels.json"
@@ -133,14 +134,17 @@ def pseudo_label(
     if faults:
         print(f"{len(faults)} of {len(paths)} images were left out; {faults[0]}", file=sys.stderr)
     if plain:
-        print(f"{len(plain)} images were left out: nothing is told apart in them, such as {plain[0]}", file=sys.stderr)
+        left = (
+            "was left out: nothing is told apart in it" if len(plain) == 1 else "were left out: nothing is told apart"
+        )
+        print(f"{counted(len(plain), 'image')} {left}, such as {plain[0]}", file=sys.stderr)
     if not written + done:
         other = "other --thresholds" if explore == FEATURES else "--explore features"
         raise InputError(
             f"{str(pool)!r}: no region was found in any of its {len(paths)} images; look at them, or say {other}"
         )
     kept = f", {done} were there" if done else ""
-    print(f"{written} images labelled with {entities} regions{kept}: {out}")
+    print(f"{counted(written, 'image')} labelled with {counted(entities, 'region')}{kept}: {out}")
     print(following("fit", "--recipe", network.domain, "--data", out, *FITTED[explore]))
     return out
 

@@ -140,7 +140,7 @@ def test_what_is_there_stays_and_what_lacks_is_made(labels: Path, pool: Path, tm
     capsys.readouterr()
     assert main(["pseudo-label", str(pool), "--out", str(out), *BY_FEATURES]) == 0
     said = capsys.readouterr()
-    assert "1 images labelled" in said.out and "2 were there" in said.out
+    assert "1 image labelled" in said.out and "2 were there" in said.out
     assert "1 of 5 images were left out" in said.err and "nothing is told apart" in said.err
     assert (out / "b.labels.tif").read_bytes() == (labels / "b.labels.tif").read_bytes()
     assert (out / "pool_a.labels.tif").read_bytes() == b"edited"
