@@ -134,10 +134,7 @@ def pseudo_label(
     if faults:
         print(f"{len(faults)} of {len(paths)} images were left out; {faults[0]}", file=sys.stderr)
     if plain:
-        left = (
-            "was left out: nothing is told apart in it" if len(plain) == 1 else "were left out: nothing is told apart"
-        )
-        print(f"{counted(len(plain), 'image')} {left}, such as {plain[0]}", file=sys.stderr)
+        print(f"nothing is told apart in {counted(len(plain), 'image')}, such as {plain[0]}", file=sys.stderr)
     if not written + done:
         other = "other --thresholds" if explore == FEATURES else "--explore features"
         raise InputError(
