@@ -134,7 +134,7 @@ def pseudo_label(
     if faults:
         print(f"{len(faults)} of {len(paths)} images were left out; {faults[0]}", file=sys.stderr)
     if plain:
-        print(f"nothing is told apart in {counted(len(plain), 'image')}, such as {plain[0]}", file=sys.stderr)
+        print(f"left out: nothing is told apart in {counted(len(plain), 'image')}, such as {plain[0]}", file=sys.stderr)
     if not written + done:
         other = "other --thresholds" if explore == FEATURES else "--explore features"
         raise InputError(
