@@ -55,14 +55,16 @@ ROWS = {
     "base": "base as it comes",
     "views": "base as it comes, in as many views as its labels are made of",
     "entities": "adapter, fitted to what the base finds in many views (`pseudo-label`)",
+    "merged": "adapter, fitted to clusters (`--explore features`)",
     "bare": "base with a decoder of random weights",
-    "fresh": "the same, fitted to clusters (`--explore features`)",
+    "fresh": "the same, fitted to clusters",
     "fresh_taught": "the same with a mean teacher (train.teacher=true)",
 }
 FRESH = ("decoder.width=14",)
 """No pretrained decoder has this width, so the decoder begins with random weights."""
 FITS = {
     "entities": ("entities", FITTED["entities"]),
+    "merged": ("features", FITTED["features"]),
     "fresh": ("features", FRESH),
     "fresh_taught": ("features", (*FRESH, "train.teacher=true")),
 }
