@@ -26,7 +26,7 @@ BEYOND = 0.05
 """Where fewer good images are held back than the rate would want: so far above the strangest of them."""
 DIGITS = 3
 """Of the least score, which is rounded up."""
-MOST = 0.999
+LEAST, MOST = 1e-6, 0.999
 MOST_HELD_BACK = 60
 """Good images that are looked at, up to eight times; more would take long."""
 SURE = "sure_foreground"
@@ -78,12 +78,13 @@ def quieten(
     segmenter.eval()
 
     def strangest(**changes: float) -> np.ndarray:
-        """(N,) of good images the highest score of an entity, ascending, 0 where there is none."""
+        """(N,) of good images the highest score of an entity, ascending, 0 only where there is none."""
         decoder.options = replace(chosen, **changes)
         critical = np.zeros(len(good))
         for done, index in enumerate(good, start=1):
             entities = segment(segmenter, contract.photograph(samples[index]), contract)
-            critical[done - 1] = 0.0 if entities.scores is None else entities.scores.max(initial=0.0)
+            if entities.count and entities.scores is not None:
+                critical[done - 1] = max(LEAST, entities.scores.max())
             on_progress("good images", done, len(good))
         return np.sort(critical)
 

@@ -105,8 +105,10 @@ def pseudo_label(
 
     changed, how = on_base(backbone), choose(device, str(precision))
     kind = None if explore is None else str(explore)
-    asked = {"explore": kind, "quantiles": quantiles, "views": views}
-    run(adapter, pool, out, recipe, changed, **asked, runtime=how, overwrite=overwrite)
+    run(
+        adapter, pool, out, recipe, changed,
+        explore=kind, quantiles=quantiles, views=views, runtime=how, overwrite=overwrite,
+    )  # fmt: skip
 
 
 @deciding_app.command("next-images")

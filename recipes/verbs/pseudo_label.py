@@ -136,9 +136,9 @@ def pseudo_label(
     if plain:
         print(f"left out: nothing is told apart in {counted(len(plain), 'image')}, such as {plain[0]}", file=sys.stderr)
     if not written + done:
-        other = "other --thresholds" if explore == FEATURES else "--explore features"
+        remedy = "other --thresholds" if explore == FEATURES else "--explore features"
         raise InputError(
-            f"{str(pool)!r}: no region was found in any of its {len(paths)} images; look at them, or say {other}"
+            f"{str(pool)!r}: no region was found in any of its {len(paths)} images; look at them, or say {remedy}"
         )
     kept = f", {done} were there" if done else ""
     print(f"{counted(written, 'image')} labelled with {counted(entities, 'region')}{kept}: {out}")

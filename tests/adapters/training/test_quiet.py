@@ -34,7 +34,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
     def find(segmenter, scene, contract) -> EntityMap:
         options = segmenter.decoder.options
-        scores, foreground = scene[0, scene[0, :, 0] > 0, :2].T / 100
+        scores, foreground = scene[0, scene[0].any(1), :2].T / 100
         kept = scores[(scores >= options.least_iou) | (foreground > options.sure_foreground)].astype(np.float32)
         ids = np.zeros((8, 8), np.int32)
         ids[0, : len(kept)] = np.arange(1, len(kept) + 1)
@@ -69,6 +69,8 @@ def test_what_is_surely_foreground_is_held_too(network) -> None:
     assert network.decoder.options.sure_foreground == 0.9
     held(network, [[0.2]] * 2 + [[]] * 58, 0.1, foreground=0.83)
     assert network.decoder.options.sure_foreground == 0.5
+    held(network, [[0.0]] * 3 + [[]] * 57, 0.1, foreground=0.83)  # of no score, and seen all the same
+    assert network.decoder.options.sure_foreground == 0.9
 
 
 def test_of_few_good_images_the_strangest_is_the_measure(network) -> None:
